@@ -18,6 +18,8 @@ In import order (★ to read first)::
     txt_records     The durable list of the created records
     zone_lock       One writer per zone among all workers
     provider_state  The pauses and the settle time of each provider
+    record_changes  The creation and deletion of records, one writer per zone
+    leftovers       The deletion of records that killed workers left behind
     solver        ★ The records of the challenges of one order, from DNS to their deletion
     solver_factory  Builds the solver and its DNS providers from the settings
 """

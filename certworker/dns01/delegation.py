@@ -54,7 +54,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 @dataclass(frozen=True)
 class ZoneServer:
     """
-    A name server of a zone, with all addresses to which this machine has a route.
+    A name server of a zone, with the addresses to which this machine has a route; there may be none.
     """
 
     name: str
@@ -75,6 +75,8 @@ class Location:
     zone: str
     #: All name servers of that zone.
     servers: tuple[ZoneServer, ...]
+    #: The wildcard that does not apply to the host while the TXT record exists; empty: there is none.
+    hides: str = ""
 
     @property
     def fqdn(self) -> str:
@@ -98,6 +100,8 @@ class _Cut:
     glue: tuple[tuple[str, str], ...] = ()
     #: The alias of the name in the same zone; empty if it is none.
     alias: str = ""
+    #: The records of the name that a wildcard may have synthesized, by type.
+    records: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -172,10 +176,17 @@ class Delegations:
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:
-            zone, servers, alias = self._descend(search)
-            if not alias:
-                return Location(name, tuple(search.aliases), zone, servers)
-            search.follow(alias)
+            cut, servers = self._descend(search)
+            wildcard = self._wildcard_of(search.current, cut, servers) if cut.records else ""
+            # The record of a name has priority over a wildcard (RFC 4592, section 2.2.1).
+            if cut.alias and not wildcard:
+                search.follow(cut.alias)
+                continue
+            hides = wildcard if _hides(wildcard, search.current) else ""
+            if hides and search.aliases:
+                # The owner of a name may not change what another name of the zone resolves to.
+                raise search.elsewhere(f"a record there would hide the wildcard {hides}")
+            return Location(name, tuple(search.aliases), cut.zone, servers, hides)
 
     def servers_of(self, zone: str) -> tuple[ZoneServer, ...]:
         """
@@ -186,27 +197,24 @@ class Delegations:
         """
         return self._servers.get(zone) or self._find_servers(zone, self._names_at_resolvers(zone), ())
 
-    def _descend(self, search: _Search) -> tuple[str, tuple[ZoneServer, ...], str]:
+    def _descend(self, search: _Search) -> tuple[_Cut, tuple[ZoneServer, ...]]:
         """
-        Return the deepest zone of the name with its servers, and its alias; empty if it is none.
+        Return the answer of the deepest zone of the name, and the servers of that zone.
         """
-        current = search.current
         zone = self._zone_at_resolvers(search)
         servers = self.servers_of(zone)
         for _ in range(MAX_CUTS):
             search.check_time()
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
-                if cut.servers and set(cut.servers) != {each.name for each in servers}:
+                if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
                     # The zone itself has the final list of its servers.
                     servers = self._find_servers(zone, cut.servers, cut.glue)
-                wildcard = cut.alias and self._is_of_wildcard(current, cut.alias, zone, servers)
-                # The record of a name has priority over a wildcard (RFC 4592, section 2.2.1).
-                return zone, servers, "" if wildcard else cut.alias
+                return cut, servers
             zone = cut.zone
             if cut.servers:
                 servers = self._servers.get(zone) or self._find_servers(zone, cut.servers, cut.glue)
-        detail = f"{current} is below too many zones"
+        detail = f"{search.current} is below too many zones"
         raise NameServersFail(name=search.name, detail=detail).from_preflight()
 
     def _zone_at_resolvers(self, search: _Search) -> str:
@@ -236,7 +244,7 @@ class Delegations:
     def _find_servers(
         self, zone: str, names: Iterable[str], glue: Sequence[tuple[str, str]]
     ) -> tuple[ZoneServer, ...]:
-        names = sorted(set(names))[:MAX_SERVERS]
+        names = _selected(names)
         answers = query_servers(
             [
                 DnsQuestion(each, name, kind)
@@ -251,9 +259,8 @@ class Delegations:
         servers = tuple(
             ZoneServer(name, tuple(self._reachable(addresses)[:MAX_ADDRESSES]))
             for name, addresses in found.items()
-            if addresses
         )
-        if not servers:
+        if not any(found.values()):
             raise NameServersFail(
                 name=zone, detail=f"no name server has an address ({', '.join(names) or 'no NS records'})"
             ).from_preflight()
@@ -281,29 +288,51 @@ class Delegations:
         others = [each for several in addresses for each in several if each not in first]
         errors: dict[Server, str] = {}
         for group in (first, others):
-            wanted = ((search.current, "CNAME"), (zone, "NS"))
+            name = search.current
+            wanted = ((name, "CNAME"), (zone, "NS"), *((name, kind) for kind in ADDRESSES))
             answers = query_servers(
                 [DnsQuestion(server, *each, own=True) for server in group for each in wanted]
             )
             for server in group:
-                about_name, about_zone = (answers[DnsQuestion(server, *each, own=True)] for each in wanted)
-                if cut := _cut_in(about_name, about_zone, zone, search.current):
+                found = [answers[DnsQuestion(server, *each, own=True)] for each in wanted]
+                if cut := _cut_in(*found, zone=zone, current=name):
                     return cut
-                errors[server] = about_name.error or NOT_AUTHORITATIVE
+                errors[server] = found[0].error or NOT_AUTHORITATIVE
         shown = [f"{server_address(server)}: {error}" for server, error in errors.items()][:MAX_SERVERS]
         detail = f"zone {zone}: {', '.join(shown) or 'no name server is reachable'}"
         silent = all(error == SILENT for error in errors.values())
         failure = NameServersTimeout if silent else NameServersFail
         raise failure(name=search.name, detail=detail).from_preflight()
 
-    def _is_of_wildcard(self, current: str, target: str, zone: str, servers: Sequence[ZoneServer]) -> bool:
+    def _wildcard_of(self, current: str, cut: _Cut, servers: Sequence[ZoneServer]) -> str:
+        """
+        Return the wildcard that *current* has its records from; empty if the records are its own.
+        """
         parents = domain_and_parents(current.partition(".")[2])
-        wildcards = [f"*.{each}" for each in parents if each == zone or each.endswith(f".{zone}")]
+        wildcards = [f"*.{each}" for each in parents if f".{each}".endswith(f".{cut.zone}")]
         addresses = [each.addresses[0] for each in servers if each.addresses][:FIRST_SERVERS]
+        # A wildcard matches "*.NAME" as well, but no name below itself (RFC 4592, section 2.2.1).
+        below = [f"_.{each}" for each in wildcards]
         answers = query_servers(
-            [DnsQuestion(server, each, "CNAME", own=True) for server in addresses for each in wildcards]
+            [
+                DnsQuestion(server, name, kind, own=True)
+                for server in addresses
+                for name in (*wildcards, *below)
+                for kind, _ in cut.records
+            ]
         )
-        return any(answer.values.get((asked.name, "CNAME")) == (target,) for asked, answer in answers.items())
+        records = dict(cut.records)
+        same = {
+            asked.name
+            for asked, answer in answers.items()
+            if set(answer.values.get((asked.name, asked.kind), ())) == set(records[asked.kind])
+        }
+        matching = [each for each in wildcards if each in same]
+        return next((each for each in matching if f"_.{each}" not in same), "") or "".join(matching[-1:])
+
+
+def _selected(names: Iterable[str]) -> list[str]:
+    return sorted(set(names))[:MAX_SERVERS]
 
 
 def _zone_in(answer: DnsAnswer, candidate: str) -> str:
@@ -317,7 +346,9 @@ def _zone_in(answer: DnsAnswer, candidate: str) -> str:
     return next((zone for zone in answer.owners("SOA") if zone and candidate.endswith(f".{zone}")), "")
 
 
-def _cut_in(about_name: DnsAnswer, about_zone: DnsAnswer, zone: str, current: str) -> _Cut | None:
+def _cut_in(
+    about_name: DnsAnswer, about_zone: DnsAnswer, *addresses: DnsAnswer, zone: str, current: str
+) -> _Cut | None:
     """
     Return what a server of *zone* answers for *current* and for its zone; None if the server does not know.
     """
@@ -333,7 +364,20 @@ def _cut_in(about_name: DnsAnswer, about_zone: DnsAnswer, zone: str, current: st
     deeper = (owner for owner in about_name.owners("SOA") if _is_between(owner, zone, current))
     if not alias and (child := next(deeper, "")):
         return _Cut(child)
-    return _Cut(zone, about_zone.values.get((zone, "NS"), ()), _glue(about_zone), alias)
+    records = tuple(
+        (kind, found)
+        for kind, answer in zip(("CNAME", *ADDRESSES), (about_name, *addresses), strict=True)
+        if (found := answer.values.get((current, kind), ()))
+    )
+    return _Cut(zone, about_zone.values.get((zone, "NS"), ()), _glue(about_zone), alias, records)
+
+
+def _hides(wildcard: str, current: str) -> bool:
+    """
+    Return whether a record at *current* keeps *wildcard* from a host: *current* itself, or a name above it.
+    """
+    only_itself = wildcard == f"*.{current.partition('.')[2]}"
+    return bool(wildcard) and not (only_itself and current.startswith("_"))
 
 
 def _glue(answer: DnsAnswer) -> tuple[tuple[str, str], ...]:

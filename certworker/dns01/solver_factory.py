@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -13,22 +14,17 @@ from redis import Redis
 
 from certworker.dns.resolver import system_name_servers
 from certworker.dns01.acme_dns import AcmeDns
-from certworker.dns01.delegation import Delegations
 from certworker.dns01.exec import Exec
 from certworker.dns01.httpreq import HttpReq
 from certworker.dns01.lexicon import Lexicon
-from certworker.dns01.propagation import Propagation
 from certworker.dns01.provider import ANY_ZONE, Provider, Providers
-from certworker.dns01.provider_state import ProviderState
 from certworker.dns01.rfc2136 import Rfc2136, TsigKey
 from certworker.dns01.solver import Dns01Solver
-from certworker.dns01.txt_records import TxtRecords
-from certworker.dns01.zone_lock import ZoneLocks
+from certworker.domains.address import is_public
 from certworker.settings import Settings
 from certworker.settings.dns01 import Dns01Settings
 from certworker.settings.dns_providers import ProviderChoice
 from certworker.state.locks import DomainLocks
-from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
 Value = TypeVar("Value")
 
@@ -39,16 +35,17 @@ def build_solver(
     """
     Return the solver of a worker with *settings*. Without a provider it refuses all challenges.
     """
-    resolvers = settings.name_servers or system_name_servers()
-    return Dns01Solver(
-        providers=build_providers(settings.dns01, settings.ca_bundle),
-        delegations=Delegations(resolvers, private=settings.authority.private_names),
-        propagation=Propagation(settings.dns01.timeout),
-        records=TxtRecords(connection, settings.state_dir / "dns01", clock=clock),
-        zones=ZoneLocks(connection, locks),
+    private = settings.authority.private_names
+    # Public resolvers do not know the zones of a private network.
+    named = [each for each in settings.name_servers if not (private and is_public(ip_address(each[0])))]
+    return Dns01Solver.for_worker(
+        build_providers(settings.dns01, settings.ca_bundle),
+        resolvers=named or system_name_servers(),
+        private=private,
+        timeout_seconds=settings.dns01.timeout,
+        directory=settings.state_dir / "dns01",
+        connection=connection,
         locks=locks,
-        states=ProviderState(connection, clock=clock),
-        once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
         clock=clock,
     )
 

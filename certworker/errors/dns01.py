@@ -166,3 +166,16 @@ class ExtraMissing(ProviderFailed):
     message_template = "The DNS provider {provider} needs Python packages that are not installed ({reason})."
     remedy_template = "Install them: pip install 'certworker[lexicon]' 'dns-lexicon[{name}]'"
     retry = Retry.CONFIG
+
+
+class HidesWildcard(CertworkerError):
+    code = "dns01.hides_wildcard"
+    message_template = (
+        "{name} resolves by {wildcard} only, which does not apply during the validation: the TXT record is "
+        "below {name}."
+    )
+    remedy_template = (
+        "Use a certificate for {wildcard}, or create an A or CNAME record for {name}. Test: dig {name}"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.WARNING

@@ -28,6 +28,7 @@ RETRIES = {
 
 #: When certworker tries again after a failure with this code, whose retries do not follow the retry policy.
 RETRIES_BY_CODE = {
+    "dns01.hides_wildcard": "certworker validates the name all the same.",
     "dns01.left_behind": "certworker tries again after growing pauses of at most 6 hours.",
     "label.refused": "certworker tries again after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",

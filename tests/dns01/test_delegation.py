@@ -31,6 +31,13 @@ LINES = [
     "*.apps CNAME edge",
     "_acme-challenge.own.apps CNAME k3.far.net.",
     "edge A 192.0.2.1",
+    "*.sites A 192.0.2.7",
+    "there.sites A 192.0.2.8",
+    "*.outer A 192.0.2.7",
+    "*.inner.outer A 192.0.2.7",
+    "_acme-challenge.thief CNAME victim.wild.far.net.",
+    "_acme-challenge.thief2 CNAME _x.victim.wild.far.net.",
+    "_acme-challenge.honest CNAME _x.wild.far.net.",
     *(f"_acme-challenge.n{number} CNAME _acme-challenge.n{number + 1}" for number in range(MAX_ALIASES + 2)),
 ]
 
@@ -50,7 +57,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
         for name in ("child.example.com", "ns1.child.example.com"):
             # Only the servers of the parent know the delegation.
             del made.resolver.rows[name]
-        made.bind("far.net")
+        made.bind("far.net", ["*.wild A 192.0.2.9", "*.wild AAAA 2001:db8::9"])
         yield made
 
 
@@ -202,6 +209,41 @@ class TestAliases:
         assert "k3.far.net" == find(network, "own.apps.example.com").fqdn
 
 
+class TestWildcards:
+    @pytest.mark.parametrize("name", ["shop.sites", "shop.apps", "shop.outer", "shop.inner.outer"])
+    def test_a_record_below_a_host_of_a_wildcard_hides_the_wildcard(
+        self, network: Network, name: str
+    ) -> None:
+        """
+        The host has no record of its own, and the TXT record below it makes it an empty name (RFC 4592,
+        section 2.2.2).
+        """
+        hidden = f"*.{name.partition('.')[2]}.example.com"
+
+        assert hidden == find(network, f"{name}.example.com").hides
+
+    @pytest.mark.parametrize("name", ["there.sites", "sites", "apps", "www", "inner.outer"])
+    def test_a_record_of_another_name_hides_nothing(self, network: Network, name: str) -> None:
+        """
+        The host has a record of its own, or no host is affected.
+        """
+        assert "" == find(network, f"{name}.example.com").hides
+
+    @pytest.mark.parametrize("name", ["thief", "thief2"])
+    def test_an_alias_cannot_hide_a_wildcard_of_another_zone(self, network: Network, name: str) -> None:
+        """
+        Otherwise a customer could take the site of another one out of service.
+        """
+        with pytest.raises(CnameElsewhere, match=r"would hide the wildcard \*\.wild\.far\.net"):
+            find(network, f"{name}.example.com")
+
+    def test_an_alias_to_a_name_that_no_host_can_have_is_followed(self, network: Network) -> None:
+        """
+        No host name begins with an underscore.
+        """
+        assert "_x.wild.far.net" == find(network, "honest.example.com").fqdn
+
+
 class TestFailures:
     def test_a_resolver_without_an_answer_is_named(self) -> None:
         """
@@ -322,10 +364,10 @@ class TestHostileAnswers:
         monkeypatch.setattr(delegation, "MAX_CUTS", 3)
         server = network.fake("deep.org")
         server.authoritative = False
-        zones = iter(["f.deep.org", "e.f.deep.org", "d.e.f.deep.org", "c.d.e.f.deep.org"])
+        zones = ["f.deep.org", "e.f.deep.org", "d.e.f.deep.org", "c.d.e.f.deep.org"]
 
         def refer(name: str) -> tuple[str, list[str]]:
-            return (next(zones) if name.startswith("_acme") else name), ["ns1.deep.org"]
+            return zones[server.asked.count(f"{name} CNAME") - 1], ["ns1.deep.org"]
 
         server.refer = refer
         with pytest.raises(NameServersFail, match="too many zones"):

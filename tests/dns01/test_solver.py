@@ -90,7 +90,7 @@ def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     with Network(tmp_path_factory.mktemp("dns")) as network:
         aliases = [f"_acme-challenge.t{number} CNAME {HUB}." for number in range(50)]
         example = network.bind(
-            "example.com", ["_acme-challenge.alias CNAME k1.far.net.", "@ TXT unrelated", *aliases]
+            "example.com", ["_acme-challenge.alias CNAME k1.far.net.", "*.sites A 192.0.2.7", *aliases]
         )
         far = network.bind("far.net")
         yield Net(network, example, far)
@@ -290,6 +290,50 @@ class TestPlan:
         with pytest.raises(CnameElsewhere, match=r"k1\.far\.net \(no provider serves the zone far\.net\)"):
             solver.plan("alias.example.com").served  # noqa: B018
 
+    def test_a_host_of_a_wildcard_is_a_warning(
+        self, solver: Dns01Solver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The host does not resolve while the record below it exists. The log has it once a day.
+        """
+        assert None is solver.plan("sites.example.com").warning
+        for _ in range(2):
+            with solver.presenting([challenge("shop.sites.example.com")]):
+                pass
+
+        (line,) = [line for line in caplog.records if line.levelno == logging.WARNING]
+        assert "dns01.hides_wildcard" == line.__dict__["code"]
+        assert "shop.sites.example.com resolves by *.sites.example.com only" in line.message
+
+
+class TestRehearsal:
+    def test_each_step_has_its_time(
+        self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The record is a harmless one, and nothing is left.
+        """
+        rehearsal = solver.rehearse("www.example.com")
+
+        assert min(rehearsal.created, rehearsal.visible, rehearsal.deleted) > 0
+        assert "example.com" == rehearsal.plan.location.zone
+        assert provider.created == provider.deleted
+        assert 43 == len(provider.created[0].value)
+        assert 0 == listed(connection, tmp_path)
+
+    def test_a_failure_leaves_nothing(
+        self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The failure is that of the provider.
+        """
+        provider.before = fail("present", FAILED)
+
+        with pytest.raises(ProviderFailed):
+            solver.rehearse("www.example.com")
+
+        assert 0 == listed(connection, tmp_path)
+
 
 class TestSettling:
     def test_orders_wait_longer_after_the_ca_did_not_see_a_record(
@@ -431,7 +475,7 @@ class TestLeftovers:
         (old,) = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC)).all().values()
 
         with solver.presenting([challenge("example.com")]):
-            solver._delete_leftover(old)
+            solver._leftovers.delete(old)
             assert {challenge("example.com").value} == net.example.txt(OWNER)
 
     def test_a_record_that_is_gone_is_forgotten(

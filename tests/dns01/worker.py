@@ -27,7 +27,7 @@ from redis import Redis
 from certworker.challenges.challenge import Dns01Challenge
 from certworker.dns01.provider import ANY_ZONE, Provider, Providers, TxtRecord
 from certworker.dns01.rfc2136 import Rfc2136, TsigKey
-from certworker.dns01.solver import Dns01Solver, build_solver
+from certworker.dns01.solver import Dns01Solver
 from certworker.state.locks import DomainLocks
 from tests.servers.bind import KEY, Bind
 
@@ -66,7 +66,7 @@ def solver_of(
     """
     Return the solver of a worker.
     """
-    return build_solver(
+    return Dns01Solver.for_worker(
         Providers(providers if isinstance(providers, Mapping) else {ANY_ZONE: providers}),
         resolvers=[resolver],
         private=True,

@@ -1,0 +1,133 @@
+"""
+The deletion of records that killed workers left behind, or whose deletion failed before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from certworker.dns01.delegation import Delegations
+from certworker.dns01.propagation import Propagation
+from certworker.dns01.provider import Providers, TxtRecord
+from certworker.dns01.record_changes import RecordChanges, log_left_behind
+from certworker.dns01.txt_records import Entry, TxtRecords, identifier_of
+from certworker.errors import CertworkerError
+from certworker.errors.dns01 import LeftBehind, NotConfigured, ZoneBusy
+from certworker.state.locks import DomainLocks
+from certworker.state.once_per import OncePer
+from certworker.supervision import beat
+
+logger = logging.getLogger(__name__)
+
+#: An order holds this lock for as long as it needs its records.
+LEASE_PREFIX = "dns01-order:"
+
+#: After this time all name servers show a record that was created.
+SETTLED = timedelta(minutes=10)
+
+#: A failed deletion is tried again after this time, doubled with each failure, at most after the second one.
+FIRST_DELAY = timedelta(minutes=1)
+LONGEST_DELAY = timedelta(hours=6)
+
+#: One pass takes no longer: providers may be slow, and the next pass continues.
+PASS = timedelta(minutes=1)
+
+
+class Leftovers:
+    """
+    Finds the records in the list that no order needs, and deletes them.
+
+    Args:
+        providers: The providers of this worker.
+        delegations: Finds the servers of a zone.
+        propagation: Asks these servers.
+        records: The list of created records.
+        changes: Deletes records.
+        locks: The leases of orders.
+        once_a_day: Limits repeated log lines.
+        clock: Returns the time in UTC.
+    """
+
+    def __init__(
+        self,
+        *,
+        providers: Providers,
+        delegations: Delegations,
+        propagation: Propagation,
+        records: TxtRecords,
+        changes: RecordChanges,
+        locks: DomainLocks,
+        once_a_day: OncePer,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._providers = providers
+        self._delegations = delegations
+        self._propagation = propagation
+        self._records = records
+        self._changes = changes
+        self._locks = locks
+        self._once_a_day = once_a_day
+        self._clock = clock
+
+    def delete_all(self) -> None:
+        """
+        Delete all records that are due.
+
+        Raises:
+            CertworkerError: The list cannot be read or written.
+            redis.RedisError: Redis failed.
+        """
+        self._records.remove_leftovers()
+        until = self._clock() + PASS
+        for entry in self._records.all().values():
+            if self._clock() > until:
+                break
+            if self._is_due(entry):
+                beat()
+                self.delete(entry)
+
+    def delete(self, entry: Entry) -> None:
+        """
+        Delete the record of *entry*; store a failure with the time of the next attempt.
+
+        Raises:
+            CertworkerError: The list cannot be written.
+            redis.RedisError: Redis failed.
+        """
+        record = entry.record
+        try:
+            provider = self._providers.serving(record.zone)
+            if provider is None:
+                raise NotConfigured(name=record.name or record.fqdn, zone=record.zone)
+            if self._changes.delete_leftover(entry, provider):
+                logger.info("deleted the TXT record of an interrupted order: %s", record.fqdn)
+        except ZoneBusy:
+            return
+        except CertworkerError as failure:
+            self._postpone(entry, failure)
+
+    def _is_due(self, entry: Entry) -> bool:
+        now = self._clock()
+        # A younger one may belong to an order whose lease a lost Redis has forgotten.
+        if now - entry.created < self._locks.duration or (entry.again and now < entry.again):
+            return False
+        return not self._locks.is_held(LEASE_PREFIX + entry.order)
+
+    def _postpone(self, entry: Entry, failure: CertworkerError) -> None:
+        record, now = entry.record, self._clock()
+        if now - entry.created > SETTLED and self._is_gone(record):
+            self._records.remove(record)
+            return
+        delay = min(FIRST_DELAY * 2 ** min(entry.failures, 20), LONGEST_DELAY)
+        self._records.postpone(entry, max(now + delay, failure.until or now))
+        if self._once_a_day.first(f"{LeftBehind.code}:{identifier_of(record)}"):
+            log_left_behind(record, failure)
+
+    def _is_gone(self, record: TxtRecord) -> bool:
+        try:
+            servers = self._delegations.servers_of(record.zone)
+        except CertworkerError:
+            return False
+        return self._propagation.is_gone(record.fqdn, record.value, servers)

@@ -1,0 +1,138 @@
+"""
+The creation and deletion of records: one writer per zone, and no request while an API refuses them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from redis.exceptions import RedisError
+
+from certworker.dns01.provider import Provider, TxtRecord
+from certworker.dns01.provider_state import ProviderState
+from certworker.dns01.txt_records import Entry, TxtRecords
+from certworker.dns01.zone_lock import ZoneLocks
+from certworker.errors import CertworkerError
+from certworker.errors.dns01 import LeftBehind, ProviderRateLimited, ZoneBusy
+from certworker.supervision import beat
+
+logger = logging.getLogger(__name__)
+
+#: How long the removal of leftovers waits for other writers of a zone.
+PATIENCE_SECONDS = 5.0
+
+
+class RecordChanges:
+    """
+    Changes the records of all workers.
+
+    Args:
+        records: The list of created records.
+        zones: The locks of zones.
+        states: The state of the providers.
+    """
+
+    def __init__(self, records: TxtRecords, zones: ZoneLocks, states: ProviderState) -> None:
+        self._records = records
+        self._zones = zones
+        self._states = states
+
+    def create(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:
+        """
+        Create *records* in one zone for *order*. They are in the list even if this fails.
+
+        Raises:
+            ProviderRateLimited: The provider accepts no changes now. Nothing was sent if a pause was known.
+            ZoneBusy: Other writers had the zone for too long.
+            CertworkerError: The provider or the volume failed.
+            redis.RedisError: Redis failed.
+        """
+        zone = records[0].zone
+        with self._zones.hold(zone) as lease:
+            self.refuse_paused(provider.label)
+            self._records.add(records, order=order, provider=provider.label)
+            for record in records:
+                if not lease.still_held():
+                    raise ZoneBusy(zone=zone, seconds=f"{lease.duration.total_seconds():g}")
+                with self._noticing_limits(provider.label):
+                    provider.present(record)
+                beat()
+
+    def delete(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:
+        """
+        Delete those of *records*, in one zone, that *order* may have created.
+
+        A failure is logged. The record stays in the list: the result of the order matters more.
+        """
+        left = list(records)
+        reason: Exception | None = None
+        try:
+            left = [record for record in records if self._is_of(order, record)]
+            if left:
+                with self._zones.hold(left[0].zone):
+                    for record in list(left):
+                        try:
+                            self._delete_of(order, record, provider)
+                            left.remove(record)
+                        except CertworkerError as failure:
+                            reason = failure
+        except (CertworkerError, RedisError) as failure:
+            reason = failure
+        for record in left:
+            log_left_behind(record, reason)
+
+    def delete_leftover(self, entry: Entry, provider: Provider) -> bool:
+        """
+        Delete the record of an *entry* whose order has ended; return whether this call did.
+
+        Raises:
+            CertworkerError: The provider or the volume failed.
+            redis.RedisError: Redis failed.
+        """
+        with self._zones.hold(entry.record.zone, PATIENCE_SECONDS):
+            return self._delete_of(entry.order, entry.record, provider)
+
+    def refuse_paused(self, label: str) -> None:
+        """
+        Raise the failure of a pause of the provider *label*.
+
+        Raises:
+            ProviderRateLimited: The provider accepts no changes before the time of the failure.
+            redis.RedisError: Redis failed.
+        """
+        if until := self._states.paused_until(label):
+            raise ProviderRateLimited(provider=label, moment=f"{until:%Y-%m-%d %H:%M} UTC", until=until)
+
+    def _delete_of(self, order: str, record: TxtRecord, provider: Provider) -> bool:
+        if not self._is_of(order, record):
+            return False
+        self.refuse_paused(provider.label)
+        with self._noticing_limits(provider.label):
+            provider.withdraw(record)
+        self._records.remove(record)
+        beat()
+        return True
+
+    def _is_of(self, order: str, record: TxtRecord) -> bool:
+        # Another worker may have deleted it, or a new order may need the same record.
+        entry = self._records.get(record)
+        return entry is not None and entry.order == order
+
+    @contextmanager
+    def _noticing_limits(self, label: str) -> Iterator[None]:
+        try:
+            yield
+        except ProviderRateLimited as limited:
+            self._states.pause(label, limited.until)
+            raise
+
+
+def log_left_behind(record: TxtRecord, reason: Exception | None) -> None:
+    """
+    Log that *record* was not deleted, because of *reason*.
+    """
+    shown = reason.message if isinstance(reason, CertworkerError) else str(reason)
+    failure = LeftBehind(fqdn=record.fqdn, value=record.value, zone=record.zone, reason=shown.rstrip("."))
+    logger.warning("%s", failure, extra={"code": failure.code, "domain": record.name or record.fqdn})

@@ -1,0 +1,163 @@
+"""
+Tests of the deletion of leftovers; tests/dns01/test_solver.py has those with killed workers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.dns01.delegation import Delegations
+from certworker.dns01.leftovers import LEASE_PREFIX, LONGEST_DELAY, PASS, Leftovers
+from certworker.dns01.propagation import Propagation
+from certworker.dns01.provider import Providers, TxtRecord
+from certworker.dns01.provider_state import ProviderState
+from certworker.dns01.record_changes import RecordChanges
+from certworker.dns01.txt_records import RECORDS, TxtRecords
+from certworker.dns01.zone_lock import LOCK_PREFIX, ZoneLocks
+from certworker.errors.dns01 import ProviderFailed
+from certworker.state.locks import LOCKS, DomainLocks
+from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
+from tests.dns01.test_record_changes import ORDER, RECORD, TWO, Memory
+
+
+class World:
+    """
+    A worker with a clock.
+    """
+
+    def __init__(self, connection: Redis, directory: Path) -> None:
+        self.now = datetime.now(UTC).replace(microsecond=0)
+        self.provider = Memory()
+        self.connection = connection
+        self.locks = DomainLocks(connection, highest_token=lambda: 0)
+        self.records = TxtRecords(connection, directory, clock=self.clock)
+        self.changes = RecordChanges(
+            self.records, ZoneLocks(connection, self.locks), ProviderState(connection, clock=self.clock)
+        )
+        self.leftovers = Leftovers(
+            providers=Providers({"example.com": self.provider}),
+            delegations=Delegations([], private=True),
+            propagation=Propagation(1),
+            records=self.records,
+            changes=self.changes,
+            locks=self.locks,
+            once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
+            clock=self.clock,
+        )
+
+    def clock(self) -> datetime:
+        """
+        Return the time.
+        """
+        return self.now
+
+    def left_by_a_killed_worker(self, *records: TxtRecord) -> None:
+        """
+        Create records whose order has no lease.
+        """
+        self.changes.create(list(records), self.provider, ORDER)
+        self.now += timedelta(minutes=1)
+
+
+@pytest.fixture
+def world(connection: Redis, tmp_path: Path) -> World:
+    """
+    Return a worker.
+    """
+    return World(connection, tmp_path / "dns01")
+
+
+class TestDeletion:
+    def test_the_records_of_a_killed_worker_are_deleted(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The list is empty afterwards.
+        """
+        world.left_by_a_killed_worker(*TWO)
+        caplog.set_level("INFO")
+
+        world.leftovers.delete_all()
+
+        assert (set(), 0) == (world.provider.records, world.connection.hlen(RECORDS))
+        assert 2 == caplog.text.count("deleted the TXT record of an interrupted order")
+
+    def test_young_records_and_those_with_a_lease_are_left_alone(self, world: World) -> None:
+        """
+        Their order may be running.
+        """
+        world.changes.create([RECORD], world.provider, ORDER)
+        world.leftovers.delete_all()
+        world.now += timedelta(minutes=10)
+        with world.locks.hold([LEASE_PREFIX + ORDER]):
+            world.leftovers.delete_all()
+
+        assert {RECORD} == world.provider.records
+
+    def test_after_a_loss_of_redis_running_orders_have_time_to_renew_their_leases(self, world: World) -> None:
+        """
+        The first pass only restores the list.
+        """
+        world.left_by_a_killed_worker(RECORD)
+        world.connection.flushall()
+
+        world.leftovers.delete_all()
+        assert {RECORD} == world.provider.records
+        world.now += timedelta(minutes=1)
+        world.leftovers.delete_all()
+
+        assert set() == world.provider.records
+
+    def test_a_busy_zone_is_left_to_the_next_pass(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The maintenance does not wait for slow providers.
+        """
+        monkeypatch.setattr("certworker.dns01.record_changes.PATIENCE_SECONDS", 0.1)
+        world.left_by_a_killed_worker(RECORD)
+        world.connection.set(f"{LOCKS}{LOCK_PREFIX}example.com", "another worker", px=60_000)
+
+        world.leftovers.delete_all()
+
+        assert ({RECORD}, "") == (world.provider.records, caplog.text)
+
+    def test_a_pass_ends_after_a_minute(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Another pass deletes the rest.
+        """
+        world.left_by_a_killed_worker(*TWO)
+        withdraw = world.provider.withdraw
+
+        def slowly(record: TxtRecord) -> None:
+            world.now += 2 * PASS
+            withdraw(record)
+
+        monkeypatch.setattr(world.provider, "withdraw", slowly)
+
+        world.leftovers.delete_all()
+        assert 1 == len(world.provider.records)
+        world.leftovers.delete_all()
+        assert 0 == len(world.provider.records)
+
+    def test_the_pause_after_a_failure_has_a_limit(self, world: World) -> None:
+        """
+        A provider that is down for a week is tried again within hours.
+        """
+        world.left_by_a_killed_worker(RECORD)
+        world.provider.failure = ProviderFailed(provider="memory", fqdn="x", reason="out of order")
+        for _ in range(14):
+            world.leftovers.delete_all()
+            entry = world.records.get(RECORD)
+            assert entry
+            assert entry.again
+            assert timedelta(0) < entry.again - world.now <= LONGEST_DELAY
+            world.now = entry.again
+
+        world.provider.failure = None
+        world.leftovers.delete_all()
+        assert set() == world.provider.records

@@ -1,0 +1,162 @@
+"""
+Tests of the creation and deletion of records, with a real Redis.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.dns01.provider import TxtRecord
+from certworker.dns01.provider_state import ProviderState
+from certworker.dns01.record_changes import RecordChanges
+from certworker.dns01.txt_records import RECORDS, TxtRecords
+from certworker.dns01.zone_lock import ZoneLocks
+from certworker.errors import CertworkerError
+from certworker.errors.dns01 import ProviderFailed, ProviderRateLimited
+from certworker.state.locks import DomainLocks
+
+ORDER, ANOTHER = "0" * 32, "1" * 32
+RECORD = TxtRecord("_acme-challenge.example.com", "v" * 43, "example.com")
+TWO = [RECORD, replace(RECORD, value="w" * 43)]
+UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
+LIMITED = ProviderRateLimited(provider="memory", moment="later", until=UNTIL)
+
+
+@dataclass
+class Memory:
+    """
+    A provider in memory, which fails when a test says so.
+    """
+
+    label: str = "memory"
+    records: set[TxtRecord] = field(default_factory=set)
+    requests: int = 0
+    failure: CertworkerError | None = None
+
+    def present(self, record: TxtRecord) -> None:
+        """
+        Create *record*.
+        """
+        self._count()
+        self.records.add(record)
+
+    def withdraw(self, record: TxtRecord) -> None:
+        """
+        Delete *record*.
+        """
+        self._count()
+        self.records.discard(record)
+
+    def _count(self) -> None:
+        self.requests += 1
+        if self.failure:
+            raise self.failure
+
+
+@pytest.fixture
+def provider() -> Memory:
+    """
+    Return a provider without records.
+    """
+    return Memory()
+
+
+@pytest.fixture
+def changes(connection: Redis, tmp_path: Path) -> RecordChanges:
+    """
+    Return the changes of a worker.
+    """
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    locks = DomainLocks(connection, highest_token=lambda: 0)
+    records = TxtRecords(connection, tmp_path / "dns01", clock=clock)
+    return RecordChanges(records, ZoneLocks(connection, locks), ProviderState(connection, clock=clock))
+
+
+class TestChanges:
+    def test_records_are_created_and_deleted(
+        self, changes: RecordChanges, provider: Memory, connection: Redis
+    ) -> None:
+        """
+        The list has them in between.
+        """
+        changes.create(TWO, provider, ORDER)
+        assert (set(TWO), 2) == (provider.records, connection.hlen(RECORDS))
+
+        changes.delete(TWO, provider, ORDER)
+        assert (set(), 0) == (provider.records, connection.hlen(RECORDS))
+
+    def test_a_record_that_was_never_listed_needs_no_request(
+        self, changes: RecordChanges, provider: Memory, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The creation ended before it began, for example because the zone was busy.
+        """
+        changes.delete(TWO, provider, ORDER)
+
+        assert (0, "") == (provider.requests, caplog.text)
+
+    def test_the_record_of_another_order_is_unchanged(
+        self, changes: RecordChanges, provider: Memory, connection: Redis
+    ) -> None:
+        """
+        A CA may send the same challenge to a later order.
+        """
+        changes.create([RECORD], provider, ORDER)
+        changes.create([RECORD], provider, ANOTHER)
+
+        changes.delete([RECORD], provider, ORDER)
+
+        assert ({RECORD}, 1) == (provider.records, connection.hlen(RECORDS))
+
+    def test_one_failure_does_not_prevent_the_other_deletion(
+        self, changes: RecordChanges, provider: Memory, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Each record that remains is in the log.
+        """
+        changes.create(TWO, provider, ORDER)
+        provider.failure = ProviderFailed(provider="memory", fqdn="x", reason="out of order")
+
+        changes.delete(TWO, provider, ORDER)
+
+        assert 2 == caplog.text.count("dns01.left_behind")
+        assert 2 == connection.hlen(RECORDS)
+
+
+class TestLimits:
+    def test_a_limit_ends_the_requests_of_all_workers(
+        self, changes: RecordChanges, provider: Memory, connection: Redis
+    ) -> None:
+        """
+        No further request is sent before the time of the limit, neither to create nor to delete.
+        """
+        provider.failure = LIMITED
+        with pytest.raises(ProviderRateLimited):
+            changes.create(TWO, provider, ORDER)
+        provider.failure = None
+
+        changes.delete(TWO, provider, ORDER)
+        with pytest.raises(ProviderRateLimited) as caught:
+            changes.create(TWO, provider, ORDER)
+        with pytest.raises(ProviderRateLimited):
+            changes.refuse_paused("memory")
+
+        assert (1, UNTIL) == (provider.requests, caught.value.until)
+
+    def test_another_provider_has_no_limit(self, changes: RecordChanges, provider: Memory) -> None:
+        """
+        The limit is that of one API.
+        """
+        provider.failure = LIMITED
+        with pytest.raises(ProviderRateLimited):
+            changes.create(TWO, provider, ORDER)
+
+        changes.create(TWO, Memory("another"), ANOTHER)
