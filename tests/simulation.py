@@ -69,7 +69,7 @@ class Clock:
 
 
 @dataclass
-class Life:
+class Simulation:
     """
     What happened in a simulation.
     """
@@ -86,21 +86,21 @@ class Life:
 
     def begin(self, certificates: list[tuple[str, ...]], lifetime: timedelta) -> None:
         """
-        Issue *certificates* of *lifetime*, and let their names be counted as ours from then on, as CAs do for
-        a while.
+        Issue *certificates* of *lifetime*. Their authorizations stay valid, as they do at CAs for a while.
         """
         self.authority.lifetime = lifetime
         self.authority.policy.authorization_reuse = timedelta(days=1000)
         for names in certificates:
             self.app.issuance.issue(names)
 
-    def live(self, lifetime: timedelta, length: timedelta, outage: timedelta) -> None:
+    def simulate(self, lifetime: timedelta, length: timedelta, outage: timedelta) -> None:
         """
-        Go on for *length*, with certificates of *lifetime*; after half of it the CA is away for *outage*,
-        just when the next certificate is to be renewed.
+        Simulate *length* with certificates of *lifetime*.
 
-        The clock goes from one moment of the agenda to the next. After a look without a failure, though, the
-        worker is busy with other things for a while, and comes late to what is due meanwhile.
+        After half of it the CA is unreachable for *outage*, at the time of the next renewal.
+
+        The clock moves from one check of the agenda to the next. After a check without a failure, the worker
+        is busy for a while, and starts later checks late.
         """
         self.authority.lifetime = lifetime
         end = self.clock.now + length
@@ -113,8 +113,8 @@ class Life:
         self._until(end, lifetime * BUSY)
 
     def _next_renewal(self) -> datetime:
-        facts = filter(None, map(self.app.certificates.metadata, self.app.certificates.names()))
-        windows = (each.not_after - each.validity.length * WINDOW[0] for each in facts)
+        metadata = filter(None, map(self.app.certificates.metadata, self.app.certificates.names()))
+        windows = (each.not_after - each.validity.length * WINDOW[0] for each in metadata)
         return min(begin for begin in windows if begin > self.clock.now)
 
     def _until(self, end: datetime, busy: timedelta) -> None:
@@ -164,9 +164,11 @@ class Life:
 
 
 @contextmanager
-def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | None = None) -> Iterator[Life]:
+def simulated(
+    directory: Path, connection: Redis, limits: Mapping[str, str] | None = None
+) -> Iterator[Simulation]:
     """
-    A life that has not begun. Its volumes lie in *directory* where they cannot lie in memory.
+    Return a simulation that has not begun. Its volumes are in memory, else in *directory*.
 
     Args:
         limits: Those of the CA, as in the file of CERTWORKER_LIMITS_FILE; None: it has none.
@@ -194,7 +196,7 @@ def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | No
         quick = replace(
             app, issuers=issuers, issuance=replace(app.issuance, preflight=checks, issuers=issuers)
         )
-        yield Life(quick, authority, clock)
+        yield Simulation(quick, authority, clock)
 
 
 def _limits_file(place: Path, directory_url: str, limits: Mapping[str, str]) -> Path:

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-#: Elements that a browser loads by itself, in contrast to links.
+#: Elements that a browser loads without a click, in contrast to links.
 LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*>")
 STYLES = re.compile(
     r"<link\b(?=[^>]*rel=[\"']?(?:stylesheet|preload|preconnect|icon))[^>]*href=[\"']?(?:https?:)?//[^>]*>"

@@ -41,7 +41,7 @@ class TestAddress:
 
     def test_one_of_ipv6_has_its_place_too(self, app: App) -> None:
         """
-        A colon is a letter like others in files and in Redis.
+        A colon is a plain character in files and in Redis.
         """
         name = normalize("[2606:4700::1111]")
         app.agenda.put(name, app.clock())

@@ -24,7 +24,7 @@ from certworker.errors.rate import LocalGuard
 from certworker.ratelimits.limits import RENEWAL_WITHIN
 from certworker.settings.limits import Limit
 from certworker.storage.metadata import CertificateMetadata
-from tests.simulation import AT_ONCE, BEGIN, Life, simulated
+from tests.simulation import AT_ONCE, BEGIN, Simulation, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -115,23 +115,27 @@ def certificates() -> Iterator[tuple[str, ...]]:
         number += size
 
 
-def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str, ...], CertificateMetadata]:
+def filled(
+    simulation: Simulation, lifetime: timedelta, counted: Counted
+) -> dict[tuple[str, ...], CertificateMetadata]:
     """
     Put certificates of *lifetime* and of all ages on the volume, as a restart of the worker and of the CA
     finds them. Return what is in service.
     """
-    signer = Hierarchy.open(life.authority.root_path.parent, BEGIN).intermediate
-    label, key, token = life.app.issuers[0].ca.label, PrivateKey.generate(), 0
+    signer = Hierarchy.open(simulation.authority.root_path.parent, BEGIN).intermediate
+    label, key, token = simulation.app.issuers[0].ca.label, PrivateKey.generate(), 0
     serving: dict[tuple[str, ...], CertificateMetadata] = {}
     for number, names in enumerate(certificates()):
         for age in ages(number, lifetime):
             begins, token = (BEGIN - age).replace(microsecond=0), token + 1
             leaf = signer.sign(key.key.public_key(), names, begins, begins + lifetime)
             certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
-            stored = life.app.certificates.store(certificate, authority=label, kind="private", token=token)
-            life.app.certificates.mark_published(stored)
+            stored = simulation.app.certificates.store(
+                certificate, authority=label, kind="private", token=token
+            )
+            simulation.app.certificates.mark_published(stored)
             counted.issued_before(names, begins)
-        life.app.traefik.publish(stored)
+        simulation.app.traefik.publish(stored)
         serving[names] = stored.metadata
     return serving
 
@@ -156,12 +160,12 @@ def urgent(lifetime: timedelta) -> timedelta:
 
 
 @dataclass
-class Drill:
+class MassRenewal:
     """
     The renewals of everything that was in service, one after the other.
     """
 
-    life: Life
+    simulation: Simulation
     serving: dict[tuple[str, ...], CertificateMetadata]
     counted: Counted
     #: In the order in which a job ran for them for the first time.
@@ -177,7 +181,7 @@ class Drill:
         """
         Continue until everything has a new certificate, or until *latest*.
         """
-        app, clock = self.life.app, self.life.clock
+        app, clock = self.simulation.app, self.simulation.clock
         while len(self.renewed) < len(self.serving) or len(self.new) < NEWCOMERS:
             moment = app.agenda.earliest()
             if moment is None or moment > latest:
@@ -186,17 +190,17 @@ class Drill:
             app.due_names.enqueue()
             # While names are due there is a check every five seconds. The slots take requests in between.
             few = SLOTS if app.agenda.due(clock.now, 1) else None
-            for names in islice(self.life.requests(), few):
+            for names in islice(self.simulation.requests(), few):
                 self.attempt(names)
 
     def attempt(self, names: tuple[str, ...]) -> None:
         """
         Run one job, and record its result.
         """
-        clock, before = self.life.clock, self.serving.get(names)
+        clock, before = self.simulation.clock, self.serving.get(names)
         self.tried.setdefault(names)
-        self.life.attempt(names)
-        after = self.life.app.certificates.metadata(names[0])
+        self.simulation.attempt(names)
+        after = self.simulation.app.certificates.metadata(names[0])
         if after and after != before and names not in self.renewed and names not in self.new:
             (self.renewed if before else self.new)[names] = clock.now
             self.exceeded += self.counted.issued(names, clock.now)
@@ -215,30 +219,32 @@ def test_all_are_renewed_within_the_limits_the_most_urgent_first(
     wait for the renewals, nor these for them.
     """
     counted = Counted()
-    with simulated(tmp_path, connection, LIMITS) as life:
-        life.authority.policy.trusts_every_name = True
-        life.authority.lifetime = lifetime
-        serving = filled(life, lifetime, counted)
-        life.app.reconciler.reconcile()
-        life.authority.policy.recalled_before = BEGIN
-        life.app.agenda.put_many({f"new{each}.newcomer{each}.localhost": BEGIN for each in range(NEWCOMERS)})
-        drill = Drill(life, serving, counted)
-        drill.run(BEGIN + 40 * HOUR)
+    with simulated(tmp_path, connection, LIMITS) as simulation:
+        simulation.authority.policy.trusts_every_name = True
+        simulation.authority.lifetime = lifetime
+        serving = filled(simulation, lifetime, counted)
+        simulation.app.reconciler.reconcile()
+        simulation.authority.policy.recalled_before = BEGIN
+        simulation.app.agenda.put_many(
+            {f"new{each}.newcomer{each}.localhost": BEGIN for each in range(NEWCOMERS)}
+        )
+        renewal = MassRenewal(simulation, serving, counted)
+        renewal.run(BEGIN + 40 * HOUR)
 
         often = {names for number, names in enumerate(serving) if len(ages(number, lifetime)) > 1}
         late = {names for names, metadata in serving.items() if metadata.not_after - BEGIN < urgent(lifetime)}
-        first = set(islice(drill.tried, 2 * LATE))
+        first = set(islice(renewal.tried, 2 * LATE))
         assert (LATE, OFTEN) == (len(late), len(often))
-        assert sum(map(len, serving)) == sum(map(len, drill.renewed)) == 5_000
-        assert len(drill.new) == NEWCOMERS
-        assert (drill.expired, drill.exceeded) == ([], [])
+        assert sum(map(len, serving)) == sum(map(len, renewal.renewed)) == 5_000
+        assert len(renewal.new) == NEWCOMERS
+        assert (renewal.expired, renewal.exceeded) == ([], [])
         assert late <= first
         # Outside the window they count against their exact set, so they wait until it refills.
-        assert min(drill.renewed[names] for names in often) > BEGIN + 20 * HOUR
+        assert min(renewal.renewed[names] for names in often) > BEGIN + 20 * HOUR
         # ARI asks for a check within six hours, and none is more than half a day away.
         assert (
-            max(moment for names, moment in drill.renewed.items() if names not in often) < BEGIN + 13 * HOUR
+            max(moment for names, moment in renewal.renewed.items() if names not in often) < BEGIN + 13 * HOUR
         )
-        assert max(drill.new.values()) < BEGIN + 13 * HOUR
-        assert set(life.failed) <= {LocalGuard.code, ServerInternal.code}
-        assert life.failed[LocalGuard.code] > 0
+        assert max(renewal.new.values()) < BEGIN + 13 * HOUR
+        assert set(simulation.failed) <= {LocalGuard.code, ServerInternal.code}
+        assert simulation.failed[LocalGuard.code] > 0

@@ -102,7 +102,7 @@ class Server:
         self, process: subprocess.Popen[bytes], reload_signal: signal.Signals, name: str, serial: str
     ) -> None:
         """
-        Send the signal *reload_signal* until a visitor of *name* sees the certificate with *serial*.
+        Send *reload_signal* until a client of *name* gets the certificate with *serial*.
 
         HAProxy loses a signal while it is still busy with the reload before, which no worker sends so soon.
         """
@@ -119,7 +119,7 @@ class Server:
 
     def wait_for(self, name: str, serial: str) -> None:
         """
-        Return when a visitor of *name* sees the certificate with *serial*.
+        Return when a client of *name* gets the certificate with *serial*.
         """
         wanted = serial.lstrip("0")
         wait_until(lambda: self.serial(name) == wanted or None, self.log.read_text)

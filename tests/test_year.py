@@ -19,14 +19,14 @@ from certworker.errors.ca import CaUnreachable, ServerInternal
 from certworker.renewal.policy import next_attempt, renewal_time
 from certworker.validity import Validity as Dates
 from certworker.validity import Window
-from tests.simulation import BEGIN, Life, simulated
+from tests.simulation import BEGIN, Simulation, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 NAMES = [f"shop{number}.localhost" for number in range(200)]
 
-#: How long certificates live, and how long the CA is away in the middle of the year: a quarter of the life of
-#: those of 160 hours, a week with longer ones.
+#: The validity of certificates, and the outage of the CA in the middle of the year: a week, or a quarter of
+#: 160 hours.
 OUTAGES = {90 * DAY: 7 * DAY, 64 * DAY: 7 * DAY, 45 * DAY: 7 * DAY, 160 * HOUR: 40 * HOUR}
 
 
@@ -44,21 +44,21 @@ def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
     return [tuple(islice(names, size)) for size in sizes]
 
 
-def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None:
+def check_nothing_expired(simulation: Simulation, sizes: Sequence[int], renewals: int) -> None:
     """
-    Check it, after at least *renewals* of each certificate, and that there were failures.
+    Check that no certificate has expired after at least *renewals* of each, and that there were failures.
     """
-    metadata = [life.app.certificates.metadata(name) for name in NAMES]
+    metadata = [simulation.app.certificates.metadata(name) for name in NAMES]
 
-    assert [] == life.expired
-    assert min(each.not_after for each in metadata if each) > life.clock.now
+    assert [] == simulation.expired
+    assert min(each.not_after for each in metadata if each) > simulation.clock.now
     assert len(NAMES) == sum(each is not None for each in metadata)
-    assert len(sizes) == len(life.orders)
-    assert min(map(len, life.orders.values())) > renewals
+    assert len(sizes) == len(simulation.orders)
+    assert min(map(len, simulation.orders.values())) > renewals
     # The CA failed and had an outage. No limit was hit, neither of the CA nor of certworker.
-    assert {ServerInternal.code, CaUnreachable.code} == set(life.failed)
+    assert {ServerInternal.code, CaUnreachable.code} == set(simulation.failed)
     # Let's Encrypt's limit: five certificates for the same names in a week.
-    assert life.most_issued(7 * DAY) <= 5
+    assert simulation.most_issued(7 * DAY) <= 5
 
 
 @pytest.mark.timeout(600)
@@ -68,32 +68,32 @@ class TestYear:
         """
         No operator acts after the first certificate.
         """
-        with simulated(tmp_path, connection) as life:
+        with simulated(tmp_path, connection) as simulation:
             sizes = FEW if lifetime < 45 * DAY else MANY
-            life.begin(certificates(sizes), lifetime)
-            life.live(lifetime, 365 * DAY, OUTAGES[lifetime])
-            nothing_has_expired(life, sizes, renewals=int(365 * DAY / lifetime))
+            simulation.begin(certificates(sizes), lifetime)
+            simulation.simulate(lifetime, 365 * DAY, OUTAGES[lifetime])
+            check_nothing_expired(simulation, sizes, renewals=int(365 * DAY / lifetime))
 
     @pytest.mark.parametrize("lifetime", [DAY, HOUR, HOUR / 4], ids=lambda lifetime: f"{lifetime / HOUR:g} h")
     def test_of_a_private_ca(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
         """
         Certificates of a quarter of an hour leave no time for a wait of a quarter of an hour.
         """
-        with simulated(tmp_path, connection) as life:
-            life.begin(certificates(FEW), lifetime)
-            life.live(lifetime, 80 * lifetime, lifetime / 4)
-            assert [] == life.expired
-            assert min(map(len, life.orders.values())) > 80
+        with simulated(tmp_path, connection) as simulation:
+            simulation.begin(certificates(FEW), lifetime)
+            simulation.simulate(lifetime, 80 * lifetime, lifetime / 4)
+            assert [] == simulation.expired
+            assert min(map(len, simulation.orders.values())) > 80
 
     def test_of_lifetimes_that_change(self, tmp_path: Path, connection: Redis) -> None:
         """
         The validity period goes from 90 days to 64, 45 and 160 hours, as at Let's Encrypt.
         """
-        with simulated(tmp_path, connection) as life:
-            life.begin(certificates(MANY), 90 * DAY)
+        with simulated(tmp_path, connection) as simulation:
+            simulation.begin(certificates(MANY), 90 * DAY)
             for lifetime, outage in OUTAGES.items():
-                life.live(lifetime, 365 * DAY / len(OUTAGES), outage)
-            nothing_has_expired(life, MANY, renewals=15)
+                simulation.simulate(lifetime, 365 * DAY / len(OUTAGES), outage)
+            check_nothing_expired(simulation, MANY, renewals=15)
 
 
 class TestSpread:

@@ -96,7 +96,7 @@ class TestFollow:
 
     def test_it_goes_on_where_it_was(self, app: App, redis_server: RedisServer, connection: Redis) -> None:
         """
-        A restart tells nothing twice, and what is no event ends nothing.
+        A restart repeats nothing, and an invalid event ends nothing.
         """
         app.events.publish((NAME, f"www.{NAME}"), "waiting", FAILURE)
         assert [NAME, f"www.{NAME}"] == [name for name, _, _ in followed(redis_server, connection)]

@@ -1,5 +1,5 @@
 """
-Each loop of a worker fails and hangs: the worker continues, says where, and is well again.
+Each loop of a worker fails and hangs: the worker continues, names the loop, and recovers.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Sabotage:
 
     def wait_until_stalled(self, loop: str) -> None:
         """
-        Wait until the worker is not well because of *loop*.
+        Wait until the worker reports that *loop* fails.
 
         Its HTTP server answers, unless that is the loop; the report in Redis says the same, unless the loop
         that writes it is the one.
@@ -103,7 +103,7 @@ class Sabotage:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyAuthority, int]]:
     """
-    A CA for the worker of this file, and the port at which it looks for answers.
+    A CA for the worker of this file, and the port from which it fetches challenge responses.
     """
     port = free_port()
     with development_authority(tmp_path_factory.mktemp("ca"), http01_port=port) as started:
@@ -164,7 +164,7 @@ class TestEveryLoop:
     @pytest.mark.parametrize("loop", STEPS)
     def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
         """
-        The error is logged with its traceback and once, the loop is named, and the worker is well again.
+        The error is logged once with its traceback and the loop, and the worker recovers.
         """
         sabotage.wait_until_well()
         with sabotage.kept("raise", loop):

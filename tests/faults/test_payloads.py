@@ -155,7 +155,7 @@ class TestJobs:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        Whoever may write to Redis may write anything. Even a name that could be certified is not ordered
+        A program with access to Redis may write anything. Even a valid name is not ordered
         here: the worker lacks the settings for a public CA.
         """
         random, refused = Random(1), 0

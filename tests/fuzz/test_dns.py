@@ -104,7 +104,7 @@ class Answer:
     flags: int
     counts: tuple[int, int]
     records: tuple[bytes, ...]
-    #: Sent in its place.
+    #: Sent instead of it.
     raw: bytes | None
     #: Before its length over TCP.
     prefix: int | None
@@ -135,9 +135,9 @@ answers = st.builds(
 
 class HostileServer:
     """
-    A name server that answers what `answer` says, but for the names of the neighbor.
+    A name server that answers with `answer`, except for the names of the neighbor.
 
-    A right answer follows each datagram, or a test would wait for one.
+    A correct answer follows each datagram, so that no test waits for one.
     """
 
     def __init__(self) -> None:

@@ -347,7 +347,7 @@ def test_priority_queues(emptied: Emptied, priority: str, write: Value, own: Val
 @given(write=keys, pauses=keys)
 def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
     """
-    Without sense in the buckets there is still an answer: room, or a moment.
+    Invalid buckets still give an answer: an order is possible now, or at a given time.
     """
     connection = emptied()
     choice = CaChoice.named("letsencrypt")
@@ -365,7 +365,7 @@ def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
 @given(fence=of_type("string", values) | keys, lock=values, write=st.booleans())
 def test_locks(emptied: Emptied, fence: Value, lock: bytes, write: bool) -> None:
     """
-    A fence that makes no sense counts as lost, and a lock without an end is nobody's.
+    An invalid fencing token counts as lost, and a lock without an expiry belongs to no worker.
     """
     connection = emptied()
     fence.write(connection, FENCE)

@@ -109,7 +109,7 @@ class TestHuman:
 
     def test_a_line_about_the_worker_has_no_name(self) -> None:
         """
-        The first line says `certworker 1.0.0 ready` by itself.
+        The first line is `certworker 1.0.0 ready`.
         """
         stream = logging_to("human")
         logger.info("certworker 1.0.0 ready")
@@ -155,7 +155,7 @@ class TestHuman:
 
     def test_a_code_in_the_message_is_not_repeated(self) -> None:
         """
-        Some sentences place the code themselves.
+        Some messages already contain the code.
         """
         stream = logging_to("human")
         logger.warning("[http.404] not issued", extra={"code": "http.404", "fields": {"remedy": "Point it."}})

@@ -552,7 +552,7 @@ class TestLine:
 
     def test_asking_again_changes_nothing(self, world: World) -> None:
         """
-        A restart loop neither loses its place in the line nor takes those of others.
+        A restart loop neither loses its turn nor takes those of others.
         """
         first = world.until("a.new.com")
         assert {first} == {world.until("a.new.com") for _ in range(50)}

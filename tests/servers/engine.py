@@ -117,7 +117,7 @@ class Engine:
 
     def start(self, name: str, **labels: str) -> None:
         """
-        Start a container; whoever follows the events hears of it. In *labels* `_` stands for a dot.
+        Start a container, and send its event. In *labels*, `_` is a dot.
         """
         started = Listed(name, {label.replace("_", "."): text for label, text in labels.items()})
         self.running.add(name)

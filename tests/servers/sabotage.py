@@ -1,5 +1,5 @@
 """
-`certworker work` whose loops fail or hang as long as a file says so, with beats quick enough for a test.
+`certworker work` whose loops fail or hang while a file exists, with short heartbeats.
 
 Its arguments are the directory of those files and the seconds of a lease.
 """

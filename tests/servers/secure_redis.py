@@ -1,6 +1,5 @@
 """
-Real redis-servers that speak TLS: at a port of its own, beside which the other one stays for whoever looks
-on, or at the only port that there is.
+Real redis-servers with TLS: at a second port beside a plain one, or at the only port.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ ACCESS = "worker:p%40ss%2Fword"
 
 class Tls:
     """
-    A certificate for *host* and *address*, with its key and a bundle of whom its owner trusts.
+    A certificate for *host* and *address*, with its key and the bundle that its owner trusts.
     """
 
     def __init__(self, directory: Path, host: str = "localhost", address: str = "127.0.0.1") -> None:
@@ -63,7 +62,7 @@ class Tls:
 
 class OnlyTlsRedis(RedisServer):
     """
-    One that speaks nothing but TLS, to its replica as well; it has the user `worker`.
+    A Redis with TLS only, also to its replica; it has the user `worker`.
     """
 
     def __init__(self, directory: Path, tls: Tls) -> None:

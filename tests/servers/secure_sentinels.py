@@ -40,7 +40,7 @@ class SecureSentinels(Sentinels):
     @property
     def url(self) -> str:
         """
-        The primary, as a worker is told of it that is to be the user `worker`.
+        The URL of the primary for a worker with the user `worker`.
         """
         return self.url_with(ssl_ca_certs=self.tls.ca_bundle)
 

@@ -61,7 +61,7 @@ class Sentinels:
     @property
     def primary(self) -> RedisServer:
         """
-        Whom the Sentinels call so.
+        The primary that the Sentinels name.
         """
         port = self._state(self.ports[-1])["port"]
         return next(server for server in self.servers if server.port == port)
@@ -75,7 +75,7 @@ class Sentinels:
     @property
     def url(self) -> str:
         """
-        The primary, as a worker is told of it.
+        The URL of the primary for a worker.
         """
         asked = f"?sentinel_password={self._sentinel_password}" if self._sentinel_password else ""
         return f"redis+sentinel://:{self._password or ''}@{self.hosts}/{SERVICE}/0{asked}"
@@ -91,7 +91,7 @@ class Sentinels:
 
     def hand_over(self) -> RedisServer:
         """
-        Have the replica promoted while the primary lives, as for its maintenance; return the new primary.
+        Promote the replica while the primary runs, as for its maintenance, and return the new primary.
         """
         retiring = self.primary
         with self.sentinel(self.ports[-1]) as asked:

@@ -63,7 +63,7 @@ class SignedZone:
     @property
     def ds(self) -> str:
         """
-        What the zone above says of the key (RFC 4034, section 5).
+        The DS record of the key in the parent zone (RFC 4034, section 5).
         """
         return dns.dnssec.make_ds(f"{self.name}.", self.dnskey, dns.dnssectypes.DSDigest.SHA256).to_text()
 
@@ -113,7 +113,7 @@ def validating(
         [
             'module-config: "validator iterator"',
             f'trust-anchor: "{trusted.name}. DS {trusted.ds}"',
-            # It says why a signature does not count (RFC 8914).
+            # It reports why a signature is invalid (RFC 8914).
             "ede: yes",
         ],
         stubs,

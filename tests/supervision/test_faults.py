@@ -76,7 +76,7 @@ class TestFaults:
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Whatever its text is; another place in the code is another kind. The recovery is logged, too.
+        The text does not matter: another line of code is another type. The recovery is logged, too.
         """
         caplog.set_level(logging.INFO)
         for number in range(5):

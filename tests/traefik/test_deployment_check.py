@@ -91,7 +91,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """
-    Return a world without any published certificate.
+    Return an environment without any published certificate.
     """
     caplog.set_level(logging.INFO, "certworker.traefik.deployment_check")
     made = World(tmp_path)

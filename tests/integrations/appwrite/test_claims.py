@@ -20,7 +20,7 @@ from tests.integrations.appwrite.core import NAME, RESQUE, UTOPIA, stats
 
 def dies(connection: Redis, worker: str) -> None:
     """
-    Remove the sign of life of *worker*.
+    Remove the heartbeat of *worker*.
     """
     assert connection.delete(f"{claims.OURS}:utopia:alive:{worker}")
 
@@ -83,7 +83,7 @@ class TestClaims:
     @pytest.mark.parametrize("seconds", [None, 10**6])
     def test_a_sign_of_life_without_end_is_none(self, connection: Redis, seconds: int | None) -> None:
         """
-        Another worker takes over claims whose sign of life lasts too long.
+        Another worker takes over claims whose heartbeat expires too late.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
