@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -25,6 +26,9 @@ from certworker.worker.producer import ISSUE
 
 #: Bytes, compressed or not. A request for a hundred names of full length has 26 KiB.
 LARGEST = 64 * 1024
+
+#: Lists and objects in each other. A call has three; how deep Python reads JSON depends on its version.
+DEEPEST = 32
 
 #: Keywords of earlier versions of the wire format, with their current names.
 RENAMED = {"i_know": "use_full_quota"}
@@ -82,6 +86,7 @@ def read_json(data: bytes) -> object:
         value: object = json.loads(
             data.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_such_number
         )
+        _check_depth(value)
         json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is JSON, but no text
     except UnicodeError:
         raise PayloadEncoding from None
@@ -103,6 +108,20 @@ def _unpacked(data: bytes) -> bytes:
     if len(text) > LARGEST:
         raise PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning=text[:80])
     return text
+
+
+def _check_depth(value: object) -> None:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _parts(outer)]
+    if any(isinstance(each, list | dict) for each in level):
+        raise RecursionError
+
+
+def _parts(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

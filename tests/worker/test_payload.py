@@ -11,9 +11,16 @@ import zlib
 import pytest
 
 from certworker.errors import CertworkerError
-from certworker.worker.payload import LARGEST, Call, read_call
+from certworker.worker.payload import DEEPEST, LARGEST, Call, read_call
 
 CALL: list[object] = ["certworker.issue", None, [], {"domain": "api.example.org"}]
+
+
+def nested(depth: int) -> bytes:
+    """
+    Return the call of a function whose data has *depth* lists in each other.
+    """
+    return b'["f", null, ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b", {}]"
 
 
 class TestReadCall:
@@ -48,6 +55,12 @@ class TestReadCall:
         """
         assert read == read_call(json.dumps([function, None, [], keywords]).encode()).keywords
 
+    def test_the_depth_of_its_arguments_has_a_limit(self) -> None:
+        """
+        The limit is the same for each version of Python; the cases of a refusal are below.
+        """
+        assert "f" == read_call(nested(DEEPEST)).function
+
     @pytest.mark.parametrize(
         ("data", "code"),
         [
@@ -65,6 +78,7 @@ class TestReadCall:
             (b'["certworker.issue", null, [], {"force": -Infinity}]', "payload.json"),
             (b"[" * 30_000, "payload.json"),
             (b'["certworker.issue", null, [' + b"[" * 9_000 + b"]" * 9_000 + b"], {}]", "payload.json"),
+            (nested(DEEPEST + 1), "payload.json"),
             (b'["f", null, [], {"n": ' + b"9" * 5_000 + b"}]", "payload.json"),
             (b'["f", null, [], {"domain": "a.org", "domain": "b.org"}]', "payload.duplicate_key"),
             (b'["f", null, [], {"domain": {"x": 1, "x": 1}}]', "payload.duplicate_key"),
