@@ -1,5 +1,5 @@
 """
-The account from a shell.
+`certworker account`, and the CA of a command.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ def shown(worker: WorkerProcess) -> dict[str, str]:
 
 
 class TestAccount:
-    def test_it_is_shown_changed_and_ended(
+    def test_it_is_shown_changed_and_deactivated(
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
-        Beside a worker that is at work with it.
+        A worker uses the account at the same time.
         """
         worker.environment["_APP_EMAIL_CERTIFICATES"] = "ops@certworker.dev"
         worker.start()
@@ -54,9 +54,9 @@ class TestAccount:
         assert 0 == worker.command("request", "--wait", "third.localhost").returncode
         assert after["account"] != shown(worker)["account"]
 
-    def test_it_is_not_ended_without_a_yes(self, worker: WorkerProcess) -> None:
+    def test_it_is_not_deactivated_without_a_yes(self, worker: WorkerProcess) -> None:
         """
-        There is no way back.
+        A deactivation cannot be undone.
         """
         worker.start()
         worker.wait_for_line(f"{NAME}.*certificate issued")
@@ -66,7 +66,7 @@ class TestAccount:
 
     def test_before_the_first_order_there_is_none(self, worker: WorkerProcess) -> None:
         """
-        Looking makes none.
+        `account show` creates none.
         """
         for command in (["show"], ["rotate-key"], ["deactivate", "--yes"]):
             ended = worker.command("account", *command)
@@ -89,7 +89,7 @@ class TestAccount:
 class TestChoiceOf:
     def test_without_a_label_it_is_the_first(self) -> None:
         """
-        Most have only one.
+        Most installations have only one CA.
         """
         assert "letsencrypt-staging" == ca_choice(load(TWO), None).label
 
@@ -101,7 +101,7 @@ class TestChoiceOf:
 
     def test_another_one_is_refused_with_those_that_are_set(self) -> None:
         """
-        Its account may be of other settings.
+        The message lists the labels of the settings.
         """
         with pytest.raises(click.ClickException, match=r"letsencrypt-staging, development"):
             ca_choice(load(TWO), "letsencrypt")

@@ -16,7 +16,7 @@ from certworker.errors.name import Wildcard
 class TestNormalised:
     def test_a_file_has_a_name_a_line(self) -> None:
         """
-        Comments, blank lines and spaces are for people.
+        Comments, blank lines and spaces are ignored.
         """
         file = StringIO("# our shops\n\nshop.example.com\n  Blog.Example.com  # since May\r\n")
 
@@ -26,7 +26,7 @@ class TestNormalised:
 
     def test_typed_names_come_first_and_each_name_once(self) -> None:
         """
-        A list that was put together from two may have a name twice.
+        A list may contain a name twice.
         """
         file = StringIO("b.example.com\na.example.com\nB.example.com\n")
 
@@ -57,7 +57,7 @@ class TestNormalised:
 
     def test_a_typed_name_is_refused_with_its_failure(self) -> None:
         """
-        As ever.
+        It is the failure of every other interface.
         """
         with pytest.raises(Wildcard):
             parse_names(["*.example.com"], None, private=False, wildcards=False)
@@ -65,7 +65,7 @@ class TestNormalised:
     @pytest.mark.parametrize("file", [None, StringIO("# nothing yet\n")])
     def test_no_names_are_wrong_usage(self, file: StringIO | None) -> None:
         """
-        It was forgotten, or the file was not the right one.
+        The argument is missing, or the file is empty.
         """
         with pytest.raises(click.UsageError):
             parse_names([], file, private=False, wildcards=False)

@@ -1,5 +1,5 @@
 """
-The commands as a whole: help without waiting, errors without stack traces.
+The commands as a whole: fast help, and errors without tracebacks.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ class TestHelp:
         assert not {"redis", "pydantic", "cryptography", "rq"} & set(ended.stdout.split())
 
     @pytest.mark.parametrize("name", COMMANDS)
-    def test_each_command_has_a_help_that_says_what_the_list_says(self, name: str) -> None:
+    def test_the_help_of_a_command_begins_like_the_list(self, name: str) -> None:
         """
-        The list is written by hand, so that it needs no import.
+        The list is written by hand, so that `--help` needs no import.
         """
         shown = CliRunner().invoke(cli, [name, "--help"])
 
@@ -54,7 +54,7 @@ class TestHelp:
     @pytest.mark.parametrize("path", list(all_commands(cli, ())), ids=" ".join)
     def test_each_command_has_examples_with_options_that_it_takes(self, path: tuple[str, ...]) -> None:
         """
-        Also a command of a command has one: a person copies it.
+        A user copies the examples, which each subcommand has as well.
         """
         text = CliRunner().invoke(cli, [*path, "--help"], terminal_width=200).output
         examples = [
@@ -75,15 +75,15 @@ class TestHelp:
 
     def test_an_unknown_command_is_wrong_usage(self) -> None:
         """
-        Exit code 2, as everywhere.
+        Wrong usage has exit code 2.
         """
         assert 2 == CliRunner().invoke(cli, ["certify"]).exit_code
 
 
 class TestErrors:
-    def test_a_redis_that_is_away_is_a_sentence(self, worker: WorkerProcess) -> None:
+    def test_an_unreachable_redis_is_a_message(self, worker: WorkerProcess) -> None:
         """
-        With a code, a remedy, and exit code 1.
+        The message has a code and a remedy, and the exit code is 1.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("status")
@@ -94,7 +94,7 @@ class TestErrors:
 
     def test_wrong_settings_are_exit_code_2(self, worker: WorkerProcess) -> None:
         """
-        No attempt to go on with half of them.
+        The command does not use the valid ones of them.
         """
         worker.environment["CERTWORKER_LOG"] = "loud"
         ended = worker.command("status")
@@ -103,7 +103,7 @@ class TestErrors:
         assert "CERTWORKER_LOG must be" in ended.stderr
 
     @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
-    def test_every_command_tells_all_wrong_settings_together(
+    def test_every_command_reports_all_wrong_settings_together(
         self, worker: WorkerProcess, command: str, tmp_path: Path
     ) -> None:
         """

@@ -1,5 +1,5 @@
 """
-The demo, as a newcomer runs it.
+The demo, as a new user runs it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Demo:
 @contextmanager
 def demo(place: Path, *arguments: str, **variables: str) -> Iterator[Demo]:
     """
-    A demo that is ended in any case.
+    Yield a running demo, and end it.
     """
     running = Demo(place, *arguments, **variables)
     try:

@@ -27,7 +27,7 @@ class TestHealth:
 
     def test_a_running_worker_is_well(self, worker: WorkerProcess) -> None:
         """
-        Redis answers, the scheduler lives.
+        Redis answers, and the scheduler runs.
         """
         worker.start()
         worker.wait_for_line("ready")
@@ -40,7 +40,7 @@ class TestHealth:
 
     def test_an_answer_that_never_ends_is_not_well(self, worker: WorkerProcess) -> None:
         """
-        Each of its lines comes in time, all of them together do not.
+        Each line arrives in time, but the whole answer does not.
         """
         with WebServer(trickling) as server:
             worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{server.port}"
@@ -74,7 +74,7 @@ class TestWithoutHttp:
 
     def test_a_worker_that_is_not_well_is_not(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        The report names what is stalled; that of another host does not count.
+        The report names the stalled loops. The report of another host does not count.
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
         report = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
@@ -86,9 +86,9 @@ class TestWithoutHttp:
         assert 1 == ended.returncode
         assert report == json.loads(ended.stdout)
 
-    def test_a_redis_that_is_away_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
+    def test_an_unreachable_redis_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
         """
-        Without it the worker is not well either.
+        Without Redis the worker is not healthy.
         """
         worker.environment |= {"CERTWORKER_HTTP_ADDRESS": "off", "_APP_REDIS_PORT": str(free_port())}
         ended = worker.command("health")

@@ -61,7 +61,7 @@ class TestShowTable:
 class TestUrgency:
     def test_what_needs_a_person_is_first(self) -> None:
         """
-        On a page of fifty names the failed ones are at the top.
+        The failed names are at the top of a page.
         """
         details = ["valid", "due", "failing", "paused", "expired", "no_certificate", "waiting"]
         ordered = sorted(

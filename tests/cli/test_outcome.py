@@ -1,5 +1,5 @@
 """
-What a command prints of the requests that it made.
+The output of commands that make requests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class TestShowRequested:
 
     def test_many_requests_are_one_line(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Two hundred lines with the same words hide the one that matters.
+        Two hundred similar lines would hide the important one.
         """
         for command in ("request", "remove"):
             ended = worker.command(command, "--file", names_file(tmp_path, 199))
@@ -69,7 +69,7 @@ class TestShowRequested:
 
     def test_suspended_workers_are_reported(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        A worker that runs and takes nothing looks the same as none to a person who waits.
+        Suspended workers take no request, which the output explains.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -85,7 +85,7 @@ class TestShowRequested:
 class TestWaitFor:
     def test_the_lack_of_a_worker_is_reported_before_the_wait(self, worker: WorkerProcess) -> None:
         """
-        Otherwise a person would learn it after five minutes.
+        Otherwise the user would see it after five minutes only.
         """
         ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
 
@@ -109,7 +109,7 @@ class TestWaitFor:
 
     def test_each_end_is_an_object_as_json(self, worker: WorkerProcess) -> None:
         """
-        A program reads whether it went well, and the code of a failure.
+        A program reads the success, and the code of a failure.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -139,8 +139,8 @@ class TestWaitFor:
 @pytest.mark.parametrize(
     ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (1_022, "1,022nd")]
 )
-def test_ordinal_is_how_people_count(number: int, text: str) -> None:
+def test_ordinal(number: int, text: str) -> None:
     """
-    The teens are all alike.
+    Eleven, twelve and thirteen end with th.
     """
     assert text == ordinal(number)

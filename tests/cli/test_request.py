@@ -1,10 +1,12 @@
 """
-Asking for certificates from a shell.
+`certworker request`, `remove` and `resume`.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,16 +20,15 @@ from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import WorkerProcess, wait_until
 
-NAME = "shop.localhost"
-
 NAME = "main.localhost"
+REMOVED = "shop.localhost"
 LINK = "https://ca.example/unpause?jwt=abc"
 
 
 class TestRequest:
     def test_without_wait_it_only_queues(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        The worker may be on another machine, or not there yet.
+        The worker may be on another machine, or start later.
         """
         ended = worker.command("request", "a.localhost", "b.localhost")
 
@@ -37,7 +38,7 @@ class TestRequest:
 
     def test_together_means_one_certificate(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        One job for all names.
+        All names share a job.
         """
         worker.command("request", "--together", "a.localhost", "b.localhost")
 
@@ -47,7 +48,7 @@ class TestRequest:
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        How a host that moves in asks for its customers.
+        A provider can request the names of all customers at once.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(3_000)))
         ended = worker.command("request", "--file", str(tmp_path / "names"))
@@ -106,22 +107,22 @@ class TestRemove:
         """
         It is out of the proxy when the command returns, and unknown afterwards.
         """
-        worker.environment["_APP_DOMAIN"] = NAME
+        worker.environment["_APP_DOMAIN"] = REMOVED
         config = Path(worker.environment["CERTWORKER_CONFIG_DIR"])
         worker.start()
-        worker.wait_for_line(f"{NAME}.*certificate issued")
-        ended = worker.command("remove", "--wait", NAME)
+        worker.wait_for_line(f"{REMOVED}.*certificate issued")
+        ended = worker.command("remove", "--wait", REMOVED)
 
-        assert (0, f"{NAME}: removed\n") == (ended.returncode, ended.stdout)
-        assert not (config / f"{NAME}.yml").exists()
-        assert 1 == worker.command("status", NAME).returncode
-        assert f"{NAME}: unknown\n" == worker.command("remove", "--wait", NAME).stdout
+        assert (0, f"{REMOVED}: removed\n") == (ended.returncode, ended.stdout)
+        assert not (config / f"{REMOVED}.yml").exists()
+        assert 1 == worker.command("status", REMOVED).returncode
+        assert f"{REMOVED}: unknown\n" == worker.command("remove", "--wait", REMOVED).stdout
 
     def test_a_file_of_names_is_a_job_each(
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A tenant with many names has left; one that cannot go now does not hold up the others.
+        A name that cannot be removed now does not delay the others.
         """
         (tmp_path / "names").write_text("a.localhost\nb.localhost\n")
         ended = worker.command("remove", "--file", str(tmp_path / "names"))
@@ -131,7 +132,7 @@ class TestRemove:
 
 
 class TestResume:
-    def test_a_paused_name_is_asked_for_again(
+    def test_a_paused_name_is_requested_again(
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
@@ -163,7 +164,7 @@ class TestResume:
         connection: Redis,
     ) -> None:
         """
-        After a pause the name begins with a new order.
+        After a pause the worker creates a new order.
         """
         (issuer,) = app.issuers
         app_authority.faults.fail("certificate", Fault())
@@ -186,7 +187,7 @@ class TestResume:
         self, worker: WorkerProcess, app: App, connection: Redis
     ) -> None:
         """
-        No order is placed for the sake of it.
+        The command requests nothing.
         """
         app.issuance.issue((NAME,))
         ended = worker.command("resume", NAME)
@@ -194,3 +195,13 @@ class TestResume:
         assert 0 == ended.returncode
         assert f"{NAME} is not paused" in ended.stdout
         assert 0 == queue_length(connection)
+
+
+def test_the_module_loads_no_acme_client() -> None:
+    """
+    Three commands share the module, and only `resume` needs the slow import of the ACME client.
+    """
+    listing = "import sys, certworker.cli.request; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+
+    assert {"josepy", "rich", "rq", "certworker.acme.client"}.isdisjoint(ended.stdout.split())

@@ -1,5 +1,5 @@
 """
-Ending a certificate from a shell.
+`certworker revoke`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def volume(worker: WorkerProcess) -> CertificateStore:
 
 def revocations(authority: FaultyAuthority) -> list[tuple[str, ...]]:
     """
-    What the CA has revoked.
+    Return the revocations at the CA.
     """
     return [asked.names for asked in authority.requests if asked.kind == "revokeCert" and asked.status == 200]
 
@@ -46,7 +46,7 @@ class TestRevoke:
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        After a key was found elsewhere, that is what a person wants.
+        A leaked key needs a certificate with another key.
         """
         before = volume.current(NAME)
         assert before is not None
@@ -60,11 +60,11 @@ class TestRevoke:
         assert before.certificate.key.pem != after.certificate.key.pem
         worker.wait_for_line(r"forced issuance requested by certworker revoke \(uid \d+ on ")
 
-    def test_or_the_name_is_taken_out_of_service(
+    def test_or_the_name_is_removed_from_service(
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        A domain that was sold.
+        A sold domain needs no new certificate.
         """
         ended = worker.command("revoke", NAME, "--reason", "cessationOfOperation", "--remove")
 
@@ -76,7 +76,7 @@ class TestRevoke:
 
     def test_what_is_not_here_is_not_revoked(self, worker: WorkerProcess) -> None:
         """
-        A slip in the name.
+        A mistyped name is an error.
         """
         ended = worker.command("revoke", "other.localhost")
 

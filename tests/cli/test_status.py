@@ -19,8 +19,6 @@ from tests.servers.worker import WorkerProcess
 
 NAMES = [f"shop{number}.localhost" for number in range(5)]
 
-NAMES = [f"shop{number}.localhost" for number in range(5)]
-
 
 class TestStatus:
     def test_pages_follow_one_another(self, worker: WorkerProcess, app: App) -> None:
@@ -39,7 +37,7 @@ class TestStatus:
 
     def test_the_next_page_has_the_filters_of_this_one(self, worker: WorkerProcess, app: App) -> None:
         """
-        Without them it would be the next page of another list.
+        Without them the next page would belong to another list.
         """
         for name in NAMES[:2]:
             app.issuance.issue((name,))
@@ -49,7 +47,7 @@ class TestStatus:
 
     def test_filters_narrow_it_down(self, worker: WorkerProcess, app: App) -> None:
         """
-        What is due soon, and what is in which state.
+        Filters select names that are due soon, or in a state.
         """
         app.issuance.issue((NAMES[0],))
 
@@ -97,7 +95,7 @@ class TestStatus:
 
     def test_what_is_no_name_is_refused_in_one_line(self, worker: WorkerProcess) -> None:
         """
-        With the remedy, as in every other command.
+        The line has the remedy, as in every other command.
         """
         for given, code in (
             ("https://shop.org/", "name.is_url"),
@@ -112,7 +110,7 @@ class TestStatus:
 
     def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, app: App) -> None:
         """
-        For people by lines, for machines as JSON.
+        The output is lines for people, and JSON for programs.
         """
         app.issuance.issue((NAMES[0],))
         document = json.loads(worker.command("status", NAMES[0], "--json").stdout)

@@ -18,8 +18,6 @@ from certworker.devca.hierarchy import KEYS_FILE, ROOT_FILE, Hierarchy, Signer, 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIFE = timedelta(days=45)
 
-NOW = datetime(2026, 11, 23, tzinfo=UTC)
-
 
 @pytest.fixture
 def root() -> Signer:
