@@ -86,6 +86,7 @@ class Installation:
                 directory,
                 http01_port=self.http_port,
                 resolve=self._address,
+                dns_server=self.dns.resolver.address,
                 clock=lambda: datetime.now(UTC) + self.elapsed,
             )
         )

@@ -37,7 +37,7 @@ LEASE_SECONDS = 6
 
 #: The modules with scenarios, each with a list SCENARIOS.
 MODULES = (
-    *("configuration", "names", "dns", "caa", "http", "account", "order", "limits", "ca"),
+    *("configuration", "names", "dns", "dns01", "caa", "http", "account", "order", "limits", "ca"),
     *("volume", "proxy", "redis", "queue", "clock", "renewal", "loops", "healthy"),
 )
 
