@@ -77,12 +77,12 @@ class Plan:
         raise CnameElsewhere(name=place.name, detail=f"{chain} (no provider serves the zone {place.zone})")
 
     @property
-    def warning(self) -> HidesWildcard | None:
+    def warnings(self) -> tuple[HidesWildcard, ...]:
         """
-        Return the failure of a host that resolves by a wildcard only; None for any other host.
+        Return the warning for a host that resolves by a wildcard only; none for any other host.
         """
         hides = self.location.hides
-        return HidesWildcard(name=self.name, wildcard=hides) if hides else None
+        return (HidesWildcard(name=self.name, wildcard=hides),) if hides else ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,6 @@ class Dns01Solver:
         leftovers: Deletes the records of killed workers.
         locks: The leases of orders.
         states: The state of the providers.
-        once_a_day: Limits repeated log lines.
         pause: Waits for some seconds.
     """
 
@@ -134,7 +133,6 @@ class Dns01Solver:
         leftovers: Leftovers,
         locks: DomainLocks,
         states: ProviderState,
-        once_a_day: OncePer,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self._providers = providers
@@ -144,7 +142,6 @@ class Dns01Solver:
         self._leftovers = leftovers
         self._locks = locks
         self._states = states
-        self._once_a_day = once_a_day
         self._pause = pause
 
     @classmethod
@@ -178,7 +175,6 @@ class Dns01Solver:
         records = TxtRecords(connection, directory, clock=clock)
         states = ProviderState(connection, clock=clock)
         changes = RecordChanges(records, ZoneLocks(connection, locks), states)
-        once_a_day = OncePer(connection, LOGGED, LOGGED_TTL)
         leftovers = Leftovers(
             providers=providers,
             delegations=delegations,
@@ -186,7 +182,7 @@ class Dns01Solver:
             records=records,
             changes=changes,
             locks=locks,
-            once_a_day=once_a_day,
+            once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
             clock=clock,
         )
         return cls(
@@ -197,7 +193,6 @@ class Dns01Solver:
             leftovers=leftovers,
             locks=locks,
             states=states,
-            once_a_day=once_a_day,
         )
 
     def plan(self, name: str) -> Plan:
@@ -274,7 +269,6 @@ class Dns01Solver:
             plans = dict(zip(names, searchers.map(self.plan, names), strict=True))
         for plan in plans.values():
             self._changes.refuse_paused(plan.served.label)
-            self._warn(plan)
         answers = []
         for each in challenges:
             place = plans[each.name].location
@@ -283,11 +277,6 @@ class Dns01Solver:
             )
             answers.append(_Answer(record, plans[each.name]))
         return answers
-
-    def _warn(self, plan: Plan) -> None:
-        warning = plan.warning
-        if warning and self._once_a_day.first(f"{warning.code}:{plan.name}"):
-            logger.warning("%s", warning, extra={"code": warning.code, "domain": plan.name})
 
     @contextmanager
     def _created(self, answers: Sequence[_Answer]) -> Iterator[None]:

@@ -30,8 +30,8 @@ SEEN = "certworker:dns01:seen:"
 #: The lock of a zone is the lock of a name that no request can have.
 LOCK_PREFIX = "dns01-zone:"
 
-#: How long a writer waits: 50 changes of 10 s each.
-PATIENCE_SECONDS = 600.0
+#: How long a writer waits: a job has 15 minutes for two waits, the propagation, and the validation.
+PATIENCE_SECONDS = 300.0
 
 #: A writer asks again after this time for each writer before it, within these limits.
 PAUSE_SECONDS = 0.02

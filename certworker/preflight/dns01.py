@@ -23,4 +23,5 @@ def check_dns01(context: CheckContext, plan_record: PlanRecord) -> CheckResult:
         CertworkerError: The zone is not found, or has no provider.
     """
     plan = plan_record(base_name(context.name))
-    return CheckResult.passed(f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}")
+    evidence = f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}"
+    return CheckResult.passed(evidence, *plan.warnings)

@@ -21,7 +21,7 @@ from certworker.preflight.result import CheckContext, CheckResult, Outcome
 NAME = "*.shop.org"
 
 
-def result_for(provider: Provider | None, *aliases: str) -> CheckResult:
+def result_for(provider: Provider | None, *aliases: str, hides: str = "") -> CheckResult:
     """
     Return the result if *provider* serves the zone.
     """
@@ -29,7 +29,8 @@ def result_for(provider: Provider | None, *aliases: str) -> CheckResult:
 
     def plan(name: str) -> Plan:
         assert "shop.org" == name
-        return Plan(name, Location(f"_acme-challenge.{name}", aliases, "shop.org", ()), provider)
+        place = Location(f"_acme-challenge.{name}", aliases, "shop.org", (), hides)
+        return Plan(name, place, provider)
 
     return check_dns01(context, plan)
 
@@ -43,6 +44,17 @@ class TestCheckDns01:
 
         assert Outcome.PASS is result.outcome
         assert "DNS-01 by exec in the zone shop.org" == result.evidence
+
+    def test_a_host_that_will_not_resolve_meanwhile_is_a_warning(self) -> None:
+        """
+        The validation itself succeeds.
+        """
+        result = result_for(Exec(Path("/bin/true")), hides="*.org")
+
+        assert (Outcome.PASS, ["dns01.hides_wildcard"]) == (
+            result.outcome,
+            [warning.code for warning in result.warnings],
+        )
 
     def test_a_zone_without_a_provider_is_a_failure(self) -> None:
         """
