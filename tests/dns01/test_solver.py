@@ -288,7 +288,7 @@ class TestPlan:
         The failure has the target.
         """
         with pytest.raises(CnameElsewhere, match=r"k1\.far\.net \(no provider serves the zone far\.net\)"):
-            solver.plan("alias.example.com").served  # noqa: B018
+            solver.plan("alias.example.com").served  # noqa: B018 (reading it raises)
 
     def test_a_host_of_a_wildcard_is_a_warning(self, solver: Dns01Solver) -> None:
         """

@@ -144,7 +144,7 @@ class TestRedis:
                 getattr(accidents, accident)()
                 if accident in LASTING:
                     wait_until(
-                        lambda: worker.log.count("[redis.") > faults or None,  # noqa: B023
+                        lambda: worker.log.count("[redis.") > faults or None,  # noqa: B023 (it runs within this turn)
                         lambda: worker.log[-5000:],
                         PATIENCE_SECONDS,
                     )

@@ -174,7 +174,7 @@ class TestRfc2136:
         secret = settings.rfc2136_tsig_secret.get_secret_value()
         key = dns.tsig.Key(settings.rfc2136_tsig_key, secret, settings.rfc2136_tsig_algorithm)
         assert "acme.example.com." == key.name.to_text()
-        assert dns.tsig.get_context(key)  # type: ignore[no-untyped-call]
+        assert dns.tsig.get_context(key)  # type: ignore[no-untyped-call] # dnspython
 
     def test_the_default_is_sha256(self) -> None:
         """
