@@ -28,7 +28,7 @@ class TestClaims:
         """
         A table in another form has no test.
         """
-        assert 4 == len(TABLES)
+        assert 5 == len(TABLES)
         assert len(ROWS) > 20
 
     @pytest.mark.parametrize("row", ROWS)
