@@ -22,6 +22,7 @@ from bench.worlds import environment, redis_server, settings
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import RECORDS, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.metadata import CertificateMetadata
 
 TITLE = "from start to exit"
 NOTE = (
@@ -74,10 +75,7 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
     # One record is written as the worker does it and copied, which is quicker by far.
     DomainRecords(connection).record_issued(
         names[:1],
-        not_before=now,
-        not_after=now + LIFETIME,
-        serial="1",
-        authority="bench",
+        CertificateMetadata((), now, now + LIFETIME, "1", "bench", "", "bench", "private", 1),
         next_check=now + LIFETIME / 3,
         now=now,
     )

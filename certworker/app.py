@@ -127,8 +127,8 @@ def build_app(
     removal = Removal(store, traefik, locks, records, agenda, request, forget_orders, clock)
     private, wildcards = settings.authority.private_names, settings.dns01.is_set
     check = partial(requested_names, None, private=private, wildcards=wildcards)
-    until = coverage.next_check
-    due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, until, check, clock, random)
+    plan = (store, traefik, records, agenda)
+    due_names = DueNames(*plan, queues, policy.decide, coverage.recheck, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
     return App(
         settings=settings,
@@ -146,7 +146,7 @@ def build_app(
         preflight=preflight,
         issuance=issuance,
         due_names=due_names,
-        reconciler=Reconciler(store, traefik, records, agenda, removal.remove, until, clock, random),
+        reconciler=Reconciler(*plan, removal.remove, coverage.next_check, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
         expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),

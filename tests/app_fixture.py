@@ -15,6 +15,9 @@ from certworker.app import App, build_app
 from certworker.http import HttpServer
 from certworker.settings import CaChoice, HttpAddress, load
 
+#: A DNS provider that exists in the settings only.
+PROVIDER = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "127.0.0.1:9"}
+
 
 def environment(directory: Path, directory_url: str, http_port: int, **variables: str) -> dict[str, str]:
     """
@@ -65,8 +68,7 @@ def open_app(
     def directory_of(choice: CaChoice) -> str:
         return directory_url if urls is None else urls.get(choice.label) or str(choice.directory_url)
 
-    provider = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "127.0.0.1:9"}
-    provider = provider if wildcards else {}
+    provider = PROVIDER if wildcards else {}
     wake_ups: list[datetime] = []
     app = build_app(
         load(environment(directory, directory_url, http_port, **provider, **(variables or {}), **more)),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,8 +21,12 @@ from certworker.renewal.domain_status import list_status
 from certworker.runtime import build_tasks
 from certworker.storage.metadata import CertificateMetadata
 from certworker.worker.producer import ISSUE, REMOVE
-from tests.app_fixture import open_app
+from tests.app_fixture import PROVIDER, environment, open_app
+from tests.contrib.test_follow import followed
+from tests.integrations.appwrite.core import payload, php, produce, stats
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess
 from tests.storage.authority import Signer
 from tests.test_adoption import left_by_appwrite, orders
 
@@ -184,3 +189,50 @@ class TestWithoutProvider:
 
             assert [NAME] == list(app.certificates.names())
             assert f"also for {WILDCARD}, which certworker cannot renew" in caplog.text
+
+
+class TestWorker:
+    def test_a_platform_of_covered_names_orders_nothing(
+        self,
+        tmp_path: Path,
+        redis_server: RedisServer,
+        connection: Redis,
+        app_authority: FaultyAuthority,
+        http_port: int,
+    ) -> None:
+        """
+        Messages of both formats of Appwrite, commands and the documents of the Console: all say success.
+        """
+        url, names = app_authority.directory_url, [f"{name}.{NAME}" for name in ("php", "resque", "typed")]
+        with open_app(tmp_path, connection, url, http_port, wildcards=True) as app:
+            stored(app, WILDCARD)
+            variables = {
+                **PROVIDER,
+                "_APP_REDIS_HOST": "127.0.0.1",
+                "_APP_REDIS_PORT": str(redis_server.port),
+            }
+        produce(redis_server, payload(names[0]), payload(WILDCARD))
+        php("resque", redis_server, names[1])
+
+        with WorkerProcess(environment(tmp_path, url, http_port, **variables), tmp_path / "log") as worker:
+            requested = worker.command("request", "--wait", "--json", names[2], WILDCARD)
+            for name in names[:2]:
+                worker.wait_for_line(f"{name}: a wildcard covers the name, nothing to do")
+            states = {name: status for name, _, status in followed(redis_server, connection)}
+            table = worker.command("status", "--state", "covered").stdout
+            one = worker.command("status", names[0]).stdout
+            explained = worker.command("explain", names[0]).stdout
+            counts = stats(connection)
+            removed = worker.command("remove", "--wait", WILDCARD)
+            for name in names:
+                worker.wait_for_line(f"{name}: certificate issued")
+
+        ends = [json.loads(line) for line in requested.stdout.splitlines()]
+        assert {names[2]: "covered", WILDCARD: "kept"} == {end["name"]: end["state"] for end in ends}
+        assert 0 == requested.returncode == removed.returncode
+        assert dict.fromkeys([*names, WILDCARD], "verified") == states
+        assert (2, 0) == (counts["success"], counts["failed"])
+        assert all(name in table for name in names)
+        assert re.search(rf"covered by +{re.escape(WILDCARD)}", one)
+        assert f"covered by {WILDCARD}, valid until" in explained
+        assert len(names) == orders(app_authority)

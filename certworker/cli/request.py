@@ -30,7 +30,7 @@ from certworker.worker.producer import request_certificate, request_removal
 )
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
-    "--wait", is_flag=True, help="Wait for the end: exit code 0 if all are issued or kept, 1 if not."
+    "--wait", is_flag=True, help="Wait for the end: exit code 0 if all are issued, kept or covered, 1 if not."
 )
 @timeout_option
 @json_option

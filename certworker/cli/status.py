@@ -247,7 +247,7 @@ def _files(volume: CertificateStore, name: str) -> Files:
 
 def _is_chosen(one: DomainStatus, state: str | None, due: timedelta | None, now: datetime) -> bool:
     return (state is None or state in (one.state, one.detail)) and (
-        due is None or (one.renewal is not None and one.renewal <= now + due)
+        due is None or (one.renewal is not None and one.renewal <= now + due and not one.by)
     )
 
 

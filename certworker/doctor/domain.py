@@ -28,6 +28,7 @@ from certworker.redis.failures import to_failure
 from certworker.renewal.policy import in_words, renewal_time
 from certworker.settings import Settings
 from certworker.state.domain_records import DomainRecord
+from certworker.storage.covered_names import CoveredNames
 from certworker.storage.keypair import load
 from certworker.storage.links import Links
 from certworker.storage.metadata import CertificateMetadata
@@ -110,7 +111,9 @@ def certificate_findings(
     """
     section = Section(name)
     try:
-        directory = Links(settings.certificates_dir).target_of(name)
+        wildcard = CoveredNames(settings.certificates_dir).wildcard_of(name)
+        links = Links(settings.certificates_dir)
+        directory = links.target_of(name) or (links.target_of(wildcard) if wildcard else None)
         stored = load(directory, name) if directory else None
     except CertworkerError as failure:
         yield section.failure(CERTIFICATE, failure)
@@ -120,7 +123,8 @@ def certificate_findings(
         yield section.skip(CERTIFICATE, f"none yet{why}")
         return
     left = in_words(max(stored.not_after - now, timedelta(0)))
-    text = f"valid until {stored.not_after:%Y-%m-%d} ({left})"
+    covered = f"covered by {wildcard}, " if wildcard in stored.names else ""
+    text = f"{covered}valid until {stored.not_after:%Y-%m-%d} ({left})"
     metadata = CertificateMetadata.read(directory)
     if now >= stored.not_after:
         remedy = f"Request a new one, and read the result: certworker request --wait {name}"

@@ -141,7 +141,8 @@ class Attempts:
         """
         if not lease.still_held():
             return False
-        self._record_served(metadata.names, metadata, next_check, covered=False)
+        self.records.record_issued(metadata.names, metadata, next_check=next_check, now=self.clock())
+        self.agenda.put_many(dict.fromkeys(metadata.names, next_check))
         return True
 
     def record_covered(
@@ -155,7 +156,8 @@ class Attempts:
             metadata: That of the certificate of the wildcard.
             next_check: The time of their next check.
         """
-        self._record_served(names, metadata, next_check, covered=True)
+        self.records.record_issued(names, metadata, covered=True, next_check=next_check, now=self.clock())
+        self.agenda.put_many(dict.fromkeys(names, next_check))
 
     def clean_up(self, forget: Callable[[], object]) -> None:
         """
@@ -165,21 +167,6 @@ class Attempts:
             forget()
         except (CertworkerError, RedisError) as failure:
             logger.debug("cannot remove the pending order yet: %s", failure)
-
-    def _record_served(
-        self, names: tuple[str, ...], metadata: CertificateMetadata, next_check: datetime, *, covered: bool
-    ) -> None:
-        self.records.record_issued(
-            names,
-            covered=covered,
-            not_before=metadata.not_before,
-            not_after=metadata.not_after,
-            serial=metadata.serial,
-            authority=metadata.authority,
-            next_check=next_check,
-            now=self.clock(),
-        )
-        self.agenda.put_many(dict.fromkeys(names, next_check))
 
     def _failed(
         self, names: tuple[str, ...], lease: Lease, failure: CertworkerError, failures_before: int

@@ -13,7 +13,7 @@ request to a CA.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -105,7 +105,7 @@ class Coverage:
             return None
         for name in covered:
             self._hand_over(name)
-        wildcard, metadata = min(carriers.items(), key=lambda carrier: carrier[1].not_after)
+        wildcard, metadata = _first_to_end(carriers)
         return Covered(covered, wildcard, metadata, self._planned(carriers))
 
     def next_check(self, names: Sequence[str], own: CertificateMetadata | None) -> datetime | None:
@@ -128,6 +128,29 @@ class Coverage:
             return None
         planned = self._planned(carriers)
         return planned if own is None else min(planned, _handover(own))
+
+    def recheck(self, names: tuple[str, ...], own: CertificateMetadata | None) -> datetime | None:
+        """
+        Return :meth:`next_check`, and write the certificate of a wildcard that was renewed into the records.
+
+        Returns:
+            None: A job is needed, also to end a failure that is recorded.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            redis.RedisError: Redis failed.
+        """
+        again = self.next_check(names, own)
+        if again is None or own is not None:
+            return again
+        record = self.records.read(names[0])
+        if record is not None and record.state != "covered":
+            return None
+        _, metadata = _first_to_end(self._carriers(names))
+        if record is None or record.serial != metadata.serial:
+            now = self.clock()
+            self.records.record_issued(names, metadata, covered=True, next_check=again, now=now)
+        return again
 
     def forget(self, names: Iterable[str]) -> None:
         """
@@ -220,6 +243,10 @@ class Coverage:
         # Random, so that the names of one wildcard are not all checked in the same second.
         length = min(metadata.validity.length for metadata in carriers.values())
         return self.clock() + min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
+
+
+def _first_to_end(carriers: Mapping[str, CertificateMetadata]) -> tuple[str, CertificateMetadata]:
+    return min(carriers.items(), key=lambda carrier: carrier[1].not_after)
 
 
 def _handover(own: CertificateMetadata) -> datetime:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from certworker.domains import is_wildcard
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import DomainLocks
@@ -63,7 +64,8 @@ class Removal:
             self.records.forget(name)
             for names in {(name,), *(item.names for item in (metadata, record) if item)}:
                 self.forget_orders(names)
-            self._request_covered(name)
+            if is_wildcard(name):
+                self._request_covered(name)
         others = tuple(other for other in metadata.names if other != name) if metadata else ()
         if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)

@@ -34,6 +34,7 @@ from certworker.redis.codec import (
     names_in,
     shown_in,
 )
+from certworker.storage.metadata import CertificateMetadata
 
 RECORDS = "certworker:name:"
 
@@ -158,25 +159,29 @@ class DomainRecords:
     def record_issued(
         self,
         names: Sequence[str],
+        metadata: CertificateMetadata,
         *,
         covered: bool = False,
-        not_before: datetime,
-        not_after: datetime,
-        serial: str,
-        authority: str,
         next_check: datetime,
         now: datetime,
     ) -> None:
         """
-        Record that *names* have a certificate in service, or that a wildcard with it covers them.
+        Record that the certificate with this *metadata* serves *names*.
+
+        Args:
+            names: The names.
+            metadata: The metadata.
+            covered: Whether it is the certificate of a wildcard that covers them.
+            next_check: The time of their next check.
+            now: The time.
         """
         fields = {
             "state": "covered" if covered else "issued",
             "attempts": "0",
-            "not_before": encode_time(not_before),
-            "not_after": encode_time(not_after),
-            "serial": serial,
-            "authority": authority,
+            "not_before": encode_time(metadata.not_before),
+            "not_after": encode_time(metadata.not_after),
+            "serial": metadata.serial,
+            "authority": metadata.authority,
             "next_check": encode_time(next_check),
             "updated": encode_time(now),
         }

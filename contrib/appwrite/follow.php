@@ -20,7 +20,7 @@ function status(array $event): ?string
 {
     $serves = $event['not_after'] !== null && strtotime($event['not_after']) > time();
     return match ($event['state']) {
-        'issued', 'kept' => 'verified',
+        'issued', 'kept', 'covered' => 'verified',
         'waiting' => $serves ? 'verified' : 'verifying',
         'failed', 'paused' => $serves ? 'verified' : 'unverified', // what is in service serves on
         default => null, // removed: the core has deleted its documents itself

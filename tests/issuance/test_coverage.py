@@ -460,6 +460,39 @@ class TestLoss:
         assert "covered" == app.issuance.issue((NAME,)).state
         assert 0 == orders(app_authority)
 
+    def test_a_renewed_wildcard_is_in_the_records_of_its_names(self, app: App) -> None:
+        """
+        The check writes it there, without a job for each name.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        renewed = stored(app, WILDCARD, token=2).metadata
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
+        record = app.records.read(NAME)
+        assert record
+        assert ("covered", renewed.serial) == (record.state, record.serial)
+
+    def test_a_failure_ends_with_a_job_once_the_wildcard_is_renewed(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        The job notifies that the name has recovered.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        stored(app, WILDCARD, ends=DAY, token=2)
+        app_authority.faults.fail("newOrder", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue((NAME,))
+        assert "failing" == status_of(NAME, app.agenda, app.records, app.certificates, app.clock()).detail
+        stored(app, WILDCARD, token=3)
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+        assert "covered" == app.issuance.issue((NAME,)).state
+
     def test_an_emptied_redis_is_filled_from_the_volume(self, app: App) -> None:
         """
         Each covered name is checked again, and not one is requested.

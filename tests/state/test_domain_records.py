@@ -13,7 +13,8 @@ import redis
 from certworker.errors.acme import BadCertificate
 from certworker.errors.rate import CaBusy, Paused
 from certworker.redis.codec import LONGEST_TEXT
-from certworker.state.domain_records import DEFERRED_MESSAGE, RECORDS, DomainRecord, DomainRecords
+from certworker.state.domain_records import DEFERRED_MESSAGE, RECORDS, SERVED, DomainRecord, DomainRecords
+from certworker.storage.metadata import CertificateMetadata
 
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -32,14 +33,23 @@ def issue(records: DomainRecords, *names: str) -> None:
     """
     Record a certificate of 90 days for *names*.
     """
-    records.record_issued(
-        names,
+    records.record_issued(names, metadata_of(*names), next_check=NOW + DAY / 2, now=NOW)
+
+
+def metadata_of(*names: str) -> CertificateMetadata:
+    """
+    Return the metadata of that certificate.
+    """
+    return CertificateMetadata(
+        names=names,
         not_before=NOW,
         not_after=NOW + 90 * DAY,
         serial="04ab",
+        issuer="R11",
+        renewal_id="",
         authority="letsencrypt",
-        next_check=NOW + DAY / 2,
-        now=NOW,
+        kind="public",
+        generation=1,
     )
 
 
@@ -53,6 +63,21 @@ def record_of(records: DomainRecords, name: str) -> DomainRecord:
 
 
 class TestIssued:
+    def test_a_covered_name_has_the_certificate_of_its_wildcard(self, records: DomainRecords) -> None:
+        """
+        An earlier failure is over.
+        """
+        records.record_failed(["a.shop.org"], REFUSED, next_check=NOW, now=NOW)
+
+        records.record_issued(
+            ["a.shop.org"], metadata_of("*.shop.org"), covered=True, next_check=NOW + DAY, now=NOW
+        )
+
+        record = record_of(records, "a.shop.org")
+        assert ("covered", "", 0, "04ab") == (record.state, record.code, record.attempts, record.serial)
+        assert ("a.shop.org",) == record.names
+        assert record.state in SERVED
+
     def test_everything_is_read_back(self, records: DomainRecords) -> None:
         """
         Each of the names has all fields.
