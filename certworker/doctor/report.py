@@ -52,6 +52,9 @@ MOST_ON_THE_AGENDA = 2_000
 #: An unused URL: the embedded CA has a port inside the worker only.
 NOWHERE = "http://localhost:9/directory"
 
+#: The subject of the finding about a name that needs no order.
+ORDER = "order"
+
 
 def examine(
     environ: Mapping[str, str], names: Sequence[str] = (), *, staging_order: bool = False
@@ -125,7 +128,10 @@ class _Examination:
             self._dns01.plan,
             self._impossible(has_redis),
         )
-        yield from checks.findings(name)
+        if wildcard := self._covering(name):
+            yield section.skip(ORDER, f"not needed: {wildcard} covers the name")
+        else:
+            yield from checks.findings(name)
         yield from certificate_findings(
             self.settings, name, self._record(name) if has_redis else None, now_in_utc()
         )
@@ -138,6 +144,13 @@ class _Examination:
                 partial(self._solvers, has_redis),
                 self._dns01.presenting,
             )
+
+    def _covering(self, name: str) -> str:
+        """
+        Return the wildcard that *name* relies on while its certificate is valid; empty without one.
+        """
+        metadata, wildcard = CertificateStore(self.settings.certificates_dir).serving(name)
+        return wildcard if metadata and now_in_utc() < metadata.not_after else ""
 
     def _name(self, given: str) -> str:
         return normalize(

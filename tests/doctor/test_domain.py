@@ -124,6 +124,21 @@ class TestCertificate:
         """
         assert Verdict.SKIPPED is self.found(app, settings)["certificate"].verdict
 
+    def test_a_covered_name_has_the_certificate_of_its_wildcard(self, app: App, settings: Settings) -> None:
+        """
+        The finding says by what it is covered.
+        """
+        wildcard = app.certificates.store(
+            Signer().certificate("*.localhost"), authority="a", kind="private", token=1
+        )
+        app.certificates.covered.add([NAME])
+        app.traefik.publish(wildcard)
+
+        finding = self.found(app, settings)["certificate"]
+
+        assert Verdict.WELL is finding.verdict
+        assert finding.text.startswith("covered by *.localhost, valid until")
+
     @pytest.mark.parametrize(("days", "verdict"), [(0, Verdict.WELL), (80, Verdict.WARN), (91, Verdict.FAIL)])
     def test_it_gets_older(self, issued: App, settings: Settings, days: float, verdict: Verdict) -> None:
         """

@@ -14,6 +14,7 @@ from certworker.doctor.report import examine
 from certworker.errors import CertworkerError
 from tests.doctor.conftest import NAME
 from tests.servers.ports import free_port
+from tests.storage.authority import Signer
 
 
 @pytest.fixture
@@ -117,6 +118,21 @@ class TestNames:
         (finding,) = failed(environ, "https://shop.localhost/\n")
 
         assert ("name.is_url", "https://shop.localhost/\\n") == (finding.code, finding.section)
+
+    def test_a_covered_name_needs_no_order(self, environ: dict[str, str], app: App) -> None:
+        """
+        Port 80 and DNS of the name are no obstacle, as long as the certificate of the wildcard is valid.
+        """
+        store = app.certificates
+        store.store(Signer().certificate("*.localhost"), authority="a", kind="private", token=1)
+        store.covered.add([NAME])
+        del environ["CERTWORKER_HTTP01_PORT"]
+
+        found = {finding.subject: finding for finding in examine(environ, [NAME]) if finding.section == NAME}
+
+        assert "not needed: *.localhost covers the name" == found["order"].text
+        assert "port 80" not in found
+        assert found["certificate"].text.startswith("covered by *.localhost")
 
     def test_a_staging_order_needs_a_staging_ca(self, environ: dict[str, str], issued: App) -> None:
         """
