@@ -44,7 +44,11 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     settings = load(os.environ)
     # The certificate may be from a private CA of earlier settings.
     name = normalize(name, private=True, wildcards=True)
-    stored = CertificateStore(settings.certificates_dir).current(name)
+    store = CertificateStore(settings.certificates_dir)
+    stored = store.current(name)
+    if stored is None and (wildcard := store.covered.wildcard_of(name)):
+        say(f"{name} is covered by {wildcard}. To revoke that: certworker revoke '{wildcard}'", err=True)
+        sys.exit(1)
     if stored is None:
         say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)
         sys.exit(1)

@@ -83,6 +83,20 @@ class TestRevoke:
         assert 1 == ended.returncode
         assert "has no certificate here" in ended.stderr
 
+    def test_a_covered_name_leads_to_its_wildcard(self, worker: WorkerProcess) -> None:
+        """
+        The certificate of the wildcard serves other names, too.
+        """
+        CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"])).covered.add([NAME])
+
+        ended = worker.command("revoke", NAME)
+
+        assert 1 == ended.returncode
+        assert (
+            f"{NAME} is covered by *.localhost. To revoke that: certworker revoke '*.localhost'"
+            in ended.stderr
+        )
+
     def test_a_certificate_of_another_ca_wants_that_ca(
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:

@@ -369,6 +369,25 @@ class TestLoss:
         assert [OTHER] == list(app.certificates.covered.names())
         assert 1 == orders(app_authority)
 
+    def test_a_removal_at_the_same_time_loses_no_name(
+        self, app: App, app_authority: FaultyAuthority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        It may have searched for the names of the wildcard before this name was among them.
+        """
+        stored(app, WILDCARD)
+        add, removed = app.certificates.covered.add, list[bool]()
+
+        def add_after_the_removal(names: tuple[str, ...]) -> bool:
+            removed.append(app.removal.remove(WILDCARD))
+            return add(names)
+
+        monkeypatch.setattr(app.certificates.covered, "add", add_after_the_removal)
+
+        assert "issued" == app.issuance.issue((NAME,)).state
+        assert [True] == removed
+        assert 1 == orders(app_authority)
+
     def test_a_removal_that_was_interrupted_is_completed(self, app: App) -> None:
         """
         A worker killed after the removal of the wildcard has requested nothing.
