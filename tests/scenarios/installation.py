@@ -19,6 +19,7 @@ from redis import Redis
 from certworker.app import App
 from certworker.worker.producer import QUEUE_KEY
 from tests.app_fixture import environment, open_app
+from tests.servers.bind import Bind
 from tests.servers.development import development_authority
 from tests.servers.fault_injection import FaultInjection
 from tests.servers.faulty_authority import FaultyAuthority
@@ -32,6 +33,9 @@ HERE = "127.0.0.1"
 
 #: The address of a resolver that checks signatures.
 VALIDATING = "127.0.0.53"
+
+#: The address of the name server that accepts updates.
+UPDATED = "127.0.0.40"
 
 #: The CA counts as a public one, and has the settings that a public CA requires.
 PUBLIC = {
@@ -86,13 +90,14 @@ class Installation:
                 directory,
                 http01_port=self.http_port,
                 resolve=self._address,
-                dns_server=self.dns.resolver.address,
+                dns_server=(UPDATED, self.dns.resolver.address[1]),
                 clock=lambda: datetime.now(UTC) + self.elapsed,
             )
         )
         #: The faults of the CA.
         self.ca: FaultInjection = self.authority.faults
         self.zone = self.dns.zone(NAME, {NAME: {"A": [HERE]}})
+        self._name_servers = 0
 
     @property
     def rows(self) -> dict[str, list[str]]:
@@ -191,6 +196,34 @@ class Installation:
         Serve the zone *name* with the records *rows* at its apex.
         """
         return self.dns.zone(name, {name: dict(rows)})
+
+    def free_address(self) -> tuple[str, int]:
+        """
+        Return the address of one more name server.
+        """
+        self._name_servers += 1
+        return f"127.0.0.{40 + self._name_servers}", self.dns.resolver.address[1]
+
+    def updated_zone(self, *lines: str, beside: bool = False) -> Bind:
+        """
+        Serve `shop.org` from a BIND that accepts updates; the CA finds TXT records there.
+
+        Args:
+            lines: More records of the zone, in the format of zone files.
+            beside: The first name server of the zone serves it as well, without the updates.
+        """
+        port, rows = self.dns.resolver.address[1], self.dns.resolver.rows
+        servers = {f"ns1.{NAME}": self.zone.host if beside else UPDATED}
+        if beside:
+            servers[f"ns2.{NAME}"] = UPDATED
+        glue = [f"{server}. A {address}" for server, address in servers.items()]
+        soa = [f"ns1.{NAME}. hostmaster.{NAME}. 1 3600 600 86400 60"]
+        for table in (rows, self.zone.rows):
+            table[NAME] = {**table.get(NAME, {}), "SOA": soa, "NS": list(servers)}
+            table.update({server: {"A": [address]} for server, address in servers.items()})
+        zones = {NAME: [*glue, *lines]}
+        server = Bind(self.directory / "bind", (UPDATED, port), zones, servers=list(servers))
+        return self.stack.enter_context(server)
 
     def sign(self, *, ended: timedelta = -LIFETIME / 2, stale: bool = False) -> None:
         """

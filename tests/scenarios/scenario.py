@@ -153,7 +153,7 @@ def job(app: App, name: str, **arguments: object) -> dict[str, Any]:
     Run a job for *name*, and return its result or its failure.
     """
     try:
-        return dict(build_tasks(app)["certworker.issue"](domain=name, **arguments))
+        return dict(build_tasks(app)["certworker.issue"](**{"domain": name, **arguments}))
     except CertworkerError as failure:
         return {"state": "failed", **failure.as_json()}
 

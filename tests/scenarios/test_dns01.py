@@ -1,115 +1,217 @@
 """
-DNS providers that do not create the record of a wildcard.
+The TXT record of a DNS-01 challenge, and the DNS provider that creates it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.dns01.services import always, service
-from tests.scenarios.installation import NAME, Installation
-from tests.scenarios.scenario import DAY, SOON, Scenario, check_scenario, each_scenario
-from tests.servers.bind import KEY, Bind
+from certworker.dns01.zone_lock import LOCK_PREFIX
+from certworker.state.locks import LOCKS
+from tests.dns01.network import change
+from tests.dns01.services import Call, Reply, Respond, always, service
+from tests.scenarios.installation import HERE, NAME, Installation
+from tests.scenarios.scenario import DAY, HOUR, SOON, Scenario, check_scenario, each_scenario
+from tests.servers.bind import KEY, POWERLESS, Bind, TsigKey
 
-#: Where the BIND of a scenario listens; the port is that of the resolver.
-HOST = "127.0.0.40"
+WILDCARD = f"*.{NAME}"
+CHALLENGE = f"_acme-challenge.{NAME}"
+
+Build = Callable[[Installation], object]
 
 
-def provider(kind: str, **variables: str) -> Callable[[Installation], object]:
+def updated(*lines: str, key: TsigKey = KEY, **settings: str) -> Build:
     """
-    Request a wildcard, with the provider *kind* and its *variables*.
+    Return a step that serves the zone with *lines* from BIND, which certworker updates with *key*.
     """
 
     def build(installation: Installation) -> None:
-        installation.name = f"*.{NAME}"
-        soa = f"ns1.{NAME}. hostmaster.{NAME}. 1 3600 600 86400 60"
-        installation.dns.resolver.rows[NAME]["SOA"] = [soa]
-        installation.settings.update({"CERTWORKER_DNS01_PROVIDER": kind, **variables})
+        server = installation.updated_zone(*lines)
+        update(installation, server, key)
+        installation.settings |= settings
 
     return build
 
 
-def bind(*zones: str, closed: str = "", secret: str = KEY.secret) -> Callable[[Installation], object]:
+def update(installation: Installation, server: Bind, key: TsigKey = KEY) -> None:
     """
-    Let a BIND with *zones* be the provider, and sign the updates with *secret*.
+    Request a wildcard, and update *server* with *key*.
     """
-
-    def build(installation: Installation) -> None:
-        port = installation.dns.resolver.address[1]
-        server = Bind(installation.directory / "bind", (HOST, port), zones, closed=[closed])
-        installation.stack.enter_context(server)
-        provider(
-            "rfc2136",
-            RFC2136_NAMESERVER=f"{HOST}:{port}",
-            RFC2136_TSIG_KEY=KEY.name,
-            RFC2136_TSIG_SECRET=secret,
-        )(installation)
-
-    return build
+    installation.name = WILDCARD
+    installation.settings |= {
+        "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+        "RFC2136_NAMESERVER": "{}:{}".format(*server.address),
+        "RFC2136_TSIG_KEY": key.name,
+        "RFC2136_TSIG_SECRET": key.secret,
+    }
 
 
-def http(status: int, **headers: str) -> Callable[[Installation], object]:
+def requested(respond: Respond) -> Build:
     """
-    Let an HTTP service be the provider, which answers each request with *status*.
+    Return a step with a DNS provider that answers each request with *respond*.
     """
+    return lambda installation: request_changes(installation, respond)
 
-    def build(installation: Installation) -> None:
-        started = installation.stack.enter_context(service(always(status, b"{}", **headers)))
-        provider("httpreq", HTTPREQ_ENDPOINT=started.url)(installation)
 
-    return build
+def request_changes(installation: Installation, respond: Respond) -> Bind:
+    """
+    Request a wildcard, and change records by an HTTP service that answers with *respond*.
+    """
+    server = installation.updated_zone()
+    provider = installation.stack.enter_context(service(respond))
+    installation.name = WILDCARD
+    installation.settings |= {
+        "CERTWORKER_DNS01_PROVIDER": "httpreq",
+        "HTTPREQ_ENDPOINT": provider.url,
+    }
+    return server
+
+
+def another_zone(installation: Installation) -> None:
+    """
+    Update a server that has another zone only.
+    """
+    installation.updated_zone()
+    directory = installation.directory / "other"
+    other = installation.stack.enter_context(Bind(directory, installation.free_address(), {"other.org": ()}))
+    update(installation, other)
+
+
+def stale_server(installation: Installation) -> None:
+    """
+    Let one of two name servers miss all updates.
+    """
+    update(installation, installation.updated_zone(beside=True))
+    installation.settings["CERTWORKER_DNS01_TIMEOUT"] = "1"
 
 
 def failing_program(installation: Installation) -> None:
     """
-    Let a program be the provider, which ends with an exit code.
+    Change records by a program that fails.
     """
-    program: Path = installation.directory / "change-dns"
+    installation.updated_zone()
+    installation.name = WILDCARD
+    program: Path = installation.directory / "change-record"
     program.write_text("#!/bin/sh\nexit 3\n")
     program.chmod(0o755)
-    provider("exec", EXEC_PATH=str(program))(installation)
+    installation.settings |= {"CERTWORKER_DNS01_PROVIDER": "exec", "EXEC_PATH": str(program)}
+
+
+def undeletable(installation: Installation) -> None:
+    """
+    Use a provider that creates records and does not delete them.
+    """
+
+    def respond(call: Call) -> Reply:
+        if call.path.endswith("/cleanup"):
+            return Reply(500)
+        change(server, NAME, call.content["fqdn"].rstrip("."), call.content["value"])
+        return Reply()
+
+    server = request_changes(installation, respond)
+
+
+def lost_lock(installation: Installation) -> None:
+    """
+    Give the lock of the zone to another worker between two records, as after a long pause of the machine.
+    """
+
+    def respond(call: Call) -> Reply:
+        if call.path.endswith("/present"):
+            installation.connection.set(f"{LOCKS}{LOCK_PREFIX}{NAME}", "another worker", px=2_000)
+        return Reply()
+
+    request_changes(installation, respond)
+    installation.arguments |= {"domain": None, "domains": [WILDCARD, NAME]}
+    installation.settings["CERTWORKER_DNS01_NAMES"] = "all"
+
+
+def host_of_a_wildcard(installation: Installation) -> None:
+    """
+    Request a name that has its address from a wildcard.
+    """
+    updated(f"*.sites A {HERE}", CERTWORKER_DNS01_NAMES="all")(installation)
+    installation.name = f"a.sites.{NAME}"
+
+
+def authority_without_dns01(installation: Installation) -> None:
+    """
+    Use a CA that offers HTTP-01 only.
+    """
+    updated(CERTWORKER_DNS01_NAMES="all")(installation)
+    installation.name = NAME
+    installation.authority.policy.offers_dns01 = False
 
 
 SCENARIOS = [
     Scenario(
-        "a wrong TSIG secret",
+        "a zone without a DNS provider",
+        "dns01.not_configured",
+        updated(CERTWORKER_DNS01_PROVIDER="rfc2136@other.org"),
+        f"rfc2136@{NAME}",
+        retry_after=DAY,
+        check="DNS-01",
+    ),
+    Scenario(
+        "the CNAME of the challenge leads to a zone without a DNS provider",
+        "dns01.cname_elsewhere",
+        updated("_acme-challenge CNAME gone.shop.net."),
+        f"dig +short CNAME {CHALLENGE}",
+        check="DNS-01",
+    ),
+    Scenario(
+        "a name server that does not receive the changes of the zone",
+        "dns01.not_visible",
+        stale_server,
+        f"dig TXT {CHALLENGE} @SERVER",
+        asked=True,
+    ),
+    Scenario(
+        "the secret of another TSIG key",
         "dns01.credentials",
-        bind(NAME, secret="d3Jvbmc="),
+        updated(key=TsigKey(KEY.name, POWERLESS.secret)),
         "RFC2136_TSIG_SECRET",
         asked=True,
         retry_after=DAY,
     ),
     Scenario(
-        "a zone that the TSIG key must not change",
+        "an API that rejects the password",
+        "dns01.credentials",
+        requested(always(401)),
+        "HTTPREQ_PASSWORD",
+        asked=True,
+        retry_after=DAY,
+    ),
+    Scenario(
+        "a TSIG key that may not change the zone",
         "dns01.forbidden",
-        bind(NAME, closed=NAME),
-        f"grant {KEY.name.rstrip('.')} zonesub TXT",
+        updated(key=POWERLESS),
+        f"grant {POWERLESS.name.rstrip('.')}",
         asked=True,
     ),
     Scenario(
-        "a name server without the zone",
+        "a name server that does not have the zone",
         "dns01.no_zone",
-        bind("example.net"),
+        another_zone,
         f"CERTWORKER_DNS01_PROVIDER=PROVIDER@{NAME}",
         asked=True,
     ),
     Scenario(
-        "an API that limits requests",
+        "an API that accepts no more requests",
         "dns01.rate_limited",
-        http(429, Retry_After="600"),
+        requested(always(429, Retry_After="3600")),
         "certworker waits until then",
         asked=True,
-        retry_after=timedelta(minutes=10),
+        retry_after=HOUR,
     ),
     Scenario(
-        "an API that is broken",
+        "an API that is out of order",
         "dns01.provider_failed",
-        http(500),
-        "Check that httpreq",
+        requested(always(500)),
+        "that this machine can connect to it",
         asked=True,
         retry_after=SOON,
     ),
@@ -117,9 +219,41 @@ SCENARIOS = [
         "a program that fails",
         "dns01.provider_failed",
         failing_program,
-        f"change-dns present _acme-challenge.{NAME}. test",
+        f"present {CHALLENGE}. test",
         asked=True,
         retry_after=SOON,
+    ),
+    Scenario(
+        "an API that does not delete the record",
+        "dns01.left_behind",
+        undeletable,
+        f"dig TXT {CHALLENGE}",
+        asked=True,
+        shows="warning",
+    ),
+    Scenario(
+        "another worker gets the zone between two records",
+        "dns01.zone_busy",
+        lost_lock,
+        f"certworker doctor {NAME}",
+        asked=True,
+        retry_after=SOON,
+    ),
+    Scenario(
+        "a host that has its address from a wildcard",
+        "dns01.hides_wildcard",
+        host_of_a_wildcard,
+        f"Use a certificate for *.sites.{NAME}",
+        asked=True,
+        shows="warning",
+    ),
+    Scenario(
+        "a CA without DNS-01",
+        "acme.no_dns01",
+        authority_without_dns01,
+        "CERTWORKER_AUTHORITY to a CA that offers DNS-01",
+        asked=True,
+        retry_after=DAY,
     ),
 ]
 
@@ -127,6 +261,15 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The failure names the provider and what to change there.
+    The log line names the record, the setting or the server.
     """
     check_scenario(scenario, installation, caplog)
+
+
+def test_with_a_provider_a_wildcard_is_issued(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Without the fault of a scenario, nothing is reported.
+    """
+    check_scenario(Scenario("", "", updated(), asked=True), installation, caplog)
