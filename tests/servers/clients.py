@@ -4,8 +4,10 @@ The ACME clients of Debian, lego and certbot, as processes: the CA has to be rig
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,6 +52,28 @@ def lego(
     return Run(code, output, place / f"{names[0]}.crt", place / f"{names[0]}.key")
 
 
+def lego_dns(
+    directory_url: str,
+    home: Path,
+    name: str,
+    provider: str,
+    variables: Mapping[str, str],
+    resolver: tuple[str, int],
+) -> Run:
+    """
+    Have lego get a certificate for *name* by DNS-01, with its *provider* and the *variables* of the provider.
+
+    It does not wait until the name servers show the record.
+    """
+    words = [_program("lego"), "--server", directory_url, "--accept-tos", "--email", MAIL]
+    words += ["--path", str(home), "--dns", provider, "--dns.resolvers", "{}:{}".format(*resolver)]
+    words += ["--dns.disable-cp", f"--domains={name}", "run"]
+    code, output = _run(words, {**os.environ, **variables})
+    place = home / "certificates"
+    file = name.replace("*", "_")
+    return Run(code, output, place / f"{file}.crt", place / f"{file}.key")
+
+
 def certbot(directory_url: str, home: Path, webroot: Path, *names: str, options: tuple[str, ...] = ()) -> Run:
     """
     Have certbot get a certificate for *names*.
@@ -63,8 +87,10 @@ def certbot(directory_url: str, home: Path, webroot: Path, *names: str, options:
     return Run(code, output, place / "fullchain.pem", place / "privkey.pem")
 
 
-def _run(command: list[str]) -> tuple[int, str]:
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+def _run(command: list[str], variables: Mapping[str, str] | None = None) -> tuple[int, str]:
+    done = subprocess.run(
+        command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60
+    )
     return done.returncode, done.stdout
 
 
