@@ -1,8 +1,8 @@
 """
 A program that issues certificates, each in a process that gets a signal at another step.
 
-A step is a request to the CA, a command to Redis, or a change of a file. The issuing thread counts its
-steps, so no list of them needs maintenance.
+A step is a request to the CA, a command to Redis, an update of a name server, or a change of a file. The
+issuing thread counts its steps, so no list of them needs maintenance.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import redis
 import requests
 
 from certworker.app import build_app
+from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.settings import load
 
@@ -63,6 +64,7 @@ class Steps:
         for owner, name, step in (
             (connection, "send_packed_command", "redis"),
             (adapter, "send", "ca"),
+            (Deadline, "connect_to", "connect"),
         ):
             setattr(owner, name, counted(step, getattr(owner, name)))
 

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,12 +23,17 @@ import pytest
 from redis import Redis
 
 from certworker.app import App, build_app
+from certworker.dns01.txt_records import RECORDS
+from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.settings import load
 from tests.app_fixture import environment
 from tests.crash_worker import place_of
+from tests.servers.bind import KEY, Bind
+from tests.servers.development import development_authority
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
@@ -56,6 +61,8 @@ FEWEST_STEPS = 40
 #: A handover to a wildcard has fewer.
 FEWEST_STEPS_OF_A_HANDOVER = 20
 MOST_STEPS_OF_A_HANDOVER = 100
+#: A wildcard has more: two changes of its zone.
+MOST_STEPS_OF_A_WILDCARD = 300
 
 
 @dataclass
@@ -119,6 +126,8 @@ class Site:
 
     environ: dict[str, str]
     connection: Redis
+    #: What the name of each process begins with.
+    prefix: str = "n"
 
     @contextmanager
     def victims(self, struck_by: signal.Signals) -> Iterator[Victims]:
@@ -126,7 +135,14 @@ class Site:
         Start one process for each step, each hit by a signal at its own.
         """
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.crash_worker", "n", str(int(struck_by)), str(LEASE_SECONDS)],
+            [
+                sys.executable,
+                "-m",
+                "tests.crash_worker",
+                self.prefix,
+                str(int(struck_by)),
+                str(LEASE_SECONDS),
+            ],
             cwd=ROOT,
             env={**os.environ, **self.environ},
             stdin=subprocess.PIPE,
@@ -228,6 +244,63 @@ class TestKilled:
             assert [] == volume.unpublished_sets()
         # One was killed between the two steps of forgetting.
         assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
+
+
+class TestKilledWithTxtRecord:
+    @pytest.fixture
+    def bind(self, tmp_path: Path) -> Iterator[Bind]:
+        """
+        A BIND with a zone for each process: a killed one holds the lock of its zone for a while.
+        """
+        zones = [f"n{step}.localhost" for step in ("", *range(MOST_STEPS_OF_A_WILDCARD))]
+        with Bind(tmp_path / "bind", ("127.0.0.1", free_port()), dict.fromkeys(zones, ())) as server:
+            yield server
+
+    @pytest.fixture
+    def app_authority(self, tmp_path: Path, http_port: int, bind: Bind) -> Iterator[FaultyAuthority]:
+        """
+        A CA that finds TXT records at that BIND.
+        """
+        with development_authority(tmp_path, http01_port=http_port, dns_server=bind.address) as started:
+            yield started
+
+    def test_at_every_step_the_next_worker_finishes_and_no_record_is_left(
+        self, site: Site, bind: Bind, app_authority: FaultyAuthority, record_property: Counts
+    ) -> None:
+        """
+        The record of a wildcard is listed before it is created, so that any worker can delete it.
+        """
+        server = "{}:{}".format(*bind.address)
+        provider = {
+            "_APP_DNS": server,
+            "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+            "RFC2136_NAMESERVER": server,
+            "RFC2136_TSIG_KEY": KEY.name,
+            "RFC2136_TSIG_SECRET": KEY.secret,
+        }
+        site = replace(site, environ=site.environ | provider, prefix="*.n")
+        with site.victims(signal.SIGKILL) as killed:
+            killed.wait()
+        record_property("killed at", f"{len(killed.names)} steps")
+        time.sleep(LEASE_SECONDS)
+        left = {name: bind.txt(f"_acme-challenge.{base_name(name)}") for name in killed.names}
+        before = orders(app_authority)
+        with ThreadPoolExecutor(8) as pool:
+            serials = list(pool.map(site.issue, killed.names))
+        site.app(killed.names[0]).dns01.remove_leftovers()
+
+        after, signed = orders(app_authority), orders(app_authority, "finalize")
+        assert FEWEST_STEPS <= len(killed.names) <= MOST_STEPS_OF_A_WILDCARD
+        assert serials == [in_service(site.app(name), name) for name in killed.names]
+        lost = [name for name in killed.names if (before[name], after[name]) == (1, 2)]
+        assert len(lost) <= MOST_LOST, lost
+        assert {1, 2} >= {after[name] for name in killed.names}
+        assert {1} == {signed[name] for name in killed.names}
+        # Without the next worker, records would have remained.
+        assert any(left.values())
+        assert not any(bind.txt(f"_acme-challenge.{base_name(name)}") for name in killed.names)
+        assert 0 == site.connection.hlen(RECORDS)
+        assert [] == list(Path(site.environ["CERTWORKER_STATE_DIR"]).glob("dns01/*.json"))
 
 
 class TestKilledAtHandover:
