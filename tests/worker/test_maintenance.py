@@ -226,6 +226,20 @@ class TestAgendaCheck:
 
         assert [] == app.agenda.missing(names)
 
+    def test_a_loss_of_covered_names_is_noticed(self, app: App) -> None:
+        """
+        They have no link to a certificate, and are on the agenda all the same.
+        """
+        app.issuance.issue(("shop.localhost",))
+        check = agenda_check_of(app)
+        app.certificates.covered.add(["a.localhost", "b.localhost"])
+        check.run()
+        app.connection.delete(AGENDA)
+
+        check.run()
+
+        assert [] == app.agenda.missing(["shop.localhost", "a.localhost", "b.localhost"])
+
     def test_an_interrupted_comparison_is_repeated(self, app: App) -> None:
         """
         A comparison during which Redis was emptied does not count.
