@@ -203,12 +203,12 @@ class TestCommands:
             known = {option for param in command.params for option in param.opts} if command else set()
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
-    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("work", "demo")])
+    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("work", "demo", "dns")])
     def test_the_example_in_each_help_runs(
         self, name: str, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        `--help` has one example. `work` and `demo` have tests of their own.
+        `--help` has one example. `work`, `demo` and `dns` have tests of their own.
         """
         before = "certworker request --wait api.example.org\n" if name in NEEDS_A_CERTIFICATE else ""
         example = (before + example_of(name)).replace("api.example.org", "api.localhost")

@@ -8,6 +8,7 @@ In the order in which they may import each other::
     work         ★ `certworker work`: the worker, with its options and exit codes
     account      `certworker account`: the account at the CA
     arguments    The names in the arguments of a command, and in its file
+    dns          `certworker dns` and `certworker records`: the DNS provider, and the records of names
     doctor       `certworker doctor`: the checks of the installation, with remedies
     explain      `certworker explain`: the history of a name, or the page of an error code
     health       `certworker health`: the health check of the container
@@ -40,13 +41,15 @@ COMMANDS = {
     "status": "Show which certificates are in service, until when, and what failed.",
     "explain": "Show what happened to a name, or what an error code means.",
     "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
+    "records": "Print the DNS records that names need, and which of them exist.",
+    "dns": "Test the DNS provider of DNS-01, or register a name at acme-dns.",
     "notify": "Test the notifications by mail and by webhook.",
     "health": "Check whether the running worker is healthy (for the container).",
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 
 #: The commands in the module of another command, with that module.
-MODULES = {"remove": "request", "resume": "request"}
+MODULES = {"remove": "request", "resume": "request", "records": "dns"}
 
 #: These commands report suspicious variables themselves, or have their own settings.
 WITHOUT_WARNINGS = {"work", "doctor", "demo"}

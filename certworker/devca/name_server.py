@@ -30,6 +30,7 @@ import dns.update
 from dns.message import Message, QueryMessage
 from dns.name import Name
 from dns.rdata import Rdata
+from dns.rdtypes.ANY.TSIG import TSIG
 
 HOST = "127.0.0.1"
 KEY_NAME = "certworker-demo"
@@ -103,8 +104,10 @@ class DevelopmentNameServer:
         """
         try:
             message = dns.message.from_wire(wire, keyring=self._keyring)
-        except (dns.tsig.BadSignature, dns.tsig.BadTime, dns.message.UnknownTSIGKey):
-            return _refusal(wire)
+        except dns.message.UnknownTSIGKey:
+            return _refusal(wire, dns.rcode.BADKEY)
+        except (dns.tsig.BadSignature, dns.tsig.BadTime):
+            return _refusal(wire, dns.rcode.BADSIG)
         except (dns.exception.DNSException, ValueError):
             return None
         reply = dns.message.make_response(message)
@@ -168,9 +171,9 @@ def _text_of(record: Rdata) -> str:
     return b"".join(getattr(record, "strings", ())).decode("ascii", "replace")
 
 
-def _refusal(wire: bytes) -> bytes | None:
+def _refusal(wire: bytes, error: dns.rcode.Rcode) -> bytes | None:
     """
-    Return NOTAUTH for a message with a wrong signature (RFC 8945, section 5.2).
+    Return NOTAUTH for a message with a wrong signature: TSIG has the *error* (RFC 8945, section 5.2).
     """
     try:
         message = dns.message.from_wire(wire, keyring=False)
@@ -180,6 +183,14 @@ def _refusal(wire: bytes) -> bytes | None:
     refusal.flags = dns.flags.QR | (message.flags & dns.flags.RD)
     refusal.set_opcode(message.opcode())
     refusal.set_rcode(dns.rcode.NOTAUTH)
+    if message.tsig:
+        (given,) = message.tsig
+        # dnspython has no types here.
+        tsig = TSIG(  # type: ignore[no-untyped-call]
+            *(dns.rdataclass.ANY, dns.rdatatype.TSIG, given.algorithm, given.time_signed, given.fudge),
+            *(b"", message.id, error, b""),
+        )
+        refusal.additional.append(dns.rrset.from_rdata(message.tsig.name, 0, tsig))
     return refusal.to_wire()
 
 

@@ -15,13 +15,24 @@ from certworker.dns01.provider_state import ProviderState
 from certworker.dns01.txt_records import Entry, TxtRecords
 from certworker.dns01.zone_lock import ZoneLocks
 from certworker.errors import CertworkerError
-from certworker.errors.dns01 import LeftBehind, ProviderRateLimited, ZoneBusy
+from certworker.errors.dns01 import (
+    ChangeForbidden,
+    CredentialsRejected,
+    LeftBehind,
+    ProviderRateLimited,
+    ZoneBusy,
+    ZoneMissing,
+)
 from certworker.supervision import beat
 
 logger = logging.getLogger(__name__)
 
 #: How long the removal of leftovers waits for other writers of a zone.
 PATIENCE_SECONDS = 5.0
+
+
+#: After these failures the provider has certainly not created the record.
+REFUSALS = (ChangeForbidden, CredentialsRejected, ProviderRateLimited, ZoneMissing)
 
 
 class RecordChanges:
@@ -41,7 +52,9 @@ class RecordChanges:
 
     def create(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:
         """
-        Create *records* in one zone for *order*. They are in the list even if this fails.
+        Create *records* in one zone for *order*.
+
+        They stay in the list if this fails, except those that the provider has certainly not created.
 
         Raises:
             ProviderRateLimited: The provider accepts no changes now. Nothing was sent if a pause was known.
@@ -53,11 +66,16 @@ class RecordChanges:
         with self._zones.hold(zone) as lease:
             self.refuse_paused(provider.label)
             self._records.add(records, order=order, provider=provider.label)
-            for record in records:
+            for number, record in enumerate(records):
                 if not lease.still_held():
                     raise ZoneBusy(zone=zone, seconds=f"{lease.duration.total_seconds():g}")
-                with self._noticing_limits(provider.label):
-                    provider.present(record)
+                try:
+                    with self._noticing_limits(provider.label):
+                        provider.present(record)
+                except REFUSALS:
+                    for not_created in records[number:]:
+                        self._records.remove(not_created)
+                    raise
                 beat()
 
     def delete(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:

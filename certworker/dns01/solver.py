@@ -99,6 +99,17 @@ class Rehearsal:
     #: Until the provider had deleted it.
     deleted: float
 
+    def __str__(self) -> str:
+        """
+        Return one line for people.
+        """
+        servers = len(self.plan.location.servers)
+        return (
+            f"{self.plan.served.label} created {self.plan.location.fqdn} in {self.created:.2f} s; visible at "
+            f"{servers} name {'server' if servers == 1 else 'servers'} after {self.visible:.2f} s; "
+            f"deleted in {self.deleted:.2f} s"
+        )
+
 
 @dataclass(frozen=True)
 class _Answer:

@@ -25,6 +25,8 @@ from certworker.settings import Settings
 from certworker.settings.dns01 import Dns01Settings
 from certworker.settings.dns_providers import ProviderChoice
 from certworker.state.locks import DomainLocks
+from certworker.storage.certificate_store import CertificateStore
+from certworker.validity import now_in_utc
 
 Value = TypeVar("Value")
 
@@ -48,6 +50,15 @@ def build_solver(
         locks=locks,
         clock=clock,
     )
+
+
+def solver_of(settings: Settings, connection: Redis) -> Dns01Solver:
+    """
+    Return the solver of a command that runs beside the workers.
+    """
+    store = CertificateStore(settings.certificates_dir)
+    locks = DomainLocks(connection, highest_token=store.links.highest_token)
+    return build_solver(settings, connection, locks, now_in_utc)
 
 
 def build_providers(settings: Dns01Settings, ca_bundle: Path | None) -> Providers:

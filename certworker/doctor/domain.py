@@ -48,6 +48,7 @@ MANY_FAILURES = 3
 CERTIFICATE, SERVED, LIMITS = "certificate", "served", "CA limits"
 
 STAGING_ORDER = "staging order"
+TXT_RECORD = "TXT record"
 
 
 @dataclass(frozen=True)

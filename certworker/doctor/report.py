@@ -17,11 +17,12 @@ from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
 from certworker.dns01.solver import Dns01Solver
-from certworker.dns01.solver_factory import build_solver
+from certworker.dns01.solver_factory import solver_of
 from certworker.doctor.docker import docker_findings
 from certworker.doctor.domain import (
     LIMITS,
     PORT_80,
+    TXT_RECORD,
     DomainReport,
     certificate_findings,
     limit_findings,
@@ -32,6 +33,7 @@ from certworker.doctor.machine import exists, machine
 from certworker.doctor.network import DirectoryProbe, notifications, probe_directories, proxy
 from certworker.doctor.settings import SETTINGS, configuration
 from certworker.domains import normalize
+from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer_factory import acme_client_for
 from certworker.ratelimits.budget import Budget
@@ -40,7 +42,6 @@ from certworker.redis.health import check_redis
 from certworker.renewal.agenda import Agenda
 from certworker.settings import CaChoice, Settings, environment_warnings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
-from certworker.state.locks import DomainLocks
 from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import now_in_utc
 
@@ -132,6 +133,10 @@ class _Examination:
             yield section.skip(ORDER, f"not needed: {wildcard} covers the name")
         else:
             yield from checks.findings(name)
+            if self.settings.dns01.prove(name):
+                yield (
+                    self._rehearsal(name) if has_redis else section.skip(TXT_RECORD, "Redis does not answer")
+                )
         yield from certificate_findings(
             self.settings, name, self._record(name) if has_redis else None, now_in_utc()
         )
@@ -151,6 +156,14 @@ class _Examination:
         """
         metadata, wildcard = CertificateStore(self.settings.certificates_dir).serving(name)
         return wildcard if metadata and now_in_utc() < metadata.not_after else ""
+
+    def _rehearsal(self, name: str) -> Finding:
+        section = Section(name)
+        try:
+            rehearsal = self._dns01.rehearse(base_name(name))
+        except CertworkerError as failure:
+            return section.failure(TXT_RECORD, failure)
+        return section.ok(TXT_RECORD, str(rehearsal))
 
     def _name(self, given: str) -> str:
         return normalize(
@@ -181,10 +194,7 @@ class _Examination:
 
     @cached_property
     def _dns01(self) -> Dns01Solver:
-        connection = connect(self.settings.redis)
-        store = CertificateStore(self.settings.certificates_dir)
-        locks = DomainLocks(connection, highest_token=store.links.highest_token)
-        return build_solver(self.settings, connection, locks, now_in_utc)
+        return solver_of(self.settings, connect(self.settings.redis))
 
     def _has_redis(self) -> bool:
         try:

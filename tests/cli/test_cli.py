@@ -124,6 +124,7 @@ class TestErrors:
         arguments = {
             "account": ["show"],
             "notify": ["test"],
+            "dns": ["test", "shop.localhost"],
             "status": [],
             "doctor": [],
             "work": [],

@@ -1,0 +1,138 @@
+"""
+`certworker dns` and `certworker records`: the DNS provider of DNS-01, and the records that names need.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from certworker.cli.output import say, say_json
+from certworker.dns01.acme_dns import AcmeDns
+from certworker.dns01.solver_factory import build_providers, solver_of
+from certworker.doctor.records import NeededRecord, needed_records
+from certworker.domains import normalize
+from certworker.domains.wildcard import base_name
+from certworker.errors import CertworkerError
+from certworker.preflight.checkers import build_resolver
+from certworker.redis.client import connect, connected
+from certworker.settings import Settings, load
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+
+
+@click.group()
+def command() -> None:
+    """
+    Test the DNS provider of DNS-01, or register a name at acme-dns.
+
+    \b
+    Example:
+      certworker dns test example.org
+    """
+
+
+@command.command("test")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def test(names: Sequence[str], as_json: bool) -> None:
+    """
+    Create a harmless TXT record for each NAME, wait until all name servers show it, and delete it.
+
+    It needs Redis, because one worker at a time changes a zone. Exit code 1 if a name fails.
+
+    \b
+    Example:
+      certworker dns test '*.example.org'
+    """
+    settings, failed = load(os.environ), False
+    with connected(settings.redis) as connection:
+        solver = solver_of(settings, connection)
+        for given in names:
+            try:
+                name = base_name(_normalized(given, settings))
+                rehearsal = solver.rehearse(name)
+            except CertworkerError as failure:
+                failed = True
+                if as_json:
+                    say_json({"name": given, "ok": False, **failure.as_json()})
+                else:
+                    say(f"{given}: {failure}", err=True)
+                continue
+            if as_json:
+                location, label = rehearsal.plan.location, rehearsal.plan.served.label
+                seconds = {
+                    f"{step}_s": round(getattr(rehearsal, step), 3)
+                    for step in ("created", "visible", "deleted")
+                }
+                record = {"provider": label, "record": location.fqdn, "zone": location.zone}
+                say_json({"name": name, "ok": True, **record, **seconds})
+            else:
+                say(f"{name}: {rehearsal}")
+    sys.exit(1 if failed else 0)
+
+
+@command.command("register")
+@click.argument("name")
+def register(name: str) -> None:
+    """
+    Register NAME at acme-dns, and print the CNAME record to create.
+
+    An existing account in ACME_DNS_STORAGE_PATH is used again.
+
+    \b
+    Example:
+      certworker dns register example.org
+    """
+    settings = load(os.environ)
+    providers = build_providers(settings.dns01, settings.ca_bundle)
+    provider = next((each for each in providers if isinstance(each, AcmeDns)), None)
+    if provider is None:
+        raise click.UsageError("CERTWORKER_DNS01_PROVIDER has no acme-dns.")
+    domain = base_name(_normalized(name, settings))
+    say(f"_acme-challenge.{domain}. CNAME {provider.register(domain)}.")
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def records(names: Sequence[str], as_json: bool) -> None:
+    """
+    Print the DNS records that the owner of each NAME creates, and which of them exist.
+
+    For a wildcard, this is the CNAME that delegates the challenge to a zone of the DNS provider. For other
+    names these are the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA.
+    Exit code 1 if a record is missing or wrong.
+
+    \b
+    Example:
+      certworker records shop.example.org
+    """
+    settings, wrong = load(os.environ), False
+    resolver = build_resolver(settings)
+    with connect(settings.redis) as connection:
+        solver = solver_of(settings, connection)
+        for given in names:
+            name = _normalized(given, settings)
+            needed = list(needed_records(settings, name, resolver.look_up, solver.plan))
+            wrong = wrong or any(each.state != "right" for each in needed)
+            if as_json:
+                say_json({"name": name, "records": [asdict(each) for each in needed]})
+            else:
+                for line in map(_line, needed) if needed else [f"{name}: no record is needed"]:
+                    say(line)
+    sys.exit(1 if wrong else 0)
+
+
+def _normalized(given: str, settings: Settings) -> str:
+    return normalize(given, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
+
+
+def _line(record: NeededRecord) -> str:
+    value = record.value if record.kind != "CNAME" else f"{record.value}."
+    found = f", found {record.found}" if record.found else ""
+    return f"{record.owner}. {record.kind} {value}  {record.state}{found}"
