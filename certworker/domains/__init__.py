@@ -1,11 +1,11 @@
 """
-Names: normalize any text to one name, or say why that fails.
+Names: normalize a text to one name, or report why it is not one.
 
 In import order::
 
     address    IP addresses as names (RFC 8738)
     idna       International names: UTS #46, IDNA 2008 and punycode
-    wildcard   Wildcards, and their names on the disk
+    wildcard   Wildcards, and the names of their files and directories
     suffixes   The public suffix list, private suffixes, and registered domains
     normalize  ★ The normalized name, its warnings, and the names and the tenant of a request
 """
