@@ -58,17 +58,20 @@ def steady(text: str) -> set[str]:
 
 def session() -> str:
     """
-    Return the lines of the recording that the README shows: one issuance, from the request to its end.
+    Return the lines of the recording that the README shows: one issuance, from the request to its last line.
+
+    Long lines are left out. Only the last line, with the outcome, is cut.
     """
     lines = ATTRIBUTES.sub("", RECORDING.read_text()).splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("3. "))
     end = next(number for number, line in enumerate(lines) if line.startswith("5. "))
-    shown = [
-        line
-        for line in lines[begin:end]
-        if len(line) <= LONGEST and (f" {ZONE}: " in line or line.startswith("3. "))
-    ]
+    *steps, outcome = [line for line in lines[begin + 1 : end] if f" {ZONE}: " in line]
+    shown = [lines[begin], *(line for line in steps if len(line) <= LONGEST), _cut(outcome)]
     return "\n".join(["```console", "$ make demo", *shown, "```"])
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1].rpartition(' ')[0]} …"
 
 
 def _read(terminal: int) -> bytes:
