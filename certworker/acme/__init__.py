@@ -13,7 +13,7 @@ In import order (★ to read first)::
     chains              The choice among the chains of one certificate (RFC 8555, section 7.4.2)
     session             Signed requests (JWS) to one CA: its directory, its nonces, its refusals
     account             The files of the account: its key, and its URL at the CA
-    validation_mapping  From the error of a validation to a failure of certworker
+    validation_mapping  Maps the error of a validation to a failure of certworker
     order               One order, from the challenges to the certificate (RFC 8555, section 7.4)
     registration        The registration of the account (RFC 8555, section 7.3)
     renewal_info        When the CA suggests to renew a certificate (RFC 9773)

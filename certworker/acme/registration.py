@@ -29,7 +29,7 @@ from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
-#: How long a CA may not know a new key after a key change.
+#: After a key change, the servers of a CA may not know the new key for this long.
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
@@ -58,7 +58,7 @@ class AccountRegistration:
 
     Args:
         contact: The e-mail address of the account; None: none.
-        external_account: The external account that a new account is bound to; None: none.
+        external_account: The external account to which a new account is bound; None: none.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class AccountRegistration:
 
     def _ensure(self) -> Account:
         with self._files.locked():
-            # Another worker may have done it during the wait for the lock.
+            # Another worker may have registered it during the wait for the lock.
             account = self.resolve_key_change(self._files.make_key())
             if self._is_current(account):
                 return account
@@ -176,7 +176,7 @@ class AccountRegistration:
             return account
         if self._is_known(next_key):
             self._files.promote_next_key()
-            logger.info("the key of the account at %s is changed", self._session.title)
+            logger.info("the key of the account at %s has changed", self._session.title)
         elif self._files.next_key_age() > KEY_CHANGE_LAG:
             self._files.drop_next_key()
         elif not self._is_known(account.key):
@@ -216,7 +216,7 @@ class AccountRegistration:
         if status == "deactivated":
             raise AccountDeactivated(authority=self._session.title)
         if status == "revoked":
-            # The CA has revoked it (section 7.1.6), so a new account would be against its will.
+            # The CA has revoked it (section 7.1.6): certworker must not register another one.
             raise AccountBlocked(authority=self._session.title, detail="the account is revoked.")
         url = reply.location
         self._files.remember(url, account.contact)

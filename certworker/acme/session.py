@@ -143,7 +143,7 @@ class Session:
             if known is None:
                 raise
             logger.warning(
-                "%s: its directory could not be read again, the known one is used: %s",
+                "%s: the directory could not be updated, and the earlier one stays in use: %s",
                 self.title,
                 failure.message,
             )

@@ -1,7 +1,7 @@
 """
-From the error of a validation to a failure of certworker.
+Maps the error of a validation to a failure of certworker.
 
-The error of the challenge has the reason, not that of the order (RFC 8555, section 8). The texts are those of
+The error of the challenge has the reason; the error of the order has none (RFC 8555, section 8). The texts are those of
 Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
 acme2certifier and serles.
 """
@@ -132,7 +132,7 @@ def authorization_failure(
     authorization: Authorization, challenge_type: str, ca_title: str
 ) -> CertworkerError | None:
     """
-    Return the failure in a challenge of *authorization*, else in itself; None if there is none.
+    Return the failure of *authorization*: first that of a challenge, then its own; None: it has none.
 
     Args:
         challenge_type: The type of the challenge that certworker responds to. Its failure counts first.

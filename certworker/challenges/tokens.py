@@ -59,7 +59,7 @@ class ChallengeTokens:
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
-        Answer *token*, which the CA *authority* (a label) sent for *name*, from now on.
+        Start to answer *token*, which the CA with the label *authority* sent for *name*.
 
         Raises:
             ValueError: It is not a token.

@@ -100,7 +100,7 @@ def _log_settings(failure: InvalidSettings) -> None:
     # One line each: all of them together may be longer than a log line.
     for finding in failure.findings:
         logger.error("[%s] %s.", failure.code, finding, extra={"code": failure.code})
-    logger.error("%d wrong settings. %s", len(failure.findings), failure.remedy)
+    logger.error("invalid settings: %d. %s", len(failure.findings), failure.remedy)
 
 
 def _log(failure: CertworkerError) -> None:

@@ -113,7 +113,7 @@ class ProviderState:
             logger.debug("the settle time of %s was not stored: %s", label, error)
             return
         logger.info(
-            "the CA did not see a record that all name servers showed: %s now settles for %g s",
+            "the CA did not see a record that all name servers showed: the settle time of %s is now %g s",
             label,
             milliseconds / 1000,
         )

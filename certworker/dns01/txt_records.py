@@ -90,7 +90,7 @@ class TxtRecords:
 
     Args:
         connection: To Redis.
-        directory: The directory of the files; it is made when the first record is created.
+        directory: The directory of the files; it is created with the first record.
         clock: Returns the time in UTC.
     """
 

@@ -133,7 +133,7 @@ class Malformed(CertworkerError):
 
 class ResourceNotFound(CertworkerError):
     code = "acme.not_found"
-    message_template = "{authority} does not find a resource that it has just created: {detail}"
+    message_template = "{authority} cannot find a resource that it has just created: {detail}"
     remedy_template = "No action is needed; certworker retries soon, with a new order if necessary."
     retry = Retry.SOON
     severity = Severity.WARNING

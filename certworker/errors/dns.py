@@ -89,7 +89,7 @@ class Propagation(PreflightFailure):
         "{seconds} s)."
     )
     remedy_template = (
-        "No action is needed; CAs ask the name servers of the domain. Test: dig {name} @{server}"
+        "No action is needed; CAs query the authoritative name servers. Test: dig {name} @{server}"
     )
     severity = Severity.WARNING
 

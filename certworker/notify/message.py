@@ -31,7 +31,7 @@ HEADLINES: dict[Kind, str] = {
 #: The worst type first.
 URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
 
-#: The fields of a notice that are texts; an earlier version wrote only the first of them.
+#: The fields of a notification that are texts; an earlier version wrote only `TEXTS`.
 TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
 LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
@@ -59,7 +59,7 @@ class Notification:
     next_attempt: str
     #: When it happened, ISO 8601.
     moment: str
-    #: The same for each delivery by each channel, and for no other notice.
+    #: The same for each delivery by each channel, and different for each notification.
     id: str
     #: The installation: its main domain, or its Redis.
     instance: str
@@ -116,7 +116,7 @@ def sort(notices: Iterable[Notification]) -> list[Notification]:
 
 def subject(notices: Sequence[Notification]) -> str:
     """
-    Return the subject of a mail about *notices*, which are sorted: the last one of the first name.
+    Return the subject of a mail about the sorted *notices*: the last notification of the first name.
     """
     last = [notice for notice in notices if notice.name == notices[0].name][-1]
     others = len({notice.name for notice in notices}) - 1
@@ -165,7 +165,7 @@ def html(notices: Sequence[Notification]) -> str:
 
 def iso(moment: datetime) -> str:
     """
-    Return *moment*, which is in UTC, by ISO 8601.
+    Return *moment*, which is in UTC, in the format of ISO 8601.
     """
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 

@@ -1,9 +1,9 @@
 """
 Puts requests and wake-ups on the queue, in the wire format of RQ.
 
-Other programs import this module, so it imports little and no RQ. Each job is written and enqueued in one
-transaction: Redis never has half of one. A producer needs no right to run scripts, with which it could block
-Redis by an endless loop.
+Other programs import this module, so it imports few modules, and not RQ. One transaction writes and enqueues
+a job, so Redis never has a part of one. A producer needs no right to run scripts: an endless script would
+block Redis.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
 #: Seconds that a job may take, and that its result or failure is stored.
 JOB_TIMEOUT = 900
 RESULT_TTL = 3600
-RESULT_TTL_OF_A_LOOK = 60
+RESULT_TTL_OF_A_WAKE_UP = 60
 FAILURE_TTL = 86_400
 
 #: The names of Redis users that can be part of job ids.
@@ -120,7 +120,7 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
 
 def wake_at(connection: Redis, moment: datetime) -> None:
     """
-    Schedule a check of what is due at *moment*, or at once if that is over.
+    Schedule a check of what is due at *moment*, or at once if *moment* has passed.
 
     An earlier wake-up that is already scheduled is enough.
 
@@ -171,7 +171,7 @@ def _enqueue(
         "created_at": created,
         "enqueued_at": created,
         "timeout": JOB_TIMEOUT,
-        "result_ttl": RESULT_TTL_OF_A_LOOK if function == LOOK else RESULT_TTL,
+        "result_ttl": RESULT_TTL_OF_A_WAKE_UP if function == LOOK else RESULT_TTL,
         "failure_ttl": FAILURE_TTL,
         "description": f"{function} {json.dumps(arguments)}"[:LONGEST_DESCRIPTION],
     }

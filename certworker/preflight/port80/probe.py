@@ -69,12 +69,12 @@ class Fetch:
 @dataclass(frozen=True)
 class Probe:
     """
-    Send requests by the rules of a CA.
+    Sends requests by the rules of a CA.
     """
 
     #: The port of plain HTTP; a public CA uses port 80 only.
     port: int
-    #: Connect to public addresses only.
+    #: Whether only public addresses are connected to.
     public_only: bool
     #: Returns the addresses of a name to which a redirect leads.
     resolve: Callable[[str], Sequence[Address]]
@@ -123,7 +123,7 @@ class Probe:
         if parts.username is not None or not HOST.fullmatch(host):
             raise FetchFailed(FetchError.BAD_REDIRECT, redirect)
         if port not in (80, 443, self.port):
-            raise FetchFailed(FetchError.BAD_REDIRECT, f"{redirect}; a CA uses the ports 80 and 443 only")
+            raise FetchFailed(FetchError.BAD_REDIRECT, f"{redirect}; a CA uses only ports 80 and 443")
         if url in [hop.url for hop in hops] or len(hops) > MAX_REDIRECTS:
             raise FetchFailed(FetchError.LOOP, redirect)
         return Hop(url, internal.get(host) or self._address(host, redirect))
