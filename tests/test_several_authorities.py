@@ -151,7 +151,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The validation would fail at the next CA, and count there, too.
+        The next CA gets no order: the validation would fail there, too, and count there.
         """
         first.faults.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):

@@ -22,7 +22,7 @@ STATUS = ("certworker", "status", "--json", "nowhere.internal")
 class TestTheMainJob:
     def test_a_message_becomes_a_served_certificate(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        The CA asks at port 80, Traefik leads it to the worker and shows the outcome; the log tells the story.
+        Traefik routes the challenge to the worker and serves the new certificate. The log has each step.
         """
         pebble.start()
         project.up()

@@ -213,7 +213,7 @@ class TestWaiting:
 
     def test_certbot_waits_for_a_processing_order(self, place: Place) -> None:
         """
-        The certificate is ready after the configured time.
+        certbot polls until the order is ready.
         """
         place.authority.faults.processing_seconds = 1.5
         assert 0 == place.certbot().code

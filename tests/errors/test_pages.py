@@ -59,7 +59,7 @@ class TestPage:
 
     def test_an_unknown_code_raises_a_key_error(self) -> None:
         """
-        The caller reports which codes exist.
+        `page_of` raises KeyError for an unknown code, and the caller lists the known ones.
         """
         with pytest.raises(KeyError):
             page_of("http.teapot")

@@ -275,7 +275,7 @@ def test_files_of_an_operator(
 @given(environ=st.dictionaries(st.sampled_from(sorted(variables())), texts, max_size=5), secret=entries)
 def test_settings(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, Any], secret: Entry) -> None:
     """
-    An environment is usable or refused with all that is wrong in it.
+    Any environment is either loaded or refused as invalid.
     """
     path = tmp_path_factory.mktemp("settings") / "secret"
     secret.put(path)

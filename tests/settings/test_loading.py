@@ -296,7 +296,7 @@ class TestUnknownVariables:
 
     def test_variables_of_kubernetes_are_known(self) -> None:
         """
-        Each pod beside a service with the name `certworker` has them.
+        The variables that Kubernetes sets for a service named `certworker` cause no warning.
         """
         linked = {
             "CERTWORKER_SERVICE_HOST": "10.0.0.1",

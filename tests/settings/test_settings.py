@@ -539,7 +539,7 @@ class TestTargets:
 
     def test_those_that_are_set(self) -> None:
         """
-        They are compared with names from DNS, in lower case and without the final dot.
+        The values are in lower case and without the final dot, as names from DNS are.
         """
         given = {"_APP_DOMAIN_TARGET_CNAME": "API.Example.ORG.", "_APP_DOMAIN_TARGET_A": "203.0.113.7"}
 

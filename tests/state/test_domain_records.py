@@ -165,7 +165,7 @@ class TestWaiting:
 
     def test_a_pause_by_the_ca_counts_no_attempt(self, records: DomainRecords) -> None:
         """
-        The record has the link that a person has to open.
+        The number of attempts stays the same, and the remedy has the link that a person has to open.
         """
         paused = Paused(authority="the CA", name="a.org", url="https://ca.example/unpause?jwt=x")
         records.record_failed(["a.org"], paused, next_check=NOW + DAY, now=NOW)

@@ -56,9 +56,9 @@ def delivered(outbox: Outbox) -> list[int]:
 
 
 class TestOutbox:
-    def test_all_letters_are_delivered_together_and_once(self, outbox: Outbox) -> None:
+    def test_all_notifications_are_delivered_together_and_once(self, outbox: Outbox) -> None:
         """
-        Many failures at once are one mail.
+        One delivery takes all waiting notifications, and the next one takes none.
         """
         received: list[Sequence[int]] = []
         outbox.put({"number": 1})
