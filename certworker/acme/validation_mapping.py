@@ -1,8 +1,8 @@
 """
 Maps the error of a validation to a failure of certworker.
 
-The error of the challenge has the reason; the error of the order has none (RFC 8555, section 8). The texts are those of
-Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
+The error of the challenge has the reason; the error of the order has none (RFC 8555, section 8). The texts
+are those of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
 acme2certifier and serles.
 """
 
