@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 
 from certworker.app import App, build_app
 from certworker.challenges.challenge import Http01Challenge
+from certworker.dns01.solver_factory import resolvers_of
 from certworker.doctor.machine import log_findings, machine
 from certworker.doctor.network import probe_directories
 from certworker.errors import CertworkerError
@@ -239,6 +240,7 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
             # Only the embedded CA connects to port 80 of the loopback interface.
             local_port=settings.http_address.port if settings.http_address else None,
             clock=now_in_utc,
+            dns_server=next(iter(resolvers_of(settings)), None) if settings.dns01.is_set else None,
         )
     )
     logger.info(

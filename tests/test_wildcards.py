@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
+from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
 from certworker.errors.name import Wildcard
 from certworker.observability.history import HistoryEntry
 from certworker.renewal.domain_status import list_status
@@ -236,3 +237,31 @@ class TestWorker:
         assert re.search(rf"covered by +{re.escape(WILDCARD)}", one)
         assert f"covered by {WILDCARD}, valid until" in explained
         assert len(names) == orders(app_authority)
+
+
+class TestEmbeddedAuthority:
+    def test_a_laptop_gets_a_wildcard_from_the_embedded_ca(
+        self, tmp_path: Path, connection: Redis, redis_server: RedisServer, http_port: int
+    ) -> None:
+        """
+        In development the embedded CA queries the server of _APP_DNS for the TXT record.
+        """
+        with DevelopmentNameServer("demo.localhost") as name_server:
+            address = "{}:{}".format(*name_server.address)
+            variables = environment(
+                tmp_path,
+                "",
+                http_port,
+                _APP_ENV="development",
+                _APP_REDIS_HOST="127.0.0.1",
+                _APP_REDIS_PORT=str(redis_server.port),
+                _APP_DOMAIN_FUNCTIONS="demo.localhost",
+                _APP_DNS=address,
+                CERTWORKER_DNS01_PROVIDER="rfc2136@demo.localhost",
+                RFC2136_NAMESERVER=address,
+                RFC2136_TSIG_KEY=KEY_NAME,
+                RFC2136_TSIG_SECRET=name_server.secret,
+            )
+            with WorkerProcess(variables, tmp_path / "worker.log") as worker:
+                worker.wait_for_line(r"\*\.demo\.localhost: certificate issued")
+            assert {} == name_server.records

@@ -4,7 +4,7 @@ Builds the solver and its DNS providers from the settings. Nothing is queried.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TypeVar, assert_never
 from redis import Redis
 
 from certworker.dns.resolver import system_name_servers
+from certworker.dns.udp import Server
 from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.exec import Exec
 from certworker.dns01.httpreq import HttpReq
@@ -37,19 +38,26 @@ def build_solver(
     """
     Return the solver of a worker with *settings*. Without a provider it refuses all challenges.
     """
-    private = settings.authority.private_names
-    # Public resolvers do not know the zones of a private network.
-    named = [each for each in settings.name_servers if not (private and is_public(ip_address(each[0])))]
     return Dns01Solver.for_worker(
         build_providers(settings.dns01, settings.ca_bundle),
-        resolvers=named or system_name_servers(),
-        private=private,
+        resolvers=resolvers_of(settings),
+        private=settings.authority.private_names,
         timeout_seconds=settings.dns01.timeout,
         directory=settings.state_dir / "dns01",
         connection=connection,
         locks=locks,
         clock=clock,
     )
+
+
+def resolvers_of(settings: Settings) -> Sequence[Server]:
+    """
+    Return the resolvers that find zones; none if neither the settings nor this machine have one.
+    """
+    # Public resolvers do not know the zones of a private network.
+    private = settings.authority.private_names
+    named = [each for each in settings.name_servers if not (private and is_public(ip_address(each[0])))]
+    return named or system_name_servers()
 
 
 def solver_of(settings: Settings, connection: Redis) -> Dns01Solver:
