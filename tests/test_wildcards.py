@@ -223,6 +223,7 @@ class TestWorker:
             table = worker.command("status", "--state", "covered").stdout
             one = worker.command("status", names[0]).stdout
             explained = worker.command("explain", names[0]).stdout
+            as_json = json.loads(worker.command("explain", "--json", names[0]).stdout)
             counts = stats(connection)
             removed = worker.command("remove", "--wait", WILDCARD)
             for name in names:
@@ -236,6 +237,7 @@ class TestWorker:
         assert all(name in table for name in names)
         assert re.search(rf"covered by +{re.escape(WILDCARD)}", one)
         assert f"covered by {WILDCARD}, valid until" in explained
+        assert ("covered", WILDCARD) == (as_json["state"], as_json["by"])
         assert len(names) == orders(app_authority)
 
 

@@ -93,15 +93,19 @@ def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -
             say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
         if more := reference(record.code):
             say(f"  more: {more}")
-    elif record and record.not_after and record.state == "covered":
-        say(
-            f"{name}: covered by {covering_wildcard(name)}, valid until {record.not_after:%Y-%m-%d %H:%M} UTC"
-        )
     elif record and record.not_after:
-        say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
+        state = f"covered by {wildcard}" if (wildcard := _covered_by(name, record)) else "in service"
+        say(f"{name}: {state}, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     say()
     for event in history:
         say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
+
+
+def _covered_by(name: str, record: DomainRecord | None) -> str:
+    """
+    Return the wildcard that covers *name* by its *record*; empty for any other name.
+    """
+    return (covering_wildcard(name) or "") if record and record.state == "covered" else ""
 
 
 def _as_json(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -> dict[str, object]:
@@ -109,6 +113,7 @@ def _as_json(name: str, record: DomainRecord | None, history: list[HistoryEntry]
     return {
         "name": name,
         "state": record.state if record else "",
+        "by": _covered_by(name, record),
         "code": code,
         "message": record.message if record else "",
         "remedy": record.remedy if record else "",

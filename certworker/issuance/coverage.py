@@ -121,10 +121,8 @@ class Coverage:
         """
         if own is None and not all(map(self.certificates.covered.wildcard_of, names)):
             return None
-        if own is not None and not self._is_kept(own):
-            return None
         carriers = self._carriers(names)
-        if not carriers:
+        if not carriers or (own is not None and not self._is_kept(own)):
             return None
         planned = self._planned(carriers)
         return planned if own is None else min(planned, _handover(own))
