@@ -51,17 +51,21 @@ class Pebble:
     """
     A Pebble process with a name server of its own, for which every name is 127.0.0.1.
 
+    Args:
+        resolver: Another name server instead, as HOST:PORT.
+
     Attributes:
         http_port: Where it looks for the answers to HTTP-01 challenges.
         ca_bundle: The root of its own TLS certificate; not of those that it issues.
         log: What it wrote.
     """
 
-    def __init__(self, directory: Path, program: str | None = None) -> None:
+    def __init__(self, directory: Path, program: str | None = None, *, resolver: str = "") -> None:
         self._program = program or programs()[0]
         self._directory = directory
         self._process: subprocess.Popen[bytes] | None = None
-        self._names = NameServer()
+        self._names = None if resolver else NameServer()
+        self._resolver = resolver
         self._port = free_port()
         self._management_port = free_port()
         self.http_port = free_port()
@@ -80,7 +84,7 @@ class Pebble:
         """
         The name server that it asks, as HOST:PORT.
         """
-        return self._names.address
+        return self._names.address if self._names else self._resolver
 
     def start(self, *, external_accounts: dict[str, str] | None = None, **options: str) -> None:
         """
@@ -134,7 +138,8 @@ class Pebble:
         End it and its name server.
         """
         self.stop()
-        self._names.stop()
+        if self._names:
+            self._names.stop()
 
     def requests(self) -> list[str]:
         """

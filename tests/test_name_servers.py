@@ -1,0 +1,187 @@
+"""
+Wildcards that Pebble validates by DNS-01: real name servers, a real resolver, and the whole app.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.dns01.txt_records import RECORDS
+from certworker.errors.dns01 import NotVisible
+from tests.app_fixture import open_app
+from tests.servers.bind import KEY, Bind
+from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
+from tests.servers.unbound import Unbound
+from tests.servers.worker import PATIENCE_SECONDS, wait_until
+
+ZONE = "shop.org"
+WILDCARD = f"*.{ZONE}"
+CHALLENGE = f"_acme-challenge.{ZONE}"
+
+#: Servers at addresses of their own need the same port.
+RESOLVER, FIRST, SECOND, THIRD = (f"127.0.0.{number}" for number in (53, 61, 62, 63))
+
+#: The resolver checks no signatures, and knows the zone of the registry, which has no CAA records.
+OPTIONS = (
+    'module-config: "iterator"',
+    'local-zone: "org." transparent',
+    'local-data: "org. SOA a.nic.org. root.nic.org. 1 3600 600 86400 60"',
+)
+
+
+class NameServers:
+    """
+    Real name servers, and the resolver that certworker and Pebble use.
+    """
+
+    def __init__(self, directory: Path, connection: Redis, stack: ExitStack) -> None:
+        self._directory = directory
+        self._connection = connection
+        self._stack = stack
+        self._stubs: dict[str, str] = {}
+        self.port = free_port()
+
+    def bind(
+        self,
+        host: str,
+        zone: str,
+        lines: Sequence[str] = (),
+        *,
+        servers: Sequence[str] = (),
+        primary: Bind | None = None,
+    ) -> Bind:
+        """
+        Serve *zone* at *host*; the resolver knows the newest server of each zone.
+        """
+        directory, address = self._directory / f"bind-{host}", (host, self.port)
+        if primary:
+            server = Bind(directory, address, [zone], primary=primary.address)
+        else:
+            server = Bind(directory, address, {zone: lines}, servers=servers)
+        self._stubs[zone] = f"{host}@{self.port}"
+        return self._stack.enter_context(server)
+
+    def pair(self) -> tuple[Bind, Bind]:
+        """
+        Serve the zone from a primary and a slow secondary. The resolver, and so the CA, asks the secondary.
+        """
+        names = (f"ns1.{ZONE}", f"ns2.{ZONE}")
+        primary = self.bind(FIRST, ZONE, [f"ns1 A {FIRST}", f"ns2 A {SECOND}"], servers=names)
+        return primary, self.bind(SECOND, ZONE, primary=primary)
+
+    @contextmanager
+    def app(self, updated: Bind, **variables: str) -> Iterator[App]:
+        """
+        Start the resolver and Pebble, and open an app that updates the server *updated*.
+        """
+        host, port = updated.address
+        resolver = f"{RESOLVER}:{self.port}"
+        unbound = Unbound(self._directory, (RESOLVER, self.port), OPTIONS, stubs=self._stubs)
+        pebble = Pebble(self._directory / "pebble", resolver=resolver)
+        self._stack.callback(pebble.close)
+        with unbound:
+            pebble.start()
+            provider = {
+                "_APP_DNS": resolver,
+                "CERTWORKER_CA_BUNDLE": str(pebble.ca_bundle),
+                "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+                "CERTWORKER_DNS01_NAMES": "all",
+                "RFC2136_NAMESERVER": f"{host}:{port}",
+                "RFC2136_TSIG_KEY": KEY.name,
+                "RFC2136_TSIG_SECRET": KEY.secret,
+                **variables,
+            }
+            url = pebble.directory_url
+            with open_app(
+                self._directory, self._connection, url, pebble.http_port, variables=provider
+            ) as app:
+                yield app
+
+    def listed(self) -> int:
+        """
+        Return the number of records in the list of certworker.
+        """
+        return self._connection.hlen(RECORDS)
+
+
+@pytest.fixture
+def name_servers(tmp_path: Path, connection: Redis) -> Iterator[NameServers]:
+    """
+    End all servers of a test.
+    """
+    with ExitStack() as stack:
+        yield NameServers(tmp_path, connection, stack)
+
+
+class TestDelegation:
+    def test_a_domain_and_its_wildcard_are_proved_in_a_delegated_zone_behind_a_cname(
+        self, name_servers: NameServers, tmp_path: Path
+    ) -> None:
+        """
+        certworker may change only the zone that the owner of the domain has delegated to it.
+        """
+        name_servers.bind(FIRST, ZONE, ["_acme-challenge CNAME k1.keys.far.net."])
+        name_servers.bind(SECOND, "far.net", ["keys NS ns1.keys", f"ns1.keys A {THIRD}"])
+        keys = name_servers.bind(THIRD, "keys.far.net")
+
+        with name_servers.app(keys, CERTWORKER_DNS01_PROVIDER="rfc2136@keys.far.net") as app:
+            outcome = app.issuance.issue((ZONE, WILDCARD))
+
+        assert ("issued", (ZONE, WILDCARD)) == (outcome.state, outcome.metadata.names)
+        assert (tmp_path / "config" / f"{ZONE}.yml").is_file()
+        assert set() == keys.txt("k1.keys.far.net")
+        assert 0 == name_servers.listed()
+
+
+class TestSecondary:
+    def test_the_order_waits_for_a_slow_secondary(self, name_servers: NameServers) -> None:
+        """
+        The CA asks only the secondary, so that a validation before would fail.
+        """
+        primary, secondary = name_servers.pair()
+
+        with name_servers.app(primary) as app, ThreadPoolExecutor(1) as pool:
+            issued = pool.submit(app.issuance.issue, (ZONE, WILDCARD))
+            wait_until(
+                lambda: len(primary.txt(CHALLENGE)) == 2 or None, lambda: "the records were not created"
+            )
+            assert set() == secondary.txt(CHALLENGE)
+            wait_until(lambda: has_caught_up(secondary, 2), lambda: "the secondary does not follow")
+            outcome = issued.result(PATIENCE_SECONDS)
+
+        assert ("issued", (ZONE, WILDCARD)) == (outcome.state, outcome.metadata.names)
+        assert set() == primary.txt(CHALLENGE)
+        assert 0 == name_servers.listed()
+
+    def test_a_server_that_is_down_is_named(self, name_servers: NameServers) -> None:
+        """
+        The CA was not asked to validate, and no record is left.
+        """
+        primary, secondary = name_servers.pair()
+
+        with name_servers.app(primary, CERTWORKER_DNS01_TIMEOUT="1") as app:
+            app.dns01.plan(ZONE)
+            secondary.kill()
+            with pytest.raises(NotVisible) as caught:
+                app.issuance.issue((WILDCARD,))
+
+        assert f"ns2.{ZONE}" in caught.value.message
+        assert f"ns1.{ZONE}" not in caught.value.message
+        assert set() == primary.txt(CHALLENGE)
+        assert 0 == name_servers.listed()
+
+
+def has_caught_up(secondary: Bind, count: int) -> bool | None:
+    """
+    Let *secondary* follow; return whether it shows so many values.
+    """
+    secondary.catch_up(ZONE)
+    return len(secondary.txt(CHALLENGE)) == count or None
