@@ -18,6 +18,7 @@ from certworker.errors.dns01 import LeftBehind, NotConfigured, ZoneBusy
 from certworker.state.locks import DomainLocks
 from certworker.state.once_per import OncePer
 from certworker.supervision import beat
+from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,12 @@ SETTLED = timedelta(minutes=10)
 #: A failed deletion is tried again after this time, doubled with each failure, at most after the second one.
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=6)
+
+#: A provider may be paused for this long. A later time of the next attempt is invalid.
+LONGEST_POSTPONEMENT = timedelta(days=1)
+
+#: Seconds after which this worker checks a record again whose zone none of its providers serves.
+UNSERVED_SECONDS = 3_600.0
 
 #: One pass takes no longer: providers may be slow, and the next pass continues.
 PASS = timedelta(minutes=1)
@@ -70,6 +77,7 @@ class Leftovers:
         self._locks = locks
         self._once_a_day = once_a_day
         self._clock = clock
+        self._unserved: TtlCache[str, bool] = TtlCache()
 
     def delete_all(self) -> None:
         """
@@ -97,10 +105,11 @@ class Leftovers:
             redis.RedisError: Redis failed.
         """
         record = entry.record
+        provider = self._providers.serving(record.zone)
+        if provider is None:
+            self._check_unserved(entry)
+            return
         try:
-            provider = self._providers.serving(record.zone)
-            if provider is None:
-                raise NotConfigured(name=record.name or record.fqdn, zone=record.zone)
             if self._changes.delete_leftover(entry, provider):
                 logger.info("deleted the TXT record of an interrupted order: %s", record.fqdn)
         except ZoneBusy:
@@ -110,20 +119,44 @@ class Leftovers:
 
     def _is_due(self, entry: Entry) -> bool:
         now = self._clock()
-        # A younger one may belong to an order whose lease a lost Redis has forgotten.
-        if now - entry.created < self._locks.duration or (entry.again and now < entry.again):
+        # A younger one may belong to an order whose lease a lost Redis has forgotten. The clock of another
+        # worker may be ahead, but a much later time is invalid.
+        if abs(now - entry.created) < self._locks.duration:
+            return False
+        if entry.again and now < entry.again <= now + LONGEST_POSTPONEMENT:
             return False
         return not self._locks.is_held(LEASE_PREFIX + entry.order)
 
-    def _postpone(self, entry: Entry, failure: CertworkerError) -> None:
-        record, now = entry.record, self._clock()
-        if now - entry.created > SETTLED and self._is_gone(record):
-            self._records.remove(record)
+    def _check_unserved(self, entry: Entry) -> None:
+        """
+        Remove the *entry* if its record is gone. Otherwise the worker with the provider deletes the record.
+        """
+        # Nothing is postponed: a worker without the provider must not delay the one that has it.
+        identifier = identifier_of(entry.record)
+        if self._unserved.get(identifier):
             return
+        self._unserved.put(identifier, True, UNSERVED_SECONDS)
+        if not self._forget_gone(entry):
+            record = entry.record
+            self._log(record, NotConfigured(name=record.name or record.fqdn, zone=record.zone))
+
+    def _postpone(self, entry: Entry, failure: CertworkerError) -> None:
+        if self._forget_gone(entry):
+            return
+        now = self._clock()
         delay = min(FIRST_DELAY * 2 ** min(entry.failures, 20), LONGEST_DELAY)
         self._records.postpone(entry, max(now + delay, failure.until or now))
-        if self._once_a_day.first(f"{LeftBehind.code}:{identifier_of(record)}"):
+        self._log(entry.record, failure)
+
+    def _log(self, record: TxtRecord, failure: CertworkerError) -> None:
+        if self._once_a_day.first(f"{LeftBehind.code}:{failure.code}:{identifier_of(record)}"):
             log_left_behind(record, failure)
+
+    def _forget_gone(self, entry: Entry) -> bool:
+        if self._clock() - entry.created <= SETTLED or not self._is_gone(entry.record):
+            return False
+        self._records.remove(entry.record)
+        return True
 
     def _is_gone(self, record: TxtRecord) -> bool:
         try:

@@ -3,6 +3,9 @@ The list of the TXT records that certworker has created: in Redis for all worker
 
 A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
 leaves no unknown record behind. Either of the two places is enough to find it.
+
+Only a value that certworker itself computed is in the list: its key authorization proves that. So no program
+with access to Redis or to the files can have the value of another program deleted.
 """
 
 from __future__ import annotations
@@ -13,12 +16,12 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from redis import Redis
 
-from certworker.challenges.challenge import TOKEN
+from certworker.challenges.challenge import TOKEN, Dns01Challenge
 from certworker.dns01.delegation import HOST_NAME
 from certworker.dns01.provider import TxtRecord
 from certworker.redis.codec import count_in, decode_text, decode_time, encode_time, fields_in
@@ -28,10 +31,12 @@ from certworker.storage.shared_directory import SharedDirectory
 logger = logging.getLogger(__name__)
 
 RECORDS = "certworker:dns01:records"
+REMOVED = "certworker:dns01:removed:"
 
-#: The SHA-256 digest of a key authorization, base64url (RFC 8555, section 8.4).
-VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
-KEY_AUTHORIZATION = re.compile(r"([A-Za-z0-9_-]{1,100}\.[A-Za-z0-9_-]{43})?")
+#: Workers on other hosts have files of a removed record; each removes its own within this time.
+REMOVED_TTL = timedelta(days=1)
+
+KEY_AUTHORIZATION = re.compile(r"[A-Za-z0-9_-]{1,100}\.[A-Za-z0-9_-]{43}")
 OWNER = re.compile(r"[0-9a-f]{32}")
 
 #: The name of a file, and the field in Redis: a digest of owner name and value.
@@ -122,16 +127,16 @@ class TxtRecords:
         Remove *record* from the list after it was deleted.
         """
         identifier = identifier_of(record)
-        with self._directory.writing():
-            durable.remove(self._path(identifier))
+        self._remove_file(identifier)
+        self._connection.set(REMOVED + identifier, 1, px=REMOVED_TTL)
         self._connection.hdel(RECORDS, identifier)
 
     def all(self) -> dict[str, Entry]:
         """
         Return all records of the list by their keys, and repair the list.
 
-        A record that is in only one of the two places is stored in the other one. An invalid entry is removed
-        and logged.
+        A record that is in only one of the two places is stored in the other one, unless another worker has
+        removed it. An invalid entry is removed and logged.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be read or written.
@@ -145,7 +150,7 @@ class TxtRecords:
             key: replace(entry, created=now)
             for key, entry in files.items()
             # Another worker may have removed it meanwhile.
-            if key not in shared and self._path(key).exists()
+            if key not in shared and not self._is_removed(key)
         }
         self._store(list(lost.values()))
         missing = [key for key in shared if key not in files and self._connection.hexists(RECORDS, key)]
@@ -170,10 +175,27 @@ class TxtRecords:
     def _store(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
+        # First: other workers remove the file of a record that was removed before.
+        self._connection.delete(*(REMOVED + identifier_of(each.record) for each in entries))
         self._write(entries)
         self._connection.hset(
             RECORDS, mapping={identifier_of(each.record): _encode(each) for each in entries}
         )
+
+    def _is_removed(self, identifier: str) -> bool:
+        """
+        Return whether a worker has removed the record, and remove a file of it that is left on this host.
+        """
+        if not self._path(identifier).exists():
+            return True
+        if not self._connection.exists(REMOVED + identifier):
+            return False
+        self._remove_file(identifier)
+        return True
+
+    def _remove_file(self, identifier: str) -> None:
+        with self._directory.writing():
+            durable.remove(self._path(identifier))
 
     def _write(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -270,8 +292,8 @@ def _record_in(texts: Mapping[str, str]) -> TxtRecord | None:
         all(HOST_NAME.fullmatch(each) for each in (fqdn, zone))
         and (fqdn == zone or fqdn.endswith(f".{zone}"))
         and (not name or HOST_NAME.fullmatch(name))
-        and VALUE.fullmatch(value)
         and (not token or TOKEN.fullmatch(token))
         and KEY_AUTHORIZATION.fullmatch(authorization)
+        and value == Dns01Challenge(name, token, authorization).value
     )
     return TxtRecord(fqdn, value, zone, name, token, authorization) if valid else None

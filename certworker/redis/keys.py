@@ -70,6 +70,7 @@ KINDS = (
     Kind("certworker:dns01:line:ZONE", "zset", "Orders that wait to change a zone; expires."),
     Kind("certworker:dns01:paused:PROVIDER", "string", "When a DNS provider accepts changes; expires."),
     Kind("certworker:dns01:records", "hash", "TXT records that certworker has created."),
+    Kind("certworker:dns01:removed:RECORD", "string", "A worker has deleted this TXT record; expires."),
     Kind("certworker:dns01:seen:ZONE", "zset", "When each order in that line asked last; expires."),
     Kind(
         "certworker:dns01:settling:PROVIDER",

@@ -4,6 +4,7 @@ Tests of the deletion of leftovers; tests/dns01/test_solver.py has those with ki
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from certworker.errors.dns01 import ProviderFailed
 from certworker.state.locks import LOCKS, DomainLocks
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 from tests.dns01.test_record_changes import ORDER, RECORD, TWO, Memory
+
+YEAR_9999 = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 class World:
@@ -108,6 +111,38 @@ class TestDeletion:
         world.leftovers.delete_all()
         assert {RECORD} == world.provider.records
         world.now += timedelta(minutes=1)
+        world.leftovers.delete_all()
+
+        assert set() == world.provider.records
+
+    def test_a_worker_without_the_provider_does_not_delay_the_one_that_has_it(
+        self, world: World, connection: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It logs once where the record is.
+        """
+        world.left_by_a_killed_worker(RECORD)
+        without = World(connection, tmp_path / "dns01")
+        without.now = world.now
+        without.leftovers._providers = Providers({})
+
+        without.leftovers.delete_all()
+        without.leftovers.delete_all()
+        assert ["dns01.left_behind"] == [line.__dict__.get("code") for line in caplog.records]
+        world.leftovers.delete_all()
+
+        assert set() == world.provider.records
+
+    @pytest.mark.parametrize("field", ["created", "again"])
+    def test_an_invalid_time_delays_nothing(self, world: World, field: str) -> None:
+        """
+        Entries of the year 9999 would fill the list.
+        """
+        world.left_by_a_killed_worker(RECORD)
+        (entry,) = world.records.all().values()
+        changed = {"created": replace(entry, created=YEAR_9999), "again": replace(entry, again=YEAR_9999)}
+        world.records._store([changed[field]])
+
         world.leftovers.delete_all()
 
         assert set() == world.provider.records

@@ -4,13 +4,14 @@ Tests of the creation and deletion of records, with a real Redis.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from certworker.challenges.challenge import Dns01Challenge
 from certworker.dns01.provider import TxtRecord
 from certworker.dns01.provider_state import ProviderState
 from certworker.dns01.record_changes import RecordChanges
@@ -21,8 +22,20 @@ from certworker.errors.dns01 import ProviderFailed, ProviderRateLimited
 from certworker.state.locks import DomainLocks
 
 ORDER, ANOTHER = "0" * 32, "1" * 32
-RECORD = TxtRecord("_acme-challenge.example.com", "v" * 43, "example.com")
-TWO = [RECORD, replace(RECORD, value="w" * 43)]
+
+
+def record_of(token: str) -> TxtRecord:
+    """
+    Return the record of a challenge for example.com.
+    """
+    challenge = Dns01Challenge("example.com", token, f"{token}.{'k' * 43}")
+    return TxtRecord(
+        challenge.fqdn, challenge.value, challenge.name, challenge.name, token, challenge.key_authorization
+    )
+
+
+RECORD = record_of("v" * 43)
+TWO = [RECORD, record_of("w" * 43)]
 UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=5)
 LIMITED = ProviderRateLimited(provider="memory", moment="later", until=UNTIL)
 

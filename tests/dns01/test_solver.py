@@ -491,6 +491,8 @@ class TestLeftovers:
         provider.real.withdraw(record)
         age(connection, tmp_path, timedelta(hours=1))
         without.remove_leftovers()
+        assert 1 == listed(connection, tmp_path), "the servers are not queried again within an hour"
+        solver_of(connection, tmp_path / "dns01", net.network.resolver.address, {}).remove_leftovers()
         assert 0 == listed(connection, tmp_path)
 
 

@@ -20,8 +20,9 @@ from certworker.dns01.txt_records import LARGEST_ENTRY, RECORDS, TxtRecords, ide
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 ORDER = "0123456789abcdef0123456789abcdef"
-VALUE = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
-AUTHORIZATION = f"{'t' * 43}.{VALUE}"
+AUTHORIZATION = f"{'t' * 43}.LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+#: Its SHA-256 hash.
+VALUE = "PNP4VdAlGwHuZY_WLXE4HUccRFOjPIJ2k555Trx1dB8"
 RECORD = TxtRecord("k1.far.net", VALUE, "far.net", "example.com", "t" * 43, AUTHORIZATION)
 OTHER = replace(RECORD, fqdn="_acme-challenge.a.org", zone="a.org")
 
@@ -123,6 +124,23 @@ class TestList:
         (entry,) = records.all().values()
         assert (2, LATER) == (entry.failures, entry.again)
 
+    def test_a_removed_record_stays_removed_on_all_hosts(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        Each host has a state directory of its own. Its file of the record does not restore the entry.
+        """
+        another = TxtRecords(connection, tmp_path / "host" / "dns01", clock=lambda: NOW)
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        assert another.all()
+
+        records.remove(RECORD)
+
+        assert {} == another.all() == records.all()
+        assert [] == files(tmp_path) + files(tmp_path / "host")
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        assert {identifier_of(RECORD)} == another.all().keys()
+
     def test_an_empty_list_needs_no_directory(self, records: TxtRecords, tmp_path: Path) -> None:
         """
         Most workers never use DNS-01.
@@ -145,6 +163,7 @@ class TestInvalidEntries:
             {"value": "v=spf1 -all"},
             {"value": VALUE + "\n"},
             {"value": "x" * 44},
+            {"key_authorization": ""},
             {"name": "*.example.com\n"},
             {"token": "../../key"},
             {"key_authorization": "x"},
@@ -170,6 +189,18 @@ class TestInvalidEntries:
         assert {identifier_of(OTHER)} == records.all().keys()
         assert [identifier_of(OTHER).encode()] == connection.hkeys(RECORDS)
         assert 1 == len(files(tmp_path))
+
+    def test_the_value_of_another_program_is_no_entry(self, records: TxtRecords, connection: Redis) -> None:
+        """
+        Its key authorization is unknown, so a program with access to Redis cannot have it deleted.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        foreign = replace(RECORD, value="bGJtwx_aeQUdAkd9O06ksvOevovFljCQRQdFALMoc04")
+        stored = json.loads(connection.hget(RECORDS, identifier_of(RECORD)) or "")
+        connection.hset(RECORDS, identifier_of(foreign), json.dumps({**stored, "value": foreign.value}))
+
+        assert None is records.get(foreign)
+        assert {identifier_of(RECORD)} == records.all().keys()
 
     def test_an_entry_of_another_key_is_invalid(self, records: TxtRecords, connection: Redis) -> None:
         """

@@ -506,7 +506,9 @@ def test_reports(
         assert str(unserved).isprintable()
 
 
-TXT = TxtRecord(f"_acme-challenge.{NAME}", "v" * 43, NAME, NAME, "t" * 43, f"{'t' * 43}.{'k' * 43}")
+#: The SHA-256 hash of the key authorization.
+TXT_VALUE = "bGJtwx_aeQUdAkd9O06ksvOevovFljCQRQdFALMoc04"
+TXT = TxtRecord(f"_acme-challenge.{NAME}", TXT_VALUE, NAME, NAME, "t" * 43, f"{'t' * 43}.{'k' * 43}")
 OTHER_TXT = replace(TXT, fqdn=f"_acme-challenge.{NEIGHBOR}", zone=NEIGHBOR, name=NEIGHBOR)
 TXT_ENTRY = {
     "fqdn": TXT.fqdn,
