@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,9 @@ FAILED = "failed"
 #: dns-lexicon has one exception for wrong credentials and for a missing zone. Only its text differs.
 _ABOUT_THE_ZONE = re.compile(r"\b(domain|zone|folder)s?\b|\bnot managed\b", re.IGNORECASE)
 
+#: Bytes. An API that never ends its answer takes no memory from the worker.
+MAX_MEMORY = 512 << 20
+
 #: Characters of a Retry-After header.
 MAX_HEADER = 60
 
@@ -42,6 +46,7 @@ def main(arguments: list[str]) -> None:
     """
     Change the record, and write the result.
     """
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
     # The worker may be killed in the meantime.
     signal.setitimer(signal.ITIMER_REAL, DEADLINE_SECONDS)
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as result:

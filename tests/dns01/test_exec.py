@@ -141,10 +141,13 @@ class TestFailures:
         The deadline is for the whole process group.
         """
         program = write(f"sleep 600 & echo $! > {tmp_path}/child; wait")
-        program = Exec(program.program, deadline_seconds=0.5)
 
-        with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*did not end within 0\.5 s"):
-            program.present(RECORD)
+        # On a busy machine the program starts late.
+        for seconds in (0.5, 5, 50):
+            with pytest.raises(CertworkerError, match=rf"dns01\.provider_failed.*within {seconds} s"):
+                Exec(program.program, deadline_seconds=seconds).present(RECORD)
+            if (tmp_path / "child").exists():
+                break
 
         child = int((tmp_path / "child").read_text())
         while (status := Path(f"/proc/{child}/stat")).exists() and status.read_text().split()[2] != "Z":
