@@ -65,6 +65,8 @@ class RecordChanges:
         zone = records[0].zone
         with self._zones.hold(zone) as lease:
             self.refuse_paused(provider.label)
+            # The records of a killed worker may exist already.
+            new = [record for record in records if self._records.get(record) is None]
             self._records.add(records, order=order, provider=provider.label)
             for number, record in enumerate(records):
                 if not lease.still_held():
@@ -73,7 +75,7 @@ class RecordChanges:
                     with self._noticing_limits(provider.label):
                         provider.present(record)
                 except REFUSALS:
-                    for not_created in records[number:]:
+                    for not_created in set(records[number:]) & set(new):
                         self._records.remove(not_created)
                     raise
                 beat()

@@ -302,8 +302,9 @@ def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:
 
 
 def _is_unrelated(failure: CertworkerError) -> bool:
-    # Failures of the volume have the codes fs.*.
-    return isinstance(failure, NOT_HEARD) or failure.code.startswith("fs.")
+    # Failures of the volume have the codes fs.*. Before a validation by DNS-01, the CA knows of no failure.
+    before_validation = failure.code.startswith("dns01.") and failure.retry is not Retry.CA
+    return isinstance(failure, NOT_HEARD) or failure.code.startswith("fs.") or before_validation
 
 
 def _log_fields(names: tuple[str, ...]) -> dict[str, object]:

@@ -143,6 +143,31 @@ class TestChanges:
         assert 2 == caplog.text.count("dns01.left_behind")
         assert 2 == connection.hlen(RECORDS)
 
+    def test_a_record_that_was_refused_is_not_in_the_list(
+        self, changes: RecordChanges, provider: Memory, connection: Redis
+    ) -> None:
+        """
+        Nothing has to be deleted.
+        """
+        provider.failure = LIMITED
+        with pytest.raises(ProviderRateLimited):
+            changes.create(TWO, provider, ORDER)
+
+        assert 0 == connection.hlen(RECORDS)
+
+    def test_a_record_of_a_killed_worker_stays_in_the_list_when_the_provider_refuses_it(
+        self, changes: RecordChanges, provider: Memory, connection: Redis
+    ) -> None:
+        """
+        It exists already, from the same challenge.
+        """
+        changes.create([RECORD], provider, ORDER)
+        provider.failure = LIMITED
+        with pytest.raises(ProviderRateLimited):
+            changes.create(TWO, provider, ANOTHER)
+
+        assert 1 == connection.hlen(RECORDS)
+
 
 class TestLimits:
     def test_a_limit_ends_the_requests_of_all_workers(

@@ -13,8 +13,9 @@ from certworker.devca.messages import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate
 from certworker.errors.ca import CaUnreachable, ServerInternal
+from certworker.errors.dns01 import NotConfigured, NotVisible, ProviderFailed
 from certworker.issuance.issuer import Issuer
-from certworker.issuance.pending_orders import MOST_RESUMPTIONS
+from certworker.issuance.pending_orders import MOST_RESUMPTIONS, _is_over
 from tests.servers.fault_injection import Aftermath, Fault, Flaw
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import wait_until
@@ -28,6 +29,9 @@ SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
 
 #: The result of a validation at a closed port.
 REFUSED = Problem("connection", "Fetching http://shop.localhost/: Connection refused")
+
+
+NOT_VISIBLE = NotVisible(record=NAME, name=NAME, servers="ns1.localhost", detail="record missing")
 
 
 def failed(issuer: Issuer, url: str) -> bool | None:
@@ -315,3 +319,21 @@ class TestForget:
 
         assert first.metadata.serial != second.metadata.serial
         assert 2 == asked(app_authority, "newOrder")
+
+
+class TestDns01:
+    @pytest.mark.parametrize(
+        ("failure", "over"),
+        [
+            (ProviderFailed(provider="rfc2136", fqdn=NAME, reason="down"), False),
+            (NotConfigured(name=NAME, zone=NAME), False),
+            (NOT_VISIBLE.from_preflight(), False),
+            (NotVisible(record=NAME, name=NAME, servers="Pebble", detail="no TXT record"), True),
+        ],
+        ids=["provider failed", "not configured", "not visible to certworker", "not visible to the CA"],
+    )
+    def test_only_a_validation_ends_an_order(self, failure: CertworkerError, over: bool) -> None:
+        """
+        A DNS provider that is down for a day costs no order for each attempt.
+        """
+        assert over is _is_over(failure, None)
