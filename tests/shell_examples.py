@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,20 +95,28 @@ def run(block: str, place: Path, server: RedisServer) -> str:
         }
         with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
             worker.wait_for_line("main.localhost: ")
-            paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-            ended = subprocess.run(
-                ["sh", "-e", "-c", block],
-                cwd=place / "home",
-                env={**worker.environment, "PATH": os.pathsep.join(paths)},
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-    printed = ended.stdout + ended.stderr
-    assert 0 == ended.returncode, printed
+            printed = run_shell(block, place / "home", worker.environment)
     # The directories of a real installation.
     return printed.replace(str(place), "/storage")
+
+
+def run_shell(block: str, directory: Path, environment: Mapping[str, str], exit_code: int = 0) -> str:
+    """
+    Run the shell commands in *block*, up to the first one that fails; return what they print.
+    """
+    paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+    ended = subprocess.run(
+        ["sh", "-e", "-c", block],
+        cwd=directory,
+        env={**environment, "PATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    printed = ended.stdout + ended.stderr
+    assert exit_code == ended.returncode, printed
+    return printed
 
 
 def variables(place: Path, server: RedisServer, authority: FaultyAuthority, http_port: int) -> dict[str, str]:

@@ -27,6 +27,7 @@ class Call:
     path: str
     headers: Mapping[str, str]
     content: Any
+    method: str = "POST"
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ Respond = Callable[[Call], Reply]
 
 class Service:
     """
-    Answers each POST with what *respond* makes of it.
+    Answers each POST and each DELETE with what *respond* makes of it.
     """
 
     def __init__(self, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
@@ -156,7 +157,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         content = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         headers = {name.lower(): value for name, value in self.headers.items()}
-        call = Call(self.path, headers, content)
+        call = Call(self.path, headers, content, self.command)
         self._calls.append(call)
         reply = self._respond(call)
         self.send_response(reply.status)
@@ -165,6 +166,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(reply.content)))
         self.end_headers()
         self.wfile.write(reply.content)
+
+    def do_DELETE(self) -> None:
+        self.do_POST()
 
     def log_message(self, *_: object) -> None:
         pass

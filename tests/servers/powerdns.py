@@ -147,6 +147,19 @@ class PowerDns:
         }
         self.call("PATCH", f"/zones/{zone}.", {"rrsets": [rows]})
 
+    def set_address(self, zone: str, name: str, address: str) -> None:
+        """
+        Set the IPv4 address of *name*.
+        """
+        rows = {
+            "name": f"{name}.",
+            "type": "A",
+            "ttl": 300,
+            "changetype": "REPLACE",
+            "records": [{"content": address, "disabled": False}],
+        }
+        self.call("PATCH", f"/zones/{zone}.", {"rrsets": [rows]})
+
     def call(self, method: str, path: str, content: Any = None) -> Any:
         """
         Send a request to the API, with its key, and return the JSON of the answer.
