@@ -77,9 +77,6 @@ class Providers:
     #: By zone; :data:`ANY_ZONE` for all other zones.
     by_zone: Mapping[str, Provider]
 
-    def __bool__(self) -> bool:
-        return bool(self.by_zone)
-
     def __iter__(self) -> Iterator[Provider]:
         return iter(self.by_zone.values())
 
