@@ -6,22 +6,26 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
 from certworker.devca.proxy import DevelopmentProxy, handshake
 from certworker.storage.metadata import PEM_FILES
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment
 from tests.contrib.test_follow import followed
 from tests.integrations.appwrite.core import payload, php, produce, stats
+from tests.servers.development import development_authority
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
 
 NAME = "shop.localhost"
+FUNCTIONS = "functions.localhost"
 
 
 @pytest.fixture
@@ -120,6 +124,69 @@ class TestInPlaceOfAppwritesWorker:
             )
             wait_until(lambda: _has_gone(tmp_path / "certificates") or None, lambda: worker.log)
             assert 1 == worker.command("status", NAME).returncode
+
+
+class TestCovered:
+    @pytest.fixture
+    def name_server(self) -> Iterator[DevelopmentNameServer]:
+        """
+        The name server of Appwrite's functions.
+        """
+        with DevelopmentNameServer(FUNCTIONS) as server:
+            yield server
+
+    @pytest.fixture
+    def app_authority(
+        self, tmp_path: Path, http_port: int, name_server: DevelopmentNameServer
+    ) -> Iterator[FaultyAuthority]:
+        """
+        A CA that validates by DNS-01 as well.
+        """
+        with development_authority(
+            tmp_path, http01_port=http_port, dns_server=name_server.address
+        ) as started:
+            yield started
+
+    def test_a_message_for_a_function_succeeds_by_the_wildcard_without_an_order(
+        self,
+        worker: WorkerProcess,
+        redis_server: RedisServer,
+        app_authority: FaultyAuthority,
+        name_server: DevelopmentNameServer,
+        tmp_path: Path,
+    ) -> None:
+        """
+        The worker requests the wildcard of the functions at its start, before the first function exists.
+        """
+        server = "{}:{}".format(*name_server.address)
+        worker.environment |= {
+            "_APP_DNS": server,
+            "_APP_DOMAIN_FUNCTIONS": FUNCTIONS,
+            "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+            "RFC2136_NAMESERVER": server,
+            "RFC2136_TSIG_KEY": KEY_NAME,
+            "RFC2136_TSIG_SECRET": name_server.secret,
+        }
+        function = f"f1.{FUNCTIONS}"
+        with worker, redis_server.client() as connection:
+            wait_until(
+                lambda: (tmp_path / "config" / f"_.{FUNCTIONS}.yml").exists() or None, lambda: worker.log
+            )
+            produce(redis_server, payload(function))
+            worker.wait_for_line(f"{function}: a wildcard covers the name")
+            wait_until(lambda: stats(connection)["success"] or None, lambda: worker.log)
+            counts = stats(connection)
+            states = {name: status for name, _, status in followed(redis_server, connection)}
+            status = json.loads(worker.command("status", function, "--json").stdout)
+
+        assert (1, 0, 0, 0) == tuple(
+            counts[kind] for kind in ("success", "failed", "processing", "processing list")
+        )
+        assert "verified" == states[function]
+        assert ("covered", f"*.{FUNCTIONS}") == (status["state"], status["by"])
+        ordered = [asked.names for asked in app_authority.requests if asked.kind == "newOrder"]
+        assert function not in [name for names in ordered for name in names]
+        assert not (tmp_path / "config" / f"{function}.yml").exists()
 
 
 def _has_gone(certificates: Path) -> bool:
