@@ -14,6 +14,7 @@ from typing import Any
 
 from certworker.acme.polling import rate_limit_end
 from certworker.acme.transport import Reply, resolved
+from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError, printable
 from certworker.errors.acct import (
     AccountBlocked,
@@ -245,12 +246,13 @@ def to_failure(
         until: When the CA allows the next attempt.
         kind: The class of the failure; None: status, type and text decide.
     """
-    kind = kind or _kind(problem, until)
+    kind, about = kind or _kind(problem, until), problem.name or name or "the domain"
     return kind(
         until=until,
         problem=problem.as_json(),
         authority=ca_title,
-        name=problem.name or name or "the domain",
+        name=about,
+        owner=base_name(about),
         detail=problem.detail,
         reason=problem.detail,
         type=problem.type,

@@ -101,6 +101,9 @@ OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "un
 #: The failures of an address that belongs to another machine.
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
+#: The failures of a query: with DNS-01, the CA queries the name of the TXT record.
+OF_NAME_SERVERS = (DnssecBroken, NameServersFail, NameServersTimeout)
+
 
 def validation_failure(
     problem: Problem, name: str, challenge_type: str, address: str | None, ca_title: str
@@ -117,13 +120,15 @@ def validation_failure(
     if found is None:
         return to_failure(problem, ca_title, name=name)
     base = name.removeprefix(WILDCARD)
+    record = f"{DNS01_LABEL}.{base}"
     return found(
         problem=problem.as_json(),
-        name=name,
+        name=record if challenge_type == DNS01 and found in OF_NAME_SERVERS else name,
+        owner=base,
         zone=registered_domain(base),
         address=address or "no address known",
         detail=problem.detail,
-        record=f"{DNS01_LABEL}.{base}",
+        record=record,
         servers=ca_title,
     )
 

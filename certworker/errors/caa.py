@@ -10,7 +10,9 @@ from certworker.errors.failure import PreflightFailure, Severity, ValidationFail
 class CaaForbidden(ValidationFailure):
     code = "caa.forbidden"
     message_template = "The CAA records of {name} do not allow this CA: {detail}"
-    remedy_template = 'Add a CAA record for the CA; for Let\'s Encrypt: {name}. CAA 0 issue "letsencrypt.org"'
+    remedy_template = (
+        'Add a CAA record for the CA; for Let\'s Encrypt: {owner}. CAA 0 issue "letsencrypt.org"'
+    )
 
 
 class CaaLookupFailed(ValidationFailure):
@@ -18,7 +20,7 @@ class CaaLookupFailed(ValidationFailure):
     message_template = "The query for the CAA records of {name} failed, so the CA must refuse: {detail}"
     remedy_template = (
         "Ask the DNS provider to answer CAA queries; see https://letsencrypt.org/docs/caa/. Test: dig CAA "
-        "{name}"
+        "{owner}"
     )
 
 

@@ -83,7 +83,9 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
     for found in context.records.caa:
         if found.error:
             return CheckResult.fail(
-                CaaLookupFailed(name=context.name, detail=f"CAA {found.name}: {found.error}")
+                CaaLookupFailed(
+                    name=context.name, owner=found.name, detail=f"CAA {found.name}: {found.error}"
+                )
             )
         if found.records:
             results = [_check_issuer(context, found, issuer) for issuer in issuers()]

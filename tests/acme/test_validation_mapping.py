@@ -251,6 +251,8 @@ class TestDns01Failure:
         failure = validation_failure(Problem(ACME + kind, detail, 400), f"*.{NAME}", DNS01, None, "The CA")
 
         assert code == failure.code
+        # No record that DNS has to have is at the wildcard.
+        assert f"*.{NAME}" not in failure.remedy
         if code == "dns01.not_visible":
             assert f"_acme-challenge.{NAME} " in failure.message
             assert "The CA" in failure.message

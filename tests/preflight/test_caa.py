@@ -148,6 +148,16 @@ class TestRefused:
         assert result.failure is not None
         assert "edge.far.net. CAA 0 issue" in result.failure.remedy
 
+    def test_the_remedy_of_a_failed_query_repeats_it(self) -> None:
+        """
+        The records of a wildcard are those of its domain and of the domains above.
+        """
+        context = CheckContext(f"*.{NAME}", DnsRecords(NAME, caa=(CaaSet("org", "org", error="SERVFAIL"),)))
+        failure = check_caa(context, lambda: (OURS,)).failure
+
+        assert failure is not None
+        assert failure.remedy.endswith("Test: dig CAA org")
+
     def test_an_invalid_record_allows_no_ca(self) -> None:
         """
         An invalid record allows no CA, and the other records still count.

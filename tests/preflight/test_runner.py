@@ -225,7 +225,7 @@ class TestDecision:
         """
         A warning is logged with its code, and the summary counts it.
         """
-        odd = CaaForbidden(name=NAME, detail="odd")
+        odd = CaaForbidden(name=NAME, owner=NAME, detail="odd")
         with caplog.at_level(logging.INFO):
             findings = recorded.preflight(lambda: CheckResult.passed("CAA", odd))([NAME])
 
