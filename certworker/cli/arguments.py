@@ -20,7 +20,7 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 file_option = click.option(
     "--file",
     type=click.File(encoding="utf-8", errors="replace"),
-    help="Names from FILE, one a line; # begins a comment; - is the standard input.",
+    help="Names from FILE, one per line; # begins a comment; - is the standard input.",
 )
 timeout_option = click.option(
     "--timeout",

@@ -22,7 +22,7 @@ from certworker.preflight.checkers import build_resolver
 from certworker.redis.client import connect, connected
 from certworker.settings import Settings, load
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 
 
 @click.group()
@@ -41,9 +41,10 @@ def command() -> None:
 @json_option
 def test(names: Sequence[str], as_json: bool) -> None:
     """
-    Create a harmless TXT record for each NAME, wait until all name servers show it, and delete it.
+    Test the DNS provider of each NAME with a harmless TXT record.
 
-    It needs Redis, because one worker at a time changes a zone. Exit code 1 if a name fails.
+    The command creates the record, waits until all name servers show it, and deletes it. It needs Redis,
+    because one worker at a time changes a zone. Exit code 1 if a name fails.
 
     \b
     Example:
@@ -104,9 +105,10 @@ def records(names: Sequence[str], as_json: bool) -> None:
     """
     Print the DNS records that the owner of each NAME creates, and which of them exist.
 
-    For a wildcard, this is the CNAME that delegates the challenge to a zone of the DNS provider. For other
-    names these are the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA.
-    Exit code 1 if a record is missing or wrong.
+    A wildcard, and each other name that uses DNS-01, needs no record in a zone of the DNS provider. In
+    another zone it needs the CNAME that delegates the challenge. A name that uses HTTP-01 needs the records
+    of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA. Exit code 1 if a record is
+    missing or wrong.
 
     \b
     Example:

@@ -23,7 +23,9 @@ NO_WORKER = "No worker is running. Start one, which takes the requests from the 
 
 SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume"
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each request.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object per line for each request."
+)
 
 
 def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_json: bool) -> None:

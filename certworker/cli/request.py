@@ -51,6 +51,7 @@ def command(
     Example:
       certworker request --wait api.example.org
       certworker request --file names.txt
+      certworker request '*.example.org'
     """
     settings = load(os.environ)
     private, wildcards = settings.authority.private_names, settings.dns01.is_set

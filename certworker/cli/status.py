@@ -140,14 +140,14 @@ class Duration(click.ParamType[timedelta]):
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--state", type=click.Choice([*STATES, *FAILURES]), help="Only names in this state.")
 @click.option(
     "--due", type=Duration(), metavar="SPAN", help="Only names to be renewed within SPAN, such as 7d."
 )
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page to show.")
 @click.option(
-    "--page-size", type=click.IntRange(1), default=PAGE_SIZE, show_default=True, help="Names a page."
+    "--page-size", type=click.IntRange(1), default=PAGE_SIZE, show_default=True, help="Names per page."
 )
 @click.option("--all", "everything", is_flag=True, help="No pages.")
 @click.option(
@@ -170,7 +170,7 @@ def command(
     """
     Show which certificates are in service, until when, and what failed.
 
-    With NAME, all that is known of it; exit code 1 if NAME is unknown. Names that need a person come first.
+    With NAME, show its details; exit code 1 if NAME is unknown. Names that need a person come first.
 
     \b
     Example:
