@@ -179,10 +179,11 @@ class Coverage:
         if metadata.kind not in self.kinds or not metadata.not_before <= now < metadata.not_after:
             return False
         is_due = now >= renewal_time(metadata.validity)
-        if self.certificates.covered.wildcard_of(name) is None:
+        relies = self.certificates.covered.wildcard_of(name) and not self.certificates.links.generation(name)
+        if not relies:
             return not is_due and self.traefik.serves(wildcard, metadata)
-        # A name that already relies on it does so until its renewal is overdue. The repair writes
-        # a missing file of Traefik again.
+        # A name that already relies on it, without a certificate of its own, does so until its renewal is
+        # overdue. The repair writes a missing file of Traefik again.
         return not (is_due and self._is_overdue(wildcard, metadata))
 
     def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:

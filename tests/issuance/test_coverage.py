@@ -292,6 +292,18 @@ class TestOwnCertificate:
         assert 1 == caplog.text.count("its own certificate is out of service")
         assert 0 == orders(app_authority)
 
+    def test_it_stays_until_traefik_serves_the_wildcard(self, app: App) -> None:
+        """
+        The name relied on the wildcard before another program put a certificate for it on the volume.
+        """
+        stored(app, WILDCARD)
+        assert "covered" == app.issuance.issue((NAME,)).state
+        stored(app, NAME, ends=timedelta(minutes=2), token=2)
+        (app.traefik.directory / f"_.{BASE}.yml").unlink()
+
+        assert "issued" == app.issuance.issue((NAME,)).state
+        assert has_own(app, NAME)
+
     def test_its_checks_need_no_job_until_then(self, app: App, clock: Clock) -> None:
         """
         The check of what is due plans the handover, and requests it in time.
