@@ -29,7 +29,6 @@ import dns.tsigkeyring
 import dns.update
 from dns.message import Message, QueryMessage
 from dns.name import Name
-from dns.rdata import Rdata
 from dns.rdtypes.ANY.TSIG import TSIG
 
 HOST = "127.0.0.1"
@@ -110,6 +109,8 @@ class DevelopmentNameServer:
             return _refusal(wire, dns.rcode.BADSIG)
         except (dns.exception.DNSException, ValueError):
             return None
+        if message.flags & dns.flags.QR:
+            return None
         reply = dns.message.make_response(message)
         if isinstance(message, dns.update.UpdateMessage):
             reply.set_rcode(self._update(message))
@@ -165,10 +166,6 @@ class DevelopmentNameServer:
 
     def _soa(self) -> str:
         return f"ns1.{self.zone} hostmaster.{self.zone} {self._serial} {TIMERS}"
-
-
-def _text_of(record: Rdata) -> str:
-    return b"".join(getattr(record, "strings", ())).decode("ascii", "replace")
 
 
 def _refusal(wire: bytes, error: dns.rcode.Rcode) -> bytes | None:

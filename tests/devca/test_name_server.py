@@ -90,6 +90,14 @@ class TestAnswer:
         """
         assert dns.rcode.REFUSED == query(server, "shop.org", "A").rcode()
 
+    def test_a_reply_gets_no_reply(self, server: DevelopmentNameServer) -> None:
+        """
+        Two servers would send replies to each other without end.
+        """
+        reply = dns.message.make_response(dns.message.make_query("example.test", "A"))
+
+        assert None is server.reply(reply.to_wire())
+
     def test_what_is_no_message_is_ignored(self, server: DevelopmentNameServer) -> None:
         """
         The next message is answered.
