@@ -35,6 +35,8 @@ MAX_TCP_QUERIES = 16
 SILENT = "no answer"
 NXDOMAIN = "NXDOMAIN"
 NOT_AUTHORITATIVE = "not responsible"
+#: No query can have the name: it is too long, for example.
+INVALID_NAME = "invalid name"
 
 #: A longer chain of aliases is a loop.
 MAX_ALIASES = 8
@@ -123,8 +125,9 @@ def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, Dns
 
 
 def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[DnsQuestion, DnsAnswer]:
-    unique = list(dict.fromkeys(questions))
-    queries = [_query(each) for each in unique]
+    built = {each: _query(each) for each in dict.fromkeys(questions)}
+    valid = {each: query for each, query in built.items() if query}
+    unique, queries = list(valid), list(valid.values())
     replies = exchange(
         [
             UdpQuery(
@@ -142,11 +145,17 @@ def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[D
         if (each_server if reply is None else reply.flags & dns.flags.TC)
     ]
     complete = _complete_replies(unique, queries, replies, over_tcp)
-    return {each: _answer(reply) for each, reply in zip(unique, complete, strict=True)}
+    answers = {each: _answer(reply) for each, reply in zip(unique, complete, strict=True)}
+    return {each: answers.get(each) or DnsAnswer(INVALID_NAME) for each in built}
 
 
-def _query(question: DnsQuestion) -> Message:
-    query = dns.message.make_query(question.name, question.kind, use_edns=True, payload=MAX_DATAGRAM_BYTES)
+def _query(question: DnsQuestion) -> Message | None:
+    try:
+        query = dns.message.make_query(
+            question.name, question.kind, use_edns=True, payload=MAX_DATAGRAM_BYTES
+        )
+    except dns.exception.DNSException:
+        return None
     if question.unchecked:
         query.flags |= dns.flags.CD
     if question.own:

@@ -30,7 +30,7 @@ from certworker.dns.query import (
 from certworker.dns.records import CaaSet, DnsRecords, ServerView, in_ca_order
 from certworker.dns.udp import Server
 from certworker.domains import is_address, registered_domain
-from certworker.domains.address import Address, is_loopback_name, is_public
+from certworker.domains.address import Address, is_loopback_name, is_public, read_address
 from certworker.storage import durable
 from certworker.ttl_cache import TtlCache
 
@@ -257,7 +257,8 @@ def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, 
         return ()
     fields = [line.split() for line in content.splitlines()]
     named = [field[1] for field in fields if len(field) > 1 and field[0] == "nameserver"]
-    return ((named[0], PORT),) if named and "%" not in named[0] else ()
+    usable = named and read_address(named[0]) and "%" not in named[0]
+    return ((named[0], PORT),) if usable else ()
 
 
 def domain_and_parents(name: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from itertools import islice
 
 from certworker.dns.query import (
     MAX_ALIASES,
@@ -29,7 +30,7 @@ from certworker.dns.query import (
 )
 from certworker.dns.resolver import ADDRESSES, PORT, domain_and_parents, server_address
 from certworker.dns.udp import Server, has_route
-from certworker.domains.address import is_public, read_address
+from certworker.domains.address import is_loopback, is_public, read_address
 from certworker.errors.dns import ContainerResolver, NameServersFail, NameServersTimeout
 from certworker.errors.dns01 import CnameElsewhere
 from certworker.ttl_cache import TtlCache
@@ -41,6 +42,10 @@ MAX_SERVERS = 16
 MAX_ADDRESSES = 4
 #: Name servers that get the first question about an alias; the others are asked if these do not answer.
 FIRST_SERVERS = 3
+#: Labels of an alias. Each may have a wildcard, for which the servers are queried.
+MAX_LABELS = 32
+#: A second TXT record beside a key makes the signatures of mails invalid (RFC 6376, section 3.6.2.2).
+DKIM_LABEL = "_domainkey"
 #: A search begins no further step after this time.
 TIMEOUT_SECONDS = 20.0
 #: How long a zone and its name servers are cached. An operator changes them and tries again.
@@ -132,8 +137,11 @@ class _Search:
             raise self.elsewhere("a loop")
         if len(self.aliases) > MAX_ALIASES:
             raise self.elsewhere(f"more than {MAX_ALIASES} aliases")
-        if not HOST_NAME.fullmatch(alias) or "." not in alias:
+        labels = alias.split(".")
+        if not HOST_NAME.fullmatch(alias) or not 1 < len(labels) <= MAX_LABELS:
             raise self.elsewhere("not a host name")
+        if DKIM_LABEL in labels:
+            raise self.elsewhere("a second record beside a DKIM key makes the key invalid")
 
     def elsewhere(self, reason: str) -> CnameElsewhere:
         """
@@ -256,10 +264,7 @@ class Delegations:
         found = {name: [address for owner, address in glue if owner == name] for name in names}
         for asked, answer in answers.items():
             found[asked.name] += answer.of(asked.name, asked.kind)
-        servers = tuple(
-            ZoneServer(name, tuple(self._reachable(addresses)[:MAX_ADDRESSES]))
-            for name, addresses in found.items()
-        )
+        servers = tuple(ZoneServer(name, self._reachable(addresses)) for name, addresses in found.items())
         if not any(found.values()):
             raise NameServersFail(
                 name=zone, detail=f"no name server has an address ({', '.join(names) or 'no NS records'})"
@@ -267,17 +272,18 @@ class Delegations:
         self._servers.put(zone, servers, CACHE_SECONDS)
         return servers
 
-    def _reachable(self, addresses: Sequence[str]) -> list[Server]:
+    def _reachable(self, addresses: Sequence[str]) -> tuple[Server, ...]:
         servers = (
             self._server(each) for each in sorted(set(addresses), key=lambda each: (":" in each, each))
         )
-        return [server for server in servers if server and has_route(server)]
+        reachable = (server for server in servers if server and has_route(server))
+        return tuple(islice(reachable, MAX_ADDRESSES))
 
     def _server(self, address: str) -> Server | None:
         parsed, resolver = read_address(address), self._resolvers[0]
-        if parsed is None:
+        if parsed is None or parsed.is_multicast or parsed.is_unspecified:
             return None
-        if parsed.is_loopback:
+        if is_loopback(address):
             # A whole DNS on this machine, as in tests: its servers use the port of the resolver.
             return (address, resolver[1]) if ip_address(resolver[0]).is_loopback else None
         return (address, PORT) if self._private or is_public(parsed) else None

@@ -37,7 +37,9 @@ from certworker.dns01.provider_state import ProviderState
 from certworker.dns01.record_changes import RecordChanges
 from certworker.dns01.txt_records import TxtRecords
 from certworker.dns01.zone_lock import ZoneLocks
+from certworker.domains.normalize import MAX_NAME_LENGTH
 from certworker.errors.dns01 import CnameElsewhere, HidesWildcard, NotConfigured, NotVisible
+from certworker.errors.name import NameTooLong
 from certworker.state.locks import DomainLocks
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
@@ -214,10 +216,15 @@ class Dns01Solver:
             name: Without "*.".
 
         Raises:
+            NameTooLong: The record would have too long a name.
             CnameElsewhere: The CNAME of the challenge is a loop, too long, or leads to no zone.
             CertworkerError: DNS cannot be queried.
         """
-        location = self._delegations.find(f"{DNS01_LABEL}.{name}")
+        owner = f"{DNS01_LABEL}.{name}"
+        if len(owner) > MAX_NAME_LENGTH:
+            what = f"the name of the DNS record that proves it ({DNS01_LABEL}.…)"
+            raise NameTooLong(name=name, what=what, length=len(owner), limit=MAX_NAME_LENGTH)
+        location = self._delegations.find(owner)
         return Plan(name, location, self._providers.serving(location.zone))
 
     @contextmanager

@@ -138,6 +138,17 @@ class TestAsk:
 
         assert SILENT == answer_to(shop, "shop.org", "A").error
 
+    @pytest.mark.parametrize("name", ["a." * 130 + "org", "a" * 64 + ".org", "a..org"])
+    def test_a_name_that_no_query_can_have_costs_its_own_question(self, shop: World, name: str) -> None:
+        """
+        Aliases and their wildcards may have such names.
+        """
+        server = shop.servers[0].address
+        asked = [DnsQuestion(server, name, "A"), DnsQuestion(server, "shop.org", "A")]
+
+        for answers in (query_servers(asked), query_each_server(asked)):
+            assert ["invalid name", ""] == [answers[each].error for each in asked]
+
     def test_signatures_need_not_be_checked(self, shop: World) -> None:
         """
         A query without validation shows whether DNSSEC is the reason.

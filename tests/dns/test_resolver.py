@@ -304,7 +304,7 @@ class TestOwnServers:
 
         assert (("127.0.0.11", 53),) == system_name_servers(file)
 
-    @pytest.mark.parametrize("text", ["", "nameserver\n", "nameserver fe80::1%eth0\n"])
+    @pytest.mark.parametrize("text", ["", "nameserver\n", "nameserver fe80::1%eth0\n", "nameserver dns\n"])
     def test_none_that_can_be_asked(self, tmp_path: Path, text: str) -> None:
         """
         Without a usable entry there is no system resolver.

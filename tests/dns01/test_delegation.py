@@ -373,6 +373,35 @@ class TestHostileAnswers:
         with pytest.raises(NameServersFail, match="too many zones"):
             find(network, "a.b.c.d.e.f.deep.org")
 
+    def test_an_alias_of_full_length_is_followed(self, network: Network) -> None:
+        """
+        The names of its wildcards would be too long.
+        """
+        server = network.fake("long.org")
+        target = f"a.{'.'.join(['b' * 60] * 4)[:242]}.long.org"
+        server.rows["long.org"] = {"NS": ["ns1.long.org"]}
+        server.rows["_acme-challenge.long.org"] = {"CNAME": [target]}
+        server.rows[target] = {"A": ["192.0.2.1"]}
+
+        assert 253 == len(target)
+        assert target == find(network, "long.org").fqdn
+
+    @pytest.mark.parametrize(
+        ("target", "reason"), [("x." * 40 + "far.net", "not a host name"), ("k1._domainkey.far.net", "DKIM")]
+    )
+    def test_an_alias_that_would_cost_others_is_not_followed(
+        self, network: Network, target: str, reason: str
+    ) -> None:
+        """
+        A customer chooses the target, in a zone of the operator.
+        """
+        server = network.fake("costly.org")
+        server.rows["costly.org"] = {"NS": ["ns1.costly.org"]}
+        server.rows["_acme-challenge.costly.org"] = {"CNAME": [target]}
+
+        with pytest.raises(CnameElsewhere, match=reason):
+            find(network, "costly.org")
+
     def test_hundreds_of_name_servers_are_bounded(self, network: Network) -> None:
         """
         A zone cannot make a worker send thousands of queries.
@@ -404,9 +433,10 @@ class TestAddresses:
         The owner of a zone can set any address, also one inside this network.
         """
         delegations = Delegations([(resolver, 53)], private=private)
-        addresses = ("9.9.9.9", "10.0.0.1", "127.0.0.2", "no address")
+        addresses = ("9.9.9.9", "10.0.0.1", "127.0.0.2", "0.0.0.0", "224.0.0.251", "::", "no address")
 
         assert expected == {each for each in addresses if delegations._server(each)}
+        assert (resolver == "127.0.0.1") == bool(delegations._server("::ffff:127.0.0.1"))
 
 
 class TestHostName:

@@ -28,6 +28,7 @@ from certworker.errors.dns01 import (
     ProviderRateLimited,
     ZoneBusy,
 )
+from certworker.errors.name import NameTooLong
 from certworker.state.locks import LOCKS
 from tests.dns01.network import Network, change
 from tests.dns01.worker import STEPS, challenge, place_of, provider_of, solver_of
@@ -275,6 +276,13 @@ class TestPlan:
 
         assert ("example.com", provider) == (plan.location.zone, plan.served)
         assert [] == connection.keys("*")
+
+    def test_a_record_with_too_long_a_name_is_a_failure(self, solver: Dns01Solver) -> None:
+        """
+        With CERTWORKER_DNS01_NAMES=all, such a name is no wildcard, and valid.
+        """
+        with pytest.raises(NameTooLong, match="259 characters"):
+            solver.plan(".".join(["a" * 60] * 4))
 
     def test_a_zone_without_a_provider_is_a_failure(self, solver: Dns01Solver) -> None:
         """
