@@ -176,7 +176,10 @@ class Coverage:
 
     def _covers(self, name: str, wildcard: str, metadata: CertificateMetadata) -> bool:
         now = self.clock()
-        if metadata.kind not in self.kinds or not metadata.not_before <= now < metadata.not_after:
+        # Another program may have changed the link of the wildcard.
+        if wildcard not in metadata.names or metadata.kind not in self.kinds:
+            return False
+        if not metadata.not_before <= now < metadata.not_after:
             return False
         is_due = now >= renewal_time(metadata.validity)
         relies = self.certificates.covered.wildcard_of(name) and not self.certificates.links.generation(name)

@@ -190,7 +190,9 @@ class TestCover:
         assert 1 == orders(app_authority)
         assert [] == list(app.certificates.covered.names())
 
-    @pytest.mark.parametrize("obstacle", ["expired", "due", "of another kind", "not in service", "no files"])
+    @pytest.mark.parametrize(
+        "obstacle", ["expired", "due", "of another kind", "of another name", "not in service", "no files"]
+    )
     def test_an_unusable_wildcard_covers_nothing(
         self, app: App, app_authority: FaultyAuthority, obstacle: str
     ) -> None:
@@ -201,6 +203,9 @@ class TestCover:
         wildcard = stored(app, WILDCARD, ends=ends, kind="staging" if obstacle == "of another kind" else None)
         if obstacle == "not in service":
             app.traefik.remove(WILDCARD)
+        elif obstacle == "of another name":
+            other = stored(app, "else.localhost")
+            app.certificates.links.activate([WILDCARD], other.directory)
         elif obstacle == "no files":
             shutil.rmtree(wildcard.directory)
 
