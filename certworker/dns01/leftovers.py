@@ -11,12 +11,11 @@ from datetime import datetime, timedelta
 from certworker.dns01.delegation import Delegations
 from certworker.dns01.propagation import Propagation
 from certworker.dns01.provider import Providers, TxtRecord
-from certworker.dns01.record_changes import RecordChanges, log_left_behind
+from certworker.dns01.record_changes import RecordChanges
 from certworker.dns01.txt_records import Entry, TxtRecords, identifier_of
 from certworker.errors import CertworkerError
-from certworker.errors.dns01 import LeftBehind, NotConfigured, ZoneBusy
+from certworker.errors.dns01 import NotConfigured, ZoneBusy
 from certworker.state.locks import DomainLocks
-from certworker.state.once_per import OncePer
 from certworker.supervision import beat
 from certworker.ttl_cache import TtlCache
 
@@ -53,7 +52,6 @@ class Leftovers:
         records: The list of created records.
         changes: Deletes records.
         locks: The leases of orders.
-        once_a_day: Limits repeated log lines.
         clock: Returns the time in UTC.
     """
 
@@ -66,7 +64,6 @@ class Leftovers:
         records: TxtRecords,
         changes: RecordChanges,
         locks: DomainLocks,
-        once_a_day: OncePer,
         clock: Callable[[], datetime],
     ) -> None:
         self._providers = providers
@@ -75,7 +72,6 @@ class Leftovers:
         self._records = records
         self._changes = changes
         self._locks = locks
-        self._once_a_day = once_a_day
         self._clock = clock
         self._unserved: TtlCache[str, bool] = TtlCache()
 
@@ -138,7 +134,9 @@ class Leftovers:
         self._unserved.put(identifier, True, UNSERVED_SECONDS)
         if not self._forget_gone(entry):
             record = entry.record
-            self._log(record, NotConfigured(name=record.name or record.fqdn, zone=record.zone))
+            self._changes.log_left_behind(
+                record, NotConfigured(name=record.name or record.fqdn, zone=record.zone)
+            )
 
     def _postpone(self, entry: Entry, failure: CertworkerError) -> None:
         if self._forget_gone(entry):
@@ -146,11 +144,7 @@ class Leftovers:
         now = self._clock()
         delay = min(FIRST_DELAY * 2 ** min(entry.failures, 20), LONGEST_DELAY)
         self._records.postpone(entry, max(now + delay, failure.until or now))
-        self._log(entry.record, failure)
-
-    def _log(self, record: TxtRecord, failure: CertworkerError) -> None:
-        if self._once_a_day.first(f"{LeftBehind.code}:{failure.code}:{identifier_of(record)}"):
-            log_left_behind(record, failure)
+        self._changes.log_left_behind(entry.record, failure)
 
     def _forget_gone(self, entry: Entry) -> bool:
         if self._clock() - entry.created <= SETTLED or not self._is_gone(entry.record):

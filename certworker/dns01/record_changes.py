@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from certworker.dns01.provider import Provider, TxtRecord
 from certworker.dns01.provider_state import ProviderState
-from certworker.dns01.txt_records import Entry, TxtRecords
+from certworker.dns01.txt_records import Entry, TxtRecords, identifier_of
 from certworker.dns01.zone_lock import ZoneLocks
 from certworker.errors import CertworkerError
 from certworker.errors.dns01 import (
@@ -23,6 +23,7 @@ from certworker.errors.dns01 import (
     ZoneBusy,
     ZoneMissing,
 )
+from certworker.state.once_per import OncePer
 from certworker.supervision import beat
 
 logger = logging.getLogger(__name__)
@@ -43,12 +44,16 @@ class RecordChanges:
         records: The list of created records.
         zones: The locks of zones.
         states: The state of the providers.
+        once_a_day: Limits the log lines about a record.
     """
 
-    def __init__(self, records: TxtRecords, zones: ZoneLocks, states: ProviderState) -> None:
+    def __init__(
+        self, records: TxtRecords, zones: ZoneLocks, states: ProviderState, once_a_day: OncePer
+    ) -> None:
         self._records = records
         self._zones = zones
         self._states = states
+        self._once_a_day = once_a_day
 
     def create(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:
         """
@@ -101,7 +106,7 @@ class RecordChanges:
         except (CertworkerError, RedisError) as failure:
             reason = failure
         for record in left:
-            log_left_behind(record, reason)
+            self.log_left_behind(record, reason)
 
     def delete_leftover(self, entry: Entry, provider: Provider) -> bool:
         """
@@ -113,6 +118,21 @@ class RecordChanges:
         """
         with self._zones.hold(entry.record.zone, PATIENCE_SECONDS):
             return self._delete_of(entry.order, entry.record, provider)
+
+    def log_left_behind(self, record: TxtRecord, reason: Exception | None) -> None:
+        """
+        Log once a day that *record* was not deleted, because of *reason*.
+        """
+        shown = reason.message if isinstance(reason, CertworkerError) else str(reason)
+        failure = LeftBehind(fqdn=record.fqdn, value=record.value, zone=record.zone, reason=shown.rstrip("."))
+        code = reason.code if isinstance(reason, CertworkerError) else ""
+        try:
+            is_new = self._once_a_day.first(f"{failure.code}:{code}:{identifier_of(record)}")
+        except RedisError:
+            # It may be the reason.
+            is_new = True
+        if is_new:
+            logger.warning("%s", failure, extra={"code": failure.code, "domain": record.name or record.fqdn})
 
     def refuse_paused(self, label: str) -> None:
         """
@@ -147,12 +167,3 @@ class RecordChanges:
         except ProviderRateLimited as limited:
             self._states.pause(label, limited.until)
             raise
-
-
-def log_left_behind(record: TxtRecord, reason: Exception | None) -> None:
-    """
-    Log that *record* was not deleted, because of *reason*.
-    """
-    shown = reason.message if isinstance(reason, CertworkerError) else str(reason)
-    failure = LeftBehind(fqdn=record.fqdn, value=record.value, zone=record.zone, reason=shown.rstrip("."))
-    logger.warning("%s", failure, extra={"code": failure.code, "domain": record.name or record.fqdn})

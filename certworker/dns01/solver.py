@@ -187,7 +187,9 @@ class Dns01Solver:
         delegations, propagation = Delegations(resolvers, private=private), Propagation(timeout_seconds)
         records = TxtRecords(connection, directory, clock=clock)
         states = ProviderState(connection, clock=clock)
-        changes = RecordChanges(records, ZoneLocks(connection, locks), states)
+        changes = RecordChanges(
+            records, ZoneLocks(connection, locks), states, OncePer(connection, LOGGED, LOGGED_TTL)
+        )
         leftovers = Leftovers(
             providers=providers,
             delegations=delegations,
@@ -195,7 +197,6 @@ class Dns01Solver:
             records=records,
             changes=changes,
             locks=locks,
-            once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
             clock=clock,
         )
         return cls(

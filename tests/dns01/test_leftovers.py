@@ -39,7 +39,10 @@ class World:
         self.locks = DomainLocks(connection, highest_token=lambda: 0)
         self.records = TxtRecords(connection, directory, clock=self.clock)
         self.changes = RecordChanges(
-            self.records, ZoneLocks(connection, self.locks), ProviderState(connection, clock=self.clock)
+            self.records,
+            ZoneLocks(connection, self.locks),
+            ProviderState(connection, clock=self.clock),
+            OncePer(connection, LOGGED, LOGGED_TTL),
         )
         self.leftovers = Leftovers(
             providers=Providers({"example.com": self.provider}),
@@ -48,7 +51,6 @@ class World:
             records=self.records,
             changes=self.changes,
             locks=self.locks,
-            once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
             clock=self.clock,
         )
 

@@ -20,6 +20,7 @@ from certworker.dns01.zone_lock import ZoneLocks
 from certworker.errors import CertworkerError
 from certworker.errors.dns01 import ProviderFailed, ProviderRateLimited
 from certworker.state.locks import DomainLocks
+from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
 ORDER, ANOTHER = "0" * 32, "1" * 32
 
@@ -90,7 +91,12 @@ def changes(connection: Redis, tmp_path: Path) -> RecordChanges:
 
     locks = DomainLocks(connection, highest_token=lambda: 0)
     records = TxtRecords(connection, tmp_path / "dns01", clock=clock)
-    return RecordChanges(records, ZoneLocks(connection, locks), ProviderState(connection, clock=clock))
+    return RecordChanges(
+        records,
+        ZoneLocks(connection, locks),
+        ProviderState(connection, clock=clock),
+        OncePer(connection, LOGGED, LOGGED_TTL),
+    )
 
 
 class TestChanges:

@@ -432,7 +432,6 @@ class TestLeftovers:
         provider.before = fail("withdraw", FAILED)
         with solver.presenting([challenge("example.com")]):
             pass
-        caplog.clear()
         record = provider.created[0]
         records = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC))
         delays = []
