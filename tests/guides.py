@@ -30,6 +30,7 @@ SETTING = re.compile(r"[A-Z0-9_]+=.*")
 ZONE = "example.com"
 CHALLENGES = "acme.example.com"
 CUSTOMER = "customer.net"
+ACME_DNS = "auth.example.net"
 #: A CA looks for CAA records up to the top.
 TOP_LEVEL: dict[str, list[str]] = {"com": [], "net": []}
 
@@ -163,11 +164,10 @@ def name_server(machine: Machine) -> Iterator[Bind]:
     """
     section = sections(PROVIDERS)["rfc2136"]
     [generate], [statements] = section.commands, section["text named.conf"]
-    [record] = sections(WILDCARDS)["Domains of your customers"]["text"]
     zones = {
         ZONE: ["@ A 127.0.0.1", "www A 127.0.0.1", "acme NS ns1.acme", "ns1.acme A 127.0.0.1"],
         CHALLENGES: [],
-        CUSTOMER: [record],
+        CUSTOMER: [],
         **TOP_LEVEL,
     }
     address = HERE, free_port()
@@ -198,9 +198,10 @@ def start(worker: WorkerProcess) -> None:
 @contextmanager
 def zone_of_the_tests(machine: Machine) -> Iterator[Bind]:
     """
-    Start a BIND with the zone of the pages, which only the tests may change.
+    Start a BIND with the zone of the pages and that of acme-dns, which only the tests may change.
     """
-    with Bind(machine.root / "bind", (HERE, free_port()), {ZONE: [], **TOP_LEVEL}) as server:
+    zones = {ZONE: [], ACME_DNS: [], **TOP_LEVEL}
+    with Bind(machine.root / "bind", (HERE, free_port()), zones) as server:
         yield server
 
 

@@ -22,6 +22,8 @@ from tests.dns01.network import change
 from tests.dns01.services import AcmeDnsServer, Call, Reply, service
 from tests.documentation import ROOT
 from tests.guides import (
+    ACME_DNS,
+    CUSTOMER,
     PROVIDERS,
     TOP_LEVEL,
     WILDCARDS,
@@ -35,6 +37,7 @@ from tests.guides import (
     zone_of_the_tests,
 )
 from tests.servers.bind import HERE
+from tests.servers.ports import free_port
 from tests.servers.powerdns import API_KEY, PowerDns
 from tests.servers.redis import RedisServer
 
@@ -48,7 +51,7 @@ SECTIONS = {
         "Domains of your customers",
         "If it does not work",
     },
-    PROVIDERS: {"Several providers", "rfc2136", "lexicon", "exec", "httpreq", "acme-dns"},
+    PROVIDERS: {"Several providers", "Test a provider", "rfc2136", "lexicon", "exec", "httpreq", "acme-dns"},
 }
 
 
@@ -85,7 +88,7 @@ class TestWildcards:
         """
         page = sections(WILDCARDS)
         provider, domains = page["Five minutes to a wildcard"].settings
-        up, status = page["Five minutes to a wildcard"].commands
+        up, test, status = page["Five minutes to a wildcard"].commands
         [names] = page["Names without port 80"].settings
         request, together = page["Request a wildcard"].commands
         [without_port_80] = page["Names without port 80"].commands
@@ -99,7 +102,9 @@ class TestWildcards:
             start(worker)
             for each in ("functions", "sites"):
                 worker.wait_for_line(rf"\*\.{each}\.example\.com: certificate issued")
-            machine.run(worker, status, page["Five minutes to a wildcard"]["text output"])
+            of_test, of_status = page["Five minutes to a wildcard"]["text output"]
+            machine.run(worker, test, [of_test])
+            machine.run(worker, status, [of_status])
             machine.run(worker, request)
             assert (machine.root / "certificates" / "_.example.com" / "fullchain.pem").exists()
             assert (machine.root / "config" / "_.example.com.yml").exists()
@@ -116,14 +121,21 @@ class TestWildcards:
         The record is created in the zone for challenges, and no provider has the zone of the customer.
         """
         page = sections(WILDCARDS)
-        [customers] = page["Domains of your customers"].settings
-        [request] = page["Domains of your customers"].commands
-        first, _ = page["Five minutes to a wildcard"].settings
+        section = page["Domains of your customers"]
+        records, request = section.commands
+        [output] = section["text output"]
+        blocks = [*page["Five minutes to a wildcard"].settings, *section.settings]
         with (
             name_server(machine) as server,
-            machine.ready(machine.settings(first, customers), server.address) as worker,
+            machine.ready(machine.settings(*blocks), server.address) as worker,
         ):
+            assert output == machine.run(worker, records, exit_code=1)
+            server.kill()
+            with (server.directory / f"{CUSTOMER}.zone").open("a") as zone:
+                zone.write(output.removesuffix("  missing\n") + "\n")
+            server.start()
             start(worker)
+            assert output.replace("missing", "right") == machine.run(worker, records)
             machine.run(worker, request)
             worker.wait_for_line(r"DNS-01 by rfc2136 in the zone acme\.example\.com")
 
@@ -220,7 +232,7 @@ class TestProviders:
                 machine.places["https://dns.example.com"] = api.url
                 script(machine, "dns-hook", machine.local(program))
                 issue(machine, machine.settings(settings), server.address)
-                assert ["POST", "DELETE"] == [call.method for call in api.calls]
+                assert ["POST", "DELETE"] * 2 == [call.method for call in api.calls]
             assert server.txt(f"_acme-challenge.{ZONE}") == set()
 
     def test_httpreq(self, machine: Machine) -> None:
@@ -242,43 +254,52 @@ class TestProviders:
             with service(respond) as api:
                 machine.places["https://dns-hook.example.com"] = api.url
                 issue(machine, machine.settings(settings), server.address)
-                assert ["/present", "/cleanup"] == [call.path for call in api.calls]
+                assert ["/present", "/cleanup"] * 2 == [call.path for call in api.calls]
                 assert {**json.loads(content), "value": ANY} == {**api.calls[0].content, "value": ANY}
             assert server.txt(f"_acme-challenge.{ZONE}") == set()
 
     def test_acme_dns(self, machine: Machine) -> None:
         """
-        The account of the page is read, and the CNAME leads to its name.
+        A name is registered, and the CNAME that the command prints leads to its account.
         """
         page = sections(PROVIDERS)["acme-dns"]
-        [settings], [accounts] = page.settings, page["json"]
-        [(name, account)] = json.loads(accounts).items()
+        [settings], [register] = page.settings, page.commands
         acme_dns = AcmeDnsServer()
-        acme_dns.accounts[account["subdomain"]] = account
-        path = machine.path("/storage/state/acme-dns.json")
-        path.write_text(accounts)
         with zone_of_the_tests(machine) as server:
 
             def respond(call: Call) -> Reply:
                 reply = acme_dns.respond(call)
-                if reply.status == 200:
-                    change(server, ZONE, account["fulldomain"], call.content["txt"])
+                if call.path == "/update" and reply.status == 200:
+                    [account] = acme_dns.accounts.values()
+                    change(server, ACME_DNS, account["fulldomain"], call.content["txt"])
                 return reply
 
-            server.add(
-                ZONE, f"_acme-challenge.{name.removesuffix(f'.{ZONE}')}", "CNAME", f"{account['fulldomain']}."
-            )
             with service(respond) as api:
                 machine.places["https://acme-dns.example.com"] = api.url
-                issue(machine, machine.settings(settings), server.address, f"*.{name}")
+                with machine.ready(machine.settings(settings), server.address) as worker:
+                    owner, _, target = machine.run(worker, register).split()
+                server.add(ZONE, owner, "CNAME", target)
+                issue(machine, machine.settings(settings), server.address, "*.functions.example.com")
+
+    def test_accounts_of_lego(self, machine: Machine) -> None:
+        """
+        The account in the file of the page is used, and acme-dns gets no request.
+        """
+        page = sections(PROVIDERS)["acme-dns"]
+        [settings], [register], [accounts] = page.settings, page.commands, page["json"]
+        machine.path("/storage/state/acme-dns.json").write_text(accounts)
+        with machine.ready(machine.settings(settings), (HERE, free_port())) as worker:
+            assert page["text output"] == [machine.run(worker, register)]
 
 
 def issue(
     machine: Machine, settings: Mapping[str, str], dns_server: tuple[str, int], name: str = f"*.{ZONE}"
 ) -> None:
     """
-    Start a worker with *settings*, and request a certificate for *name*.
+    Test the provider of *settings*, start a worker, and request a certificate for *name*.
     """
     with machine.ready(settings, dns_server) as worker:
+        [test] = sections(PROVIDERS)["Test a provider"].commands
+        machine.run(worker, test.replace(ZONE, name.removeprefix("*.")))
         start(worker)
         assert machine.run(worker, f"certworker request --wait '{name}'\n") == f"{name}: issued\n"
