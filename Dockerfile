@@ -16,12 +16,12 @@ RUN python3 -m pip --python /opt/certworker/bin/python3 install --no-cache-dir -
         --no-deps --no-build-isolation . \
     && python3 -m pip --python /opt/certworker/bin/python3 uninstall --yes setuptools
 
-# What is in it, in a form that scanners read.
+# The packages in the image, in a format that scanners read.
 COPY image/sbom.py .
 RUN mkdir -p /opt/certworker/share/sbom \
     && /opt/certworker/bin/python3 sbom.py > /opt/certworker/share/sbom/certworker.cdx.json
 
-# Compiled here, because at run time nothing may be written. Unchecked: the image never changes its sources.
+# Compiled here, because the file system is read-only at run time. Unchecked: the sources never change.
 RUN find /opt/certworker -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
     && /opt/certworker/bin/python3 -m compileall -q --invalidation-mode unchecked-hash \
         /opt/certworker/lib

@@ -1,6 +1,6 @@
 # Two commands are enough to know certworker: `make demo` and `make test`. `make` alone lists the others.
 #
-# Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
+# Everything is installed into .venv. Its stamp files record what is installed, so a second run needs no network.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated dist coverage test-fast clean
@@ -14,11 +14,11 @@ PYTHON_OF_THE_IMAGE := python3.13
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Where Go is there, this release is preferred to the distribution's. Another one: make test PEBBLE=/path/to/pebble
+# With Go, this release replaces the distribution's. Another one: make test PEBBLE=/path/to/pebble
 PEBBLE_RELEASE := v2.10.1
 GOBIN := $(CURDIR)/.venv/go
 
-# The CAs that `make test-interop` meets; a stamp of this name says that one is there.
+# The CAs of `make test-interop`; a stamp of this name records that one is installed.
 STEP_CA := step-ca@v0.30.2
 CADDY := caddy@v2.11.9
 ACME2CERTIFIER := acme2certifier==0.46.3
@@ -49,7 +49,7 @@ setup: .venv/installed ## Make .venv with certworker in it
 demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this machine, in one go
 	@$(BIN)/certworker demo
 
-# One test at a time to each process: in larger portions one of them would get all the long ones.
+# Each process gets one test at a time. In larger portions, one of them would get all the long tests.
 test: .venv/tested tools ## The whole suite; installs the servers and clients it needs
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
 
@@ -62,7 +62,7 @@ test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions 
 	@PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/.venv/lowest/bin" \
 	    .venv/lowest/bin/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
 
-# Making an engine and images where there are none takes minutes, and is nobody's test.
+# Without an engine and images, their installation takes minutes. It belongs to no test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet $(AGAIN) --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
