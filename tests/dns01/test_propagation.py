@@ -5,6 +5,7 @@ Tests of the wait for name servers, with real BIND servers and servers that misb
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -194,6 +195,21 @@ class TestWait:
 
         with pytest.raises(NotVisible, match=rf"record missing at {old.host}"):
             propagation(clock, 1).wait([awaited(at(current, old))])
+
+    def test_ipv6_addresses_count(self, network: Network, clock: Clock) -> None:
+        """
+        CAs try IPv6 first.
+        """
+        current = showing(network, VALUE)
+        with ExitStack() as stack:
+            other = FakeServer("::1", network.port)
+            stack.callback(other.stop)
+            other.authoritative = True
+            with pytest.raises(NotVisible, match="record missing at ::1"):
+                propagation(clock, 1).wait([awaited(at(current, other))])
+
+            other.rows = current.rows
+            propagation(clock).wait([awaited(at(current, other))])
 
     def test_an_address_without_an_answer_does_not_matter_beside_another_one(
         self, network: Network, clock: Clock

@@ -12,6 +12,7 @@ and upwards.
 
 from __future__ import annotations
 
+import socket
 import socketserver
 import struct
 import threading
@@ -69,9 +70,10 @@ class ZoneServer:
         self.signed: SignedZone | None = None
         #: The server for names of other zones.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
-        self._tcp = _Tcp((host, port or free_port()), _TcpHandler)
+        over_tcp, over_udp = (_Tcp6, _Udp6) if ":" in host else (_Tcp, _Udp)
+        self._tcp = over_tcp((host, port or free_port()), _TcpHandler)
         self._tcp.pause = lambda: self.trickle_seconds
-        self._udp = _Udp(self.address, _UdpHandler)
+        self._udp = over_udp(self.address, _UdpHandler)
         for server in (self._tcp, self._udp):
             server.answer = self._answer
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -183,6 +185,14 @@ class _Tcp(TcpServer):
 class _Udp(socketserver.ThreadingUDPServer):
     daemon_threads = True
     answer: Callable[[Message, bool], Message | None]
+
+
+class _Tcp6(_Tcp):
+    address_family = socket.AF_INET6
+
+
+class _Udp6(_Udp):
+    address_family = socket.AF_INET6
 
 
 class _UdpHandler(socketserver.BaseRequestHandler):
