@@ -80,7 +80,9 @@ class CoveredNames:
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
-        return [name for name in self._entries() if wildcard == covering_wildcard(name)]
+        below = (name for name in self._entries() if wildcard == covering_wildcard(name))
+        # Other programs may have put files there.
+        return [name for name in below if self.wildcard_of(name)]
 
     def count(self) -> int:
         """

@@ -43,6 +43,20 @@ class TestAdd:
         assert WILDCARD == again.wildcard_of(NAMES[0])
         assert 3 == again.count()
 
+    def test_files_of_other_programs_rely_on_nothing(self, covered: CoveredNames, tmp_path: Path) -> None:
+        """
+        No certificate is requested for their names after the removal of the wildcard.
+        """
+        covered.add(NAMES)
+        directory = tmp_path / ".certworker" / "covered"
+        (directory / "file.example.com").touch()
+        (directory / "folder.example.com").mkdir()
+        (directory / "link.example.com").symlink_to("/etc/hostname")
+        (directory / "other.example.com").symlink_to("../live/_.example.net")
+        (directory / "_.example.com").symlink_to("../live/_.example.com")
+
+        assert NAMES == covered.relying_on(WILDCARD) == list(covered.names())
+
     def test_a_name_that_is_known_costs_no_write(self, covered: CoveredNames, tmp_path: Path) -> None:
         """
         A request for a covered name may come every day.
