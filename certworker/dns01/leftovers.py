@@ -34,6 +34,9 @@ LONGEST_DELAY = timedelta(hours=6)
 #: A provider may be paused for this long. A later time of the next attempt is invalid.
 LONGEST_POSTPONEMENT = timedelta(days=1)
 
+#: A record that could not be deleted for this long is dropped from the list: its zone may be gone for good.
+LONGEST_TRIED = timedelta(days=30)
+
 #: Seconds after which this worker checks a record again whose zone none of its providers serves.
 UNSERVED_SECONDS = 3_600.0
 
@@ -125,31 +128,38 @@ class Leftovers:
 
     def _check_unserved(self, entry: Entry) -> None:
         """
-        Remove the *entry* if its record is gone. Otherwise the worker with the provider deletes the record.
+        Remove the *entry* if it is obsolete. Otherwise the worker with the provider deletes the record.
         """
         # Nothing is postponed: a worker without the provider must not delay the one that has it.
         identifier = identifier_of(entry.record)
         if self._unserved.get(identifier):
             return
         self._unserved.put(identifier, True, UNSERVED_SECONDS)
-        if not self._forget_gone(entry):
+        if not self._forget_obsolete(entry):
             record = entry.record
             self._changes.log_left_behind(
                 record, NotConfigured(name=record.name or record.fqdn, zone=record.zone)
             )
 
     def _postpone(self, entry: Entry, failure: CertworkerError) -> None:
-        if self._forget_gone(entry):
+        if self._forget_obsolete(entry):
             return
         now = self._clock()
         delay = min(FIRST_DELAY * 2 ** min(entry.failures, 20), LONGEST_DELAY)
         self._records.postpone(entry, max(now + delay, failure.until or now))
         self._changes.log_left_behind(entry.record, failure)
 
-    def _forget_gone(self, entry: Entry) -> bool:
-        if self._clock() - entry.created <= SETTLED or not self._is_gone(entry.record):
+    def _forget_obsolete(self, entry: Entry) -> bool:
+        """
+        Remove the *entry* if its record is gone, or is tried for too long; return whether that is so.
+        """
+        record, age = entry.record, self._clock() - entry.created
+        if age > LONGEST_TRIED:
+            days = LONGEST_TRIED // timedelta(days=1)
+            logger.warning("the TXT record %s of %s is left after %d days", record.value, record.fqdn, days)
+        elif age <= SETTLED or not self._is_gone(record):
             return False
-        self._records.remove(entry.record)
+        self._records.remove(record)
         return True
 
     def _is_gone(self, record: TxtRecord) -> bool:

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from certworker.dns01.delegation import Delegations
-from certworker.dns01.leftovers import LEASE_PREFIX, LONGEST_DELAY, PASS, Leftovers
+from certworker.dns01.leftovers import LEASE_PREFIX, LONGEST_DELAY, LONGEST_TRIED, PASS, Leftovers
 from certworker.dns01.propagation import Propagation
 from certworker.dns01.provider import Providers, TxtRecord
 from certworker.dns01.provider_state import ProviderState
@@ -44,7 +44,13 @@ class World:
             ProviderState(connection, clock=self.clock),
             OncePer(connection, LOGGED, LOGGED_TTL),
         )
-        self.leftovers = Leftovers(
+        self.leftovers = self.another_worker()
+
+    def another_worker(self) -> Leftovers:
+        """
+        Return the removal of leftovers of a worker that has just started.
+        """
+        return Leftovers(
             providers=Providers({"example.com": self.provider}),
             delegations=Delegations([], private=True),
             propagation=Propagation(1),
@@ -148,6 +154,25 @@ class TestDeletion:
         world.leftovers.delete_all()
 
         assert set() == world.provider.records
+
+    @pytest.mark.parametrize("zone", ["example.com", "gone.example.net"])
+    def test_a_record_of_a_zone_that_is_gone_is_dropped_after_a_month(
+        self, world: World, zone: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Such records would fill the list. The last attempt may still delete one.
+        """
+        lost = replace(RECORD, fqdn=f"_acme-challenge.{zone}", zone=zone)
+        world.left_by_a_killed_worker(lost)
+        world.provider.failure = ProviderFailed(provider="memory", fqdn="x", reason="out of order")
+        world.leftovers.delete_all()
+        assert 1 == world.connection.hlen(RECORDS)
+
+        world.now += LONGEST_TRIED
+        world.another_worker().delete_all()
+
+        assert 0 == world.connection.hlen(RECORDS)
+        assert f"of _acme-challenge.{zone} is left after 30 days" in caplog.text
 
     def test_a_busy_zone_is_left_to_the_next_pass(
         self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
