@@ -88,7 +88,7 @@ class TestWildcards:
         """
         page = sections(WILDCARDS)
         provider, domains = page["Five minutes to a wildcard"].settings
-        up, test, status = page["Five minutes to a wildcard"].commands
+        up, test, status, function = page["Five minutes to a wildcard"].commands
         [names] = page["Names without port 80"].settings
         request, together = page["Request a wildcard"].commands
         [without_port_80] = page["Names without port 80"].commands
@@ -102,9 +102,10 @@ class TestWildcards:
             start(worker)
             for each in ("functions", "sites"):
                 worker.wait_for_line(rf"\*\.{each}\.example\.com: certificate issued")
-            of_test, of_status = page["Five minutes to a wildcard"]["text output"]
+            of_test, of_status, of_function = page["Five minutes to a wildcard"]["text output"]
             machine.run(worker, test, [of_test])
             machine.run(worker, status, [of_status])
+            assert of_function == machine.run(worker, function)
             machine.run(worker, request)
             assert (machine.root / "certificates" / "_.example.com" / "fullchain.pem").exists()
             assert (machine.root / "config" / "_.example.com.yml").exists()
