@@ -11,7 +11,7 @@ import signal
 import sqlite3
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -100,6 +100,7 @@ class PowerDns:
                 "/zones",
                 {"name": f"{zone}.", "kind": "Native", "nameservers": [f"ns1.{zone}."]},
             )
+            self._set(zone, f"ns1.{zone}", "A", [self.address[0]])
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -138,25 +139,15 @@ class PowerDns:
         """
         Replace the TXT records at *name*, as the operator of *zone* does.
         """
-        rows = {
-            "name": f"{name}.",
-            "type": "TXT",
-            "ttl": 300,
-            "changetype": "REPLACE",
-            "records": [{"content": f'"{value}"', "disabled": False} for value in values],
-        }
-        self.call("PATCH", f"/zones/{zone}.", {"rrsets": [rows]})
+        self._set(zone, name, "TXT", [f'"{value}"' for value in values])
 
-    def set_address(self, zone: str, name: str, address: str) -> None:
-        """
-        Set the IPv4 address of *name*.
-        """
+    def _set(self, zone: str, name: str, kind: str, values: Sequence[str]) -> None:
         rows = {
             "name": f"{name}.",
-            "type": "A",
+            "type": kind,
             "ttl": 300,
             "changetype": "REPLACE",
-            "records": [{"content": address, "disabled": False}],
+            "records": [{"content": value, "disabled": False} for value in values],
         }
         self.call("PATCH", f"/zones/{zone}.", {"rrsets": [rows]})
 
