@@ -14,17 +14,30 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.dns01.txt_records import RECORDS
+from certworker.domains.wildcard import file_name
 from certworker.errors.dns01 import NotVisible
-from tests.app_fixture import open_app
-from tests.servers.bind import KEY, Bind
+from certworker.worker.producer import request_certificate
+from tests.app_fixture import environment, open_app
+from tests.servers.bind import HERE, KEY, Bind
+from tests.servers.development import development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.unbound import Unbound
-from tests.servers.worker import PATIENCE_SECONDS, wait_until
+from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess, wait_until
 
 ZONE = "shop.org"
 WILDCARD = f"*.{ZONE}"
 CHALLENGE = f"_acme-challenge.{ZONE}"
+
+#: A zone of private names: no registry above it is asked for CAA records.
+MANY = "many.localhost"
+
+#: The value of another program.
+OTHERS = "not-of-certworker"
+
+#: For 50 orders with two workers, on two cores beside other tests.
+LONGEST_SECONDS = 180.0
 
 #: Servers at addresses of their own need the same port.
 RESOLVER, FIRST, SECOND, THIRD = (f"127.0.0.{number}" for number in (53, 61, 62, 63))
@@ -82,7 +95,6 @@ class NameServers:
         """
         Start the resolver and Pebble, and open an app that updates the server *updated*.
         """
-        host, port = updated.address
         resolver = f"{RESOLVER}:{self.port}"
         unbound = Unbound(self._directory, (RESOLVER, self.port), OPTIONS, stubs=self._stubs)
         pebble = Pebble(self._directory / "pebble", resolver=resolver)
@@ -90,13 +102,10 @@ class NameServers:
         with unbound:
             pebble.start()
             provider = {
+                **provider_at(updated),
                 "_APP_DNS": resolver,
                 "CERTWORKER_CA_BUNDLE": str(pebble.ca_bundle),
-                "CERTWORKER_DNS01_PROVIDER": "rfc2136",
                 "CERTWORKER_DNS01_NAMES": "all",
-                "RFC2136_NAMESERVER": f"{host}:{port}",
-                "RFC2136_TSIG_KEY": KEY.name,
-                "RFC2136_TSIG_SECRET": KEY.secret,
                 **variables,
             }
             url = pebble.directory_url
@@ -177,6 +186,68 @@ class TestSecondary:
         assert f"ns1.{ZONE}" not in caught.value.message
         assert set() == primary.txt(CHALLENGE)
         assert 0 == name_servers.listed()
+
+
+@pytest.mark.timeout(300)
+class TestTwoWorkers:
+    def test_fifty_wildcards_of_one_zone_are_issued_and_the_zone_is_as_before(
+        self, tmp_path: Path, own_redis: RedisServer
+    ) -> None:
+        """
+        All their records have the same name, at which another program has a value of its own.
+        """
+        wildcards = [f"*.t{number}.{MANY}" for number in range(50)]
+        lines = [f"_acme-challenge.t{number} CNAME hub" for number in range(50)]
+        files = [tmp_path / "config" / f"{file_name(name)}.yml" for name in wildcards]
+        logs = [tmp_path / f"worker{number}.log" for number in range(2)]
+
+        def log() -> str:
+            return "".join(each.read_text() for each in logs)
+
+        def issued() -> bool | None:
+            assert "certificate not issued" not in log(), log()
+            return all(file.exists() for file in files) or None
+
+        with (
+            Bind(tmp_path / "bind", (HERE, free_port()), {MANY: [*lines, f"hub TXT {OTHERS}"]}) as bind,
+            development_authority(tmp_path, dns_server=bind.address) as authority,
+            own_redis.client() as connection,
+            ExitStack() as stack,
+        ):
+            for each in logs:
+                variables = environment(
+                    tmp_path,
+                    authority.directory_url,
+                    free_port(),
+                    _APP_REDIS_HOST=HERE,
+                    _APP_REDIS_PORT=str(own_redis.port),
+                    CERTWORKER_CONCURRENCY="8",
+                    **provider_at(bind),
+                )
+                stack.enter_context(WorkerProcess(variables, each)).wait_for_line("ready")
+            for name in wildcards:
+                request_certificate(name, connection=connection)
+            wait_until(issued, log, LONGEST_SECONDS)
+            wait_until(lambda: connection.hlen(RECORDS) == 0 or None, log)
+
+            assert {OTHERS} == bind.txt(f"hub.{MANY}")
+            ordered = [tuple(asked.names) for asked in authority.requests if asked.kind == "newOrder"]
+            assert sorted((name,) for name in wildcards) == sorted(ordered)
+        assert all("certificate issued" in each.read_text() for each in logs)
+
+
+def provider_at(server: Bind) -> dict[str, str]:
+    """
+    Return the settings with which certworker updates *server*, which it also uses as its resolver.
+    """
+    address = "{}:{}".format(*server.address)
+    return {
+        "_APP_DNS": address,
+        "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+        "RFC2136_NAMESERVER": address,
+        "RFC2136_TSIG_KEY": KEY.name,
+        "RFC2136_TSIG_SECRET": KEY.secret,
+    }
 
 
 def has_caught_up(secondary: Bind, count: int) -> bool | None:
