@@ -75,7 +75,7 @@ class TestSecondTry:
 
     def test_more_than_ten_failures_get_no_second_try(self, project: Path) -> None:
         """
-        So many at once are no race.
+        The run fails without a second try: so many failures are not a race.
         """
         many = "".join(f"def test_{number}():\n    assert False\n" for number in range(11))
         ran = run(project, many)

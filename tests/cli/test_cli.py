@@ -54,7 +54,7 @@ class TestHelp:
     @pytest.mark.parametrize("path", list(all_commands(cli, ())), ids=" ".join)
     def test_each_command_has_examples_with_options_that_it_takes(self, path: tuple[str, ...]) -> None:
         """
-        A user copies the examples, which each subcommand has as well.
+        The help of each command has examples, and the command accepts their options.
         """
         text = CliRunner().invoke(cli, [*path, "--help"], terminal_width=200).output
         examples = [

@@ -92,7 +92,7 @@ class TestQueries:
     @pytest.mark.parametrize("expression", list(expressions()))
     def test_each_asks_for_a_series_that_is_served(self, expression: str, served: Series) -> None:
         """
-        A query for a name or a value that does not exist is empty, and no alert ever fires.
+        Each query uses names and values that certworker serves. Otherwise its alert never fires.
         """
         names = {name for name, _, _ in served}
         asked = re.findall(r"(certworker_\w+)(?:\{([^}]*)\})?", expression)
@@ -106,7 +106,7 @@ class TestQueries:
     @pytest.mark.parametrize("expression", list(expressions()))
     def test_each_groups_by_labels_that_are_served(self, expression: str, served: Series) -> None:
         """
-        Without the label all series become one.
+        Each query groups by labels that certworker serves. Otherwise all series become one.
         """
         labels = {label for _, label, _ in served} | {"instance"}
 

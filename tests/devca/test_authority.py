@@ -81,7 +81,7 @@ class TestOutage:
 class TestClock:
     def test_certificates_use_it(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
         """
-        A test of a year of renewals runs in seconds.
+        The validity of a certificate includes the time of the given clock.
         """
         then = datetime(2028, 2, 16, tzinfo=UTC)
         with development_authority(

@@ -121,7 +121,7 @@ class TestRefusals:
 
     def test_a_zone_that_it_does_not_have(self, powerdns: PowerDns) -> None:
         """
-        The zone exists elsewhere.
+        The failure names the zone that the provider does not have.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.no_zone.*example\.net"):
             provider(powerdns.api).present(record("zone", zone="example.net"))

@@ -360,7 +360,7 @@ class TestSettling:
 
     def test_any_other_failure_teaches_nothing(self, solver: Dns01Solver, connection: Redis) -> None:
         """
-        The CA may be down.
+        A failure that is no failed validation does not change the settle time.
         """
         with pytest.raises(ProviderFailed), solver.presenting([challenge("example.com")]):
             raise FAILED
@@ -373,7 +373,7 @@ class TestRateLimits:
         self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder, solver: Dns01Solver
     ) -> None:
         """
-        Every further request could lengthen the pause.
+        All workers wait until the limit ends: a further request could lengthen it.
         """
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
         limited = ProviderRateLimited(provider="recorder", moment="later", until=until)

@@ -59,7 +59,7 @@ class TestSection:
 
     def test_a_check_that_says_nothing_has_no_line(self) -> None:
         """
-        It did not apply.
+        A check that does not apply has no finding.
         """
         assert [] == list(SECTION.from_check("target", CheckResult.passed("")))
         assert [Verdict.FAIL] == [

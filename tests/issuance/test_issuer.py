@@ -57,7 +57,7 @@ class TestPredecessor:
 class TestRenews:
     def test_the_same_names_from_the_same_ca_are_a_renewal_for_120_days(self, app: App) -> None:
         """
-        Let's Encrypt counts the certificates of all accounts, so an adopted certificate may be its own.
+        An order is a renewal within 120 days of a certificate of the same CA, also of an adopted one.
         """
         app.issuance.issue(NAMES)
         stored = app.certificates.current(NAMES[0])

@@ -136,7 +136,7 @@ class TestHistoryWriter:
         self, connection: Redis, writer: HistoryWriter
     ) -> None:
         """
-        A person who asks why a job hangs sees its last step.
+        The history shows the last step of a job while the job runs.
         """
         for text in ("first", "second"):
             writer.append(NAME, NOW, "INFO", text)

@@ -57,14 +57,14 @@ class TestMoments:
     @pytest.mark.parametrize("score", [None, float("inf"), float("nan"), 1e300])
     def test_a_score_that_is_no_moment_is_none(self, score: float | None) -> None:
         """
-        Infinity is a name without a planned check; other programs wrote the rest.
+        Infinity, which marks a name without a planned check, and invalid scores have no time.
         """
         assert score_to_time(score) is None
 
     @pytest.mark.parametrize("score", [float("-inf"), -1e300, -1, 0])
     def test_a_score_before_all_time_has_come(self, score: float) -> None:
         """
-        A name that another program planned there is due, and hides no other.
+        A score before the earliest time is due, and hides no other name.
         """
         assert score_to_time(score) == EARLIEST
 

@@ -106,7 +106,7 @@ class TestStandings:
 
     def test_a_life_of_no_length_has_nothing_left(self, app: App) -> None:
         """
-        A certificate of another program may end when it begins.
+        The remaining share is zero for a certificate of another program that ends when it begins.
         """
         app.issuance.issue((NAME,))
         one = status_after(app, NAME)
