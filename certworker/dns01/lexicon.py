@@ -1,9 +1,9 @@
 """
 The providers of dns-lexicon. Each change runs in a short-lived process of its own.
 
-Most providers have no timeout, and all are code of third parties with credentials: a process has a deadline,
-none of the secrets of certworker, and no way into a log. `LEXICON_NAME_TTL` sets another TTL than 60 s, for
-providers that require it.
+Most providers have no timeout, and all are code of third parties with credentials. A process has a deadline
+and limited memory, it gets no secret of certworker, and its output is discarded. `LEXICON_NAME_TTL` sets
+another TTL than 60 s, for providers that require it.
 """
 
 from __future__ import annotations

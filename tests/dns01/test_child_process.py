@@ -27,7 +27,7 @@ class TestRead:
         [
             ("echo hello", b"hello\n"),
             ("exit 1", b""),
-            ("echo to nobody >&2", b""),
+            ("echo an error >&2", b""),
             ("printf 12345678901234567890123456789012", b"1" + b"234567890" + b"1234567890" * 2),
             ("echo early; exec >&-; sleep 0.2", b"early\n"),
         ],

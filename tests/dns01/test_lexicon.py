@@ -71,7 +71,7 @@ class TestChanges:
 
     def test_values_of_others_are_unchanged(self, powerdns: PowerDns) -> None:
         """
-        A value of another client remains, whether ours is there or not.
+        A value of another client remains at the creation and at the deletion.
         """
         ours = record("foreign")
         powerdns.set_txt(ZONE, ours.fqdn, "the value of another client")

@@ -68,7 +68,7 @@ class Bind:
         zones: The lines of each zone besides SOA and NS, in the format of zone files. The names of a
             secondary are enough.
         keys: The keys that the server knows; only the first one may change zones.
-        closed: Zones that nobody may change.
+        closed: Zones that no key may change.
         servers: The targets of the NS records of each zone; this server alone by default.
         primary: Another server has the zones, and this one is its secondary. It only follows when
             :meth:`catch_up` is called.
