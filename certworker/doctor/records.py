@@ -65,7 +65,11 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
     elif zones:
         state: Literal["wrong", "missing"] = "wrong" if aliases else "missing"
         yield NeededRecord(
-            plan.location.name, "CNAME", f"{name}.{zones[0]}", state, aliases[-1] if aliases else ""
+            plan.location.name,
+            "CNAME",
+            f"{plan.location.name}.{zones[0]}",
+            state,
+            aliases[-1] if aliases else "",
         )
     else:
         plan.served  # noqa: B018 (raises why there is no record to create)

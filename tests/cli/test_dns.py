@@ -164,7 +164,7 @@ class TestRecords:
         ended = worker.command("records", f"*.shop.{ZONE}")
         as_json = worker.command("records", "--json", f"*.shop.{ZONE}")
 
-        line = f"_acme-challenge.shop.{ZONE}. CNAME shop.{ZONE}.acme.example.com.  missing\n"
+        line = f"_acme-challenge.shop.{ZONE}. CNAME _acme-challenge.shop.{ZONE}.acme.example.com.  missing\n"
         assert (1, line) == (ended.returncode, ended.stdout), ended.stderr
         (record,) = json.loads(as_json.stdout)["records"]
         assert {"owner", "kind", "value", "state", "found"} == set(record)
