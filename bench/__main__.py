@@ -15,13 +15,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from bench import burst, checks, covered, flood, job, kills, ledger, repair, slots, slow, start
+from bench import burst, checks, covered, flood, job, kills, ledger, repair, slots, slow, start, wildcards
 from bench.figures import Figure, as_json, table
 from tests.servers.pebble import programs
 
 BENCHMARKS = {
     "job": job,
     "burst": burst,
+    "wildcards": wildcards,
     "covered": covered,
     "slots": slots,
     "start": start,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from redis import Redis
 
+from certworker.domains.wildcard import file_name
 from certworker.worker.producer import request_certificate
 from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer
@@ -87,7 +88,7 @@ class Worker:
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         for name in names:
-            file = self.directory / "config" / f"{name}.yml"
+            file = self.directory / "config" / f"{file_name(name)}.yml"
             while not file.exists():
                 if time.monotonic() > deadline or self.process.poll() is not None:
                     log = (self.directory / "worker.log").read_text()
@@ -107,6 +108,7 @@ def worker(
     ca_bundle: Path | None = None,
     resolver: str = "",
     http_host: str = "127.0.0.1",
+    more: Mapping[str, str] | None = None,
 ) -> Iterator[Worker]:
     """
     A worker of *slots* slots with a Redis of its own; it is warm: its own domain has a certificate.
@@ -118,6 +120,7 @@ def worker(
         ca_bundle: What to trust when talking to the CA.
         resolver: Where its own checks ask for names, as HOST:PORT; empty: the resolver of this machine.
         http_host: The address of its door.
+        more: More variables.
     """
     with redis_server(directory / "redis") as redis, redis.client() as connection:
         variables = settings(directory, redis.port) | {
@@ -129,6 +132,7 @@ def worker(
             "CERTWORKER_HTTP_ADDRESS": f"{http_host}:{http_port}",
             "CERTWORKER_HTTP01_PORT": str(http_port),
             "CERTWORKER_CONCURRENCY": str(slots),
+            **(more or {}),
         }
         with (directory / "worker.log").open("wb") as log:
             process = subprocess.Popen(
