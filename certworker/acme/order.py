@@ -89,6 +89,7 @@ class Order:
 
         Raises:
             NoHttp01, NoDns01: The CA does not offer the challenge of a name.
+            NotAcme: An authorization for DNS-01 is for another name.
             CertworkerError: An authorization or its challenge has failed, or the CA does not answer.
         """
         self.names = names
@@ -169,7 +170,17 @@ class Order:
             )
         if not TOKEN.fullmatch(challenge.token):
             raise reply.unusable("no token")
+        if kind == DNS01 and not self._contains(authorization.name):
+            # No record is created for a name that only the CA knows.
+            raise reply.unusable("an authorization for another order")
         return Proof(url, authorization.name, challenge)
+
+    def _contains(self, name: str) -> bool:
+        """
+        Return whether the authorization for *name* is for a name of this order, or for a parent (RFC 9444).
+        """
+        parent = f".{name.removeprefix(WILDCARD)}"
+        return any(f".{each.removeprefix(WILDCARD)}".endswith(parent) for each in self.names)
 
     def _respond(self, proof: Proof) -> Reply | None:
         """

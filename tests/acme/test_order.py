@@ -27,6 +27,7 @@ from tests.acme.clients import add_text, client_of, issued, presented
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.fault_injection import Aftermath, Fault
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.tampering import only, tampered, with_members
 
 NAMES = ("demo.localhost",)
 
@@ -162,6 +163,22 @@ class TestDns01:
         assert "The CA" in refused.value.message
         assert "TXT record" in refused.value.message
         assert "*.demo.localhost" in refused.value.message
+
+    @pytest.mark.parametrize(
+        "name",
+        ["victim.localhost", "o.localhost", "demo.localhost.victim.org", "$(reboot).demo.localhost", ""],
+    )
+    def test_no_record_is_created_for_a_name_that_only_the_ca_knows(
+        self, client: AcmeClient, authority: FaultyAuthority, name: str
+    ) -> None:
+        """
+        The credentials of the provider may be valid for more names than the order has.
+        """
+        identifier = {"type": "dns", "value": name}
+        renamed = only("authorization", lambda reply: with_members(reply, identifier=identifier))
+
+        with tampered(authority, renamed), pytest.raises(NotAcme, match="for another order"):
+            client.order(("*.demo.localhost",))
 
     def test_a_ca_without_dns01_cannot_certify_the_name(
         self, authority: FaultyAuthority, tmp_path: Path
