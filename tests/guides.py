@@ -177,7 +177,7 @@ def name_server(machine: Machine) -> Iterator[Bind]:
         "ns1.example.com": "{}:{}".format(*address),
         "/var/lib/bind": str(server.directory),
     }
-    run_shell(machine.local(generate), machine.root, os.environ)
+    secret(machine, "tsig", run_shell(machine.local(generate), machine.root, os.environ).strip())
     include, zone = machine.local(statements).split("\n", 1)
     challenges = zone.replace(ZONE, CHALLENGES)
     file = server.directory / "named.conf"

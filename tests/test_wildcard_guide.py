@@ -208,7 +208,7 @@ class TestProviders:
         _, settings = sections(PROVIDERS)["lexicon"].settings
         secret(machine, "powerdns", API_KEY)
         with PowerDns(machine.root / "pdns", [ZONE, *TOP_LEVEL]) as server:
-            machine.places["http://ns1.example.com:8081"] = server.api
+            machine.places["http://powerdns:8081"] = server.api
             issue(machine, machine.settings(settings), server.address)
             assert server.txt(f"_acme-challenge.{ZONE}") == set()
 
