@@ -181,13 +181,15 @@ class Coverage:
             return False
         if not metadata.not_before <= now < metadata.not_after:
             return False
-        is_due = now >= renewal_time(metadata.validity)
-        relies = self.certificates.covered.wildcard_of(name) and not self.certificates.links.generation(name)
-        if not relies:
-            return not is_due and self.traefik.serves(wildcard, metadata)
-        # A name that already relies on it, without a certificate of its own, does so until its renewal is
-        # overdue. The repair writes a missing file of Traefik again.
-        return not (is_due and self._is_overdue(wildcard, metadata))
+        has_own = self.certificates.links.generation(name) is not None
+        relies = self.certificates.covered.wildcard_of(name) is not None
+        # The repair writes a missing file of Traefik again. Until then, a name keeps its own certificate.
+        if (has_own or not relies) and not self.traefik.serves(wildcard, metadata):
+            return False
+        if now < renewal_time(metadata.validity):
+            return True
+        # A name relies on the wildcard until that is overdue. The renewal of its own certificate waits, too.
+        return (has_own or relies) and not self._is_overdue(wildcard, metadata)
 
     def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:
         left = (metadata.not_after - self.clock()) / metadata.validity.length

@@ -309,6 +309,24 @@ class TestOwnCertificate:
         assert "issued" == app.issuance.issue((NAME,)).state
         assert has_own(app, NAME)
 
+    def test_a_late_renewal_of_the_wildcard_is_no_reason_for_orders(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        Thousands of names wait for the wildcard. Each relies on it until that is overdue.
+        """
+        stored(app, NAME, ends=20 * DAY)
+        stored(app, OTHER, ends=timedelta(0), token=2)
+        stored(app, WILDCARD, ends=20 * DAY, token=3)
+
+        assert "kept" == app.issuance.issue((NAME,)).state
+        assert "covered" == app.issuance.issue((OTHER,)).state
+        assert 0 == orders(app_authority)
+
+        stored(app, WILDCARD, ends=4 * DAY, token=4)
+
+        assert "issued" == app.issuance.issue((NAME,)).state
+
     def test_its_checks_need_no_job_until_then(self, app: App, clock: Clock) -> None:
         """
         The check of what is due plans the handover, and requests it in time.
