@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import ssl
 import stat
 import subprocess
 import time
@@ -17,12 +18,17 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from redis import Redis
 
+from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
+from certworker.devca.proxy import handshake
 from certworker.integrations.deploy_hook import environment, run
 from certworker.settings import HttpAddress
 from certworker.settings.reload import Reload
 from certworker.storage.certificate_store import CertificateStore
 from certworker.traefik.tls_probe import served_certificate
+from tests.app_fixture import open_app
+from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 from tests.storage.authority import Signer
@@ -30,6 +36,7 @@ from tests.storage.stored import store
 
 GUIDE = Path(__file__).parents[1] / "docs/guides/reload-other-servers.md"
 NAME, OTHER = "shop.example.com", "blog.example.com"
+FUNCTIONS = "functions.localhost"
 
 #: The place of the volume on the page.
 VOLUME = "/storage/certificates"
@@ -133,11 +140,10 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path)
 
 
-def nginx(server: Server) -> list[str]:
+def nginx(server: Server, site: str) -> list[str]:
     """
-    Write the configuration of the guide with what every nginx needs, and return the command.
+    Write the configuration *site* of the guide with what every nginx needs, and return the command.
     """
-    (site,) = blocks("nginx")
     configuration = server.place / "nginx.conf"
     configuration.write_text(
         f"daemon off; pid {server.place}/pid; error_log stderr; events {{}}\n"
@@ -172,7 +178,9 @@ class TestReload:
         It finds chain and key at the paths of the guide, for the first certificate and for its renewals.
         """
         first = store(server.volume, signer.certificate(NAME), token=1)
-        command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        command = (
+            nginx(server, blocks("nginx")[0]) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        )
         with running(command, server.log) as process:
             server.wait_for(NAME, first.metadata.serial)
             for token in (2, 3):
@@ -200,6 +208,38 @@ class TestReload:
                 server.wait_for(name, each.metadata.serial)
 
 
+class TestWildcard:
+    def test_nginx_serves_a_subdomain_with_the_files_of_the_wildcard(
+        self, server: Server, connection: Redis
+    ) -> None:
+        """
+        A client accepts the certificate for each name directly below, and for no other name.
+        """
+        with (
+            DevelopmentNameServer(FUNCTIONS) as name_server,
+            development_authority(server.place, dns_server=name_server.address) as authority,
+        ):
+            address = "{}:{}".format(*name_server.address)
+            provider = {
+                "_APP_DNS": address,
+                "CERTWORKER_DNS01_PROVIDER": "rfc2136",
+                "RFC2136_NAMESERVER": address,
+                "RFC2136_TSIG_KEY": KEY_NAME,
+                "RFC2136_TSIG_SECRET": name_server.secret,
+            }
+            url = authority.directory_url
+            with open_app(server.place, connection, url, free_port(), variables=provider) as app:
+                app.issuance.issue((f"*.{FUNCTIONS}",))
+        site = blocks("nginx")[1].replace("functions.example.com", FUNCTIONS)
+        with running(nginx(server, site), server.log):
+            wait_until(lambda: server.serial(f"a.{FUNCTIONS}"), server.log.read_text)
+            shown = handshake(f"a.{FUNCTIONS}", server.port, authority.root_path)
+            with pytest.raises(ssl.SSLCertVerificationError):
+                handshake(f"a.b.{FUNCTIONS}", server.port, authority.root_path)
+
+        assert (("DNS", f"*.{FUNCTIONS}"),) == shown["subjectAltName"]
+
+
 class TestDeployHook:
     @pytest.mark.parametrize(("kind", "reload_signal"), [("nginx", "HUP"), ("haproxy", "USR2")])
     def test_a_real_server_serves_the_new_certificate_after_the_hook(
@@ -209,7 +249,9 @@ class TestDeployHook:
         The program is the one of the guide; a stub of `systemctl` sends the signal that the unit would.
         """
         first = store(server.volume, signer.certificate(NAME), token=1)
-        command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        command = (
+            nginx(server, blocks("nginx")[0]) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        )
         with running(command, server.log) as process:
             server.wait_for(NAME, first.metadata.serial)
             stub(server.place, f"kill -{reload_signal} {process.pid}", monkeypatch)
@@ -303,6 +345,7 @@ class TestGuide:
         Also those of the servers that are not part of the tests.
         """
         store(server.volume, signer.certificate(NAME, "mail.example.com"))
+        store(server.volume, signer.certificate("*.functions.example.com"))
         text = GUIDE.read_text().replace("/NAME/", f"/{NAME}/")
         files = set(re.findall(r"/storage/certificates/([\w.]+/[\w.]+)", text))
 
