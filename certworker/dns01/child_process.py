@@ -1,6 +1,9 @@
 """
 Child processes of providers: a deadline for the whole process group, no input, and bounded output.
 
+The group ends with its program: what runs in the background then is killed. As the first process of a
+container, the worker inherits such processes, and reaps them.
+
 What a program writes may have secrets in it. Nothing of it reaches a log or a failure.
 """
 
@@ -16,6 +19,9 @@ from contextlib import contextmanager, suppress
 
 #: A child in the background may hold the pipe open: the end of the program is checked this often.
 POLL_SECONDS = 0.1
+
+#: Seconds for processes that were killed to end. One of another user cannot be killed.
+END_SECONDS = 2.0
 
 #: Each program gets these variables of the network: proxies and trusted CAs.
 NETWORK = (
@@ -113,10 +119,19 @@ def _started(
     try:
         yield process
     finally:
-        if process.poll() is None:
-            # It leads a session of its own, so its children belong to its group.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        _end_group(process)
         if process.stdout:
             process.stdout.close()
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + END_SECONDS
+    # It leads a session of its own, so its children belong to its group. The number of a group is not given
+    # to another process while the group has members, and not soon afterwards.
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    _waited(process, END_SECONDS)
+    with suppress(ChildProcessError):
+        while time.monotonic() < until:
+            if os.waitpid(-process.pid, os.WNOHANG) == (0, 0):
+                time.sleep(0.01)

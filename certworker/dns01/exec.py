@@ -20,6 +20,8 @@ PREFIX = "EXEC_"
 class Exec:
     """
     A program that changes records. It gets few variables, see :func:`environment`.
+
+    Its background processes are killed when it ends.
     """
 
     program: Path

@@ -4,6 +4,7 @@ Child processes of providers.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -80,6 +81,40 @@ class TestRun:
         """
         assert run(shell(f"pwd > {tmp_path}/pwd"), VARIABLES, 20) == 0
         assert (tmp_path / "pwd").read_text() == "/\n"
+
+
+#: Becomes the parent of orphans, as the first process of a container is, and runs a command.
+FIRST_PROCESS = """
+import ctypes, os, sys
+from contextlib import suppress
+from certworker.dns01.child_process import ChildFailed, run
+PR_SET_CHILD_SUBREAPER = 36
+assert not ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+with suppress(ChildFailed):
+    run(["/bin/sh", "-c", sys.argv[1]], {"PATH": "/usr/bin:/bin"}, float(sys.argv[2]))
+with suppress(ChildProcessError):
+    sys.exit(f"a child is left: {os.waitpid(-1, os.WNOHANG)}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        ("sleep 600 &", 60.0),
+        ("(sleep 600; sleep 600) & sleep 600 &", 60.0),
+        ("true & exit 1", 60.0),
+        ("sleep 600 & wait", 1.0),
+        ("sleep 600", 1.0),
+    ],
+)
+def test_nothing_of_a_program_remains(lines: str, seconds: float) -> None:
+    """
+    Otherwise the processes of the programs, or their zombies, would fill the container.
+    """
+    command = [sys.executable, "-c", FIRST_PROCESS, lines, str(seconds)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+
+    assert ("", 0) == (ended.stderr, ended.returncode)
 
 
 def test_the_environment_has_the_given_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
