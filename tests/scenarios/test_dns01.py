@@ -245,6 +245,7 @@ SCENARIOS = [
         host_of_a_wildcard,
         f"Use a certificate for *.sites.{NAME}",
         asked=True,
+        check="DNS-01",
         shows="warning",
     ),
     Scenario(
