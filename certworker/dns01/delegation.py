@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import islice
+from itertools import islice, product
 
 from certworker.dns.query import (
     MAX_ALIASES,
@@ -66,6 +66,9 @@ class ZoneServer:
     addresses: tuple[Server, ...]
 
 
+Servers = tuple[ZoneServer, ...]
+
+
 @dataclass(frozen=True)
 class Location:
     """
@@ -79,7 +82,7 @@ class Location:
     #: The zone of the last one.
     zone: str
     #: All name servers of that zone.
-    servers: tuple[ZoneServer, ...]
+    servers: Servers
     #: The wildcard that does not apply to the host while the TXT record exists; empty: there is none.
     hides: str = ""
 
@@ -171,7 +174,7 @@ class Delegations:
         self._resolvers = tuple(resolvers)
         self._private = private or any(not is_public(ip_address(address)) for address, _ in resolvers)
         self._zones: TtlCache[str, str] = TtlCache()
-        self._servers: TtlCache[str, tuple[ZoneServer, ...]] = TtlCache()
+        self._servers: TtlCache[str, Servers] = TtlCache()
 
     def find(self, name: str) -> Location:
         """
@@ -196,7 +199,7 @@ class Delegations:
                 raise search.elsewhere(f"a record there would hide the wildcard {hides}")
             return Location(name, tuple(search.aliases), cut.zone, servers, hides)
 
-    def servers_of(self, zone: str) -> tuple[ZoneServer, ...]:
+    def servers_of(self, zone: str) -> Servers:
         """
         Return the name servers of *zone*.
 
@@ -205,7 +208,7 @@ class Delegations:
         """
         return self._servers.get(zone) or self._find_servers(zone, self._names_at_resolvers(zone), ())
 
-    def _descend(self, search: _Search) -> tuple[_Cut, tuple[ZoneServer, ...]]:
+    def _descend(self, search: _Search) -> tuple[_Cut, Servers]:
         """
         Return the answer of the deepest zone of the name, and the servers of that zone.
         """
@@ -216,8 +219,8 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The zone itself has the final list of its servers.
-                    servers = self._find_servers(zone, cut.servers, cut.glue)
+                    # The zone itself has the final list; if none of those is reachable, these count.
+                    servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone
             if cut.servers:
@@ -250,22 +253,18 @@ class Delegations:
         return next((found for answer in answers.values() if (found := answer.of(zone, "NS"))), ())
 
     def _find_servers(
-        self, zone: str, names: Iterable[str], glue: Sequence[tuple[str, str]]
-    ) -> tuple[ZoneServer, ...]:
+        self, zone: str, names: Iterable[str], glue: Sequence[tuple[str, str]], others: Servers = ()
+    ) -> Servers:
         names = _selected(names)
-        answers = query_servers(
-            [
-                DnsQuestion(each, name, kind)
-                for each in self._resolvers
-                for name in names
-                for kind in ADDRESSES
-            ]
-        )
+        asked_of = product(self._resolvers, names, ADDRESSES)
+        answers = query_servers([DnsQuestion(*each) for each in asked_of])
         found = {name: [address for owner, address in glue if owner == name] for name in names}
         for asked, answer in answers.items():
             found[asked.name] += answer.of(asked.name, asked.kind)
         servers = tuple(ZoneServer(name, self._reachable(addresses)) for name, addresses in found.items())
-        if not any(found.values()):
+        if others and not any(each.addresses for each in servers):
+            servers = others
+        elif not any(found.values()):
             raise NameServersFail(
                 name=zone, detail=f"no name server has an address ({', '.join(names) or 'no NS records'})"
             ).from_preflight()

@@ -402,6 +402,22 @@ class TestHostileAnswers:
         with pytest.raises(CnameElsewhere, match=reason):
             find(network, "costly.org")
 
+    @pytest.mark.parametrize("addresses", [["0.0.0.0"], []])
+    def test_a_zone_that_lists_unreachable_servers_keeps_those_that_answer(
+        self, network: Network, addresses: list[str]
+    ) -> None:
+        """
+        Without any server, each record would seem to be visible at once.
+        """
+        server = network.fake("split.org")
+        server.rows["split.org"] = {"NS": ["inside.split.org"]}
+        network.resolver.rows["inside.split.org"] = {"A": addresses}
+        delegations = network.delegations()
+
+        for name in ("a.split.org", "b.split.org"):
+            (found,) = delegations.find(f"_acme-challenge.{name}").servers
+            assert ("ns1.split.org", (server.address,)) == (found.name, found.addresses)
+
     def test_hundreds_of_name_servers_are_bounded(self, network: Network) -> None:
         """
         A zone cannot make a worker send thousands of queries.
