@@ -83,6 +83,9 @@ class RecordChanges:
                     for not_created in set(records[number:]) & set(new):
                         self._records.remove(not_created)
                     raise
+                if self._records.get(record) is None:
+                    # This worker was frozen meanwhile, and another one has deleted its leftovers.
+                    self._records.add([record], order=order, provider=provider.label)
                 beat()
 
     def delete(self, records: Sequence[TxtRecord], provider: Provider, order: str) -> None:

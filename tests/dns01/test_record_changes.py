@@ -4,6 +4,7 @@ Tests of the creation and deletion of records, with a real Redis.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,12 +52,15 @@ class Memory:
     records: set[TxtRecord] = field(default_factory=set)
     requests: int = 0
     failure: CertworkerError | None = None
+    #: Called before each creation.
+    before: Callable[[TxtRecord], object] = lambda _record: None
 
     def present(self, record: TxtRecord) -> None:
         """
         Create *record*.
         """
         self._count()
+        self.before(record)
         self.records.add(record)
 
     def withdraw(self, record: TxtRecord) -> None:
@@ -121,6 +125,20 @@ class TestChanges:
         changes.delete(TWO, provider, ORDER)
 
         assert (0, "") == (provider.requests, caplog.text)
+
+    def test_a_worker_that_was_frozen_deletes_what_it_creates_late(
+        self, changes: RecordChanges, provider: Memory, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        Meanwhile its lease has ended, and another worker has found a leftover and removed it from the list.
+        """
+        provider.before = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC)).remove
+        changes.create([RECORD], provider, ORDER)
+        assert ({RECORD}, 1) == (provider.records, connection.hlen(RECORDS))
+
+        changes.delete([RECORD], provider, ORDER)
+
+        assert (set(), 0) == (provider.records, connection.hlen(RECORDS))
 
     def test_the_record_of_another_order_is_unchanged(
         self, changes: RecordChanges, provider: Memory, connection: Redis
