@@ -61,7 +61,7 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
     if plan.provider and not aliases:
         return  # The provider changes the zone of the name itself.
     if plan.provider:
-        yield NeededRecord(plan.location.name, "CNAME", aliases[-1], "right")
+        yield NeededRecord(plan.location.name, "CNAME", aliases[0], "right")
     elif zones:
         state: Literal["wrong", "missing"] = "wrong" if aliases else "missing"
         yield NeededRecord(
@@ -69,7 +69,7 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
             "CNAME",
             f"{plan.location.name}.{zones[0]}",
             state,
-            aliases[-1] if aliases else "",
+            aliases[0] if aliases else "",
         )
     else:
         plan.served  # noqa: B018 (raises why there is no record to create)

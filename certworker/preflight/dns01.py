@@ -24,4 +24,6 @@ def check_dns01(context: CheckContext, plan_record: PlanRecord) -> CheckResult:
     """
     plan = plan_record(base_name(context.name))
     evidence = f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}"
+    if plan.location.aliases:
+        evidence += f", delegated to {plan.location.fqdn}"
     return CheckResult.passed(evidence, *plan.warnings)

@@ -92,7 +92,8 @@ class TestDelegation:
         """
         The customer has delegated the challenge.
         """
-        (record,) = delegation_of(Exec(PROGRAM), "shop.org.acme.net", choice="rfc2136@acme.net")
+        aliases = "shop.org.acme.net", "end.acme.net"
+        (record,) = delegation_of(Exec(PROGRAM), *aliases, choice="rfc2136@acme.net")
 
         assert NeededRecord(OWNER, "CNAME", "shop.org.acme.net", "right") == record
 

@@ -45,6 +45,14 @@ class TestCheckDns01:
         assert Outcome.PASS is result.outcome
         assert "DNS-01 by exec in the zone shop.org" == result.evidence
 
+    def test_a_delegation_is_shown(self) -> None:
+        """
+        The evidence names the record at the end of the CNAME records.
+        """
+        result = result_for(Exec(Path("/bin/true")), "one.acme.net", "two.acme.net")
+
+        assert "DNS-01 by exec in the zone shop.org, delegated to two.acme.net" == result.evidence
+
     def test_a_host_that_will_not_resolve_meanwhile_is_a_warning(self) -> None:
         """
         The validation itself succeeds.
