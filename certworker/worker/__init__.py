@@ -4,21 +4,21 @@ The RQ worker: its tasks, its queue and its maintenance loop.
 In the order in which they may import each other::
 
     health           The health of a worker: its report in Redis, and the reports of all workers
-    own_domains      Requests a certificate for each name of the installation at the start
+    own_domains      Requests a certificate for each name of the installation when the worker starts
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
     job_report       Reports how a job ended: its last log line, a notification, an event and a metric
-    tasks            ★ The functions that a job may name, and what they do
-    wait             Follows requests to their ends
+    tasks            ★ The functions that a job may call
+    wait             Waits until requests have ended
     job_class        The jobs that may run: those that name a registered function
     queue_stats      The state of the queue: positions, workers, `rq suspend`, and queues without a worker
     slots            The pool of slots, and the tenants of the jobs in them
-    bulk             The queue in batches of hundreds of jobs
+    bulk             Takes, returns and ends jobs in batches of hundreds
     dependents       Jobs that wait for another job, by `depends_on` of RQ
     recovery         Recovers the jobs of killed workers
     fair_scheduling  Moves requests that have to wait from the queue to the priority queues
     scheduler        Moves delayed jobs to the queue: RQ's scheduler, in a thread of the worker
     threaded_worker  RQ's worker with slots: each job runs in a thread
-    worker           The job loop and the process around it: signals, CPU, and a Redis that fails
+    worker           The job loop and its process: signals, CPU affinity, and outages of Redis
 """

@@ -1,8 +1,8 @@
 """
-The queue in batches of hundreds of jobs: takes them, returns them, or ends them without running them.
+Takes jobs from the queue, returns them, or ends them without running them, in batches of hundreds.
 
-RQ needs seven milliseconds for each job. A command of this module has the same effect as RQ's own steps. Each
-id is always in a list: the queue, or the intermediate list.
+RQ needs 7 ms for each job. A command of this module handles a batch with the same effect as RQ's own steps.
+Each id is always in the queue or in the intermediate list, so a crash loses no job.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, QUEUE_KE
 INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 FINISHED = f"rq:finished:{QUEUE}"
 
-#: Jobs in one command, which takes Redis about 10 ms.
+#: The largest number of jobs in one command, which takes Redis about 10 ms.
 BATCH = 500
 
-#: KEYS: the queue, the intermediate list. ARGV: how many ids, the largest data, how many fields are
-#: forbidden, these fields, then ids in the intermediate list. Moves the last ids of the queue to the
-#: intermediate list. Returns how many are left; then each id with its data, or false if the job needs a
-#: closer check.
+#: KEYS: the queue, the intermediate list. ARGV: the number of ids, the largest size of the data, the number
+#: of forbidden fields, these fields, then ids in the intermediate list. Moves the last ids of the queue to
+#: the intermediate list. Returns the number of ids left; then each id with its data, or with false if the job
+#: needs a closer check.
 _MOVE = """
 local ids = redis.call('LRANGE', KEYS[1], -ARGV[1], -1)
 if #ids > 0 then
@@ -52,8 +52,8 @@ end
 return answer
 """
 
-#: KEYS: the intermediate list, the registry of finished jobs. ARGV: now, as RQ writes it; the seconds that a
-#: result is stored; the end of that time; then each id with its result.
+#: KEYS: the intermediate list, the registry of finished jobs. ARGV: the present time in RQ's format; the TTL
+#: of a result in seconds; the time at which the results expire; then each id with its result.
 _END = """
 for i = 4, #ARGV, 2 do
     local id = ARGV[i]
@@ -68,7 +68,7 @@ for i = 4, #ARGV, 2 do
 end
 """
 
-#: KEYS: the intermediate list, the queue. ARGV: ids, which become the first of the queue in this order.
+#: KEYS: the intermediate list, the queue. ARGV: ids. Moves them to the head of the queue, in this order.
 _REQUEUE = """
 for i = #ARGV, 1, -1 do
     if redis.call('LREM', KEYS[1], 0, ARGV[i]) > 0 then redis.call('LPUSH', KEYS[2], ARGV[i]) end
@@ -78,7 +78,7 @@ end
 
 class BulkQueue:
     """
-    The queue of a worker in batches.
+    The queue of a worker, which it reads and changes in batches.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -89,7 +89,7 @@ class BulkQueue:
 
     def left(self) -> int:
         """
-        Return how many jobs are on the queue.
+        Return the number of jobs on the queue.
         """
         return queue_length(self._connection)
 
@@ -101,8 +101,8 @@ class BulkQueue:
             intermediate: Ids that are in the intermediate list.
 
         Returns:
-            How many jobs are left on the queue, and the data of each job of the batch and of *intermediate*;
-            None for a job that needs a closer check.
+            The number of jobs left on the queue, and the data of each job of the batch and of *intermediate*.
+            The data is None if the job needs a closer check.
         """
         fields: list[int | str] = [BATCH, LARGEST, len(FORBIDDEN_FIELDS), *FORBIDDEN_FIELDS]
         left, *taken = self._move([QUEUE_KEY, INTERMEDIATE], [*fields, *intermediate])
@@ -116,7 +116,7 @@ class BulkQueue:
 
     def end(self, results: Mapping[bytes, object], now: datetime) -> None:
         """
-        End the jobs of the intermediate list with these *results*, by id.
+        Record that jobs of the intermediate list finished at *now*, with these *results* by id.
         """
         flat: list[bytes] = []
         for raw_id, result in results.items():
@@ -127,8 +127,7 @@ class BulkQueue:
 
 def new_job(function: str, now: datetime) -> NewJob:
     """
-    Return a job that calls *function*; its id goes to the intermediate list, like that of a job from the
-    queue.
+    Return a new job that calls *function*.
     """
     job_id, created = f"issue-{uuid4().hex}", _format_time(now)
     fields = {

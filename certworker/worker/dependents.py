@@ -1,9 +1,9 @@
 """
 Jobs that wait for another job, by `depends_on` of RQ.
 
-RQ reads the dependents of a job while it records the end of that job. An invalid dependent would make it a
-failed job, although the certificate was issued. Here the end is recorded first. Then one script moves each
-dependent without unmet dependencies to the queue, and invalid ones are skipped.
+RQ reads the dependents of a job while it records the end of that job. An invalid dependent would make the job
+fail, although the certificate was issued. certworker records the end first. Then a script moves each
+dependent without unmet dependencies to the queue, and skips invalid ones.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ logger = logging.getLogger(__name__)
 #: The sorted set in which RQ registers the jobs of this queue that wait for others.
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 
-#: Dependents of one job, and deferred jobs of one sweep. Another program may write millions of them.
+#: The largest number of dependents of a job, and of deferred jobs in one sweep. Another program may write
+#: millions of them.
 MAX_DEPENDENTS = 1_000
 
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
-#: the name of the queue, now as RQ writes it, the largest number of dependencies. By the rules of RQ a
-#: dependency is met if it has finished, has failed where that is allowed, or no longer exists. Commands that
-#: may fail come first: Redis does not undo the earlier commands of a failed script.
+#: the name of the queue, the present time in RQ's format, the largest number of dependencies. By the rules of
+#: RQ a dependency is met if it has finished, has failed where that is allowed, or no longer exists. Commands
+#: that may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
 local job, dependencies, deferred, list = unpack(KEYS)
 local id, queue, now, most = unpack(ARGV)
@@ -69,7 +70,8 @@ class Dependents:
         """
         Enqueue the jobs that waited only for *job_id*, whose end is recorded.
 
-        Jobs of other queues stay and are logged: the producer of a job may lack the right to write to them.
+        Jobs of other queues are logged and stay deferred. The producer of *job_id* may have no right to write
+        to those queues.
 
         Raises:
             redis.RedisError: Redis failed; the next :meth:`sweep` releases them.
@@ -85,12 +87,12 @@ class Dependents:
 
     def sweep(self) -> None:
         """
-        Enqueue the deferred jobs whose dependencies are met, whatever prevented their release.
+        Enqueue the deferred jobs whose dependencies are met and whose release failed.
 
         Raises:
             redis.RedisError: Redis failed.
         """
-        # Random members: a thousand jobs that wait forever must not hide the others.
+        # The members are random: jobs whose dependencies never end must not hide the others.
         for raw_id in cast("list[bytes]", self._connection.zrandmember(DEFERRED_KEY, MAX_DEPENDENTS) or []):
             if self._outcome(raw_id) in (b"unknown", b"over"):
                 self._connection.zrem(DEFERRED_KEY, raw_id)

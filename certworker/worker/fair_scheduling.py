@@ -1,10 +1,10 @@
 """
 Moves requests that have to wait from the queue to the priority queues, in batches of hundreds.
 
-RQ's queue has no priorities: five thousand requests of one tenant would delay the requests behind them for
-half a minute, and block all slots in that time.
+RQ's queue has no priorities. Five thousand requests of one tenant would occupy all slots, and would delay the
+requests behind them for 30 seconds.
 
-The order itself is in :mod:`certworker.state.priority_queues`.
+:mod:`certworker.state.priority_queues` defines the order.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ logger = logging.getLogger(__name__)
 #: Seconds between the scores of two requests in one batch.
 MICROSECOND = 1e-6
 
-#: After so many batches the worker checks its slots again.
+#: The largest number of batches before the worker checks its slots again.
 MAX_BATCHES = 10
 
-#: The arguments of a request, in the order of positional arguments.
+#: The parameters of a request, in the order of positional arguments.
 ARGUMENTS = ("domain", "domains", "force", "use_full_quota", "tenant", "by")
 
 
 @dataclass(frozen=True)
 class Dispatched:
     """
-    A job that was made of a request in a priority queue.
+    A job that was created from a request in a priority queue.
     """
 
     id: str
-    #: Its hash in Redis.
+    #: The fields of its hash in Redis.
     fields: Mapping[str, str]
     tenant: str
 
@@ -80,7 +80,8 @@ class FairScheduler:
         self._accepted = partial(requested_names, private=private_names, wildcards=wildcards)
         self._priority_queues = PriorityQueues(connection)
         self._backlog = False
-        #: Tenants with deferred requests. Their new requests wait behind those, even while they hold no slot.
+        #: Tenants with deferred requests. New requests of a tenant wait behind these, even if it holds no
+        #: slot.
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
         self._records = DomainRecords(connection)
@@ -88,7 +89,7 @@ class FairScheduler:
 
     def tenant_of(self, job: AllowlistedJob) -> str | None:
         """
-        Return the tenant of *job*; None if it is no valid request for a certificate.
+        Return the tenant of *job*; None if it is not a valid request for a certificate.
         """
         if job.failure or job.func_name != ISSUE:
             return None
@@ -103,24 +104,24 @@ class FairScheduler:
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Return whether a request of *tenant* from the queue may take the free slot.
+        Return whether a request of *tenant* from the queue may take a free slot.
         """
         return tenant not in self._waiting and self._slots.may_start(tenant)
 
     def relieve_backlog(self) -> None:
         """
-        Drain the queue if many requests wait there while no slot is free.
+        Drain the queue if it has more than two jobs for each slot.
         """
         if self._batches.left() > 2 * self._slots.count:
             self.drain_queue()
 
     def drain_queue(self, *taken: bytes) -> None:
         """
-        Move requests from the queue to the priority queues until some of the queue may start.
+        Move requests from the queue to the priority queues until a job of the queue may start.
 
-        It starts at the end of the queue, where the request of a new tenant is. Requests that may start, and
-        jobs that need a closer check, go to the head of the queue. If the worker crashes, each id is in the
-        intermediate list, from which it is recovered.
+        The moves begin at the end of the queue, where the requests of new tenants are. Requests that may
+        start, and jobs that need a closer check, go to the head of the queue. If the worker crashes, another
+        one recovers the ids from the intermediate list.
 
         Args:
             taken: Ids in the intermediate list.
@@ -155,7 +156,7 @@ class FairScheduler:
 
     def dispatch(self) -> Dispatched | None:
         """
-        Make a job of the next request in the priority queues; return None if there is none.
+        Return a new job for the next request in the priority queues; None if there is no request.
 
         The id of the job is in the intermediate list.
         """
@@ -171,8 +172,11 @@ class FairScheduler:
 
     def _sort(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
         """
-        Take a batch from the queue; return how many jobs are before it, the requests that have to wait, and
-        the ids that go to the head of the queue.
+        Take a batch from the queue and sort it.
+
+        Returns:
+            The number of jobs before the batch, the requests that have to wait, and the ids that go to the
+            head of the queue.
         """
         deferred: dict[bytes, Request] = {}
         first: list[bytes] = []
@@ -203,7 +207,7 @@ class FairScheduler:
         return self._request(call) if call.function == ISSUE else None
 
     def _request(self, call: Call) -> Request | None:
-        # An invalid request starts at once, and its job reports what is wrong.
+        # An invalid request starts at once, and its job reports the error.
         positional, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
         if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(positional):
             return None

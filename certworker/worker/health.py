@@ -3,7 +3,7 @@ The health of a worker: its report in Redis, and the reports of all workers.
 
 `/healthz` returns the health of its own worker. Without an HTTP address `certworker health` reads the
 reports of the workers on its host, and `certworker doctor` reads the reports of all workers. A report
-expires after 30 seconds, so each report is fresh, whatever the clocks are.
+expires after 30 seconds. So each report is fresh, even if the clocks of the hosts differ.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ from certworker.supervision import Faults, Heartbeats, Loop
 
 logger = logging.getLogger(__name__)
 
-#: The set of workers, and the beginning of the key of each report.
+#: The key of the set of workers, and the prefix of the key of each report.
 REPORTS = "certworker:health"
 
 REPORT_EVERY_SECONDS = 10.0
-#: Two reports may be missed.
+#: A report expires after this time: a worker may miss two intervals.
 FRESH = timedelta(seconds=30)
 
-#: Every program with access to Redis can write reports. More than this is not read.
+#: Limits of what is read: every program with access to Redis can write reports.
 MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
 MAX_LOOPS = 50
 
-#: Calls of a stalled loop in its log line.
+#: The number of calls that the log line of a stalled loop shows.
 MAX_CALLS = 4
 
 
@@ -55,7 +55,7 @@ class Health:
     Args:
         connection: To Redis.
         heartbeats: The heartbeats of the worker's loops.
-        scheduler: Returns whether the scheduler works.
+        scheduler: Returns whether the scheduler runs.
 
     Attributes:
         loop: The loop that reports, and its heartbeat.
@@ -77,7 +77,7 @@ class Health:
         """
         Return whether the worker is `healthy`, and its parts: `redis`, `scheduler` and the `stalled` loops.
 
-        The cost is one PING. If Redis does not answer, `reason` has its error.
+        The report sends one PING. If Redis does not answer, `reason` contains the error.
         """
         scheduler, stalled = self._scheduler(), [each.name for each in self._heartbeats.stalled()]
         parts: dict[str, object] = {"redis": True, "scheduler": scheduler, "stalled": stalled}
@@ -89,7 +89,7 @@ class Health:
 
     def stop(self) -> None:
         """
-        End the loop and remove the report: it would describe a worker that no longer runs.
+        Stop the loop and remove the report, which would describe a worker that no longer runs.
         """
         self.loop.stop()
         if self._reported:
@@ -116,7 +116,7 @@ class Health:
         """
         Return the workers on this host whose process has ended.
 
-        A killed worker leaves its last report. Until that expires, `certworker health` would report it.
+        A killed worker leaves its last report. `certworker health` would include it until it expires.
         """
         return [
             worker
@@ -145,7 +145,7 @@ class Health:
 @dataclass(frozen=True)
 class Report:
     """
-    The report of a worker within the last seconds.
+    A report that a worker wrote within the last 30 seconds.
     """
 
     host: str
@@ -154,12 +154,12 @@ class Report:
     stalled: tuple[str, ...]
     #: The error of Redis; empty if Redis answered.
     reason: str
-    #: 0 if the report has none.
+    #: The process id; 0 if the report has none.
     pid: int = 0
 
     def as_json(self) -> dict[str, object]:
         """
-        Return the answer of `/healthz` of that worker.
+        Return what `/healthz` of that worker returns.
         """
         parts = {"healthy": self.healthy, "redis": not self.reason, "scheduler": self.scheduler}
         reason = {"reason": self.reason} if self.reason else {}
@@ -204,7 +204,7 @@ def _ids(connection: Redis) -> list[str]:
 
 
 def _parsed(text: str) -> Report | None:
-    # Every program with access to Redis can write it.
+    # Every program with access to Redis can write a report.
     try:
         found = json.loads(text)
         pid = found.get("pid")

@@ -1,9 +1,9 @@
 """
-The jobs that may run: those that name a registered function. All other jobs fail.
+The jobs that may run: those that call a registered function. All other jobs fail.
 
-RQ imports whatever a job names: its function, its callbacks, the class of its instance. It unpickles data and
-calls the webhooks of a job. With it, every program with access to Redis could run any code. Here only a few
-fields of a job are read, and each of them is checked.
+RQ imports everything that a job names: its function, its callbacks, the class of its instance. RQ also
+unpickles data and calls the webhooks of a job. So every program with access to Redis could run any code. This
+module reads only a few fields of a job, and checks each of them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_T
 
 logger = logging.getLogger(__name__)
 
-#: Fields with something to import, an address to call, or a rate limit that only RQ's own worker releases. RQ
-#: writes an empty text where there is none.
+#: Fields that name code to import, a URL to call, or a rate limit that only RQ's own worker releases. Without
+#: a value RQ writes an empty string.
 FORBIDDEN_FIELDS = (
     "success_callback_name",
     "failure_callback_name",
@@ -40,20 +40,23 @@ FORBIDDEN_FIELDS = (
     "webhooks",
     "rate_limit_key",
 )
-#: The fields that are read.
+#: Fields that RQ's own class parses.
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
+#: All fields that are read.
 READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
 
-#: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them: after
-#: `rq requeue` a rejected job is rejected again for the same reason.
+#: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them, so
+#: that a rejected job is rejected again for the same reason after `rq requeue`.
 WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
-#: Written for RQ's tools if the producer did not write them.
+#: Fields that are written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 
+#: Fields whose sizes are read first.
 MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS))
 
-#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields to that length, which is still too
-#: long: a large rejected job does not fill Redis for a day, and is rejected again after `rq requeue`.
+#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields to that length, so that a large
+#: rejected job does not fill Redis for a day. The length exceeds the limit, so the job is rejected again
+#: after `rq requeue`.
 CUT = """
 for i = 2, #ARGV do
     local value = redis.call('HGET', KEYS[1], ARGV[i])
@@ -61,30 +64,31 @@ for i = 2, #ARGV do
 end
 """
 
-#: RQ's own rule, with a limit.
+#: RQ's own rule for ids, with a limit of 255 characters.
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
-#: Seconds. A program that follows a job needs its result for a while.
+#: The minimum in seconds: a program that waits for a job needs time to read the result.
 SHORTEST_TTL = 60
 
 
 class AllowlistedJob(Job):
     """
-    A job that runs registered functions only, see :func:`job_class_for`.
+    A job that runs registered functions only; see :func:`job_class_for`.
 
     Attributes:
-        failure: Why the job is rejected; after its run, why it failed; None for an unexpected exception.
+        failure: The reason for the rejection or, after a run, for the failure. None if there is no failure,
+            or if the exception is unexpected.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
-    #: The fields of :data:`DEFAULTS` in its hash.
+    #: The fields of :data:`DEFAULTS` that its hash has.
     _sent: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, raw_id: bytes, connection: Redis) -> AllowlistedJob:
         """
-        Return the job with the id *raw_id* of a list or registry; it may be one that is rejected.
+        Return the job with the id *raw_id* of a list or registry, even if the job is rejected.
 
         Raises:
             BadJob: There is no such job.
@@ -111,7 +115,7 @@ class AllowlistedJob(Job):
 
     def refresh(self) -> None:
         """
-        Read the job from Redis, up to the limits of its size.
+        Read the job from Redis; reject it if a field is too large.
 
         Raises:
             NoSuchJobError: Redis has no such job.
@@ -133,11 +137,11 @@ class AllowlistedJob(Job):
         self.restore(present)
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if len(fields) < len(READ_FIELDS):
-            self._refuse(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
+            self._reject(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """
-        Set the job from *raw_data*, the fields of its hash in Redis.
+        Set the attributes of the job from *raw_data*, the fields of its hash in Redis.
         """
         fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in raw_data.items()}
         try:
@@ -145,9 +149,9 @@ class AllowlistedJob(Job):
             super().restore(checked | {"data": b""})
             self._read(fields)
         except CertworkerError as failure:
-            self._refuse(failure)
+            self._reject(failure)
         except Exception as error:
-            self._refuse(BadJob(reason=f"a field of its hash cannot be read: {error}"))
+            self._reject(BadJob(reason=f"a field of its hash cannot be read: {error}"))
         self.origin = QUEUE
         self.timeout = _within(self.timeout, 1, JOB_TIMEOUT)
         self.result_ttl = _within(self.result_ttl, SHORTEST_TTL, FAILURE_TTL, otherwise=RESULT_TTL)
@@ -155,7 +159,7 @@ class AllowlistedJob(Job):
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         """
-        Return the fields that RQ writes: the state of the job, and fields that its producer did not write.
+        Return the fields to write: the state of the job, and defaults that its producer did not write.
         """
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
         missing = [field for field in DEFAULTS if field not in self._sent]
@@ -207,7 +211,7 @@ class AllowlistedJob(Job):
             call.keywords,
         )
 
-    def _refuse(self, failure: CertworkerError) -> None:
+    def _reject(self, failure: CertworkerError) -> None:
         self.failure = failure
         self.func_name, self.instance, self.args, self.kwargs = "refused", None, [], {}
 
@@ -217,9 +221,9 @@ class AllowlistedJob(Job):
 
 class Deadline(TimerDeathPenalty):
     """
-    RQ's time limit for threads, which does not delay the end of the process.
+    RQ's time limit for threads, changed so that it does not delay the end of the process.
 
-    RQ sets the message of the exception on its class, so each job has a class of its own.
+    RQ sets the message on the class of the exception, so each job has its own class.
     """
 
     def __init__(self, timeout: int, *_: object, **options: object) -> None:
@@ -230,7 +234,7 @@ class Deadline(TimerDeathPenalty):
 
     def new_timer(self) -> Timer:
         """
-        Return a timer for one job.
+        Return a timer for one job, in a daemon thread.
         """
         timer: Timer = super().new_timer()
         timer.daemon = True
@@ -239,7 +243,7 @@ class Deadline(TimerDeathPenalty):
 
 def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[AllowlistedJob]:
     """
-    Return a class of jobs that can call only *functions*, by these names.
+    Return a job class whose jobs can call only *functions*, by these names.
     """
 
     class CertificateJob(AllowlistedJob):
@@ -251,7 +255,7 @@ def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[Allowl
 
 def silence_rq_logging() -> None:
     """
-    Silence RQ's own log: certworker logs the same events once and in its own format.
+    Silence RQ's own log: certworker logs the same events in its own format.
     """
     library = logging.getLogger("rq")
     library.handlers = [logging.NullHandler()]

@@ -1,7 +1,7 @@
 """
 Reports how a job ended: the last line of its log, a notification, an event and a metric.
 
-A report that fails is logged. It changes neither the other reports nor the outcome of the job.
+A report that fails is logged. Its failure changes neither the other reports nor the outcome of the job.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-#: The last line of a job that succeeded, by its state.
+#: The last log line of a job that succeeded, by its state.
 ENDS = {
     "issued": "certificate issued",
     "kept": "certificate valid, nothing to do",
@@ -38,10 +38,10 @@ ENDS = {
 @dataclass(frozen=True)
 class JobReporter:
     """
-    The receivers of the reports.
+    Reports to the log, the notifier, the events and the metrics.
 
     Attributes:
-        explain: Returns the CertworkerError behind another library's exception, or None.
+        explain: Returns the CertworkerError for an exception of another library, or None.
     """
 
     notifier: Notifier
@@ -96,7 +96,7 @@ class JobReport:
 
     def removed(self, names: tuple[str, ...], *, known: bool) -> dict[str, Any]:
         """
-        Report that *names* are out of service; return the result of the job.
+        Report that *names* are no longer in service; return the result of the job.
         """
         self.count("removed", "")
         return self.result(names, "removed" if known else "unknown")
@@ -110,7 +110,7 @@ class JobReport:
 
     def skipped(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
         """
-        Report that another job issues for one of *names*; return the result of the job.
+        Report that another job is issuing for one of *names*; return the result of the job.
         """
         logger.info("%s", failure.message, extra=log_fields(names[0], "skipped", code=failure.code))
         self.count("skipped", failure.code)
@@ -118,7 +118,7 @@ class JobReport:
 
     def waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
         """
-        Report that *names* wait for the time in *failure*; return the result of the job.
+        Report that *names* wait until the time in *failure*; return the result of the job.
         """
         planned = partial(self._to.agenda.next_check, names[0])
         next_attempt = self.optional("the time of the next attempt", planned, None)
@@ -140,7 +140,7 @@ class JobReport:
         Report that the job ended with *failure*.
 
         Args:
-            names: The normalized names; none if the request was rejected, for its names are not trusted.
+            names: The normalized names; empty if the request was rejected, because its names are not trusted.
             failure: The cause.
         """
         name, record = names[0] if names else None, None
@@ -204,7 +204,7 @@ class JobReport:
 
     def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
         """
-        Return the result of *step*; log its failure and return *otherwise* if it fails.
+        Return the result of *step*. If it fails, log the failure and return *otherwise*.
         """
         return optional(subject, step, otherwise, self._to.explain)
 

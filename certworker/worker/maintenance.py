@@ -3,10 +3,10 @@ The maintenance loop: repairs, reconciliation, renewals that are due, and the re
 
 ::
 
-    every 10 seconds   is the agenda complete, and is something due that no wake-up reported?
-    every 30 seconds   the removal of leftovers
-    every hour         a round over all names; more often while a certificate is short-lived
-    every day          one line that shows that the worker runs
+    every 10 seconds   check that the agenda is complete, and enqueue due names whose wake-up is missing
+    every 30 seconds   remove leftovers
+    every hour         check all names; more often while a certificate is short-lived
+    every day          log one line, which shows that the worker runs
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ from certworker.traefik.config import TraefikConfig
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
-#: A certificate with a validity period below 15 hours gets as many rounds as one of 15 hours.
+#: With a validity period below 15 hours, the pause between two rounds is this share of the period.
 SHARE_OF_A_SHORT_LIFE = 1 / 15
-#: Rounds take at most this share of the time, however many names there are.
+#: Rounds take at most this share of the time, even with many names.
 SHARE_OF_THE_TIME = 1 / 10
 
-SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
+ALIVE_LINE_SECONDS = timedelta(days=1).total_seconds()
 
 #: Notifications within this time are delivered together.
 DELIVERY_INTERVAL_SECONDS = 30.0
-#: The longest legal time of one delivery.
+#: The expected maximum duration of one delivery.
 DELIVERY_SECONDS = 60.0
 
 AGENDA_CHECK_SECONDS = 10.0
 
-#: The leftovers of a killed worker are gone after this time and their least age.
+#: The interval of removals. A leftover also has to reach its minimum age.
 LEFTOVERS_SECONDS = 30.0
 
-#: A wake-up may come a little late. After this time it counts as lost.
+#: A wake-up may be a little late. After this time it counts as lost.
 WAKE_UP_GRACE = timedelta(seconds=3)
 
 #: The pause after a round that failed.
@@ -66,7 +66,7 @@ RETRY_SECONDS = 60.0
 @dataclass(frozen=True)
 class Leftovers:
     """
-    The components in which a killed worker may leave tokens, orders, TXT records, and unfinished files.
+    The components in which a killed worker may leave tokens, orders, TXT records and unfinished files.
     """
 
     issuers: Sequence[Issuer]
@@ -91,11 +91,11 @@ class Leftovers:
                 yield f"the removal of old answers to {label}", remove
         yield "the removal of unfinished certificates", self.certificates.remove_leftovers
         yield "the removal of unfinished files of Traefik", self.traefik.remove_leftovers
-        # Last: the servers of a zone may be slow.
+        # This removal is the last: the servers of a zone may be slow.
         yield "the removal of TXT records of earlier orders", self.dns01.remove_leftovers
 
     def _remove_tokens(self) -> None:
-        # A check of port 80 has a token for some seconds without the lock of its name.
+        # A check of port 80 stores a token for some seconds without the lock of its name.
         before = self.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
         old = {
             token: stored.name
@@ -108,7 +108,7 @@ class Leftovers:
 
 class AgendaCheck:
     """
-    Notices that the agenda is incomplete, and that a wake-up is missing.
+    Detects an incomplete agenda and missing wake-ups.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class AgendaCheck:
         self._due_names = due_names
         self._reconciler = reconciler
         self._clock = clock
-        #: How many names more the volume had than the agenda after the last comparison.
+        #: How many more names the volume had than the agenda after the last comparison.
         self._shortfall = 0
 
     def run(self) -> None:
@@ -145,7 +145,7 @@ class AgendaCheck:
 
     def _is_incomplete(self) -> bool:
         """
-        Return whether Redis was emptied or lost the agenda, whatever was written since.
+        Return whether Redis was emptied or lost the agenda, even if names were added since.
         """
         return not self._agenda.is_complete() or self._missing() > self._shortfall
 
@@ -156,14 +156,14 @@ class AgendaCheck:
 
 class MaintenanceLoop:
     """
-    The loop that maintains agenda, volume and Traefik's files.
+    The loop that maintains the agenda, the volume and Traefik's files.
 
     Args:
         request_own_domains: Starts the requests for the names of `_APP_DOMAIN`.
-        settings_changed: Returns whether the last start had other settings.
+        settings_changed: Returns whether the settings differ from those of the last start.
         clock: Returns the time in UTC.
-        random: Spreads the rounds of several workers.
-        explain: Returns the CertworkerError behind another library's exception, or None.
+        random: Shortens pauses by a random share, so that several workers do not run their rounds together.
+        explain: Returns the CertworkerError for an exception of another library, or None.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -195,9 +195,9 @@ class MaintenanceLoop:
         self._remove_leftovers = Duties(dict(leftovers.removals()), explain)
         self._run_round = Duties(
             {
-                # First: sites without a certificate wait for it, and it needs neither the CA nor Redis.
+                # The repair is first: it puts sites back into service, and needs neither the CA nor Redis.
                 "the repair of what is in service": repair.repair,
-                # After the removal of leftovers.
+                # The removal of leftovers has run before, see _step.
                 "the request of the own domains": request_own_domains,
                 "the list of suffixes": load_suffixes,
                 "the retry after a change of the settings": self._retry_after_a_change,
@@ -215,11 +215,11 @@ class MaintenanceLoop:
             },
             explain,
         )
-        self._run_daily = Duties({"the sign of life": self._log_sign_of_life}, explain)
+        self._run_daily = Duties({"the daily log line": self._log_alive}, explain)
         self._settings_compared = False
         self._shortest_validity: timedelta | None = None
         self._next_round = self._next_removal = 0.0
-        self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS
+        self._next_alive_line = time.monotonic() + ALIVE_LINE_SECONDS
         self._round_succeeded = True
         self.loop = Loop("maintenance", self._step, faults=Faults("the maintenance", explain))
 
@@ -235,8 +235,8 @@ class MaintenanceLoop:
             self._next_round = time.monotonic() + pause
         else:
             succeeded &= not self._run_between_rounds()
-        if now >= self._next_sign:
-            self._next_sign = now + SIGN_OF_LIFE_SECONDS
+        if now >= self._next_alive_line:
+            self._next_alive_line = now + ALIVE_LINE_SECONDS
             succeeded &= not self._run_daily()
         if not (succeeded and self._round_succeeded):
             raise Postponed(AGENDA_CHECK_SECONDS)
@@ -257,10 +257,10 @@ class MaintenanceLoop:
         seconds = ROUND_SECONDS
         if self._shortest_validity is not None:
             seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_A_SHORT_LIFE)
-        # The random part keeps twenty workers that start together from checking together.
+        # Without the random part, twenty workers that start together would check together.
         return max(seconds, duration_seconds / SHARE_OF_THE_TIME) * self._random.uniform(0.8, 1)
 
-    def _log_sign_of_life(self) -> None:
+    def _log_alive(self) -> None:
         earliest = self._agenda.earliest()
         logger.info(
             "alive · %d names on the agenda · %s",

@@ -1,10 +1,10 @@
 """
-Requests a certificate for each name of the installation at the start: those of `_APP_DOMAIN`, and the
-wildcards of Appwrite's functions and sites.
+Requests a certificate for each name of the installation when the worker starts.
 
-A name that is proved by DNS-01 is requested at once, any other name as soon as its port 80 answers. All names
-are probed at the same time. An order before Traefik routes the challenge path would fail, and would count
-against the limits of the CA.
+The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
+proves is requested at once, any other name as soon as its port 80 answers. All names are probed at the same
+time. An order before Traefik routes the challenge path would fail, and would count against the limits of the
+CA.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from certworker.supervision import Faults, Loop, beat, unexplained
 logger = logging.getLogger(__name__)
 
 #: Traefik may need some seconds to route the challenge path after `docker compose up`.
-PATIENCE_SECONDS = 60.0
+PORT_80_TIMEOUT_SECONDS = 60.0
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: Names that are probed at the same time. With more names, each batch is probed in turn.
+#: Names that are probed at the same time. More names are probed in batches, one after the other.
 CONCURRENT_PROBES = 64
 
 #: Names in one log line.
@@ -49,10 +49,10 @@ class OwnDomains:
         private_names: Whether the CA certifies names of a private network.
         wildcards: Whether wildcards are accepted.
         request: Puts a name on the queue.
-        is_reachable: Returns whether port 80 of a name gives an answer.
+        is_reachable: Returns whether port 80 of a name serves an answer.
         reject: Reports a name that no CA would certify.
-        explain: Returns the CertworkerError behind another library's exception, or None.
-        patience_seconds: How long to wait for port 80 of a name.
+        explain: Returns the CertworkerError for an exception of another library, or None.
+        timeout_seconds: How long to wait for port 80 of a name.
 
     Attributes:
         loop: The loop and its heartbeat. It ends when all names are requested.
@@ -69,28 +69,29 @@ class OwnDomains:
         is_reachable: Callable[[Http01Challenge], bool],
         reject: Callable[[str, CertworkerError], object],
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = PORT_80_TIMEOUT_SECONDS,
     ) -> None:
         self._issuer = issuer
         self._normalize = partial(normalize, private=private_names, wildcards=wildcards)
         self._request = request
         self._is_reachable = is_reachable
         self._reject = reject
-        self._patience = patience_seconds
+        self._timeout = timeout_seconds
         self._domains = domains
         self._unread = list(domains)
         self._waiting: list[str] = []
-        #: Their port 80 answers, or the wait for it is over.
+        #: Names whose port 80 answers, or whose wait for it has ended.
         self._ready: list[str] = []
         self._errors: list[Exception] = []
         self.loop = Loop("own_domains", self.step, faults=Faults("the request of the own domains", explain))
 
     def step(self) -> None:
         """
-        Request all names that are left.
+        Request all names that are not yet requested.
 
         Raises:
-            Exception: The first error, after all other names were tried; the next call does the rest.
+            Exception: The first error, after all other names were tried. The next call retries the names that
+                failed.
         """
         self._errors.clear()
         for text in list(self._unread):
@@ -114,7 +115,7 @@ class OwnDomains:
         try:
             name = self._normalize(text)
         except CertworkerError as failure:
-            # No job reports it.
+            # No job starts that could report the failure.
             self._reject(text, failure)
             logger.warning("%s %s", self._domains[text], failure, extra={"code": failure.code})
         else:
@@ -126,7 +127,7 @@ class OwnDomains:
 
     def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
         """
-        Yield an answer for each name in the wait, present until *stack* ends.
+        Yield an answer for each waiting name. The answer is presented until *stack* closes.
         """
         for name in list(self._waiting):
             token = secrets.token_urlsafe(24)
@@ -134,7 +135,7 @@ class OwnDomains:
                 answer = Http01Challenge(name, token, f"{token}.{self._issuer.client.thumbprint}")
                 stack.enter_context(present([answer], self._issuer.solvers))
             except CertworkerError as failure:
-                # The job reports it as well, with the next attempt.
+                # The job reports the failure as well, with the next attempt.
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
                 self._end_wait(name)
             except Exception as error:
@@ -144,7 +145,7 @@ class OwnDomains:
         self._request_ready()
 
     def _wait(self, answers: list[Http01Challenge]) -> None:
-        deadline, pause, logged = time.monotonic() + self._patience, FIRST_PAUSE_SECONDS, False
+        deadline, pause, logged = time.monotonic() + self._timeout, FIRST_PAUSE_SECONDS, False
         while answers and not self.loop.stopping.is_set():
             beat()
             batch, others = answers[:CONCURRENT_PROBES], answers[CONCURRENT_PROBES:]
@@ -157,7 +158,7 @@ class OwnDomains:
                 logged = True
                 logger.info(
                     "waiting up to %.0f s until port 80 answers for %s",
-                    self._patience,
+                    self._timeout,
                     _joined([answer.name for answer in answers]),
                     extra={"event": "start"},
                 )
@@ -179,7 +180,7 @@ class OwnDomains:
                 if self._is_reachable(answer):
                     reachable.append(answer)
 
-        # Not an executor: its threads would delay the end of the process.
+        # The threads of an executor would delay the end of the process.
         threads = [threading.Thread(target=probe, args=(answer,), daemon=True) for answer in answers]
         for thread in threads:
             thread.start()
@@ -191,7 +192,7 @@ class OwnDomains:
         for name in names:
             logger.warning(
                 "port 80 did not answer within %.0f s; requesting the certificate anyway",
-                self._patience,
+                self._timeout,
                 extra={"domain": name},
             )
             self._end_wait(name)

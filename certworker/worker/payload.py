@@ -24,23 +24,24 @@ from certworker.errors.payload import (
 from certworker.errors.worker import BadJob
 from certworker.worker.producer import ISSUE
 
-#: Bytes, compressed or not. A request for a hundred names of full length has 26 KiB.
+#: The largest data in bytes, compressed or not. A request for a hundred names of full length has 26 KiB.
 LARGEST = 64 * 1024
 
-#: Lists and objects in each other. A call has three; how deep Python reads JSON depends on its version.
+#: The deepest nesting of lists and objects. A call has three levels. The limit of Python depends on its
+#: version.
 DEEPEST = 32
 
 #: Keywords of earlier versions of the wire format, with their current names.
 RENAMED = {"i_know": "use_full_quota"}
 
-#: The beginning of a pickle since protocol 2. No text in UTF-8 has it.
+#: The beginning of a pickle since protocol 2. No text in UTF-8 begins with it.
 PICKLE = re.compile(rb"\x80[\x02-\x0f]")
 
 
 @dataclass(frozen=True)
 class Call:
     """
-    The call of a function that a job requests.
+    The function call that a job requests.
     """
 
     function: str
@@ -56,7 +57,7 @@ def read_call(data: bytes) -> Call:
 
     Raises:
         PayloadFailure: *data* is too large, a pickle, or neither text nor JSON.
-        BadJob: *data* is JSON, but no call.
+        BadJob: *data* is JSON, but not a call.
     """
     text = _unpacked(data)
     if PICKLE.match(text):
@@ -80,14 +81,14 @@ def read_json(data: bytes) -> object:
     Return the value in *data*, JSON in UTF-8.
 
     Raises:
-        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: *data* is no such JSON.
+        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: *data* is not valid.
     """
     try:
         value: object = json.loads(
             data.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_such_number
         )
         _check_depth(value)
-        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is JSON, but no text
+        json.dumps(value, ensure_ascii=False).encode()  # fails for a lone surrogate
     except UnicodeError:
         raise PayloadEncoding from None
     except RecursionError:
@@ -125,7 +126,7 @@ def _parts(value: object) -> Iterable[object]:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would use the last one, and a reader of the log may see the first one.
+    # Python would use the last value, and a person who reads the log may see the first.
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

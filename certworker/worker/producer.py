@@ -1,9 +1,9 @@
 """
 Puts requests and wake-ups on the queue, in the wire format of RQ.
 
-Other programs import this module, so it imports few modules, and not RQ. One transaction writes and enqueues
-a job, so Redis never has a part of one. A producer needs no right to run scripts: an endless script would
-block Redis.
+Other programs import this module, so it imports few modules, and does not import RQ. One transaction writes
+and enqueues a job, so Redis never contains an incomplete job. A producer needs no right to run scripts: an
+endless script would block Redis.
 """
 
 from __future__ import annotations
@@ -36,20 +36,20 @@ REMOVE = "certworker.remove"
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
 
-#: Seconds that a job may take, and that its result or failure is stored.
+#: How long a job may take, and how long Redis stores its result or failure, in seconds.
 JOB_TIMEOUT = 900
 RESULT_TTL = 3600
 RESULT_TTL_OF_A_WAKE_UP = 60
 FAILURE_TTL = 86_400
 
-#: The names of Redis users that can be part of job ids.
+#: The names of Redis users that may be part of job ids.
 USER = re.compile(r"[A-Za-z0-9]{1,64}")
 
-#: Characters. RQ's tools show the description in one line.
+#: The longest description in characters. RQ's tools show it in one line.
 LONGEST_DESCRIPTION = 120
 
-# KEYS: the scheduler's registry. ARGV: a time. Returns whether a wake-up is planned by then. With thousands
-# of other delayed jobs one wake-up too many may be added, which is harmless.
+# KEYS: the scheduler's registry. ARGV: a time. Returns 1 if a wake-up is planned by that time. Among
+# thousands of delayed jobs the script may miss it; an additional wake-up is harmless.
 PLANNED_WAKE_UPS = """
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
     if string.sub(id, 1, 5) == 'look-' and redis.call('EXISTS', 'rq:job:' .. id) == 1 then return 1 end
@@ -70,14 +70,14 @@ def request_certificate(
     """
     Request a certificate for *domain*; return the id of the job.
 
-    While a request waits or runs, the same request again returns the same id.
+    A repeated request returns the same id while the first one waits or runs.
 
     Args:
         domain: A name, or several names for one certificate.
         force: Issue even if the certificate in service is not due.
-        use_full_quota: Together with *force*, as often as the CA allows, and not only three times a week.
-        tenant: The tenant of the request. Each tenant gets a share of the slots. By default the registered
-            domain.
+        use_full_quota: Together with *force*, issue as often as the CA allows, instead of three times a week.
+        tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
+            registered domain.
         by: The requester, for the log; it is not verified.
         connection: The Redis of the worker; by default the one of `CERTWORKER_REDIS_URL` or of the
             `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
@@ -120,9 +120,9 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
 
 def wake_at(connection: Redis, moment: datetime) -> None:
     """
-    Schedule a check of what is due at *moment*, or at once if *moment* has passed.
+    Schedule a check of the due names at *moment*, or at once if *moment* has passed.
 
-    An earlier wake-up that is already scheduled is enough.
+    If an earlier wake-up is already scheduled, do nothing.
 
     Raises:
         redis.RedisError: Redis failed.
@@ -136,7 +136,7 @@ def wake_at(connection: Redis, moment: datetime) -> None:
 
 def queue_length(connection: Redis) -> int:
     """
-    Return how many jobs are on the queue.
+    Return the number of jobs on the queue.
     """
     length = connection.llen(QUEUE_KEY)
     assert isinstance(length, int)  # noqa: S101 (redis-py types it for its asynchronous client, too)
@@ -148,9 +148,9 @@ def _id_of(connection: Redis, action: str, request: object) -> str:
     Return the id of the job for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if *connection* has a
     Redis user.
 
-    With the user in the id, Redis can deny a producer the jobs of others. A user whose name has other
-    characters than letters and digits shares the ids without a user: `issue-a-*` would also match ids of the
-    user `a-b`.
+    With the user in the id, an ACL of Redis can deny a producer the jobs of others. A user name with other
+    characters than letters and digits is not part of the id: `issue-a-*` would also match ids of the user
+    `a-b`.
     """
     user = str(connection.connection_pool.connection_kwargs.get("username") or "default")
     digest = sha256(json.dumps(request).encode()).hexdigest()[:32]
@@ -201,8 +201,8 @@ def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
     """
     Return whether the watched job *job_id* waits or runs.
 
-    The status alone is no proof: the list or the worker may be gone. A job that a worker takes between two of
-    these commands changes its hash, or is in the intermediate list.
+    The status alone does not prove it: the list may be lost, or the worker killed. If a worker takes the job
+    between two of these commands, the hash changes, or the id is in the intermediate list.
     """
     status: Any = pipe.hget(f"rq:job:{job_id}", "status")
     if status in (b"queued", "queued"):
@@ -214,7 +214,7 @@ def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # Importing certworker.settings would slow down a web server. A test compares the two.
+    # The import of certworker.settings would slow down a web server. A test compares the results of both.
     return connect(address_in(os.environ))
 
 
@@ -223,7 +223,7 @@ def address_in(environ: Mapping[str, str]) -> RedisURL:
     Return the address of Redis in *environ*, by the variables, files and rules of the worker's settings.
 
     Raises:
-        ValueError: A variable is invalid; the message has its name and not its value.
+        ValueError: A variable is invalid; the message contains its name and not its value.
     """
     if url := value_in(environ, "CERTWORKER_REDIS_URL", secret=True):
         return RedisURL.parse(url)

@@ -1,5 +1,5 @@
 """
-The state of the queue for people: positions of requests, workers, suspension, and queues without a worker.
+The state of the queue for operators: positions of requests, workers, suspension, and queues without a worker.
 
 This module imports no RQ: some monitoring systems run `certworker status` every minute.
 """
@@ -24,19 +24,19 @@ from certworker.worker.health import reports
 from certworker.worker.payload import LARGEST, read_call
 from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, queue_length
 
-#: Jobs in one command, and in all of them. Reading 50,000 jobs takes about a second.
+#: The largest number of jobs in one command, and in one search. Reading 50,000 jobs takes about a second.
 BATCH = 500
 MAX_JOBS = 50_000
 
-#: Queues, or workers of a queue, and the bytes of a key of RQ.
+#: The largest number of queues, or of workers of a queue, and the longest key of RQ in bytes.
 MAX_MEMBERS = 1_000
 LONGEST_MEMBER = 300
 
-#: Queues without a worker in one report.
+#: The largest number of queues without a worker in one report.
 MAX_UNSERVED = 20
 
-#: KEYS: the queue. ARGV: the first and the last position, the largest data. Returns the data of these jobs;
-#: an empty text for a job without valid data.
+#: KEYS: the queue. ARGV: the first and the last position, the largest size of the data. Returns the data of
+#: these jobs; an empty string for a job without valid data.
 _DATA = """
 local answer = {}
 for i, id in ipairs(redis.call('LRANGE', KEYS[1], ARGV[1], ARGV[2])) do
@@ -52,10 +52,10 @@ Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
-#: RQ's key of `rq suspend`. Importing it from RQ would delay `certworker status`.
+#: RQ's key of `rq suspend`. An import of RQ would delay `certworker status`.
 SUSPENDED = "rq:suspended"
 
-#: Certificates that are not renewed expire, so the log repeats the suspension.
+#: The worker repeats its log line about a suspension after this time, because certificates may expire.
 REMINDER_SECONDS = 3600.0
 
 
@@ -65,9 +65,9 @@ class Queued:
     The position of a request on the queue.
     """
 
-    #: 1 is the next one; None: it is not on the queue, or Redis does not permit the question.
+    #: 1 is the next request. None: the request is not on the queue, or Redis does not permit the command.
     position: int | None
-    #: How many workers run; None: Redis does not permit the question.
+    #: The number of running workers. None: Redis does not permit the command.
     workers: int | None
 
 
@@ -81,11 +81,11 @@ class QueueStats:
     workers: int
     #: Whether a scheduler moves delayed jobs to the queue.
     scheduler: bool
-    #: Whether a person suspended all workers (`rq suspend`).
+    #: Whether all workers are suspended (`rq suspend`).
     suspended: bool
     #: Queues with jobs and without a worker.
     unserved: tuple[QueueUnserved, ...]
-    #: Redis may evict jobs when its memory is full; None: it does not, or does not permit the question.
+    #: Set if Redis may evict jobs when its memory is full. None: it does not, or does not permit the command.
     evicts: RedisEvicts | None
 
 
@@ -108,7 +108,7 @@ def queue_stats(connection: Redis) -> QueueStats:
 
 def job_position(connection: Redis, job_id: str) -> int | None:
     """
-    Return where the job *job_id* is on the queue: 1 is the next one; None as in :class:`Queued`.
+    Return the position of the job *job_id* on the queue, as in :class:`Queued`.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -119,7 +119,7 @@ def job_position(connection: Redis, job_id: str) -> int | None:
 
 def queued_name(connection: Redis, name: str) -> Queued:
     """
-    Return where the first request for *name* is on the queue, whichever program sent it.
+    Return the position of the first request for *name* on the queue, from any program.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -131,9 +131,10 @@ def queued_name(connection: Redis, name: str) -> Queued:
 
 def running_workers(connection: Redis) -> int | None:
     """
-    Return how many workers run; None if Redis does not permit the question.
+    Return the number of running workers; None if Redis does not permit the command.
 
-    A worker that stops removes its registration. A killed worker reports no health after 30 seconds.
+    A worker that stops removes its registration. The health report of a killed worker expires after 30
+    seconds.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -143,7 +144,7 @@ def running_workers(connection: Redis) -> int | None:
 
 def are_suspended(connection: Redis) -> bool:
     """
-    Return whether a person suspended all workers; False if Redis does not permit the question.
+    Return whether all workers are suspended; False if Redis does not permit the command.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -153,9 +154,9 @@ def are_suspended(connection: Redis) -> bool:
 
 def registered_workers(connection: Redis, queue: str) -> int:
     """
-    Return how many workers of *queue* are registered.
+    Return the number of registered workers of *queue*.
 
-    The set of workers includes killed ones; the hashes of those have expired and are not counted.
+    The set of workers may include killed workers. Their hashes have expired, so they are not counted.
     """
     workers = _members(connection, f"rq:workers:{queue}")
     return int(connection.exists(*workers)) if workers else 0
@@ -163,14 +164,14 @@ def registered_workers(connection: Redis, queue: str) -> int:
 
 def _members(connection: Redis, key: str) -> list[str]:
     """
-    Return the keys in the set *key*, sorted: a random 1,000 of them at most; none if it is no set.
+    Return up to 1,000 random keys of the set *key*, sorted; none if *key* is not a set.
     """
     try:
         members = cast("list[bytes]", connection.srandmember(key, MAX_MEMBERS))
     except NoPermissionError:
         raise
     except ResponseError:
-        return []  # the key of another program has another type
+        return []  # another program wrote a key of another type
     texts = {decode_text(member) for member in members if len(member) <= LONGEST_MEMBER}
     return sorted(text for text in texts if text.isprintable())
 
@@ -180,7 +181,7 @@ def _unserved(connection: Redis) -> Iterator[QueueUnserved]:
     with connection.pipeline(transaction=False) as pipe:
         for key in queues:
             pipe.llen(key)
-        # A key of another type has an error instead of a length.
+        # A key of another type returns an error instead of a length.
         lengths = pipe.execute(raise_on_error=False)
     waiting = [(key, length) for key, length in zip(queues, lengths, strict=True) if isinstance(length, int)]
     for key, length in [each for each in waiting if each[1]][:MAX_UNSERVED]:
@@ -200,17 +201,18 @@ def _evicts(connection: Redis) -> RedisEvicts | None:
     return RedisEvicts(policy=policy)
 
 
-def _permitted(question: Callable[[], Answer]) -> Answer | None:
-    # A producer with a Redis user of its own has few rights: docs/guides/redis.md.
+def _permitted(query: Callable[[], Answer]) -> Answer | None:
+    # A producer with its own Redis user has few rights: docs/guides/redis.md.
     try:
-        return question()
+        return query()
     except NoPermissionError:
         return None
 
 
 def _requests(connection: Redis) -> Iterator[set[str]]:
     """
-    Yield the names of each job on the queue, the next job first; none for a job that is no request.
+    Yield the names of each job on the queue, the next job first; an empty set for a job that is not a
+    request.
     """
     read = connection.register_script(_DATA)
     for start in range(0, MAX_JOBS, BATCH):
@@ -243,17 +245,17 @@ def _normalized(texts: Iterable[object]) -> Iterator[str]:
 
 def is_suspended(connection: Redis) -> bool:
     """
-    Return whether a person suspended all workers of this Redis.
+    Return whether all workers of this Redis are suspended.
 
     Raises:
-        redis.RedisError: Redis does not answer, or does not permit the question.
+        redis.RedisError: Redis does not answer, or does not permit the command.
     """
     return bool(connection.exists(SUSPENDED))
 
 
 class Suspension:
     """
-    `rq suspend` as one worker sees it: logs its start, its end, and a reminder each hour.
+    Logs the start and the end of a suspension by `rq suspend`, and a reminder each hour.
 
     Args:
         connection: To Redis.

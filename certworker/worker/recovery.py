@@ -1,9 +1,9 @@
 """
-Recovers the jobs of killed workers, and the ids that were between two lists.
+Recovers the jobs of killed workers, and the ids that they left in the intermediate list.
 
 A worker renews a lease on each job that it runs. The first worker that sees an expired lease moves the job to
 the head of the queue, once. If a second worker crashes with the same job, the job fails: otherwise it might
-crash workers forever. All registered functions may run twice.
+crash one worker after another. All registered functions are safe to run twice.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 #: A job that needs more recoveries may be the cause of the crashes.
 MAX_RECOVERIES = 1
 
-#: Entries in one sweep. Millions of planted entries must not delay the heartbeats.
+#: The largest number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
 MAX_PER_SWEEP = 1_000
 
-# One script: of two workers that see the same expired lease, only one recovers the job. Commands that may
-# fail come first: Redis does not undo the earlier commands of a failed script.
+# It is one script, so that only one of two workers that see the same expired lease recovers the job. Commands
+# that may fail come first: Redis does not undo the earlier commands of a failed script.
 RECLAIM = """
 local leases, job, list = unpack(KEYS)
 local lease, id, now, count, most = unpack(ARGV)
@@ -44,7 +44,7 @@ if redis.call('HGET', job, 'status') ~= 'started' then
 end
 local found = redis.call('HGET', job, 'abandoned') or ''
 local times = (string.match(found, '^%d%d?%d?$') and tonumber(found) or 0) + count
-if times > tonumber(most) then return 'hopeless' end
+if times > tonumber(most) then return 'exhausted' end
 redis.call('LPUSH', list, id)
 redis.call('ZREM', leases, lease)
 redis.call('HSET', job, 'status', 'queued', 'abandoned', times)
@@ -60,11 +60,11 @@ return redis.call('LREM', KEYS[1], 1, ARGV[1])
 
 class Recovery:
     """
-    Recovers expired leases of a queue. Every worker does the same work.
+    Recovers the jobs with expired leases. Every worker runs it.
 
     Args:
         queue: The queue.
-        find: Reads a job, see :meth:`AllowlistedJob.find`.
+        find: Reads a job; see :meth:`AllowlistedJob.find`.
         lease_seconds: How long an id may be in the intermediate list before its worker counts as killed.
     """
 
@@ -109,7 +109,7 @@ class Recovery:
             return
         if outcome == b"queued":
             logger.warning("job %s of a killed worker is on the queue again", job.id)
-        elif outcome == b"hopeless":
+        elif outcome == b"exhausted":
             self._fail(job, lease)
 
     def _run_reclaim(
@@ -129,7 +129,7 @@ class Recovery:
         logger.warning("job %s: %s", job.id, failure, extra={"event": "failed", "code": failure.code})
 
     def _recover_intermediate(self) -> None:
-        # An id is there for milliseconds. After a whole lease its worker counts as killed.
+        # An id is usually there for milliseconds. After the time of a lease its worker counts as killed.
         now = time.monotonic()
         present = cast("list[bytes]", self._connection.lrange(self._intermediate, 0, MAX_PER_SWEEP))
         self._seen = {raw: self._seen.get(raw, now) for raw in present}
@@ -139,7 +139,7 @@ class Recovery:
 
     def _remove_killed_workers(self) -> None:
         for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
-            # Random members: a million planted entries must not hide the killed workers.
+            # The members are random: a million forged entries must not hide the killed workers.
             for worker in cast("list[bytes]", self._connection.srandmember(registry, MAX_PER_SWEEP)):
                 if not self._connection.exists(worker):
                     self._connection.srem(registry, worker)
@@ -147,7 +147,7 @@ class Recovery:
 
 def discard_invalid(connection: Redis, key: str, raw: bytes, failure: BadJob) -> None:
     """
-    Remove *raw*, which is no job, from the list or sorted set *key*.
+    Remove *raw*, which is not a valid job, from the list or sorted set *key*.
     """
     if connection.type(key) == b"list":
         connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py accepts bytes as well

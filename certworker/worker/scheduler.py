@@ -1,9 +1,9 @@
 """
 Moves delayed jobs to the queue at their time: RQ's scheduler, in a thread of the worker.
 
-RQ forks a second process for its scheduler, which is unsafe beside threads. It also reads each job with its
-own class, so one malformed hash ends it. This one keeps what other programs see of RQ's scheduler: its lock
-(one scheduler for all workers), its heartbeat and its registry.
+RQ forks a second process for its scheduler, which is unsafe in a process with threads. RQ's scheduler also
+reads each job with RQ's own class, so one malformed hash ends it. This scheduler has the same lock (one
+scheduler for all workers), the same heartbeat and the same registry, so other programs see no difference.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from certworker.worker.recovery import discard_invalid
 
 INTERVAL_SECONDS = 1.0
 
-#: Two passes without a beat for so long are a stall.
+#: The scheduler is stalled after twice this time without a beat.
 BEAT_SECONDS = 15.0
 
 LOCK = f"rq:scheduler-lock:{QUEUE}"
-#: RQ locks for a minute and renews the lock each second. Without a limit a planted lock would last forever.
+#: RQ's lock lasts for a minute and is renewed each second. Without a limit a forged lock might never expire.
 LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
@@ -51,7 +51,7 @@ return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
 
 class Scheduler:
     """
-    The scheduler's loop. After any error it starts again.
+    The scheduler's loop, which continues after any error.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -59,7 +59,7 @@ class Scheduler:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        # One name for all instances, so that its own lock does not exclude it.
+        # A new mover has the same name, so that it can use the lock of its predecessor.
         self._name = uuid4().hex
         self._mover: _Mover | None = None
         self.loop = Loop(
@@ -71,14 +71,14 @@ class Scheduler:
 
     def start(self) -> None:
         """
-        Start; it takes the lock as soon as the lock is free.
+        Start the loop, which takes the lock as soon as the lock is free.
         """
         silence_rq_logging()
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End, and release the lock for another worker.
+        Stop the loop, and release the lock for another worker.
         """
         self.loop.stop()
         if mover := self._mover:
@@ -87,7 +87,7 @@ class Scheduler:
 
     def alive(self) -> bool:
         """
-        Return whether it works: has the lock, or tries to take it.
+        Return whether the loop runs: it has the lock, or tries to take it.
         """
         return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 
@@ -102,14 +102,14 @@ class Scheduler:
                 bound_expiry(self._connection, LOCK, LONGEST_LOCK)
         mover.heartbeat()
         mover.enqueue_scheduled_jobs()
-        # After an error the next pass makes a new one.
+        # After an error the next pass creates a new mover.
         self._mover = mover
         return INTERVAL_SECONDS
 
 
 class _Mover(RQScheduler):
     """
-    RQ's scheduler, which moves ids without reading the jobs.
+    RQ's scheduler, changed so that it moves ids without reading the jobs.
     """
 
     def __init__(self, connection: Redis, name: str) -> None:
@@ -119,13 +119,15 @@ class _Mover(RQScheduler):
     @property
     def connection(self) -> Redis:
         """
-        Return the worker's connection. RQ would make a second one, which does not follow Sentinels.
+        Return the worker's connection.
+
+        RQ would open a second one, which does not follow a failover by Sentinel.
         """
         return self._worker_connection
 
     def enqueue_scheduled_jobs(self) -> None:
         """
-        Move due jobs from the registry to the queue, and remove entries that are no jobs.
+        Move due jobs from the registry to the queue, and remove entries that are not jobs.
         """
         while self.acquired_locks and (due := self._due()):
             for raw_id in due:
@@ -145,7 +147,7 @@ class _Mover(RQScheduler):
             raise BadJob(reason=f"{job_id} is not a valid job id")
         key = f"rq:job:{job_id}"
         try:
-            # First: the guard removes a key of another type.
+            # HGET comes before EXISTS: the guard of the connection removes a key of another type.
             status = cast("bytes | None", self.connection.hget(key, "status"))
             known = self.connection.exists(key)
         except ResponseError:

@@ -9,8 +9,8 @@ The pool of slots, and the tenants of the jobs in them.
     one                starts if its tenant holds none   waits
     none               waits on the queue                waits
 
-So a new tenant finds a free slot, whatever backlog the others have. A single tenant gets all slots but one. A
-worker with one slot reserves none.
+So a new tenant finds a free slot, even if other tenants have a long backlog. A single tenant gets all slots
+except one. A worker with one slot reserves none.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Slots:
     def __init__(self, count: int) -> None:
         self.count = count
         self._change = Condition()
-        #: How many slots each tenant holds; None stands for jobs without a tenant.
+        #: The number of slots that each tenant holds. Jobs without a tenant have the key None.
         self._held: Counter[str | None] = Counter()
         self._jobs = 0
 
@@ -68,7 +68,7 @@ class Slots:
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Return whether a request of *tenant* from the queue may take the free slot.
+        Return whether a request of *tenant* from the queue may take a free slot.
         """
         with self._change:
             held = self._held[tenant]
@@ -91,7 +91,7 @@ class Slots:
 
     def used(self) -> int:
         """
-        Return how many slots are held.
+        Return the number of slots that are held.
         """
         with self._change:
             return self._held.total()
@@ -107,7 +107,7 @@ class Slots:
 
     def release(self, lease: SlotLease) -> None:
         """
-        Release the slot of a job that continues without it, unless too many jobs do.
+        Release the slot of a job that continues without it, unless too many jobs run without a slot.
         """
         with self._change:
             if self._jobs - self._held.total() < MAX_RELEASED:
@@ -126,7 +126,7 @@ class Slots:
         if lease.held:
             lease.held = False
             self._held[lease.tenant] -= 1
-            self._held += Counter()  # drops the tenants that hold none
+            self._held += Counter()  # removes the tenants that hold none
             self._change.notify_all()
 
     def _free(self) -> int:
@@ -136,6 +136,6 @@ class Slots:
         return self._free() > 1 or self._free() == self.count
 
     def _share(self) -> int:
-        # One share is reserved for the next tenant.
+        # One share is reserved for the next new tenant.
         tenants = sum(tenant is not None for tenant in self._held)
         return max(1, self.count // (tenants + 1))

@@ -1,7 +1,7 @@
 """
-The functions that a job may name, and what they do.
+The functions that a job may call.
 
-Every value of a job is checked here before any other component uses it.
+This module checks every value of a job before any other component uses it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Tasks:
     Attributes:
         private_names: Whether the CA certifies names of a private network.
         wildcards: Whether wildcards are accepted.
-        explain: Returns the CertworkerError behind another library's exception, or None.
+        explain: Returns the CertworkerError for an exception of another library, or None.
     """
 
     issuance: CertificateIssuance
@@ -51,7 +51,7 @@ class Tasks:
 
     def functions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """
-        Return the functions by the names that jobs use; there are no others.
+        Return the registered functions by the names that jobs use.
         """
 
         def issue(
@@ -116,7 +116,7 @@ class Tasks:
             report.failed(names, interruption.failure)
             raise interruption.failure from None
         except RedisError as error:
-            # An attempt explains such an error itself; this one came before or after it.
+            # An attempt explains such an error itself. This one occurred before or after the attempt.
             if names:
                 self._plan_retry(report, names, self.explain(error))
             raise
@@ -134,7 +134,7 @@ class Tasks:
 
     def _plan_retry(self, report: JobReport, names: tuple[str, ...], failure: CertworkerError | None) -> None:
         def plan() -> None:
-            # The worker that holds the names plans their next attempt.
+            # If another worker holds the lock of the name, that worker plans the next attempt.
             if failure and not self.locks.is_held(names[0]):
                 self.issuance.attempts.record_not_started(names, failure)
 
@@ -156,7 +156,7 @@ class Tasks:
 
 def _with_unexpected_logged(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
     """
-    Return *function*, changed so that an unexpected exception is logged and becomes `worker.unexpected`.
+    Return a wrapper of *function* that logs an unexpected exception and raises `worker.unexpected` for it.
     """
 
     @wraps(function)
@@ -173,7 +173,7 @@ def _with_unexpected_logged(function: Callable[..., dict[str, Any]]) -> Callable
 
 
 def _log_warnings(given: Mapping[str, str]) -> None:
-    # Each warning once: a hundred names of one shared domain have the same one.
+    # Log each warning once: a hundred names of one shared domain have the same warning.
     logged: set[str] = set()
     for name, text in given.items():
         for warning in warnings_for(text, name):
@@ -189,7 +189,7 @@ def _log_request(name: str, by: object, *, force: bool) -> None:
 
 
 def _log_audit(action: str, name: str, by: object) -> None:
-    # The queue does not prove who the requester is: the log repeats what the job states.
+    # The queue does not authenticate the requester: the log repeats what the job states.
     requester = printable(by, 100) if by else "an unnamed producer"
     logger.info("%s requested by %s", action, requester, extra=log_fields(name, "audit"))
 

@@ -1,8 +1,8 @@
 """
-RQ's worker with slots: each job runs in a thread, and one process is one worker.
+RQ's worker with slots: each job runs in a thread of one process.
 
-It uses RQ's registration, leases and results. It forks no process, ignores commands that other programs
-publish in Redis, and takes no job that cannot start.
+The worker uses RQ's registration, leases and results. It forks no process, ignores commands that other
+programs publish in Redis, and takes no job that cannot start.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from certworker.worker.slots import SlotLease, Slots
 logger = logging.getLogger(__name__)
 
 #: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
-PATIENCE_SECONDS = 0.25
+POLL_TIMEOUT_SECONDS = 0.25
 
 #: The interval of polls for new tenants on the queue while requests wait in the priority queues.
 POLL_SECONDS = 0.1
@@ -48,7 +48,7 @@ POLL_SECONDS = 0.1
 
 class CertificateQueue(Queue):
     """
-    RQ's queue without dependents, see :class:`certworker.worker.dependents.Dependents`.
+    RQ's queue, which leaves dependents to :class:`certworker.worker.dependents.Dependents`.
     """
 
     def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
@@ -64,7 +64,7 @@ class ThreadedWorker(SimpleWorker):
 
     Args:
         connection: To Redis.
-        job_class: See :func:`certworker.worker.job_class.job_class_for`.
+        job_class: The class of the jobs; see :func:`certworker.worker.job_class.job_class_for`.
         slots: How many jobs run at a time.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
         private_names: Whether the CA certifies names of a private network.
@@ -72,7 +72,7 @@ class ThreadedWorker(SimpleWorker):
         clock: Returns the time in UTC.
 
     Attributes:
-        find: Reads a job, see :meth:`AllowlistedJob.find`.
+        find: Reads a job; see :meth:`AllowlistedJob.find`.
     """
 
     death_penalty_class = Deadline
@@ -88,7 +88,7 @@ class ThreadedWorker(SimpleWorker):
         wildcards: bool,
         clock: Callable[[], datetime],
     ) -> None:
-        # The queue by its name: a Queue object of another job class would bypass *job_class*.
+        # The queue is given by its name: a Queue object with another job class would bypass *job_class*.
         super().__init__(
             QUEUE,
             connection=connection,
@@ -110,20 +110,20 @@ class ThreadedWorker(SimpleWorker):
     @property
     def queue(self) -> Queue:
         """
-        Return the queue. Only with a single queue is RQ safe against a crash while it takes a job.
+        Return the only queue. With several queues RQ may lose a job if it crashes while it takes the job.
         """
         return self.queues[0]
 
     def poll(self) -> None:
         """
-        Start the next job; return after a short wait without a job, without a free slot, or while suspended.
+        Start the next job. Return after a short wait if there is no job or no free slot, or while suspended.
         """
         if self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
-            time.sleep(PATIENCE_SECONDS)
+            time.sleep(POLL_TIMEOUT_SECONDS)
             return
-        # The slot first: another worker may have a free slot for the job.
-        if not self._slots.wait_for_slot(PATIENCE_SECONDS):
+        # Wait for the slot first: another worker may have a free slot for the job.
+        if not self._slots.wait_for_slot(POLL_TIMEOUT_SECONDS):
             self._scheduling.relieve_backlog()
         elif (raw_id := self._take_id()) is not None:
             self._start_or_defer(raw_id)
@@ -135,7 +135,7 @@ class ThreadedWorker(SimpleWorker):
 
     def wait_until_idle(self, seconds: float) -> None:
         """
-        Return when all jobs have ended, at the latest after *seconds*.
+        Wait until all jobs have ended, at most for *seconds*.
         """
         self._slots.wait_until_idle(seconds)
 
@@ -158,8 +158,8 @@ class ThreadedWorker(SimpleWorker):
         """
         Renew the lease of *job*.
 
-        RQ's method also writes to the hash of the job, and deletes a hash without that field. A job that
-        starts at that time would lose its fields.
+        RQ's method also writes a heartbeat to the hash of the job, and deletes a hash that had none. A job
+        that starts at that time would lose its fields.
         """
         with self.connection.pipeline() as pipeline:
             ttl = self.get_heartbeat_ttl(job)
@@ -171,17 +171,17 @@ class ThreadedWorker(SimpleWorker):
         """
         Return the seconds of one poll of the queue; RQ derives the timeout of its connection from it.
         """
-        return ceil(PATIENCE_SECONDS)
+        return ceil(POLL_TIMEOUT_SECONDS)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
         """
-        Return the seconds that a lease lasts after a heartbeat, however long the job may run.
+        Return how long a lease lasts after a heartbeat in seconds, independent of the time limit of the job.
         """
         return self.worker_ttl
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
-        Log the exception of *job*, unless its code has logged a failure.
+        Log the exception of *job*, unless the job has logged its failure.
         """
         if _failure_of(job):
             return
@@ -199,23 +199,23 @@ class ThreadedWorker(SimpleWorker):
         execution: Execution | None = None,
     ) -> None:
         """
-        Store the message of the failure of *job* as its result, or the traceback if there is no message.
+        Store the failure message of *job* as its result, or the traceback if there is no message.
         """
         text = _failure_of(job) or exc_string
         super().handle_job_failure(job, queue, started_job_registry, text, execution)
 
-    def _take_id(self, patience_seconds: float = 0) -> bytes | None:
+    def _take_id(self, timeout_seconds: float = 0) -> bytes | None:
         # The same command puts the id into the intermediate list, so that a crash does not lose it.
         queue, intermediate = self.queue.key, self.queue.intermediate_queue_key
-        if patience_seconds:
+        if timeout_seconds:
             # redis-py accepts a part of a second as well.
-            raw_id = self.connection.blmove(queue, intermediate, patience_seconds)  # type: ignore[arg-type]
+            raw_id = self.connection.blmove(queue, intermediate, timeout_seconds)  # type: ignore[arg-type]
         else:
             raw_id = self.connection.lmove(queue, intermediate)
         return cast("bytes | None", raw_id)
 
     def _wait_for_request(self) -> None:
-        if (raw_id := self._take_id(PATIENCE_SECONDS)) is not None:
+        if (raw_id := self._take_id(POLL_TIMEOUT_SECONDS)) is not None:
             if self._suspension.lasts():
                 self._scheduling.requeue(raw_id)
             else:
@@ -253,7 +253,7 @@ class ThreadedWorker(SimpleWorker):
         lease = self._slots.take(tenant)
         try:
             execution = self.prepare_execution(job)
-            # A thread for each job: a late time limit then ends that thread and not a slot.
+            # Each job gets its own thread, so that a late time limit ends only that thread.
             Thread(target=self._run, args=(job, execution, lease), name=job.id, daemon=True).start()
         except BaseException:
             # The job does not run, so its lease must not be renewed.
@@ -267,10 +267,10 @@ class ThreadedWorker(SimpleWorker):
         try:
             with log.job(job.id), running_in(slot):
                 self.perform_job(job, self.queue, execution)
-            with suppress(RedisError):  # the next sweep does it
+            with suppress(RedisError):  # the next sweep releases them
                 self.dependents.release(job.id)
         except BaseException as error:
-            # Its lease expires and it runs again: its work is then already done.
+            # The lease expires and the job runs again. The second run finds the work done.
             logger.warning(
                 "the end of job %s was not recorded in Redis (%r); the job runs again", job.id, error
             )

@@ -1,5 +1,5 @@
 """
-Follows requests to their ends, for `certworker request --wait`.
+Waits until requests have ended, for `certworker request --wait`.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ IN_PROGRESS = {
     status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
 }
 
-#: The pause between two polls. Polls take at most a share of the time, so that Redis can serve other clients.
+#: The pause between two polls. Polls take at most this share of the time: Redis serves other clients, too.
 PAUSE_SECONDS = 0.1
 POLLING_SHARE = 1 / 5
 
-#: Jobs in one command.
+#: The largest number of jobs in one command.
 BATCH = 500
 
 FULFILLED = ("issued", "kept", "covered", "removed")
@@ -44,7 +44,8 @@ class JobOutcome:
     How a request ended.
     """
 
-    #: `issued`, `kept`, `removed`, `unknown`, another state of the worker, or one of the two above.
+    #: `issued`, `kept`, `removed`, `unknown`, another state of the worker, :data:`NOT_ENDED` or
+    #: :data:`FAILED`.
     state: str
     #: The state, or the failure with its remedy, for messages.
     text: str
@@ -52,14 +53,14 @@ class JobOutcome:
     @property
     def ok(self) -> bool:
         """
-        Whether the request was fulfilled.
+        Return whether the request was fulfilled.
         """
         return self.state in FULFILLED
 
     @property
     def code(self) -> str:
         """
-        The code of the failure; empty without one.
+        Return the code of the failure; empty without a failure.
         """
         code = CODE.match(self.text) if self.state == FAILED else None
         return code[1] if code else ""
@@ -76,8 +77,8 @@ def wait_for(
     """
     Wait until all *jobs* have ended; return their outcomes, in their order.
 
-    A job that ended because its names were locked, or because it has to wait for a slot, is followed to the
-    end of the issuance.
+    A job also ends when its names are locked, or when its request waits for a slot. In these cases, wait
+    until the issuance has ended.
 
     Args:
         connection: To Redis.
@@ -92,13 +93,13 @@ def wait_for(
     began = clock()
     following = _Following(connection, jobs)
     while True:
-        asked = clock()
+        began_poll = clock()
         for end in following.poll():
             report(end)
         now = clock()
         if not following.pending or now - began >= timeout_seconds:
             break
-        time.sleep(max(PAUSE_SECONDS, (now - asked) / POLLING_SHARE))
+        time.sleep(max(PAUSE_SECONDS, (now - began_poll) / POLLING_SHARE))
     late = f"not ended after {timeout_seconds:.0f} s; see its state: certworker status"
     return [
         following.ended.get(number) or JobOutcome(NOT_ENDED, f"{late} {names[0]}")
@@ -108,7 +109,7 @@ def wait_for(
 
 class _Following:
     """
-    Requests by their index: those that have ended, and those that have not.
+    The requests that have ended and those that have not, by index.
     """
 
     def __init__(self, connection: Redis, jobs: Sequence[tuple[str, tuple[str, ...]]]) -> None:
@@ -122,7 +123,7 @@ class _Following:
 
     def poll(self) -> Iterator[JobOutcome]:
         """
-        Poll all requests that have not ended; yield the outcomes of those that have ended since.
+        Poll all requests that have not ended; yield the outcomes of those that have ended now.
         """
         for start in range(0, len(self.pending), BATCH):
             batch = self.pending[start : start + BATCH]
@@ -145,7 +146,7 @@ class _Following:
 
     def _end_of_job(self, number: int, status: str) -> bool:
         """
-        Record the outcome of the job with this *status*; return False if only the records have it.
+        Record the outcome of the job with this *status*; return False if only the domain records have it.
         """
         results: Any = self._connection.xrevrange(f"rq:results:{self._jobs[number][0]}", count=1)
         if not (status and results):

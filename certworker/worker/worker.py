@@ -1,9 +1,9 @@
 """
 The job loop of a worker, and its process: signals and CPU.
 
-The loop takes jobs until it is stopped, and survives a Redis that fails. The first SIGTERM or SIGINT asks for
-an orderly end, the second ends the process. SIGHUP is ignored and logged: neither a closed terminal nor the
-habit of other servers ends a worker.
+The loop takes jobs until it is stopped, and continues after failures of Redis. The first SIGTERM or SIGINT
+requests an orderly stop, the second ends the process. SIGHUP is logged and ignored: a closed terminal sends
+it, and so do operators who reload other servers with it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from certworker.worker.threaded_worker import ThreadedWorker
 
 logger = logging.getLogger(__name__)
 
-#: `docker stop` kills after 10 seconds by default; the compose file sets 30.
+#: `docker stop` kills a container after 10 seconds by default; the compose file sets 30 seconds.
 STOP_DEADLINE_SECONDS = 25.0
 
 #: The job loop is stalled after twice this time without a beat.
@@ -64,9 +64,10 @@ def run(
         connection: To Redis. Its pool needs two connections for each slot, and some more.
         functions: The functions that jobs may call, by name.
         slots: How many jobs run at a time.
-        heartbeats: Gets the heartbeats of the job loop and of the loop that renews leases.
-        stop: Ends the worker when it is set. Without it SIGTERM and SIGINT do, in the main thread.
-        stop_deadline_seconds: How long running jobs may take then; longer ones return to the queue.
+        heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
+        stop: Stops the worker when it is set. By default SIGTERM and SIGINT do, which requires the main
+            thread.
+        stop_deadline_seconds: How long running jobs may take after the stop; longer ones return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.
         private_names: Whether the CA certifies names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -99,14 +100,14 @@ def run(
 
 class Worker:
     """
-    Runs the job loop, and opens its connection again after errors of Redis.
+    Runs the job loop, and reconnects after errors of Redis.
 
     Args:
         connection: To Redis.
-        open_pool: Makes RQ's worker; Redis may refuse its commands.
+        open_pool: Creates RQ's worker; Redis may reject its commands.
         lease_seconds: How long the jobs of a killed worker stay leased.
         on_ready: Called when the worker takes jobs, and again later if it raises.
-        heartbeats: Gets the heartbeats of the job loop and of the loop that renews leases.
+        heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
     """
 
     def __init__(
@@ -129,11 +130,11 @@ class Worker:
 
     def serve(self, stop: Event, stop_deadline_seconds: float) -> None:
         """
-        Take jobs until *stop* is set, whatever happens; then finish the running jobs.
+        Take jobs until *stop* is set, even while Redis fails; then finish the running jobs.
 
         Raises:
             RedisTooOld: This Redis could lose jobs.
-            SchemaTooNew: Another worker is newer. Running jobs are finished first.
+            SchemaTooNew: Another worker is newer. The running jobs are finished first.
         """
         jobs = Loop("jobs", self._step, seconds=BEAT_SECONDS, faults=Faults("the job loop"), stopping=stop)
         self._heartbeats.add(jobs.heartbeat)
@@ -230,10 +231,10 @@ def pin_to_one_cpu(random: Random) -> None:
     """
     Pin this thread, and all threads that it starts, to one of the CPUs that the process may use.
 
-    Python runs one thread at a time. With several CPUs a waiting thread wakes up on another one, which takes
-    a quarter of the time under load. The kernel moves other processes away, except those that are pinned as
-    well. An operator with several workers gives each its own CPU (`cpuset` of Docker). Where the system has
-    no affinity (macOS) or does not permit it, nothing changes.
+    Python runs one thread at a time. With several CPUs a waiting thread wakes up on another CPU, which costs
+    a quarter of the time under load. The kernel moves other processes to other CPUs, except pinned ones. An
+    operator with several workers gives each its own CPU (`cpuset` of Docker). On a system that has no CPU
+    affinity (macOS) or does not permit it, do nothing.
     """
     with suppress(AttributeError, OSError):
         cpu = random.choice(sorted(os.sched_getaffinity(0)))
@@ -246,20 +247,20 @@ def stop_on_signals() -> Iterator[Event]:
     """
     Yield an event that the first SIGTERM or SIGINT sets; the second ends the process at once.
 
-    Only the main thread can enter it.
+    Only the main thread can enter this context.
     """
-    # A signal handler must not set an event: the main thread may be inside that event. So the interpreter
-    # writes the number of the signal into a socket, and a thread reads it there.
+    # A signal handler must not set an event: the main thread may hold the lock of that event. So the
+    # interpreter writes the number of the signal to a socket, and a thread reads it there.
     stop, (receiving, sending) = Event(), socket.socketpair()
     sending.setblocking(False)
-    former = {number: signal.signal(number, lambda *_: None) for number in (*STOP_SIGNALS, signal.SIGHUP)}
-    former_socket = signal.set_wakeup_fd(sending.fileno())
+    previous = {number: signal.signal(number, lambda *_: None) for number in (*STOP_SIGNALS, signal.SIGHUP)}
+    previous_socket = signal.set_wakeup_fd(sending.fileno())
     Thread(target=_receive, args=(receiving, stop), name="signals", daemon=True).start()
     try:
         yield stop
     finally:
-        signal.set_wakeup_fd(former_socket)
-        for number, handler in former.items():
+        signal.set_wakeup_fd(previous_socket)
+        for number, handler in previous.items():
             signal.signal(number, handler)
         sending.close()
 

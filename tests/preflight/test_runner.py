@@ -23,7 +23,7 @@ from certworker.errors.http import HttpRefused
 from certworker.job_slot import JobSlot
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck
 from certworker.preflight.runner import CONCURRENT_NAMES, SETTLING_SECONDS, PreflightRunner, Settling
-from certworker.worker.own_domains import PATIENCE_SECONDS
+from certworker.worker.own_domains import PORT_80_TIMEOUT_SECONDS
 from tests.servers.worker import wait_until
 
 NAME = "shop.org"
@@ -479,4 +479,4 @@ def test_the_documentation_has_the_same_figures() -> None:
     text = " ".join(page.read_text().split())
 
     assert f"In the first {SETTLING_SECONDS:.0f} seconds after its start" in text
-    assert f"as soon as their port 80 answers, within {PATIENCE_SECONDS:.0f} seconds" in text
+    assert f"as soon as their port 80 answers, within {PORT_80_TIMEOUT_SECONDS:.0f} seconds" in text

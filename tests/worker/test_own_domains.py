@@ -45,7 +45,7 @@ class Start:
             request=self._request,
             is_reachable=probe or self._is_answered,
             reject=self._reject,
-            patience_seconds=seconds,
+            timeout_seconds=seconds,
         )
 
     def _is_answered(self, answer: Http01Challenge) -> bool:
