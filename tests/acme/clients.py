@@ -1,5 +1,5 @@
 """
-The client under test, against a CA that runs.
+Create the client under test, and issue certificates with it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from tests.servers.development import ChallengeServer
 
 def client_of(directory_url: str, directory: Path, **options: Any) -> AcmeClient:
     """
-    Return a client with its state in *directory*, and otherwise as in production.
+    Return a client that stores its state in *directory*, with the options of production where none are
+    given.
     """
-    usual = {
+    defaults = {
         "contact": "ops@certworker.dev",
         "ca_bundle": None,
         "profile": None,
         "connections": 4,
         "clock": lambda: datetime.now(UTC),
     }
-    return AcmeClient("ca", "The CA", directory_url, state_directory=directory, **usual | options)
+    return AcmeClient("ca", "The CA", directory_url, state_directory=directory, **defaults | options)
 
 
 def presented(order: Order, site: ChallengeServer) -> Order:
     """
-    Return *order* after its responses are published at *site*.
+    Publish the responses of *order* at *site*, and return the order.
     """
     site.answers.update({answer.token: answer.key_authorization for answer in order.answers})
     return order
@@ -44,7 +45,7 @@ def presented(order: Order, site: ChallengeServer) -> Order:
 
 def issued(client: AcmeClient, site: ChallengeServer, *names: str) -> Certificate:
     """
-    Return a certificate for *names*, checked as before its storage.
+    Return a certificate for *names*, after the checks that precede its storage.
     """
     order = presented(client.order(names), site)
     order.validate()
@@ -56,7 +57,7 @@ def issued(client: AcmeClient, site: ChallengeServer, *names: str) -> Certificat
 
 def add_text(server: DevelopmentNameServer, owner: str, text: str) -> None:
     """
-    Create a TXT record at *server*.
+    Add a TXT record to the zone of *server* with a dynamic update.
     """
     keyring = dns.tsigkeyring.from_text({KEY_NAME: server.secret})
     update = dns.update.UpdateMessage(server.zone, keyring=keyring)

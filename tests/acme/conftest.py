@@ -1,5 +1,5 @@
 """
-The Pebbles of this machine, one after the other.
+Run the Pebble programs of this machine, one after the other.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.servers.pebble import Pebble, programs
 @pytest.fixture(scope="session", params=["preferred", "oldest"])
 def each_pebble(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     """
-    The Pebble that is preferred, and the oldest one there is: Debian's, mostly.
+    Run the preferred Pebble and the oldest Pebble of this machine, which is usually Debian's.
     """
     program = programs()[0 if request.param == "preferred" else -1]
     server = Pebble(tmp_path_factory.mktemp("pebble"), program)

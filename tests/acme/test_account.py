@@ -1,5 +1,5 @@
 """
-The files of an account.
+Test the files of an account.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ URL = "https://ca.example/directory"
 @pytest.fixture
 def files(tmp_path: Path) -> AccountFiles:
     """
-    The files of an account that is not there yet.
+    Return the files of an account that does not exist yet.
     """
     return AccountFiles(tmp_path / "accounts" / "ca", URL)
 
 
 class TestKey:
-    def test_a_pipe_instead_of_the_file_blocks_no_worker(self, files: AccountFiles) -> None:
+    def test_a_pipe_instead_of_the_key_file_blocks_no_worker(self, files: AccountFiles) -> None:
         """
-        To open one waits until another program opens it, too.
+        A pipe is refused before it is opened. Opening a pipe waits until another program opens it,
+        too.
         """
         with files.locked():
             os.mkfifo(files.key_path)
@@ -41,15 +42,15 @@ class TestKey:
         with pytest.raises(AccountKeyUnreadable, match="no regular file"):
             files.read()
 
-    def test_there_is_none_at_first(self, files: AccountFiles) -> None:
+    def test_reading_creates_no_key(self, files: AccountFiles) -> None:
         """
         Reading creates no file, so the doctor can check a new volume.
         """
         assert files.read() is None
 
-    def test_it_is_made_once(self, files: AccountFiles) -> None:
+    def test_it_is_created_once(self, files: AccountFiles) -> None:
         """
-        The second worker finds the first one's.
+        The second worker reads the key of the first worker.
         """
         with files.locked():
             first = files.make_key()
@@ -59,7 +60,7 @@ class TestKey:
 
     def test_its_thumbprint_is_that_of_rfc_7638(self, files: AccountFiles) -> None:
         """
-        The CA computes the same value: the hash of the members in their order, without spaces.
+        The thumbprint is the hash of the sorted members without spaces, as the CA computes it.
         """
         with files.locked():
             account = files.make_key()
@@ -69,9 +70,11 @@ class TestKey:
 
         assert _encoded(hashlib.sha256(canonical).digest()) == account.thumbprint
 
-    def test_the_next_one_is_made_once_and_takes_its_place(self, files: AccountFiles, tmp_path: Path) -> None:
+    def test_the_next_key_is_created_once_and_replaces_the_key(
+        self, files: AccountFiles, tmp_path: Path
+    ) -> None:
         """
-        An interrupted change continues with the same key, which the CA may already know.
+        An interrupted key change continues with the same key, because the CA may already know it.
         """
         with files.locked():
             first = files.make_key()
@@ -87,9 +90,9 @@ class TestKey:
         assert (present.key, files.next_key(), files.changing) == (following, None, False)
         assert first.key != following
 
-    def test_the_next_one_may_be_dropped(self, files: AccountFiles) -> None:
+    def test_the_next_key_can_be_dropped(self, files: AccountFiles) -> None:
         """
-        One that the CA never heard of.
+        A next key that the CA does not know is removed, and the account uses its key.
         """
         with files.locked():
             first = files.make_key()
@@ -100,9 +103,9 @@ class TestKey:
         assert not files.changing
 
     @pytest.mark.parametrize("kind", ["ec384", "rsa2048"])
-    def test_one_of_another_kind_is_refused(self, files: AccountFiles, tmp_path: Path, kind: str) -> None:
+    def test_a_key_of_another_type_is_refused(self, files: AccountFiles, tmp_path: Path, kind: str) -> None:
         """
-        The file has the key of a certificate: the CA would refuse each signature.
+        A key of another type than P-256 is refused, because the CA would refuse each signature.
         """
         with files.locked():
             files.make_key()
@@ -112,18 +115,21 @@ class TestKey:
         with pytest.raises(AccountKeyUnreadable, match="not a P-256 key"):
             files.read()
 
-    def test_a_directory_instead_of_the_file_is_reported(self, files: AccountFiles, tmp_path: Path) -> None:
+    def test_a_directory_instead_of_the_key_file_is_reported(
+        self, files: AccountFiles, tmp_path: Path
+    ) -> None:
         """
-        Docker makes a directory where a file that should be mounted is missing.
+        A directory at the path of the key is reported. Docker creates a directory if a file to mount
+        is missing.
         """
         (tmp_path / "accounts" / "ca" / "key.pem").mkdir(parents=True)
 
         with pytest.raises(AccountKeyUnreadable, match="Is a directory"):
             files.read()
 
-    def test_a_retired_one_is_kept_without_its_url(self, files: AccountFiles) -> None:
+    def test_a_retired_key_is_stored_without_its_url(self, files: AccountFiles) -> None:
         """
-        The URL belongs to the key; the next one has another.
+        A retired key is stored as a backup, and its URL is removed. The URL belongs to the old key.
         """
         with files.locked():
             old = files.make_key()
@@ -139,7 +145,8 @@ class TestKey:
 class TestLock:
     def test_threads_wait_for_one_another(self, files: AccountFiles) -> None:
         """
-        flock holds between processes; with a descriptor of its own each, it does between threads.
+        The second thread waits for the lock. Each thread opens a descriptor, so flock also locks
+        between threads.
         """
         order = []
 
@@ -156,11 +163,11 @@ class TestLock:
 
         assert ["first", "other"] == order
 
-    def test_one_that_another_worker_holds_for_too_long_is_reported(
+    def test_a_lock_that_another_worker_holds_for_too_long_is_reported(
         self, files: AccountFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A worker may be frozen with it. The kernel would make the others wait without an end.
+        The wait for the lock of a frozen worker ends with a failure. The kernel itself has no limit.
         """
         monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
         other = AccountFiles(tmp_path / "accounts" / "ca", URL)

@@ -1,5 +1,5 @@
 """
-What a person does with the account and with certificates, at CAs that run.
+Test the commands for the account and for revocation, against real CAs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAME = "demo.localhost"
 @pytest.fixture
 def client(authority: FaultyAuthority, tmp_path: Path) -> AcmeClient:
     """
-    A client with an account.
+    Return a client with an account.
     """
     made = client_of(authority.directory_url, tmp_path)
     made.order((NAME,))
@@ -46,22 +46,23 @@ def client(authority: FaultyAuthority, tmp_path: Path) -> AcmeClient:
 @pytest.fixture
 def files(authority: FaultyAuthority, tmp_path: Path) -> AccountFiles:
     """
-    The files of that account.
+    Return the files of that account.
     """
     return AccountFiles(tmp_path / "accounts" / "ca", authority.directory_url)
 
 
 def registrations(authority: FaultyAuthority) -> int:
     """
-    How many accounts the CA has made.
+    Return the number of accounts that the CA has created.
     """
-    return sum(asked.kind == "newAccount" and asked.status == 201 for asked in authority.requests)
+    return sum(request.kind == "newAccount" and request.status == 201 for request in authority.requests)
 
 
-class TestShow:
-    def test_it_is_what_the_ca_knows(self, client: AcmeClient, files: AccountFiles) -> None:
+class TestInfo:
+    def test_it_has_what_the_ca_knows(self, client: AcmeClient, files: AccountFiles) -> None:
         """
-        The URL is what a CAA record names (accounturi).
+        The sheet has the status, contacts and URL of the CA. The URL is the accounturi of a CAA
+        record.
         """
         sheet = client.account_admin.info()
 
@@ -71,7 +72,7 @@ class TestShow:
         assert client.thumbprint == sheet.thumbprint
         assert files.key_path == sheet.key_path
 
-    def test_looking_makes_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_it_creates_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The command registers no account, because CAs limit new accounts.
         """
@@ -80,7 +81,8 @@ class TestShow:
 
     def test_the_contact_follows_the_setting(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The CA gets the contact that is configured now.
+        The client sends the configured contact to the CA, and removes a contact that is not
+        configured.
         """
         for contact, known in [("new@certworker.dev", ("mailto:new@certworker.dev",)), (None, ())]:
             client = client_of(authority.directory_url, tmp_path, contact=contact)
@@ -92,7 +94,7 @@ class TestShow:
 
 
 class TestChangeKey:
-    def test_the_account_goes_on_with_another_key(
+    def test_the_account_continues_with_another_key(
         self,
         authority: FaultyAuthority,
         challenge_server: ChallengeServer,
@@ -100,7 +102,7 @@ class TestChangeKey:
         files: AccountFiles,
     ) -> None:
         """
-        The same account, so the same limits and the same accounturi.
+        The account has the same URL after the change, so its limits and its accounturi stay valid.
         """
         before, old = client.account_admin.info(), files.key_path.read_bytes()
 
@@ -116,9 +118,9 @@ class TestChangeKey:
         assert (NAME,) == issued(client, challenge_server, NAME).names
         assert 1 == registrations(authority)
 
-    def test_pebble_takes_it(self, pebble: Pebble, tmp_path: Path) -> None:
+    def test_pebble_changes_the_key(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        Pebble behaves the same.
+        Pebble changes the key and keeps the URL of the account.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
         client.order(("demo.example.com",))
@@ -132,11 +134,12 @@ class TestChangeKey:
         assert (before.url, True) == (after.url, before.thumbprint != after.thumbprint)
         assert client.order(("other.example.com",)).answers
 
-    def test_cut_off_before_the_request_the_old_key_stays(
+    def test_the_old_key_stays_after_an_interruption_before_the_request(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        The next order uses the old key, and drops the other one once no replica of the CA can be behind.
+        The next order uses the old key. It drops the next key after each replica of the CA has caught
+        up.
         """
         before = client.thumbprint
         with files.locked():
@@ -145,7 +148,7 @@ class TestChangeKey:
         client.order((NAME,))
         assert (before, True) == (client.thumbprint, files.changing)
 
-        grow_old(files)
+        age_next_key(files)
         client.order((NAME,))
         assert (before, False) == (client.thumbprint, files.changing)
         assert 1 == registrations(authority)
@@ -154,7 +157,7 @@ class TestChangeKey:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        Servers of one CA read from replicas: they know the old key no more, and the new one not yet.
+        The next key stays while a replica of the CA knows neither the old key nor the next key.
         """
         authority.faults.fail("keyChange", Fault(cut=True))
         with pytest.raises(CertworkerError):
@@ -169,11 +172,11 @@ class TestChangeKey:
         assert not files.changing
         assert 1 == registrations(authority)
 
-    def test_after_a_connection_lost_behind_the_key_change_the_new_key_is_used(
+    def test_the_new_key_is_used_after_the_response_to_a_key_change_is_lost(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        The old key is invalid, and the account must not be lost with it.
+        The next order uses the new key after a lost response. The old key is invalid.
         """
         old = files.key_path.read_bytes()
         client.account_admin.rotate_key()
@@ -188,18 +191,19 @@ class TestChangeKey:
         assert 1 == registrations(authority)
 
     @pytest.mark.parametrize("fault", [Fault(cut=True), Fault(500)], ids=["cut", "500"])
-    def test_an_answer_that_never_came_is_no_loss(
+    def test_the_account_works_after_a_failed_key_change(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
     ) -> None:
         """
-        After a cut the CA has the new key, after a 500 it has not; the account is at work with either.
+        The account works after a failed change. The CA has the new key after a cut, and the old key
+        after HTTP 500.
         """
         authority.faults.fail("keyChange", fault)
         with pytest.raises(CertworkerError):
             client.account_admin.rotate_key()
         assert files.changing
 
-        grow_old(files)
+        age_next_key(files)
         client.order((NAME,))
 
         assert not files.changing
@@ -218,7 +222,7 @@ class TestChangeKey:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
     ) -> None:
         """
-        Whatever type the refusal has, the account keeps its key, and the remedy is another account.
+        The account keeps its key whatever type the refusal has. The remedy is another account.
         """
         before = client.thumbprint
         authority.faults.fail("keyChange", fault)
@@ -235,7 +239,7 @@ class TestChangeKey:
         self, authority: FaultyAuthority, tmp_path: Path, files: AccountFiles
     ) -> None:
         """
-        No unused key remains on the volume.
+        The failure names the missing keyChange, and no unused key remains on the volume.
         """
         without = only("directory", lambda reply: with_members(reply, keyChange=None))
 
@@ -249,7 +253,8 @@ class TestChangeKey:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, carried_out: bool
     ) -> None:
         """
-        A 409 may mean that the CA has the key already, from the same request on another connection.
+        After HTTP 409, the client finds out which key the CA knows. An earlier request may have
+        changed it.
         """
         before = client.thumbprint
         conflict = Problem("conflict", "already under way", 409)
@@ -269,26 +274,28 @@ class TestChangeKey:
         assert client.order((NAME,)).answers
         assert 1 == registrations(authority)
 
-    def test_a_refusal_of_a_change_that_was_cut_off_drops_no_key(
+    def test_a_refusal_after_an_interrupted_change_drops_no_key(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        The earlier request may have been carried out: the key in question may be the account's.
+        The next key remains after a refusal, because an earlier request may have changed the key of
+        the account.
         """
         with files.locked():
-            following = files.make_next_key()
+            next_key = files.make_next_key()
         authority.faults.fail("keyChange", Fault(403, "unauthorized"))
 
         with pytest.raises(CertworkerError):
             client.account_admin.rotate_key()
 
-        assert following == files.next_key()
+        assert next_key == files.next_key()
 
-    def test_an_order_under_way_is_tried_again(
+    def test_a_pending_order_of_the_old_key_is_retried(
         self, challenge_server: ChallengeServer, client: AcmeClient
     ) -> None:
         """
-        The CA refuses the old key of the order as malformed, and the order is retried.
+        An order with the old key fails with AccountGone, which the job retries. The CA calls its
+        requests malformed.
         """
         order: Order = presented(client.order((NAME,)), challenge_server)
         client.account_admin.rotate_key()
@@ -297,10 +304,12 @@ class TestChangeKey:
             order.validate()
 
 
-class TestOddAccounts:
-    def test_strange_members_are_no_obstacle(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+class TestMalformedAccounts:
+    def test_members_of_the_wrong_type_are_shown_as_printable_text(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        What the CA sends is shown as one printable line.
+        Members of the wrong type are shown as one printable line, or left out.
         """
         odd = only("account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"]))
 
@@ -313,11 +322,11 @@ class TestOddAccounts:
 
 
 class TestDeactivate:
-    def test_the_next_order_makes_another_account(
+    def test_the_next_order_registers_another_account(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        The old key remains as a backup.
+        The next order registers another account, and the old key remains as a backup.
         """
         before, key = client.account_admin.info(), files.key_path.read_bytes()
 
@@ -332,18 +341,19 @@ class TestDeactivate:
         assert after is not None
         assert before.url != after.url
 
-    def test_without_an_account_nothing_is_ended(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_without_an_account_no_request_is_sent(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Nor made.
+        The command sends no request and registers no account.
         """
         assert client_of(authority.directory_url, tmp_path).account_admin.deactivate() is None
         assert [] == authority.requests
 
-    def test_one_that_the_ca_did_not_hear_of_stays(
+    def test_the_key_stays_if_the_ca_is_unreachable(
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        The key is moved only after it has become invalid.
+        The key stays if the CA is unreachable. It becomes a backup only after the CA has deactivated
+        the account.
         """
         authority.stop()
         before = client.thumbprint
@@ -352,9 +362,9 @@ class TestDeactivate:
             client.account_admin.deactivate()
         assert before == client.thumbprint
 
-    def test_each_key_is_kept(self, client: AcmeClient) -> None:
+    def test_each_old_key_has_a_backup(self, client: AcmeClient) -> None:
         """
-        The key of an earlier account is never overwritten.
+        Each deactivated key has a backup of its own; none is overwritten.
         """
         kept = set()
         for _ in range(3):
@@ -372,14 +382,16 @@ class TestRevoke:
     @pytest.fixture
     def certificate(self, client: AcmeClient, challenge_server: ChallengeServer) -> Certificate:
         """
-        A certificate of the account.
+        Return a certificate of the account.
         """
         return issued(client, challenge_server, NAME)
 
     @pytest.mark.parametrize("reason", ["superseded", "keyCompromise", "unspecified"])
-    def test_once(self, client: AcmeClient, certificate: Certificate, reason: str) -> None:
+    def test_a_second_revocation_changes_nothing(
+        self, client: AcmeClient, certificate: Certificate, reason: str
+    ) -> None:
         """
-        Revoking twice is no mistake: who is in a hurry types it twice.
+        The second revocation of a certificate succeeds without a change.
         """
         assert client.account_admin.revoke(certificate, reason)
         assert not client.account_admin.revoke(certificate, reason)
@@ -388,7 +400,7 @@ class TestRevoke:
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
-        The CA then publishes the revocation.
+        The renewal window of a revoked certificate has passed, so the renewal is due now.
         """
         client.account_admin.revoke(certificate, "superseded")
         suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
@@ -401,7 +413,8 @@ class TestRevoke:
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The account may have been lost since.
+        A client with another account revokes the certificate with the certificate's own key. The
+        first account may be lost.
         """
         client.account_admin.deactivate()
 
@@ -422,7 +435,8 @@ class TestRevoke:
         tmp_path: Path,
     ) -> None:
         """
-        With this proof a CA never certifies the key again.
+        Each key type of a certificate can sign its revocation. The CA then never certifies the key
+        again.
         """
         port, name = {"development": (0, NAME), "pebble": (pebble.http_port, "demo.example.com")}[ca]
         clients: dict[str, Callable[[], AcmeClient]] = {
@@ -440,7 +454,7 @@ class TestRevoke:
         assert client.account_admin.revoke(certificate, "keyCompromise")
 
     @pytest.mark.parametrize("reason", ["superseded", "keyCompromise"])
-    @pytest.mark.parametrize("taken", ["kid", "jwk"])
+    @pytest.mark.parametrize("accepted", ["kid", "jwk"])
     @pytest.mark.parametrize(
         "problem",
         [
@@ -452,30 +466,32 @@ class TestRevoke:
         ],
         ids=lambda problem: problem.kind,
     )
-    def test_the_second_proof_follows_any_refusal_of_the_first(
+    def test_the_other_key_is_tried_after_any_refusal(
         self,
         client: AcmeClient,
         certificate: Certificate,
         authority: FaultyAuthority,
         reason: str,
-        taken: str,
+        accepted: str,
         problem: Problem,
     ) -> None:
         """
-        Some CAs know accounts only, others want the key of the certificate after the account has ended.
+        The client revokes with the other key after any refusal. Some CAs accept only the account's
+        key, others only the certificate's.
         """
 
         def decide(request: Request, header: dict[str, object]) -> Problem | None:
-            return problem if request.kind == "revokeCert" and taken not in header else None
+            return problem if request.kind == "revokeCert" and accepted not in header else None
 
         with refusing(authority, decide):
             assert client.account_admin.revoke(certificate, reason)
 
-    def test_a_refusal_of_both_proofs_has_the_texts_of_the_ca(
+    def test_a_refusal_of_both_keys_has_the_texts_of_the_ca(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
-        The remedy has the serial number, by which the CA finds the certificate.
+        The message has both texts of the CA. The remedy has the serial number, by which the CA finds
+        the certificate.
         """
 
         def decide(request: Request, header: dict[str, object]) -> Problem | None:
@@ -493,18 +509,19 @@ class TestRevoke:
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
-        Then the same command may succeed later.
+        A rate limit is reported as CaBusy, because the same command may succeed later.
         """
         authority.faults.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
 
         with pytest.raises(CaBusy):
             client.account_admin.revoke(certificate, "superseded")
 
-    def test_a_ca_that_is_away_is_asked_once(
+    def test_an_unreachable_ca_gets_one_request(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
-        A second proof would wait for the same time-out.
+        The client sends one request to an unreachable CA. A second key would wait for the same
+        timeout.
         """
         authority.faults.fail("revokeCert", Fault(cut=True), times=None)
         before = len(authority.requests)
@@ -514,30 +531,30 @@ class TestRevoke:
 
         assert 1 == len(authority.requests[before:])
 
-    def test_a_damaged_account_key_is_no_obstacle(
+    def test_a_damaged_account_key_prevents_no_revocation(
         self, client: AcmeClient, certificate: Certificate, files: AccountFiles
     ) -> None:
         """
-        The certificate's own key is proof enough.
+        The certificate's own key is a sufficient proof if the key of the account cannot be read.
         """
         files.key_path.write_text("no key")
 
         assert client.account_admin.revoke(certificate, "superseded")
 
 
-def grow_old(files: AccountFiles) -> None:
+def age_next_key(files: AccountFiles) -> None:
     """
-    Let the next key be so old that each server of the CA has heard of it, if one has.
+    Date the next key back, so that each replica of the CA would know it by now.
     """
     path = files.key_path.with_name("key.next.pem")
     if path.exists():
-        long_ago = time.time() - 2 * KEY_CHANGE_LAG.total_seconds()
-        os.utime(path, (long_ago, long_ago))
+        past = time.time() - 2 * KEY_CHANGE_LAG.total_seconds()
+        os.utime(path, (past, past))
 
 
 def files_key(client: AcmeClient) -> bytes:
     """
-    Return the key file of *client*.
+    Return the content of the key file of *client*.
     """
     sheet = client.account_admin.info()
     assert sheet is not None

@@ -1,5 +1,5 @@
 """
-The chains of a CA that has several.
+Test the choice between the chains that a CA offers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NAME = "demo.localhost"
 @pytest.fixture
 def pebble_with_two_roots(tmp_path: Path) -> Iterator[Pebble]:
     """
-    A Pebble that offers two chains.
+    Run a Pebble that offers two chains.
     """
     server = Pebble(tmp_path / "pebble", programs()[0])
     server.start(PEBBLE_ALTERNATE_ROOTS="1")
@@ -36,18 +36,18 @@ def pebble_with_two_roots(tmp_path: Path) -> Iterator[Pebble]:
 
 def root_of(certificate: Certificate) -> str:
     """
-    The common name of the root that the chain of *certificate* leads to.
+    Return the common name of the root at the end of the chain of *certificate*.
     """
     *_, topmost = x509.load_pem_x509_certificates(certificate.chain_pem)
     return str(topmost.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
 
 
 class TestPreferredChain:
-    def test_the_chain_of_that_root_is_taken(
+    def test_the_chain_of_the_preferred_root_is_used(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        Some old devices trust one of a CA's roots and not the other.
+        The client uses the chain to the preferred root. Some old devices trust only one root of a CA.
         """
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
@@ -57,20 +57,23 @@ class TestPreferredChain:
         assert "The other root" == root_of(certificate)
         certificate.check((NAME,), datetime.now(UTC))
 
-    def test_the_default_costs_no_more_questions(
+    def test_the_default_chain_needs_no_more_requests(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        If it is what was wanted, or nothing was, the others are left where they are.
+        The client downloads no alternate chain if no root is preferred, or if the default chain has
+        the preferred root.
         """
         authority.add_root("The other root")
         certificate = issued(client_of(authority.directory_url, tmp_path), challenge_server, NAME)
-        wanted = root_of(certificate)
+        default_root = root_of(certificate)
 
-        issued(client_of(authority.directory_url, tmp_path, preferred_chain=wanted), challenge_server, NAME)
+        issued(
+            client_of(authority.directory_url, tmp_path, preferred_chain=default_root), challenge_server, NAME
+        )
 
-        assert wanted != "The other root"
-        assert 2 == [asked.kind for asked in authority.requests].count("certificate")
+        assert default_root != "The other root"
+        assert 2 == [request.kind for request in authority.requests].count("certificate")
 
     @pytest.mark.parametrize(
         "fault",
@@ -83,7 +86,7 @@ class TestPreferredChain:
             Fault(200, None),
         ],
     )
-    def test_one_that_cannot_be_fetched_costs_no_certificate(
+    def test_a_failed_download_of_an_alternate_chain_costs_no_certificate(
         self,
         authority: FaultyAuthority,
         challenge_server: ChallengeServer,
@@ -92,7 +95,8 @@ class TestPreferredChain:
         fault: Fault,
     ) -> None:
         """
-        Alternate chains are optional (RFC 8555, section 7.4.2): the default is used, and a warning is logged.
+        The client uses the default chain and logs a warning, because alternate chains are optional
+        (RFC 8555, section 7.4.2).
         """
         authority.add_root("The other root")
         authority.faults.after("certificate", 1, fault)
@@ -104,11 +108,11 @@ class TestPreferredChain:
         assert (NAME,) == certificate.names
         assert "alternate chain at http://127.0.0.1" in caplog.messages[0]
 
-    def test_one_for_another_certificate_is_left_out(
+    def test_an_alternate_chain_of_another_certificate_is_skipped(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        It would fit neither the names nor the key.
+        A chain for another certificate is skipped. It has neither the names nor the key.
         """
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
@@ -128,7 +132,7 @@ class TestPreferredChain:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A CA retires its roots, and renewals continue.
+        One warning lists the roots on offer. A CA retires its roots, and renewals must continue.
         """
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="DST Root CA X3")
@@ -141,11 +145,11 @@ class TestPreferredChain:
         assert "CERTWORKER_PREFERRED_CHAIN is DST Root CA X3" in message
         assert "The other root" in message
 
-    def test_pebble_has_them_too(
+    def test_pebble_serves_the_preferred_chain(
         self, pebble_with_two_roots: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Pebble behaves the same; the warning lists its chains.
+        Pebble serves the preferred chain, and the warning lists the roots of its chains.
         """
         pebble = pebble_with_two_roots
 
@@ -156,8 +160,8 @@ class TestPreferredChain:
             return issued(client, site, "demo.example.com")
 
         with ChallengeServer(port=pebble.http_port) as site:
-            usual = root_of(issued_with("Nobody's root"))
+            default = root_of(issued_with("Unknown root"))
             offered = re.findall(r"Pebble Root CA \w+", caplog.records[0].getMessage())
-            (other,) = set(offered) - {usual}
+            (other,) = set(offered) - {default}
 
             assert other == root_of(issued_with(other))

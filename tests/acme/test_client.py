@@ -1,5 +1,5 @@
 """
-A certificate from a real CA, from the first word to the last.
+Test the whole way to a certificate, at real CAs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 from tests.servers.tampering import only, tampered, with_headers
 
-#: RFC 8555's own number: no client can do with less.
+#: The requests of RFC 8555, section 7.1; no client needs fewer.
 WARM_ORDER = [
     "POST /order-plz",
     "POST /authZ/",
@@ -44,7 +44,7 @@ WARM_ORDER = [
 class TestWithPebble:
     def test_a_certificate_is_issued(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        The test CA of Let's Encrypt is the nearest to the real one, in both its ages.
+        The preferred Pebble and the oldest Pebble issue a certificate for two names.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
 
@@ -55,8 +55,8 @@ class TestWithPebble:
 
     def test_a_warm_order_takes_seven_requests(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        Each request is a journey to the CA. A CA that is busy adds polls, and nothing but polls: on a machine
-        that is, too, it may take some orders until one is met without.
+        An order with a known account takes seven requests. A busy CA adds polls, so the test repeats
+        the order until one needs no extra poll.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
 
@@ -74,7 +74,8 @@ class TestWithPebble:
 
     def test_every_tenth_nonce_may_be_bad(self, tmp_path: Path) -> None:
         """
-        Stale nonces are normal at a CA with several servers, and no message reports them.
+        The client retries stale nonces, which are normal at a CA with several servers. No message
+        reports them.
         """
         pebble = Pebble(tmp_path / "pebble")
         pebble.start(PEBBLE_WFE_NONCEREJECT="10")
@@ -89,7 +90,8 @@ class TestWithPebble:
 
     def test_a_challenge_that_pebble_is_validating_is_waited_for(self, tmp_path: Path) -> None:
         """
-        A worker was killed after its response: Pebble refuses a second one while it validates.
+        A second worker polls the challenge of a killed worker. Pebble refuses a second response while
+        it validates.
         """
 
         class Killed(BaseException):
@@ -117,7 +119,7 @@ class TestWithPebble:
 
     def test_four_threads_order_at_once(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        All slots of a worker share one client: its connections, its nonces, its account.
+        All slots of a worker share one client with its connections, nonces and account.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
 
@@ -138,7 +140,7 @@ class TestWithPebble:
         self, each_pebble: Pebble, tmp_path: Path, name: str, answer: str | None, code: str
     ) -> None:
         """
-        The cause is in the challenge; the order is only invalid.
+        The code of the failure comes from the challenge. The order is only invalid, without a cause.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
 
@@ -154,7 +156,7 @@ class TestWithPebble:
 
     def test_a_closed_port_80_is_reported(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        Traefik that does not run is the commonest beginning of all.
+        The failure has the code of a refused connection, and the remedy checks whether Traefik runs.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
 
@@ -170,7 +172,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        A laptop runs the same code as production.
+        The client issues at the development CA with the code that production uses.
         """
         client = client_of(authority.directory_url, tmp_path)
 
@@ -180,7 +182,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        Location, Link and the URLs of JSON objects may be relative to the URL of the request.
+        Location, Link and the URLs of JSON objects can be relative to the URL of the request.
         """
         base = authority.directory_url.removesuffix("/directory")
 
@@ -211,7 +213,8 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        Let's Encrypt remembers for days; a renewal then needs no open port 80 at all.
+        The client answers no challenge for a valid authorization. Such a renewal needs no open port
+        80.
         """
         authority.policy.authorization_reuse = timedelta(days=1)
         client = client_of(authority.directory_url, tmp_path)
@@ -229,7 +232,8 @@ class TestWithTheDevelopmentAuthority:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A staging CA is emptied now and then; that must not need a person.
+        The client registers an account that the CA has lost, without any action by the operator.
+        Staging CAs delete accounts.
         """
         client = client_of(authority.directory_url, tmp_path)
         issued(client, challenge_server, "demo.localhost")
@@ -243,11 +247,11 @@ class TestWithTheDevelopmentAuthority:
         assert thumbprint == client.thumbprint
         assert ["The CA does not accept the account; looking it up by its key"] == caplog.messages
 
-    def test_the_profile_is_asked_for(
+    def test_the_order_names_the_profile(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        Let's Encrypt's short-lived certificates are a profile.
+        The order names the configured profile, such as Let's Encrypt's short-lived certificates.
         """
         client = client_of(authority.directory_url, tmp_path, profile="shortlived")
 
@@ -259,7 +263,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The message about a misspelled setting has the allowed values.
+        The message about an unknown profile lists the profiles of the CA, and no order is placed.
         """
         client = client_of(authority.directory_url, tmp_path, profile="clasic")
 
@@ -267,13 +271,13 @@ class TestWithTheDevelopmentAuthority:
             client.order(("demo.localhost",))
 
         assert "clasic is not among its profiles (classic, shortlived)" in caught.value.message
-        assert "newOrder" not in [asked.kind for asked in authority.requests]
+        assert "newOrder" not in [request.kind for request in authority.requests]
 
-    def test_a_ca_that_requires_account_binding_is_distinguished_from_a_fault(
+    def test_a_ca_that_requires_external_account_binding_is_reported(
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The directory lists the profiles, so no order is placed.
+        A CA that requires external account binding is reported as such, from its directory.
         """
         authority.policy.external_accounts["kid"] = b"key"
         client = client_of(authority.directory_url, tmp_path)
@@ -285,7 +289,8 @@ class TestWithTheDevelopmentAuthority:
 class TestCheck:
     def test_problems_of_a_later_order_are_reported(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The doctor knows it without an order, and makes no account to find out.
+        The check reports an unknown profile and a missing binding without an order and without an
+        account.
         """
         with pytest.raises(InvalidProfile):
             client_of(authority.directory_url, tmp_path, profile="tlsserver").check()
@@ -294,17 +299,18 @@ class TestCheck:
             client_of(authority.directory_url, tmp_path).check()
         assert not (tmp_path / "accounts").exists()
 
-    def test_a_ca_that_answers_is_well(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_working_ca_passes_with_one_request(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The doctor asks this; it costs one request and no account.
+        The check of a working CA sends one request and creates no account.
         """
         client_of(authority.directory_url, tmp_path).check()
 
-        assert ["directory"] == [asked.kind for asked in authority.requests]
+        assert ["directory"] == [request.kind for request in authority.requests]
 
     def test_a_url_without_a_directory_is_reported(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The commonest mistake is the CA's web site instead of its directory.
+        The failure has the HTTP status. A frequent mistake is the CA's web site instead of its
+        directory.
         """
         client = client_of(authority.directory_url.replace("directory", "nothing-here"), tmp_path)
 
@@ -315,7 +321,7 @@ class TestCheck:
 
     def test_an_unreachable_ca_is_reported(self, tmp_path: Path) -> None:
         """
-        An outage is not a wrong setting, and is tried again soon.
+        A refused connection is CaUnreachable, which is retried soon. It is not a wrong setting.
         """
         with pytest.raises(CaUnreachable) as caught:
             client_of(f"http://127.0.0.1:{free_port()}/directory", tmp_path).check()
@@ -323,9 +329,9 @@ class TestCheck:
         assert "Connection refused" in caught.value.message
 
 
-def test_two_certificates_of_one_ca_share_no_state_with_another(tmp_path: Path) -> None:
+def test_two_cas_have_two_accounts(tmp_path: Path) -> None:
     """
-    Staging and production are two CAs with two accounts, on one volume.
+    Two CAs, such as staging and production, have two accounts on one volume.
     """
     with development_authority(tmp_path / "a") as first, development_authority(tmp_path / "b") as second:
         urls = [first.directory_url, second.directory_url]
@@ -343,47 +349,50 @@ NAME = ("api.example.org",)
 
 def numbered(number: int) -> tuple[str, ...]:
     """
-    So many names.
+    Return *number* different names.
     """
     return tuple(f"{each}.example.org" for each in range(number))
 
 
 class TestProfile:
-    def test_none_is_named_if_none_is_set(self) -> None:
+    def test_no_profile_is_named_without_the_setting(self) -> None:
         """
-        The CA's usual one is its own affair, and changes with the years.
+        The order names no profile without the setting. The CA selects its default, which may change.
         """
         assert profile_for(NAME, None, LETS_ENCRYPTS, **LETS_ENCRYPT) is None
 
-    def test_the_one_that_is_set_is_named(self) -> None:
+    def test_the_configured_profile_is_named(self) -> None:
         """
-        As long as the directory has it.
+        The order names the configured profile if the directory lists it.
         """
         assert "tlsserver" == profile_for(NAME, "tlsserver", LETS_ENCRYPTS, **LETS_ENCRYPT)
 
     def test_an_unknown_profile_is_reported_with_the_known_ones(self) -> None:
         """
-        Before the account is used.
+        The failure names the unknown profile before the client uses the account.
         """
         with pytest.raises(InvalidProfile, match="tlsclient is not among its profiles"):
             profile_for(NAME, "tlsclient", LETS_ENCRYPTS, **LETS_ENCRYPT)
 
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
-    def test_an_address_is_ordered_where_the_ca_certifies_them(self, address: str) -> None:
+    def test_an_address_uses_the_profile_shortlived(self, address: str) -> None:
         """
-        Let's Encrypt certifies addresses for 160 hours only, so certworker selects that profile.
+        An address uses the profile shortlived, the only one in which Let's Encrypt certifies
+        addresses.
         """
         assert "shortlived" == profile_for((*NAME, address), None, LETS_ENCRYPTS, **LETS_ENCRYPT)
 
-    def test_a_ca_without_it_is_asked_as_usual(self) -> None:
+    def test_a_ca_without_profiles_gets_none_for_an_address(self) -> None:
         """
-        Another CA may certify them in its only profile.
+        The order names no profile for an address if the CA has none. Its default may certify
+        addresses.
         """
         assert profile_for(("8.8.8.8",), None, {}, label="ca.example.org", title="The CA") is None
 
-    def test_what_is_set_wins(self) -> None:
+    def test_the_configured_profile_wins_for_an_address(self) -> None:
         """
-        The CA will say itself if it does not do that.
+        An address uses the configured profile. The CA reports if that profile does not allow
+        addresses.
         """
         assert "classic" == profile_for(("8.8.8.8",), "classic", LETS_ENCRYPTS, **LETS_ENCRYPT)
 
@@ -394,7 +403,7 @@ class TestNumberOfNames:
         self, profile: str | None, most: int
     ) -> None:
         """
-        An order that it refuses is counted all the same.
+        The failure states the limit of the profile. Let's Encrypt counts an order that it refuses.
         """
         assert profile == profile_for(numbered(most), profile, LETS_ENCRYPTS, **LETS_ENCRYPT)
         with pytest.raises(
@@ -402,16 +411,16 @@ class TestNumberOfNames:
         ):
             profile_for(numbered(most + 1), profile, LETS_ENCRYPTS, **LETS_ENCRYPT)
 
-    def test_addresses_count_by_the_profile_that_is_chosen_for_them(self) -> None:
+    def test_the_limit_of_the_selected_profile_applies_to_addresses(self) -> None:
         """
-        Fewer fit into it.
+        The limit of the profile shortlived applies to a certificate with an address.
         """
         with pytest.raises(TooManyNames):
             profile_for((*numbered(25), "8.8.8.8"), None, LETS_ENCRYPTS, **LETS_ENCRYPT)
 
-    def test_of_another_ca_nothing_is_assumed(self) -> None:
+    def test_no_limit_is_assumed_for_another_ca(self) -> None:
         """
-        A profile of the same name may take more there.
+        Another CA has no limit on names. Its profile of the same name may allow more.
         """
         many = numbered(200)
 
@@ -424,7 +433,7 @@ class TestOrderWithProfile:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path, address: str
     ) -> None:
         """
-        Identifier, answer at the literal host, signing request and certificate (RFC 8738).
+        The client orders, validates and receives a certificate for an address (RFC 8738).
         """
         authority.validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
 
@@ -434,9 +443,9 @@ class TestOrderWithProfile:
         assert 160 == (certificate.not_after - certificate.not_before).total_seconds() / 3600
         assert [f"[{address}]" if ":" in address else address] == challenge_server.hosts
 
-    def test_pebble_certifies_it_too(self, each_pebble: Pebble, tmp_path: Path) -> None:
+    def test_pebble_certifies_an_address(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        Pebble behaves the same.
+        Pebble certifies an address, too.
         """
         with ChallengeServer(port=each_pebble.http_port) as site:
             client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)

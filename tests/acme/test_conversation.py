@@ -1,5 +1,5 @@
 """
-All requests of an account on the wire, as RFC 8555 requires them.
+Check all requests of an account against the rules of RFC 8555.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from tests.servers.tampering import refusing
 
 NAMES = ("demo.localhost", "www.demo.localhost")
 
-#: What a CA shows to anybody; everything else is signed.
+#: The public resources with their methods; a client signs all other requests.
 UNSIGNED = {"directory": "GET", "newNonce": "HEAD", "renewalInfo": "GET"}
 
 
 @dataclass
 class Sent:
     """
-    One request.
+    A request to the CA, with its decoded JWS.
     """
 
     request: Request
@@ -40,7 +40,7 @@ class Sent:
     @property
     def payload(self) -> Any:
         """
-        What was signed; None: nothing, as in a POST-as-GET.
+        Return the signed payload, or None if it is empty (POST-as-GET).
         """
         content = decode_b64jose(self.body["payload"])
         return json.loads(content) if content else None
@@ -49,14 +49,14 @@ class Sent:
 @contextmanager
 def recorded(authority: FaultyAuthority) -> Iterator[list[Sent]]:
     """
-    The requests that *authority* gets within the block.
+    Record the requests that *authority* receives within the block.
     """
     sent: list[Sent] = []
 
-    def note(request: Request, header: dict[str, Any]) -> None:
+    def record(request: Request, header: dict[str, Any]) -> None:
         sent.append(Sent(request, header, json.loads(request.body) if request.body else {}))
 
-    with refusing(authority, note):
+    with refusing(authority, record):
         yield sent
 
 
@@ -65,7 +65,8 @@ def life(
     authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
 ) -> Iterator[list[Sent]]:
     """
-    Registration, two orders, renewal information, a new key, both revocations and the end.
+    Record an account from registration to deactivation: two orders, renewal information, a key change and
+    two revocations.
     """
     client = client_of(authority.directory_url, tmp_path)
     with recorded(authority) as sent:
@@ -82,14 +83,14 @@ def life(
 
 def signed(life: list[Sent]) -> list[Sent]:
     """
-    The requests that carry a JWS.
+    Return the requests that carry a JWS.
     """
     return [each for each in life if each.request.method == "POST"]
 
 
 def of(life: list[Sent], kind: str) -> list[Sent]:
     """
-    The requests for resources of *kind*.
+    Return the requests for resources of *kind*.
     """
     return [each for each in life if each.request.kind == kind]
 
@@ -97,16 +98,17 @@ def of(life: list[Sent], kind: str) -> list[Sent]:
 class TestRequests:
     def test_only_public_resources_are_requested_unsigned(self, life: list[Sent]) -> None:
         """
-        Directory, nonce and renewal information (RFC 8555, section 6.3; RFC 9773, section 4.1).
+        The client signs all requests but those for the directory, nonces and renewal information (RFC
+        8555, section 6.3; RFC 9773, section 4.1).
         """
         unsigned = {each.request.kind: each.request.method for each in life if each not in signed(life)}
 
         assert UNSIGNED == unsigned
         assert len(signed(life)) > 20
 
-    def test_each_is_a_flattened_jws(self, life: list[Sent]) -> None:
+    def test_each_request_is_a_flattened_jws(self, life: list[Sent]) -> None:
         """
-        No unprotected header, no second signature, no detached payload (section 6.2).
+        A request has no unprotected header, one signature and an attached payload (section 6.2).
         """
         for each in signed(life):
             assert {"protected", "payload", "signature"} == set(each.body), each.request.kind
@@ -115,15 +117,16 @@ class TestRequests:
 
     def test_all_binary_members_are_base64url_without_padding(self, life: list[Sent]) -> None:
         """
-        A server refuses trailing `=` (section 6.1).
+        No member has a trailing `=`, which servers refuse (section 6.1).
         """
         for each in signed(life):
             assert all(not set(value) & set("=+/") for value in each.body.values())
             assert all("=" not in str((each.payload or {}).get(name, "")) for name in ("csr", "certificate"))
 
-    def test_the_protected_header_has_what_it_must(self, life: list[Sent]) -> None:
+    def test_the_protected_header_has_the_required_members(self, life: list[Sent]) -> None:
         """
-        `alg`, `nonce`, `url`, and one of `jwk` and `kid` (section 6.2); the URL is that of the request (6.4).
+        The header has `alg`, `nonce`, the `url` of the request, and either `jwk` or `kid` (sections
+        6.2 and 6.4).
         """
         for each in signed(life):
             assert {"alg", "nonce", "url"} | (each.header.keys() & {"jwk", "kid"}) == each.header.keys()
@@ -133,27 +136,27 @@ class TestRequests:
 
     def test_no_nonce_is_used_twice(self, life: list[Sent]) -> None:
         """
-        Each is good for one request (section 6.5).
+        Each nonce is valid for one request (section 6.5).
         """
         nonces = [each.header["nonce"] for each in signed(life)]
 
         assert len(nonces) == len(set(nonces))
 
-    def test_only_new_accounts_and_a_revocation_bring_their_key(self, life: list[Sent]) -> None:
+    def test_only_new_accounts_and_revocations_contain_their_key(self, life: list[Sent]) -> None:
         """
-        Every other request names the account by the URL that its registration had in Location (section 6.2).
+        Each other request names the account by the URL from its registration (section 6.2).
         """
         own = [each for each in signed(life) if "kid" in each.header]
         kids = {each.header["kid"] for each in own}
-        bring = {each.request.kind for each in signed(life) if "jwk" in each.header}
+        kinds = {each.request.kind for each in signed(life) if "jwk" in each.header}
 
-        assert {"newAccount", "revokeCert"} == bring
+        assert {"newAccount", "revokeCert"} == kinds
         assert 1 == len(kids)
         assert kids == {each.request.url for each in of(life, "account")}
 
-    def test_what_is_only_read_has_an_empty_payload(self, life: list[Sent]) -> None:
+    def test_a_read_has_an_empty_payload(self, life: list[Sent]) -> None:
         """
-        A POST-as-GET (section 6.3).
+        The client reads orders, authorizations and certificates with POST-as-GET (section 6.3).
         """
         for kind in ("order", "authorization", "certificate"):
             assert of(life, kind)
@@ -161,9 +164,9 @@ class TestRequests:
 
 
 class TestOrders:
-    def test_identifiers_are_those_of_the_order(self, life: list[Sent]) -> None:
+    def test_the_signing_request_has_the_names_of_the_order(self, life: list[Sent]) -> None:
         """
-        The signing request names exactly what was ordered (section 7.4).
+        The signing request has exactly the names of the order (section 7.4).
         """
         (order, _), (finalize, _) = of(life, "newOrder"), of(life, "finalize")
         request = x509.load_der_x509_csr(decode_b64jose(finalize.payload["csr"]))
@@ -173,9 +176,10 @@ class TestOrders:
         assert list(NAMES) == names.get_values_for_type(x509.DNSName)
         assert [] == list(request.subject)
 
-    def test_the_key_of_a_certificate_is_never_that_of_the_account(self, life: list[Sent]) -> None:
+    def test_the_key_of_a_certificate_is_never_the_account_key(self, life: list[Sent]) -> None:
         """
-        Nor that of another certificate (section 11.1).
+        Each certificate has a key of its own, which differs from the key of the account (section
+        11.1).
         """
         requests = [
             x509.load_der_x509_csr(decode_b64jose(each.payload["csr"])) for each in of(life, "finalize")
@@ -188,16 +192,17 @@ class TestOrders:
 
     def test_a_challenge_is_answered_with_an_empty_object(self, life: list[Sent]) -> None:
         """
-        At the challenge's own URL, once for each (section 7.5.1).
+        The client responds once to each challenge, at the URL of the challenge (section 7.5.1).
         """
         answers = of(life, "challenge")
 
         assert 2 * len(NAMES) == len(answers)
         assert all({} == each.payload for each in answers)
 
-    def test_it_is_finalized_after_its_challenges(self, life: list[Sent]) -> None:
+    def test_an_order_is_finalized_after_its_challenges(self, life: list[Sent]) -> None:
         """
-        Before, the CA answers orderNotReady (section 7.4).
+        The client finalizes an order after its challenges. An earlier request fails with
+        orderNotReady (section 7.4).
         """
         types = [each.request.kind for each in life]
 
@@ -209,7 +214,8 @@ class TestOrders:
 class TestAccounts:
     def test_a_registration_agrees_to_the_terms(self, life: list[Sent]) -> None:
         """
-        And names no member that the server alone sets (section 7.3).
+        The registration agrees to the terms, and names no member that only the server sets (section
+        7.3).
         """
         search, registration, *_ = of(life, "newAccount")
 
@@ -219,7 +225,7 @@ class TestAccounts:
             "contact": ["mailto:ops@certworker.dev"],
         } == registration.payload
 
-    def test_a_change_of_the_key_is_signed_by_both(self, life: list[Sent]) -> None:
+    def test_a_key_change_is_signed_with_both_keys(self, life: list[Sent]) -> None:
         """
         The inner message has the new key, the outer URL and no nonce (section 7.3.5).
         """
@@ -235,7 +241,7 @@ class TestAccounts:
 
     def test_a_revocation_has_the_certificate_and_a_reason(self, life: list[Sent]) -> None:
         """
-        By the account's key with `kid`, by the certificate's with `jwk` (section 7.6).
+        The account's key signs with `kid`, the certificate's key with `jwk` (section 7.6).
         """
         by_account, by_key = of(life, "revokeCert")
 
@@ -244,8 +250,8 @@ class TestAccounts:
         for each in (by_account, by_key):
             assert x509.load_der_x509_certificate(decode_b64jose(each.payload["certificate"]))
 
-    def test_the_end_of_an_account_is_one_member(self, life: list[Sent]) -> None:
+    def test_a_deactivation_has_one_member(self, life: list[Sent]) -> None:
         """
-        Section 7.3.6.
+        The payload has only the status `deactivated` (section 7.3.6).
         """
         assert {"status": "deactivated"} == of(life, "account")[-1].payload

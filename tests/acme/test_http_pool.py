@@ -1,5 +1,5 @@
 """
-Connections to a CA: reused, verified, and through a proxy if there is one.
+Test the connections to a CA: their reuse, their verification and the proxy.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.servers.pebble import Pebble
 @pytest.fixture
 def server() -> Iterator[OddServer]:
     """
-    A server that answers as a test wants.
+    Run a server whose responses a test sets.
     """
     with odd_server() as started:
         yield started
@@ -33,15 +33,16 @@ def server() -> Iterator[OddServer]:
 
 def transport_to(url: str, ca_bundle: Path | None = None) -> Transport:
     """
-    A transport as a worker with two slots has it.
+    Return the transport of a worker with two slots.
     """
     return Transport(url, ca_bundle=ca_bundle, connections=2)
 
 
 class TestSession:
-    def test_one_is_kept_for_all_requests(self, server: OddServer) -> None:
+    def test_all_requests_share_one_connection(self, server: OddServer) -> None:
         """
-        A new connection costs more than the rest of an order together.
+        All requests to a host share one connection. A new connection takes longer than the rest of an
+        order.
         """
         server.answers["/"] = Oddity(b'{"a": 1}')
         server.answers["/empty"] = Oddity(b"")
@@ -56,7 +57,7 @@ class TestSession:
 
     def test_the_user_agent_names_certworker(self, server: OddServer) -> None:
         """
-        RFC 8555, section 6.1: the operator of a CA can distinguish its clients.
+        The operator of a CA can identify the client by the User-Agent header (RFC 8555, section 6.1).
         """
         transport_to(server.url).send("POST", server.url, b"{}")
 
@@ -64,9 +65,9 @@ class TestSession:
         assert "application/jose+json" == server.requests[0]["Content-Type"]
         assert "en" == server.requests[0]["Accept-Language"]
 
-    def test_cookies_are_not_kept(self, server: OddServer) -> None:
+    def test_cookies_are_not_stored(self, server: OddServer) -> None:
         """
-        Sixteen threads share the session, and no cookie of one answer is in the request of another.
+        Sixteen threads share the session, so no request sends a cookie from an earlier response.
         """
         server.answers["/"] = Oddity(headers={"Set-Cookie": "seen=1"})
         transport = transport_to(server.url)
@@ -80,7 +81,7 @@ class TestSession:
 class TestTls:
     def test_the_bundle_is_trusted(self, pebble: Pebble) -> None:
         """
-        A CA of one's own has a root of its own.
+        The client trusts the roots of the configured bundle, such as the root of a private CA.
         """
         transport = transport_to(pebble.directory_url, pebble.ca_bundle)
 
@@ -90,7 +91,7 @@ class TestTls:
         self, pebble: Pebble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        REQUESTS_CA_BUNDLE, set for something else, would silently replace it.
+        REQUESTS_CA_BUNDLE does not replace the configured bundle.
         """
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
         transport = transport_to(pebble.directory_url, pebble.ca_bundle)
@@ -99,7 +100,7 @@ class TestTls:
 
     def test_an_untrusted_certificate_is_refused(self, pebble: Pebble) -> None:
         """
-        A proxy that intercepts TLS could read nothing but deny everything; it is named as what it is.
+        The failure names TLS interception as the cause, and the remedy is the CA bundle.
         """
         with pytest.raises(TlsIntercepted) as caught:
             transport_to(pebble.directory_url).send("GET", pebble.directory_url)
@@ -109,7 +110,7 @@ class TestTls:
 
     def test_a_certificate_for_another_name_is_refused(self, pebble: Pebble) -> None:
         """
-        The one shared context checks names, too.
+        The shared TLS context also verifies the name in the certificate.
         """
         url = pebble.directory_url.replace("127.0.0.1", "127.0.0.2")
         other = transport_to(url, pebble.ca_bundle)
@@ -119,23 +120,27 @@ class TestTls:
 
 
 class TestProxy:
-    def test_that_of_the_environment_is_used(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_proxy_of_the_environment_is_used(
+        self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        Some networks let nothing out but through it; TLS goes through it to the CA itself.
+        The client connects through the proxy of the environment, and TLS ends at the CA.
         """
         directory_url = pebble.directory_url.replace("127.0.0.1", "pebble")
-        with connect_proxy() as (url, asked):
+        with connect_proxy() as (url, hosts):
             monkeypatch.setenv("HTTPS_PROXY", url)
             transport = transport_to(directory_url, pebble.ca_bundle)
 
             assert 200 == transport.send("GET", directory_url).status
             assert 200 == transport.send("GET", directory_url).status
 
-        assert [directory_url.split("/")[2]] == asked
+        assert [directory_url.split("/")[2]] == hosts
 
-    def test_not_for_what_is_excepted_from_it(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_host_in_no_proxy_is_connected_to_directly(
+        self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        A private CA is on this side of the proxy.
+        The client connects directly to a host in NO_PROXY, such as a private CA.
         """
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("NO_PROXY", "pebble")
@@ -145,9 +150,12 @@ class TestProxy:
 
         assert 200 == transport.send("GET", directory_url).status
 
-    def test_not_for_the_loopback_interface(self, server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_loopback_interface_is_connected_to_directly(
+        self, server: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        The embedded CA is there, and a proxy would take the loopback interface for its own.
+        The client connects directly to the embedded CA. A proxy would connect to its own loopback
+        interface.
         """
         server.answers["/"] = Oddity()
         monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
@@ -157,11 +165,11 @@ class TestProxy:
 
 
 class TestReach:
-    def test_a_ca_of_the_internet_leads_to_no_private_address(
+    def test_a_public_ca_leads_to_no_private_address(
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Its answers would send requests to the machines beside this one; none of them is reached.
+        A public CA cannot send requests of the client to hosts of the private network.
         """
         public_and_private(monkeypatch)
         port = server.url.rpartition(":")[2]
@@ -172,11 +180,11 @@ class TestReach:
 
         assert 0 == server.connections
 
-    def test_a_ca_of_a_private_network_leads_to_others(
+    def test_a_private_ca_leads_to_private_addresses(
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        It may have several hosts.
+        A private CA may have several hosts with private addresses.
         """
         public_and_private(monkeypatch)
         port = server.url.rpartition(":")[2]
@@ -195,11 +203,9 @@ class TestReach:
             ("93.184.216.34", "10.0.0.8", False),
         ],
     )
-    def test_behind_a_proxy_an_address_in_place_of_a_name_is_checked(
-        self, home: str, host: str, permitted: bool
-    ) -> None:
+    def test_behind_a_proxy_a_literal_address_is_checked(self, home: str, host: str, permitted: bool) -> None:
         """
-        The proxy resolves names, so only addresses are known here.
+        The client checks only literal addresses behind a proxy, because the proxy resolves the names.
         """
         if permitted:
             Reach(home).check_behind_proxy(host)
@@ -209,14 +215,14 @@ class TestReach:
 
     def test_a_request_through_a_proxy_is_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The proxy is not asked to connect there.
+        The client refuses a private address before it connects to the proxy.
         """
-        with connect_proxy() as (url, asked):
+        with connect_proxy() as (url, hosts):
             monkeypatch.setenv("HTTPS_PROXY", url)
             with pytest.raises(NotAcme, match=r"169\.254\.169\.254 is a private address"):
                 transport_to("https://ca.example/").send("GET", "https://169.254.169.254/latest")
 
-        assert [] == asked
+        assert [] == hosts
 
 
 def at_this_machine(real: Callable[..., object], host: str, *given: object, **more: object) -> object:
@@ -228,7 +234,7 @@ def at_this_machine(real: Callable[..., object], host: str, *given: object, **mo
 
 def public_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Let `ca.example` have an address of the Internet, and each other name that of this machine.
+    Resolve `ca.example` to a public address, and each other name to the loopback interface.
     """
 
     def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
@@ -241,16 +247,16 @@ def public_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def connect_proxy() -> Iterator[tuple[str, list[str]]]:
     """
-    A proxy for TLS, for which every host is this machine: its URL, and where it was asked to connect to.
+    Run a proxy for TLS that maps each host to this machine. Yield its URL and the hosts of its requests.
     """
-    asked: list[str] = []
+    hosts: list[str] = []
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            asked.append(self.rfile.readline().decode().split()[1])
+            hosts.append(self.rfile.readline().decode().split()[1])
             while self.rfile.readline().strip():
                 pass
-            _, _, port = asked[-1].partition(":")
+            _, _, port = hosts[-1].partition(":")
             with socket.create_connection(("127.0.0.1", int(port))) as target:
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 back = threading.Thread(target=_copy, args=(target, self.connection), daemon=True)
@@ -259,12 +265,12 @@ def connect_proxy() -> Iterator[tuple[str, list[str]]]:
 
     server = TcpServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    yield f"http://127.0.0.1:{server.server_address[1]}", hosts
     server.shutdown()
     server.server_close()
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):  # the other direction has ended, and closed both
+    with suppress(OSError):  # The other direction has ended, and has closed both sockets.
         while data := source.recv(1 << 14):
             target.sendall(data)

@@ -1,5 +1,5 @@
 """
-One order: what the CA may do between the challenges and the certificate.
+Test an order from its challenges to its certificate, whatever the CA responds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ NAMES = ("demo.localhost",)
 @dataclass
 class Time:
     """
-    A clock that only sleeping moves, so that a CA may be slow for minutes.
+    A clock that only `sleep` moves, so a CA can be slow for minutes.
     """
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -43,13 +43,13 @@ class Time:
 
     def clock(self) -> datetime:
         """
-        What it shows.
+        Return the current time of this clock.
         """
         return self.now
 
     def sleep(self, seconds: float) -> None:
         """
-        Let *seconds* pass. Some milliseconds are real, in which the CA works.
+        Move the clock by *seconds*. Sleep for at most 10 milliseconds, in which the CA works.
         """
         sleep(min(seconds, 0.01))
         self.slept.append(seconds)
@@ -59,7 +59,7 @@ class Time:
 @pytest.fixture
 def time() -> Time:
     """
-    The time of `client`.
+    Return the clock of `client`.
     """
     return Time()
 
@@ -67,7 +67,7 @@ def time() -> Time:
 @pytest.fixture
 def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient:
     """
-    A client of the development CA.
+    Return a client of the development CA.
     """
     return client_of(authority.directory_url, tmp_path / "state", clock=time.clock, sleep=time.sleep)
 
@@ -75,7 +75,7 @@ def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient
 class TestAnswers:
     def test_each_name_without_a_valid_authorization_has_a_challenge(self, client: AcmeClient) -> None:
         """
-        A solver needs the name, the token and the complete response, and knows nothing of ACME.
+        A challenge has the name, the token and the complete response, so a solver needs no ACME.
         """
         order = client.order(("one.localhost", "two.localhost"))
 
@@ -86,13 +86,13 @@ class TestAnswers:
 
 class TestDns01:
     """
-    With a real name server, which the development CA queries.
+    Validation by DNS-01, with a real name server that the development CA queries.
     """
 
     @pytest.fixture
     def name_server(self) -> Iterator[DevelopmentNameServer]:
         """
-        The name server of the zone demo.localhost.
+        Run the name server of the zone demo.localhost.
         """
         with DevelopmentNameServer("demo.localhost") as server:
             yield server
@@ -100,7 +100,7 @@ class TestDns01:
     @pytest.fixture
     def authority(self, tmp_path: Path, name_server: DevelopmentNameServer) -> Iterator[FaultyAuthority]:
         """
-        A CA that offers DNS-01.
+        Run a CA that offers DNS-01.
         """
         with development_authority(tmp_path, dns_server=name_server.address) as authority:
             yield authority
@@ -108,7 +108,7 @@ class TestDns01:
     @pytest.fixture
     def client(self, authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient:
         """
-        A client that uses HTTP-01 only for www.demo.localhost.
+        Return a client that uses HTTP-01 only for www.demo.localhost.
         """
         return client_of(
             authority.directory_url,
@@ -126,7 +126,8 @@ class TestDns01:
         challenge_server: ChallengeServer,
     ) -> None:
         """
-        The domain and its wildcard have two values at one name; the type is chosen for each authorization.
+        The domain and its wildcard have two values at one name. Each authorization has its own
+        challenge type.
         """
         authority.validator = replace(authority.validator, port=challenge_server.port)
         names = ("demo.localhost", "*.demo.localhost", "www.demo.localhost")
@@ -152,7 +153,7 @@ class TestDns01:
         self, client: AcmeClient, name_server: DevelopmentNameServer, texts: list[str]
     ) -> None:
         """
-        The failure names the record, and has the words of the CA.
+        The failure names the record and has the text of the CA.
         """
         for text in texts:
             add_text(name_server, "_acme-challenge.demo.localhost", text)
@@ -172,7 +173,7 @@ class TestDns01:
         self, client: AcmeClient, authority: FaultyAuthority, name: str
     ) -> None:
         """
-        The credentials of the provider may be valid for more names than the order has.
+        An authorization for another name fails. The credentials of the provider may be valid for it.
         """
         identifier = {"type": "dns", "value": name}
         renamed = only("authorization", lambda reply: with_members(reply, identifier=identifier))
@@ -198,16 +199,17 @@ class TestValidate:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        A public CA validates from several countries; the pauses between two polls grow.
+        The client polls a slow validation, with growing pauses. A public CA validates from several
+        countries.
         """
         authority.faults.validation_seconds = 0.3
         order = presented(client_of(authority.directory_url, tmp_path).order(NAMES), challenge_server)
 
         order.validate()
 
-        assert 3 <= [asked.kind for asked in authority.requests].count("order") <= 9
+        assert 3 <= [request.kind for request in authority.requests].count("order") <= 9
 
-    def test_a_ca_that_never_decides_is_left_after_90_seconds(
+    def test_polling_ends_after_90_seconds(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -215,7 +217,7 @@ class TestValidate:
         time: Time,
     ) -> None:
         """
-        A slot is not lost to one CA's bad day.
+        The client stops polling after 90 seconds, so the order does not block a slot.
         """
         authority.faults.validation_seconds = 3600
         order = presented(client.order(NAMES), challenge_server)
@@ -238,7 +240,7 @@ class TestValidate:
         time: Time,
     ) -> None:
         """
-        A job slot does not wait longer than the limit. The message has the time that was waited.
+        A job slot does not wait longer than the limit. The message has the time that has passed.
         """
         authority.faults.poll_after_seconds = 600
         authority.faults.validation_seconds = 3600
@@ -254,7 +256,7 @@ class TestValidate:
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        The message of certworker may be wrong, so it contains the text of the CA.
+        The failure contains the text of the CA. The message of certworker may be wrong.
         """
         authority.faults.refusal = Problem("dns", "DNS problem: SERVFAIL looking up A for demo.localhost")
         order = presented(client.order(NAMES), challenge_server)
@@ -266,11 +268,11 @@ class TestValidate:
         assert caught.value.problem is not None
         assert "DNS problem: SERVFAIL looking up A for demo.localhost" == caught.value.problem["detail"]
 
-    def test_the_failure_names_the_failed_one_of_several_names(
+    def test_the_failure_names_the_failed_name(
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        One wrong record of twenty must be found without asking the CA again.
+        The message names the failed name, so the operator does not need another order.
         """
         order = presented(client.order(("good.localhost", "bad.localhost")), challenge_server)
         del challenge_server.answers[order.answers[1].token]
@@ -285,7 +287,7 @@ class TestValidate:
     @pytest.mark.parametrize(
         ("answer", "code"), [(None, "http.404"), ("<html>Welcome</html>", "http.wrong_body")]
     )
-    def test_the_cause_is_reported_whatever_the_ca_leaves_unfinished(
+    def test_the_cause_is_reported_whatever_the_ca_leaves_pending(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -296,7 +298,8 @@ class TestValidate:
         code: str,
     ) -> None:
         """
-        Only Boulder ends the order. Elsewhere the cause is in the authorization or the challenge.
+        The failure has the cause even if it is only in the authorization or the challenge. Only
+        Boulder ends the order.
         """
         authority.faults.aftermath = aftermath
         order = client.order(NAMES)
@@ -321,7 +324,7 @@ class TestValidate:
         aftermath: Aftermath,
     ) -> None:
         """
-        The authorizations are polled in turns.
+        The client polls the authorizations in turn, and reports the failed name within 30 seconds.
         """
         names = tuple(f"site{number}.localhost" for number in range(12))
         authority.faults.aftermath = aftermath
@@ -344,7 +347,8 @@ class TestValidate:
         time: Time,
     ) -> None:
         """
-        A challenge that stays `processing` with an error is waited for, but it is not called slow.
+        The client waits for a challenge that is `processing` with an error, then reports this error
+        instead of the timeout.
         """
         authority.faults.aftermath = Aftermath.CHALLENGE_PENDING
         authority.faults.processing_after_an_error = True
@@ -358,7 +362,7 @@ class TestValidate:
         assert time.now - began > timedelta(seconds=80)
 
     @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
-    def test_a_failed_validation_without_a_reason_is_reported_as_one(
+    def test_a_failed_validation_without_a_reason_is_reported(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -366,7 +370,7 @@ class TestValidate:
         aftermath: Aftermath,
     ) -> None:
         """
-        A CA need not say why; which name has failed is known.
+        The failure names the domain even if the CA states no reason.
         """
         authority.faults.aftermath = aftermath
         authority.faults.tells_why = False
@@ -377,11 +381,11 @@ class TestValidate:
         assert ("http.not_validated", Retry.CA) == (caught.value.code, caught.value.retry)
         assert "could not validate demo.localhost" in caught.value.message
 
-    def test_an_order_that_failed_without_a_reason_is_reported_as_one(
+    def test_a_failed_order_without_a_reason_is_reported(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        No validation has failed.
+        The failure is OrderInvalid, because no validation has failed.
         """
         authority.faults.order_failure = Problem("serverInternal", "Something is wrong.")
         authority.faults.tells_why = False
@@ -400,7 +404,8 @@ class TestRespond:
         kind: str,
     ) -> None:
         """
-        A replica showed the challenge as pending; the CA refuses the second response and decides the first.
+        The client polls a challenge after the CA refuses a second response. A replica showed the
+        challenge as pending.
         """
         authority.faults.repeated_response = kind
         authority.faults.validation_seconds = 0.3
@@ -425,7 +430,8 @@ class TestRespond:
         seconds: float,
     ) -> None:
         """
-        One that is `processing` or `valid` is waited for: many CAs refuse a second response.
+        The client polls a challenge that is `processing` or `valid`. Many CAs refuse a second
+        response.
         """
         authority.faults.validation_seconds = seconds
         first = presented(client.order(NAMES), challenge_server)
@@ -437,25 +443,25 @@ class TestRespond:
 
         again.validate()
 
-        assert 1 == [asked.kind for asked in authority.requests].count("challenge")
+        assert 1 == [request.kind for request in authority.requests].count("challenge")
 
-    def test_a_response_that_was_carried_out_and_refused_is_not_repeated(
+    def test_an_accepted_response_is_not_repeated_after_a_404(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        A 404 of one server does not say that no other server has heard the response.
+        The client polls after HTTP 404, because another server of the CA may have the response.
         """
         authority.faults.validation_seconds = 0.3
         authority.faults.fail("challenge", Fault(404, "malformed", carried_out=True))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
-        assert 1 == [asked.kind for asked in authority.requests].count("challenge")
+        assert 1 == [request.kind for request in authority.requests].count("challenge")
 
     def test_unknown_challenges_do_not_affect_the_supported_one(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        One bad member of a list costs itself only.
+        The client skips malformed and unknown challenges, and uses the supported challenge.
         """
         authority.faults.more_challenges = (
             None,
@@ -473,19 +479,19 @@ class TestRespond:
 
 
 class TestFinalize:
-    def test_processing_is_waited_for(
+    def test_a_processing_order_is_waited_for(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        Let's Encrypt answers a finalization before the certificate exists.
+        The client polls an order that is `processing`. Let's Encrypt finalizes asynchronously.
         """
         authority.faults.processing_polls = 3
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
-        asked = [request.kind for request in authority.requests]
-        assert ["finalize", *["order"] * 4, "certificate"] == asked[asked.index("finalize") :]
+        kinds = [request.kind for request in authority.requests]
+        assert ["finalize", *["order"] * 4, "certificate"] == kinds[kinds.index("finalize") :]
 
-    def test_retry_after_is_honoured_while_polling(
+    def test_retry_after_is_honored_while_polling(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -493,7 +499,7 @@ class TestFinalize:
         time: Time,
     ) -> None:
         """
-        Retry-After of a busy CA is respected (RFC 8555, section 7.4).
+        The client waits as long as the Retry-After header of a poll requires (RFC 8555, section 7.4).
         """
         authority.faults.poll_after_seconds = 7
         authority.faults.processing_polls = 3
@@ -501,11 +507,11 @@ class TestFinalize:
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert [7, 7, 7, 7] == [round(seconds) for seconds in time.slept if seconds > 1][-4:]
 
-    def test_processing_without_end_is_left(
+    def test_an_order_that_stays_processing_is_reported(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        The same patience as for the validation, and the same failure.
+        Polling ends with the failure and the timeout of a slow validation.
         """
         authority.faults.processing_seconds = 3600
 
@@ -518,7 +524,8 @@ class TestFinalize:
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        After the validation no challenge has an error: the order has (CAA is looked up twice, for example).
+        The failure has the error of the order if no challenge has an error. CAs check CAA records
+        twice, for example.
         """
         authority.faults.order_failure = Problem("caa", "CAA record for localhost prevents issuance")
 
@@ -527,18 +534,19 @@ class TestFinalize:
 
         assert "caa.forbidden" == caught.value.code
 
-    def test_an_order_that_is_not_ready_yet_is_finalized_a_little_later(
+    def test_a_finalization_is_repeated_after_order_not_ready(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        One of the CA's servers may not have heard of the validation.
+        The client repeats the request after orderNotReady. A server of the CA may not know the
+        validation yet.
         """
         authority.faults.fail("finalize", Fault(403, "orderNotReady"))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
 
     @pytest.mark.parametrize("kind", ["conflict", "malformed", "orderNotReady"])
-    def test_a_request_that_has_arrived_before_is_not_repeated(
+    def test_an_accepted_finalization_is_not_repeated(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -546,31 +554,32 @@ class TestFinalize:
         kind: str,
     ) -> None:
         """
-        An order that is `processing` or `valid` is polled, whatever the answer to the request was.
+        The client polls an order that is `processing` or `valid`, whatever the response to the
+        finalization is.
         """
         status = {"conflict": 409, "malformed": 404, "orderNotReady": 403}[kind]
         authority.faults.processing_polls = 2
         authority.faults.fail("finalize", Fault(status, kind, carried_out=True))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
-        assert 1 == [asked.kind for asked in authority.requests].count("finalize")
+        assert 1 == [request.kind for request in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_comes_late_is_waited_for(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        The order is valid before the CA can say where its certificate is.
+        The client polls a valid order until it has a certificate URL.
         """
         authority.faults.certificate_polls = 3
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
-        assert 1 == [asked.kind for asked in authority.requests].count("finalize")
+        assert 1 == [request.kind for request in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_never_comes_is_reported(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        After the usual patience that is no longer ACME.
+        The failure is NotAcme after the usual timeout.
         """
         authority.faults.certificate_polls = 1_000_000
 
@@ -581,7 +590,7 @@ class TestFinalize:
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        A bug of certworker differs from a failure of the CA.
+        A bug of certworker has another code than a failure of the CA.
         """
         order = presented(client.order(NAMES), challenge_server)
         order.validate()
@@ -598,7 +607,7 @@ KINDS = ["newOrder", "authorization", "challenge", "order", "finalize", "certifi
 class TestNotFoundYet:
     @pytest.mark.parametrize("kind", KINDS[1:])
     @pytest.mark.parametrize("status", [404, 400])
-    def test_what_the_ca_has_just_made_is_requested_again(
+    def test_a_new_resource_that_is_not_found_is_requested_again(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -607,15 +616,15 @@ class TestNotFoundYet:
         status: int,
     ) -> None:
         """
-        A CA reads from replicas: what it has just named may be unknown for a moment.
+        The client requests an unknown resource again. A replica of the CA may not have it yet.
         """
         authority.faults.fail(kind, Fault(status, "malformed", detail="No such resource"), times=2)
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
-        assert 1 == [asked.kind for asked in authority.requests].count("newOrder")
+        assert 1 == [request.kind for request in authority.requests].count("newOrder")
 
     @pytest.mark.parametrize("kind", KINDS[1:])
-    def test_what_stays_unknown_is_tried_again_soon(
+    def test_a_resource_that_stays_unknown_is_retried_soon(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -624,7 +633,8 @@ class TestNotFoundYet:
         kind: str,
     ) -> None:
         """
-        A 404 is no judgment of the request (RFC 9110, section 15.5.5).
+        The failure is ResourceNotFound, and the job retries soon. HTTP 404 decides nothing (RFC 9110,
+        section 15.5.5).
         """
         authority.faults.fail(kind, Fault(404, "malformed"), times=None)
         began = time.now
@@ -658,7 +668,7 @@ class TestFaults:
         failure: type[CertworkerError],
     ) -> None:
         """
-        Whenever the CA fails, the job ends with a code, and the next one starts as if nothing had been.
+        Each fault has its failure class, and the next order succeeds.
         """
         authority.faults.fail(kind, fault)
 

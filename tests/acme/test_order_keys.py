@@ -1,5 +1,5 @@
 """
-The keys of orders under way.
+Test the keys of pending orders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ URL = "https://ca/order/1"
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """
-    Where they are; not made yet.
+    Return the directory of the keys, which does not exist yet.
     """
     return tmp_path / "state" / "orders" / "ca"
 
@@ -28,15 +28,16 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def keys(directory: Path) -> OrderKeys:
     """
-    None is kept.
+    Return a store without keys.
     """
     return OrderKeys(directory, "ec256")
 
 
 class TestKeys:
-    def test_a_pipe_in_its_place_is_no_key(self, keys: OrderKeys, directory: Path) -> None:
+    def test_a_pipe_instead_of_the_file_is_no_key(self, keys: OrderKeys, directory: Path) -> None:
         """
-        To open one waits until another program opens it, too.
+        A pipe is skipped before it is opened. Opening a pipe waits until another program opens it,
+        too.
         """
         directory.mkdir(parents=True)
         os.mkfifo(keys._path(URL))
@@ -45,7 +46,7 @@ class TestKeys:
 
     def test_a_key_is_found_again_after_a_crash(self, keys: OrderKeys, directory: Path) -> None:
         """
-        Without the key, the certificate of the CA would be useless.
+        Another process finds the key of the order. A certificate without its key is useless.
         """
         made = keys.make(URL)
         found = OrderKeys(directory, "rsa2048").find(URL)
@@ -53,24 +54,24 @@ class TestKeys:
         assert found is not None
         assert made.pem == found.pem
 
-    def test_each_order_has_its_own(self, keys: OrderKeys) -> None:
+    def test_each_order_has_its_own_key(self, keys: OrderKeys) -> None:
         """
-        A certificate that replaces a stolen key must not bring the same one back.
+        Each order has a new key, so a renewal replaces a stolen key.
         """
         assert keys.make(URL).pem != keys.make(URL + "2").pem
 
-    def test_nobody_else_can_read_it(self, keys: OrderKeys, directory: Path) -> None:
+    def test_other_users_cannot_read_a_key(self, keys: OrderKeys, directory: Path) -> None:
         """
-        It is the private key of a certificate to be.
+        Only the worker can read the private key of a future certificate.
         """
         keys.make(URL)
         (file,) = directory.glob("*.pem")
 
         assert (0o700, 0o600) == (directory.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
 
-    def test_a_damaged_one_is_none(self, keys: OrderKeys, directory: Path) -> None:
+    def test_a_damaged_key_counts_as_missing(self, keys: OrderKeys, directory: Path) -> None:
         """
-        A new order replaces it, without an action of a person.
+        A damaged key counts as missing. A new order replaces it, without any action by the operator.
         """
         keys.make(URL)
         (file,) = directory.glob("*.pem")
@@ -78,9 +79,9 @@ class TestKeys:
 
         assert keys.find(URL) is None
 
-    def test_it_goes_with_its_order(self, keys: OrderKeys, directory: Path) -> None:
+    def test_a_key_is_removed_with_its_order(self, keys: OrderKeys, directory: Path) -> None:
         """
-        No unused key remains on the volume.
+        The key is removed with its order, and no unused key remains on the volume.
         """
         keys.make(URL)
         keys.forget(URL)
@@ -91,7 +92,7 @@ class TestKeys:
 
     def test_a_volume_that_cannot_be_written_is_reported(self, forbidden: Path) -> None:
         """
-        Before the CA gets a signing request whose key would be lost.
+        The failure precedes the signing request, whose key would be lost.
         """
         with pytest.raises(VolumeReadOnly):
             OrderKeys(forbidden / "ca", "ec256").make(URL)
@@ -100,7 +101,7 @@ class TestKeys:
 class TestRemoveStale:
     def test_the_key_of_an_expired_order_is_removed(self, keys: OrderKeys, directory: Path) -> None:
         """
-        Redis may lose the URL, so the age decides.
+        The age of the file decides, because Redis may lose the URL of the order.
         """
         keys.make(URL)
         (old,) = directory.glob("*.pem")
@@ -114,7 +115,7 @@ class TestRemoveStale:
 
     def test_a_half_written_key_of_a_crash_is_removed(self, keys: OrderKeys, directory: Path) -> None:
         """
-        It may hold a key.
+        An old temporary file is removed, because it may contain a key.
         """
         keys.make(URL)
         (directory / "0123456789abcdef.tmp").write_text("half a key")
@@ -125,8 +126,8 @@ class TestRemoveStale:
 
         assert {"lock", keys._path(URL).name} == {path.name for path in directory.iterdir()}
 
-    def test_there_may_be_none(self, keys: OrderKeys) -> None:
+    def test_a_missing_directory_is_no_failure(self, keys: OrderKeys) -> None:
         """
-        The first start of a worker.
+        The removal succeeds without a directory, as at the first start of a worker.
         """
         keys.remove_stale()

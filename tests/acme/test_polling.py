@@ -1,5 +1,5 @@
 """
-The pauses between two requests, and requests that are repeated.
+Test the pauses between two requests, and the repetition of requests.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ REPLY = Reply(URL, 200, {}, b"{}")
 
 
 class TestEndOfLimit:
-    def test_the_text_counts_where_there_is_no_header(self) -> None:
+    def test_the_end_is_in_the_text_without_a_header(self) -> None:
         """
-        Boulder writes the moment into each limit's text; proxies may drop the header.
+        The text of a limit has its end if a proxy drops the header. Boulder writes the time into the
+        text.
         """
         text = "too many new orders (300) from this account, retry after 2026-11-23 10:07:00 UTC"
 
@@ -41,7 +42,7 @@ class TestEndOfLimit:
 
     def test_the_header_wins_over_the_text(self) -> None:
         """
-        The header is the part of the answer that is meant for programs.
+        The Retry-After header wins, because it is the part for programs.
         """
         text = "retry after 2026-11-23 12:00:00 UTC"
 
@@ -55,24 +56,25 @@ class TestEndOfLimit:
             ("Mon, 23 Nov 2026 09:59:00 GMT", timedelta(seconds=60)),
         ],
     )
-    def test_no_wait_is_absurd(self, header: str, wait: timedelta) -> None:
+    def test_a_wait_has_bounds(self, header: str, wait: timedelta) -> None:
         """
-        A limit in the past or a year away is bounded.
+        The end of a limit is between one second and the maximum from now. A time in the past becomes
+        one minute.
         """
         assert NOW + wait == rate_limit_end({"Retry-After": header}, "", NOW)
 
     @pytest.mark.parametrize("text", ["", "later", "retry after 2026-13-45 99:99:99 UTC"])
-    def test_a_limit_may_not_say_when_it_ends(self, text: str) -> None:
+    def test_a_limit_without_a_valid_time_has_no_end(self, text: str) -> None:
         """
-        Then the caller decides; a date that does not exist is no reason to crash.
+        The end is None without a valid time in the header or the text.
         """
         assert rate_limit_end({}, text, NOW) is None
 
 
 class TestPauses:
-    def test_they_begin_with_milliseconds_and_end_at_two_seconds(self) -> None:
+    def test_pauses_grow_from_milliseconds_to_two_seconds(self) -> None:
         """
-        A fast CA is polled soon, and a slow one rarely.
+        The pauses grow from 8 milliseconds to two seconds, plus jitter.
         """
         found = list(islice(intervals(0.008, Random(1)), 12))
 
@@ -80,16 +82,16 @@ class TestPauses:
         assert all(earlier < later for earlier, later in pairwise(found[:8]))
         assert 2.0 <= found[-1] <= 2.5
 
-    def test_two_slots_do_not_ask_together(self) -> None:
+    def test_the_pauses_of_two_slots_differ(self) -> None:
         """
-        Sixteen slots that began at once would otherwise meet at the CA again and again.
+        The pauses of two slots differ, so slots that start at once do not poll at once.
         """
         assert list(islice(intervals(0.008, Random(1)), 5)) != list(islice(intervals(0.008, Random(2)), 5))
 
 
 class Time:
     """
-    A clock that only waiting moves.
+    A clock that only `sleep` moves.
     """
 
     def __init__(self) -> None:
@@ -97,18 +99,18 @@ class Time:
 
     def clock(self) -> datetime:
         """
-        What it shows.
+        Return the current time of this clock.
         """
         return self.now
 
     def sleep(self, seconds: float) -> None:
         """
-        Let *seconds* pass.
+        Move the clock by *seconds*.
         """
         self.now += timedelta(seconds=seconds)
 
 
-def world(time: Time, ask: Callable[[str, dict[str, Any] | None], Reply]) -> OrderContext:
+def context_of(time: Time, ask: Callable[[str, dict[str, Any] | None], Reply]) -> OrderContext:
     """
     Return the context of an order at a CA that answers with *ask*.
     """
@@ -119,9 +121,9 @@ def world(time: Time, ask: Callable[[str, dict[str, Any] | None], Reply]) -> Ord
 
 class TestFetch:
     @pytest.mark.parametrize("failure", [Malformed, ResourceNotFound])
-    def test_what_the_ca_does_not_know_yet_is_requested_again(self, failure: type[CertworkerError]) -> None:
+    def test_an_unknown_resource_is_requested_again(self, failure: type[CertworkerError]) -> None:
         """
-        A replica learns of it within seconds.
+        An unknown resource is requested again, because a replica gets it within seconds.
         """
         time, refusals = Time(), [failure(authority="The CA", detail="No such order")] * 3
 
@@ -131,12 +133,12 @@ class TestFetch:
                 raise refusals.pop()
             return REPLY
 
-        assert REPLY == world(time, ask).fetch(URL)
+        assert REPLY == context_of(time, ask).fetch(URL)
         assert timedelta(seconds=1) < time.now - NOW <= UNKNOWN_PATIENCE
 
-    def test_what_stays_unknown_is_reported_within_ten_seconds(self) -> None:
+    def test_a_resource_that_stays_unknown_is_reported_within_ten_seconds(self) -> None:
         """
-        A slot does not wait for a resource that is gone.
+        The requests end after ten seconds, so no slot waits for a deleted resource.
         """
         time = Time()
 
@@ -144,12 +146,12 @@ class TestFetch:
             raise ResourceNotFound(authority="The CA", detail="No such order")
 
         with pytest.raises(ResourceNotFound):
-            world(time, ask).fetch(URL)
+            context_of(time, ask).fetch(URL)
         assert time.now - NOW <= UNKNOWN_PATIENCE
 
     def test_any_other_failure_is_reported_at_once(self) -> None:
         """
-        The next attempt resumes the order.
+        Another failure ends the requests at once. The next attempt resumes the order.
         """
         time = Time()
 
@@ -157,17 +159,17 @@ class TestFetch:
             raise ServerInternal(authority="The CA", detail="boom")
 
         with pytest.raises(ServerInternal):
-            world(time, ask).fetch(URL)
+            context_of(time, ask).fetch(URL)
         assert time.now == NOW
 
 
 class TestRetries:
     def test_each_request_has_its_own_ten_seconds(self) -> None:
         """
-        A slow beginning must not shorten what comes later.
+        A slow first request does not shorten the limit of the next request.
         """
         time = Time()
-        found = world(time, lambda _url, _payload: REPLY)
+        found = context_of(time, lambda _url, _payload: REPLY)
         refused = ResourceNotFound(authority="The CA", detail="No such order")
         for _ in range(2):
             retry = found.retries()

@@ -1,5 +1,5 @@
 """
-Problem documents, as a CA sends them, and the failures that they are.
+Test the failures for the problem documents of a CA.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from certworker.errors.ca import CaUnreachable
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-#: How the text of a limit ends.
+#: The end of the text of a limit.
 UNTIL = "retry after 2026-11-23 11:00:00 UTC"
 
-#: Boulder's and Pebble's own texts.
+#: Codes and types for texts of Boulder and Pebble.
 REFUSALS = [
     (
         "rate.failed_validations",
@@ -84,7 +84,7 @@ REFUSALS = [
     ("acme.already_replaced", "alreadyReplaced", "Cannot indicate an order replaces certificate twice"),
     ("acme.invalid_profile", "invalidProfile", "Profile 'x' not in allowed list"),
     ("acme.malformed", "malformed", "Unable to parse JWS"),
-    ("acme.unknown_problem", "somethingNew", "Nobody knows"),
+    ("acme.unknown_problem", "somethingNew", "Unknown"),
     ("ca.server_internal", "serverInternal", "Error creating new order"),
     ("ca.secondary_rpc", "serverInternal", "Secondary validation RPC failed"),
     ("ca.maintenance", "serverInternal", "The service is down for maintenance or had an internal error."),
@@ -95,9 +95,10 @@ class TestProblem:
     @pytest.mark.parametrize(
         "document", [None, {}, [], "text", {"detail": 5, "identifier": [], "status": "x"}]
     )
-    def test_a_problem_without_words_is_still_one(self, document: object) -> None:
+    def test_a_document_without_valid_members_is_a_problem(self, document: object) -> None:
         """
-        RFC 7807 makes every member optional, and a CA may get them wrong.
+        A document without valid members is a problem without a reason. All members are optional (RFC
+        7807).
         """
         assert Problem("about:blank", "no reason given", 0) == Problem.read(document)
 
@@ -112,15 +113,18 @@ class TestProblem:
             ({"detail": "No account"}, None),
         ],
     )
-    def test_the_name_is_the_identifier_or_quoted(self, document: object, name: str | None) -> None:
+    def test_the_name_comes_from_the_identifier_or_the_detail(
+        self, document: object, name: str | None
+    ) -> None:
         """
-        The remedy needs it: which of twenty names is it about?
+        The name comes from the identifier, or from quotation marks in the detail. The remedy needs
+        it.
         """
         assert name == Problem.read(document).name
 
     def test_the_type_is_compared_without_its_prefix(self) -> None:
         """
-        Some CAs have types of their own, which must not be taken for ACME's.
+        A type matches without the prefix of ACME. A type of the CA's own does not match.
         """
         assert Problem(f"{ACME}dns", "x", 400).matches("dns", "")
         assert not Problem("https://ca.example/errors/dns", "x", 400).matches("dns", "")
@@ -128,7 +132,7 @@ class TestProblem:
 
 def answered(document: object, status: int = 400, **headers: str) -> Reply:
     """
-    The answer of a CA.
+    Return a response of a CA with *document*.
     """
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply("https://ca.example/acme/new-order", status, names, json.dumps(document).encode())
@@ -136,13 +140,13 @@ def answered(document: object, status: int = 400, **headers: str) -> Reply:
 
 def refused(kind: str, detail: str, status: int = 400, **headers: str) -> CertworkerError:
     """
-    The failure for a problem document of ACME.
+    Return the failure for an ACME problem document.
     """
     reply = answered({"type": ACME + kind, "detail": detail, "status": status}, status, **headers)
     return failure_from_reply(reply, "The CA", NOW)
 
 
-#: Where the terms are.
+#: The Link header of the terms.
 TERMS = '<https://ca.example/terms>;rel="terms-of-service"'
 
 
@@ -150,7 +154,7 @@ class TestRefusal:
     @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
     def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
         """
-        The code decides the retry and the remedy.
+        The failure has the code for the text of the CA. The code determines the retry and the remedy.
         """
         failure = refused(kind, detail)
 
@@ -158,9 +162,10 @@ class TestRefusal:
         assert {"type": ACME + kind, "detail": detail, "status": 400} == failure.problem
 
     @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
-    def test_a_limit_has_the_moment_that_the_ca_names(self, code: str, kind: str, detail: str) -> None:
+    def test_a_limit_ends_at_the_time_that_the_ca_states(self, code: str, kind: str, detail: str) -> None:
         """
-        Without one, the validity of the certificate decides the pause.
+        The limit ends at the time in the text. Without a time, the validity of the certificate
+        decides.
         """
         failure = refused(kind, detail)
 
@@ -179,9 +184,10 @@ class TestRefusal:
             ("acme.already_replaced", 409, "alreadyReplaced"),
         ],
     )
-    def test_the_status_decides_where_the_type_says_little(self, code: str, status: int, kind: str) -> None:
+    def test_the_status_wins_over_a_general_type(self, code: str, status: int, kind: str) -> None:
         """
-        A 404 is no decision about the request, and a 409 means "in progress" (RFC 9110, section 15.5).
+        HTTP 404 is no decision about the request, and HTTP 409 means "in progress" (RFC 9110, section
+        15.5).
         """
         failure = refused(kind, "No order for ID 4711", status)
 
@@ -189,9 +195,9 @@ class TestRefusal:
         if status == 404 or kind == "conflict":
             assert Retry.SOON is failure.retry
 
-    def test_a_paused_name_shows_the_link_that_ends_it(self) -> None:
+    def test_the_remedy_of_a_paused_name_has_the_link(self) -> None:
         """
-        Only a person can end the pause, and only at that page.
+        The remedy has the link to the page at which the operator ends the pause.
         """
         failure = refused(
             "rateLimited",
@@ -203,18 +209,18 @@ class TestRefusal:
         assert "rate.paused" == failure.code
         assert "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h and" in failure.remedy
 
-    def test_the_link_in_the_message_is_complete(self) -> None:
+    def test_the_link_in_the_remedy_is_complete(self) -> None:
         """
-        The link has a signed list of names, and does not work without its end.
+        The remedy has the complete link, which ends with a signature.
         """
         url = f"https://portal.letsencrypt.org/sfe/v1/unpause?jwt={'x' * 1500}.signature"
         failure = refused("rateLimited", f"You are temporarily prevented from requesting. Visit: {url}", 429)
 
         assert url in failure.remedy
 
-    def test_changed_terms_show_where_they_are(self) -> None:
+    def test_changed_terms_have_their_url(self) -> None:
         """
-        RFC 8555, section 7.3.3: the page is in a Link header.
+        The remedy has the URL of the terms from the Link header (RFC 8555, section 7.3.3).
         """
         failure = refused(
             "userActionRequired",
@@ -241,11 +247,12 @@ class TestRefusal:
             ("acct.user_action", "https://ca.example/7", "Visit https://ca.example/7.", {}, 5),
         ],
     )
-    def test_a_user_action_shows_the_page_for_it(
+    def test_a_user_action_has_the_url_of_its_page(
         self, code: str, page: str, detail: str, headers: dict[str, str], instance: object
     ) -> None:
         """
-        RFC 8555, section 7.3.3: the page is the problem's `instance`; the terms are in a Link header.
+        The remedy has the URL in `instance`, or the terms in the Link header (RFC 8555, section
+        7.3.3).
         """
         document = {"type": f"{ACME}userActionRequired", "detail": detail, "instance": instance}
 
@@ -254,9 +261,10 @@ class TestRefusal:
         assert (code, True) == (failure.code, failure.remedy.endswith(f": {page}"))
 
     @pytest.mark.parametrize("kind", ["rejectedIdentifier", "unauthorized", "malformed"])
-    def test_a_501_is_no_judgment_of_the_request(self, kind: str) -> None:
+    def test_http_501_means_not_offered(self, kind: str) -> None:
         """
-        The status is read before the type: step-ca calls what it lacks `rejectedIdentifier`.
+        HTTP 501 means acme.not_offered, whatever the type is. step-ca reports `rejectedIdentifier`
+        for what it lacks.
         """
         failure = refused(kind, "The requested operation is not implemented", 501)
 
@@ -264,7 +272,7 @@ class TestRefusal:
 
     def test_the_first_of_several_problems_counts(self) -> None:
         """
-        The subproblem has the name; the outer text is only a summary.
+        The first subproblem gives the failure its code and name. The outer text is a summary.
         """
         inner = {
             "type": ACME + "rejectedIdentifier",
@@ -289,9 +297,11 @@ class TestRefusal:
             ("acme.not_offered", 501, {}),
         ],
     )
-    def test_a_load_balancer_speaks_no_acme(self, code: str, status: int, headers: dict[str, str]) -> None:
+    def test_a_web_page_of_a_load_balancer_is_classified_by_its_status(
+        self, code: str, status: int, headers: dict[str, str]
+    ) -> None:
         """
-        Let's Encrypt's sends 503 with a web page and Retry-After, before any of ACME is reached.
+        A web page of a load balancer has a failure by its status, and its Retry-After header counts.
         """
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         page = Reply("https://ca.example/x", status, names, b"<html>Please wait</html>")
@@ -302,9 +312,9 @@ class TestRefusal:
         if failure.retry is Retry.UNTIL:
             assert failure.until == (NOW + HOUR if headers else None)
 
-    def test_what_the_ca_writes_cannot_forge_a_line(self) -> None:
+    def test_the_text_of_the_ca_cannot_forge_a_log_line(self) -> None:
         """
-        Its text ends in logs and terminals: no line breaks, no colours, no megabytes.
+        The text of the CA is printable and short in logs and terminals.
         """
         failure = refused("malformed", "\x1b[31mfine\r\nERROR fake line" + "x" * 1_000_000)
 
@@ -329,9 +339,9 @@ class TestRefusal:
         ),
         st.integers(400, 599),
     )
-    def test_no_document_is_too_strange(self, document: Any, status: int) -> None:
+    def test_each_document_is_a_failure_with_a_code(self, document: Any, status: int) -> None:
         """
-        Every answer of a CA is a failure with a code, never an unexpected exception.
+        Each response of a CA is a failure with a code, never an unexpected exception.
         """
         failure = failure_from_reply(answered(document, status), "The CA", NOW)
 
@@ -351,24 +361,25 @@ class TestDecides:
             (False, 500, "serverInternal"),
         ],
     )
-    def test_a_passing_state_of_the_ca_is_no_decision(self, decided: bool, status: int, kind: str) -> None:
+    def test_a_temporary_failure_is_no_decision(self, decided: bool, status: int, kind: str) -> None:
         """
-        Only a decision makes sure that the CA has not carried out the request.
+        A temporary failure is no decision. After a decision, the CA has certainly not carried out the
+        request.
         """
         failure = refused(kind, "no", status)
 
         assert decided is decides(failure)
         assert (status == 409) is was_conflict(failure)
 
-    def test_neither_is_no_answer(self) -> None:
+    def test_a_missing_response_is_no_decision(self) -> None:
         """
-        The request may have been carried out.
+        An unreachable CA has decided nothing; it may have carried out the request.
         """
-        assert not decides(CaUnreachable(host="ca.example", reason="time-out"))
+        assert not decides(CaUnreachable(host="ca.example", reason="timeout"))
 
     @pytest.mark.parametrize(("detail", "sentence"), [("no", "no."), ("No!", "No!"), ("No.", "No.")])
-    def test_its_words_end_as_a_sentence(self, detail: str, sentence: str) -> None:
+    def test_the_detail_ends_as_a_sentence(self, detail: str, sentence: str) -> None:
         """
-        A remedy or another detail follows.
+        The detail ends with a period, because another sentence follows.
         """
         assert sentence == detail_of(refused("unauthorized", detail))

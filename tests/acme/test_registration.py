@@ -1,5 +1,5 @@
 """
-Registration and changes of an account, at a running CA.
+Test the registration of an account and its changes, at a real CA.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def request_types(authority: FaultyAuthority) -> list[str]:
     """
     Return the types of the requests to the CA, without directory and nonces.
     """
-    return [asked.kind for asked in authority.requests if asked.kind not in ("directory", "newNonce")]
+    return [request.kind for request in authority.requests if request.kind not in ("directory", "newNonce")]
 
 
 def files(directory: Path) -> Path:
@@ -55,9 +55,11 @@ def known(directory: Path) -> dict[str, object]:
 
 
 class TestFirstOrder:
-    def test_it_makes_a_key_and_registers_it(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_the_first_order_creates_a_key_and_registers_it(
+        self, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
         """
-        The first use registers the account, and only the owner can read its key.
+        The first order registers an account, and only the owner can read the key.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
@@ -66,9 +68,10 @@ class TestFirstOrder:
         assert 0o700 == files(tmp_path).stat().st_mode & 0o777
         assert "ops@certworker.dev" == known(tmp_path)["contact"]
 
-    def test_the_next_one_asks_for_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_the_next_order_registers_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Neither in this process nor in the next: restarts must not eat the CA's limit of accounts.
+        A second client reads the account from the volume. CAs limit new accounts, so restarts must
+        not register any.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         client_of(authority.directory_url, tmp_path).order(NAMES)
@@ -77,7 +80,7 @@ class TestFirstOrder:
 
     def test_a_lost_url_is_found_by_the_key(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        A damaged account.json costs one question, not an account.
+        A damaged account.json needs one more request, and no new account.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         url = known(tmp_path)["url"]
@@ -90,7 +93,8 @@ class TestFirstOrder:
 
     def test_the_url_of_another_ca_is_not_used(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Two directories of one host share a label; a URL belongs to the directory it came from.
+        An account URL is used only with its directory. Two directories of one host can have one
+        label.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         stored = known(tmp_path) | {"directory": "http://other.example/directory"}
@@ -102,7 +106,8 @@ class TestFirstOrder:
 
     def test_a_relative_url_is_made_absolute(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The account's URL is the key id of each request, compared as a whole (RFC 8555, section 6.2).
+        The stored URL is absolute. It is the key ID of each request, compared as a whole (RFC 8555,
+        section 6.2).
         """
         with tampered(authority, relative_location):
             client_of(authority.directory_url, tmp_path).order(NAMES)
@@ -110,11 +115,11 @@ class TestFirstOrder:
         assert str(known(tmp_path)["url"]).startswith(authority.directory_url.removesuffix("directory"))
 
     @pytest.mark.parametrize("url", ["/account/1", "", "file:///x", 5])
-    def test_a_stored_url_that_is_none_is_found_by_the_key(
+    def test_an_invalid_stored_url_is_found_by_the_key(
         self, authority: FaultyAuthority, tmp_path: Path, url: object
     ) -> None:
         """
-        Earlier versions stored what the CA sent.
+        An invalid stored URL is replaced. Earlier versions stored what the CA sent.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         right = known(tmp_path)
@@ -124,11 +129,11 @@ class TestFirstOrder:
 
         assert right == known(tmp_path)
 
-    def test_an_answer_without_a_location_is_not_acme(
+    def test_a_response_without_a_location_is_not_acme(
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The failure names the header that is missing.
+        The failure names the missing header.
         """
         without = only("newAccount", lambda reply: with_headers(reply, Location=None))
 
@@ -140,9 +145,9 @@ class TestFirstOrder:
 
 
 class TestThumbprint:
-    def test_it_needs_no_ca(self, tmp_path: Path) -> None:
+    def test_the_thumbprint_needs_no_ca(self, tmp_path: Path) -> None:
         """
-        A responder answers whether the CA can be reached from here or not.
+        The thumbprint is available while the CA is unreachable, so a responder can use it.
         """
         client = client_of("http://127.0.0.1:9/directory", tmp_path)
 
@@ -153,7 +158,7 @@ class TestThumbprint:
 class TestContact:
     def test_a_new_address_is_sent_to_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The setting changes; the account at the CA follows with the next order.
+        The next order after a change of the setting updates the contact of the account.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
@@ -162,17 +167,17 @@ class TestContact:
         assert 1 == request_types(authority).count("account")
         assert "new@certworker.dev" == known(tmp_path)["contact"]
 
-    def test_none_is_allowed(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_contact_is_optional(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        A CA of one's own wants no address.
+        An account can have no contact, for example at a private CA.
         """
         client_of(authority.directory_url, tmp_path, contact=None).order(NAMES)
 
         assert known(tmp_path)["contact"] is None
 
-    def test_a_refused_one_names_the_setting(self, pebble: Pebble, tmp_path: Path) -> None:
+    def test_a_refused_contact_names_the_setting(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        The remedy names the variable for the invalidContact of the CA.
+        The remedy for the CA's invalidContact names the variable.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, contact="a b")
 
@@ -185,7 +190,7 @@ class TestContact:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        A deactivated account is replaced before the update of its contact.
+        A lost account is registered with the new contact, before any update of the contact.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         authority.forget_accounts()
@@ -196,11 +201,11 @@ class TestContact:
 
 
 class TestDeactivated:
-    def test_a_new_account_is_made_and_the_old_key_kept(
+    def test_a_deactivated_account_is_replaced_and_the_old_key_stored(
         self, each_pebble: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Certificates are still issued, and a CAA record may still name the old account.
+        The client registers another account with a new key, and stores the old key as a backup.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
         client.order(("first.example.test",))
@@ -214,9 +219,11 @@ class TestDeactivated:
         assert (files(tmp_path) / "key.pem.bak").is_file()
         assert "is deactivated" in caplog.messages[-1]
 
-    def test_at_the_development_ca_too(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_deactivated_account_is_replaced_at_the_development_ca(
+        self, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
         """
-        It is as strict as the others.
+        The development CA also refuses a deactivated account.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -229,11 +236,10 @@ class TestDeactivated:
 
 
 class TestRevoked:
-    def test_one_that_the_ca_has_revoked_is_not_replaced(
-        self, authority: FaultyAuthority, tmp_path: Path
-    ) -> None:
+    def test_a_revoked_account_is_not_replaced(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The CA has ended it (RFC 8555, section 7.1.2); another account would only evade that.
+        The failure is AccountBlocked, and the key stays. The CA has ended the account (RFC 8555,
+        section 7.1.2).
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         (files(tmp_path) / "account.json").unlink()
@@ -248,11 +254,11 @@ class TestRevoked:
 
 class TestDamagedKey:
     @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nMIGH", b"\x00\xff"])
-    def test_it_is_reported_and_never_overwritten(
+    def test_a_damaged_key_is_reported_and_not_overwritten(
         self, authority: FaultyAuthority, tmp_path: Path, content: bytes
     ) -> None:
         """
-        The key is not replaced, because a backup may restore it.
+        The client does not replace a damaged key, because a backup may restore it.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -266,7 +272,7 @@ class TestDamagedKey:
         assert caught.value.remedy.endswith(f"mv {path} {path}.damaged")
 
 
-#: What a worker on the same volume does; it starts at the same moment as the others.
+#: The program of a worker on the shared volume. It waits for a line, so all workers start at once.
 WORKER = """
 import sys
 from pathlib import Path
@@ -281,11 +287,12 @@ print(client.thumbprint)
 
 
 class TestTogether:
-    def test_workers_that_start_at_once_make_one_account(
+    def test_workers_that_start_at_once_register_one_account(
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        Three replicas come up together on an empty volume; Let's Encrypt grants ten accounts in three hours.
+        Three workers with an empty volume register one account. Let's Encrypt allows ten accounts in
+        three hours.
         """
         command = [sys.executable, "-c", WORKER, authority.directory_url, str(tmp_path)]
         workers = [
@@ -301,9 +308,11 @@ class TestTogether:
         assert 43 == len(found[0])
         assert 2 == request_types(authority).count("newAccount")
 
-    def test_threads_of_one_worker_make_one_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_threads_of_one_worker_register_one_account(
+        self, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
         """
-        All slots meet their first job at once.
+        Eight slots with their first job register one account.
         """
         client = client_of(authority.directory_url, tmp_path)
 
@@ -312,11 +321,11 @@ class TestTogether:
 
         assert 2 == request_types(authority).count("newAccount")
 
-    def test_threads_wait_together_for_a_ca_that_does_not_answer(
+    def test_threads_share_the_timeout_of_a_silent_ca(
         self, authority: FaultyAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        One after the other they would wait for as many time-outs as there are jobs.
+        All threads share one timeout instead of one timeout each.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.check()
@@ -324,16 +333,16 @@ class TestTogether:
         monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
 
         with ThreadPoolExecutor(8) as slots:
-            asked = [slots.submit(client.order, NAMES) for _ in range(8)]
+            orders = [slots.submit(client.order, NAMES) for _ in range(8)]
 
-        assert {CaUnreachable} == {type(each.exception()) for each in asked}
-        # A busy machine may begin a thread after the failure of the others.
+        assert {CaUnreachable} == {type(each.exception()) for each in orders}
+        # A busy machine may start a thread after the other threads have failed.
         assert request_types(authority).count("newAccount") <= 2
 
 
 def relative_location(_: Request, reply: Reply) -> Reply:
     """
-    Return *reply* with the path of its Location only.
+    Return *reply* with only the path of its Location.
     """
     location = reply.headers.get("Location")
     return with_headers(reply, Location=urlsplit(location).path) if location else reply
@@ -341,7 +350,7 @@ def relative_location(_: Request, reply: Reply) -> Reply:
 
 def deactivate(client: AcmeClient) -> None:
     """
-    End the account of *client* at its CA, as a person with its key may (RFC 8555, section 7.3.6).
+    Deactivate the account of *client* at its CA (RFC 8555, section 7.3.6).
     """
     account = client._registration.ensure()
     assert account.url is not None
@@ -349,7 +358,7 @@ def deactivate(client: AcmeClient) -> None:
 
 
 KEY_ID = "kid-1"
-#: Pebble wants at least 32 bytes.
+#: Pebble requires at least 32 bytes.
 HMAC_KEY = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W"
 OTHER_KEY = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH"
 
@@ -357,7 +366,7 @@ OTHER_KEY = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH"
 @pytest.fixture
 def strict_pebble(tmp_path: Path) -> Iterator[Pebble]:
     """
-    A Pebble that wants new accounts bound.
+    Run a Pebble that requires external account binding.
     """
     server = Pebble(tmp_path / "pebble", programs()[0])
     server.start(external_accounts={KEY_ID: HMAC_KEY})
@@ -366,11 +375,12 @@ def strict_pebble(tmp_path: Path) -> Iterator[Pebble]:
 
 
 class TestBinding:
-    def test_the_development_ca_accepts_it(
+    def test_the_development_ca_accepts_a_binding(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        It verifies algorithm, key id, URL, signature and account key (RFC 8555, section 7.3.4).
+        The development CA verifies algorithm, key ID, URL, signature and account key (RFC 8555,
+        section 7.3.4).
         """
         authority.policy.external_accounts[KEY_ID] = b"secret"
         client = client_of(
@@ -379,9 +389,9 @@ class TestBinding:
 
         assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
 
-    def test_pebble_accepts_it(self, strict_pebble: Pebble, tmp_path: Path) -> None:
+    def test_pebble_accepts_a_binding(self, strict_pebble: Pebble, tmp_path: Path) -> None:
         """
-        Pebble behaves the same.
+        Pebble accepts the binding.
         """
         client = client_of(
             strict_pebble.directory_url,
@@ -392,7 +402,7 @@ class TestBinding:
 
         assert client.order(("demo.example.com",)).answers
 
-    def test_without_one_the_variables_are_named(self, strict_pebble: Pebble, tmp_path: Path) -> None:
+    def test_without_a_binding_the_variables_are_named(self, strict_pebble: Pebble, tmp_path: Path) -> None:
         """
         The remedy names both variables.
         """
@@ -410,7 +420,7 @@ class TestBinding:
         self, strict_pebble: Pebble, tmp_path: Path, wrong: ExternalAccountBinding
     ) -> None:
         """
-        A wrong key has the same remedy, and the text of the CA.
+        A wrong key ID or key has the same failure as a missing binding, with the text of the CA.
         """
         client = client_of(
             strict_pebble.directory_url, tmp_path, ca_bundle=strict_pebble.ca_bundle, external_account=wrong
@@ -420,9 +430,11 @@ class TestBinding:
             client.order(("demo.example.com",))
         assert failure.value.problem
 
-    def test_a_wrong_one_at_the_development_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_wrong_binding_is_refused_by_the_development_ca(
+        self, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
         """
-        The same failure there, so that it can be met on a laptop.
+        The development CA causes the same failure, so an operator can reproduce it locally.
         """
         authority.policy.external_accounts[KEY_ID] = b"secret"
         client = client_of(
@@ -432,8 +444,8 @@ class TestBinding:
         with pytest.raises(ExternalAccountRequired):
             client.order(("demo.localhost",))
 
-    def test_the_key_shows_nowhere(self) -> None:
+    def test_the_repr_contains_no_key(self) -> None:
         """
-        Values are printed when things go wrong.
+        The repr of a binding, which an error message may contain, does not include the key.
         """
         assert HMAC_KEY not in repr(ExternalAccountBinding(KEY_ID, HMAC_KEY))

@@ -1,5 +1,6 @@
 """
-ARI: asked when the CA wants to be asked, and never in the way of a renewal.
+Test renewal information (ARI), which the client requests when the CA allows, and which never prevents a
+renewal.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ class SteppedClock:
 @pytest.fixture
 def clock() -> SteppedClock:
     """
-    A clock that does not move.
+    Return a clock that only the test moves.
     """
     return SteppedClock(datetime.now(UTC))
 
 
-def asked(authority: FaultyAuthority, kind: str) -> int:
+def number_of(authority: FaultyAuthority, kind: str) -> int:
     """
-    How often the CA was asked for *kind*.
+    Return the number of requests for *kind*.
     """
     return sum(each.kind == kind for each in authority.requests)
 
@@ -59,7 +60,7 @@ class TestOptional:
         self, app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The advice of a CA is optional: the certificate is in service, and the error is logged.
+        The certificate is in service and the error is logged. The suggestion of a CA is optional.
         """
 
         def fail(_reply: object) -> None:
@@ -75,41 +76,43 @@ class TestOptional:
 
 
 class TestSuggestion:
-    def test_it_is_asked_for_right_after_issuance_and_kept_until_retry_after(
+    def test_it_is_requested_after_issuance_and_cached_until_retry_after(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        RFC 9773, section 4.3: neither less often nor more.
+        The client requests the window once after issuance, and again after Retry-After (RFC 9773,
+        section 4.3).
         """
-        facts = app.issuance.issue((NAME,)).metadata
-        first = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
-        second = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
+        metadata = app.issuance.issue((NAME,)).metadata
+        first = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, NAME)
+        second = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, NAME)
 
         assert first is not None
         assert first is second
         assert first.window is not None
-        assert facts.not_before < first.window.start < first.window.end < facts.not_after
-        assert 1 == asked(app_authority, "renewalInfo")
+        assert metadata.not_before < first.window.start < first.window.end < metadata.not_after
+        assert 1 == number_of(app_authority, "renewalInfo")
         assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
 
-    def test_a_ca_that_does_not_answer_is_asked_again_later(
+    def test_an_unreachable_ca_is_requested_again_later(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Without a suggestion the lifetime decides, and nothing fails.
+        Without a suggestion the lifetime decides about the renewal, and the next request is
+        scheduled.
         """
-        facts = app.issuance.issue((NAME,)).metadata
+        metadata = app.issuance.issue((NAME,)).metadata
         app_authority.stop()
         suggestion = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
 
         assert suggestion is not None
         assert suggestion.window is None
         assert suggestion.retry_after > app.clock()
-        assert not app.issuance.decide(facts, app.clock()).due
+        assert not app.issuance.decide(metadata, app.clock()).due
 
 
 class TestMovedWindow:
-    def test_it_is_logged_with_the_reason_of_the_ca(
+    def test_a_moved_window_is_logged_with_the_reason_of_the_ca(
         self,
         clock: SteppedClock,
         authority: FaultyAuthority,
@@ -118,7 +121,7 @@ class TestMovedWindow:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The page of the CA about a mass revocation is logged once, not at each check.
+        A moved window is logged once, with the CA's page about the reason.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
@@ -149,7 +152,8 @@ class TestMovedWindow:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The worker may have been restarted since the last one.
+        The first window of a new process is logged with its reason, because the worker may have
+        restarted.
         """
         client = client_of(authority.directory_url, tmp_path)
         certificate = issued(client, challenge_server, NAME)
@@ -165,11 +169,12 @@ class TestMovedWindow:
 
 
 class TestSilence:
-    def test_a_ca_that_is_away_is_asked_once_for_all_names(
+    def test_an_unreachable_ca_gets_one_request_for_all_names(
         self, clock: SteppedClock, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        A thousand names do not wait for a thousand time-outs.
+        One failed request pauses the requests for all names, so a thousand names need no thousand
+        timeouts.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         authority.faults.fail("renewalInfo", Fault(503, None), times=None)
@@ -179,9 +184,9 @@ class TestSilence:
             assert {None} == {suggestion.window for suggestion in suggestions if suggestion}
             clock.now += timedelta(seconds=61)
 
-        assert 2 == asked(authority, "renewalInfo")
+        assert 2 == number_of(authority, "renewalInfo")
 
-    def test_its_pauses_grow_to_six_hours_and_end_with_an_answer(
+    def test_pauses_grow_to_six_hours_and_end_with_a_response(
         self,
         clock: SteppedClock,
         authority: FaultyAuthority,
@@ -189,7 +194,8 @@ class TestSilence:
         tmp_path: Path,
     ) -> None:
         """
-        RFC 9773, section 4.3.3.
+        The pause doubles after each failure, up to six hours, and a response ends it (RFC 9773,
+        section 4.3.3).
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
@@ -207,7 +213,7 @@ class TestSilence:
         assert answered is not None
         assert answered.window is not None
 
-    def test_the_window_that_was_known_stays(
+    def test_the_cached_window_stays(
         self,
         clock: SteppedClock,
         authority: FaultyAuthority,
@@ -215,7 +221,8 @@ class TestSilence:
         tmp_path: Path,
     ) -> None:
         """
-        Even when the directory is to be asked for again: the moment was chosen, and does not jump.
+        The cached window stays while the CA is unreachable, so the time of the renewal does not
+        change.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
@@ -230,15 +237,15 @@ class TestSilence:
         assert before.window == after.window
 
 
-class TestShortLife:
+class TestShortLifetime:
     @pytest.mark.parametrize("answers", [True, False])
-    def test_the_next_question_comes_within_a_share_of_the_life(
+    def test_the_next_request_comes_within_a_share_of_the_lifetime(
         self, answers: bool, clock: SteppedClock, tmp_path: Path
     ) -> None:
         """
-        A pause of six hours is longer than some certificates live.
+        The pause is a share of the lifetime. Some certificates are valid for less than six hours.
         """
-        life = Validity(clock.now, clock.now + timedelta(minutes=15), "01")
+        lifetime = Validity(clock.now, clock.now + timedelta(minutes=15), "01")
         with odd_server() as server:
             urls = {kind: f"{server.url}/{kind}" for kind in ("newNonce", "newAccount", "newOrder")}
             server.answers["/"] = Oddity(json.dumps(urls | {"renewalInfo": f"{server.url}/ari"}).encode())
@@ -246,13 +253,13 @@ class TestShortLife:
             answer = Oddity(json.dumps({"suggestedWindow": window}).encode()) if answers else Oddity(b"{}")
             server.answers["/ari/aki.serial"] = answer
             client = client_of(f"{server.url}/", tmp_path, clock=clock)
-            suggestion = client.renewal_suggestion("aki.serial", NAME, life)
+            suggestion = client.renewal_suggestion("aki.serial", NAME, lifetime)
 
         assert suggestion
         assert timedelta(seconds=15) == suggestion.retry_after - clock.now
 
 
-class TestOddWindows:
+class TestInvalidWindows:
     @pytest.mark.parametrize(
         ("start", "end"),
         [
@@ -264,9 +271,9 @@ class TestOddWindows:
             ("tomorrow", None),
         ],
     )
-    def test_what_is_no_window_is_none(self, start: str, end: str | None, tmp_path: Path) -> None:
+    def test_an_invalid_window_counts_as_none(self, start: str, end: str | None, tmp_path: Path) -> None:
         """
-        An invalid date counts as no suggestion, without a traceback.
+        An invalid window counts as no suggestion, and raises no exception.
         """
         with odd_server() as server:
             urls = {
@@ -292,11 +299,11 @@ class TestRetryAfter:
             ({}, timedelta(hours=6)),
         ],
     )
-    def test_it_is_kept_within_limits(
+    def test_retry_after_has_bounds(
         self, clock: SteppedClock, tmp_path: Path, headers: dict[str, str], pause: timedelta
     ) -> None:
         """
-        RFC 9773, section 4.3.1: the pause of a CA is bounded at both ends.
+        The pause of a CA has a lower and an upper bound (RFC 9773, section 4.3.1).
         """
         with odd_server() as server:
             kinds = ("newNonce", "newAccount", "newOrder", "renewalInfo")
@@ -313,7 +320,7 @@ class TestRetryAfter:
         assert clock.now + pause == suggestion.retry_after
 
 
-#: How CAs refuse `replaces`: Boulder today and before its own type for that, Pebble, Actalis, and others.
+#: Refusals of `replaces` by Boulder (with and without its own type), Pebble, Actalis and other CAs.
 BOULDER = "Could not validate ARI 'replaces' field :: "
 REPLACED = (
     "cannot indicate an order replaces certificate with serial 04ab, which already has a replacement order"
@@ -338,51 +345,53 @@ REFUSED = [
 
 
 class TestReplaced:
-    def test_a_certificate_that_was_replaced_is_asked_about_no_more(
+    def test_renewal_info_of_a_replaced_certificate_is_not_requested(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        RFC 9773, section 4.3: only certificates in service are checked.
+        The client requests renewal information only for the certificate in service (RFC 9773, section
+        4.3).
         """
         former = app.issuance.issue((NAME,)).metadata
-        asked_for: list[str] = []
+        requested: list[str] = []
 
-        def note(request: Request, _header: dict[str, object]) -> None:
+        def record(request: Request, _header: dict[str, object]) -> None:
             if request.kind == "renewalInfo":
-                asked_for.append(request.id)
+                requested.append(request.id)
 
-        with refusing(app_authority, note):
+        with refusing(app_authority, record):
             present = app.issuance.issue((NAME,), force=True).metadata
             app.issuers[0].client._renewal_info._known.clear()
             app.reconciler.reconcile()
             app.issuance.issue((NAME,))
 
-        # At the latest from the first request for the new one on.
-        begins = asked_for.index(present.renewal_id)
-        assert {present.renewal_id} == set(asked_for[begins:])
+        # The rule holds at the latest after the first request for the new certificate.
+        start = requested.index(present.renewal_id)
+        assert {present.renewal_id} == set(requested[start:])
         assert former.renewal_id != present.renewal_id
 
 
 class TestReplaces:
-    def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
+    def test_a_predecessor_of_another_account_prevents_no_renewal(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        After the account's key was lost it belongs to another account; this is an order like a first one.
+        The order succeeds without `replaces` if the predecessor belongs to another account.
         """
-        others = issued(client_of(authority.directory_url, tmp_path / "lost"), challenge_server, NAME)
+        foreign = issued(client_of(authority.directory_url, tmp_path / "lost"), challenge_server, NAME)
         client = client_of(authority.directory_url, tmp_path / "new")
 
-        order = client.order((NAME,), replaces=others.renewal_id)
+        order = client.order((NAME,), replaces=foreign.renewal_id)
 
         assert order.answers
         assert not order.replaces
 
-    def test_a_ca_that_stumbles_over_the_predecessor_is_asked_without_it(
+    def test_an_internal_error_over_the_predecessor_prevents_no_renewal(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        It would do so at each attempt until the certificate has expired.
+        The client orders without `replaces` after an internal error. Each attempt might fail until
+        the certificate has expired.
         """
         client = client_of(authority.directory_url, tmp_path)
         first = issued(client, challenge_server, NAME)
@@ -394,7 +403,7 @@ class TestReplaces:
         assert not order.replaces
 
     @pytest.mark.parametrize(("status", "problem", "detail"), REFUSED)
-    def test_a_refused_predecessor_costs_one_more_order_and_nothing_else(
+    def test_a_refused_predecessor_costs_one_more_order(
         self,
         app: App,
         app_authority: FaultyAuthority,
@@ -403,7 +412,8 @@ class TestReplaces:
         detail: str,
     ) -> None:
         """
-        Every adopted certificate of another account meets such a refusal at its first renewal.
+        The renewal succeeds with one more order. An adopted certificate of another account causes
+        this refusal.
         """
         app.issuance.issue((NAME,))
         app_authority.faults.fail("newOrder", Fault(status, problem, detail=detail))
@@ -411,19 +421,20 @@ class TestReplaces:
         renewed = app.issuance.issue((NAME,), force=True)
 
         assert "issued" == renewed.state
-        assert 3 == asked(app_authority, "newOrder")
+        assert 3 == number_of(app_authority, "newOrder")
 
-    def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
+    def test_a_renewal_names_its_predecessor_unless_it_is_replaced_already(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.
+        A renewal names its predecessor, which exempts it from limits. After a refusal it orders
+        without the predecessor.
         """
         first = app.issuance.issue((NAME,)).metadata
         app.issuance.issue((NAME,), force=True)
-        before = asked(app_authority, "newOrder")
+        before = number_of(app_authority, "newOrder")
         order = app.issuers[0].client.order((NAME,), replaces=first.renewal_id)
 
         assert order.answers
         assert 2 == before
-        assert 4 == asked(app_authority, "newOrder")
+        assert 4 == number_of(app_authority, "newOrder")

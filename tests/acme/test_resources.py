@@ -1,5 +1,5 @@
 """
-Answers of a CA, as values or as a failure.
+Test the values and failures for the responses of a CA.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.challenges.challenge import HTTP01
 from certworker.errors.ca import NotAcme
 
 ORDER = {"status": "pending", "authorizations": ["https://ca/authz/1"], "finalize": "https://ca/finalize/1"}
-#: What a CA may leave out; without it an order is only not resumed after a crash.
+#: Optional members of an order. An order without them cannot be resumed after a crash.
 MORE = {
     "identifiers": [{"type": "dns", "value": "Shop.example.org"}],
     "expires": "2026-11-30T00:00:00Z",
@@ -59,15 +59,15 @@ ANYTHING = st.recursive(
 
 def answered(document: object) -> Reply:
     """
-    The answer of a CA.
+    Return a response of a CA with *document*.
     """
     return Reply("https://ca/x", 200, {}, json.dumps(document).encode())
 
 
 class TestOrderState:
-    def test_it_is_read(self) -> None:
+    def test_a_pending_order_is_read(self) -> None:
         """
-        The certificate's URL comes only with the certificate.
+        A pending order has all members but the URL of the certificate.
         """
         assert OrderState.read(answered(ORDER | MORE)) == OrderState(
             status="pending",
@@ -82,23 +82,23 @@ class TestOrderState:
 
     def test_names_and_expiry_may_be_missing(self) -> None:
         """
-        An order without them can be finished, only not gone on with after a crash.
+        An order without names and expiry is valid, but cannot be resumed after a crash.
         """
         state = OrderState.read(answered(ORDER | {"identifiers": [7, {}], "expires": "soon"}))
 
         assert ((), None) == (state.names, state.expires)
 
     @pytest.mark.parametrize("missing", sorted(ORDER))
-    def test_what_is_missing_is_named(self, missing: str) -> None:
+    def test_a_missing_member_is_named(self, missing: str) -> None:
         """
-        A CA's operator can do something with that.
+        The failure names the missing member for the operator of the CA.
         """
         with pytest.raises(NotAcme, match=f"no {missing}"):
             OrderState.read(answered({name: value for name, value in ORDER.items() if name != missing}))
 
     def test_optional_members_of_another_type_count_as_missing(self) -> None:
         """
-        They must not cost the certificate.
+        Optional members of the wrong type do not prevent the order.
         """
         strange = {"certificate": 7, "replaces": [], "authorizations": [None, "https://ca/authz/1", 7, {}]}
         state = OrderState.read(answered(ORDER | strange))
@@ -109,9 +109,9 @@ class TestOrderState:
             state.authorizations,
         )
 
-    def test_a_pending_one_without_authorizations_is_not_acme(self) -> None:
+    def test_a_pending_order_without_authorizations_is_not_acme(self) -> None:
         """
-        Nothing could ever become of it.
+        A pending order without authorizations fails, because it can never become ready.
         """
         with pytest.raises(NotAcme, match="no authorizations"):
             OrderState.read(answered(ORDER | {"authorizations": [7]}))
@@ -123,7 +123,7 @@ class TestDirectory:
     )
     def test_optional_members_of_another_type_count_as_missing(self, meta: object) -> None:
         """
-        Advice of the CA must not cost the certificate.
+        Optional members of the wrong type do not prevent the use of the directory.
         """
         urls = {name: f"https://ca/{name}" for name in ("newNonce", "newAccount", "newOrder")}
         directory = Directory.read(answered(urls | {"meta": meta, "renewalInfo": 7, "revokeCert": None}))
@@ -133,9 +133,10 @@ class TestDirectory:
 
 
 class TestAuthorization:
-    def test_the_last_address_that_the_ca_used_is_kept(self) -> None:
+    def test_the_last_address_that_the_ca_used_is_stored(self) -> None:
         """
-        After a redirection the first one is not to blame.
+        A challenge has the last address of its validation records, which is the address after a
+        redirect.
         """
         found = Authorization.read(answered(AUTHORIZATION))
 
@@ -156,11 +157,12 @@ class TestAuthorization:
             ("revoked", "valid", True),
         ],
     )
-    def test_it_has_failed_once_its_state_or_that_of_its_challenge_is_final(
+    def test_a_final_authorization_or_an_invalid_challenge_has_failed(
         self, status: str, challenge: str, failed: bool
     ) -> None:
         """
-        Some CAs mark the challenge only (RFC 8555, section 7.1.6).
+        An invalid challenge fails its pending authorization, because some CAs mark only the challenge
+        (RFC 8555, section 7.1.6).
         """
         found = Authorization.read(
             answered(
@@ -174,9 +176,9 @@ class TestAuthorization:
 
         assert failed is found.has_failed(HTTP01)
 
-    def test_strange_members_of_the_list_cost_themselves_only(self) -> None:
+    def test_malformed_challenges_are_skipped(self) -> None:
         """
-        The usable HTTP-01 challenge is found wherever it is.
+        The usable HTTP-01 challenge is found among malformed challenges.
         """
         strange: list[object] = [None, 7, [], {}, {"type": "http-01"}, {"url": "https://ca/2"}, {"type": 7}]
         unusable = {"type": "http-01", "url": "https://ca/chall/3", "token": "no token"}
@@ -199,7 +201,8 @@ class TestAuthorization:
     )
     def test_an_authorization_for_a_wildcard_has_its_name(self, change: dict[str, object]) -> None:
         """
-        The CA marks the base domain (RFC 8555, section 7.1.4); some CAs name the wildcard.
+        The name is the wildcard, whether the CA marks the base domain (RFC 8555, section 7.1.4) or
+        names the wildcard.
         """
         document = AUTHORIZATION | {"identifier": {"type": "dns", "value": "shop.org"}} | change
 
@@ -207,15 +210,15 @@ class TestAuthorization:
 
     def test_a_challenge_without_a_status_is_pending(self) -> None:
         """
-        The client may respond to it.
+        The client may respond to a challenge without a status.
         """
         assert ["pending", "pending"] == [
             challenge.status for challenge in Authorization.read(answered(AUTHORIZATION)).challenges
         ]
 
-    def test_a_challenge_of_a_new_kind_is_no_obstacle(self) -> None:
+    def test_a_challenge_of_an_unknown_type_is_allowed(self) -> None:
         """
-        An unknown type of challenge is ignored; only http-01 must be valid.
+        A challenge of an unknown type is read, and the client uses another one.
         """
         assert ["http-01", "dns-account-01"] == [
             challenge.kind for challenge in Authorization.read(answered(AUTHORIZATION)).challenges
@@ -226,40 +229,40 @@ class TestAnyAnswer:
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*ORDER, "certificate", "error"], ANYTHING)))
     def test_is_an_order_or_not_acme(self, document: dict[str, Any]) -> None:
         """
-        A broken CA ends an order with a code, never a slot with a traceback.
+        Each document is an order or raises NotAcme.
         """
         read_or_refused(OrderState, document)
 
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys(AUTHORIZATION, ANYTHING)))
     def test_is_an_authorization_or_not_acme(self, document: dict[str, Any]) -> None:
         """
-        An odd value inside another member is no crash either.
+        Each document is an authorization or raises NotAcme.
         """
         read_or_refused(Authorization, document)
 
     @given(st.dictionaries(st.sampled_from(["newNonce", "newAccount", "newOrder", "meta"]), ANYTHING))
     def test_is_a_directory_or_not_acme(self, document: dict[str, Any]) -> None:
         """
-        An odd directory is no crash either.
+        Each document is a directory or raises NotAcme.
         """
         read_or_refused(Directory, document)
 
 
 def read_or_refused(kind: type[OrderState | Authorization | Directory], document: object) -> None:
     """
-    Read *document* as *kind*; only its being unusable is allowed.
+    Read *document* as *kind*. Allow no exception but NotAcme.
     """
     with suppress(NotAcme):
         assert isinstance(kind.read(answered(document)), kind)
 
 
 class TestLibrary:
-    @pytest.mark.parametrize("odd", [None, 7, {"type": "http-01"}, {**CHALLENGE, "token": "%%"}])
-    def test_certworker_reads_what_the_library_refuses(self, odd: object) -> None:
+    @pytest.mark.parametrize("malformed", [None, 7, {"type": "http-01"}, {**CHALLENGE, "token": "%%"}])
+    def test_certworker_reads_what_the_library_refuses(self, malformed: object) -> None:
         """
-        This is the reason for readers of its own: the authorization has a correct challenge as well.
+        The correct challenge is found, although the `acme` library refuses the whole authorization.
         """
-        document = {**AUTHORIZATION, "status": "pending", "challenges": [odd, CHALLENGE]}
+        document = {**AUTHORIZATION, "status": "pending", "challenges": [malformed, CHALLENGE]}
         with pytest.raises((TypeError, DeserializationError)):
             messages.Authorization.from_json(document)
 

@@ -1,5 +1,5 @@
 """
-Signatures, nonces, the directory, and refusals.
+Test signatures, nonces, the directory, and refusals.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ NAMES = ("demo.localhost",)
 
 def read(message: bytes) -> JWS:
     """
-    *message* as the `acme` library reads it.
+    Return *message* as the `acme` library reads it.
     """
     found: JWS = JWS.json_loads(message)
     return found
@@ -57,12 +57,12 @@ class TestSigner:
     @pytest.fixture(params=KEYS)
     def key(self, request: pytest.FixtureRequest) -> JWKEC | JWKRSA:
         """
-        A key of each kind that an account or a certificate may have.
+        Return a key of each type that an account or a certificate may have.
         """
         key: JWKEC | JWKRSA = KEYS[request.param]()
         return key
 
-    def test_a_message_of_an_account_names_it_and_verifies(self, key: JWKEC | JWKRSA) -> None:
+    def test_a_message_of_an_account_names_the_account(self, key: JWKEC | JWKRSA) -> None:
         message = read(Signer(key, "https://ca.example/account/7").sign({"csr": "…"}, NONCE, URL))
 
         assert message.verify(key.public_key())
@@ -71,20 +71,20 @@ class TestSigner:
         assert (URL, b"nonce") == (message.signature.combined.url, message.signature.combined.nonce)
         assert message.signature.combined.jwk is None
 
-    def test_without_an_account_the_message_brings_its_key(self, key: JWKEC | JWKRSA) -> None:
+    def test_a_message_without_an_account_contains_its_key(self, key: JWKEC | JWKRSA) -> None:
         message = read(Signer(key).sign({}, NONCE, URL))
 
         assert key.public_key() == message.signature.combined.jwk
         assert message.verify()
 
-    def test_all_is_protected_and_the_private_key_stays_here(self, key: JWKEC | JWKRSA) -> None:
+    def test_a_message_has_no_unprotected_header_and_no_private_key(self, key: JWKEC | JWKRSA) -> None:
         jws = json.loads(Signer(key).sign(None, None, URL))
 
         assert {"protected", "payload", "signature"} == set(jws)
         assert "" == jws["payload"]
         assert "d" not in read(json.dumps(jws).encode()).signature.combined.jwk.to_partial_json()
 
-    def test_the_key_of_a_certificate_signs_as_well(self) -> None:
+    def test_the_key_of_a_certificate_signs(self) -> None:
         key = PrivateKey(ec.generate_private_key(ec.SECP256R1()))
 
         assert read(Signer.of_certificate(key).sign({}, NONCE, URL)).verify()
@@ -92,7 +92,7 @@ class TestSigner:
 
 def network_of(url: str, clock: list[datetime]) -> Session:
     """
-    A network whose time is the last of *clock*.
+    Return a session whose time is the last item of *clock*.
     """
     return Session("The CA", url, Transport(url, ca_bundle=None, connections=2), lambda: clock[-1])
 
@@ -100,7 +100,8 @@ def network_of(url: str, clock: list[datetime]) -> Session:
 class TestNonces:
     def test_five_bad_nonces_in_a_row_are_retried(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Servers of one CA share their nonces with a delay (RFC 8555, section 6.5).
+        The client retries a request up to five times. Servers of one CA share their nonces with a
+        delay (RFC 8555, section 6.5).
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -108,9 +109,9 @@ class TestNonces:
 
         assert client.order(NAMES).answers
 
-    def test_more_is_a_fault_of_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_the_number_of_retries_is_limited(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The number of retries is limited.
+        A sixth bad nonce is a failure of the CA.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -121,9 +122,9 @@ class TestNonces:
 
         assert "acme.bad_nonce" == caught.value.code
 
-    def test_refusals_bring_nonces_too(self, each_pebble: Pebble, tmp_path: Path) -> None:
+    def test_the_nonce_of_a_refusal_is_used(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        The `acme` library throws them away, and asks for a new one after each refusal.
+        The client uses the nonce of a refusal, so the next order needs no request for a nonce.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
         client.order(("ok.example.test",))
@@ -134,11 +135,11 @@ class TestNonces:
 
         assert ["POST /order-plz"] * 3 == each_pebble.requests()[before:]
 
-    def test_threads_never_share_one(
+    def test_threads_never_share_a_nonce(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        A nonce that is used twice is refused, and costs a request.
+        Each thread uses its own nonces. The CA refuses the second use of a nonce.
         """
         client = client_of(authority.directory_url, tmp_path, connections=8)
         client.order(NAMES)
@@ -147,13 +148,13 @@ class TestNonces:
             list(slots.map(lambda n: client.order((f"n{n}.localhost",)), range(40)))
 
         assert [] == [
-            asked for asked in authority.requests if asked.status == 400 and asked.kind == "newOrder"
+            request for request in authority.requests if request.status == 400 and request.kind == "newOrder"
         ]
 
     @pytest.mark.parametrize("nonce", ["", "not base64url!", "A"])
-    def test_one_that_cannot_be_read_is_not_acme(self, nonce: str) -> None:
+    def test_an_invalid_nonce_is_not_acme(self, nonce: str) -> None:
         """
-        RFC 8555, section 6.5.1: base64url, or it is to be ignored.
+        A nonce that is not base64url is not ACME (RFC 8555, section 6.5.1).
         """
         with odd_server() as server:
             server.answers["/directory"] = Oddity(directory(server.url))
@@ -173,9 +174,9 @@ class TestNonces:
             Oddity(),
         ],
     )
-    def test_a_ca_that_refuses_head_is_asked_with_get(self, head: Oddity) -> None:
+    def test_a_nonce_is_requested_with_get_after_a_failed_head(self, head: Oddity) -> None:
         """
-        RFC 8555, section 7.2, has both; what answers HEAD may be another program than what answers GET.
+        The client requests a nonce with GET after a failed HEAD. RFC 8555, section 7.2, allows both.
         """
         with odd_server() as server:
             server.answers["/directory"] = Oddity(directory(server.url))
@@ -185,9 +186,9 @@ class TestNonces:
             assert "AAAA" == network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()
 
     @pytest.mark.parametrize("status", [429, 503])
-    def test_a_busy_ca_is_asked_once(self, status: int) -> None:
+    def test_a_busy_ca_gets_one_request(self, status: int) -> None:
         """
-        Another request at once is what a limit forbids.
+        The client sends no second request for a nonce after HTTP 429 or 503.
         """
         with odd_server() as server:
             server.answers["/directory"] = Oddity(directory(server.url))
@@ -202,9 +203,10 @@ class TestNonces:
 
 class TestPost:
     @pytest.mark.parametrize("status", [302, 307, 400, 500])
-    def test_a_page_is_no_success(self, status: int) -> None:
+    def test_a_web_page_is_a_failure(self, status: int) -> None:
         """
-        A captive portal redirects a POST: the CA has not seen it.
+        A web page or a redirect is no response to a POST. A captive portal redirects requests, for
+        example.
         """
         with odd_server() as server:
             server.answers["/directory"] = Oddity(directory(server.url))
@@ -217,9 +219,9 @@ class TestPost:
 
 
 class TestDirectory:
-    def test_it_is_asked_for_once_a_day(self, authority: FaultyAuthority) -> None:
+    def test_the_directory_is_requested_once_a_day(self, authority: FaultyAuthority) -> None:
         """
-        A worker runs for years, and terms and profiles change.
+        The client requests the directory again after a day, because terms and profiles change.
         """
         clock = [datetime.now(UTC)]
         network = network_of(authority.directory_url, clock)
@@ -232,9 +234,9 @@ class TestDirectory:
 
         assert 2 == len(authority.requests)
 
-    def test_threads_ask_once_together(self, authority: FaultyAuthority) -> None:
+    def test_threads_share_one_request(self, authority: FaultyAuthority) -> None:
         """
-        All slots begin with the directory; Let's Encrypt limits it to 40 in a second.
+        Eight threads share one request for the directory. Let's Encrypt limits it to 40 a second.
         """
         network = network_of(authority.directory_url, [datetime.now(UTC)])
 
@@ -243,11 +245,9 @@ class TestDirectory:
 
         assert 1 == len(authority.requests)
 
-    def test_threads_wait_together_for_a_ca_that_does_not_answer(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_threads_share_the_timeout_of_a_silent_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        One after the other they would wait for as many time-outs as there are jobs.
+        All threads share one timeout instead of one timeout each.
         """
         monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.5)
         with odd_server() as server:
@@ -255,17 +255,18 @@ class TestDirectory:
             network = network_of(f"{server.url}/directory", [datetime.now(UTC)])
 
             with ThreadPoolExecutor(8) as slots:
-                asked = [slots.submit(network.directory) for _ in range(8)]
+                results = [slots.submit(network.directory) for _ in range(8)]
 
-            assert {CaUnreachable} == {type(each.exception()) for each in asked}
-            # A busy machine may begin a thread after the failure of the others.
+            assert {CaUnreachable} == {type(each.exception()) for each in results}
+            # A busy machine may start a thread after the other threads have failed.
             assert server.connections <= 2
 
-    def test_a_known_one_is_used_while_the_ca_cannot_be_asked(
+    def test_the_cached_directory_is_used_after_a_failed_request(
         self, authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is read again later, with a warning each time, and no job fails for it.
+        The client uses the cached directory after a failed request, logs a warning, and requests it
+        again later.
         """
         clock = [datetime.now(UTC)]
         network = network_of(authority.directory_url, clock)
@@ -286,16 +287,16 @@ class TestDirectory:
 
     @pytest.mark.parametrize("member", ["newNonce", "newAccount", "newOrder"])
     @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://[::1", "ftp://ca.example/", 5])
-    def test_one_that_names_no_usable_url_is_not_kept(
+    def test_a_directory_without_a_usable_url_is_not_cached(
         self, authority: FaultyAuthority, member: str, url: object
     ) -> None:
         """
-        After an outage the CA is asked again, and the failure does not name a setting.
+        A directory with an unusable URL is not cached, and the failure names the member.
         """
         network = network_of(authority.directory_url, [datetime.now(UTC)])
-        odd = only("directory", lambda reply: with_members(reply, **{member: url}))
+        unusable = only("directory", lambda reply: with_members(reply, **{member: url}))
 
-        with tampered(authority, odd), pytest.raises(NotAcme, match=member):
+        with tampered(authority, unusable), pytest.raises(NotAcme, match=member):
             network.directory()
 
         assert network.directory()
@@ -303,9 +304,10 @@ class TestDirectory:
     @pytest.mark.parametrize(
         "answer", [Oddity(status=404), Oddity(status=410), Oddity(), None], ids=["404", "410", "none", "cut"]
     )
-    def test_one_with_a_url_that_cannot_be_used_is_read_again(self, answer: Oddity | None) -> None:
+    def test_the_directory_is_read_again_after_one_of_its_urls_failed(self, answer: Oddity | None) -> None:
         """
-        A CA moves, and the worker runs for years.
+        The client requests the directory again after a URL of it has failed. A CA may move its
+        resources.
         """
         with odd_server() as server:
             gone = f"http://127.0.0.1:{free_port()}"
@@ -319,9 +321,9 @@ class TestDirectory:
 
             assert "AAAA" == network._nonce()
 
-    def test_strange_members_cost_themselves_only(self) -> None:
+    def test_optional_members_of_the_wrong_type_count_as_missing(self) -> None:
         """
-        What a CA may leave out counts as left out.
+        Optional members of the wrong type count as missing.
         """
         strange = {
             "revokeCert": "file:///x",
@@ -341,7 +343,7 @@ class TestDirectory:
 
     def test_a_busy_ca_is_no_wrong_url(self, authority: FaultyAuthority) -> None:
         """
-        A 503 of a load balancer is an outage, not a wrong URL.
+        HTTP 503 of a load balancer is an outage, not a wrong URL.
         """
         authority.faults.fail("directory", Fault(503, None, 30))
         now = datetime.now(UTC)
@@ -354,9 +356,10 @@ class TestDirectory:
     @pytest.mark.parametrize(
         "body", [b"<html>", b"{}", b'{"newNonce": 1}', b'{"newNonce": "x", "newAccount": "y"}']
     )
-    def test_what_is_no_directory_is_a_wrong_url(self, body: bytes) -> None:
+    def test_a_page_that_is_no_directory_is_a_wrong_url(self, body: bytes) -> None:
         """
-        Many pages answer 200; a directory names three resources at least (RFC 8555, section 7.1.1).
+        A page with HTTP 200 is a wrong URL if it does not name the required resources (RFC 8555,
+        section 7.1.1).
         """
         with odd_server() as server:
             server.answers["/"] = Oddity(body)
@@ -367,6 +370,6 @@ class TestDirectory:
 
 def directory(url: str) -> bytes:
     """
-    The smallest directory there is.
+    Return the smallest valid directory.
     """
     return f'{{"newNonce": "{url}/nonce", "newAccount": "{url}/account", "newOrder": "{url}/order"}}'.encode()

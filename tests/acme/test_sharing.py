@@ -1,5 +1,5 @@
 """
-Calls whose outcome threads share.
+Test calls whose outcome threads share.
 """
 
 from __future__ import annotations
@@ -33,110 +33,110 @@ class Seconds:
 
 class Call:
     """
-    A call that a test ends.
+    A call that waits until a test releases it.
     """
 
     def __init__(self, ended: Callable[[], str]) -> None:
         self.count = 0
-        self.goes_on = Event()
+        self.released = Event()
         self._ended = ended
 
     def __call__(self) -> str:
         self.count += 1
-        self.goes_on.wait(30)
+        self.released.wait(30)
         return self._ended()
 
 
 def unreachable() -> str:
     """
-    Fail as a CA that is away.
+    Fail like a request to an unreachable CA.
     """
-    raise CaUnreachable(host="ca.example", reason="time-out")
+    raise CaUnreachable(host="ca.example", reason="timeout")
 
 
 def killed() -> str:
     """
-    End as a job whose time is over.
+    Fail like a job that has reached its timeout.
     """
     raise KeyboardInterrupt
 
 
-def asked_together(shared: Shared[str], call: Call) -> list[Future[str]]:
+def results_together(shared: Shared[str], call: Call) -> list[Future[str]]:
     """
-    Let many threads ask before *call* ends, and return what each got.
+    Let several threads call *shared* before *call* ends, and return their results.
     """
     with ThreadPoolExecutor(THREADS) as slots:
         futures = [slots.submit(shared, call) for _ in range(THREADS)]
         wait_until(lambda: waiting(shared) == THREADS - 1 or None, lambda: "not all threads wait")
-        call.goes_on.set()
+        call.released.set()
     return futures
 
 
 def waiting(shared: Shared[str]) -> int:
     """
-    Return how many threads wait for the call that is under way.
+    Return the number of threads that wait for the running call.
     """
-    under_way = shared._running
-    return len(under_way._condition._waiters) if under_way else 0  # type: ignore[attr-defined] # private
+    running = shared._running
+    return len(running._condition._waiters) if running else 0  # type: ignore[attr-defined] # private
 
 
 class TestShared:
     def test_threads_share_one_call(self) -> None:
         """
-        All slots of a worker begin with the CA's directory.
+        Several threads that need the directory of the CA share one call.
         """
         call = Call(lambda: "directory")
 
-        assert ["directory"] * THREADS == [each.result() for each in asked_together(Shared(), call)]
+        assert ["directory"] * THREADS == [each.result() for each in results_together(Shared(), call)]
         assert 1 == call.count
 
-    def test_they_share_its_failure(self) -> None:
+    def test_threads_share_a_failure(self) -> None:
         """
-        A CA that does not answer is waited for once; each thread gets a failure of its own.
+        The threads wait once for a silent CA, and each thread gets its own exception.
         """
         call = Call(unreachable)
-        failures = [each.exception() for each in asked_together(Shared(), call)]
+        failures = [each.exception() for each in results_together(Shared(), call)]
 
         assert {CaUnreachable} == {type(failure) for failure in failures}
         assert THREADS == len(set(map(id, failures)))
         assert 1 == call.count
 
-    def test_the_next_call_is_made_again(self) -> None:
+    def test_a_later_call_is_made_again(self) -> None:
         """
-        What is known is the caller's to keep.
+        A result is shared only during its call. The caller caches it.
         """
         shared, call = Shared[str](), Call(lambda: "directory")
-        call.goes_on.set()
+        call.released.set()
 
         shared(call)
         shared(call)
 
         assert 2 == call.count
 
-    def test_a_thread_that_is_ended_takes_no_other_with_it(self) -> None:
+    def test_another_thread_repeats_the_call_of_a_killed_thread(self) -> None:
         """
-        The time of a job may be over while others wait for its answer: one of them asks instead.
+        Another thread repeats the call if the job of the calling thread reaches its timeout.
         """
         ends = [killed]
         call = Call(lambda: ends.pop()() if ends else "directory")
-        ended = asked_together(Shared(), call)
+        ended = results_together(Shared(), call)
 
         assert THREADS - 1 == sum(each.exception() is None for each in ended)
         assert [] == ends
 
-    def test_a_thread_that_hangs_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_wait_for_a_hanging_thread_is_limited(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A thread that hangs does not block the others for long.
+        The other threads stop waiting for a hanging thread after a timeout.
         """
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
         shared, hanging = Shared[str](), Call(lambda: "late")
         with ThreadPoolExecutor(1) as slots:
             late = slots.submit(shared, hanging)
-            wait_until(lambda: hanging.count or None, lambda: "it has not begun")
+            wait_until(lambda: hanging.count or None, lambda: "the call has not started")
 
             assert "directory" == shared(lambda: "directory")
 
-            hanging.goes_on.set()
+            hanging.released.set()
         assert "late" == late.result()
 
 
@@ -155,7 +155,8 @@ class TestRepetition:
         self, took: float, after: float, calls: int
     ) -> None:
         """
-        A hundred jobs in a row spend at most half of their time with a CA that is away.
+        A failure is repeated for the duration of its call. Jobs wait at most half of the time for a
+        silent CA.
         """
         seconds = Seconds()
         shared = Shared[str](seconds)

@@ -1,5 +1,5 @@
 """
-What goes wrong on the way to a CA.
+Test the failures on the way to a CA.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.servers.trickling import trickling
 @pytest.fixture
 def server() -> Iterator[OddServer]:
     """
-    A server that answers as a test wants.
+    Run a server whose responses a test sets.
     """
     with odd_server() as started:
         yield started
@@ -43,7 +43,7 @@ def server() -> Iterator[OddServer]:
 
 def transport_to(url: str) -> Transport:
     """
-    A transport as a worker with two slots has it.
+    Return the transport of a worker with two slots.
     """
     return Transport(url, ca_bundle=None, connections=2)
 
@@ -51,7 +51,7 @@ def transport_to(url: str) -> Transport:
 class TestFaults:
     def test_a_refused_connection_is_an_outage(self) -> None:
         """
-        With the address, so that a firewall's log can be searched for it.
+        The failure has the address, which an operator can find in the log of a firewall.
         """
         url = f"http://127.0.0.1:{free_port()}/"
 
@@ -60,9 +60,9 @@ class TestFaults:
 
         assert url.removeprefix("http://").removesuffix("/") in caught.value.message
 
-    def test_a_name_without_an_address_is_the_container_s_fault(self) -> None:
+    def test_an_unresolvable_ca_is_a_failure_of_the_container(self) -> None:
         """
-        It must not be mistaken for a mistake in the domain that is to be certified.
+        The failure names the resolver of the container, not the requested domain.
         """
         with pytest.raises(ContainerResolver) as caught:
             transport_to("https://ca.invalid/").send("GET", "https://ca.invalid/directory")
@@ -70,9 +70,10 @@ class TestFaults:
         assert "ca.invalid" in caught.value.message
         assert caught.value.remedy.endswith("getent hosts ca.invalid")
 
-    def test_an_endless_answer_is_not_read_to_its_end(self, server: OddServer) -> None:
+    def test_a_response_that_is_too_large_is_not_read(self, server: OddServer) -> None:
         """
-        Sixteen slots that each keep what a broken server sends would end the worker.
+        The client stops reading a response that is too large. Sixteen such responses would exhaust
+        the memory.
         """
         server.answers["/"] = Oddity(b"x" * (LARGEST_ANSWER + 1))
 
@@ -80,25 +81,25 @@ class TestFaults:
             transport_to(server.url).send("GET", server.url)
 
     @pytest.mark.parametrize("url", ["http://[", "ftp://x/", "nothing", "http://x:99999/", "", "file:///etc"])
-    def test_a_url_that_is_none_is_not_requested(self, url: str) -> None:
+    def test_an_invalid_url_is_not_requested(self, url: str) -> None:
         """
-        URLs come from a CA's answers, from Redis and from files: a broken one ends in a failure with a code.
+        An invalid URL fails with a code, whether it comes from a CA, from Redis or from a file.
         """
         with pytest.raises(NotAcme, match="is not ACME"):
             transport_to("http://127.0.0.1:9/").send("POST", url, b"{}")
 
-    def test_a_host_that_is_none_is_an_outage(self) -> None:
+    def test_an_invalid_host_name_is_an_outage(self) -> None:
         """
-        The codec for host names refuses a label of more than 63 characters.
+        A host name that the codec refuses is an outage, such as a label of more than 63 characters.
         """
         url = f"http://{'x' * 70}.example/"
 
         with pytest.raises((CaUnreachable, ContainerResolver)):
             transport_to(url).send("GET", url)
 
-    def test_a_ca_of_https_leads_to_no_url_of_http(self) -> None:
+    def test_a_ca_with_https_leads_to_no_http_url(self) -> None:
         """
-        An attacker who can change one answer must not read the next request.
+        The client refuses the change from HTTPS to HTTP, so an attacker cannot read the next request.
         """
         with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not allowed"):
             transport_to("https://ca.example/directory").send("POST", "http://ca.example/order", b"{}")
@@ -108,7 +109,7 @@ class TestDeadline:
     @pytest.fixture(autouse=True)
     def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        An exchange takes half a second at most.
+        Limit an exchange to half a second.
         """
         monkeypatch.setattr(module, "REQUEST_SECONDS", 0.5)
 
@@ -123,37 +124,37 @@ class TestDeadline:
         ],
         ids=["nothing", "status", "headers", "body", "chunks"],
     )
-    def test_an_answer_that_comes_byte_by_byte_is_ended(self, beginning: bytes) -> None:
+    def test_a_response_byte_by_byte_ends_at_the_deadline(self, beginning: bytes) -> None:
         """
-        No single read is late; a slot must not wait for the whole.
+        A response that arrives byte by byte fails at the deadline, although no single read times out.
         """
         with trickling(greeting=beginning) as port, pytest.raises(CaUnreachable) as caught:
             transport_to(f"http://127.0.0.1:{port}/").send("POST", f"http://127.0.0.1:{port}/", b"{}")
 
         assert f"127.0.0.1:{port} did not answer: no complete answer within 0.5 s." == caught.value.message
 
-    def test_a_handshake_that_comes_byte_by_byte_is_ended(self) -> None:
+    def test_a_handshake_byte_by_byte_ends_at_the_deadline(self) -> None:
         """
-        The header of a TLS record announces more bytes than ever come.
+        A TLS record that announces more bytes than arrive fails at the deadline.
         """
         with trickling(greeting=b"\x16\x03\x03\x40\x00") as port, pytest.raises(CaUnreachable):
             transport_to(f"https://127.0.0.1:{port}/").send("GET", f"https://127.0.0.1:{port}/")
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
-    def test_a_proxy_that_answers_byte_by_byte_is_ended(
+    def test_a_proxy_that_responds_byte_by_byte_ends_at_the_deadline(
         self, scheme: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        What answers CONNECT is one more peer; a proxy of HTTPS does not get as far as that.
+        The response to CONNECT ends at the deadline, and so does the handshake with an HTTPS proxy.
         """
         with trickling(greeting=b"HTTP/1.1 200 OK\r\nX: ") as port:
             monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{port}")
             with pytest.raises(CaUnreachable):
                 transport_to("https://ca.example/").send("GET", "https://ca.example/")
 
-    def test_redirects_share_it(self, server: OddServer) -> None:
+    def test_redirects_share_the_deadline(self, server: OddServer) -> None:
         """
-        A chain of slow redirects is one exchange.
+        A chain of slow redirects has one deadline.
         """
         for number in range(MAX_REDIRECTS):
             server.answers[f"/{number}"] = Oddity(
@@ -163,11 +164,10 @@ class TestDeadline:
         with pytest.raises(CaUnreachable, match="within"):
             transport_to(server.url).send("GET", f"{server.url}/0")
 
-    def test_a_resolver_that_is_silent_is_the_container_s_fault(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_silent_resolver_is_a_failure_of_the_container(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The C library waits for half a minute and more.
+        The client stops waiting for a silent resolver at the deadline. The C library waits for 30
+        seconds and more.
         """
         released = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
@@ -176,17 +176,17 @@ class TestDeadline:
             transport_to("http://ca.example/").send("GET", "http://ca.example/")
         released.set()
 
-    def test_a_kept_connection_has_a_new_one_for_each_exchange(
+    def test_each_exchange_of_a_connection_has_a_new_deadline(
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A connection stays open for hours.
+        Each exchange over a connection that stays open has a new deadline.
         """
         monkeypatch.setattr(module, "REQUEST_SECONDS", 60)
-        later = time.monotonic
+        real = time.monotonic
         transport = transport_to(server.url)
         transport.send("POST", server.url, b"{}")
-        monkeypatch.setattr(time, "monotonic", lambda: later() + 3600)
+        monkeypatch.setattr(time, "monotonic", lambda: real() + 3600)
 
         transport.send("POST", server.url, b"{}")
 
@@ -194,9 +194,9 @@ class TestDeadline:
 
 
 class TestRedirects:
-    def test_a_get_follows_them(self, server: OddServer) -> None:
+    def test_a_get_follows_redirects(self, server: OddServer) -> None:
         """
-        The answer has the URL of its own, so that its relative references are resolved against that one.
+        The reply has the URL after the redirects, against which its relative references are resolved.
         """
         server.answers["/"] = Oddity(status=302, headers={"Location": "/acme/"})
         server.answers["/acme/"] = Oddity(status=301, headers={"Location": "directory"})
@@ -207,18 +207,18 @@ class TestRedirects:
         assert {"a": 1} == reply.document
         assert f"{server.url}/acme/directory" == reply.url
 
-    def test_a_post_stays(self, server: OddServer) -> None:
+    def test_a_post_follows_no_redirect(self, server: OddServer) -> None:
         """
-        A JWS names the URL that it is for (RFC 8555, section 6.4).
+        The client follows no redirect of a POST, because a JWS names its URL (RFC 8555, section 6.4).
         """
         server.answers["/"] = Oddity(status=307, headers={"Location": "/other"})
 
         assert 307 == transport_to(server.url).send("POST", f"{server.url}/", b"{}").status
 
     @pytest.mark.parametrize("location", ["/", "http://[::1", "file:///etc/passwd", None])
-    def test_one_that_leads_nowhere_ends(self, server: OddServer, location: str | None) -> None:
+    def test_an_invalid_redirect_is_not_acme(self, server: OddServer, location: str | None) -> None:
         """
-        A circle, a URL that is none, and no URL at all are answers of something that is no CA.
+        A redirect loop, an invalid URL and a missing Location are not ACME.
         """
         server.answers["/"] = Oddity(status=302, headers={"Location": location} if location else {})
 
@@ -231,7 +231,7 @@ class TestRedirects:
 class TestReply:
     def test_links_are_found_by_their_relation(self) -> None:
         """
-        Alternate chains and the terms of service are in Link headers only.
+        The Link header has the URLs of alternate chains and of the terms of service.
         """
         header = '<https://ca/1>;rel="alternate", </2>; rel="alternate", <https://ca/d>;rel="index"'
         reply = Reply("https://ca/", 200, {"Link": header}, b"")
@@ -239,9 +239,9 @@ class TestReply:
         assert ["https://ca/1", "https://ca/2"] == reply.links("alternate")
         assert [] == reply.links("up")
 
-    def test_links_of_another_resource_and_to_no_url_are_left_out(self) -> None:
+    def test_links_of_another_resource_and_invalid_links_are_skipped(self) -> None:
         """
-        One odd link costs itself only.
+        A link with another anchor or an invalid target is skipped.
         """
         header = '</1>;rel=up;anchor="/other", <mailto:a@b>;rel=up, </2>;rel=up;anchor="", <http://[>;rel=up'
 
@@ -249,7 +249,7 @@ class TestReply:
 
     def test_the_location_is_absolute(self) -> None:
         """
-        It becomes the key id of an account, and the URL that an order is resumed by.
+        A relative Location is resolved. It becomes the key ID of an account or the URL of an order.
         """
         reply = Reply("https://ca.example/acme/new-order", 201, {"Location": "/order/1"}, b"")
 
@@ -263,7 +263,7 @@ class TestReply:
             ({"Location": "http://ca.example/1"}, "Location leads from HTTPS to 'http://ca.example/1'"),
         ],
     )
-    def test_a_location_that_cannot_be_used_is_not_acme(self, headers: dict[str, str], found: str) -> None:
+    def test_an_unusable_location_is_not_acme(self, headers: dict[str, str], found: str) -> None:
         """
         The failure has the value that the CA sent.
         """
@@ -273,9 +273,10 @@ class TestReply:
         assert f"The answer of ca.example is not ACME ({found})." == caught.value.message
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b"[" * 100_000])
-    def test_what_is_no_json_object_is_not_acme(self, body: bytes) -> None:
+    def test_a_body_that_is_no_json_object_is_not_acme(self, body: bytes) -> None:
         """
-        A captive portal answers everything with a page and 200.
+        A body that is no JSON object is not ACME. A captive portal returns a page with HTTP 200, for
+        example.
         """
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/x", 200, {"Content-Type": "text/html"}, body).document
@@ -303,7 +304,8 @@ class TestResolved:
     )
     def test_a_relative_reference_is_resolved(self, reference: str, url: str) -> None:
         """
-        Location and Link are URI references (RFC 9110, section 10.2.2; RFC 8288, section 3.1).
+        Location and Link can be relative references (RFC 9110, section 10.2.2; RFC 8288, section
+        3.1).
         """
         assert url == resolved(reference, BASE)
 
@@ -311,9 +313,9 @@ class TestResolved:
         "reference",
         ["ftp://ca.example/", "file:///etc", "http://[", "https://:443/", "http://x:99999/", "mailto:a@b"],
     )
-    def test_a_reference_to_something_else_is_refused(self, reference: str) -> None:
+    def test_a_reference_to_another_scheme_or_no_host_is_refused(self, reference: str) -> None:
         """
-        A request goes to a URL of HTTP with a host and a valid port.
+        A reference must lead to an HTTP URL with a host and a valid port.
         """
         with pytest.raises(ValueError, match=r".+"):
             resolved(reference, BASE)
@@ -321,7 +323,7 @@ class TestResolved:
     @given(st.text())
     def test_any_text_is_a_url_or_a_value_error(self, reference: str) -> None:
         """
-        A text that a CA sends never raises another exception.
+        A text from a CA raises no exception but ValueError.
         """
         try:
             url = resolved(reference, BASE)
@@ -334,7 +336,7 @@ class TestResolved:
 class TestIsSecure:
     def test_https_is_secure(self) -> None:
         """
-        The scheme decides, in capitals as well.
+        The scheme HTTPS is secure, in either case of the letters.
         """
         assert is_secure("https://ca.example/")
         assert is_secure("HTTPS://ca.example/")
@@ -358,29 +360,29 @@ class TestLinks:
             ("", []),
         ],
     )
-    def test_a_header_is_read_as_rfc_8288_has_it(
+    def test_a_link_header_is_parsed_by_rfc_8288(
         self, header: str, links: list[tuple[str, tuple[str, ...]]]
     ) -> None:
         """
-        Relation types compare without case, may be several, and the first `rel` of a link counts.
+        Relation types are case-insensitive, a link can have several, and its first `rel` counts.
         """
         assert links == [(link.target, link.relations) for link in links_of(header)]
 
     def test_an_anchor_is_part_of_the_link(self) -> None:
         """
-        Such a link may start from another resource than the answer (RFC 8288, section 3.2).
+        A link has its anchor, which names another resource than the response (RFC 8288, section 3.2).
         """
         assert [Link("/1", ("up",), "/other")] == list(links_of('</1>; rel=up; anchor="/other"'))
 
-    def test_an_endless_header_is_cut_off(self) -> None:
+    def test_the_number_of_links_is_limited(self) -> None:
         """
-        A CA that sends thousands of links costs no more than one that sends a hundred.
+        The parser returns at most MAX_LINKS links of a header.
         """
         assert MAX_LINKS == len(list(links_of("</1>;rel=up," * 10_000)))
 
     @given(st.text(alphabet='<>;,="\\ relup/1\t', max_size=60))
     def test_any_header_can_be_read(self, header: str) -> None:
         """
-        A header of a CA never raises an exception.
+        No header of a CA raises an exception.
         """
         assert all(isinstance(link, Link) for link in links_of(header))

@@ -1,5 +1,5 @@
 """
-The failure for each error of a validation.
+Test the failure for each error of a validation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 NAME = "api.shop.org"
 URL = f"http://{NAME}/.well-known/acme-challenge/T"
 
-#: Code, type, text. The texts with Get or dial are those of Pebble, the others of Boulder.
+#: Code, type and text. Texts with "Get" or "dial" come from Pebble, the other texts from Boulder.
 CAUSES = [
     (
         "http.timeout",
@@ -122,7 +122,7 @@ CAUSES = [
     ),
     ("caa.forbidden", "caa", f"While processing CAA for {NAME}: CAA record for shop.org prevents issuance"),
     ("name.policy", "rejectedIdentifier", "forbidden by policy"),
-    # step-ca, and Caddy's acme_server, which uses its library
+    # step-ca, and Caddy's acme_server, which uses the library of step-ca
     ("http.not_validated", "connection", "The server could not connect to validation target"),
     ("http.wrong_body", "rejectedIdentifier", "The server will not issue certificates for the identifier"),
     (
@@ -155,13 +155,13 @@ CAUSES = [
     ("http.wrong_body", "incorrectResponse", "expected T.x, got <html>"),
     ("ca.secondary_rpc", "serverInternal", "During secondary validation: Secondary validation RPC failed"),
     ("ca.server_internal", "serverInternal", "Could not communicate with VA"),
-    ("acme.unknown_problem", "somethingNew", "Nobody knows"),
+    ("acme.unknown_problem", "somethingNew", "Unknown"),
 ]
 
 
 def failed(kind: str, detail: str, address: str | None = "203.0.113.7") -> CertworkerError:
     """
-    The failure for the error of a challenge.
+    Return the failure for the error of a challenge.
     """
     return validation_failure(Problem(ACME + kind, detail, 400), NAME, HTTP01, address, "The CA")
 
@@ -170,7 +170,7 @@ class TestValidationFailure:
     @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES)
     def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
         """
-        The failure has a code and a remedy, not only the text of the CA.
+        The failure has a code with a remedy, and the text of the CA.
         """
         failure = failed(kind, detail)
 
@@ -179,11 +179,9 @@ class TestValidationFailure:
         assert detail == failure.problem["detail"]
 
     @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES)
-    def test_a_failure_that_the_ca_counts_is_tried_again_patiently(
-        self, code: str, kind: str, detail: str
-    ) -> None:
+    def test_a_failed_validation_is_retried_with_long_pauses(self, code: str, kind: str, detail: str) -> None:
         """
-        The CA counts failed validations, so the pauses are long; other failures are retried soon.
+        A failed validation is retried with long pauses, because the CA counts it.
         """
         failure = failed(kind, detail)
 
@@ -192,7 +190,8 @@ class TestValidationFailure:
 
     def test_the_address_that_the_ca_used_is_shown(self) -> None:
         """
-        Most failures are an address that belongs to another machine.
+        The message has the address that the CA used. A frequent cause is an address of another
+        machine.
         """
         assert "203.0.113.7" in failed("connection", "Connection refused").message
 
@@ -203,9 +202,10 @@ class TestValidationFailure:
             ("unauthorized", f"2001:db8::1: Invalid response from {URL}: 404"),
         ],
     )
-    def test_over_ipv6_an_old_aaaa_record_is_to_blame(self, kind: str, detail: str) -> None:
+    def test_a_failure_over_ipv6_is_a_wrong_aaaa_record(self, kind: str, detail: str) -> None:
         """
-        The CA tries IPv6 first; the owner, who tests over IPv4, sees a site that works.
+        A failure over IPv6 is a wrong AAAA record. The CA prefers IPv6, and tests of the owner may
+        use IPv4.
         """
         failure = failed(kind, detail, address="2001:db8::1")
 
@@ -213,14 +213,14 @@ class TestValidationFailure:
         assert "2001:db8::1" in failure.message
         assert f"Delete the AAAA record of {NAME}" in failure.remedy
 
-    def test_a_redirection_is_to_blame_over_ipv6_too(self) -> None:
+    def test_a_redirect_loop_over_ipv6_stays_a_redirect_loop(self) -> None:
         """
-        An answer of the server itself is not a failure of the AAAA record.
+        A redirect loop over IPv6 is no failure of the AAAA record, because the server has responded.
         """
         assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
 
 
-#: Code, type, text of failed DNS-01 validations.
+#: Code, type and text of failed DNS-01 validations.
 CAUSES_OF_DNS01 = [
     ("dns01.not_visible", "unauthorized", f"No TXT record found at _acme-challenge.{NAME}"),
     ("dns01.not_visible", "unauthorized", f'Incorrect TXT record "x" found at _acme-challenge.{NAME}'),
@@ -246,12 +246,12 @@ class TestDns01Failure:
     @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES_OF_DNS01)
     def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
         """
-        The failure names the TXT record of the base domain, and the CA that does not see it.
+        The failure names the TXT record of the base domain and the CA.
         """
         failure = validation_failure(Problem(ACME + kind, detail, 400), f"*.{NAME}", DNS01, None, "The CA")
 
         assert code == failure.code
-        # No record that DNS has to have is at the wildcard.
+        # No required record has the name of the wildcard.
         assert f"*.{NAME}" not in failure.remedy
         if code == "dns01.not_visible":
             assert f"_acme-challenge.{NAME} " in failure.message
@@ -260,7 +260,7 @@ class TestDns01Failure:
 
     def test_a_validation_without_a_reason_names_the_record(self) -> None:
         """
-        Nothing of port 80 is reported for DNS-01.
+        The failure of DNS-01 names the TXT record, not port 80.
         """
         failure = unexplained_failure(f"*.{NAME}", DNS01, "The CA")
 
@@ -271,7 +271,7 @@ class TestDns01Failure:
 class TestAuthorizationFailure:
     def test_the_error_of_the_challenge_in_use_comes_first(self) -> None:
         """
-        A CA may have tried another challenge as well.
+        The failure comes from the challenge in use, although the CA may have tried another one.
         """
         challenges = [
             Challenge("dns-01", "https://ca/1", "invalid", "T", {"type": ACME + "dns", "detail": "no"}, None),
@@ -294,9 +294,9 @@ class TestAuthorizationFailure:
         assert other is not None
         assert "dns01.not_visible" == other.code
 
-    def test_the_error_of_the_authorization_itself_will_do(self) -> None:
+    def test_the_error_of_the_authorization_counts(self) -> None:
         """
-        Some CAs report it there.
+        The failure comes from the authorization if the challenges have no error.
         """
         error = {"type": ACME + "connection", "detail": "Connection refused"}
         failure = authorization_failure(Authorization(NAME, "invalid", (), error), HTTP01, "The CA")
@@ -304,9 +304,9 @@ class TestAuthorizationFailure:
         assert failure is not None
         assert "http.refused" == failure.code
 
-    def test_without_an_error_there_is_none(self) -> None:
+    def test_without_an_error_there_is_no_failure(self) -> None:
         """
-        A CA need not say why.
+        An invalid authorization without an error has no failure, because the error is optional.
         """
         assert authorization_failure(Authorization(NAME, "invalid", (), None), HTTP01, "The CA") is None
 
@@ -330,8 +330,11 @@ class TestOrderFailure:
             ),
         ],
     )
-    def test_only_types_of_validations_are_read_as_one(self, kind: str, detail: str, code: str) -> None:
+    def test_only_errors_of_validations_have_the_codes_of_validations(
+        self, kind: str, detail: str, code: str
+    ) -> None:
         """
-        The same type and text mean a policy in an order, and a wrong answer in a challenge.
+        An order with rejectedIdentifier fails by policy. A challenge with the same text has a wrong
+        response.
         """
         assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, HTTP01, "The CA").code

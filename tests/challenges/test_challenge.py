@@ -1,5 +1,5 @@
 """
-Tests of the challenges HTTP-01 and DNS-01, and of publishing their responses.
+Test the challenges HTTP-01 and DNS-01, and the publication of their responses.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from certworker.errors.fs import VolumeFault
 
 
 class TestHttp01Challenge:
-    def test_it_is_a_value(self) -> None:
+    def test_a_challenge_is_immutable(self) -> None:
         """
-        All solvers publish and remove the same challenge, because no solver can change it.
+        A challenge cannot be changed, so all solvers publish and remove the same challenge.
         """
         challenge = Http01Challenge("shop.org", "token", "token.thumbprint")
 
@@ -36,15 +36,15 @@ class TestHttp01Challenge:
 
 
 class TestDns01Challenge:
-    def test_the_record_lies_below_the_name(self) -> None:
+    def test_the_record_is_below_the_name(self) -> None:
         """
-        The CA queries TXT records of _acme-challenge (RFC 8555, section 8.4).
+        The TXT record has the name _acme-challenge below the domain (RFC 8555, section 8.4).
         """
         assert "_acme-challenge.shop.org" == Dns01Challenge("shop.org", "token", "token.thumbprint").fqdn
 
     def test_the_value_is_the_hash_of_the_key_authorization(self) -> None:
         """
-        The known answer is that of OpenSSL: SHA-256 in base64url without padding.
+        The value is SHA-256 in base64url without padding, as OpenSSL computes it.
         """
         challenge = Dns01Challenge(
             "shop.org",
@@ -59,20 +59,20 @@ class TestToken:
     @pytest.mark.parametrize("token", ["a", "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0", "_-", "x" * 100])
     def test_base64url_is_a_token(self, token: str) -> None:
         """
-        Tokens of Let's Encrypt have 43 characters; Appwrite's core serves up to 100.
+        A token has up to 100 characters of base64url. Tokens of Let's Encrypt have 43.
         """
         assert TOKEN.fullmatch(token)
 
     @pytest.mark.parametrize("token", ["", "x" * 101, "../x", "a/b", "a.b", "a b", "a\n", "ä", "%2e"])
-    def test_nothing_else_is(self, token: str) -> None:
+    def test_other_texts_are_no_tokens(self, token: str) -> None:
         """
-        A token becomes the name of a file and a field in Redis, so other texts are refused.
+        Another text is no token, because a token becomes the name of a file and a field in Redis.
         """
         assert not TOKEN.fullmatch(token)
 
-    def test_the_path_is_that_of_the_rfc(self) -> None:
+    def test_the_path_is_defined_by_the_rfc(self) -> None:
         """
-        The path is that of RFC 8555, section 8.3.
+        The path has the prefix of RFC 8555, section 8.3.
         """
         assert CHALLENGE_PATH == "/.well-known/acme-challenge/"
 
@@ -111,7 +111,7 @@ class MemorySolver:
 class TestPresent:
     def test_all_responses_are_published_before_the_block(self) -> None:
         """
-        The CA may fetch the response from any solver as soon as the block begins.
+        Each solver has all responses when the block starts, because the CA may request any solver.
         """
         solvers = [MemorySolver(), MemorySolver()]
 
@@ -122,7 +122,7 @@ class TestPresent:
 
     def test_a_failure_in_the_block_removes_the_responses(self) -> None:
         """
-        The responses are removed when the block raises.
+        The responses are removed if the block raises an exception.
         """
         solver = MemorySolver()
 
@@ -142,7 +142,7 @@ class TestPresent:
 
         assert [[], []] == [solver.tokens for solver in solvers]
 
-    def test_a_fault_while_cleaning_up_hides_nothing(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_failed_removal_hides_no_other_failure(self, caplog: pytest.LogCaptureFixture) -> None:
         """
         The original failure is raised, and each response that was not removed is logged.
         """
@@ -158,7 +158,7 @@ class TestPresent:
         assert [] == solvers[1].tokens
         assert 2 == len(caplog.messages)
 
-    def test_a_fault_while_cleaning_up_ends_no_issuance(self) -> None:
+    def test_a_failed_removal_prevents_no_certificate(self) -> None:
         """
         A response that cannot be removed does not fail the block.
         """
@@ -167,9 +167,9 @@ class TestPresent:
 
 
 class TestPresentAll:
-    def test_each_type_goes_to_its_solvers_and_dns_is_first(self) -> None:
+    def test_each_type_is_presented_by_its_solvers_and_dns_is_first(self) -> None:
         """
-        A certificate may have names that are proved by HTTP-01 and names that are proved by DNS-01.
+        The DNS-01 challenges are presented first, then the HTTP-01 challenges.
         """
         solver, order = MemorySolver(), list[str]()
         over_http = Http01Challenge("www.shop.org", "one", "one.thumbprint")

@@ -1,5 +1,5 @@
 """
-Tests of the responses that each worker computes.
+Test the responses that each worker computes.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 
-ANSWER = Http01Challenge("api.shop.org", "token_1-A", "token_1-A.OUR-THUMBPRINT")
+ANSWER = Http01Challenge("api.shop.org", "token_1-A", "token_1-A.OWN-THUMBPRINT")
 
 
 def replica(connection: Redis, **thumbprints: str) -> Responder:
     """
-    Return the responder of one worker, with the accounts of *thumbprints*, which orders from the CA `main`.
+    Return the responder of a worker with the accounts of *thumbprints*. It orders from the CA `main`.
     """
     tokens = ChallengeTokens(connection)
     accounts = {label: partial(str, thumbprint) for label, thumbprint in thumbprints.items()}
@@ -31,51 +31,51 @@ def replica(connection: Redis, **thumbprints: str) -> Responder:
 
 
 class TestAnswer:
-    def test_any_replica_answers_for_any_other(self, connection: Redis) -> None:
+    def test_each_worker_responds_for_other_workers(self, connection: Redis) -> None:
         """
-        The CA may reach any worker through a load balancer.
+        Each worker responds for each other worker, because a load balancer may select any.
         """
-        replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
+        replica(connection, main="OWN-THUMBPRINT").present(ANSWER)
 
-        assert ANSWER.key_authorization == replica(connection, main="OUR-THUMBPRINT").answer("token_1-A")
+        assert ANSWER.key_authorization == replica(connection, main="OWN-THUMBPRINT").answer("token_1-A")
 
-    def test_nothing_is_answered_afterwards(self, connection: Redis) -> None:
+    def test_a_removed_token_has_no_response(self, connection: Redis) -> None:
         """
-        An old token gets no response.
+        A removed token has no response.
         """
-        responder = replica(connection, main="OUR-THUMBPRINT")
+        responder = replica(connection, main="OWN-THUMBPRINT")
         responder.present(ANSWER)
         responder.clean_up(ANSWER)
 
         assert responder.answer("token_1-A") is None
 
-    def test_an_unknown_token_has_no_answer(self, connection: Redis) -> None:
+    def test_an_unknown_token_has_no_response(self, connection: Redis) -> None:
         """
-        Otherwise the account would answer the challenges of other people's orders.
+        An unknown token has no response, because it may belong to an order of another client.
         """
-        assert replica(connection, main="OUR-THUMBPRINT").answer("token_1-A") is None
+        assert replica(connection, main="OWN-THUMBPRINT").answer("token_1-A") is None
 
-    def test_a_ca_without_an_account_here_has_no_answer(self, connection: Redis) -> None:
+    def test_a_ca_without_an_account_has_no_response(self, connection: Redis) -> None:
         """
-        A worker that is configured for another CA does not know the thumbprint.
+        A worker without an account at the CA does not know the thumbprint.
         """
-        replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
+        replica(connection, main="OWN-THUMBPRINT").present(ANSWER)
 
         assert replica(connection, other="ANOTHER").answer("token_1-A") is None
 
     @pytest.mark.parametrize(
         "token", ["", "..", "../../etc/passwd", "a.b", "a b", "<script>", "x" * 101, "a\n"]
     )
-    def test_what_is_no_token_has_no_answer(self, connection: Redis, token: str) -> None:
+    def test_an_invalid_token_has_no_response(self, connection: Redis, token: str) -> None:
         """
-        The URL is untrusted: nothing of it is returned or reaches Redis.
+        An invalid token from the untrusted URL is neither returned nor sent to Redis.
         """
-        assert replica(connection, main="OUR-THUMBPRINT").answer(token) is None
+        assert replica(connection, main="OWN-THUMBPRINT").answer(token) is None
 
-    def test_a_writer_to_redis_can_plant_no_answer(self, connection: Redis) -> None:
+    def test_an_attacker_with_redis_cannot_plant_a_response(self, connection: Redis) -> None:
         """
-        The response contains the thumbprint of the own account, so the CA of another account refuses it.
+        An entry from another program has no response. A response always contains the own thumbprint.
         """
         connection.hset("certworker:challenges", "planted", "planted.ATTACKER")
 
-        assert replica(connection, main="OUR-THUMBPRINT").answer("planted") is None
+        assert replica(connection, main="OWN-THUMBPRINT").answer("planted") is None

@@ -1,5 +1,5 @@
 """
-Tests of the challenge tokens that all workers answer.
+Test the challenge tokens, which all workers share.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     """
-    Return a clock in November.
+    Return a clock with a fixed time.
     """
     return Clock()
 
@@ -46,22 +46,22 @@ def tokens(connection: redis.Redis, clock: Clock) -> ChallengeTokens:
 
 class TestAuthorityOf:
     """
-    Tests of the account that answers a token.
+    Tests of the CA that a token belongs to.
     """
 
-    def test_any_worker_knows_it(
+    def test_each_worker_knows_the_ca_of_a_token(
         self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
     ) -> None:
         """
-        Each worker can answer, because the CA may reach any of them.
+        Another worker knows the CA of the token, because the CA may request any worker.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
 
         assert ChallengeTokens(connection, clock).authority_of(TOKEN) == "letsencrypt"
 
-    def test_an_unknown_or_forgotten_token_has_none(self, tokens: ChallengeTokens) -> None:
+    def test_an_unknown_or_removed_token_has_no_ca(self, tokens: ChallengeTokens) -> None:
         """
-        A token is answered only during its validation.
+        A token that is unknown or removed has no CA.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
         tokens.forget(TOKEN)
@@ -70,9 +70,9 @@ class TestAuthorityOf:
         assert tokens.authority_of(TOKEN) is None
         assert tokens.authority_of("unknown") is None
 
-    def test_a_token_left_behind_ends_by_itself(self, tokens: ChallengeTokens, clock: Clock) -> None:
+    def test_a_token_expires(self, tokens: ChallengeTokens, clock: Clock) -> None:
         """
-        A token of a killed worker expires.
+        The token of a killed worker expires.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
         clock.now += LIFETIME
@@ -82,11 +82,11 @@ class TestAuthorityOf:
     @pytest.mark.parametrize(
         "text", ["", "../../etc/passwd", "a b", "a\n", "é", "a" * 101, "a\x00", "%2e%2e", "{token}"]
     )
-    def test_what_is_no_token_never_reaches_redis(
+    def test_an_invalid_token_never_reaches_redis(
         self, tokens: ChallengeTokens, connection: redis.Redis, text: str
     ) -> None:
         """
-        An invalid token of an HTTP request causes no command to Redis.
+        An invalid token of an HTTP request is not searched in Redis.
         """
         connection.hset(
             TOKENS, text, '{"authority": "x", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
@@ -94,9 +94,9 @@ class TestAuthorityOf:
 
         assert tokens.authority_of(text) is None
 
-    def test_what_is_no_token_is_not_remembered(self, tokens: ChallengeTokens) -> None:
+    def test_an_invalid_token_is_not_stored(self, tokens: ChallengeTokens) -> None:
         """
-        A path instead of a token is refused before any access to the disk.
+        An invalid token, such as a path, is refused.
         """
         with pytest.raises(ValueError, match="not a challenge token"):
             tokens.remember("../x", authority="letsencrypt", name="a.org")
@@ -115,11 +115,11 @@ class TestAuthorityOf:
             "[" * 100_000,
         ],
     )
-    def test_what_others_planted_is_ignored(
+    def test_an_invalid_entry_is_ignored(
         self, tokens: ChallengeTokens, connection: redis.Redis, planted: str | bytes
     ) -> None:
         """
-        Invalid entries in Redis do not stop the responder.
+        An invalid entry in Redis is ignored.
         """
         connection.hset(TOKENS, TOKEN, planted)
 
@@ -129,14 +129,14 @@ class TestAuthorityOf:
 
 class TestAll:
     """
-    Tests of the valid tokens.
+    Tests of the list of valid tokens.
     """
 
     def test_valid_tokens_are_returned_and_expired_ones_removed(
         self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
     ) -> None:
         """
-        Each start removes expired tokens, so the hash does not grow for years.
+        The valid tokens are returned, and the expired tokens are removed, so the hash stays small.
         """
         tokens.remember("old", authority="letsencrypt", name="a.org")
         clock.now += timedelta(minutes=59)
@@ -147,11 +147,11 @@ class TestAll:
         assert tokens.all() == {TOKEN: StoredToken("letsencrypt", "b.org", expires)}
         assert connection.hkeys(TOKENS) == [TOKEN.encode()]
 
-    def test_a_token_that_would_never_end_was_planted(
+    def test_a_token_beyond_the_lifetime_is_removed(
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:
         """
-        An expiry beyond the lifetime is removed; a small difference of clocks is not.
+        An entry whose expiry exceeds the lifetime of tokens is removed.
         """
         planted = '{"authority": "letsencrypt", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
         connection.hset(TOKENS, TOKEN, planted)
@@ -160,11 +160,11 @@ class TestAll:
         assert not connection.exists(TOKENS)
 
     @pytest.mark.slow
-    def test_hundreds_of_thousands_of_planted_tokens_go_in_few_commands(
+    def test_many_invalid_tokens_are_removed_with_few_commands(
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:
         """
-        The number of commands does not grow with each token.
+        The removal of many invalid tokens needs less than 500 commands.
         """
         count = 100 * TOKENS_A_COMMAND
         tokens.remember(TOKEN, authority="letsencrypt", name="b.org")
@@ -178,9 +178,11 @@ class TestAll:
         assert connection.hkeys(TOKENS) == [TOKEN.encode()]
         assert sum(calls(after, each) - calls(before, each) for each in ("hscan", "hgetall", "hdel")) < 500
 
-    def test_several_are_forgotten_together(self, tokens: ChallengeTokens, connection: redis.Redis) -> None:
+    def test_several_tokens_are_removed_together(
+        self, tokens: ChallengeTokens, connection: redis.Redis
+    ) -> None:
         """
-        A sweep removes the tokens of killed workers in one call.
+        Several tokens are removed in one call.
         """
         for token in ("one", "two", "three"):
             tokens.remember(token, authority="letsencrypt", name="a.org")
@@ -192,6 +194,6 @@ class TestAll:
 
 def calls(statistics: Any, command: str) -> int:
     """
-    Return how often *command* was sent, according to the INFO of Redis.
+    Return the number of calls of *command*, from the INFO of Redis.
     """
     return int(statistics.get(f"cmdstat_{command}", {}).get("calls", 0))

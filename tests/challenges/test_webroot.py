@@ -1,5 +1,5 @@
 """
-Tests of the responses as files.
+Test the responses in files.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def webroot(tmp_path: Path) -> Webroot:
 @pytest.fixture
 def challenges(tmp_path: Path) -> Path:
     """
-    Return the directory of its files.
+    Return the directory of the files of `webroot`.
     """
     return tmp_path / "site" / ".well-known" / "acme-challenge"
 
 
 def old(path: Path, content: str) -> Path:
     """
-    Write a file at *path* with a time two minutes ago.
+    Write a file at *path* that is two minutes old.
     """
     path.write_text(content)
     os.utime(path, (time.time() - 120,) * 2)
@@ -51,15 +51,15 @@ def old(path: Path, content: str) -> Path:
 class TestPresent:
     def test_the_file_contains_exactly_the_response(self, webroot: Webroot, challenges: Path) -> None:
         """
-        The file contains only the key authorization: Let's Encrypt refuses a longer body.
+        The file contains only the key authorization, because Let's Encrypt refuses a longer body.
         """
         webroot.present(answer_to("token_1-A"))
 
         assert f"token_1-A.{THUMBPRINT}" == (challenges / "token_1-A").read_text()
 
-    def test_the_web_server_may_read_it(self, webroot: Webroot, challenges: Path) -> None:
+    def test_the_web_server_can_read_the_file(self, webroot: Webroot, challenges: Path) -> None:
         """
-        The web server runs as another user, so the umask of the worker has no effect.
+        Another user can read the file, whatever the umask of the worker is.
         """
         before = os.umask(0o077)
         try:
@@ -70,17 +70,17 @@ class TestPresent:
         assert 0o644 == (challenges / "t").stat().st_mode & 0o777
         assert [0o755, 0o755] == [path.stat().st_mode & 0o777 for path in (challenges, challenges.parent)]
 
-    def test_nothing_else_is_left_there(self, webroot: Webroot, challenges: Path) -> None:
+    def test_no_other_file_remains(self, webroot: Webroot, challenges: Path) -> None:
         """
-        No incomplete or temporary file stays.
+        No incomplete or temporary file remains.
         """
         webroot.present(answer_to("t"))
 
         assert ["t"] == [path.name for path in challenges.iterdir()]
 
-    def test_again_is_the_same(self, webroot: Webroot, challenges: Path) -> None:
+    def test_a_second_publication_changes_nothing(self, webroot: Webroot, challenges: Path) -> None:
         """
-        A CA may send the same token twice, for an authorization that is still pending.
+        A second publication of a token changes nothing. A CA may send a token twice.
         """
         webroot.present(answer_to("t"))
         webroot.present(answer_to("t"))
@@ -88,16 +88,16 @@ class TestPresent:
         assert ["t"] == [path.name for path in challenges.iterdir()]
 
     @pytest.mark.parametrize("token", ["", ".", "..", "../x", "a/b", "a.b", "a\0", "a\n", "x" * 101, "ä"])
-    def test_what_is_no_token_is_never_a_path(self, webroot: Webroot, challenges: Path, token: str) -> None:
+    def test_an_invalid_token_is_never_a_path(self, webroot: Webroot, challenges: Path, token: str) -> None:
         """
-        A token cannot select another file.
+        An invalid token cannot select another file.
         """
         with pytest.raises(ValueError, match="not a challenge token"):
             webroot.present(answer_to(token))
 
         assert not challenges.exists() or [] == list(challenges.iterdir())
 
-    def test_a_directory_that_cannot_be_made_has_its_failure(self, tmp_path: Path) -> None:
+    def test_a_directory_that_cannot_be_created_is_reported(self, tmp_path: Path) -> None:
         """
         The failure names the volume, not the domain.
         """
@@ -108,7 +108,7 @@ class TestPresent:
 
 
 class TestCleanUp:
-    def test_the_file_is_gone(self, webroot: Webroot, challenges: Path) -> None:
+    def test_the_file_is_removed(self, webroot: Webroot, challenges: Path) -> None:
         """
         The file is removed after the validation.
         """
@@ -117,17 +117,17 @@ class TestCleanUp:
 
         assert [] == list(challenges.iterdir())
 
-    def test_a_file_that_is_gone_already_is_no_fault(self, webroot: Webroot) -> None:
+    def test_a_removed_file_is_no_failure(self, webroot: Webroot) -> None:
         """
-        Another worker may have removed the file as a leftover.
+        A second removal succeeds. Another worker may have removed the file as a leftover.
         """
         webroot.present(answer_to("t"))
         webroot.clean_up(answer_to("t"))
         webroot.clean_up(answer_to("t"))
 
-    def test_nor_one_that_was_never_there(self, webroot: Webroot) -> None:
+    def test_a_missing_directory_is_no_failure(self, webroot: Webroot) -> None:
         """
-        Publishing may have failed before the directory existed.
+        A removal succeeds before the directory exists, because the publication may have failed.
         """
         webroot.clean_up(answer_to("t"))
 
@@ -135,7 +135,7 @@ class TestCleanUp:
 class TestLeftovers:
     def test_own_leftovers_are_removed(self, webroot: Webroot, challenges: Path) -> None:
         """
-        The files of a killed worker are removed.
+        The files of a killed worker are removed, but no file of a valid token.
         """
         webroot.present(answer_to("live"))
         old(challenges / "live", f"live.{THUMBPRINT}")
@@ -147,25 +147,25 @@ class TestLeftovers:
 
         assert ["live"] == [path.name for path in challenges.iterdir()]
 
-    def test_those_of_others_stay(self, webroot: Webroot, challenges: Path, tmp_path: Path) -> None:
+    def test_files_of_other_programs_stay(self, webroot: Webroot, challenges: Path, tmp_path: Path) -> None:
         """
-        Files of other programs and users of the same webroot stay.
+        Files of other programs and users of the webroot stay.
         """
         webroot.present(answer_to("t"))
         webroot.clean_up(answer_to("t"))
         secret = old(tmp_path / "secret", f"x.{THUMBPRINT}")
-        old(challenges / "theirs", "theirs.AnotherThumbprint")
+        old(challenges / "foreign", "foreign.AnotherThumbprint")
         old(challenges / "test", "hello")
         (challenges / "directory").mkdir()
         (challenges / "link").symlink_to(secret)
 
         webroot.remove_leftovers(tuple)
 
-        assert ["directory", "link", "test", "theirs"] == sorted(path.name for path in challenges.iterdir())
+        assert ["directory", "foreign", "link", "test"] == sorted(path.name for path in challenges.iterdir())
 
-    def test_what_was_written_just_now_stays(self, webroot: Webroot, challenges: Path) -> None:
+    def test_a_new_file_stays(self, webroot: Webroot, challenges: Path) -> None:
         """
-        A young file may belong to an order that began after the tokens were read.
+        A new file stays, because it may belong to an order after the read of the tokens.
         """
         webroot.present(answer_to("new"))
 
@@ -173,8 +173,8 @@ class TestLeftovers:
 
         assert ["new"] == [path.name for path in challenges.iterdir()]
 
-    def test_a_webroot_that_is_not_there_has_none(self, webroot: Webroot) -> None:
+    def test_a_missing_webroot_has_no_leftovers(self, webroot: Webroot) -> None:
         """
-        Nothing happens at the first start, before the directory exists.
+        The removal succeeds before the directory exists, as at the first start.
         """
         webroot.remove_leftovers(tuple)

@@ -1,5 +1,5 @@
 """
-What the tests of the CA share: a client with an account.
+Provide a client with an account for the tests of the CA.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 @pytest.fixture
 def client(authority: FaultyAuthority) -> AcmeClient:
     """
-    A client with a new account at `authority`.
+    Return a client with a new account at `authority`.
     """
     client = AcmeClient(authority.directory_url)
     client.register()

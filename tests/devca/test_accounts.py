@@ -1,5 +1,5 @@
 """
-Accounts in their files.
+Test accounts and their files.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from tests.servers.acme_client import account_key
 @pytest.fixture
 def accounts(tmp_path: Path) -> Accounts:
     """
-    An empty directory of accounts.
+    Return an empty store of accounts.
     """
     return Accounts(tmp_path / "accounts")
 
 
 class TestAccounts:
-    def test_one_is_found_by_id_and_by_key(self, accounts: Accounts) -> None:
+    def test_an_account_is_found_by_id_and_by_key(self, accounts: Accounts) -> None:
         """
-        Requests name the id; newAccount has only the key.
+        An account is found by its ID, which most requests name, and by its key, which newAccount has.
         """
         key = account_key().public_key()
         account = accounts.add(key, ("mailto:a@b.example",))
@@ -31,24 +31,24 @@ class TestAccounts:
         assert accounts.get("other") is None
         assert accounts.with_key(account_key().public_key()) is None
 
-    def test_replicas_share_them(self, accounts: Accounts, tmp_path: Path) -> None:
+    def test_replicas_share_accounts(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        Another replica finds an account that this one has stored.
+        A replica finds an account that another replica has stored.
         """
         replica = Accounts(tmp_path / "accounts")
         key = account_key().public_key()
         account = accounts.add(key, ("mailto:a@b.example",))
         assert account == replica.get(account.id) == replica.with_key(key)
 
-    def test_files_are_for_the_owner(self, accounts: Accounts, tmp_path: Path) -> None:
+    def test_only_the_owner_can_read_the_files(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        They contain e-mail addresses.
+        Only the owner can read the files, because they contain e-mail addresses.
         """
         accounts.add(account_key().public_key(), ())
         (file,) = (tmp_path / "accounts").iterdir()
         assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
 
-    def test_a_change_lasts(self, accounts: Accounts, tmp_path: Path) -> None:
+    def test_a_change_survives_a_restart(self, accounts: Accounts, tmp_path: Path) -> None:
         """
         A changed account survives a restart, with its new key.
         """
@@ -60,7 +60,7 @@ class TestAccounts:
 
     def test_removed_accounts_do_not_exist(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        They are neither in memory nor on the disk.
+        A removed account exists neither in memory nor on the disk.
         """
         account = accounts.add(account_key().public_key(), ())
         accounts.forget()

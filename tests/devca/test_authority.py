@@ -1,5 +1,5 @@
 """
-The CA as a whole: start, stop and restart.
+Test the start, stop and restart of the CA.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ NAME = "shop.localhost"
 
 
 class TestDirectory:
-    def test_it_lists_the_resources(self, authority: FaultyAuthority) -> None:
+    def test_the_directory_lists_the_resources(self, authority: FaultyAuthority) -> None:
         """
-        RFC 8555, section 7.1.1, with renewal information and profiles.
+        The directory has the members of RFC 8555, section 7.1.1, renewal information and profiles.
         """
         directory = requests.get(authority.directory_url, timeout=5).json()
         kinds = {"newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo", "meta"}
@@ -29,9 +29,9 @@ class TestDirectory:
         assert {"classic", "shortlived"} == directory["meta"]["profiles"].keys()
         assert requests.get(directory["meta"]["termsOfService"], timeout=5).ok
 
-    def test_nonces_come_by_head_and_get(self, authority: FaultyAuthority) -> None:
+    def test_head_and_get_return_a_nonce(self, authority: FaultyAuthority) -> None:
         """
-        RFC 8555, section 7.2: 200 and 204.
+        HEAD returns a nonce with status 200, and GET with status 204 (RFC 8555, section 7.2).
         """
         url = requests.get(authority.directory_url, timeout=5).json()["newNonce"]
         head, get = requests.head(url, timeout=5), requests.get(url, timeout=5)
@@ -40,20 +40,20 @@ class TestDirectory:
 
 
 class TestOutage:
-    def test_open_connections_end_with_it(self, authority: FaultyAuthority) -> None:
+    def test_open_connections_end_with_the_ca(self, authority: FaultyAuthority) -> None:
         """
-        A stopped CA does not answer on connections that clients keep open.
+        A stopped CA does not respond on open connections.
         """
         client = AcmeClient(authority.directory_url)
         authority.stop()
         with pytest.raises(requests.ConnectionError):
             client.register()
 
-    def test_it_restarts_at_the_same_address(
+    def test_the_ca_restarts_at_the_same_address(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        After an outage the order that was under way goes on.
+        A pending order continues after a restart of the CA.
         """
         order, url = client.order(NAME), authority.directory_url
         authority.stop()
@@ -63,7 +63,7 @@ class TestOutage:
 
     def test_a_stop_does_not_wait_for_slow_requests(self, authority: FaultyAuthority) -> None:
         """
-        A test with a slow CA still ends.
+        The CA stops at once, although a slow request is pending.
         """
         authority.faults.slow_seconds["directory"] = 3_600
         with pytest.raises(requests.ReadTimeout):
@@ -72,14 +72,14 @@ class TestOutage:
 
     def test_a_second_stop_does_nothing(self, authority: FaultyAuthority) -> None:
         """
-        The fixture stops the CA after a test that has stopped it.
+        The CA can be stopped twice, once by the test and once by the fixture.
         """
         authority.stop()
         authority.stop()
 
 
 class TestClock:
-    def test_certificates_use_it(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
+    def test_certificates_use_the_clock(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
         """
         The validity of a certificate includes the time of the given clock.
         """
@@ -92,9 +92,9 @@ class TestClock:
 
 
 class TestRoot:
-    def test_it_is_a_file_for_browsers(self, authority: FaultyAuthority) -> None:
+    def test_the_root_is_a_file_for_browsers(self, authority: FaultyAuthority) -> None:
         """
-        The path is printed by `work` and `demo`.
+        The root is a PEM file, which browsers can import.
         """
         root = x509.load_pem_x509_certificate(authority.root_path.read_bytes())
 

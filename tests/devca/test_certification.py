@@ -1,5 +1,5 @@
 """
-Dates, download, revocation and renewal information of certificates.
+Test the dates, download, revocation and renewal information of certificates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = "shop.localhost"
 
 def cert_id(certificate: Certificate) -> str:
     """
-    How renewal information names *certificate* (RFC 9773, section 4.1).
+    Return the ID of *certificate* in renewal information (RFC 9773, section 4.1).
     """
     leaf = x509.load_pem_x509_certificate(certificate.cert_pem)
     identifier = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
@@ -36,17 +36,17 @@ def cert_id(certificate: Certificate) -> str:
 @pytest.fixture
 def issued(client: AcmeClient, challenge_server: ChallengeServer) -> Certificate:
     """
-    A certificate of *client*.
+    Return a certificate of *client*.
     """
     return client.issue(NAME, server=challenge_server)
 
 
 class TestDownload:
-    def test_it_is_for_its_account(
+    def test_only_its_account_downloads_a_certificate(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        The URL alone is not enough.
+        Another account cannot download the certificate by its URL.
         """
         url = f"http://127.0.0.1:{authority.port}/certificate/{issued.serial}"
         assert issued.fullchain_pem == client.post(url).content
@@ -58,16 +58,16 @@ class TestDownload:
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        Each links to the other; the leaf is the same (RFC 8555, section 7.4.2).
+        Each chain links to the other one, and both have the same leaf (RFC 8555, section 7.4.2).
         """
         root = x509.load_pem_x509_certificate(authority.add_root("The other root"))
         url = f"http://127.0.0.1:{authority.port}/certificate/{issued.serial}"
 
-        usual = client.post(url)
-        other = client.post(usual.links["alternate"]["url"])
+        default = client.post(url)
+        other = client.post(default.links["alternate"]["url"])
 
         leaf, intermediate = x509.load_pem_x509_certificates(other.content)
-        assert issued.fullchain_pem == usual.content == client.post(other.links["alternate"]["url"]).content
+        assert issued.fullchain_pem == default.content == client.post(other.links["alternate"]["url"]).content
         leaf.verify_directly_issued_by(intermediate)
         intermediate.verify_directly_issued_by(root)
         assert (404, "malformed") == problem_of(client.post(f"{url}-2"))
@@ -76,37 +76,41 @@ class TestDownload:
 class TestRevocation:
     def payload(self, issued: Certificate, **fields: object) -> dict[str, object]:
         """
-        Return a request to revoke *issued*.
+        Return the payload of a request to revoke *issued*.
         """
         leaf = x509.load_pem_x509_certificate(issued.cert_pem).public_bytes(Encoding.DER)
         return {"certificate": encode_b64jose(leaf), **fields}
 
-    def test_its_account_revokes_it_once(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_an_account_revokes_its_certificate_once(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        RFC 8555, section 7.6.
+        The account revokes its certificate once; a second request is refused (RFC 8555, section 7.6).
         """
         url = client.directory["revokeCert"]
         assert 200 == client.post(url, self.payload(issued, reason=4)).status_code
         assert (400, "alreadyRevoked") == problem_of(client.post(url, self.payload(issued)))
 
-    def test_its_own_key_revokes_it(self, authority: FaultyAuthority, issued: Certificate) -> None:
+    def test_the_key_of_a_certificate_revokes_it(
+        self, authority: FaultyAuthority, issued: Certificate
+    ) -> None:
         """
-        A finder of the key can end its use.
+        The key of a certificate revokes it, so a finder of the key can end its use.
         """
         finder = AcmeClient(authority.directory_url, JWKEC(key=issued.key.key))
         assert finder.post(finder.directory["revokeCert"], self.payload(issued), kid=None).ok
 
-    def test_an_account_with_its_names_revokes_it(
+    def test_an_account_with_the_same_names_revokes_a_certificate(
         self, authority: FaultyAuthority, issued: Certificate, challenge_server: ChallengeServer
     ) -> None:
         """
-        The new owner of a domain may end the certificates of the last one.
+        The new owner of a domain can revoke the certificates of the former owner.
         """
         owner = AcmeClient(authority.directory_url)
         owner.issue(NAME, server=challenge_server)
         assert owner.post(owner.directory["revokeCert"], self.payload(issued)).ok
 
-    def test_others_do_not(self, authority: FaultyAuthority, issued: Certificate) -> None:
+    def test_others_cannot_revoke_a_certificate(
+        self, authority: FaultyAuthority, issued: Certificate
+    ) -> None:
         """
         Another account and another key are refused.
         """
@@ -117,18 +121,20 @@ class TestRevocation:
         assert (403, "unauthorized") == problem_of(other.post(url, self.payload(issued), kid=None))
 
     @pytest.mark.parametrize("reason", [7, 11, -1, "keyCompromise"])
-    def test_the_reason_is_one_of_the_list(
+    def test_an_unknown_reason_is_refused(
         self, client: AcmeClient, issued: Certificate, reason: object
     ) -> None:
         """
-        RFC 5280, section 5.3.1, has no 7.
+        An unknown reason is refused. RFC 5280, section 5.3.1, has no reason 7.
         """
         answer = client.post(client.directory["revokeCert"], self.payload(issued, reason=reason))
         assert (400, "badRevocationReason") == problem_of(answer)
 
-    def test_the_certificate_is_from_this_ca(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_only_certificates_of_this_ca_can_be_revoked(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        The intermediate has not signed the root, and text is not a certificate.
+        The CA refuses to revoke a certificate that its intermediate has not signed, and text.
         """
         root = x509.load_pem_x509_certificate(authority.root_path.read_bytes()).public_bytes(Encoding.DER)
         for certificate in (encode_b64jose(root), "text", None):
@@ -145,17 +151,19 @@ class TestRenewalInfo:
         suggested = answer.json()["suggestedWindow"]
         return datetime.fromisoformat(suggested["start"]), datetime.fromisoformat(suggested["end"])
 
-    def test_a_third_of_the_lifetime_is_left_then(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_the_window_is_at_two_thirds_of_the_lifetime(
+        self, client: AcmeClient, issued: Certificate
+    ) -> None:
         """
-        The window is where clients without ARI renew.
+        The window contains the time at which clients without ARI renew.
         """
         start, end = self.window(client, issued)
         third = issued.not_after - (issued.not_after - issued.not_before) / 3
         assert start < third < end
 
-    def test_it_says_when_to_ask_again(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_the_response_has_retry_after(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        RFC 9773, section 4.3: Retry-After is required.
+        The response has the Retry-After header that RFC 9773, section 4.3, requires.
         """
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert "21600" == answer.headers["Retry-After"]
@@ -164,28 +172,28 @@ class TestRenewalInfo:
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        Let's Encrypt suggests six hours for a lifetime of 160 hours, too.
+        Retry-After is six hours for a lifetime of 160 hours, as at Let's Encrypt.
         """
         authority.lifetime = timedelta(hours=160)
         issued = client.issue(NAME, server=challenge_server)
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert "21600" == answer.headers["Retry-After"]
 
-    def test_it_survives_a_restart(
+    def test_the_window_survives_a_restart(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        The dates stand in the serial number; the CA needs no memory for them.
+        A restarted CA suggests the same window. The serial number contains the dates.
         """
         before = self.window(client, issued)
         with FaultyAuthority(authority.root_path.parent) as another:
             assert before == self.window(AcmeClient(another.directory_url), issued)
 
-    def test_the_window_moves(
+    def test_the_policy_moves_all_windows(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        Before a mass revocation the CA calls everybody, and says why.
+        The policy moves the windows of all certificates, with a URL for the reason.
         """
         now = datetime.now(UTC).replace(microsecond=0)
         window = Window(now, now + timedelta(hours=1), "https://certworker.example/incident")
@@ -194,11 +202,11 @@ class TestRenewalInfo:
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert window.explanation_url == answer.json()["explanationURL"]
 
-    def test_the_window_of_one_name_moves(
+    def test_the_policy_moves_the_window_of_one_name(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        Others keep theirs.
+        The policy moves the window of one name; other windows stay.
         """
         before = self.window(client, issued)
         now = datetime.now(UTC).replace(microsecond=0)
@@ -211,25 +219,27 @@ class TestRenewalInfo:
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        Their windows are over; a certificate that is issued afterwards has its usual window.
+        The windows of earlier certificates are in the past. A later certificate has its default
+        window.
         """
-        usual = self.window(client, issued)
+        default = self.window(client, issued)
         authority.policy.recalled_before = issued.not_before
-        assert usual == self.window(client, issued)
+        assert default == self.window(client, issued)
         authority.policy.recalled_before = issued.not_before + timedelta(seconds=1)
         assert self.window(client, issued)[1] < datetime.now(UTC)
 
-    def test_a_revoked_one_is_due(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_a_revoked_certificate_is_due(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        A window in the past means a renewal at once (RFC 9773, section 4.2).
+        The window of a revoked certificate is in the past, so its renewal is due (RFC 9773, section
+        4.2).
         """
         client.post(client.directory["revokeCert"], TestRevocation().payload(issued))
         assert self.window(client, issued)[1] < datetime.now(UTC)
 
     @pytest.mark.parametrize("unknown", ["", "x", "x.y", "####.####", "AAAA.AAAA"])
-    def test_an_unknown_one_is_not_found(self, client: AcmeClient, unknown: str) -> None:
+    def test_an_unknown_certificate_is_not_found(self, client: AcmeClient, unknown: str) -> None:
         """
-        Certificates of other CAs and invalid ids have no renewal information.
+        Certificates of other CAs and invalid IDs have no renewal information.
         """
         answer = client.session.get(f"{client.directory['renewalInfo']}/{unknown}")
         assert (404, "malformed") == problem_of(answer)
@@ -238,7 +248,7 @@ class TestRenewalInfo:
 class TestReplaces:
     def test_an_order_replaces_a_certificate_once(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        RFC 9773, section 5: the second one is a conflict.
+        A second order for the same certificate is a conflict (RFC 9773, section 5).
         """
         order = client.order(NAME, "www.shop.localhost", replaces=cert_id(issued))
         assert cert_id(issued) == order.content["replaces"]
@@ -246,17 +256,18 @@ class TestReplaces:
 
     def test_a_failed_replacement_does_not_count(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        Only an order that is not invalid counts.
+        Another order can replace the certificate after an invalid order.
         """
         order = client.order(NAME, replaces=cert_id(issued))
         client.post(order.content["authorizations"][0], {"status": "deactivated"})
         assert client.new_order(NAME, replaces=cert_id(issued)).ok
 
-    def test_it_must_share_a_name_and_the_account(
+    def test_a_replacement_shares_a_name_and_the_account(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
-        Otherwise the exemption from limits could be borrowed.
+        The CA refuses `replaces` for another name or account, because the order is exempt from
+        limits.
         """
         other = AcmeClient(authority.directory_url)
         other.register()
@@ -268,11 +279,11 @@ class TestReplaces:
         ]
         assert [(400, "malformed")] * 4 == [problem_of(answer) for answer in answers]
 
-    def test_a_restarted_ca_accepts_it(
+    def test_a_restarted_ca_accepts_replaces(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate, tmp_path: Path
     ) -> None:
         """
-        It does not know the certificate any more, but its own signature of the key identifier.
+        A restarted CA accepts `replaces`. It recognizes its certificates by the key identifier.
         """
         with FaultyAuthority(authority.root_path.parent) as another:
             again = AcmeClient(another.directory_url, client.key)
@@ -281,27 +292,28 @@ class TestReplaces:
 
 
 class TestDates:
-    @pytest.mark.parametrize("life", [timedelta(seconds=5), timedelta(hours=160), timedelta(days=90)])
-    def test_the_lifetime_is_kept(
+    @pytest.mark.parametrize("lifetime", [timedelta(seconds=5), timedelta(hours=160), timedelta(days=90)])
+    def test_a_certificate_has_the_configured_lifetime(
         self,
         authority: FaultyAuthority,
         client: AcmeClient,
         challenge_server: ChallengeServer,
-        life: timedelta,
+        lifetime: timedelta,
     ) -> None:
         """
-        A demo shows a renewal after seconds; the lifetime changes while the CA runs.
+        A certificate has the configured lifetime, which can change while the CA runs.
         """
-        authority.lifetime = life
+        authority.lifetime = lifetime
         issued = client.issue("shop.localhost", server=challenge_server)
-        assert life == issued.not_after - issued.not_before
+        assert lifetime == issued.not_after - issued.not_before
         issued.check(("shop.localhost",), datetime.now(UTC))
 
-    def test_a_long_one_begins_an_hour_early(
+    def test_a_long_validity_starts_an_hour_early(
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        As at Let's Encrypt, for clients whose clock is behind.
+        A long validity starts an hour in the past, for clients with a slow clock. Let's Encrypt does
+        the same.
         """
         issued = client.issue("shop.localhost", server=challenge_server)
         early = datetime.now(UTC) - issued.not_before

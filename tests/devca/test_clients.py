@@ -1,5 +1,5 @@
 """
-lego and certbot against the CA, with and without faults.
+Run lego and certbot against the CA, with and without faults.
 
 Each fault has a test here: another client must recognize it as a fault.
 """
@@ -37,29 +37,29 @@ class Place:
 
     def lego(self, *names: str, options: tuple[str, ...] = (), command: str = "run") -> Run:
         """
-        lego asks for *names*, by default for NAME.
+        Run lego for *names*, by default for NAME.
         """
         home, webroot, url = self.home / "lego", self.home / "webroot", self.authority.directory_url
         return lego(url, home, webroot, *(names or (NAME,)), options=options, command=command)
 
     def certbot(self, *names: str, options: tuple[str, ...] = ()) -> Run:
         """
-        certbot asks for *names*, by default for NAME.
+        Run certbot for *names*, by default for NAME.
         """
         webroot, url = self.home / "webroot", self.authority.directory_url
         return certbot(url, self.home / "certbot", webroot, *(names or (NAME,)), options=options)
 
-    def asked(self, kind: str) -> list[int]:
+    def statuses(self, kind: str) -> list[int]:
         """
-        The status of each answer to a request of *kind*.
+        Return the status of each response to a request of *kind*.
         """
-        return [asked.status for asked in self.authority.requests if asked.kind == kind]
+        return [request.status for request in self.authority.requests if request.kind == kind]
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """
-    A CA that asks for polls at once: lego's own pause is five seconds.
+    Run a CA with Retry-After: 0 for polls. lego waits five seconds by default.
     """
     webroot = tmp_path / "webroot"
     webroot.mkdir()
@@ -81,22 +81,22 @@ class TestWithoutFaults:
 
     def test_certbot_gets_a_certificate(self, place: Place) -> None:
         """
-        The client that Appwrite ships works as well.
+        The client that Appwrite ships receives a certificate.
         """
         run = place.certbot(NAME, "www.shop.localhost")
         run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
     def test_lego_revokes(self, place: Place) -> None:
         """
-        A revocation signed by another client succeeds once.
+        The CA accepts a revocation that another client has signed.
         """
         place.lego()
         assert 0 == place.lego(command="revoke").code
-        assert [200] == place.asked("revokeCert")
+        assert [200] == place.statuses("revokeCert")
 
     def test_lego_binds_an_external_account(self, place: Place) -> None:
         """
-        The HMAC that lego makes is the one that the CA checks.
+        The CA accepts the HMAC of lego, and refuses an account without one.
         """
         place.authority.policy.external_accounts["kid-1"] = b"secret" * 6
         refused = place.lego()
@@ -107,7 +107,7 @@ class TestWithoutFaults:
     @pytest.mark.parametrize("kind", ["rsa2048", "ec384"])
     def test_lego_uses_other_keys(self, place: Place, kind: str) -> None:
         """
-        The key type is the client's choice, for the account and for the certificate.
+        The client selects the key type of the account and of the certificate.
         """
         run = place.lego(options=("--key-type", kind))
         run.installed().check((NAME,), datetime.now(UTC))
@@ -116,41 +116,41 @@ class TestWithoutFaults:
 class TestNonce:
     def test_lego_retries_with_another_nonce(self, place: Place) -> None:
         """
-        badNonce is answered by a new attempt (RFC 8555, section 6.5).
+        lego retries after badNonce (RFC 8555, section 6.5).
         """
         place.authority.faults.bad_nonces = 2
         assert 0 == place.lego().code
-        assert [400, 400, 201] == place.asked("newAccount")
+        assert [400, 400, 201] == place.statuses("newAccount")
 
-    def test_certbot_fails_at_the_second(self, place: Place) -> None:
+    def test_certbot_fails_at_the_second_bad_nonce(self, place: Place) -> None:
         """
-        The acme library retries only once. certworker retries more often.
+        The acme library retries a bad nonce only once. certworker retries more often.
         """
         place.authority.faults.bad_nonces = 2
         assert 1 == place.certbot().code
-        assert [400, 400] == place.asked("newAccount")
+        assert [400, 400] == place.statuses("newAccount")
 
     def test_lego_survives_a_share_of_bad_nonces(self, place: Place) -> None:
         """
-        As with PEBBLE_WFE_NONCEREJECT, some requests are refused and the order works out.
+        The order succeeds although some requests are refused, as with PEBBLE_WFE_NONCEREJECT.
         """
         place.authority.faults.random = Random(3)
         place.authority.faults.bad_nonce_share = 0.3
         assert 0 == place.lego().code
-        assert 400 in [asked.status for asked in place.authority.requests]
+        assert 400 in [request.status for request in place.authority.requests]
 
 
 class TestFaults:
     def test_lego_shows_an_error_of_the_server(self, place: Place) -> None:
         """
-        The problem document of a failing CA is understood.
+        lego reads the problem document of a failing CA.
         """
         place.authority.faults.fail("newOrder", Fault())
         assert "500 :: POST" in place.lego().output
 
     def test_lego_shows_a_page_of_the_load_balancer(self, place: Place) -> None:
         """
-        503 comes as HTML, with Retry-After and without a problem document.
+        lego shows the HTML page of a 503, which has Retry-After but no problem document.
         """
         place.authority.faults.fail("newOrder", Fault(503, None, 30))
         run = place.lego()
@@ -159,41 +159,41 @@ class TestFaults:
 
     def test_certbot_fails_at_html_instead_of_an_order(self, place: Place) -> None:
         """
-        A captive portal answers every request with 200.
+        certbot ends at a web page with HTTP 200, as from a captive portal.
         """
         place.authority.faults.fail("newOrder", Fault(200, None))
         assert 1 == place.certbot().code
-        assert [200] == place.asked("newOrder")
-        assert [] == place.asked("authorization")
+        assert [200] == place.statuses("newOrder")
+        assert [] == place.statuses("authorization")
 
-    def test_lego_loses_the_answer_to_finalize(self, place: Place) -> None:
+    def test_lego_fails_after_a_cut_finalization(self, place: Place) -> None:
         """
-        The certificate exists, but the client does not know it.
+        lego fails after a cut connection, although the certificate exists.
         """
         place.authority.faults.fail("finalize", Fault(cut=True))
         run = place.lego()
         assert "EOF" in run.output
-        assert [0] == place.asked("finalize")
+        assert [0] == place.statuses("finalize")
 
-    def test_lego_waits_for_a_slow_answer(self, place: Place) -> None:
+    def test_lego_waits_for_a_slow_response(self, place: Place) -> None:
         """
-        lego accepts a late answer.
+        lego accepts a late response.
         """
         place.authority.faults.slow_seconds["newOrder"] = 0.5
         assert 0 == place.lego().code
 
     def test_lego_shows_a_rate_limit(self, place: Place) -> None:
         """
-        lego shows the 429 and its type.
+        lego shows the type of the 429.
         """
         place.authority.faults.rate_limit(60, "too many certificates already issued")
         run = place.lego()
         assert "urn:ietf:params:acme:error:rateLimited" in run.output
-        assert [429] == place.asked("newOrder")
+        assert [429] == place.statuses("newOrder")
 
-    def test_lego_fails_at_a_ca_that_forgot_its_account(self, place: Place) -> None:
+    def test_lego_fails_at_a_ca_that_has_lost_its_account(self, place: Place) -> None:
         """
-        The account in the file of the client is no longer valid.
+        lego shows accountDoesNotExist if the CA has lost its account.
         """
         assert 0 == place.lego().code
         place.authority.forget_accounts()
@@ -209,38 +209,38 @@ class TestWaiting:
         """
         place.authority.faults.processing_polls = 2
         assert 0 == place.lego().code
-        assert [200] * 3 == place.asked("order")
+        assert [200] * 3 == place.statuses("order")
 
     def test_certbot_waits_for_a_processing_order(self, place: Place) -> None:
         """
-        certbot polls until the order is ready.
+        certbot polls until the order is valid.
         """
         place.authority.faults.processing_seconds = 1.5
         assert 0 == place.certbot().code
-        assert 1 < len(place.asked("order"))
+        assert 1 < len(place.statuses("order"))
 
     def test_lego_waits_for_a_slow_validation(self, place: Place) -> None:
         """
-        The authorization is pending until the CA has validated it.
+        lego polls a pending authorization until the CA has validated it.
         """
         place.authority.faults.poll_after_seconds = 1
         place.authority.faults.validation_seconds = 1.2
         assert 0 == place.lego().code
 
-    def test_lego_saves_a_validation(self, place: Place) -> None:
+    def test_lego_uses_a_valid_authorization_again(self, place: Place) -> None:
         """
-        With the policy for it, a valid authorization is used again.
+        The policy lets lego use a valid authorization for a second order.
         """
         place.authority.policy.authorization_reuse = timedelta(hours=1)
         assert 0 == place.lego().code
         assert 0 == place.lego().code
-        assert [200] == place.asked("challenge")
+        assert [200] == place.statuses("challenge")
 
 
 class TestRefusals:
     def test_certbot_shows_why_the_validation_failed(self, place: Place) -> None:
         """
-        The text of the problem reaches the user unchanged.
+        certbot shows the detail of the problem unchanged.
         """
         detail = "Timeout during connect (likely firewall problem)"
         place.authority.faults.refusal = Problem("connection", detail)
@@ -250,7 +250,8 @@ class TestRefusals:
 
     def test_lego_shows_an_order_that_ends_invalid(self, place: Place) -> None:
         """
-        The CA may refuse after a valid authorization, for example because of CAA.
+        lego shows the problem of an order that fails after its authorizations, for example because of
+        CAA.
         """
         place.authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
         run = place.lego()
@@ -260,7 +261,7 @@ class TestRefusals:
 
 class TestFlaws:
     """
-    Both clients install what certworker refuses to install.
+    The clients install certificates that certworker refuses.
     """
 
     @pytest.mark.parametrize(
@@ -273,9 +274,9 @@ class TestFlaws:
             (Flaw.EXPIRED, "it ended at"),
         ],
     )
-    def test_lego_installs_it(self, place: Place, flaw: Flaw, reason: str) -> None:
+    def test_lego_installs_a_flawed_certificate(self, place: Place, flaw: Flaw, reason: str) -> None:
         """
-        lego stores the flaw on the disk, and the check of certworker finds it.
+        lego installs the flawed certificate, and the check of certworker finds the flaw.
         """
         place.authority.faults.flaws = frozenset({flaw})
         run = place.lego()
@@ -283,9 +284,9 @@ class TestFlaws:
         with pytest.raises(BadCertificate, match=reason):
             run.installed().check((NAME,), datetime.now(UTC))
 
-    def test_certbot_misses_the_chain(self, place: Place) -> None:
+    def test_certbot_requires_the_chain(self, place: Place) -> None:
         """
-        The one flaw that certbot finds.
+        certbot refuses a certificate without a chain. It finds no other flaw.
         """
         place.authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
         assert "less than 2 certificates in chain" in place.certbot().output

@@ -1,5 +1,5 @@
 """
-The behavior that all requests share.
+Test the behavior that all requests share.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from tests.servers.faulty_authority import FaultyAuthority
 class TestDispatcher:
     def test_every_reply_has_a_nonce(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        A refusal has one, too (RFC 8555, section 6.5).
+        A refusal also has a nonce (RFC 8555, section 6.5).
         """
         for url in (authority.directory_url, f"http://127.0.0.1:{authority.port}/nothing"):
             assert client.session.get(url).headers["Replay-Nonce"]
 
     def test_an_unknown_resource_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        A wrong URL is a problem document, too.
+        The response to an unknown URL is a problem document.
         """
         url = f"http://127.0.0.1:{authority.port}/nothing"
         assert (404, "malformed") == problem_of(client.session.get(url))
@@ -29,14 +29,15 @@ class TestDispatcher:
 
     def test_a_resource_has_its_method(self, client: AcmeClient) -> None:
         """
-        Directory, nonce and renewal information are GET, all others POST (RFC 8555, section 6.3).
+        Directory, nonce and renewal information allow GET, other resources only POST (RFC 8555,
+        section 6.3).
         """
         assert (405, "malformed") == problem_of(client.session.get(client.directory["newOrder"]))
         assert (405, "malformed") == problem_of(client.post(client.directory["newNonce"]))
 
-    def test_requests_are_listed(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_requests_are_recorded(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Tests count the requests that reached the CA by their resource.
+        Each request is recorded with its resource, its names and its status.
         """
         client.order("shop.localhost")
         last = authority.requests[-1]
@@ -51,7 +52,7 @@ class TestDispatcher:
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        An order whose profile was removed does not end the connection.
+        An unexpected exception becomes a serverInternal problem, and the connection stays open.
         """
         authority.policy.profiles.clear()
         assert (500, "serverInternal") == problem_of(client.new_order("shop.localhost"))
@@ -60,7 +61,7 @@ class TestDispatcher:
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        A worker has up to 64 slots, each with a connection of its own.
+        The CA serves 64 connections at once, as many as a worker can have slots.
         """
 
         def work(number: int) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
 """
-The switches themselves; that other clients meet them stands in test_clients.
+Test the switches of fault injection. Other clients meet the faults in test_clients.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NAME = "shop.localhost"
 
 
 class TestFail:
-    def test_faults_come_in_the_order_they_were_asked_for(self) -> None:
+    def test_faults_occur_in_the_configured_order(self) -> None:
         """
-        A test writes an outage down as it happens: twice 500, then 503, then all is well.
+        Faults occur in the order of their configuration: 500 twice, then 503, then none.
         """
         faults = FaultInjection()
         faults.fail("order", Fault(500), times=2)
@@ -32,18 +32,18 @@ class TestFail:
         found = [faults.next_fault("order") for _ in range(4)]
         assert [500, 500, 503, None] == [fault and fault.status for fault in found]
 
-    def test_a_fault_is_for_one_kind(self) -> None:
+    def test_a_fault_affects_one_kind_of_request(self) -> None:
         """
-        The others go on.
+        Requests of another kind succeed.
         """
         faults = FaultInjection()
         faults.fail("order", Fault(), times=None)
         assert faults.next_fault("newOrder") is None
         assert all(faults.next_fault("order") for _ in range(100))
 
-    def test_behaving_ends_it_all(self) -> None:
+    def test_a_reset_removes_all_faults(self) -> None:
         """
-        The CA is repaired with one word.
+        A reset removes all faults.
         """
         faults = FaultInjection(bad_nonces=3, flaws=frozenset(Flaw), slow_seconds={"order": 9.0})
         faults.fail("order", Fault(), times=None)
@@ -57,9 +57,9 @@ class TestFail:
 
 
 class TestAnswers:
-    def test_a_rate_limit_says_until_when(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_rate_limit_has_retry_after(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        RFC 8555, section 6.6: with Retry-After.
+        A rate limit has a Retry-After header (RFC 8555, section 6.6).
         """
         authority.faults.rate_limit(60, times=2)
         for _ in range(2):
@@ -69,9 +69,9 @@ class TestAnswers:
             assert answer.headers["Replay-Nonce"]
         assert client.new_order(NAME).ok
 
-    def test_a_load_balancer_speaks_html(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_load_balancer_returns_html(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Without a nonce, for it knows nothing of ACME.
+        The page of a load balancer is HTML without a nonce.
         """
         authority.faults.fail("newOrder", Fault(503, None, 7))
         answer = client.new_order(NAME)
@@ -82,9 +82,11 @@ class TestAnswers:
         )
         assert "Replay-Nonce" not in answer.headers
 
-    def test_a_cut_comes_after_the_deed(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_cut_comes_after_the_request_is_carried_out(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        The order exists; only its URL is lost. That is the hard case.
+        The CA creates the order before it cuts the connection, so only its URL is lost.
         """
         authority.faults.fail("newOrder", Fault(cut=True))
         with pytest.raises(requests.ConnectionError):
@@ -92,29 +94,31 @@ class TestAnswers:
         last = authority.requests[-1]
         assert ("newOrder", (NAME,), 0) == (last.kind, last.names, last.status)
 
-    def test_slow_is_as_slow_as_asked_for(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_slow_request_takes_the_configured_time(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        Only for that kind of request.
+        A request of the configured kind takes the configured time.
         """
         authority.faults.slow_seconds["newOrder"] = 0.2
-        begun = time.monotonic()
+        start = time.monotonic()
         client.new_order(NAME)
-        assert time.monotonic() - begun >= 0.2
+        assert time.monotonic() - start >= 0.2
 
     def test_bad_nonces_are_counted(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Five in a row is what certworker has to survive.
+        The CA refuses the configured number of nonces, then accepts the next one.
         """
         authority.faults.bad_nonces = 5
         for _ in range(5):
             assert (400, "badNonce") == problem_of(client.new_order(NAME))
         assert client.new_order(NAME).ok
 
-    def test_a_fault_may_come_after_the_request_was_carried_out(
+    def test_a_fault_can_follow_the_carried_out_request(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The answer of a server that does not know what another one has done.
+        The CA finalizes the order, and responds with the fault.
         """
         order = client.answer(client.order(NAME), challenge_server)
         authority.faults.fail("finalize", Fault(404, "malformed", carried_out=True))
@@ -123,9 +127,11 @@ class TestAnswers:
         assert (404, "malformed") == problem_of(client.post(order.content["finalize"], {"csr": request}))
         assert "valid" == client.post(order.url).json()["status"]
 
-    def test_what_comes_after_some_requests(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_fault_can_follow_some_normal_responses(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        The first ones are answered as usual.
+        The fault follows the configured number of normal responses.
         """
         authority.faults.after("newOrder", 2, Fault(500))
 
@@ -142,7 +148,7 @@ class TestValidations:
             (Aftermath.CHALLENGE_PENDING, "pending", "pending", "pending"),
         ],
     )
-    def test_each_ca_leaves_something_else_of_a_failed_one(
+    def test_a_failed_validation_has_the_states_of_its_aftermath(
         self,
         authority: FaultyAuthority,
         client: AcmeClient,
@@ -152,7 +158,7 @@ class TestValidations:
         order: str,
     ) -> None:
         """
-        The error is in the challenge in any case.
+        Each aftermath has its own states, and the challenge always has the error.
         """
         authority.faults.aftermath = aftermath
         placed = client.order(NAME)
@@ -164,11 +170,11 @@ class TestValidations:
         assert (challenge, authorization) == (found["challenges"][0]["status"], found["status"])
         assert order == client.post(placed.url).json()["status"]
 
-    def test_a_response_may_be_refused_with_the_problem_of_the_validation(
+    def test_a_response_can_be_refused_with_the_problem_of_the_validation(
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        The CA fetches the answer before it replies.
+        The CA validates before it responds, and the response is the problem.
         """
         authority.faults.aftermath = Aftermath.RESPONSE_REFUSED
         url = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"][0]["url"]
@@ -176,11 +182,11 @@ class TestValidations:
         assert (400, "unauthorized") == problem_of(client.post(url, {}))
 
     @pytest.mark.parametrize(("kind", "status"), [("malformed", 400), ("conflict", 409)])
-    def test_only_a_pending_challenge_takes_a_response(
+    def test_only_a_pending_challenge_accepts_a_response(
         self, authority: FaultyAuthority, client: AcmeClient, kind: str, status: int
     ) -> None:
         """
-        As at Boulder and Pebble; asking for its state is no response.
+        The CA refuses a second response, as Boulder and Pebble do. A POST-as-GET is no response.
         """
         authority.faults.repeated_response = kind
         authority.faults.validation_seconds = 60
@@ -190,9 +196,11 @@ class TestValidations:
         assert (status, kind) == problem_of(client.post(url, {}))
         assert "processing" == client.post(url).json()["status"]
 
-    def test_a_slow_replica_shows_the_past(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_slow_replica_shows_the_former_state(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        For as many polls as it is set to.
+        A poll shows the former state for the configured number of polls.
         """
         authority.faults.validation_seconds = 60
         url = client.order(NAME).content["authorizations"][0]
@@ -202,9 +210,9 @@ class TestValidations:
         shown = [client.post(url).json()["challenges"][0]["status"] for _ in range(2)]
         assert ["pending", "processing"] == shown
 
-    def test_other_challenges_may_come_first(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_other_challenges_can_come_first(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Whatever they are.
+        The configured challenges precede the HTTP-01 challenge.
         """
         authority.faults.more_challenges = (None, {"type": "dns-account-99"})
         challenges = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"]
@@ -214,11 +222,11 @@ class TestValidations:
 
 
 class TestOrders:
-    def test_the_certificate_may_be_named_late(
+    def test_the_certificate_url_can_come_late(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The order is valid all the same.
+        A valid order has no certificate URL for the configured number of polls.
         """
         authority.faults.certificate_polls = 2
         order = client.answer(client.order(NAME), challenge_server)
@@ -229,35 +237,35 @@ class TestOrders:
         assert ["valid"] * 3 == [poll["status"] for poll in polls]
         assert [False, False, True] == ["certificate" in poll for poll in polls]
 
-    def test_processing_takes_its_polls(
+    def test_processing_takes_the_configured_polls(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The polls of the waiting client are told how long to wait.
+        An order stays processing for the configured number of polls.
         """
         authority.faults.processing_polls = 3
         authority.faults.poll_after_seconds = 2
         issued = client.issue(NAME, server=challenge_server)
         assert (NAME,) == issued.names
-        polls = [asked for asked in authority.requests if asked.kind == "order"]
+        polls = [request for request in authority.requests if request.kind == "order"]
         assert len(polls) >= 4
 
-    def test_an_order_ends_with_the_given_status(
+    def test_an_order_fails_with_the_configured_problem(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The order carries the problem (RFC 8555, section 7.1.3).
+        The finalized order is invalid and has the configured problem (RFC 8555, section 7.1.3).
         """
         order = client.answer(client.order(NAME), challenge_server)
         authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
         answer = client.finalize(order, PrivateKey.generate()).json()
         assert ("invalid", "CAA forbids it") == (answer["status"], answer["error"]["detail"])
 
-    def test_an_order_may_end_without_a_reason(
+    def test_an_order_can_fail_without_a_reason(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        RFC 8555 only says that a CA should give one.
+        An invalid order can have no problem, because RFC 8555 only recommends it.
         """
         order = client.answer(client.order(NAME), challenge_server)
         authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
@@ -265,21 +273,21 @@ class TestOrders:
         answer = client.finalize(order, PrivateKey.generate()).json()
         assert ("invalid", None) == (answer["status"], answer.get("error"))
 
-    def test_it_may_offer_another_kind_of_challenge(
+    def test_the_ca_can_offer_another_challenge_type(
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        Some CAs offer DNS-01 only.
+        The CA can offer only DNS-01, as some CAs do.
         """
         authority.faults.challenge = "dns-01"
         authorization = client.post(client.new_order(NAME).json()["authorizations"][0]).json()
         assert ["dns-01"] == [challenge["type"] for challenge in authorization["challenges"]]
 
-    def test_a_refused_validation_is_refused_at_every_name(
+    def test_a_configured_refusal_ends_each_validation(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        Whatever stands there.
+        The configured problem ends each validation, although the response is correct.
         """
         authority.faults.refusal = Problem("dns", "NXDOMAIN looking up A for shop.localhost")
         assert "invalid" == client.answer(client.order(NAME), challenge_server).status

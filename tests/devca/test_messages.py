@@ -1,5 +1,5 @@
 """
-Paths, payloads and problem documents.
+Test paths, payloads and problem documents.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class TestRequest:
             ("*", "*", ""),
         ],
     )
-    def test_its_path_has_kind_and_id(self, path: str, kind: str, identifier: str) -> None:
+    def test_a_path_has_a_kind_and_an_id(self, path: str, kind: str, identifier: str) -> None:
         """
-        Every path has both.
+        Each path has a kind and an ID, which may be empty.
         """
         request = Request("GET", "http://127.0.0.1:80", path)
         assert (kind, identifier) == (request.kind, request.id)
@@ -40,16 +40,16 @@ class TestCall:
 
     def test_urls_begin_with_the_address_that_the_client_used(self) -> None:
         """
-        A client may reach a CA in a container at another address.
+        A URL starts with the address that the client used, which differs for a CA in a container.
         """
         call = Call(Request("POST", "http://ca.localhost:8080", "/newOrder"))
         assert "http://ca.localhost:8080/order/7" == call.url("order", "7")
 
 
 class TestRefusal:
-    def test_it_is_a_problem_document(self) -> None:
+    def test_a_refusal_is_a_problem_document(self) -> None:
         """
-        It has the type, the detail, the status and further members (RFC 7807).
+        A refusal has the type, the detail, the status and further members (RFC 7807).
         """
         reply = refusal(Problem("rateLimited", "later", members=(("subproblems", []),)), {"Retry-After": "3"})
         assert (429, "application/problem+json", {"Retry-After": "3"}) == (
@@ -75,8 +75,8 @@ class TestProblem:
             (Problem("malformed", "", 404), 404),
         ],
     )
-    def test_its_kind_has_a_status(self, problem: Problem, status: int) -> None:
+    def test_a_problem_has_the_status_of_its_kind(self, problem: Problem, status: int) -> None:
         """
-        A problem with its own status keeps it.
+        The kind of a problem determines its HTTP status, unless the problem has its own.
         """
         assert (status, status) == (problem.http_status, problem.as_json()["status"])

@@ -1,5 +1,5 @@
 """
-Tests of the name server of the demo.
+Test the name server of the demo.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ OWNER = f"_acme-challenge.{ZONE}"
 @pytest.fixture
 def server() -> Iterator[DevelopmentNameServer]:
     """
-    A server with an empty zone.
+    Run a server with an empty zone.
     """
     with DevelopmentNameServer(ZONE) as server:
         yield server
@@ -42,7 +42,7 @@ def query(server: DevelopmentNameServer, name: str, kind: str, *, tcp: bool = Fa
 
 def update(server: DevelopmentNameServer, *, zone: str = ZONE, secret: str = "") -> dns.update.UpdateMessage:
     """
-    Return an empty update, signed with *secret*, or the secret of the server.
+    Return an empty update, signed with *secret* or with the secret of the server.
     """
     keyring = dns.tsigkeyring.from_text({KEY_NAME: secret or server.secret})
     return dns.update.UpdateMessage(zone, keyring=keyring)
@@ -58,16 +58,16 @@ def send(server: DevelopmentNameServer, message: Message) -> str:
 
 def texts(server: DevelopmentNameServer, name: str = OWNER) -> set[str]:
     """
-    Return the TXT records of *name*, as a client sees them.
+    Return the values of the TXT records at *name*.
     """
     reply = query(server, name, "TXT")
     return {record.to_text().strip('"') for records in reply.answer for record in records}
 
 
 class TestAnswer:
-    def test_the_zone_has_what_a_validation_needs(self, server: DevelopmentNameServer) -> None:
+    def test_the_zone_has_the_records_of_a_validation(self, server: DevelopmentNameServer) -> None:
         """
-        The zone is found by its SOA record, and its name server by NS and A records.
+        The zone has an SOA, an NS and an A record.
         """
         for kind in ("SOA", "NS", "A"):
             reply = query(server, ZONE, kind)
@@ -77,7 +77,7 @@ class TestAnswer:
     @pytest.mark.parametrize("tcp", [False, True])
     def test_a_name_without_records_has_the_soa(self, server: DevelopmentNameServer, tcp: bool) -> None:
         """
-        The negative answer names the zone (RFC 2308, section 3).
+        A negative response has the SOA record of the zone (RFC 2308, section 3).
         """
         reply = query(server, OWNER, "TXT", tcp=tcp)
 
@@ -86,21 +86,21 @@ class TestAnswer:
 
     def test_other_zones_are_refused(self, server: DevelopmentNameServer) -> None:
         """
-        It serves one zone only.
+        The server refuses queries for names outside its zone.
         """
         assert dns.rcode.REFUSED == query(server, "shop.org", "A").rcode()
 
     def test_a_reply_gets_no_reply(self, server: DevelopmentNameServer) -> None:
         """
-        Two servers would send replies to each other without end.
+        The server ignores replies. Two servers could otherwise exchange replies without end.
         """
         reply = dns.message.make_response(dns.message.make_query("example.test", "A"))
 
         assert None is server.reply(reply.to_wire())
 
-    def test_what_is_no_message_is_ignored(self, server: DevelopmentNameServer) -> None:
+    def test_an_invalid_message_is_ignored(self, server: DevelopmentNameServer) -> None:
         """
-        The next message is answered.
+        The server ignores invalid messages, and answers the next query.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.sendto(b"hello", server.address)
@@ -114,7 +114,8 @@ class TestAnswer:
 class TestUpdate:
     def test_values_are_added_and_deleted_one_by_one(self, server: DevelopmentNameServer) -> None:
         """
-        A domain and its wildcard share one name.
+        Each value of a name is added and deleted separately. A domain and its wildcard share one
+        name.
         """
         for value in ("One", "Two"):
             added = update(server)
@@ -135,7 +136,7 @@ class TestUpdate:
 
     def test_a_wrong_secret_is_refused(self, server: DevelopmentNameServer) -> None:
         """
-        Only the holder of the secret changes the zone.
+        An update with another secret does not change the zone.
         """
         wrong = update(server, secret=base64.b64encode(b"x" * 32).decode())
         wrong.add(f"{OWNER}.", 60, "TXT", "One")
@@ -148,7 +149,7 @@ class TestUpdate:
 
     def test_an_unsigned_update_is_refused(self, server: DevelopmentNameServer) -> None:
         """
-        Any program on this machine can reach the port.
+        An unsigned update is refused, because any program on this machine can reach the port.
         """
         unsigned = dns.update.UpdateMessage(ZONE)
         unsigned.add(f"{OWNER}.", 60, "TXT", "One")
@@ -159,7 +160,7 @@ class TestUpdate:
     @pytest.mark.parametrize(("zone", "code"), [("shop.org", "NOTZONE"), ("localhost", "NOTZONE")])
     def test_another_zone_is_refused(self, server: DevelopmentNameServer, zone: str, code: str) -> None:
         """
-        The update names the zone of the record.
+        An update for another zone is refused with NOTZONE.
         """
         other = update(server, zone=zone)
         other.add(f"_acme-challenge.{zone}.", 60, "TXT", "One")

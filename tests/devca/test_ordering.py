@@ -1,5 +1,5 @@
 """
-Orders from newOrder to the certificate.
+Test orders from newOrder to the certificate.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ NAME = "shop.localhost"
 
 
 class TestOrder:
-    def test_it_is_issued(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
+    def test_a_certificate_is_issued(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
         """
         An order with two names ends with one certificate.
         """
         issued = client.issue(NAME, "www.shop.localhost", server=challenge_server)
         issued.check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
-    def test_an_address_is_issued(
+    def test_a_certificate_for_an_address_is_issued(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        RFC 8738: the address is asked itself.
+        The CA validates an address at this address (RFC 8738).
         """
         answer = client.new_order(identifiers=[{"type": "ip", "value": "127.0.0.1"}])
         url = answer.headers["Location"]
@@ -49,23 +49,25 @@ class TestOrder:
         )
         assert ("127.0.0.1",) == issued.names
 
-    def test_it_begins_pending(self, client: AcmeClient) -> None:
+    def test_an_order_starts_pending(self, client: AcmeClient) -> None:
         """
-        Each order needs its own validation, unless the policy differs.
+        Each order needs its own validation by default.
         """
         for _ in range(2):
             assert "pending" == client.order(NAME).status
 
-    def test_the_ca_chooses_the_dates(self, client: AcmeClient) -> None:
+    def test_requested_dates_are_refused(self, client: AcmeClient) -> None:
         """
-        As at Let's Encrypt, notAfter is refused rather than ignored.
+        The CA refuses notAfter instead of ignoring it, as Let's Encrypt does.
         """
         answer = client.new_order(NAME, notAfter="2030-01-01T00:00:00Z")
         assert (400, "malformed") == problem_of(answer)
 
-    def test_it_is_shown_to_its_account_only(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_another_account_cannot_use_an_order(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        Another account cannot read order, authorization and challenge.
+        Another account cannot read the order, its authorizations or finalize it.
         """
         order = client.order(NAME)
         other = AcmeClient(authority.directory_url)
@@ -73,17 +75,17 @@ class TestOrder:
         for url in (order.url, order.content["authorizations"][0], order.content["finalize"]):
             assert (403, "unauthorized") == problem_of(other.post(url, {}))
 
-    def test_an_unknown_one_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_an_unknown_resource_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        The same holds for orders from before a restart.
+        An unknown resource is not found, such as an order from before a restart.
         """
         for kind in ("order", "authorization", "challenge", "finalize", "certificate"):
             answer = client.post(f"http://127.0.0.1:{authority.port}/{kind}/unknown", {})
             assert (404, "malformed") == problem_of(answer)
 
-    def test_it_expires(self, tmp_path: Path) -> None:
+    def test_an_order_expires(self, tmp_path: Path) -> None:
         """
-        An unfinished order is invalid after seven days.
+        A pending order is invalid after seven days.
         """
         now = datetime.now(UTC)
         moments = [now]
@@ -96,24 +98,26 @@ class TestOrder:
 
 
 class TestProfile:
-    def test_it_decides_the_lifetime(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
+    def test_the_profile_determines_the_lifetime(
+        self, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
         """
-        The profile for 160 hours exists as at Let's Encrypt.
+        The profile shortlived has a lifetime of 160 hours, as at Let's Encrypt.
         """
         issued = client.issue(NAME, server=challenge_server, profile="shortlived")
         assert timedelta(hours=160) == issued.not_after - issued.not_before
 
-    def test_an_unknown_one_is_refused(self, client: AcmeClient) -> None:
+    def test_an_unknown_profile_is_refused(self, client: AcmeClient) -> None:
         """
-        The answer lists the profiles of the CA.
+        The response to an unknown profile lists the profiles of the CA.
         """
         answer = client.new_order(NAME, profile="forever")
         assert (400, "invalidProfile") == problem_of(answer)
         assert "classic, shortlived" in answer.json()["detail"]
 
-    def test_it_limits_the_names(self, client: AcmeClient) -> None:
+    def test_the_profile_limits_the_names(self, client: AcmeClient) -> None:
         """
-        25 names fit a short-lived certificate, 100 the classic one.
+        A certificate has at most 25 names with the profile shortlived, and 100 with classic.
         """
         names = [f"site{number}.localhost" for number in range(26)]
         assert (400, "malformed") == problem_of(client.new_order(*names, profile="shortlived"))
@@ -121,30 +125,30 @@ class TestProfile:
 
 
 class TestAuthorization:
-    def test_a_valid_one_is_used_again(
+    def test_a_valid_authorization_is_used_again(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        If the policy allows it, the next order of the account is ready at once.
+        The policy lets the next order of the account start ready.
         """
         authority.policy.authorization_reuse = timedelta(hours=7)
         client.issue(NAME, server=challenge_server)
         assert "ready" == client.order(NAME).status
 
-    def test_a_deactivated_one_ends_its_order(self, client: AcmeClient) -> None:
+    def test_a_deactivated_authorization_ends_its_order(self, client: AcmeClient) -> None:
         """
-        RFC 8555, section 7.5.2.
+        A deactivated authorization makes its order invalid (RFC 8555, section 7.5.2).
         """
         order = client.order(NAME)
         answer = client.post(order.content["authorizations"][0], {"status": "deactivated"})
         assert "deactivated" == answer.json()["status"]
         assert "invalid" == client.post(order.url).json()["status"]
 
-    def test_a_late_validation_does_not_bring_it_back(
+    def test_an_authorization_stays_deactivated_after_a_late_validation(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        What was given up while the CA looked stays given up.
+        An authorization stays deactivated if its validation ends later.
         """
         authority.faults.validation_seconds = 0.2
         url = client.order(NAME).content["authorizations"][0]
@@ -155,15 +159,15 @@ class TestAuthorization:
         deadline = time.monotonic() + 10
         while not challenge_server.hosts and time.monotonic() < deadline:
             time.sleep(0.01)
-        time.sleep(0.1)  # for the CA to judge what it read
+        time.sleep(0.1)  # The CA evaluates the response.
         assert [NAME] == challenge_server.hosts
         assert "deactivated" == client.post(url).json()["status"]
 
-    def test_a_wrong_answer_ends_its_order(
+    def test_a_wrong_response_ends_its_order(
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The challenge says what was found instead (RFC 8555, section 8.2).
+        The challenge has the wrong response in its error (RFC 8555, section 8.2).
         """
         order = client.order(NAME)
         challenge = client.post(order.content["authorizations"][0]).json()["challenges"][0]
@@ -180,21 +184,21 @@ class TestFinalize:
     @pytest.fixture
     def ready(self, client: AcmeClient, challenge_server: ChallengeServer) -> AcmeClient:
         """
-        The client, with one more order that is ready.
+        Return the client, with one more order that is ready.
         """
         self.order = client.answer(client.order(NAME), challenge_server)
         return client
 
     def test_the_order_must_be_ready(self, client: AcmeClient) -> None:
         """
-        RFC 8555, section 7.4: orderNotReady.
+        The CA refuses to finalize a pending order with orderNotReady (RFC 8555, section 7.4).
         """
         answer = client.finalize(client.order(NAME), PrivateKey.generate())
         assert (403, "orderNotReady") == problem_of(answer)
 
-    def test_the_names_must_be_those_of_the_order(self, ready: AcmeClient) -> None:
+    def test_the_request_has_the_names_of_the_order(self, ready: AcmeClient) -> None:
         """
-        All of them and no others.
+        The CA refuses a signing request with other or additional names.
         """
         key = PrivateKey.generate()
         for names in (("other.localhost",), (NAME, "other.localhost")):
@@ -205,7 +209,7 @@ class TestFinalize:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        RFC 8555, section 11.1: it is for signing requests, not for visitors.
+        The key of the account cannot be the key of a certificate (RFC 8555, section 11.1).
         """
         key = PrivateKey.generate()
         client = AcmeClient(authority.directory_url, JWKEC(key=key.key))
@@ -220,32 +224,32 @@ class TestFinalize:
         """
         assert (400, "badCSR") == problem_of(ready.post(self.order.content["finalize"], {"csr": csr}))
 
-    def test_a_payload_is_needed(self, ready: AcmeClient) -> None:
+    def test_a_finalization_needs_a_payload(self, ready: AcmeClient) -> None:
         """
-        POST-as-GET finalizes nothing.
+        A POST-as-GET cannot finalize an order.
         """
         assert (400, "malformed") == problem_of(ready.post(self.order.content["finalize"]))
 
 
 def dns(*names: str) -> dict[str, object]:
     """
-    The payload of an order for *names*.
+    Return the payload of an order for *names*.
     """
     return {"identifiers": [{"type": "dns", "value": name} for name in names]}
 
 
 class TestRequestedNames:
-    def test_each_name_comes_once(self) -> None:
+    def test_each_name_is_requested_once(self) -> None:
         """
-        Names in upper and lower case are equal, and the order stays.
+        Names are compared without case, and their order stays.
         """
         assert ("b.localhost", "a.localhost") == requested_names(
             dns("b.localhost", "a.localhost", "B.localhost")
         )
 
-    def test_addresses_are_names(self) -> None:
+    def test_addresses_are_accepted(self) -> None:
         """
-        RFC 8738: an Appwrite on a bare address gets a certificate.
+        An order can have IP addresses (RFC 8738).
         """
         identifiers = [{"type": "ip", "value": value} for value in ("127.0.0.1", "0:0::1")]
         assert ("127.0.0.1", "::1") == requested_names({"identifiers": identifiers})
@@ -254,9 +258,9 @@ class TestRequestedNames:
         "name",
         ["", ".", "*.localhost", "a..b", "-a.localhost", "a_b.localhost", "a b", "127.0.0.1", "x" * 64],
     )
-    def test_other_names_are_rejected(self, name: str) -> None:
+    def test_wildcards_and_invalid_names_are_rejected(self, name: str) -> None:
         """
-        A wildcard needs DNS-01, and the others are not host names.
+        Wildcards, which need DNS-01, and invalid host names are rejected.
         """
         with pytest.raises(Refused) as refused:
             requested_names(dns(name))
@@ -274,9 +278,9 @@ class TestRequestedNames:
             ([{"type": "ip", "value": "shop.localhost"}], "rejectedIdentifier"),
         ],
     )
-    def test_other_payloads_are_refused(self, identifiers: object, problem: str) -> None:
+    def test_invalid_payloads_are_refused(self, identifiers: object, problem: str) -> None:
         """
-        Each invalid payload gets a fitting problem.
+        Each invalid payload has its problem.
         """
         with pytest.raises(Refused) as refused:
             requested_names({"identifiers": identifiers})
@@ -285,11 +289,11 @@ class TestRequestedNames:
     @given(st.text())
     def test_any_text_is_a_name_or_rejected(self, text: str) -> None:
         """
-        Every accepted text is a host name in ASCII.
+        Each accepted text is a host name in ASCII.
         """
         try:
             (name,) = requested_names(dns(text))
         except Refused as refused:
-            assert "rejectedIdentifier" == refused.problem.kind  # noqa: PT017 (both outcomes are right)
+            assert "rejectedIdentifier" == refused.problem.kind  # noqa: PT017 (both outcomes are correct)
         else:
             assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")

@@ -1,5 +1,5 @@
 """
-A request that is not signed according to RFC 8555 gets the error of the RFC.
+Test the error of RFC 8555 for each request that is not signed as the RFC requires.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ class TestKeys:
         ],
         ids=["ES256", "ES384", "RS256"],
     )
-    def test_the_usual_keys_sign(self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature) -> None:
+    def test_usual_keys_are_accepted(
+        self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature
+    ) -> None:
         """
-        Clients use these three.
+        The CA accepts the three key types that clients use.
         """
         client = AcmeClient(authority.directory_url, key, algorithm)
         assert 201 == client.register().status_code
@@ -42,27 +44,29 @@ class TestKeys:
         ("key", "algorithm"),
         [
             (JWKEC(key=ec.generate_private_key(ec.SECP521R1())), ES512),
-            (JWKRSA(key=rsa.generate_private_key(65537, 1024)), RS256),  # noqa: S505 (that it is weak is the point)
+            (JWKRSA(key=rsa.generate_private_key(65537, 1024)), RS256),  # noqa: S505 (the test needs a weak key)
         ],
         ids=["P-521", "RSA-1024"],
     )
-    def test_other_keys_do_not(self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature) -> None:
+    def test_other_keys_are_refused(
+        self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature
+    ) -> None:
         """
-        Public CAs refuse them.
+        The CA refuses weak and unusual keys, as public CAs do.
         """
         client = AcmeClient(authority.directory_url, key, algorithm)
         assert (400, "badPublicKey") == problem_of(client.register())
 
-    def test_a_secret_key_is_none(self, authority: FaultyAuthority) -> None:
+    def test_a_secret_key_is_refused(self, authority: FaultyAuthority) -> None:
         """
-        A jwk must be a public key: every holder of an HMAC key could sign.
+        The CA refuses an HMAC key, because `jwk` must be a public key.
         """
         client = AcmeClient(authority.directory_url, JWKOct(key=b"secret"), HS256)
         assert (400, "badPublicKey") == problem_of(client.register())
 
-    def test_the_algorithm_belongs_to_the_key(self, authority: FaultyAuthority) -> None:
+    def test_another_algorithm_is_refused(self, authority: FaultyAuthority) -> None:
         """
-        The answer lists the accepted algorithms (RFC 8555, section 6.2).
+        The response to another algorithm lists the accepted algorithms (RFC 8555, section 6.2).
         """
         client = AcmeClient(authority.directory_url, JWKRSA(key=rsa.generate_private_key(65537, 2048)), RS512)
         answer = client.register()
@@ -81,21 +85,21 @@ class TestHeader:
 
     def test_an_invented_nonce_is_invalid(self, client: AcmeClient) -> None:
         """
-        Only the CA makes nonces.
+        The CA accepts only its own nonces.
         """
         answer = client.post(str(client.kid), nonce=encode_b64jose(b"0123456789abcdef"))
         assert (400, "badNonce") == problem_of(answer)
 
     def test_the_url_is_signed(self, client: AcmeClient) -> None:
         """
-        A message for one resource is invalid for another (RFC 8555, section 6.4).
+        A message for one resource is invalid for another resource (RFC 8555, section 6.4).
         """
         body = client.sign(client.directory["newOrder"], None)
         assert (401, "unauthorized") == problem_of(client.send(str(client.kid), body))
 
     def test_key_and_account_exclude_each_other(self, client: AcmeClient) -> None:
         """
-        newAccount has the key, other requests name the account (RFC 8555, section 6.2).
+        newAccount has the key; other requests name the account (RFC 8555, section 6.2).
         """
         identifiers = {"identifiers": [{"type": "dns", "value": "shop.localhost"}]}
         answer = client.post(client.directory["newOrder"], identifiers, kid=None)
@@ -105,14 +109,14 @@ class TestHeader:
 
     def test_the_account_must_exist(self, client: AcmeClient) -> None:
         """
-        The error that makes a client register again.
+        The problem for an unknown account is accountDoesNotExist, after which clients register again.
         """
         answer = client.post(str(client.kid), kid=f"{client.kid}0")
         assert (400, "accountDoesNotExist") == problem_of(answer)
 
-    def test_the_key_must_be_the_one_of_the_account(self, client: AcmeClient) -> None:
+    def test_the_key_of_another_account_is_refused(self, client: AcmeClient) -> None:
         """
-        The URL of the account is not enough.
+        A request with the URL of an account and another key is refused.
         """
         answer = client.post(str(client.kid), key=account_key())
         assert (400, "malformed") == problem_of(answer)
@@ -121,7 +125,7 @@ class TestHeader:
 class TestBody:
     def test_the_content_type_is_checked(self, client: AcmeClient) -> None:
         """
-        RFC 8555, section 6.2: 415 otherwise.
+        Another content type is refused with HTTP 415 (RFC 8555, section 6.2).
         """
         body = client.sign(str(client.kid), None)
         answer = client.send(str(client.kid), body, content_type="application/json")
@@ -133,13 +137,13 @@ class TestBody:
     )
     def test_an_invalid_body_is_malformed(self, client: AcmeClient, body: bytes) -> None:
         """
-        Each invalid body gets a problem document.
+        Each invalid body has a problem document.
         """
         assert (400, "malformed") == problem_of(client.send(str(client.kid), body))
 
     def test_an_unprotected_header_is_refused(self, client: AcmeClient) -> None:
         """
-        The signature does not cover it (RFC 8555, section 6.2).
+        An unprotected header is refused, because no signature covers it (RFC 8555, section 6.2).
         """
         content = json.loads(client.sign(str(client.kid), None)) | {"header": {"kid": client.kid}}
         answer = client.send(str(client.kid), json.dumps(content).encode())
@@ -147,7 +151,7 @@ class TestBody:
 
     def test_the_payload_is_an_object(self, client: AcmeClient) -> None:
         """
-        A list is valid JSON, but ACME has no such payload.
+        A payload that is a list is refused. Payloads of ACME are objects.
         """
         assert (400, "malformed") == problem_of(client.post(str(client.kid), ["deactivated"]))
 
@@ -164,7 +168,7 @@ class TestParse:
     @given(header=HEADER | JSON, payload=JSON, signature=st.text() | st.just("AAAA"))
     def test_anything_is_read_or_refused(self, header: object, payload: object, signature: str) -> None:
         """
-        Every signed message is either accepted or refused.
+        Each signed message is accepted or refused, without another exception.
         """
         message = {
             "protected": encode_b64jose(json.dumps(header).encode()),
@@ -175,4 +179,4 @@ class TestParse:
             try:
                 parse(body)
             except Refused as refused:
-                assert "malformed" == refused.problem.kind  # noqa: PT017 (both outcomes are right)
+                assert "malformed" == refused.problem.kind  # noqa: PT017 (both outcomes are correct)

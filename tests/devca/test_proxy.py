@@ -1,5 +1,5 @@
 """
-The replacement for Traefik, and the client that checks it.
+Test the proxy that replaces Traefik, and the client that checks it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestDevelopmentProxy:
-    def test_it_serves_what_the_files_name_at_each_handshake(
+    def test_a_renewed_certificate_is_served_without_a_restart(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A renewal is served without a restart.
+        The proxy reads the files at each handshake, so it serves a renewed certificate without a
+        restart.
         """
         proxy = DevelopmentProxy(app.traefik.files)
         proxy.start()

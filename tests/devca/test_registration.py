@@ -1,5 +1,5 @@
 """
-Accounts: creation, changes, deactivation, and another key.
+Test the creation, changes and deactivation of accounts, and key changes.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.servers.faulty_authority import FaultyAuthority
 class TestRegister:
     def test_a_key_has_one_account(self, client: AcmeClient) -> None:
         """
-        A client that lost the answer gets the same account (RFC 8555, section 7.3.1).
+        A client that lost the response gets the same account (RFC 8555, section 7.3.1).
         """
         first, again = client.kid, client.register()
         assert (200, first) == (again.status_code, again.headers["Location"])
 
-    def test_only_an_existing_account_is_requested(self, authority: FaultyAuthority) -> None:
+    def test_only_return_existing_creates_no_account(self, authority: FaultyAuthority) -> None:
         """
-        onlyReturnExisting creates none.
+        A request with onlyReturnExisting creates no account.
         """
         client = AcmeClient(authority.directory_url)
         assert (400, "accountDoesNotExist") == problem_of(client.register(onlyReturnExisting=True))
@@ -33,7 +33,7 @@ class TestRegister:
 
     def test_the_terms_must_be_agreed_to(self, authority: FaultyAuthority) -> None:
         """
-        As at a public CA.
+        The CA refuses an account that does not agree to the terms, as public CAs do.
         """
         answer = AcmeClient(authority.directory_url).register(termsOfServiceAgreed=False)
         assert (403, "userActionRequired") == problem_of(answer)
@@ -49,16 +49,16 @@ class TestRegister:
     )
     def test_the_contact_is_checked(self, authority: FaultyAuthority, contact: object, problem: str) -> None:
         """
-        RFC 8555, section 7.3: mailto: with one address, in a list.
+        A contact is a list of `mailto:` URLs with one address each (RFC 8555, section 7.3).
         """
         answer = AcmeClient(authority.directory_url).register(contact=contact)
         assert (400, problem) == problem_of(answer)
 
 
 class TestAccount:
-    def test_the_contact_changes(self, client: AcmeClient) -> None:
+    def test_a_new_contact_is_stored(self, client: AcmeClient) -> None:
         """
-        A new e-mail setting reaches the CA (RFC 8555, section 7.3.2).
+        A new contact replaces the old one (RFC 8555, section 7.3.2).
         """
         contact = ["mailto:ops@certworker.example"]
         client.post(str(client.kid), {"contact": contact})
@@ -66,7 +66,7 @@ class TestAccount:
 
     def test_a_deactivated_account_is_refused(self, client: AcmeClient) -> None:
         """
-        Its signature and its key are refused (RFC 8555, section 7.3.6).
+        The CA refuses the requests and the key of a deactivated account (RFC 8555, section 7.3.6).
         """
         assert "deactivated" == client.post(str(client.kid), {"status": "deactivated"}).json()["status"]
         assert (401, "unauthorized") == problem_of(client.new_order("shop.localhost"))
@@ -74,15 +74,15 @@ class TestAccount:
 
     def test_another_account_stays_hidden(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        An account shows itself to its own key only.
+        An account cannot read another account.
         """
         other = AcmeClient(authority.directory_url)
         other.register()
         assert (403, "unauthorized") == problem_of(client.post(str(other.kid)))
 
-    def test_a_new_ca_knows_it(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_restarted_ca_knows_its_accounts(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Accounts survive a restart, and replicas on one state directory share them.
+        Accounts survive a restart, and replicas with one state directory share them.
         """
         with FaultyAuthority(authority.root_path.parent) as another:
             kid = str(client.kid).replace(f":{authority.port}/", f":{another.port}/")
@@ -91,9 +91,11 @@ class TestAccount:
             assert unregistered.post(kid).ok
             assert 200 == unregistered.register().status_code
 
-    def test_a_forgotten_account_does_not_exist(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_a_lost_account_can_be_registered_again(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        The client can register again.
+        A client can register again after the CA has lost its account.
         """
         authority.forget_accounts()
         assert (400, "accountDoesNotExist") == problem_of(client.new_order("shop.localhost"))
@@ -113,7 +115,7 @@ class TestKeyChange:
 
     def test_the_new_key_signs(self, client: AcmeClient) -> None:
         """
-        The old key is refused from then on (RFC 8555, section 7.3.5).
+        The new key signs for the account, and the old key is refused (RFC 8555, section 7.3.5).
         """
         new = account_key()
         assert (200, "") == self.change(client, new)
@@ -122,9 +124,9 @@ class TestKeyChange:
         assert client.post(str(client.kid)).ok
         assert kid == client.register().headers["Location"]
 
-    def test_the_old_key_is_free(self, client: AcmeClient) -> None:
+    def test_the_old_key_can_register_another_account(self, client: AcmeClient) -> None:
         """
-        It may register another account.
+        The old key can register another account.
         """
         first = client.kid
         self.change(client, account_key())
@@ -133,7 +135,8 @@ class TestKeyChange:
 
     def test_the_old_key_must_be_named(self, client: AcmeClient) -> None:
         """
-        Otherwise a stolen inner message would change the key of any account.
+        The inner message must name the old key and the account. A stolen message could otherwise
+        change another account.
         """
         wrong = account_key().public_key().to_json()
         assert (400, "malformed") == self.change(client, account_key(), oldKey=wrong)
@@ -142,7 +145,7 @@ class TestKeyChange:
 
     def test_a_key_has_one_account(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        A key that is in use is a conflict, and the answer names the account.
+        A change to the key of another account is a conflict.
         """
         other = AcmeClient(authority.directory_url)
         other.register()
@@ -154,7 +157,7 @@ class TestExternalAccount:
         self, client: AcmeClient, secret: bytes, kid: str = "kid-1", **header: object
     ) -> tuple[int, str]:
         """
-        Register *client* with a binding signed by *secret*.
+        Register *client* with a binding that *secret* signs.
         """
         url = client.directory["newAccount"]
         key = client.key.public_key()
@@ -166,32 +169,32 @@ class TestExternalAccount:
     @pytest.fixture
     def unregistered(self, authority: FaultyAuthority) -> AcmeClient:
         """
-        A client without account, at a CA that wants a binding.
+        Return a client without an account, at a CA that requires a binding.
         """
         authority.policy.external_accounts["kid-1"] = b"secret"
         return AcmeClient(authority.directory_url)
 
-    def test_the_directory_says_so(self, unregistered: AcmeClient) -> None:
+    def test_the_directory_has_external_account_required(self, unregistered: AcmeClient) -> None:
         """
-        A client can check it in advance (RFC 8555, section 7.1.1).
+        The directory has externalAccountRequired, so clients can check it (RFC 8555, section 7.1.1).
         """
         assert unregistered.directory["meta"]["externalAccountRequired"]
 
-    def test_it_is_required(self, unregistered: AcmeClient) -> None:
+    def test_a_binding_is_required(self, unregistered: AcmeClient) -> None:
         """
-        RFC 8555, section 7.3.4.
+        The CA refuses an account without a binding (RFC 8555, section 7.3.4).
         """
         assert (403, "externalAccountRequired") == problem_of(unregistered.register())
 
-    def test_the_right_secret_binds(self, unregistered: AcmeClient) -> None:
+    def test_the_correct_secret_is_accepted(self, unregistered: AcmeClient) -> None:
         """
-        The HMAC over the account's key is the proof.
+        The CA accepts an HMAC over the key of the account.
         """
         assert (201, "") == self.bind(unregistered, b"secret")
 
-    def test_anything_else_does_not(self, unregistered: AcmeClient) -> None:
+    def test_another_binding_is_refused(self, unregistered: AcmeClient) -> None:
         """
-        A wrong secret, an unknown id, another URL.
+        The CA refuses a wrong secret, an unknown ID and another URL.
         """
         assert (403, "unauthorized") == self.bind(unregistered, b"guess")
         assert (403, "unauthorized") == self.bind(unregistered, b"secret", "kid-2")

@@ -1,5 +1,5 @@
 """
-The states of orders and authorizations (RFC 8555, section 7.1.6).
+Test the states of orders and authorizations (RFC 8555, section 7.1.6).
 """
 
 from __future__ import annotations
@@ -17,32 +17,35 @@ LATER = NOW + timedelta(days=7)
 
 def authorization(state: str, name: str = "shop.localhost") -> Authorization:
     """
-    One in *state*.
+    Return an authorization in *state*.
     """
     return Authorization("account", name, LATER, state=state)
 
 
 class TestAuthorization:
-    def test_its_challenge_has_the_fields_of_the_rfc(self) -> None:
+    def test_a_challenge_has_the_members_of_the_rfc(self) -> None:
         """
         A challenge has a type, a URL, a status and a token (RFC 8555, sections 7.1.5 and 8.3).
         """
-        one = authorization("pending")
+        found = authorization("pending")
         url = "https://ca.example/challenge/1"
 
-        assert {"type": "http-01", "url": url, "status": "pending", "token": one.token} == one.challenge_json(
-            "http-01", url
-        )
+        assert {
+            "type": "http-01",
+            "url": url,
+            "status": "pending",
+            "token": found.token,
+        } == found.challenge_json("http-01", url)
 
-    def test_only_the_challenge_with_a_response_has_its_state(self) -> None:
+    def test_only_the_challenge_with_a_response_changes_its_state(self) -> None:
         """
-        The other challenge stays pending, without a response.
+        A challenge without a response stays pending.
         """
-        one = authorization("invalid")
-        one.response_type = "dns-01"
+        found = authorization("invalid")
+        found.response_type = "dns-01"
 
-        assert "pending" == one.challenge_json("http-01", "https://ca.example/challenge/1")["status"]
-        assert "invalid" == one.challenge_json("dns-01", "https://ca.example/challenge/1-dns-01")["status"]
+        assert "pending" == found.challenge_json("http-01", "https://ca.example/challenge/1")["status"]
+        assert "invalid" == found.challenge_json("dns-01", "https://ca.example/challenge/1-dns-01")["status"]
 
     @pytest.mark.parametrize(
         ("state", "now", "later"),
@@ -54,12 +57,12 @@ class TestAuthorization:
             ("deactivated", "deactivated", "deactivated"),
         ],
     )
-    def test_it_expires(self, state: str, now: str, later: str) -> None:
+    def test_an_authorization_expires(self, state: str, now: str, later: str) -> None:
         """
-        A pending authorization becomes invalid, a valid one expires.
+        A pending authorization becomes invalid, and a valid authorization expires.
         """
-        one = authorization(state)
-        assert (now, later) == (one.status(NOW), one.status(LATER))
+        found = authorization(state)
+        assert (now, later) == (found.status(NOW), found.status(LATER))
 
 
 class TestOrder:
@@ -72,17 +75,19 @@ class TestOrder:
             (("pending", "deactivated"), "invalid"),
         ],
     )
-    def test_its_authorizations_decide(self, states: tuple[str, ...], status: str) -> None:
+    def test_authorizations_determine_the_status_of_an_order(
+        self, states: tuple[str, ...], status: str
+    ) -> None:
         """
-        All of them must be valid. One failure makes the order invalid.
+        An order is ready if all authorizations are valid, and invalid if one has failed.
         """
         order = Order("account", tuple(map(authorization, states)), LATER, "classic")
         assert status == order.status(NOW)
         assert "invalid" == order.status(LATER)
 
-    def test_a_problem_ends_it(self) -> None:
+    def test_an_order_with_a_problem_is_invalid(self) -> None:
         """
-        The state of its authorizations does not matter.
+        An order with a problem is invalid, whatever its authorizations are.
         """
         order = Order("account", (authorization("valid"),), LATER, "classic", problem=Problem("caa", ""))
         assert "invalid" == order.status(NOW)
@@ -91,7 +96,7 @@ class TestOrder:
 class TestMemory:
     def test_all_names_need_an_authorization(self) -> None:
         """
-        A revocation needs each name of the certificate.
+        A revocation needs an authorization for each name of the certificate.
         """
         memory = Memory()
         memory.latest["account", "a.localhost"] = authorization("valid", "a.localhost")
@@ -101,15 +106,15 @@ class TestMemory:
 
 
 class TestWriting:
-    def test_moments_are_in_utc(self) -> None:
+    def test_times_are_in_utc(self) -> None:
         """
-        RFC 3339, in whole seconds.
+        Times have the format of RFC 3339, in UTC and whole seconds.
         """
         assert "2026-11-23T12:30:45Z" == rfc3339(NOW)
 
     def test_identifiers_have_a_type(self) -> None:
         """
-        RFC 8738 for addresses.
+        The identifier of an address has the type `ip` (RFC 8738).
         """
         assert {"type": "dns", "value": "a.localhost"} == identifier("a.localhost")
         assert {"type": "ip", "value": "::1"} == identifier("::1")

@@ -1,5 +1,5 @@
 """
-HTTP-01 validations, compared with those of public CAs.
+Test validations, whose problems are those of public CAs.
 """
 
 from __future__ import annotations
@@ -26,57 +26,57 @@ NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
 
 def code_of(problem: Problem | None, name: str, challenge_type: str = HTTP01) -> str:
     """
-    The code that certworker gives to *problem*.
+    Return the code that certworker gives to *problem*.
     """
     assert problem is not None
     read = AcmeProblem(ACME + problem.kind, problem.detail, problem.http_status)
     return validation_failure(read, name, challenge_type, None, "The CA").code
 
 
-def look(server: ChallengeServer) -> Problem | None:
+def problem_at(server: ChallengeServer) -> Problem | None:
     """
-    What the CA says of *server*.
+    Return the problem of a validation at *server*, or None.
     """
     return Validator(server.port).validate(NAME, TOKEN, ANSWER)
 
 
 class TestAnswer:
-    def test_the_right_one_is_found(self, challenge_server: ChallengeServer) -> None:
+    def test_the_correct_response_is_accepted(self, challenge_server: ChallengeServer) -> None:
         """
-        The name under validation is the Host, as on port 80.
+        The CA accepts the correct response. The Host header has the name, as on port 80.
         """
         challenge_server.answers[TOKEN] = ANSWER
-        assert look(challenge_server) is None
+        assert problem_at(challenge_server) is None
         assert [NAME] == challenge_server.hosts
 
-    def test_white_space_after_it_does_no_harm(self, challenge_server: ChallengeServer) -> None:
+    def test_trailing_white_space_is_ignored(self, challenge_server: ChallengeServer) -> None:
         """
-        RFC 8555, section 8.3.
+        The CA ignores white space after the response (RFC 8555, section 8.3).
         """
         challenge_server.answers[TOKEN] = f"{ANSWER}\r\n"
-        assert look(challenge_server) is None
+        assert problem_at(challenge_server) is None
 
     @pytest.mark.parametrize("answer", ["", "token.other", f"\ufeff{ANSWER}", f" {ANSWER}", "x" * 5000])
-    def test_another_one_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
+    def test_another_response_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
         """
-        A page of the web server, a byte order mark and another answer are wrong.
+        The CA refuses a web page, a byte order mark and another response.
         """
         challenge_server.answers[TOKEN] = answer
-        problem = look(challenge_server)
+        problem = problem_at(challenge_server)
         assert problem is not None
         assert ("unauthorized", 403) == (problem.kind, problem.http_status)
 
     def test_an_error_page_is_refused(self, challenge_server: ChallengeServer) -> None:
         """
-        The problem has the status, so that a person finds the cause.
+        The problem has the HTTP status, which names the cause.
         """
-        problem = look(challenge_server)
+        problem = problem_at(challenge_server)
         assert problem is not None
         assert problem.detail.endswith(f"{TOKEN}: 404")
 
     def test_a_closed_port_is_a_connection_problem(self) -> None:
         """
-        It differs from the problem of a wrong answer.
+        The problem of a closed port differs from the problem of a wrong response.
         """
         problem = Validator(free_port()).validate(NAME, TOKEN, ANSWER)
         assert problem is not None
@@ -84,9 +84,9 @@ class TestAnswer:
         assert problem.detail.endswith("Connection refused")
 
 
-class TestWords:
+class TestTexts:
     """
-    Clients recognize the cause of a failed validation by the words of Let's Encrypt.
+    The texts are those of Let's Encrypt, by which clients recognize the cause.
     """
 
     @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ class TestWords:
     )
     def test_each_cause_is_recognized(self, answer: bytes, code: str) -> None:
         """
-        The cause at the name decides the code.
+        The response of the web server determines the code.
         """
         with WebServer(lambda _path, _visitor: answer) as server:
             assert code == code_of(Validator(server.port).validate(NAME, TOKEN, ANSWER), NAME)
 
     def test_a_name_that_does_not_resolve_has_no_record(self) -> None:
         """
-        An unknown name and an unreachable resolver look the same.
+        An unknown name is dns.no_record, and so is an unreachable resolver.
         """
         problem = Validator(80).validate("unknown.invalid", TOKEN, ANSWER)
 
@@ -121,13 +121,13 @@ class TestWords:
 
     def test_a_closed_port_refuses(self) -> None:
         """
-        No program listens.
+        A port without a listener is http.refused.
         """
         assert "http.refused" == code_of(Validator(free_port()).validate(NAME, TOKEN, ANSWER), NAME)
 
-    def test_a_server_without_an_answer_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_silent_server_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The server accepts the connection and sends nothing.
+        A server that accepts the connection and sends nothing is http.slow.
         """
         monkeypatch.setattr(validation, "TIMEOUT_SECONDS", 0.2)
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -137,21 +137,21 @@ class TestWords:
 
 
 class TestRedirect:
-    def test_it_is_followed(self, challenge_server: ChallengeServer) -> None:
+    def test_a_redirect_is_followed(self, challenge_server: ChallengeServer) -> None:
         """
-        To another name, too.
+        The CA follows a redirect, also to another name.
         """
         challenge_server.redirects[TOKEN] = "http://www.shop.localhost/other"
         challenge_server.answers["other"] = ANSWER
-        assert look(challenge_server) is None
+        assert problem_at(challenge_server) is None
         assert [NAME, "www.shop.localhost"] == challenge_server.hosts
 
-    def test_a_loop_ends(self, challenge_server: ChallengeServer) -> None:
+    def test_a_redirect_loop_ends(self, challenge_server: ChallengeServer) -> None:
         """
         The CA stops after ten redirects.
         """
         challenge_server.redirects[TOKEN] = f"/{TOKEN}"
-        problem = look(challenge_server)
+        problem = problem_at(challenge_server)
         assert problem is not None
         assert "Too many redirects" in problem.detail
         assert 11 == len(challenge_server.hosts)
@@ -159,12 +159,12 @@ class TestRedirect:
     @pytest.mark.parametrize(
         "target", ["http://shop.localhost:9/", "ftp://shop.localhost/", "http://[", "http://a:b/"]
     )
-    def test_strange_targets_are_refused(self, challenge_server: ChallengeServer, target: str) -> None:
+    def test_other_targets_are_refused(self, challenge_server: ChallengeServer, target: str) -> None:
         """
-        Only http and https on their ports are followed; other targets are a problem.
+        The CA follows only redirects to HTTP and HTTPS at their ports.
         """
         challenge_server.redirects[TOKEN] = target
-        problem = look(challenge_server)
+        problem = problem_at(challenge_server)
         assert problem is not None
         assert "connection" == problem.kind
 
@@ -172,23 +172,23 @@ class TestRedirect:
 class TestResolve:
     def test_localhost_is_this_machine(self) -> None:
         """
-        The resolver does not matter (RFC 6761, section 6.3).
+        A name below localhost resolves to the loopback interface without DNS (RFC 6761, section 6.3).
         """
         assert ["127.0.0.1"] * 2 == [resolve("localhost"), resolve("a.b.localhost")]
         assert "notlocalhost" == resolve("notlocalhost")
 
-    def test_another_one_may_be_given(self, challenge_server: ChallengeServer) -> None:
+    def test_another_resolver_can_be_set(self, challenge_server: ChallengeServer) -> None:
         """
-        Tests validate public names on this machine.
+        Another resolver can be set, with which tests validate public names on this machine.
         """
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
         assert validator.validate("shop.example.org", TOKEN, ANSWER) is None
         assert ["shop.example.org"] == challenge_server.hosts
 
-    def test_this_machine_may_have_another_port(self, challenge_server: ChallengeServer) -> None:
+    def test_this_machine_can_have_another_port(self, challenge_server: ChallengeServer) -> None:
         """
-        The CA inside the worker validates `localhost` at the HTTP server of the worker.
+        The embedded CA validates `localhost` at the HTTP server of the worker.
         """
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(free_port(), local_port=challenge_server.port)
@@ -197,13 +197,13 @@ class TestResolve:
 
 class TestDnsValidator:
     """
-    The texts of the problems are those of Boulder: clients recognize the cause by them.
+    The texts are those of Boulder, by which clients recognize the cause.
     """
 
     @pytest.fixture
     def world(self) -> Iterator[World]:
         """
-        A resolver, and the name server of the zone shop.org.
+        Run a resolver and the name server of the zone shop.org.
         """
         with World() as world:
             world.zone("shop.org", {"shop.org": {}})
@@ -211,7 +211,7 @@ class TestDnsValidator:
 
     def test_a_value_behind_a_cname_is_found(self, world: World) -> None:
         """
-        Customers delegate the challenge with one CNAME record.
+        The CA follows a CNAME record, with which customers delegate the challenge.
         """
         value = Dns01Challenge("shop.org", TOKEN, ANSWER).value
         world.servers[0].rows["_acme-challenge.shop.org"] = {"CNAME": ["shop.acme.org"]}
@@ -231,11 +231,11 @@ class TestDnsValidator:
             ),
         ],
     )
-    def test_any_other_answer_is_a_problem(
+    def test_another_answer_is_a_problem(
         self, world: World, rows: dict[str, list[str]], kind: str, text: str
     ) -> None:
         """
-        The problem names the record.
+        The problem of a missing or wrong value names the record.
         """
         if rows:
             world.servers[0].rows["_acme-challenge.shop.org"] = rows
@@ -249,7 +249,7 @@ class TestDnsValidator:
 
     def test_a_closed_port_is_a_problem(self) -> None:
         """
-        The setting of the name server may be wrong.
+        A closed port of the name server is a DNS problem.
         """
         problem = DnsValidator(("127.0.0.1", free_port())).validate("shop.org", ANSWER)
 

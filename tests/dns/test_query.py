@@ -1,5 +1,5 @@
 """
-Tests of DNS queries to real name servers.
+Test DNS queries to real name servers.
 """
 
 from __future__ import annotations
@@ -44,23 +44,23 @@ def answer_to(world: World, name: str, kind: str, *, unchecked: bool = False) ->
 @pytest.fixture
 def shop(dns_world: World) -> World:
     """
-    Return a name server with one zone.
+    Run a name server with one zone.
     """
     dns_world.zone("shop.org", ROWS)
     return dns_world
 
 
-class TestAsk:
-    def test_records_are_values(self, shop: World) -> None:
+class TestQueryServers:
+    def test_an_answer_has_its_records(self, shop: World) -> None:
         """
-        The answer contains the records as text.
+        The answer has the addresses as text.
         """
         assert {"203.0.113.7", "203.0.113.8"} == set(answer_to(shop, "shop.org", "A").of("shop.org", "A"))
         assert ("2001:db8::7",) == answer_to(shop, "shop.org", "AAAA").of("shop.org", "AAAA")
 
-    def test_caa_records_come_with_flag_and_tag(self, shop: World) -> None:
+    def test_caa_records_have_flag_and_tag(self, shop: World) -> None:
         """
-        The flag decides whether an unknown tag is critical.
+        A CAA record has its flag, its tag and its value.
         """
         found = answer_to(shop, "shop.org", "CAA").caa["shop.org"]
 
@@ -68,23 +68,23 @@ class TestAsk:
 
     def test_an_alias_is_followed(self, shop: World) -> None:
         """
-        The addresses of an alias are those of its target.
+        The addresses of an alias are the addresses of its target.
         """
         found = answer_to(shop, "www.shop.org", "A")
 
         assert ("shop.org",) == found.aliases("www.shop.org")
         assert {"203.0.113.7", "203.0.113.8"} == set(found.of("www.shop.org", "A"))
 
-    def test_aliases_of_each_other_end(self, shop: World) -> None:
+    def test_a_loop_of_aliases_ends(self, shop: World) -> None:
         """
-        A loop of aliases ends.
+        A loop of aliases ends without addresses.
         """
         looping = DnsAnswer(values={("a", "CNAME"): ("b",), ("b", "CNAME"): ("a",)})
 
         assert len(looping.aliases("a")) == MAX_ALIASES + 1
         assert () == looping.of("a", "A")
 
-    def test_no_such_name_is_an_answer(self, shop: World) -> None:
+    def test_nxdomain_is_an_answer(self, shop: World) -> None:
         """
         NXDOMAIN is an answer, not an error.
         """
@@ -93,25 +93,25 @@ class TestAsk:
         assert (True, "") == (found.missing, found.error)
 
     @pytest.mark.parametrize("code", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
-    def test_a_failure_has_its_name(self, shop: World, code: str) -> None:
+    def test_an_error_has_the_name_of_its_response_code(self, shop: World, code: str) -> None:
         """
-        The error has the name of its response code.
+        The error is the name of the response code.
         """
         shop.servers[0].codes["shop.org", "CAA"] = code
 
         assert code == answer_to(shop, "shop.org", "CAA").error
 
-    def test_a_long_answer_is_fetched_over_tcp(self, shop: World) -> None:
+    def test_a_truncated_answer_is_repeated_over_tcp(self, shop: World) -> None:
         """
-        A truncated answer is fetched over TCP.
+        A truncated answer is repeated over TCP.
         """
         shop.servers[0].truncates = True
 
         assert {"203.0.113.7", "203.0.113.8"} == set(answer_to(shop, "shop.org", "A").of("shop.org", "A"))
 
-    def test_long_answers_are_fetched_side_by_side(self, shop: World) -> None:
+    def test_truncated_answers_are_repeated_concurrently(self, shop: World) -> None:
         """
-        Truncated answers are fetched at the same time.
+        Truncated answers are repeated concurrently.
         """
         server = shop.servers[0]
         server.truncates, server.delay_seconds = True, 0.7
@@ -119,7 +119,7 @@ class TestAsk:
 
         assert {""} == {found.error for found in query_servers(questions).values()}
 
-    def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+    def test_an_answer_byte_by_byte_ends_at_the_timeout(
         self, shop: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
@@ -132,26 +132,26 @@ class TestAsk:
 
     def test_a_missing_answer_is_an_error(self, shop: World) -> None:
         """
-        A missing answer is an error, and no result about the name.
+        A missing answer is an error, and says nothing about the name.
         """
         shop.servers[0].silent.add("shop.org")
 
         assert SILENT == answer_to(shop, "shop.org", "A").error
 
     @pytest.mark.parametrize("name", ["a." * 130 + "org", "a" * 64 + ".org", "a..org"])
-    def test_a_name_that_no_query_can_have_costs_its_own_question(self, shop: World, name: str) -> None:
+    def test_an_invalid_name_fails_only_its_own_query(self, shop: World, name: str) -> None:
         """
-        Aliases and their wildcards may have such names.
+        An invalid name, such as the target of an alias, fails only its own query.
         """
         server = shop.servers[0].address
-        asked = [DnsQuestion(server, name, "A"), DnsQuestion(server, "shop.org", "A")]
+        questions = [DnsQuestion(server, name, "A"), DnsQuestion(server, "shop.org", "A")]
 
-        for answers in (query_servers(asked), query_each_server(asked)):
-            assert ["invalid name", ""] == [answers[each].error for each in asked]
+        for answers in (query_servers(questions), query_each_server(questions)):
+            assert ["invalid name", ""] == [answers[each].error for each in questions]
 
-    def test_signatures_need_not_be_checked(self, shop: World) -> None:
+    def test_a_query_can_skip_the_signatures(self, shop: World) -> None:
         """
-        A query without validation shows whether DNSSEC is the reason.
+        A query without validation succeeds, which shows that DNSSEC is the reason.
         """
         shop.servers[0].bogus.add("shop.org")
 
@@ -160,7 +160,7 @@ class TestAsk:
 
     def test_the_explanation_of_a_resolver_is_shown(self, shop: World) -> None:
         """
-        The error contains the resolver's explanation (RFC 8914).
+        The error has the explanation of the resolver (RFC 8914).
         """
         shop.servers[0].bogus.add("shop.org")
         shop.servers[0].reason = (7, "signature expired")
@@ -169,9 +169,9 @@ class TestAsk:
 
 
 class TestClasses:
-    def test_a_record_of_another_class_is_left_out(self) -> None:
+    def test_a_record_of_another_class_is_skipped(self) -> None:
         """
-        A record of another class is ignored, because its format differs (RFC 1035, section 3.4.1).
+        A record of another class is skipped, because its format differs (RFC 1035, section 3.4.1).
         """
         question = make_query("shop.org", "A")
         reply = make_response(question)
@@ -183,15 +183,15 @@ class TestClasses:
 
 
 class TestSections:
-    def test_texts_have_their_own_case(self, shop: World) -> None:
+    def test_texts_are_case_sensitive(self, shop: World) -> None:
         """
-        The value of a challenge has upper and lower case, and the strings of a record count as one.
+        A TXT record has upper and lower case, and its strings are joined.
         """
         shop.servers[0].rows["t.shop.org"] = {"TXT": ['"Abc" "Def"', '"x y"']}
 
         assert {"AbcDef", "x y"} == set(answer_to(shop, "T.shop.org", "TXT").texts["t.shop.org"])
 
-    def test_the_zone_of_a_missing_record_is_beside_the_answer(self) -> None:
+    def test_a_negative_answer_has_the_zone(self) -> None:
         """
         A negative answer has the SOA record of the zone (RFC 2308, section 3).
         """
@@ -203,7 +203,7 @@ class TestSections:
 
     def test_a_referral_has_the_servers_of_the_child_zone(self) -> None:
         """
-        The addresses of servers inside the child zone come with it.
+        A referral has the name servers of the child zone and their addresses.
         """
         reply = make_response(make_query("a.eu.shop.org", "TXT"))
         reply.authority.append(rrset.from_text("eu.shop.org.", 60, "IN", "NS", "NS1.eu.shop.org."))
@@ -213,9 +213,10 @@ class TestSections:
         assert (("ns1.eu.shop.org",), False) == (found.authority["eu.shop.org", "NS"], found.authoritative)
         assert ("203.0.113.7",) == found.glue["ns1.eu.shop.org", "A"]
 
-    def test_a_server_is_asked_for_its_own_records(self, shop: World) -> None:
+    def test_a_query_for_own_records_requests_no_recursion(self, shop: World) -> None:
         """
-        Otherwise a name server that is also a resolver would cache what others answer.
+        A query for a server's own records requests no recursion, so a name server does not answer
+        from its cache.
         """
         server = shop.servers[0].address
         queries = [query._query(DnsQuestion(server, "shop.org", "A", own=own)) for own in (False, True)]
@@ -229,17 +230,19 @@ class TestEachServer:
         The answer of another server does not end the wait.
         """
         shop.servers[0].delay_seconds = 0.8
-        asked = [DnsQuestion(server.address, "shop.org", "A") for server in (shop.resolver, *shop.servers)]
+        questions = [
+            DnsQuestion(server.address, "shop.org", "A") for server in (shop.resolver, *shop.servers)
+        ]
 
-        assert SILENT == query_servers(asked)[asked[1]].error
-        assert ["", ""] == [answer.error for answer in query_each_server(asked).values()]
+        assert SILENT == query_servers(questions)[questions[1]].error
+        assert ["", ""] == [answer.error for answer in query_each_server(questions).values()]
 
-    def test_a_server_without_udp_is_asked_over_tcp(self, shop: World) -> None:
+    def test_a_server_without_udp_is_queried_over_tcp(self, shop: World) -> None:
         """
-        A firewall may drop datagrams.
+        A query without a response over UDP is repeated over TCP. A firewall may drop datagrams.
         """
         shop.servers[0].tcp_only = True
-        asked = DnsQuestion(shop.servers[0].address, "shop.org", "A")
+        question = DnsQuestion(shop.servers[0].address, "shop.org", "A")
 
-        assert SILENT == query_servers([asked])[asked].error
-        assert "" == query_each_server([asked])[asked].error
+        assert SILENT == query_servers([question])[question].error
+        assert "" == query_each_server([question])[question].error

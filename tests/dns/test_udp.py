@@ -1,5 +1,5 @@
 """
-Tests of UDP queries: datagrams may be lost, duplicated or forged.
+Test UDP queries, whose datagrams may be lost, duplicated or forged.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Echo:
     @property
     def server(self) -> Server:
         """
-        Return its address.
+        Return the address of the server.
         """
         host, port = self._socket.getsockname()
         return str(host), int(port)
@@ -47,7 +47,7 @@ class Echo:
 
 def query(server: Server, content: bytes, about: object = None) -> UdpQuery[bytes]:
     """
-    Return a query whose answer begins with its content.
+    Return a query whose answer starts with its content.
     """
     return UdpQuery(
         server, about or content, content, lambda found: found if found.startswith(content) else None
@@ -65,7 +65,7 @@ def endless_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def no_more_files() -> Iterator[None]:
     """
-    Forbid this process to open files and sockets during a `with` block.
+    Prevent this process from opening files and sockets during a `with` block.
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     os.close(lowest := os.dup(0))
@@ -79,7 +79,7 @@ def no_more_files() -> Iterator[None]:
 @pytest.fixture
 def mirror() -> Echo:
     """
-    Return a server that sends each datagram back with a mark.
+    Run a server that sends each datagram back with a mark.
     """
     return Echo(lambda content: [content + b"!"])
 
@@ -87,39 +87,37 @@ def mirror() -> Echo:
 class TestExchange:
     def test_each_query_gets_its_own_reply(self, mirror: Echo) -> None:
         """
-        Replies may come in any order, on one socket for each server.
+        Each query gets its own reply, although all share one socket and replies come in any order.
         """
-        asked = [query(mirror.server, b"%03d" % number) for number in range(100)]
+        queries = [query(mirror.server, b"%03d" % number) for number in range(100)]
 
-        assert [b"%03d!" % number for number in range(100)] == exchange(asked)
+        assert [b"%03d!" % number for number in range(100)] == exchange(queries)
 
-    def test_what_answers_something_else_is_not_taken(self) -> None:
+    def test_a_reply_to_another_query_is_ignored(self) -> None:
         """
-        A late reply to another query is ignored.
+        A reply to another query is ignored.
         """
-        liar = Echo(lambda content: [b"nonsense", b"", content + b"!"])
+        echo = Echo(lambda content: [b"nonsense", b"", content + b"!"])
 
-        assert [b"one!"] == exchange([query(liar.server, b"one")])
+        assert [b"one!"] == exchange([query(echo.server, b"one")])
 
     def test_a_lost_datagram_is_sent_again(self) -> None:
         """
-        A lost datagram is sent again.
+        A query without a reply is sent again.
         """
         seen: list[bytes] = []
 
-        def deaf_at_first(content: bytes) -> list[bytes]:
+        def ignore_first(content: bytes) -> list[bytes]:
             seen.append(content)
             return [content] if len(seen) > 1 else []
 
-        assert [b"one"] == exchange([query(Echo(deaf_at_first).server, b"one")])
+        assert [b"one"] == exchange([query(Echo(ignore_first).server, b"one")])
         assert [b"one", b"one"] == seen
 
     @pytest.mark.usefixtures("endless_timeout")
-    def test_a_server_that_is_not_there_costs_no_time(
-        self, mirror: Echo, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_closed_port_costs_no_time(self, mirror: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A closed port is reported by the kernel at once.
+        A closed port is reported at once, because the kernel reports it.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
             closed.bind(("127.0.0.1", 0))
@@ -131,7 +129,7 @@ class TestExchange:
         )
 
     @pytest.mark.usefixtures("endless_timeout")
-    def test_a_silent_server_is_not_waited_for_once_others_have_answered(self, mirror: Echo) -> None:
+    def test_a_silent_server_costs_little_time_if_others_answer(self, mirror: Echo) -> None:
         """
         A silent server delays the result only a little if other servers have answered.
         """
@@ -142,9 +140,9 @@ class TestExchange:
         assert [None, b"two!"] == found
 
     @pytest.mark.slow
-    def test_without_any_reply_it_ends(self) -> None:
+    def test_without_any_reply_the_exchange_ends(self) -> None:
         """
-        Without any reply it ends at the timeout, and has sent the query again until then.
+        The exchange ends at the timeout, and repeats the query until then.
         """
         silent = Echo(lambda _content: [])
 
@@ -154,15 +152,15 @@ class TestExchange:
 
     def test_an_unreachable_address_has_no_reply(self, mirror: Echo) -> None:
         """
-        A server that cannot be reached has no reply, as with IPv6 on many machines.
+        An unreachable server has no reply, as with IPv6 on many machines.
         """
-        asked = [query(("100::1", 53), b"one"), query(mirror.server, b"two")]
+        queries = [query(("100::1", 53), b"one"), query(mirror.server, b"two")]
 
-        assert b"two!" == exchange(asked)[1]
+        assert b"two!" == exchange(queries)[1]
 
-    def test_a_server_for_which_there_is_no_socket_gives_no_answer(self, mirror: Echo) -> None:
+    def test_without_a_socket_there_is_no_reply(self, mirror: Echo) -> None:
         """
-        A server without a socket has no reply: no IPv6 in the kernel, or too many open files.
+        A server without a socket has no reply, for example without IPv6 or with too many open files.
         """
         with no_more_files():
             assert [None, None] == exchange([query(mirror.server, b"a"), query(mirror.server, b"b")])
@@ -173,20 +171,20 @@ class TestExchange:
 class TestRoute:
     def test_an_address_of_this_machine_has_a_route(self) -> None:
         """
-        No packet is sent.
+        An address of this machine has a route. The check sends no packet.
         """
         assert has_route(("127.0.0.1", 53))
 
     @pytest.mark.parametrize("address", ["255.255.255.255", "no address"])
-    def test_an_address_that_cannot_be_reached_has_none(self, address: str) -> None:
+    def test_an_unreachable_address_has_no_route(self, address: str) -> None:
         """
-        Without IPv6, no IPv6 address has a route.
+        An unreachable or invalid address has no route.
         """
         assert not has_route((address, 53))
 
-    def test_without_a_socket_there_is_none(self) -> None:
+    def test_without_a_socket_there_is_no_route(self) -> None:
         """
-        Too many open files.
+        No address has a route if the process has too many open files.
         """
         with no_more_files():
             assert not has_route(("127.0.0.1", 53))

@@ -1,5 +1,5 @@
 """
-Certificate files for TLS servers.
+Provide certificate files for TLS servers.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """
     Return the paths of an untrusted certificate and its key.
     """
-    place = tmp_path_factory.mktemp("pair")
+    directory = tmp_path_factory.mktemp("pair")
     certificate = Signer().certificate("anything.example.org")
-    (place / "fullchain.pem").write_bytes(certificate.fullchain_pem)
-    (place / "privkey.pem").write_bytes(certificate.key.pem)
-    return place / "fullchain.pem", place / "privkey.pem"
+    (directory / "fullchain.pem").write_bytes(certificate.fullchain_pem)
+    (directory / "privkey.pem").write_bytes(certificate.key.pem)
+    return directory / "fullchain.pem", directory / "privkey.pem"

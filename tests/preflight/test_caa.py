@@ -1,5 +1,5 @@
 """
-Tests of the CAA check (RFC 8659, and Boulder's rules).
+Test the CAA check (RFC 8659, and the rules of Boulder).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
 NAME, PARENT = "www.shop.org", "shop.org"
 ACCOUNT = "https://ca.example.net/acct/123"
-OURS = CaaIssuer("Let's Encrypt", ("letsencrypt.org",), ACCOUNT)
+OWN = CaaIssuer("Let's Encrypt", ("letsencrypt.org",), ACCOUNT)
 OTHER = CaaIssuer("Other CA", ("other.example",), None)
 
 
 def issue(*values: str) -> tuple[Caa, ...]:
     """
-    Return `issue` records with these *values*.
+    Return `issue` records with *values*.
     """
     return tuple(Caa(0, "issue", value) for value in values)
 
 
-def result_for(*records: Caa, issuers: tuple[CaaIssuer, ...] = (OURS,), owner: str = NAME) -> CheckResult:
+def result_for(*records: Caa, issuers: tuple[CaaIssuer, ...] = (OWN,), owner: str = NAME) -> CheckResult:
     """
-    Return the result for a name with these records.
+    Return the result for a name with *records*.
     """
     return check_caa(
         CheckContext(NAME, DnsRecords(NAME, caa=(CaaSet(NAME, owner, records),))), lambda: issuers
@@ -70,19 +70,19 @@ class TestAllowed:
     )
     def test_a_name_that_the_ca_accepts_passes(self, records: tuple[Caa, ...]) -> None:
         """
-        A name that the CA accepts passes.
+        The check passes for records that allow the CA, and without issue records.
         """
         assert Outcome.PASS is result_for(*records).outcome
 
     def test_one_of_several_cas_is_enough(self) -> None:
         """
-        One allowed CA is enough, because another CA is used after a refusal.
+        The check passes if one CA is allowed, because another CA is used after a refusal.
         """
-        assert Outcome.PASS is result_for(*issue("other.example"), issuers=(OURS, OTHER)).outcome
+        assert Outcome.PASS is result_for(*issue("other.example"), issuers=(OWN, OTHER)).outcome
 
-    def test_a_ca_without_identities_cannot_be_compared(self) -> None:
+    def test_a_ca_without_identities_passes(self) -> None:
         """
-        A private CA seldom publishes its names in CAA records.
+        The check passes for a CA without identities, such as a private CA.
         """
         assert (
             Outcome.PASS is result_for(*issue("digicert.com"), issuers=(CaaIssuer("mine", (), None),)).outcome
@@ -101,9 +101,9 @@ class TestRefused:
             ((Caa(128, "tbs", "unknown"), *issue("letsencrypt.org")), "caa.critical_unknown"),
         ],
     )
-    def test_each_has_its_code(self, records: tuple[Caa, ...], expected: str) -> None:
+    def test_each_refusal_has_its_code(self, records: tuple[Caa, ...], expected: str) -> None:
         """
-        Each failure has its own code, because each needs another change.
+        Each refusal has its own code, because each needs another change.
         """
         result = result_for(*records)
 
@@ -111,7 +111,7 @@ class TestRefused:
 
     def test_the_remedy_is_the_record_to_add(self) -> None:
         """
-        The remedy shows the record with its owner, which may be the parent.
+        The remedy shows the record with its owner.
         """
         failure = result_for(*issue("digicert.com"), owner=NAME).failure
 
@@ -120,7 +120,7 @@ class TestRefused:
 
     def test_the_remedy_has_the_url_of_the_account(self) -> None:
         """
-        The operator copies the record with the account of the worker.
+        The remedy shows the record with the account of the worker.
         """
         failure = result_for(*issue("letsencrypt.org; accounturi=https://ca.example.net/acct/456")).failure
 
@@ -129,7 +129,7 @@ class TestRefused:
 
     def test_without_an_account_the_remedy_is_a_record_without_one(self) -> None:
         """
-        The first order creates the account; until then no record can have its URL.
+        The remedy has no account URL before the first order, which registers the account.
         """
         result = result_for(*issue(f"other.example; accounturi={ACCOUNT}"), issuers=(OTHER,))
 
@@ -140,7 +140,7 @@ class TestRefused:
 
     def test_the_owner_of_the_alias_target_is_named(self) -> None:
         """
-        The owner of the alias target has to change its records.
+        The remedy names the owner of the alias target, whose records have to change.
         """
         result = result_for(*issue("digicert.com"), owner="edge.far.net")
 
@@ -150,10 +150,10 @@ class TestRefused:
 
     def test_the_remedy_of_a_failed_query_repeats_it(self) -> None:
         """
-        The records of a wildcard are those of its domain and of the domains above.
+        The remedy queries the name of the failed lookup, which can be a parent of the domain.
         """
         context = CheckContext(f"*.{NAME}", DnsRecords(NAME, caa=(CaaSet("org", "org", error="SERVFAIL"),)))
-        failure = check_caa(context, lambda: (OURS,)).failure
+        failure = check_caa(context, lambda: (OWN,)).failure
 
         assert failure is not None
         assert failure.remedy.endswith("Test: dig CAA org")
@@ -172,14 +172,14 @@ class TestRefused:
 class TestWildcard:
     def result_for(self, *records: Caa, challenge_type: str = DNS01) -> CheckResult:
         """
-        Return the result for a wildcard below a name with these records.
+        Return the result for the wildcard below a name with *records*.
         """
         context = CheckContext(
             f"*.{NAME}",
             DnsRecords(NAME, caa=(CaaSet(NAME, NAME, records),)),
             challenge_type=challenge_type,
         )
-        return check_caa(context, lambda: (OURS,))
+        return check_caa(context, lambda: (OWN,))
 
     @pytest.mark.parametrize(
         "records",
@@ -193,9 +193,9 @@ class TestWildcard:
         ],
         ids=str,
     )
-    def test_issuewild_counts_before_issue(self, records: tuple[Caa, ...]) -> None:
+    def test_issuewild_replaces_issue(self, records: tuple[Caa, ...]) -> None:
         """
-        With any issuewild record, the issue records do not count for a wildcard (RFC 8659, section 4.3).
+        Any issuewild record replaces the issue records for a wildcard (RFC 8659, section 4.3).
         """
         assert Outcome.PASS is self.result_for(*records).outcome
 
@@ -222,7 +222,7 @@ class TestWildcard:
 
     def test_the_method_of_the_name_has_to_be_allowed(self) -> None:
         """
-        The remedy adds dns-01 for a name that is proved by DNS-01.
+        The remedy adds dns-01 for a name that uses DNS-01.
         """
         failure = self.result_for(*issue("letsencrypt.org; validationmethods=http-01")).failure
 
@@ -235,29 +235,30 @@ class TestTree:
         """
         Return the result for a name and its parents.
         """
-        return check_caa(CheckContext(NAME, DnsRecords(NAME, caa=sets)), lambda: (OURS,))
+        return check_caa(CheckContext(NAME, DnsRecords(NAME, caa=sets)), lambda: (OWN,))
 
     def test_the_closest_set_counts_alone(self) -> None:
         """
-        The records of the name replace those of its parents.
+        The records of the name replace the records of its parents.
         """
-        shut, opened = issue(";"), issue("letsencrypt.org")
+        denied, permitted = issue(";"), issue("letsencrypt.org")
 
         assert (
             Outcome.PASS
-            is self.result_with_parents(CaaSet(NAME, NAME, opened), CaaSet(PARENT, PARENT, shut)).outcome
+            is self.result_with_parents(CaaSet(NAME, NAME, permitted), CaaSet(PARENT, PARENT, denied)).outcome
         )
         assert (
             Outcome.FAIL
-            is self.result_with_parents(CaaSet(NAME, NAME, shut), CaaSet(PARENT, PARENT, opened)).outcome
+            is self.result_with_parents(CaaSet(NAME, NAME, denied), CaaSet(PARENT, PARENT, permitted)).outcome
         )
         assert (
-            Outcome.FAIL is self.result_with_parents(CaaSet(NAME, NAME), CaaSet(PARENT, PARENT, shut)).outcome
+            Outcome.FAIL
+            is self.result_with_parents(CaaSet(NAME, NAME), CaaSet(PARENT, PARENT, denied)).outcome
         )
 
-    def test_a_failed_question_is_a_refusal(self) -> None:
+    def test_a_failed_lookup_is_a_failure(self) -> None:
         """
-        A CA must refuse if a lookup fails, unless a closer set was found.
+        A failed lookup is a failure, unless a closer set exists. A CA must refuse in this case.
         """
         failed = CaaSet(PARENT, PARENT, error="SERVFAIL")
 
@@ -267,19 +268,19 @@ class TestTree:
             is self.result_with_parents(CaaSet(NAME, NAME, issue("letsencrypt.org")), failed).outcome
         )
 
-    def test_without_any_answer_the_check_passes(self) -> None:
+    def test_without_any_response_the_check_passes(self) -> None:
         """
-        The CA has its own resolvers, so a firewall on this side does not stop the order.
+        The check passes if no resolver responds, because the CA has its own resolvers.
         """
         silent = ServerView("8.8.8.8", error=SILENT)
         failed = CaaSet(NAME, NAME, error=SILENT)
         context = CheckContext(NAME, DnsRecords(NAME, resolvers=(silent,), caa=(failed,)))
 
-        assert Outcome.PASS is check_caa(context, lambda: (OURS,)).outcome
+        assert Outcome.PASS is check_caa(context, lambda: (OWN,)).outcome
 
-    def test_the_ca_is_asked_only_if_there_are_records(self) -> None:
+    def test_the_directory_is_requested_only_if_there_are_records(self) -> None:
         """
-        The directory of the CA is read only if there are records.
+        The check requests the directory of the CA only if the name has CAA records.
         """
 
         def never() -> tuple[CaaIssuer, ...]:
@@ -290,16 +291,16 @@ class TestTree:
 
     def test_without_lookups_the_check_passes(self) -> None:
         """
-        Without CAA lookups, as in a private network, the check passes.
+        The check passes without CAA lookups, as in a private network.
         """
         assert "" == self.result_with_parents().evidence
 
 
 class TestPermission:
     @given(st.text(max_size=200))
-    def test_any_text_is_read_or_refused(self, text: str) -> None:
+    def test_any_text_is_parsed_or_refused(self, text: str) -> None:
         """
-        Records are untrusted: any text is parsed or rejected.
+        Any text is parsed or raises ValueError, because records are untrusted.
         """
         try:
             permission = Permission.parse(text)

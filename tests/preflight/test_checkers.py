@@ -1,5 +1,5 @@
 """
-Tests of all checks together, with a small DNS and a CA.
+Test all checks together, with a small DNS and a CA.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
-#: A public address; those of documentation (RFC 5737) are not public. No test connects to it.
+#: A public address, to which no test connects. The addresses for documentation (RFC 5737) are not public.
 PUBLIC = "9.9.9.9"
 
 CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
@@ -41,12 +41,12 @@ def orders(authority: FaultyAuthority) -> int:
     """
     Return the number of orders at the CA.
     """
-    return sum(asked.kind == "newOrder" for asked in authority.requests)
+    return sum(request.kind == "newOrder" for request in authority.requests)
 
 
 class AppFactory:
     """
-    Opens apps that use the resolver of `dns_world`.
+    A factory of apps that use the resolver of `dns_world`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class AppFactory:
     @contextmanager
     def app(self, **more: str) -> Iterator[App]:
         """
-        Open an app that treats its CA as a public one.
+        Open an app that treats its CA as a public CA.
         """
         settings = {
             "_APP_ENV": "production",
@@ -84,12 +84,12 @@ def apps(
     http_port: int,
 ) -> AppFactory:
     """
-    Return a apps without any zone.
+    Return a factory of apps, without any zone.
     """
     return AppFactory(tmp_path, connection, app_authority, dns_world, http_port)
 
 
-class TestNo:
+class TestFailures:
     @pytest.mark.parametrize(
         ("rows", "code"),
         [
@@ -99,11 +99,11 @@ class TestNo:
             (None, "name.not_registered"),
         ],
     )
-    def test_the_ca_is_not_asked(
+    def test_no_order_is_placed(
         self, apps: AppFactory, rows: dict[str, dict[str, list[str]]] | None, code: str
     ) -> None:
         """
-        No order is made, and the next attempt is soon.
+        A failed check prevents the order, and the next attempt is soon.
         """
         if rows is not None:
             apps.world.zone("shop.org", rows)
@@ -117,9 +117,9 @@ class TestNo:
         assert record.next_check is not None
         assert record.next_check - record.updated < timedelta(minutes=2)
 
-    def test_a_caa_record_is_read_with_the_names_of_the_ca(self, apps: AppFactory) -> None:
+    def test_a_caa_record_is_compared_with_the_names_of_the_ca(self, apps: AppFactory) -> None:
         """
-        The directory of the CA contains its names in CAA records.
+        The check compares CAA records with the names in the directory of the CA.
         """
         apps.world.zone("shop.org", {"shop.org": CAA_OTHER})
         with (
@@ -143,10 +143,10 @@ class TestNo:
         assert [] == apps.world.resolver.asked
 
 
-class TestYes:
-    def test_a_healthy_name_is_one_line(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+class TestPasses:
+    def test_a_passed_preflight_is_one_log_line(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A healthy name has one line in the log, without a warning.
+        A name without problems has one line in the log, and no warning.
         """
         with caplog.at_level(logging.INFO):
             app.issuance.issue(("shop.localhost",))
@@ -155,11 +155,11 @@ class TestYes:
         assert logging.INFO == line.levelno
         assert re.match(r"preflight ok \(this machine, port \d+ answers in ", line.message)
 
-    def test_a_target_that_is_wrong_stops_nothing(
+    def test_an_invalid_target_prevents_no_certificate(
         self, apps: AppFactory, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A wrong target is reported with each job.
+        An invalid target setting is reported for each job, and the certificate is issued.
         """
         wrong = {"_APP_DOMAIN_TARGET_A": "example", "_APP_DOMAIN_TARGET_CAA": "certainly.com"}
         with apps.app(CERTWORKER_PRIVATE_NETWORK="true", **wrong) as app:
@@ -167,9 +167,9 @@ class TestYes:
 
         assert 2 == caplog.text.count("[dns.target_invalid]")
 
-    def test_the_checks_of_a_healthy_name_take_no_time(self, apps: AppFactory) -> None:
+    def test_the_checks_of_a_name_without_problems_are_fast(self, apps: AppFactory) -> None:
         """
-        The checks of a healthy name are fast, so a queue of names waits only for the CA.
+        The checks of a name without problems take less than 150 milliseconds.
         """
         names = [f"{number}.shop.org" for number in range(20)]
         zone = apps.world.zone("shop.org", {name: {"A": ["127.0.0.1"]} for name in names})
@@ -182,13 +182,13 @@ class TestYes:
                 seconds.append(time.perf_counter() - began)
                 assert all(each.result.outcome is Outcome.PASS for each in found)
         assert zone.asked
-        # An idle machine needs a tenth of this; other tests may run at the same time.
+        # An idle machine needs a tenth of this time, but other tests may run at the same time.
         assert statistics.median(seconds) < 0.15
 
 
 class TestReadOnlyRedis:
     """
-    The check of port 80 shares its token through Redis, which may become a replica at any time.
+    The check of port 80 stores its token in Redis, which can become a replica at any time.
     """
 
     @pytest.fixture
@@ -240,11 +240,11 @@ class TestReadOnlyRedis:
 
 
 class TestRenewal:
-    def test_a_failure_does_not_stop_a_renewal(
+    def test_a_failure_lets_one_renewal_a_day_pass(
         self, apps: AppFactory, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The CA is asked about a renewal once a day, although the check failed.
+        A failed check lets one renewal a day reach the CA.
         """
         with apps.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
             app.issuance.issue(("shop.localhost",))
@@ -261,7 +261,7 @@ class TestRenewal:
 class TestVerify:
     def test_only_dns_is_checked(self, apps: AppFactory) -> None:
         """
-        The verification of Appwrite needs DNS only, not port 80.
+        The verification of Appwrite checks DNS, not port 80.
         """
         apps.world.zone("shop.org", {"shop.org": {"A": ["127.0.0.9"]}, "www.shop.org": {"A": []}})
         with apps.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.9") as app:
@@ -274,7 +274,7 @@ class TestVerify:
         self, apps: AppFactory, rows: dict[str, list[str]], code: str
     ) -> None:
         """
-        The remedy shows the record to create.
+        The verification raises the first failure, with its code.
         """
         apps.world.zone("shop.org", {"shop.org": rows})
         with (
@@ -287,9 +287,9 @@ class TestVerify:
 
 
 class TestResolver:
-    def test_in_a_private_network_public_resolvers_are_not_asked(self) -> None:
+    def test_in_a_private_network_no_public_resolver_is_queried(self) -> None:
         """
-        Public resolvers do not know private names, and must not learn them.
+        No public resolver receives a query for a private name.
         """
         private = {"CERTWORKER_AUTHORITY": "https://ca.lan/dir", "CERTWORKER_PRIVATE_NETWORK": "true"}
 

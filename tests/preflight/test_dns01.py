@@ -1,5 +1,5 @@
 """
-Tests of the check of DNS-01.
+Test the check of DNS-01.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def result_for(provider: Provider | None, *aliases: str, hides: str = "") -> Che
 
     def plan(name: str) -> Plan:
         assert "shop.org" == name
-        place = Location(f"_acme-challenge.{name}", aliases, "shop.org", (), hides)
-        return Plan(name, place, provider)
+        location = Location(f"_acme-challenge.{name}", aliases, "shop.org", (), hides)
+        return Plan(name, location, provider)
 
     return check_dns01(context, plan)
 
@@ -38,14 +38,14 @@ def result_for(provider: Provider | None, *aliases: str, hides: str = "") -> Che
 class TestCheckDns01:
     def test_a_served_zone_passes(self) -> None:
         """
-        The evidence names the provider and the zone.
+        The check passes, and its evidence names the provider and the zone.
         """
         result = result_for(Exec(Path("/bin/true")))
 
         assert Outcome.PASS is result.outcome
         assert "DNS-01 by exec in the zone shop.org" == result.evidence
 
-    def test_a_delegation_is_shown(self) -> None:
+    def test_the_evidence_has_the_target_of_the_delegation(self) -> None:
         """
         The evidence names the record at the end of the CNAME records.
         """
@@ -53,9 +53,9 @@ class TestCheckDns01:
 
         assert "DNS-01 by exec in the zone shop.org, delegated to two.acme.net" == result.evidence
 
-    def test_a_host_that_will_not_resolve_meanwhile_is_a_warning(self) -> None:
+    def test_a_hidden_wildcard_record_is_a_warning(self) -> None:
         """
-        The validation itself succeeds.
+        A wildcard record that the challenge hides is a warning, because the validation succeeds.
         """
         result = result_for(Exec(Path("/bin/true")), hides="*.org")
 
@@ -66,14 +66,14 @@ class TestCheckDns01:
 
     def test_a_zone_without_a_provider_is_a_failure(self) -> None:
         """
-        The runner makes it the result of the check.
+        The check raises NotConfigured, which the runner makes its result.
         """
         with pytest.raises(NotConfigured):
             result_for(None)
 
     def test_an_alias_to_a_zone_without_a_provider_is_a_failure(self) -> None:
         """
-        The failure shows where the alias leads.
+        The failure names the target of the alias.
         """
         with pytest.raises(CnameElsewhere, match=r"far\.net"):
             result_for(None, "shop.far.net")

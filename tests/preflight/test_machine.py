@@ -1,5 +1,5 @@
 """
-Tests of the checks of this machine; tests/containers tests the warning in a container.
+Test the checks of this machine. tests/containers tests the warning in a container.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class TestClock:
     @pytest.mark.parametrize("seconds", [None, 0, 59, -59])
     def test_a_correct_clock_passes(self, seconds: int | None) -> None:
         """
-        A difference within a minute passes: the CA sends whole seconds, and the network adds some.
+        A difference of less than a minute passes. The CA sends whole seconds, and the network adds
+        latency.
         """
         assert CheckResult.passed("") == checked(None if seconds is None else timedelta(seconds=seconds))
 
@@ -62,7 +63,7 @@ class TestClock:
     )
     def test_more_than_an_hour_is_a_failure(self, hours: int, text: str) -> None:
         """
-        A difference of more than an hour is a failure: certificates would not be valid yet.
+        A difference of more than an hour is a failure, because certificates would not be valid yet.
         """
         result = checked(timedelta(hours=hours))
 
@@ -71,13 +72,13 @@ class TestClock:
         assert text in result.failure.message
         assert f"{NOW + timedelta(hours=hours):%Y-%m-%d %H:%M:%S} UTC" in result.failure.message
 
-    def test_a_ca_without_an_answer_passes(self) -> None:
+    def test_an_unreachable_ca_passes(self) -> None:
         """
-        The order reports a CA without an answer, and may use another one.
+        The check passes if the CA is unreachable. The order reports it, or uses another CA.
         """
 
         def offset() -> timedelta:
-            raise CaUnreachable(host="ca.example.org", reason="time-out")
+            raise CaUnreachable(host="ca.example.org", reason="timeout")
 
         assert CheckResult.passed("") == check_clock(offset, lambda: NOW)
 
@@ -91,9 +92,9 @@ class TestVolumes:
             [CertificateStore(tmp_path).check_writable], [tmp_path]
         )
 
-    def test_one_that_cannot_be_written_stops_it(self, forbidden: Path) -> None:
+    def test_a_directory_that_is_not_writable_is_a_failure(self, forbidden: Path) -> None:
         """
-        A directory that is not writable is reported before an order is made.
+        A directory that is not writable is reported before the order.
         """
         with pytest.raises(VolumeReadOnly):
             check_volumes([TraefikConfig(forbidden).check_writable], [forbidden])
@@ -134,11 +135,11 @@ class TestCheckEligibility:
             (PRODUCTION | {"_APP_EMAIL_CERTIFICATES": "admin@example.com"}, EmailInvalid),
         ],
     )
-    def test_what_is_missing_has_its_code(
+    def test_a_missing_setting_has_its_code(
         self, environ: dict[str, str], failure: type[CertworkerError]
     ) -> None:
         """
-        The job fails with the code of the missing setting.
+        The job fails with the code of the missing or invalid setting.
         """
         with pytest.raises(failure):
             check_eligibility(settings := load(environ), settings.authority)
@@ -153,31 +154,31 @@ class TestCheckEligibility:
     )
     def test_development_and_staging_need_no_settings(self, environ: dict[str, str]) -> None:
         """
-        Development and staging need no settings.
+        The development CA and staging need no settings, and production needs an e-mail address.
         """
         check_eligibility(settings := load(environ), settings.authority)
 
 
-#: From a container with a named volume, one without a name, a bind mount and a tmpfs.
+#: The mounts of a container with a named volume, an anonymous volume, a bind mount and a tmpfs.
 IN_A_CONTAINER = """\
 564 505 0:53 / / ro,relatime master:196 - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A,upperdir=/B
 565 564 0:56 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
 593 564 0:60 / /tmp rw,nosuid,nodev,noexec,relatime - tmpfs tmpfs rw,mode=1777
 594 564 254:0 /var/lib/docker/volumes/shop_appwrite-certificates/_data /storage/certificates rw \
 - ext4 /dev/vda rw
-595 564 254:0 /var/lib/docker/volumes/{nameless}/_data /storage/state rw,relatime master:1 - ext4 /dev/vda rw
+595 564 254:0 /var/lib/docker/volumes/{anonymous}/_data /storage/state rw,relatime master:1 - ext4 /dev/vda rw
 596 564 254:0 /srv/traefik /with\\040a\\040blank rw,relatime master:1 - ext4 /dev/vda rw
 597 594 0:61 / /storage/certificates/covered rw,relatime - ext4 /dev/vdb rw
 598 594 0:62 / /storage/certificates/covered rw,relatime - tmpfs tmpfs rw
-""".format(nameless="0a1b" * 16)
+""".format(anonymous="0a1b" * 16)
 
 
-class TestReasonToLose:
+class TestReasonNotPersistent:
     @pytest.mark.parametrize(
         "directory",
         ["/storage/certificates", "/storage/certificates/.certworker/deep", "/with a blank/config"],
     )
-    def test_named_volumes_and_directories_of_the_host_last(self, directory: str) -> None:
+    def test_named_volumes_and_host_directories_are_persistent(self, directory: str) -> None:
         """
         Named volumes and host directories cause no warning.
         """
@@ -194,23 +195,25 @@ class TestReasonToLose:
             ("/storage/certificates/covered", "it is in memory"),
         ],
     )
-    def test_what_goes_with_the_container_has_its_reason(self, directory: str, reason: str) -> None:
+    def test_a_directory_that_is_lost_with_the_container_has_its_reason(
+        self, directory: str, reason: str
+    ) -> None:
         """
-        A directory that is lost with the container has a reason.
+        A directory that is lost with the container has its reason.
         """
         assert reason == reason_not_persistent(Path(directory), IN_A_CONTAINER)
 
-    def test_the_list_of_this_machine_is_understood(self) -> None:
+    def test_the_mounts_of_this_machine_are_parsed(self) -> None:
         """
         The mounts of this machine can be parsed.
         """
         assert reason_not_persistent(Path("/proc/self"), MOUNTS.read_text()) is None
 
 
-class TestRisks:
+class TestNonPersistentDirectories:
     def test_each_directory_without_a_volume_is_reported(self) -> None:
         """
-        In a container each directory without a volume is reported; elsewhere none is.
+        Each directory without a volume is reported in a container, and none is reported elsewhere.
         """
         settings = load({"_APP_ENV": "production"})
         found = {

@@ -1,5 +1,5 @@
 """
-Tests of the check of DNS records.
+Test the check of DNS records.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
 NAME = "www.shop.org"
-OURS, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
-GOOD = ServerView("ns1.shop.org", (OURS,))
+OWN, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
+GOOD = ServerView("ns1.shop.org", (OWN,))
 
 
 def result_for(*authoritative: ServerView, private: bool = False, **more: Any) -> CheckResult:
     """
     Return the result for a name with these records.
     """
-    known: dict[str, Any] = {"resolvers": (ServerView("8.8.8.8", (OURS,)),), "registered": "shop.org", **more}
+    known: dict[str, Any] = {"resolvers": (ServerView("8.8.8.8", (OWN,)),), "registered": "shop.org", **more}
     records = DnsRecords(NAME, authoritative=authoritative, **known)
-    return check_resolution(CheckContext(NAME, records), own_addresses=[OURS], private=private)
+    return check_resolution(CheckContext(NAME, records), own_addresses=[OWN], private=private)
 
 
 def codes(result: CheckResult) -> list[str]:
     """
-    Return the codes of the warnings of the result.
+    Return the codes of the warnings of *result*.
     """
     return [warning.code for warning in result.warnings]
 
 
-class TestYes:
+class TestPasses:
     @pytest.mark.parametrize(
         ("view", "seen"),
         [
             (GOOD, "A 9.9.9.9, no AAAA"),
             (ServerView("ns1", (IPV6,)), "no A, AAAA 2620:fe::fe"),
-            (ServerView("ns1", (IPV6, OTHER, OURS)), "A 1.1.1.1 and 9.9.9.9, AAAA 2620:fe::fe"),
+            (ServerView("ns1", (IPV6, OTHER, OWN)), "A 1.1.1.1 and 9.9.9.9, AAAA 2620:fe::fe"),
             (
-                ServerView("ns1", (OURS,), aliases=("edge.net", "eu.net")),
+                ServerView("ns1", (OWN,), aliases=("edge.net", "eu.net")),
                 "CNAME edge.net, A 9.9.9.9, no AAAA",
             ),
         ],
     )
     def test_the_evidence_lists_the_addresses(self, view: ServerView, seen: str) -> None:
         """
-        The evidence lists the addresses, for the log.
+        The evidence lists the aliases and addresses, for the log.
         """
         resolver = ServerView("8.8.8.8", view.addresses)
 
@@ -62,12 +62,12 @@ class TestYes:
 
     def test_a_load_balancer_causes_no_warning(self) -> None:
         """
-        Different addresses of a load balancer are not a difference between name servers.
+        Name servers with different addresses of a load balancer cause no warning.
         """
-        assert [] == codes(result_for(ServerView("ns1", (OURS, OTHER)), ServerView("ns2", (OTHER,))))
+        assert [] == codes(result_for(ServerView("ns1", (OWN, OTHER)), ServerView("ns2", (OTHER,))))
 
 
-class TestNo:
+class TestFailures:
     @pytest.mark.parametrize(
         ("view", "more", "code"),
         [
@@ -89,9 +89,9 @@ class TestNo:
             ),
         ],
     )
-    def test_each_has_its_code(self, view: ServerView, more: dict[str, Any], code: str) -> None:
+    def test_each_failure_has_its_code(self, view: ServerView, more: dict[str, Any], code: str) -> None:
         """
-        A CA would refuse each of them.
+        Each problem that a CA refuses has its code.
         """
         result = result_for(view, **more)
 
@@ -101,7 +101,7 @@ class TestNo:
 
     def test_the_remedy_is_the_record_to_create(self) -> None:
         """
-        The remedy is the record to create, field by field.
+        The remedy is the record to create.
         """
         result = result_for(ServerView("ns1"))
 
@@ -109,17 +109,17 @@ class TestNo:
         assert "Create the record: www.shop.org. A 9.9.9.9" == result.failure.remedy
 
 
-class TestRemarks:
-    def test_a_change_that_is_under_way(self) -> None:
+class TestWarnings:
+    def test_old_records_in_caches_are_a_warning(self) -> None:
         """
-        The warning says how long old records stay in caches.
+        The warning says how long caches store the old records.
         """
         result = result_for(GOOD, resolvers=(ServerView("8.8.8.8", (OTHER,), ttl=3600),))
 
         assert ["dns.propagation"] == codes(result)
         assert "3600 s" in result.warnings[0].message
 
-    def test_servers_that_do_not_agree(self) -> None:
+    def test_a_name_server_with_old_records_is_a_warning(self) -> None:
         """
         A name server with old records is a warning.
         """
@@ -128,54 +128,54 @@ class TestRemarks:
         assert ["dns.propagation"] == codes(result)
         assert "ns2.shop.org" in result.warnings[0].message
 
-    def test_another_view_inside(self) -> None:
+    def test_other_records_in_this_network_are_a_warning(self) -> None:
         """
-        Other records in this network are a warning, because the CA is outside.
+        Other records in this network are a warning, because the CA uses public resolvers.
         """
         assert ["dns.split_horizon"] == codes(result_for(GOOD, system=ServerView("here", ("10.0.0.5",))))
-        assert [] == codes(result_for(GOOD, system=ServerView("here", (OURS,))))
+        assert [] == codes(result_for(GOOD, system=ServerView("here", (OWN,))))
 
-    def test_a_private_address_beside_a_public_one(self) -> None:
+    def test_a_private_address_beside_a_public_one_is_a_warning(self) -> None:
         """
-        A CA ignores private addresses beside public ones.
+        A private address beside a public address is a warning, because a CA ignores it.
         """
-        result = result_for(ServerView("ns1", (OURS, "10.0.0.1")))
+        result = result_for(ServerView("ns1", (OWN, "10.0.0.1")))
 
         assert (Outcome.PASS, ["dns.private_ip"]) == (result.outcome, codes(result))
 
 
-class TestWhatCannotBeKnown:
-    def test_without_any_answer_the_domain_is_not_blamed(self) -> None:
+class TestSilentResolvers:
+    def test_without_any_response_the_resolver_is_reported(self) -> None:
         """
-        Without any answer the domain is not blamed.
+        The warning names the resolver of the container, not the domain.
         """
         result = result_for(resolvers=(ServerView("8.8.8.8", error=SILENT),))
 
         assert (Outcome.PASS, ["dns.container_resolver"]) == (result.outcome, codes(result))
 
-    def test_where_the_resolver_is_silent_this_machines_own_counts(self) -> None:
+    def test_the_system_resolver_counts_if_others_are_silent(self) -> None:
         """
-        In networks that block other resolvers, the resolver of this machine counts.
+        The records of the system resolver count in a network that blocks other resolvers.
         """
         result = result_for(
-            resolvers=(ServerView("8.8.8.8", error=SILENT),), system=ServerView("here", (OURS,))
+            resolvers=(ServerView("8.8.8.8", error=SILENT),), system=ServerView("here", (OWN,))
         )
 
         assert "A 9.9.9.9, no AAAA" == result.evidence
 
 
 class TestPrivateNetwork:
-    def test_private_addresses_are_as_good_as_others(self) -> None:
+    def test_private_addresses_pass(self) -> None:
         """
-        A private CA connects to private addresses.
+        A private address passes, because a private CA connects to it.
         """
         result = result_for(ServerView("ns1", ("10.0.0.1",)), private=True, resolvers=())
 
         assert (Outcome.PASS, []) == (result.outcome, codes(result))
 
-    def test_a_private_ca_may_know_an_unknown_name(self) -> None:
+    def test_an_unknown_name_is_a_warning(self) -> None:
         """
-        A private CA may use another DNS.
+        An unknown name is a warning, because a private CA may use another DNS.
         """
         result = result_for(private=True, resolvers=(), system=ServerView("here"))
 

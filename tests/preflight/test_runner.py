@@ -1,5 +1,5 @@
 """
-Tests of the runner and its decision.
+Test the runner of the checks and its decision.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_ADDRESS = NoAddress(name=NAME, detail="none")
 REFUSED = HttpRefused(name=NAME, address="203.0.113.7")
 FULL = VolumeFull(path="/storage", reason="no space")
 
-PASSED = CheckResult.passed("all is well")
+PASSED = CheckResult.passed("port 80")
 FAILED = CheckResult.fail(NO_ADDRESS)
 WARNED = CheckResult.warn(REFUSED)
 
@@ -75,13 +75,13 @@ class RecordedChecks:
 
 class Secret:
     """
-    An object that only the frame of a job or a check holds.
+    An object that only the frame of a job or a check references.
     """
 
 
 def raised(secret: Secret) -> CheckResult:
     """
-    Raise a failure, as a check allowed do.
+    Raise a failure, as a check may do.
     """
     raise NoAddress(name=NAME, detail=str(secret))
 
@@ -99,26 +99,26 @@ def caught(secret: Secret) -> CheckResult:
 @pytest.fixture
 def recorded() -> RecordedChecks:
     """
-    Return no checks yet.
+    Return the recorder, without any check.
     """
     return RecordedChecks()
 
 
 class TestDecision:
-    def test_the_ca_is_asked_when_all_checks_pass(
+    def test_the_preflight_passes_if_all_checks_pass(
         self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has one line with the evidence.
+        The preflight passes, and logs one line with the evidence.
         """
         with caplog.at_level(logging.INFO):
             recorded.preflight(lambda: PASSED, lambda: CheckResult.passed("CAA open"))([NAME])
 
-        assert ["preflight ok (all is well, CAA open)"] == [each.message for each in caplog.records]
+        assert ["preflight ok (port 80, CAA open)"] == [each.message for each in caplog.records]
 
     def test_a_certain_refusal_is_raised(self, recorded: RecordedChecks) -> None:
         """
-        A certain refusal is raised, because the CA would count it.
+        A certain refusal is raised, because the CA would count the failed validation.
         """
         recorded.allowed = [True]
         with pytest.raises(NoAddress):
@@ -129,7 +129,7 @@ class TestDecision:
         self, recorded: RecordedChecks, result_of: Callable[[Secret], CheckResult]
     ) -> None:
         """
-        A traceback holds the frames of its job, with its keys, so no cached failure has one.
+        A cached failure has no traceback, which references the frames of its job with their keys.
         """
         checked: list[weakref.ref[Secret]] = []
 
@@ -153,7 +153,7 @@ class TestDecision:
 
     def test_a_failure_of_the_machine_is_raised(self, recorded: RecordedChecks) -> None:
         """
-        A failure of this machine is raised for a renewal as well.
+        A failure of this machine is raised, also for a renewal.
         """
         with pytest.raises(VolumeFull):
             recorded.preflight(lambda: PASSED, machine=CheckResult.fail(FULL))([NAME], renewing=True)
@@ -186,7 +186,7 @@ class TestDecision:
 
     def test_a_certain_refusal_precedes_a_probable_one(self, recorded: RecordedChecks) -> None:
         """
-        The certain refusal is raised, because the probable one is often its consequence.
+        The certain refusal is raised, because the probable refusal is often its consequence.
         """
         with pytest.raises(NoAddress):
             recorded.preflight(lambda: WARNED, lambda: FAILED)([NAME])
@@ -195,9 +195,9 @@ class TestDecision:
         self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A fetched test response outweighs a probable refusal.
+        A test response over port 80 outweighs a probable refusal.
         """
-        preflight = recorded.preflight(lambda: WARNED, lambda: CheckResult.proven("port 80 results"))
+        preflight = recorded.preflight(lambda: WARNED, lambda: CheckResult.proven("port 80 answers"))
 
         preflight([NAME])
         preflight([NAME])
@@ -205,14 +205,14 @@ class TestDecision:
 
     def test_a_proof_does_not_outweigh_a_certain_refusal(self, recorded: RecordedChecks) -> None:
         """
-        A fetched test response does not outweigh a certain refusal.
+        A test response over port 80 does not outweigh a certain refusal.
         """
         with pytest.raises(NoAddress):
-            recorded.preflight(lambda: CheckResult.proven("port 80 results"), lambda: FAILED)([NAME])
+            recorded.preflight(lambda: CheckResult.proven("port 80 answers"), lambda: FAILED)([NAME])
 
     def test_for_a_renewal_a_failure_is_only_probable(self, recorded: RecordedChecks) -> None:
         """
-        For a renewal a failure is only probable: the CA often skips the validation.
+        A failure is only probable for a renewal, because the CA often skips the validation.
         """
         recorded.allowed = [True]
 
@@ -225,11 +225,11 @@ class TestDecision:
         """
         A warning is logged with its code, and the summary counts it.
         """
-        odd = CaaForbidden(name=NAME, owner=NAME, detail="odd")
+        found = CaaForbidden(name=NAME, owner=NAME, detail="odd")
         with caplog.at_level(logging.INFO):
-            findings = recorded.preflight(lambda: CheckResult.passed("CAA", odd))([NAME])
+            findings = recorded.preflight(lambda: CheckResult.passed("CAA", found))([NAME])
 
-        assert (odd,) == findings
+        assert (found,) == findings
         assert "[caa.forbidden]" in caplog.text
         assert "preflight passed with 1 warning (CAA)" == caplog.messages[-1]
 
@@ -237,7 +237,7 @@ class TestDecision:
 class TestDeadlines:
     def test_the_checks_of_all_names_run_at_the_same_time(self, recorded: RecordedChecks) -> None:
         """
-        The checks of all names run at the same time.
+        The runner runs the checks of all names concurrently.
         """
         together = threading.Barrier(6)
 
@@ -247,9 +247,9 @@ class TestDeadlines:
 
         recorded.preflight(result_of, result_of)([NAME, "www.shop.org", "api.shop.org"])
 
-    def test_a_check_that_takes_too_long_stops_nothing(self, recorded: RecordedChecks) -> None:
+    def test_a_check_that_exceeds_its_deadline_passes(self, recorded: RecordedChecks) -> None:
         """
-        A check that takes too long counts as passed.
+        A check that exceeds its deadline counts as passed.
         """
         release = threading.Event()
 
@@ -260,11 +260,9 @@ class TestDeadlines:
         recorded.preflight(result_of)([NAME])
         release.set()
 
-    def test_the_renewal_of_what_works_waits_two_seconds_at_most(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_renewal_waits_at_most_two_seconds(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The renewal of a working certificate waits two seconds at most for silent name servers.
+        A renewal waits at most two seconds for silent name servers.
         """
         answered = threading.Event()
 
@@ -280,20 +278,20 @@ class TestDeadlines:
 
         assert "preflight ok (no check ended in time)" == caplog.messages[-1]
 
-    def test_what_has_answered_by_then_counts(self, recorded: RecordedChecks) -> None:
+    def test_a_result_within_two_seconds_counts(self, recorded: RecordedChecks) -> None:
         """
-        A result within the two seconds counts, although another check is still running.
+        A result within the two seconds counts, although another check still runs.
         """
-        silence = threading.Event()
+        finish = threading.Event()
 
         def slow() -> CheckResult:
-            silence.wait(60)
+            finish.wait(60)
             return PASSED
 
         preflight = recorded.preflight(lambda: WARNED, slow)
         with pytest.raises(HttpRefused):
             preflight([NAME], renewing=True)
-        silence.set()
+        finish.set()
 
     def test_an_unexpected_error_in_a_check_passes(
         self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
@@ -310,7 +308,7 @@ class TestDeadlines:
 
     def test_an_unexpected_error_in_the_lookup_passes(self) -> None:
         """
-        After an unexpected error in the lookup the checks run without records.
+        The checks run without records after an unexpected error in the lookup.
         """
         seen: list[DnsRecords] = []
 
@@ -325,9 +323,9 @@ class TestDeadlines:
         PreflightRunner([], checks, look_up, lambda _name: False, Settling.over())([NAME])
         assert [DnsRecords(NAME)] == seen
 
-    def test_slow_checks_do_not_make_others_late(self, recorded: RecordedChecks) -> None:
+    def test_slow_checks_do_not_delay_other_checks(self, recorded: RecordedChecks) -> None:
         """
-        Each check has a thread, so slow checks do not delay others beyond their deadline.
+        Each check has its own thread, so slow checks do not delay other checks beyond their deadline.
         """
         release = threading.Event()
 
@@ -359,26 +357,26 @@ def started(
 
 class TestStart:
     """
-    Tests of the first seconds, in which Traefik allowed still load its routes.
+    Tests of the first seconds, in which Traefik may still load its routes.
     """
 
     @pytest.mark.parametrize("renewing", [False, True])
-    def test_what_starts_later_is_checked_again(
+    def test_a_failure_in_the_first_seconds_is_checked_again(
         self, renewing: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A failure that passes within the first seconds is not logged as a failure.
+        A failure that ends within the first seconds is not logged as a failure.
         """
         results = iter([CheckResult.fail(REFUSED), WARNED, PASSED])
         with caplog.at_level(logging.INFO):
             started(lambda: next(results))([NAME], renewing=renewing)
 
-        assert ["the worker has just started", "preflight ok (all is well)"] == [
+        assert ["the worker has just started", "preflight ok (port 80)"] == [
             each.split(":")[0] for each in caplog.messages
         ]
         assert all(each.levelno < logging.WARNING for each in caplog.records)
 
-    def test_one_name_that_has_not_settled_is_enough(self) -> None:
+    def test_all_names_are_checked_again_after_one_failure(self) -> None:
         """
         All names are checked again if one of them fails.
         """
@@ -393,25 +391,25 @@ class TestStart:
 
     def test_the_slot_is_released_during_the_wait(self) -> None:
         """
-        Names that do not lead here do not occupy the slots after a start.
+        A job releases its slot while its names are checked again.
         """
-        given_back: list[str] = []
+        released: list[str] = []
         results = iter([CheckResult.fail(REFUSED), PASSED, PASSED])
-        slot = JobSlot(lambda: given_back.append("slot"), lambda: True)
+        slot = JobSlot(lambda: released.append("slot"), lambda: True)
         started(lambda: next(results))([NAME], slot=slot)
-        assert ["slot"] == given_back
+        assert ["slot"] == released
         started(lambda: PASSED)([NAME], slot=slot)
 
-        assert ["slot"] == given_back
+        assert ["slot"] == released
 
-    def test_in_the_end_it_counts(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_failure_that_lasts_is_raised(self, caplog: pytest.LogCaptureFixture) -> None:
         """
         A failure that lasts is raised after the first seconds.
         """
         with pytest.raises(HttpRefused):
             started(lambda: CheckResult.fail(REFUSED), seconds=0.1, pause_seconds=0.01)([NAME])
 
-    def test_what_no_start_changes_counts_at_once(self) -> None:
+    def test_a_check_that_does_not_settle_fails_at_once(self) -> None:
         """
         A failure of a check that does not settle is raised at once.
         """
@@ -419,10 +417,10 @@ class TestStart:
             started(lambda: FAILED, settles=False)([NAME])
 
 
-class TestMemory:
-    def test_what_was_found_is_not_asked_for_again_at_once(self, recorded: RecordedChecks) -> None:
+class TestCache:
+    def test_results_are_cached(self, recorded: RecordedChecks) -> None:
         """
-        Results are cached for jobs that follow soon.
+        The results are cached for jobs that follow soon.
         """
         preflight = recorded.preflight(lambda: PASSED)
         preflight([NAME])
@@ -432,16 +430,16 @@ class TestMemory:
 
 
 class TestPauses:
-    def test_after_the_end_there_are_none(self) -> None:
+    def test_there_are_no_pauses_after_the_end(self) -> None:
         """
-        After the end there are no pauses, so a failure counts at once.
+        Settling has no pauses after its end, so a failure counts at once.
         """
         settling = Settling.over()
 
         assert 0 == settling.seconds_left()
         assert [] == list(settling.pauses())
 
-    def test_they_follow_each_other_until_the_end(self) -> None:
+    def test_pauses_end_with_the_first_seconds(self) -> None:
         """
         The last pause ends with the first seconds.
         """
@@ -449,15 +447,15 @@ class TestPauses:
 
         assert 1 < len(list(settling.pauses())) < 10
 
-    def test_they_go_on_while_there_is_time(self) -> None:
+    def test_pauses_continue_while_there_is_time(self) -> None:
         """
-        There are pauses as long as there is time.
+        Pauses follow each other while there is time.
         """
         settling = Settling(Event(), 3600, first_pause_seconds=0)
 
         assert [None] * 5 == list(islice(settling.pauses(), 5))
 
-    def test_the_end_of_the_worker_ends_them(self) -> None:
+    def test_the_stop_of_the_worker_ends_the_pauses(self) -> None:
         """
         A stopping worker does not wait for a proxy.
         """
@@ -467,7 +465,7 @@ class TestPauses:
         waiting.start()
         stopping.set()
 
-        wait_until(lambda: not waiting.is_alive() or None, lambda: "it still waits")
+        wait_until(lambda: not waiting.is_alive() or None, lambda: "the thread still waits")
         assert 0 == settling.seconds_left()
 
 

@@ -1,5 +1,5 @@
 """
-Tests of the target of custom domains.
+Test the target of custom domains.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from certworker.preflight.result import CheckContext, CheckResult, Outcome
 from certworker.preflight.target import Target, check_target, points_elsewhere, target_of
 
 NAME, MAIN = "shop.customer.com", "api.example.org"
-OURS, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
+OWN, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
 
 
 def result_for(view: ServerView, target: Target, name: str = NAME) -> CheckResult:
     """
-    Return the result for a name with this *view*; the main domain has the address of this server.
+    Return the result for a name with *view*. The main domain has the address of this server.
     """
 
     def look_up(wanted: str) -> DnsRecords:
-        return DnsRecords(wanted, resolvers=(ServerView("8.8.8.8", (OURS,)),))
+        return DnsRecords(wanted, resolvers=(ServerView("8.8.8.8", (OWN,)),))
 
     context = CheckContext(name, DnsRecords(name, authoritative=(view,)))
     return check_target(context, target, [MAIN], look_up)
@@ -32,34 +32,34 @@ class TestTarget:
         [
             (ServerView("ns", (OTHER,)), Target()),
             (ServerView("ns", (OTHER,), aliases=("edge.net", MAIN)), Target(MAIN)),
-            (ServerView("ns", (OURS,)), Target(MAIN)),
-            (ServerView("ns", (OURS,)), Target(MAIN, (OURS,))),
-            (ServerView("ns", (OURS,)), Target("", (OURS, IPV6))),
-            (ServerView("ns", (IPV6,)), Target("", (OURS, IPV6))),
+            (ServerView("ns", (OWN,)), Target(MAIN)),
+            (ServerView("ns", (OWN,)), Target(MAIN, (OWN,))),
+            (ServerView("ns", (OWN,)), Target("", (OWN, IPV6))),
+            (ServerView("ns", (IPV6,)), Target("", (OWN, IPV6))),
         ],
     )
-    def test_an_alias_or_the_same_address_will_do(self, view: ServerView, target: Target) -> None:
+    def test_an_alias_or_the_same_address_passes(self, view: ServerView, target: Target) -> None:
         """
-        An alias or the same address passes: providers flatten aliases.
+        An alias or the same address passes, because DNS providers flatten aliases.
         """
         assert CheckResult.passed("") == result_for(view, target)
 
     def test_expected_and_found_records_are_reported(self) -> None:
         """
-        The failure contains the expected and the found records.
+        The failure has the expected and the found records.
         """
         result = result_for(ServerView("ns", (OTHER,), aliases=("old.host.net",)), Target(MAIN))
 
         assert Outcome.WARN is result.outcome
         assert result.failure is not None
         assert "dns.cname_target" == result.failure.code
-        assert f"expected: CNAME {NAME} → {MAIN} or A {OURS}" in result.failure.message
+        assert f"expected: CNAME {NAME} → {MAIN} or A {OWN}" in result.failure.message
         assert f"found: CNAME old.host.net, A {OTHER}" in result.failure.message
         assert f"Create the record: {NAME}. CNAME {MAIN}." == result.failure.remedy
 
-    def test_addresses_alone_make_an_address_record(self) -> None:
+    def test_without_a_target_name_the_remedy_is_an_address_record(self) -> None:
         """
-        Without a target name the remedy is an address record.
+        The remedy is an address record if the target has no name.
         """
         result = result_for(ServerView("ns", (OTHER,)), Target("", (IPV6,)))
 
@@ -67,44 +67,45 @@ class TestTarget:
         assert f"Create the record: {NAME}. AAAA {IPV6}" == result.failure.remedy
 
     @pytest.mark.parametrize("name", [MAIN, "target.example.org"])
-    def test_the_main_domain_and_the_target_itself_are_free(self, name: str) -> None:
+    def test_the_main_domain_and_the_target_are_not_compared(self, name: str) -> None:
         """
-        The main domain and the target itself are not checked.
+        The main domain and the target pass without a comparison.
         """
         assert CheckResult.passed("") == result_for(
             ServerView("ns", (OTHER,)), Target("target.example.org"), name
         )
 
-    def test_without_an_answer_nothing_is_compared(self) -> None:
+    def test_without_a_dns_response_nothing_is_compared(self) -> None:
         """
-        Without an answer from DNS nothing is compared; another check reports that.
+        The check passes without a response from DNS, which another check reports.
         """
         assert CheckResult.passed("") == result_for(ServerView("ns", error="SERVFAIL"), Target(MAIN))
 
 
 class TestElsewhere:
-    def test_an_address_of_another_server(self) -> None:
+    def test_an_address_of_another_server_is_a_failure(self) -> None:
         """
         An address of another server is a failure.
         """
-        wrong = points_elsewhere(NAME, OTHER, [OURS, IPV6])
+        wrong = points_elsewhere(NAME, OTHER, [OWN, IPV6])
 
         assert wrong is not None
         assert "dns.wrong_ip" == wrong.code
-        assert f"Change the record: {NAME}. A {OURS}" == wrong.remedy
+        assert f"Change the record: {NAME}. A {OWN}" == wrong.remedy
 
-    @pytest.mark.parametrize(("address", "ours"), [(OURS, [OURS]), (OTHER, []), (IPV6, [OURS])])
-    def test_an_own_or_unknown_address(self, address: str, ours: list[str]) -> None:
+    @pytest.mark.parametrize(("address", "own"), [(OWN, [OWN]), (OTHER, []), (IPV6, [OWN])])
+    def test_an_address_of_this_server_is_no_failure(self, address: str, own: list[str]) -> None:
         """
-        Without known addresses of this server no address is wrong.
+        An address of this server is no failure, and no address is one if the addresses of this server
+        are unknown.
         """
-        assert None is points_elsewhere(NAME, address, ours)
+        assert None is points_elsewhere(NAME, address, own)
 
 
 class TestSettings:
     def test_the_newer_name_of_the_variable_wins(self) -> None:
         """
-        Since Appwrite 1.7 many .env files contain both variables; the newer one counts.
+        The newer of the two variables of Appwrite counts. Files since Appwrite 1.7 can contain both.
         """
         both = {"_APP_DOMAIN_TARGET": "old.example.org", "_APP_DOMAIN_TARGET_CNAME": "new.example.org"}
 

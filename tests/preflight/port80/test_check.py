@@ -1,5 +1,5 @@
 """
-Tests of the check of port 80.
+Test the check of port 80.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class World:
     A name with some addresses, and the servers at these addresses.
     """
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, path: Path) -> None:
         self.port = free_port()
-        self.settings = load(environment(place, "http://127.0.0.1:1/directory", self.port))
+        self.settings = load(environment(path, "http://127.0.0.1:1/directory", self.port))
         self.addresses: list[str] = []
         self.hops: list[InternalHop] = []
         self.own_addresses: list[str] = []
@@ -50,14 +50,14 @@ class World:
 
     def serve(self, address: str, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
         """
-        Make a server at *address* of the name answer so.
+        Run a server at *address* of the name that answers with *respond*.
         """
         self.addresses.append(address)
         self.stack.enter_context(WebServer(respond, host=address, port=self.port, pair=pair))
 
     def serve_internally(self, title: str, respond: Respond) -> None:
         """
-        Make an internal hop answer so.
+        Run an internal hop that answers with *respond*.
         """
         server = self.stack.enter_context(WebServer(respond))
         self.hops.append(InternalHop(title, "127.0.0.1", server.port))
@@ -93,7 +93,7 @@ def outcome_of(result: CheckResult) -> tuple[Outcome, str]:
 class TestPort:
     def test_a_failure_names_the_port_that_was_checked(self, world: World) -> None:
         """
-        The message names the checked port, because a test CA may use another one.
+        The message names the checked port, because a test CA may use another port.
         """
         world.serve("127.0.0.2", always(404, "Not Found"))
         failure = world.result().failure
@@ -102,19 +102,19 @@ class TestPort:
         assert failure.message.endswith(f" The port that was checked is {world.port}.")
 
 
-class TestOurAddress:
-    def test_an_address_of_another_server_is_the_failure(self, world: World) -> None:
+class TestOwnAddress:
+    def test_an_address_of_another_server_is_a_failure(self, world: World) -> None:
         """
-        An address of another server is the failure, whatever that server returns.
+        An address of another server is a failure, whatever that server returns.
         """
         world.serve("127.0.0.2", always(404, "Not Found"))
         world.own_addresses = ["127.0.0.3"]
 
         assert (Outcome.FAIL, "dns.wrong_ip") == outcome_of(world.result())
 
-    def test_it_does_not_matter_where_the_answer_comes_through(self, world: World) -> None:
+    def test_a_correct_response_from_another_address_passes(self, world: World) -> None:
         """
-        A response through a proxy passes, although the address differs.
+        A correct response from another address, such as a proxy, is a proof.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.own_addresses = ["127.0.0.3"]
@@ -122,10 +122,10 @@ class TestOurAddress:
         assert world.result().is_proof
 
 
-class TestYes:
-    def test_the_right_answer_from_each_address(self, world: World) -> None:
+class TestPasses:
+    def test_a_correct_response_from_each_address_passes(self, world: World) -> None:
         """
-        The correct response from each address is a proof.
+        A correct response from each address is a proof.
         """
         for address in ("::1", "127.0.0.2", "127.0.0.3"):
             world.serve(address, key_authorizations())
@@ -144,7 +144,7 @@ class TestYes:
         assert (Outcome.PASS, ()) == (result.outcome, result.warnings)
         assert result.evidence.endswith(" through a proxy")
 
-    def test_a_redirect_to_https_is_none_either(self, world: World, pair: tuple[Path, Path]) -> None:
+    def test_a_redirect_to_https_causes_no_warning(self, world: World, pair: tuple[Path, Path]) -> None:
         """
         A redirect to HTTPS causes no warning.
         """
@@ -154,7 +154,7 @@ class TestYes:
 
         assert Outcome.PASS is world.result().outcome
 
-    def test_cloudflare_is_worth_a_remark(self, world: World) -> None:
+    def test_cloudflare_is_a_warning(self, world: World) -> None:
         """
         Cloudflare is a warning, because its settings may change before the renewal.
         """
@@ -162,17 +162,17 @@ class TestYes:
         result = world.result()
 
         assert Outcome.PASS is result.outcome
-        assert ["http.cloudflare"] == [remark.code for remark in result.warnings]
+        assert ["http.cloudflare"] == [warning.code for warning in result.warnings]
 
-    def test_without_an_address_nothing_is_asked(self, world: World) -> None:
+    def test_without_an_address_nothing_is_requested(self, world: World) -> None:
         """
-        Without an address the check is skipped; the check of DNS reports that.
+        The check passes without an address, which the check of DNS reports.
         """
         assert Outcome.PASS is world.result().outcome
 
     def test_an_unreachable_address_does_not_fail_the_check(self, world: World) -> None:
         """
-        An address that this machine cannot reach does not fail the check.
+        The check is skipped if this machine cannot reach the address.
         """
         world.addresses.append("fe80::1")
         result = world.result()
@@ -183,9 +183,9 @@ class TestYes:
             result.evidence,
         )
 
-    def test_at_most_eight_addresses_are_asked(self, world: World) -> None:
+    def test_the_number_of_requested_addresses_is_limited(self, world: World) -> None:
         """
-        At most eight addresses of a name are requested.
+        At most four addresses of each IP version are requested.
         """
         servers = [
             world.stack.enter_context(
@@ -199,7 +199,7 @@ class TestYes:
         assert 4 == sum(len(server.requests) for server in servers)
 
 
-class TestNo:
+class TestFailures:
     @pytest.mark.parametrize(
         ("respond", "code", "words"),
         [
@@ -220,11 +220,11 @@ class TestNo:
             (redirects("https://127.0.0.2/"), "http.redirect_https_closed", "443"),
         ],
     )
-    def test_what_the_ca_would_meet_as_well(
+    def test_a_wrong_response_is_a_failure(
         self, world: World, respond: Respond, code: str, words: str
     ) -> None:
         """
-        A wrong response is certain, because the CA gets it as well.
+        A wrong response is a failure, because the CA also gets it.
         """
         world.serve("127.0.0.2", respond)
         result = world.result()
@@ -235,9 +235,9 @@ class TestNo:
         assert NAME in result.failure.message
         assert Retry.PREFLIGHT is result.failure.retry
 
-    def test_http_on_the_port_of_https(self, world: World) -> None:
+    def test_http_on_the_port_of_https_is_a_failure(self, world: World) -> None:
         """
-        HTTP on the port of HTTPS is found after a redirect.
+        Plain HTTP on the port of HTTPS is a failure after a redirect.
         """
         world.serve("127.0.0.2", redirects(f"https://127.0.0.3:{world.port}/"))
         world.serve("127.0.0.3", always(400))
@@ -245,24 +245,24 @@ class TestNo:
 
         assert (Outcome.FAIL, "http.http_on_443") == outcome_of(world.result())
 
-    def test_a_closed_port_of_a_private_address(self, world: World) -> None:
+    def test_a_closed_port_of_a_private_address_is_a_failure(self, world: World) -> None:
         """
-        A closed port of a private address is certain.
+        A closed port of a private address is a failure.
         """
         world.addresses.append("127.0.0.2")
 
         assert (Outcome.FAIL, "http.refused") == outcome_of(world.result())
 
 
-class TestLikelyNo:
+class TestProbableFailures:
     @pytest.mark.parametrize(
         ("respond", "code"), [(cut, "http.reset"), (always(200, "", Server="micro_httpd"), "http.router_ui")]
     )
-    def test_a_failure_that_may_concern_this_machine_only(
+    def test_a_failure_that_may_only_affect_this_machine_is_a_warning(
         self, world: World, respond: Respond, code: str
     ) -> None:
         """
-        A result that may only affect this machine is a warning.
+        A failure that may only affect this machine is a warning.
         """
         world.serve("127.0.0.2", respond)
 
@@ -270,9 +270,9 @@ class TestLikelyNo:
 
 
 class TestSeveralAddresses:
-    def test_one_that_leads_elsewhere_is_named(self, world: World) -> None:
+    def test_the_address_of_another_server_is_named(self, world: World) -> None:
         """
-        The address that leads to another server is named, because the CA may use any.
+        The failure names the address of another server, because the CA may use any address.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.serve("127.0.0.3", always(404))
@@ -282,9 +282,9 @@ class TestSeveralAddresses:
         assert result.failure
         assert "127.0.0.3" in result.failure.remedy
 
-    def test_an_ipv6_address_that_leads_elsewhere_is_an_old_one(self, world: World) -> None:
+    def test_an_ipv6_address_of_another_server_is_a_wrong_aaaa_record(self, world: World) -> None:
         """
-        A CA tries IPv6 first, so an old AAAA record fails the check.
+        An IPv6 address of another server is a wrong AAAA record. A CA tries IPv6 first.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.serve("::1", always(404))
@@ -295,9 +295,9 @@ class TestSeveralAddresses:
         assert "(::1)" in result.failure.message
         assert f"Delete the AAAA record of {NAME}" in result.failure.remedy
 
-    def test_one_that_leads_elsewhere_after_a_redirect_is_found_as_well(self, world: World) -> None:
+    def test_a_failing_ipv6_address_after_a_redirect_is_a_warning(self, world: World) -> None:
         """
-        The failing address is found after a redirect as well.
+        A failing IPv6 address after a redirect is a warning.
         """
         world.serve("127.0.0.2", redirects("http://[::1]/"))
         result = world.result()
@@ -305,10 +305,10 @@ class TestSeveralAddresses:
         assert (Outcome.WARN, "dns.aaaa_wrong") == outcome_of(result)
 
 
-class TestStations:
-    def test_traefik_has_it_so_another_server_answers(self, world: World) -> None:
+class TestInternalHops:
+    def test_another_server_answers_if_traefik_has_the_response(self, world: World) -> None:
         """
-        If Traefik has the response, the record points to another server.
+        The record points to another server if Traefik has the response.
         """
         world.serve("127.0.0.2", always(404))
         world.serve_internally("the worker", key_authorizations())
@@ -320,9 +320,9 @@ class TestStations:
         assert "Another server answers" in result.failure.message
         assert "A record" in result.failure.remedy
 
-    def test_the_worker_has_it_and_traefik_does_not(self, world: World) -> None:
+    def test_the_route_is_missing_if_only_the_worker_has_the_response(self, world: World) -> None:
         """
-        If the worker has the response and Traefik does not, the route is missing.
+        The route is missing if the worker has the response and Traefik does not.
         """
         world.serve("127.0.0.2", always(404, Server="nginx"))
         world.serve_internally("the worker", key_authorizations())
@@ -332,9 +332,9 @@ class TestStations:
         assert result.failure
         assert "Traefik does not route" in result.failure.message
 
-    def test_appwrite_does_not_see_the_file(self, world: World) -> None:
+    def test_the_volume_is_not_shared_if_appwrite_has_no_response(self, world: World) -> None:
         """
-        If Appwrite does not have the file, the volume is not shared.
+        The volume is not shared if Appwrite does not have the response.
         """
         world.serve("127.0.0.2", always(404))
         for title in ("Appwrite", "Traefik"):
@@ -344,9 +344,9 @@ class TestStations:
         assert result.failure
         assert "appwrite-certificates:/storage/certificates" in result.failure.remedy
 
-    def test_other_failures_say_who_has_it(self, world: World) -> None:
+    def test_another_failure_names_the_last_hop_with_the_response(self, world: World) -> None:
         """
-        Other failures name the last hop that has the response.
+        Another failure names the last hop that has the response.
         """
         world.serve("127.0.0.2", always(502))
         world.serve_internally("the worker", key_authorizations())
@@ -355,35 +355,35 @@ class TestStations:
         assert result.failure
         assert "HTTP 502; the worker has the answer" in result.failure.message
 
-    def test_a_closed_port_while_traefik_answers_is_a_router(self, world: World) -> None:
+    def test_a_closed_port_while_traefik_answers_is_a_warning(self, world: World) -> None:
         """
-        A port that is closed only from inside is a router without NAT loopback.
+        A port that is closed only from inside is a warning about a router without NAT loopback.
         """
         world.addresses.append("127.0.0.2")
         world.serve_internally("Traefik", key_authorizations())
         result = world.result()
 
         assert Outcome.PASS is result.outcome
-        assert ["http.hairpin"] == [remark.code for remark in result.warnings]
+        assert ["http.hairpin"] == [warning.code for warning in result.warnings]
 
-    def test_they_are_asked_while_the_public_address_is_still_silent(self, world: World) -> None:
+    def test_internal_hops_are_requested_concurrently(self, world: World) -> None:
         """
-        The internal hops are requested while the public address is still silent.
+        The internal hops are requested concurrently with the public address.
         """
         both = threading.Event()
         meeting = threading.Barrier(2, action=both.set)
 
-        def silent_once_both_are_asked(path: str, visitor: socket.socket) -> bytes:
+        def silent_after_both_requests(path: str, visitor: socket.socket) -> bytes:
             meeting.wait()
             return silent(path, visitor)
 
-        world.serve("127.0.0.2", silent_once_both_are_asked)
-        world.serve_internally("Traefik", silent_once_both_are_asked)
+        world.serve("127.0.0.2", silent_after_both_requests)
+        world.serve_internally("Traefik", silent_after_both_requests)
 
         assert (Outcome.WARN, "http.slow") == outcome_of(world.result())
         assert both.is_set()
 
-    def test_a_station_that_does_not_exist_is_not_asked(self, world: World) -> None:
+    def test_an_internal_hop_that_does_not_exist_is_skipped(self, world: World) -> None:
         """
         An internal hop whose name does not resolve is skipped.
         """
@@ -392,17 +392,17 @@ class TestStations:
 
         assert (Outcome.FAIL, "http.404") == outcome_of(world.result())
 
-    def test_they_are_those_of_the_compose_file(self, world: World) -> None:
+    def test_internal_hops_are_services_of_the_compose_file(self, world: World) -> None:
         """
-        The internal hops are the services of the compose file.
+        The internal hops are services of the compose file.
         """
         assert ["the worker", "Appwrite", "Traefik"] == [hop.title for hop in internal_hops(world.settings)]
 
 
-class TestAnswers:
+class TestIsServed:
     def test_only_the_correct_response_is_served(self, world: World) -> None:
         """
-        Only the correct response counts; a server that is not ready yet raises nothing.
+        Only the correct response counts, and a server that does not run yet raises no exception.
         """
         challenge = Http01Challenge("shop.localhost", "nonce", "nonce.thumbprint")
 
@@ -415,7 +415,7 @@ class TestAnswers:
 
     def test_a_name_of_the_configured_resolver_is_found(self, world: World, dns_world: Zones) -> None:
         """
-        The addresses come from the resolver of the checks, as in a private network.
+        The addresses come from the configured resolver, as in a private network.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": ["127.0.0.5"]}})
         world.serve("127.0.0.5", key_authorizations())

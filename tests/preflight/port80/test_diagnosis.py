@@ -1,5 +1,5 @@
 """
-Tests of the failures behind wrong responses.
+Test the failures for wrong responses.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ class TestIntermediary:
             ({}, None),
         ],
     )
-    def test_it_is_known_by_its_headers(self, headers: dict[str, str], title: str | None) -> None:
+    def test_headers_identify_the_intermediary(self, headers: dict[str, str], title: str | None) -> None:
         """
-        Headers identify the intermediary.
+        Response headers identify the intermediary.
         """
         assert title == intermediary(reply(200, **headers))
 
 
-class TestRecognised:
+class TestIdentifyResponder:
     @pytest.mark.parametrize(
         ("answer", "code"),
         [
@@ -80,14 +80,14 @@ class TestRecognised:
             (reply(403), "wrong_body"),
         ],
     )
-    def test_each_has_its_failure(self, answer: Reply, code: str) -> None:
+    def test_each_kind_of_server_has_its_failure(self, answer: Reply, code: str) -> None:
         """
         Each kind of server has its own failure, because the remedies differ.
         """
         assert f"http.{code}" == identify_responder(answer).code
 
 
-class TestDescribed:
+class TestDescribeResponse:
     @pytest.mark.parametrize(
         ("answer", "words"),
         [
@@ -105,22 +105,22 @@ class TestDescribed:
         assert words == describe_response(answer)
 
 
-def fetched(*addresses: str, trouble: FetchError | None = None, reply: Reply | None = None) -> Fetch:
+def fetched(*addresses: str, error: FetchError | None = None, reply: Reply | None = None) -> Fetch:
     """
-    Return a fetch with one hop at each address; every hop but the first uses HTTPS.
+    Return a fetch with one hop at each address. Each hop after the first uses HTTPS.
     """
     stops = tuple(
         Hop(f"http{'s' if number else ''}://{NAME}/{number}", ip_address(address))
         for number, address in enumerate(addresses)
     )
-    return Fetch(stops, 0.1, reply, trouble)
+    return Fetch(stops, 0.1, reply, error)
 
 
-def hop_result(title: str, *, brings: bool, trouble: FetchError | None = None) -> HopResult:
+def hop_result(title: str, *, matches: bool, error: FetchError | None = None) -> HopResult:
     """
     Return the result of an internal hop.
     """
-    return HopResult(title, fetched(PRIVATE, trouble=trouble), brings)
+    return HopResult(title, fetched(PRIVATE, error=error), matches)
 
 
 def not_found(body: str = "") -> Reply:
@@ -132,62 +132,62 @@ def not_found(body: str = "") -> Reply:
 
 class TestIsCertain:
     @pytest.mark.parametrize(
-        "met",
+        "fetch",
         [
             fetched(PUBLIC, reply=not_found()),
-            fetched(PUBLIC, trouble=FetchError.BAD_REDIRECT),
-            fetched(PUBLIC, trouble=FetchError.NOT_HTTP),
-            fetched(PUBLIC, PUBLIC, trouble=FetchError.REFUSED),
-            fetched(PUBLIC, PUBLIC, trouble=FetchError.TIMEOUT),
-            fetched(PRIVATE, trouble=FetchError.REFUSED),
+            fetched(PUBLIC, error=FetchError.BAD_REDIRECT),
+            fetched(PUBLIC, error=FetchError.NOT_HTTP),
+            fetched(PUBLIC, PUBLIC, error=FetchError.REFUSED),
+            fetched(PUBLIC, PUBLIC, error=FetchError.TIMEOUT),
+            fetched(PRIVATE, error=FetchError.REFUSED),
         ],
     )
-    def test_what_the_ca_would_meet_as_well(self, met: Fetch) -> None:
+    def test_a_failure_after_a_connection_is_certain(self, fetch: Fetch) -> None:
         """
-        A failure after an established connection is certain.
+        A failure is certain if this machine could connect, or if the address is private.
         """
-        assert is_certain(met, [])
+        assert is_certain(fetch, [])
 
     @pytest.mark.parametrize(
-        "met",
+        "fetch",
         [
-            fetched(PUBLIC, trouble=FetchError.TIMEOUT),
-            fetched(PUBLIC, trouble=FetchError.REFUSED),
-            fetched(PUBLIC, trouble=FetchError.RESET),
-            fetched(PUBLIC, trouble=FetchError.SILENT),
-            fetched(PUBLIC, OTHER, trouble=FetchError.REFUSED),
-            fetched(PRIVATE, trouble=FetchError.TIMEOUT),
+            fetched(PUBLIC, error=FetchError.TIMEOUT),
+            fetched(PUBLIC, error=FetchError.REFUSED),
+            fetched(PUBLIC, error=FetchError.RESET),
+            fetched(PUBLIC, error=FetchError.SILENT),
+            fetched(PUBLIC, OTHER, error=FetchError.REFUSED),
+            fetched(PRIVATE, error=FetchError.TIMEOUT),
             fetched(PUBLIC, reply=Reply(200, {"server": "micro_httpd"}, b"")),
         ],
     )
-    def test_a_failure_that_may_concern_this_machine_only(self, met: Fetch) -> None:
+    def test_a_failure_that_may_only_affect_this_machine_is_not_certain(self, fetch: Fetch) -> None:
         """
         A failure that a router or a filter may cause is not certain.
         """
-        assert not is_certain(met, [])
+        assert not is_certain(fetch, [])
 
-    def test_a_traefik_that_is_down_is_down_for_everybody(self) -> None:
+    def test_a_failure_is_certain_if_traefik_refuses_connections(self) -> None:
         """
-        A Traefik that refuses connections is certain.
+        A failure is certain if Traefik refuses connections.
         """
-        refused = hop_result(TRAEFIK, brings=False, trouble=FetchError.REFUSED)
+        refused = hop_result(TRAEFIK, matches=False, error=FetchError.REFUSED)
 
-        assert is_certain(fetched(PUBLIC, trouble=FetchError.TIMEOUT), [refused])
+        assert is_certain(fetched(PUBLIC, error=FetchError.TIMEOUT), [refused])
 
 
-class TestNotTaken:
+class TestNotConnected:
     def test_only_the_first_connection_counts(self) -> None:
         """
-        A CA falls back to IPv4 only for the first connection.
+        Only a failed first connection counts, because a CA falls back to IPv4 only then.
         """
-        assert not_connected(fetched(IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_connected(fetched(IPV6, IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_connected(fetched(IPV6, trouble=FetchError.SILENT))
+        assert not_connected(fetched(IPV6, error=FetchError.TIMEOUT))
+        assert not not_connected(fetched(IPV6, IPV6, error=FetchError.TIMEOUT))
+        assert not not_connected(fetched(IPV6, error=FetchError.SILENT))
 
 
 class TestDiagnosis:
     @pytest.mark.parametrize(
-        ("trouble", "code"),
+        ("error", "code"),
         [
             (FetchError.TIMEOUT, "http.timeout"),
             (FetchError.REFUSED, "http.refused"),
@@ -200,29 +200,29 @@ class TestDiagnosis:
             (FetchError.LOOP, "http.redirect_loop"),
         ],
     )
-    def test_each_trouble_has_its_code(self, trouble: FetchError, code: str) -> None:
+    def test_each_error_has_its_code(self, error: FetchError, code: str) -> None:
         """
         Each error has the code of the CA's own refusal.
         """
-        assert code == diagnosis(NAME, fetched(PUBLIC, trouble=trouble), []).code
+        assert code == diagnosis(NAME, fetched(PUBLIC, error=error), []).code
 
     @pytest.mark.parametrize(
-        ("met", "code"),
+        ("fetch", "code"),
         [
-            (fetched(PUBLIC, PUBLIC, trouble=FetchError.REFUSED), "http.redirect_https_closed"),
-            (fetched(PUBLIC, IPV6, trouble=FetchError.TIMEOUT), "dns.aaaa_wrong"),
+            (fetched(PUBLIC, PUBLIC, error=FetchError.REFUSED), "http.redirect_https_closed"),
+            (fetched(PUBLIC, IPV6, error=FetchError.TIMEOUT), "dns.aaaa_wrong"),
             (fetched(PUBLIC, PUBLIC, reply=not_found()), "http.404"),
         ],
     )
-    def test_after_a_redirect_it_is_another_one(self, met: Fetch, code: str) -> None:
+    def test_a_failure_after_a_redirect_has_another_code(self, fetch: Fetch, code: str) -> None:
         """
-        After a redirect the remedy is at the second server.
+        A failure after a redirect has another code, because the remedy is at the second server.
         """
-        assert code == diagnosis(NAME, met, []).code
+        assert code == diagnosis(NAME, fetch, []).code
 
-    def test_a_plain_hop_that_is_closed_is_named(self) -> None:
+    def test_a_silent_target_of_a_redirect_is_named(self) -> None:
         """
-        The failure names the host of the redirect.
+        The failure names the target of the redirect.
         """
         stops = (
             Hop("http://shop.example.org/", ip_address(PUBLIC)),
@@ -237,37 +237,38 @@ class TestDiagnosis:
         ("hop_results", "words"),
         [
             ([], "does not have the response"),
-            ([hop_result(TRAEFIK, brings=True)], "Another server answers"),
+            ([hop_result(TRAEFIK, matches=True)], "Another server answers"),
             (
-                [hop_result("the worker", brings=True), hop_result(TRAEFIK, brings=False)],
+                [hop_result("the worker", matches=True), hop_result(TRAEFIK, matches=False)],
                 "Traefik does not route",
             ),
             (
-                [hop_result(APPWRITE, brings=False), hop_result(TRAEFIK, brings=False)],
+                [hop_result(APPWRITE, matches=False), hop_result(TRAEFIK, matches=False)],
                 "Appwrite does not see",
             ),
-            ([hop_result(TRAEFIK, brings=False)], "does not have the response"),
+            ([hop_result(TRAEFIK, matches=False)], "does not have the response"),
         ],
     )
-    def test_the_station_that_breaks_it_is_named(self, hop_results: list[HopResult], words: str) -> None:
+    def test_the_hop_that_causes_a_404_is_named(self, hop_results: list[HopResult], words: str) -> None:
         """
         A 404 has three causes, each with its own remedy.
         """
         assert words in diagnosis(NAME, fetched(PUBLIC, reply=not_found()), hop_results).message
 
-    def test_a_traefik_without_routes_is_known_by_its_words(self) -> None:
+    def test_a_traefik_without_routes_is_recognized(self) -> None:
         """
-        A Traefik without routes has its own failure: an old one cannot read the labels of a new Docker.
+        The text of Traefik's own 404 is the failure http.traefik_no_route, unless Traefik has the
+        response.
         """
-        met = fetched(PUBLIC, reply=not_found("404 page not found\n"))
+        fetch = fetched(PUBLIC, reply=not_found("404 page not found\n"))
 
-        assert "http.traefik_no_route" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=False)]).code
-        assert "http.404" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=True)]).code
+        assert "http.traefik_no_route" == diagnosis(NAME, fetch, [hop_result(TRAEFIK, matches=False)]).code
+        assert "http.404" == diagnosis(NAME, fetch, [hop_result(TRAEFIK, matches=True)]).code
 
-    def test_a_timeout_from_inside_only_is_the_router(self) -> None:
+    def test_a_timeout_only_from_inside_is_the_router(self) -> None:
         """
-        A timeout from inside only is a router without NAT loopback.
+        A timeout only from inside is a router without NAT loopback.
         """
-        met = fetched(PUBLIC, trouble=FetchError.TIMEOUT)
+        fetch = fetched(PUBLIC, error=FetchError.TIMEOUT)
 
-        assert "http.hairpin" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=True)]).code
+        assert "http.hairpin" == diagnosis(NAME, fetch, [hop_result(TRAEFIK, matches=True)]).code

@@ -1,5 +1,5 @@
 """
-Tests of one HTTP request to one address.
+Test a single HTTP request to a single address.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ def error_of(
     url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5
 ) -> FetchError:
     """
-    Return why there is no response.
+    Return the error of a request for *url*.
     """
     with pytest.raises(FetchFailed) as caught:
         get(url, port, address, seconds)
     return caught.value.error
 
 
-class TestAsk:
-    def test_the_address_is_asked_for_the_name(self) -> None:
+class TestHttpGet:
+    def test_the_request_goes_to_the_address(self) -> None:
         """
-        The request goes to the given address, with the name as Host.
+        The request goes to the given address, with the name in the Host header.
         """
         with WebServer(always(200, "body", Server="Some/1")) as server:
             reply = get("http://shop.example.org/path?a=b", server.port)
@@ -62,21 +62,21 @@ class TestAsk:
 
     def test_any_certificate_is_accepted(self, pair: tuple[Path, Path]) -> None:
         """
-        Any certificate is accepted, because it may be the one that is replaced.
+        Any certificate is accepted, because the order may replace it.
         """
         with WebServer(key_authorizations(), pair=pair) as server:
             reply = get("https://shop.example.org/.well-known/acme-challenge/t", server.port)
 
         assert b"t.thumbprint" == reply.body
 
-    def test_an_ipv6_address_is_asked_as_well(self) -> None:
+    def test_the_request_goes_to_an_ipv6_address(self) -> None:
         """
-        The request goes to an IPv6 address as well.
+        The request can go to an IPv6 address.
         """
         with WebServer(always(200), host="::1") as server:
             assert 200 == get("http://shop.example.org/", server.port, IPv6Address("::1")).status
 
-    def test_a_url_cannot_smuggle_a_second_request(self) -> None:
+    def test_a_url_cannot_contain_a_second_request(self) -> None:
         """
         A URL from a redirect is untrusted, and cannot contain a second request.
         """
@@ -85,7 +85,7 @@ class TestAsk:
 
         assert ["shop.example.org/a%20b%00%C3%BC?c%20d"] == server.requests
 
-    def test_a_body_in_pieces_is_put_together(self) -> None:
+    def test_a_chunked_body_is_decoded(self) -> None:
         """
         A chunked body is decoded.
         """
@@ -94,16 +94,16 @@ class TestAsk:
         ) as server:
             assert b"abc" == get("http://shop.example.org/", server.port).body
 
-    def test_only_the_beginning_of_the_body_is_read(self) -> None:
+    def test_only_the_start_of_the_body_is_read(self) -> None:
         """
-        The body is limited, so that an endless one takes no memory.
+        Only MAX_BYTES of the body are read, so an endless body takes no memory.
         """
         with WebServer(always(200, b"x" * 5_000_000)) as server:
             assert MAX_BYTES == len(get("http://shop.example.org/", server.port).body)
 
-    def test_a_long_answer_that_stalls_is_judged_by_its_beginning(self) -> None:
+    def test_the_start_of_a_stalled_response_is_returned(self) -> None:
         """
-        A long response that stalls is returned, because a CA stops reading it as well.
+        A long response that stalls is returned, because a CA also stops reading it.
         """
         returned = threading.Event()
 
@@ -119,7 +119,7 @@ class TestAsk:
         assert 200 == len(body)
 
 
-class TestTrouble:
+class TestErrors:
     def test_a_closed_port_is_refused(self) -> None:
         """
         A closed port is reported as refused.
@@ -128,12 +128,12 @@ class TestTrouble:
 
     def test_a_full_backlog_times_out(self) -> None:
         """
-        A connection without an answer times out, as behind a firewall.
+        A connection without a response times out, as behind a firewall.
         """
-        with socket.socket() as deaf:
-            deaf.bind(("127.0.0.1", 0))
-            deaf.listen(0)
-            port = deaf.getsockname()[1]
+        with socket.socket() as listener:
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            port = listener.getsockname()[1]
             waiting = [socket.socket() for _ in range(4)]
             for each in waiting:
                 each.setblocking(False)
@@ -155,7 +155,7 @@ class TestTrouble:
             (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), FetchError.NOT_HTTP),
         ],
     )
-    def test_each_misbehaviour_has_its_name(self, respond: Respond, expected: FetchError) -> None:
+    def test_each_wrong_behavior_has_its_error(self, respond: Respond, expected: FetchError) -> None:
         """
         Each wrong behavior of a server has its own error.
         """
@@ -164,7 +164,7 @@ class TestTrouble:
 
     def test_plain_http_on_the_port_of_https_is_no_tls(self) -> None:
         """
-        Plain HTTP on the port of HTTPS is reported as not TLS.
+        Plain HTTP on the port of HTTPS is reported as NOT_TLS.
         """
         with WebServer(sends(response(400))) as server:
             assert FetchError.NOT_TLS is error_of("https://shop.example.org/", server.port)
@@ -173,12 +173,12 @@ class TestTrouble:
         """
         The deadline includes the TLS handshake.
         """
-        with socket.create_server(("127.0.0.1", 0)) as deaf:
-            port = deaf.getsockname()[1]
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
 
             assert FetchError.SILENT is error_of("https://shop.example.org/", port, seconds=0.3)
 
-    def test_an_address_without_a_way_to_it_is_not_judged(self) -> None:
+    def test_an_address_without_a_route_is_unreachable(self) -> None:
         """
         An address that this machine cannot reach is reported as unreachable.
         """

@@ -1,5 +1,5 @@
 """
-Tests of requests by the rules of a CA.
+Test requests that follow the rules of a CA.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXPECTED = "token.thumbprint"
 
 def probe(port: int, www: str = "127.0.0.1", *, public_only: bool = False, seconds: float = 5) -> Probe:
     """
-    Return a probe that resolves every other name to *www*.
+    Return a probe that resolves each other name to *www*.
     """
 
     def resolve(_name: str) -> Sequence[Address]:
@@ -35,14 +35,14 @@ def probe(port: int, www: str = "127.0.0.1", *, public_only: bool = False, secon
 
 def fetched(respond: Respond, www: str = "127.0.0.1") -> Fetch:
     """
-    Return the result of a request to a server with this response.
+    Return the result of a request to a server that answers with *respond*.
     """
     with WebServer(respond) as server:
         return probe(server.port, www).fetch(NAME, PATH, HOME)
 
 
 class TestFetch:
-    def test_the_right_answer_is_brought(self) -> None:
+    def test_the_correct_response_matches(self) -> None:
         """
         The correct response matches.
         """
@@ -52,9 +52,9 @@ class TestFetch:
         assert [(f"http://{NAME}{PATH}", HOME)] == [(stop.url, stop.address) for stop in result.hops]
 
     @pytest.mark.parametrize("body", [EXPECTED, f"{EXPECTED}\n", f"{EXPECTED} \t\r\n"])
-    def test_blanks_at_the_end_do_not_count(self, body: str) -> None:
+    def test_whitespace_at_the_end_is_ignored(self, body: str) -> None:
         """
-        Whitespace at the end is ignored, as many users write the file by hand.
+        Whitespace at the end is ignored, because some users write the file with an editor.
         """
         assert fetched(always(200, body)).matches(EXPECTED)
 
@@ -71,18 +71,18 @@ class TestFetch:
             always(404, EXPECTED),
         ],
     )
-    def test_anything_else_is_no_answer(self, respond: Respond) -> None:
+    def test_another_response_does_not_match(self, respond: Respond) -> None:
         """
-        Boulder compares at most 127 bytes, and requires status 200.
+        Another response does not match. Boulder compares at most 127 bytes, and requires status 200.
         """
         assert not fetched(respond).matches(EXPECTED)
 
 
 class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
-    def test_the_four_that_a_ca_follows_are_followed(self, status: int) -> None:
+    def test_redirects_that_a_ca_follows_are_followed(self, status: int) -> None:
         """
-        Each redirect is followed to the address of its own host.
+        Each redirect that a CA follows leads to the address of its own host.
         """
         with (
             WebServer(redirects("http://www.example.org{path}", status)) as first,
@@ -105,9 +105,9 @@ class TestRedirects:
             assert probe(port, www="127.0.0.2").fetch(NAME, PATH, HOME).matches(EXPECTED)
 
     @pytest.mark.parametrize("status", [300, 303, 304, 305])
-    def test_others_are_answers(self, status: int) -> None:
+    def test_other_redirects_are_responses(self, status: int) -> None:
         """
-        Boulder does not follow 303.
+        Another redirect is the response, because Boulder does not follow it.
         """
         result = fetched(redirects("http://www.example.org/", status))
 
@@ -138,15 +138,15 @@ class TestRedirects:
         assert f"http://{NAME}{PATH} redirects (302) to " in result.detail
         assert words in result.detail
 
-    def test_the_same_url_twice_is_a_circle(self) -> None:
+    def test_the_same_url_twice_is_a_loop(self) -> None:
         """
-        A redirect to the same URL is a loop, as with Cloudflare's Flexible mode.
+        A redirect to the same URL is a loop, as with the mode Flexible of Cloudflare.
         """
         assert FetchError.LOOP is fetched(redirects(f"http://{NAME}{{path}}")).error
 
-    def test_ten_redirects_are_followed_and_not_one_more(self) -> None:
+    def test_ten_redirects_are_followed(self) -> None:
         """
-        Ten redirects are followed, as by Boulder.
+        Ten redirects are followed, as by Boulder, and the next redirect is an error.
         """
 
         def counting(path: str, _visitor: object) -> bytes:
@@ -160,7 +160,7 @@ class TestRedirects:
         last = 11
         assert FetchError.LOOP is fetched(counting).error
 
-    def test_all_hops_share_one_patience(self) -> None:
+    def test_all_hops_share_one_timeout(self) -> None:
         """
         All hops share one timeout, as at a CA.
         """
@@ -175,7 +175,7 @@ class TestRedirects:
 
 
 class TestPrivateAddresses:
-    def test_none_is_connected_to_for_a_public_name(self) -> None:
+    def test_a_public_name_at_a_private_address_is_not_connected_to(self) -> None:
         """
         A public name at a private address causes no connection.
         """
@@ -197,29 +197,29 @@ class TestPrivateAddresses:
             "http://[::ffff:127.0.0.2]{path}",
         ],
     )
-    def test_nor_after_a_redirect_whatever_it_is_written_like(self, location: str) -> None:
+    def test_a_redirect_to_a_private_address_is_not_followed(self, location: str) -> None:
         """
-        A redirect to a private address causes no connection, in any spelling.
+        A redirect to a private address causes no connection, in any notation.
         """
         with (
             WebServer(redirects(location)) as first,
-            WebServer(key_authorizations(), host="127.0.0.2", port=first.port) as neighbour,
+            WebServer(key_authorizations(), host="127.0.0.2", port=first.port) as neighbor,
         ):
-            asking = probe(first.port, public_only=True, www="127.0.0.2")
-            result = asking.fetch_inside("appwrite.example.org", PATH, HOME, first.port)
+            prober = probe(first.port, public_only=True, www="127.0.0.2")
+            result = prober.fetch_inside("appwrite.example.org", PATH, HOME, first.port)
 
         assert FetchError.BAD_REDIRECT is result.error
-        assert [] == neighbour.requests
+        assert [] == neighbor.requests
 
-    def test_a_name_is_resolved_once_a_hop(self) -> None:
+    def test_a_name_is_resolved_once_for_each_hop(self) -> None:
         """
-        Each hop uses one answer of DNS, so a changed answer has no effect.
+        Each hop resolves its name once, so a changed answer of DNS has no effect.
         """
-        asked: list[str] = []
+        resolved: list[str] = []
 
         def resolve(name: str) -> Sequence[Address]:
-            asked.append(name)
-            return [HOME if len(asked) > 1 else OTHER]
+            resolved.append(name)
+            return [HOME if len(resolved) > 1 else OTHER]
 
         with (
             WebServer(redirects("http://www.example.org{path}")) as first,
@@ -228,13 +228,13 @@ class TestPrivateAddresses:
             result = Probe(first.port, False, resolve).fetch(NAME, PATH, HOME)
 
         assert result.matches(EXPECTED)
-        assert ["www.example.org"] == asked
+        assert ["www.example.org"] == resolved
 
 
 class TestFetchInside:
-    def test_a_redirect_of_an_internal_hop_stays_there(self) -> None:
+    def test_a_redirect_of_an_internal_hop_stays_at_its_address(self) -> None:
         """
-        A request to an internal hop stays there after a redirect of Traefik to another port.
+        A redirect of Traefik to another port is followed at the address of the internal hop.
         """
         port = free_port()
         with (
