@@ -61,16 +61,16 @@ def registrations(authority: FaultyAuthority) -> int:
 class TestInfo:
     def test_it_has_what_the_ca_knows(self, client: AcmeClient, files: AccountFiles) -> None:
         """
-        The sheet has the status, contacts and URL of the CA. The URL is the accounturi of a CAA
+        The information has the status, contacts and URL of the CA. The URL is the accounturi of a CAA
         record.
         """
-        sheet = client.account_admin.info()
+        found = client.account_admin.info()
 
-        assert sheet is not None
-        assert ("valid", ("mailto:ops@certworker.dev",)) == (sheet.status, sheet.contacts)
-        assert "/account/" in sheet.url
-        assert client.thumbprint == sheet.thumbprint
-        assert files.key_path == sheet.key_path
+        assert found is not None
+        assert ("valid", ("mailto:ops@certworker.dev",)) == (found.status, found.contacts)
+        assert "/account/" in found.url
+        assert client.thumbprint == found.thumbprint
+        assert files.key_path == found.key_path
 
     def test_it_creates_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -87,10 +87,10 @@ class TestInfo:
         for contact, known in [("new@certworker.dev", ("mailto:new@certworker.dev",)), (None, ())]:
             client = client_of(authority.directory_url, tmp_path, contact=contact)
             client.order((NAME,))
-            sheet = client.account_admin.info()
+            found = client.account_admin.info()
 
-            assert sheet is not None
-            assert known == sheet.contacts
+            assert found is not None
+            assert known == found.contacts
 
 
 class TestChangeKey:
@@ -195,8 +195,8 @@ class TestChangeKey:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
     ) -> None:
         """
-        The account works after a failed change. The CA has the new key after a cut, and the old key
-        after HTTP 500.
+        The account works after a failed change. The CA has the new key after a lost response, and the
+        old key after HTTP 500.
         """
         authority.faults.fail("keyChange", fault)
         with pytest.raises(CertworkerError):
@@ -294,8 +294,8 @@ class TestChangeKey:
         self, challenge_server: ChallengeServer, client: AcmeClient
     ) -> None:
         """
-        An order with the old key fails with AccountGone, which the job retries. The CA calls its
-        requests malformed.
+        An order with the old key fails with AccountGone, which the job retries. The CA refuses its
+        requests as malformed.
         """
         order: Order = presented(client.order((NAME,)), challenge_server)
         client.account_admin.rotate_key()
@@ -314,11 +314,11 @@ class TestMalformedAccounts:
         odd = only("account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"]))
 
         with tampered(authority, odd):
-            sheet = client.account_admin.info()
+            found = client.account_admin.info()
 
-        assert sheet is not None
-        assert () == sheet.contacts
-        assert sheet.status.isprintable()
+        assert found is not None
+        assert () == found.contacts
+        assert found.status.isprintable()
 
 
 class TestDeactivate:
@@ -544,7 +544,7 @@ class TestRevoke:
 
 def age_next_key(files: AccountFiles) -> None:
     """
-    Date the next key back, so that each replica of the CA would know it by now.
+    Make the next key so old that each replica of the CA would know it.
     """
     path = files.key_path.with_name("key.next.pem")
     if path.exists():
@@ -556,6 +556,6 @@ def files_key(client: AcmeClient) -> bytes:
     """
     Return the content of the key file of *client*.
     """
-    sheet = client.account_admin.info()
-    assert sheet is not None
-    return sheet.key_path.read_bytes()
+    found = client.account_admin.info()
+    assert found is not None
+    return found.key_path.read_bytes()

@@ -132,7 +132,7 @@ class TestPreferredChain:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        One warning lists the roots on offer. A CA retires its roots, and renewals must continue.
+        A single warning lists the offered roots. CAs retire roots, and renewals must continue.
         """
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="DST Root CA X3")
@@ -145,11 +145,11 @@ class TestPreferredChain:
         assert "CERTWORKER_PREFERRED_CHAIN is DST Root CA X3" in message
         assert "The other root" in message
 
-    def test_pebble_serves_the_preferred_chain(
+    def test_the_preferred_chain_of_pebble_is_used(
         self, pebble_with_two_roots: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Pebble serves the preferred chain, and the warning lists the roots of its chains.
+        The client uses the preferred chain of Pebble, and the warning lists the roots of its chains.
         """
         pebble = pebble_with_two_roots
 

@@ -1,5 +1,5 @@
 """
-Test the whole way to a certificate, at real CAs.
+Test the issuance of certificates by real CAs.
 """
 
 from __future__ import annotations
@@ -72,10 +72,9 @@ class TestWithPebble:
 
         pytest.fail("each order was polled more than once for a step")
 
-    def test_every_tenth_nonce_may_be_bad(self, tmp_path: Path) -> None:
+    def test_bad_nonces_are_retried(self, tmp_path: Path) -> None:
         """
-        The client retries stale nonces, which are normal at a CA with several servers. No message
-        reports them.
+        The client retries stale nonces, which are normal at a CA with several servers.
         """
         pebble = Pebble(tmp_path / "pebble")
         pebble.start(PEBBLE_WFE_NONCEREJECT="10")
@@ -199,7 +198,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The failure names the header that is missing.
+        The failure names the missing header.
         """
         without = only("newOrder", lambda reply: with_headers(reply, Location=None))
 
@@ -420,7 +419,7 @@ class TestNumberOfNames:
 
     def test_no_limit_is_assumed_for_another_ca(self) -> None:
         """
-        Another CA has no limit on names. Its profile of the same name may allow more.
+        No limit on names applies to another CA. Its profile of the same name may allow more.
         """
         many = numbered(200)
 

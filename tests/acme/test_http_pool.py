@@ -169,7 +169,7 @@ class TestReach:
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A public CA cannot send requests of the client to hosts of the private network.
+        A URL from a public CA cannot lead to a host with a private address.
         """
         public_and_private(monkeypatch)
         port = server.url.rpartition(":")[2]

@@ -62,7 +62,7 @@ class TestKeys:
 
     def test_other_users_cannot_read_a_key(self, keys: OrderKeys, directory: Path) -> None:
         """
-        Only the worker can read the private key of a future certificate.
+        Only the owner can read the private key of a future certificate.
         """
         keys.make(URL)
         (file,) = directory.glob("*.pem")

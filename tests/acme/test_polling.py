@@ -31,9 +31,9 @@ REPLY = Reply(URL, 200, {}, b"{}")
 
 
 class TestEndOfLimit:
-    def test_the_end_is_in_the_text_without_a_header(self) -> None:
+    def test_the_end_comes_from_the_text_without_a_header(self) -> None:
         """
-        The text of a limit has its end if a proxy drops the header. Boulder writes the time into the
+        The end of a limit comes from the text without a header. Boulder writes the time into the
         text.
         """
         text = "too many new orders (300) from this account, retry after 2026-11-23 10:07:00 UTC"
@@ -42,7 +42,7 @@ class TestEndOfLimit:
 
     def test_the_header_wins_over_the_text(self) -> None:
         """
-        The Retry-After header wins, because it is the part for programs.
+        The Retry-After header has precedence over the text, because it is meant for programs.
         """
         text = "retry after 2026-11-23 12:00:00 UTC"
 

@@ -263,8 +263,8 @@ class TestRefusal:
     @pytest.mark.parametrize("kind", ["rejectedIdentifier", "unauthorized", "malformed"])
     def test_http_501_means_not_offered(self, kind: str) -> None:
         """
-        HTTP 501 means acme.not_offered, whatever the type is. step-ca reports `rejectedIdentifier`
-        for what it lacks.
+        HTTP 501 means acme.not_offered, whatever the type is. step-ca reports a missing operation as
+        `rejectedIdentifier`.
         """
         failure = refused(kind, "The requested operation is not implemented", 501)
 
@@ -301,7 +301,8 @@ class TestRefusal:
         self, code: str, status: int, headers: dict[str, str]
     ) -> None:
         """
-        A web page of a load balancer has a failure by its status, and its Retry-After header counts.
+        The status of a load balancer's web page determines the failure, and its Retry-After header
+        counts.
         """
         names = {name.replace("_", "-"): value for name, value in headers.items()}
         page = Reply("https://ca.example/x", status, names, b"<html>Please wait</html>")

@@ -94,7 +94,7 @@ class TestSuggestion:
         assert 1 == number_of(app_authority, "renewalInfo")
         assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
 
-    def test_an_unreachable_ca_is_requested_again_later(
+    def test_the_next_request_to_an_unreachable_ca_is_scheduled(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """

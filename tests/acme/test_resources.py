@@ -225,23 +225,23 @@ class TestAuthorization:
         ]
 
 
-class TestAnyAnswer:
+class TestAnyDocument:
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*ORDER, "certificate", "error"], ANYTHING)))
-    def test_is_an_order_or_not_acme(self, document: dict[str, Any]) -> None:
+    def test_each_document_is_an_order_or_not_acme(self, document: dict[str, Any]) -> None:
         """
         Each document is an order or raises NotAcme.
         """
         read_or_refused(OrderState, document)
 
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys(AUTHORIZATION, ANYTHING)))
-    def test_is_an_authorization_or_not_acme(self, document: dict[str, Any]) -> None:
+    def test_each_document_is_an_authorization_or_not_acme(self, document: dict[str, Any]) -> None:
         """
         Each document is an authorization or raises NotAcme.
         """
         read_or_refused(Authorization, document)
 
     @given(st.dictionaries(st.sampled_from(["newNonce", "newAccount", "newOrder", "meta"]), ANYTHING))
-    def test_is_a_directory_or_not_acme(self, document: dict[str, Any]) -> None:
+    def test_each_document_is_a_directory_or_not_acme(self, document: dict[str, Any]) -> None:
         """
         Each document is a directory or raises NotAcme.
         """

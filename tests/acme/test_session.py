@@ -63,6 +63,9 @@ class TestSigner:
         return key
 
     def test_a_message_of_an_account_names_the_account(self, key: JWKEC | JWKRSA) -> None:
+        """
+        The message has the URL of the account as its key ID, and a valid signature.
+        """
         message = read(Signer(key, "https://ca.example/account/7").sign({"csr": "…"}, NONCE, URL))
 
         assert message.verify(key.public_key())
@@ -72,12 +75,18 @@ class TestSigner:
         assert message.signature.combined.jwk is None
 
     def test_a_message_without_an_account_contains_its_key(self, key: JWKEC | JWKRSA) -> None:
+        """
+        The message has the public key, which verifies its signature.
+        """
         message = read(Signer(key).sign({}, NONCE, URL))
 
         assert key.public_key() == message.signature.combined.jwk
         assert message.verify()
 
     def test_a_message_has_no_unprotected_header_and_no_private_key(self, key: JWKEC | JWKRSA) -> None:
+        """
+        The message has only protected members, and its key has no private part.
+        """
         jws = json.loads(Signer(key).sign(None, None, URL))
 
         assert {"protected", "payload", "signature"} == set(jws)
@@ -85,6 +94,9 @@ class TestSigner:
         assert "d" not in read(json.dumps(jws).encode()).signature.combined.jwk.to_partial_json()
 
     def test_the_key_of_a_certificate_signs(self) -> None:
+        """
+        The key of a certificate signs a valid message.
+        """
         key = PrivateKey(ec.generate_private_key(ec.SECP256R1()))
 
         assert read(Signer.of_certificate(key).sign({}, NONCE, URL)).verify()

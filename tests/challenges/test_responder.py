@@ -33,7 +33,8 @@ def replica(connection: Redis, **thumbprints: str) -> Responder:
 class TestAnswer:
     def test_each_worker_responds_for_other_workers(self, connection: Redis) -> None:
         """
-        Each worker responds for each other worker, because a load balancer may select any.
+        A worker responds to the tokens of other workers, because a load balancer may select any
+        worker.
         """
         replica(connection, main="OWN-THUMBPRINT").present(ANSWER)
 
@@ -74,7 +75,8 @@ class TestAnswer:
 
     def test_an_attacker_with_redis_cannot_plant_a_response(self, connection: Redis) -> None:
         """
-        An entry from another program has no response. A response always contains the own thumbprint.
+        An entry from another program has no response. A response always contains the thumbprint of
+        the worker's account.
         """
         connection.hset("certworker:challenges", "planted", "planted.ATTACKER")
 

@@ -82,11 +82,11 @@ class TestAuthorityOf:
     @pytest.mark.parametrize(
         "text", ["", "../../etc/passwd", "a b", "a\n", "é", "a" * 101, "a\x00", "%2e%2e", "{token}"]
     )
-    def test_an_invalid_token_never_reaches_redis(
+    def test_an_invalid_token_has_no_ca(
         self, tokens: ChallengeTokens, connection: redis.Redis, text: str
     ) -> None:
         """
-        An invalid token of an HTTP request is not searched in Redis.
+        An invalid token from an HTTP request has no CA, even if Redis has an entry for it.
         """
         connection.hset(
             TOKENS, text, '{"authority": "x", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
@@ -164,7 +164,7 @@ class TestAll:
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:
         """
-        The removal of many invalid tokens needs less than 500 commands.
+        The removal of many invalid tokens needs fewer than 500 commands.
         """
         count = 100 * TOKENS_A_COMMAND
         tokens.remember(TOKEN, authority="letsencrypt", name="b.org")

@@ -165,7 +165,7 @@ class TestLeftovers:
 
     def test_a_new_file_stays(self, webroot: Webroot, challenges: Path) -> None:
         """
-        A new file stays, because it may belong to an order after the read of the tokens.
+        A new file stays, because its order may have started after the tokens were read.
         """
         webroot.present(answer_to("new"))
 

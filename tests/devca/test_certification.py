@@ -134,7 +134,7 @@ class TestRevocation:
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        The CA refuses to revoke a certificate that its intermediate has not signed, and text.
+        The CA revokes only certificates that its intermediate has signed.
         """
         root = x509.load_pem_x509_certificate(authority.root_path.read_bytes()).public_bytes(Encoding.DER)
         for certificate in (encode_b64jose(root), "text", None):

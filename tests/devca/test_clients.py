@@ -26,9 +26,9 @@ NAME = "shop.localhost"
 
 
 @dataclass(frozen=True)
-class Place:
+class ClientRunner:
     """
-    The CA, and a web server whose webroot the clients write to.
+    Run clients against the CA, with a web server for their webroot.
     """
 
     authority: FaultyAuthority
@@ -57,7 +57,7 @@ class Place:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[Place]:
+def runner(tmp_path: Path) -> Iterator[ClientRunner]:
     """
     Run a CA with Retry-After: 0 for polls. lego waits five seconds by default.
     """
@@ -68,193 +68,193 @@ def place(tmp_path: Path) -> Iterator[Place]:
         development_authority(tmp_path, http01_port=server.port) as authority,
     ):
         authority.faults.poll_after_seconds = 0
-        yield Place(authority, tmp_path, server)
+        yield ClientRunner(authority, tmp_path, server)
 
 
 class TestWithoutFaults:
-    def test_lego_gets_a_certificate(self, place: Place) -> None:
+    def test_lego_gets_a_certificate(self, runner: ClientRunner) -> None:
         """
         A client in another language accepts every document of the CA.
         """
-        run = place.lego(NAME, "www.shop.localhost")
+        run = runner.lego(NAME, "www.shop.localhost")
         run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
-    def test_certbot_gets_a_certificate(self, place: Place) -> None:
+    def test_certbot_gets_a_certificate(self, runner: ClientRunner) -> None:
         """
         The client that Appwrite ships receives a certificate.
         """
-        run = place.certbot(NAME, "www.shop.localhost")
+        run = runner.certbot(NAME, "www.shop.localhost")
         run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
-    def test_lego_revokes(self, place: Place) -> None:
+    def test_lego_revokes(self, runner: ClientRunner) -> None:
         """
         The CA accepts a revocation that another client has signed.
         """
-        place.lego()
-        assert 0 == place.lego(command="revoke").code
-        assert [200] == place.statuses("revokeCert")
+        runner.lego()
+        assert 0 == runner.lego(command="revoke").code
+        assert [200] == runner.statuses("revokeCert")
 
-    def test_lego_binds_an_external_account(self, place: Place) -> None:
+    def test_lego_binds_an_external_account(self, runner: ClientRunner) -> None:
         """
         The CA accepts the HMAC of lego, and refuses an account without one.
         """
-        place.authority.policy.external_accounts["kid-1"] = b"secret" * 6
-        refused = place.lego()
+        runner.authority.policy.external_accounts["kid-1"] = b"secret" * 6
+        refused = runner.lego()
         options = ("--eab", "--kid", "kid-1", "--hmac", encode_b64jose(b"secret" * 6))
-        accepted = place.lego(options=options)
+        accepted = runner.lego(options=options)
         assert (1, 0) == (refused.code, accepted.code), accepted.output
 
     @pytest.mark.parametrize("kind", ["rsa2048", "ec384"])
-    def test_lego_uses_other_keys(self, place: Place, kind: str) -> None:
+    def test_lego_uses_other_keys(self, runner: ClientRunner, kind: str) -> None:
         """
         The client selects the key type of the account and of the certificate.
         """
-        run = place.lego(options=("--key-type", kind))
+        run = runner.lego(options=("--key-type", kind))
         run.installed().check((NAME,), datetime.now(UTC))
 
 
 class TestNonce:
-    def test_lego_retries_with_another_nonce(self, place: Place) -> None:
+    def test_lego_retries_with_another_nonce(self, runner: ClientRunner) -> None:
         """
         lego retries after badNonce (RFC 8555, section 6.5).
         """
-        place.authority.faults.bad_nonces = 2
-        assert 0 == place.lego().code
-        assert [400, 400, 201] == place.statuses("newAccount")
+        runner.authority.faults.bad_nonces = 2
+        assert 0 == runner.lego().code
+        assert [400, 400, 201] == runner.statuses("newAccount")
 
-    def test_certbot_fails_at_the_second_bad_nonce(self, place: Place) -> None:
+    def test_certbot_fails_at_the_second_bad_nonce(self, runner: ClientRunner) -> None:
         """
         The acme library retries a bad nonce only once. certworker retries more often.
         """
-        place.authority.faults.bad_nonces = 2
-        assert 1 == place.certbot().code
-        assert [400, 400] == place.statuses("newAccount")
+        runner.authority.faults.bad_nonces = 2
+        assert 1 == runner.certbot().code
+        assert [400, 400] == runner.statuses("newAccount")
 
-    def test_lego_survives_a_share_of_bad_nonces(self, place: Place) -> None:
+    def test_lego_survives_a_share_of_bad_nonces(self, runner: ClientRunner) -> None:
         """
         The order succeeds although some requests are refused, as with PEBBLE_WFE_NONCEREJECT.
         """
-        place.authority.faults.random = Random(3)
-        place.authority.faults.bad_nonce_share = 0.3
-        assert 0 == place.lego().code
-        assert 400 in [request.status for request in place.authority.requests]
+        runner.authority.faults.random = Random(3)
+        runner.authority.faults.bad_nonce_share = 0.3
+        assert 0 == runner.lego().code
+        assert 400 in [request.status for request in runner.authority.requests]
 
 
 class TestFaults:
-    def test_lego_shows_an_error_of_the_server(self, place: Place) -> None:
+    def test_lego_shows_an_error_of_the_server(self, runner: ClientRunner) -> None:
         """
         lego reads the problem document of a failing CA.
         """
-        place.authority.faults.fail("newOrder", Fault())
-        assert "500 :: POST" in place.lego().output
+        runner.authority.faults.fail("newOrder", Fault())
+        assert "500 :: POST" in runner.lego().output
 
-    def test_lego_shows_a_page_of_the_load_balancer(self, place: Place) -> None:
+    def test_lego_shows_a_page_of_the_load_balancer(self, runner: ClientRunner) -> None:
         """
         lego shows the HTML page of a 503, which has Retry-After but no problem document.
         """
-        place.authority.faults.fail("newOrder", Fault(503, None, 30))
-        run = place.lego()
+        runner.authority.faults.fail("newOrder", Fault(503, None, 30))
+        run = runner.lego()
         assert 1 == run.code
         assert "<h1>503</h1>" in run.output
 
-    def test_certbot_fails_at_html_instead_of_an_order(self, place: Place) -> None:
+    def test_certbot_fails_at_html_instead_of_an_order(self, runner: ClientRunner) -> None:
         """
         certbot ends at a web page with HTTP 200, as from a captive portal.
         """
-        place.authority.faults.fail("newOrder", Fault(200, None))
-        assert 1 == place.certbot().code
-        assert [200] == place.statuses("newOrder")
-        assert [] == place.statuses("authorization")
+        runner.authority.faults.fail("newOrder", Fault(200, None))
+        assert 1 == runner.certbot().code
+        assert [200] == runner.statuses("newOrder")
+        assert [] == runner.statuses("authorization")
 
-    def test_lego_fails_after_a_cut_finalization(self, place: Place) -> None:
+    def test_lego_fails_after_a_cut_finalization(self, runner: ClientRunner) -> None:
         """
         lego fails after a cut connection, although the certificate exists.
         """
-        place.authority.faults.fail("finalize", Fault(cut=True))
-        run = place.lego()
+        runner.authority.faults.fail("finalize", Fault(cut=True))
+        run = runner.lego()
         assert "EOF" in run.output
-        assert [0] == place.statuses("finalize")
+        assert [0] == runner.statuses("finalize")
 
-    def test_lego_waits_for_a_slow_response(self, place: Place) -> None:
+    def test_lego_waits_for_a_slow_response(self, runner: ClientRunner) -> None:
         """
         lego accepts a late response.
         """
-        place.authority.faults.slow_seconds["newOrder"] = 0.5
-        assert 0 == place.lego().code
+        runner.authority.faults.slow_seconds["newOrder"] = 0.5
+        assert 0 == runner.lego().code
 
-    def test_lego_shows_a_rate_limit(self, place: Place) -> None:
+    def test_lego_shows_a_rate_limit(self, runner: ClientRunner) -> None:
         """
         lego shows the type of the 429.
         """
-        place.authority.faults.rate_limit(60, "too many certificates already issued")
-        run = place.lego()
+        runner.authority.faults.rate_limit(60, "too many certificates already issued")
+        run = runner.lego()
         assert "urn:ietf:params:acme:error:rateLimited" in run.output
-        assert [429] == place.statuses("newOrder")
+        assert [429] == runner.statuses("newOrder")
 
-    def test_lego_fails_at_a_ca_that_has_lost_its_account(self, place: Place) -> None:
+    def test_lego_fails_at_a_ca_that_has_lost_its_account(self, runner: ClientRunner) -> None:
         """
         lego shows accountDoesNotExist if the CA has lost its account.
         """
-        assert 0 == place.lego().code
-        place.authority.forget_accounts()
-        run = place.lego()
+        assert 0 == runner.lego().code
+        runner.authority.forget_accounts()
+        run = runner.lego()
         assert 1 == run.code
         assert "accountDoesNotExist" in run.output
 
 
 class TestWaiting:
-    def test_lego_polls_a_processing_order(self, place: Place) -> None:
+    def test_lego_polls_a_processing_order(self, runner: ClientRunner) -> None:
         """
         The certificate is ready after the configured number of polls.
         """
-        place.authority.faults.processing_polls = 2
-        assert 0 == place.lego().code
-        assert [200] * 3 == place.statuses("order")
+        runner.authority.faults.processing_polls = 2
+        assert 0 == runner.lego().code
+        assert [200] * 3 == runner.statuses("order")
 
-    def test_certbot_waits_for_a_processing_order(self, place: Place) -> None:
+    def test_certbot_waits_for_a_processing_order(self, runner: ClientRunner) -> None:
         """
         certbot polls until the order is valid.
         """
-        place.authority.faults.processing_seconds = 1.5
-        assert 0 == place.certbot().code
-        assert 1 < len(place.statuses("order"))
+        runner.authority.faults.processing_seconds = 1.5
+        assert 0 == runner.certbot().code
+        assert 1 < len(runner.statuses("order"))
 
-    def test_lego_waits_for_a_slow_validation(self, place: Place) -> None:
+    def test_lego_waits_for_a_slow_validation(self, runner: ClientRunner) -> None:
         """
         lego polls a pending authorization until the CA has validated it.
         """
-        place.authority.faults.poll_after_seconds = 1
-        place.authority.faults.validation_seconds = 1.2
-        assert 0 == place.lego().code
+        runner.authority.faults.poll_after_seconds = 1
+        runner.authority.faults.validation_seconds = 1.2
+        assert 0 == runner.lego().code
 
-    def test_lego_uses_a_valid_authorization_again(self, place: Place) -> None:
+    def test_lego_uses_a_valid_authorization_again(self, runner: ClientRunner) -> None:
         """
         The policy lets lego use a valid authorization for a second order.
         """
-        place.authority.policy.authorization_reuse = timedelta(hours=1)
-        assert 0 == place.lego().code
-        assert 0 == place.lego().code
-        assert [200] == place.statuses("challenge")
+        runner.authority.policy.authorization_reuse = timedelta(hours=1)
+        assert 0 == runner.lego().code
+        assert 0 == runner.lego().code
+        assert [200] == runner.statuses("challenge")
 
 
 class TestRefusals:
-    def test_certbot_shows_why_the_validation_failed(self, place: Place) -> None:
+    def test_certbot_shows_why_the_validation_failed(self, runner: ClientRunner) -> None:
         """
         certbot shows the detail of the problem unchanged.
         """
         detail = "Timeout during connect (likely firewall problem)"
-        place.authority.faults.refusal = Problem("connection", detail)
-        run = place.certbot()
+        runner.authority.faults.refusal = Problem("connection", detail)
+        run = runner.certbot()
         assert 1 == run.code
         assert detail in run.output
 
-    def test_lego_shows_an_order_that_ends_invalid(self, place: Place) -> None:
+    def test_lego_shows_an_order_that_ends_invalid(self, runner: ClientRunner) -> None:
         """
         lego shows the problem of an order that fails after its authorizations, for example because of
         CAA.
         """
-        place.authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
-        run = place.lego()
+        runner.authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
+        run = runner.lego()
         assert 1 == run.code
         assert "CAA forbids it" in run.output
 
@@ -274,19 +274,19 @@ class TestFlaws:
             (Flaw.EXPIRED, "it ended at"),
         ],
     )
-    def test_lego_installs_a_flawed_certificate(self, place: Place, flaw: Flaw, reason: str) -> None:
+    def test_lego_installs_a_flawed_certificate(self, runner: ClientRunner, flaw: Flaw, reason: str) -> None:
         """
         lego installs the flawed certificate, and the check of certworker finds the flaw.
         """
-        place.authority.faults.flaws = frozenset({flaw})
-        run = place.lego()
+        runner.authority.faults.flaws = frozenset({flaw})
+        run = runner.lego()
         assert 0 == run.code
         with pytest.raises(BadCertificate, match=reason):
             run.installed().check((NAME,), datetime.now(UTC))
 
-    def test_certbot_requires_the_chain(self, place: Place) -> None:
+    def test_certbot_requires_the_chain(self, runner: ClientRunner) -> None:
         """
         certbot refuses a certificate without a chain. It finds no other flaw.
         """
-        place.authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
-        assert "less than 2 certificates in chain" in place.certbot().output
+        runner.authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
+        assert "less than 2 certificates in chain" in runner.certbot().output

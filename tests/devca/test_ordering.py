@@ -67,7 +67,7 @@ class TestOrder:
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        Another account cannot read the order, its authorizations or finalize it.
+        Another account can neither read the order and its authorizations nor finalize the order.
         """
         order = client.order(NAME)
         other = AcmeClient(authority.directory_url)

@@ -1,5 +1,5 @@
 """
-Test validations, whose problems are those of public CAs.
+Test validations, whose problems have the texts of public CAs.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class TestQueryServers:
 
     def test_a_missing_answer_is_an_error(self, shop: World) -> None:
         """
-        A missing answer is an error, and says nothing about the name.
+        A missing answer is an error, not a result about the name.
         """
         shop.servers[0].silent.add("shop.org")
 

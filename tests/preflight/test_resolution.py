@@ -112,7 +112,7 @@ class TestFailures:
 class TestWarnings:
     def test_old_records_in_caches_are_a_warning(self) -> None:
         """
-        The warning says how long caches store the old records.
+        The warning has the time for which caches store the old records.
         """
         result = result_for(GOOD, resolvers=(ServerView("8.8.8.8", (OTHER,), ttl=3600),))
 

@@ -30,7 +30,7 @@ class TestCheckResult:
 
     def test_a_failure_keeps_its_shorter_pauses(self) -> None:
         """
-        A failure with shorter pauses is retried after these.
+        A failure that already has shorter pauses keeps them.
         """
         found = CheckResult.fail(ContainerResolver(host="ca.example.org", reason="no name server"))
 
