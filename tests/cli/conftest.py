@@ -1,5 +1,5 @@
 """
-A worker with a Redis and a CA, beside which commands are typed.
+The worker, Redis and CA that the tests of the commands use.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def worker(
     http_port: int,
 ) -> Iterator[WorkerProcess]:
     """
-    A worker that has not been started; commands may be typed all the same.
+    Yield a worker that has not been started. Commands run without it, too.
     """
     variables = environment(
         tmp_path,

@@ -1,5 +1,5 @@
 """
-`certworker account`, and the CA of a command.
+Tests of `certworker account`, and of the CA that a command uses.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class TestAccount:
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
-        A worker uses the account at the same time.
+        The commands work while a worker uses the account.
         """
         worker.environment["_APP_EMAIL_CERTIFICATES"] = "ops@certworker.dev"
         worker.start()
@@ -54,9 +54,9 @@ class TestAccount:
         assert 0 == worker.command("request", "--wait", "third.localhost").returncode
         assert after["account"] != shown(worker)["account"]
 
-    def test_it_is_not_deactivated_without_a_yes(self, worker: WorkerProcess) -> None:
+    def test_it_is_not_deactivated_without_confirmation(self, worker: WorkerProcess) -> None:
         """
-        A deactivation cannot be undone.
+        The command fails without `--yes`, because a deactivation is permanent.
         """
         worker.start()
         worker.wait_for_line(f"{NAME}.*certificate issued")
@@ -64,9 +64,9 @@ class TestAccount:
         assert 1 == worker.command("account", "deactivate").returncode
         assert "valid" == shown(worker)["status"]
 
-    def test_before_the_first_order_there_is_none(self, worker: WorkerProcess) -> None:
+    def test_before_the_first_order_there_is_no_account(self, worker: WorkerProcess) -> None:
         """
-        `account show` creates none.
+        Each command fails, and none of them creates an account.
         """
         for command in (["show"], ["rotate-key"], ["deactivate", "--yes"]):
             ended = worker.command("account", *command)
@@ -76,7 +76,7 @@ class TestAccount:
 
     def test_the_embedded_ca_has_accounts_too(self, worker: WorkerProcess) -> None:
         """
-        It runs inside the worker, and its state is in the state directory.
+        The commands change the account at the embedded CA, which runs inside the worker.
         """
         worker.environment["CERTWORKER_AUTHORITY"] = "development"
         worker.start()
@@ -86,20 +86,20 @@ class TestAccount:
         assert 0 == worker.command("request", "--wait", "other.localhost").returncode
 
 
-class TestChoiceOf:
+class TestCaChoice:
     def test_without_a_label_it_is_the_first(self) -> None:
         """
-        Most installations have only one CA.
+        Without a label, the command uses the first CA of the settings.
         """
         assert "letsencrypt-staging" == ca_choice(load(TWO), None).label
 
     def test_a_label_names_any_of_them(self) -> None:
         """
-        A certificate belongs to the CA that issued it.
+        A label selects any CA of the settings.
         """
         assert "development" == ca_choice(load(TWO), "development").label
 
-    def test_another_one_is_refused_with_those_that_are_set(self) -> None:
+    def test_an_unknown_label_is_refused_with_the_known_labels(self) -> None:
         """
         The message lists the labels of the settings.
         """
@@ -107,10 +107,10 @@ class TestChoiceOf:
             ca_choice(load(TWO), "letsencrypt")
 
 
-class TestOpened:
-    def test_the_embedded_one_runs_for_as_long_as_it_is_needed(self, tmp_path: Path) -> None:
+class TestConnectToCa:
+    def test_the_embedded_ca_runs_while_the_command_needs_it(self, tmp_path: Path) -> None:
         """
-        Inside the worker it cannot be reached from a shell.
+        The command starts its own embedded CA, because it cannot reach the one inside the worker.
         """
         settings = load({"CERTWORKER_STATE_DIR": str(tmp_path)})
 

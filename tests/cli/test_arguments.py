@@ -1,5 +1,5 @@
 """
-The names that a command is given.
+Tests of the names in the arguments of a command.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from certworker.cli.arguments import parse_names
 from certworker.errors.name import Wildcard
 
 
-class TestNormalised:
-    def test_a_file_has_a_name_a_line(self) -> None:
+class TestParseNames:
+    def test_a_file_has_one_name_per_line(self) -> None:
         """
-        Comments, blank lines and spaces are ignored.
+        The parser ignores comments, blank lines and spaces.
         """
         file = StringIO("# our shops\n\nshop.example.com\n  Blog.Example.com  # since May\r\n")
 
@@ -26,7 +26,7 @@ class TestNormalised:
 
     def test_typed_names_come_first_and_each_name_once(self) -> None:
         """
-        A list may contain a name twice.
+        The parser returns the names of the arguments first, and each name once.
         """
         file = StringIO("b.example.com\na.example.com\nB.example.com\n")
 
@@ -38,7 +38,7 @@ class TestNormalised:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        A user corrects a list of 50,000 names in one pass.
+        The command reports every invalid line, so that a user corrects the whole list at once.
         """
         file = StringIO("a.example.com\n*.example.com\nshop.local\n\x00\n")
         with pytest.raises(SystemExit) as ended:
@@ -57,15 +57,15 @@ class TestNormalised:
 
     def test_a_typed_name_is_refused_with_its_failure(self) -> None:
         """
-        It is the failure of every other interface.
+        A name in the arguments fails with the same class as in every other interface.
         """
         with pytest.raises(Wildcard):
             parse_names(["*.example.com"], None, private=False, wildcards=False)
 
     @pytest.mark.parametrize("file", [None, StringIO("# nothing yet\n")])
-    def test_no_names_are_wrong_usage(self, file: StringIO | None) -> None:
+    def test_a_call_without_names_is_a_usage_error(self, file: StringIO | None) -> None:
         """
-        The argument is missing, or the file is empty.
+        A call without an argument, or with an empty file, is a usage error.
         """
         with pytest.raises(click.UsageError):
             parse_names([], file, private=False, wildcards=False)

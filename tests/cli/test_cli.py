@@ -1,5 +1,5 @@
 """
-The commands as a whole: fast help, and errors without tracebacks.
+Tests of all commands: their help is fast, and their errors have no traceback.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.servers.worker import WorkerProcess
 
 def all_commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """
-    Yield the words of each command, and of the commands in it.
+    Yield the words of each command in *group*, and of its subcommands.
     """
     context = click.Context(group)
     for name in group.list_commands(context):
@@ -31,7 +31,7 @@ def all_commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[s
 class TestHelp:
     def test_it_lists_every_command_and_imports_none(self) -> None:
         """
-        The help does not wait for the import of cryptography.
+        The help lists all commands without the import of a large library.
         """
         listing = (
             "import sys, certworker.cli as c; c.cli(['--help'], standalone_mode=False); print(*sys.modules)"
@@ -44,6 +44,8 @@ class TestHelp:
     @pytest.mark.parametrize("name", COMMANDS)
     def test_the_help_of_a_command_begins_like_the_list(self, name: str) -> None:
         """
+        The list and the help of a command begin with the same word.
+
         The list is written by hand, so that `--help` needs no import.
         """
         shown = CliRunner().invoke(cli, [name, "--help"])
@@ -69,13 +71,13 @@ class TestHelp:
         assert examples
         for example in examples:
             if not isinstance(command, click.Group):
-                words = example[example.index("certworker") :]  # settings of this call may come first
+                words = example[example.index("certworker") :]  # variables may precede the command
                 assert ["certworker", *path] == words[: len(path) + 1]
                 parser.parse_args(words[len(path) + 1 :])
 
-    def test_an_unknown_command_is_wrong_usage(self) -> None:
+    def test_an_unknown_command_is_a_usage_error(self) -> None:
         """
-        Wrong usage has exit code 2.
+        The exit code is 2.
         """
         assert 2 == CliRunner().invoke(cli, ["certify"]).exit_code
 
@@ -92,9 +94,9 @@ class TestErrors:
         assert ended.stderr.startswith("certworker: [redis.unreachable] ")
         assert "Traceback" not in ended.stderr
 
-    def test_wrong_settings_are_exit_code_2(self, worker: WorkerProcess) -> None:
+    def test_an_invalid_setting_ends_with_exit_code_2(self, worker: WorkerProcess) -> None:
         """
-        The command does not use the valid ones of them.
+        The command names the invalid setting, and ends with exit code 2.
         """
         worker.environment["CERTWORKER_LOG"] = "loud"
         ended = worker.command("status")
@@ -103,11 +105,11 @@ class TestErrors:
         assert "CERTWORKER_LOG must be" in ended.stderr
 
     @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
-    def test_every_command_reports_all_wrong_settings_together(
+    def test_every_command_reports_all_invalid_settings_together(
         self, worker: WorkerProcess, command: str, tmp_path: Path
     ) -> None:
         """
-        The output names the allowed values, without a traceback.
+        The output names each invalid setting, without a traceback.
         """
         (tmp_path / "empty").touch()
         wrong = {
@@ -141,17 +143,17 @@ class TestErrors:
 class TestSuspiciousEnvironment:
     def test_the_worker_the_doctor_and_other_commands_warn_once(self, worker: WorkerProcess) -> None:
         """
-        Each command shows the warning, and shows it once.
+        Each command shows each warning once, and the help shows none.
         """
         worker.environment |= {"_APP_ENV": "prod", "CERTWORKER_AUTHORTY": "letsencrypt"}
         expected = ("Did you mean production?", "Did you mean CERTWORKER_AUTHORITY?")
         worker.start()
         worker.wait_for_line("ready")
         doctor = worker.command("doctor").stdout
-        asked, helped = worker.command("status"), worker.command("status", "--help")
+        status, usage = worker.command("status"), worker.command("status", "--help")
 
         for text in expected:
             assert 1 == worker.log.count(text)
             assert 1 == doctor.count(text)
-            assert 1 == asked.stderr.count(text)
-            assert text not in asked.stdout + helped.stderr
+            assert 1 == status.stderr.count(text)
+            assert text not in status.stdout + usage.stderr

@@ -1,5 +1,5 @@
 """
-Shell completion, as docs/reference/cli.md describes it.
+Tests of the shell completion that docs/reference/cli.md describes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "cli.md"
 
 def environment(**variables: str) -> dict[str, str]:
     """
-    Return an environment with the program `certworker` on its path, and *variables*.
+    Return an environment with the program `certworker` on its path, and with *variables*.
     """
     return {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", **variables}
 
@@ -41,9 +41,9 @@ def complete(shell: str, words: str, position: int) -> str:
 
 class TestCompletion:
     @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-    def test_each_shell_of_the_page_gets_commands_and_options(self, shell: str) -> None:
+    def test_each_documented_shell_completes_commands_and_options(self, shell: str) -> None:
         """
-        The commands are imported one by one, and completed all the same.
+        Each shell completes the names of commands and their options.
         """
         assert f"_CERTWORKER_COMPLETE={shell}_source certworker" in PAGE.read_text()
         assert "explain" in complete(shell, "certworker expl", 1)
@@ -51,7 +51,7 @@ class TestCompletion:
 
     def test_the_line_for_bash_works(self) -> None:
         """
-        bash has a completion for the program afterwards.
+        After the documented line, bash has a completion for the program.
         """
         (line,) = re.findall(r"`(eval .*bash_source.*)`", PAGE.read_text())
         bash = shutil.which("bash")

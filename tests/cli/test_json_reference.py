@@ -1,5 +1,5 @@
 """
-docs/reference/json-output.md: its tables have the fields that the commands print, and its examples run.
+Tests that docs/reference/json-output.md lists the fields that the commands print, and that its examples run.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ def printed(worker: WorkerProcess, *arguments: str) -> set[str]:
 class TestPage:
     def test_the_fields_of_requests(self, worker: WorkerProcess) -> None:
         """
-        Each field is documented, and each documented field is there.
+        The page documents exactly the fields that `request` and `remove` print.
         """
-        asked = printed(worker, "request", "--json", "a.localhost")
-        ended = printed(worker, "remove", "--json", "--wait", "--timeout", "1", "a.localhost")
+        requested = printed(worker, "request", "--json", "a.localhost")
+        removed = printed(worker, "remove", "--json", "--wait", "--timeout", "1", "a.localhost")
 
-        assert asked | ended == fields("`certworker request` and `certworker remove`")
+        assert requested | removed == fields("`certworker request` and `certworker remove`")
 
     def test_the_fields_of_states(self, worker: WorkerProcess) -> None:
         """
-        Of a name, of the summary, and of the progress.
+        The page documents exactly the fields that `status` and `explain` print.
         """
         worker.command("request", "a.localhost")
 
@@ -56,9 +56,9 @@ class TestPage:
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
         assert printed(worker, "explain", "--json", "http.404") == fields("`certworker explain CODE`")
 
-    def test_the_fields_of_the_account_and_of_what_changes_a_certificate(self, worker: WorkerProcess) -> None:
+    def test_the_fields_of_accounts_revocations_and_health(self, worker: WorkerProcess) -> None:
         """
-        Each of these commands prints one object.
+        The page documents the fields that `account`, `revoke`, `resume` and `health` print.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -73,7 +73,7 @@ class TestPage:
 
     def test_the_examples_run(self, worker: WorkerProcess) -> None:
         """
-        Word for word, beside a worker.
+        Each example of the page runs as written, and each line of its output is a JSON object.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")

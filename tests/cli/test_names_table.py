@@ -1,5 +1,5 @@
 """
-Names and their states as text.
+Tests of the table of names and states.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ ONE = DomainStatus(
 
 
 class TestShowTable:
-    def test_a_file_gets_the_whole_text(self, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_a_file_gets_the_complete_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        A program that reads the table misses nothing; the cause is there, and times are rounded down.
+        A file gets the complete message of each failure. Times are rounded down.
         """
         expired = replace(ONE, name="b.org", detail="expired", not_after=NOW - timedelta(days=3))
         failed = replace(
@@ -59,9 +59,9 @@ class TestShowTable:
 
 
 class TestUrgency:
-    def test_what_needs_a_person_is_first(self) -> None:
+    def test_failures_come_first(self) -> None:
         """
-        The failed names are at the top of a page.
+        The table begins with the names that need an action.
         """
         details = ["valid", "due", "failing", "paused", "expired", "no_certificate", "waiting"]
         ordered = sorted(
@@ -76,7 +76,7 @@ class TestUrgency:
 class TestTerminal:
     def test_a_table_fits_the_terminal_and_has_colors(self, worker: WorkerProcess, app: App) -> None:
         """
-        No line is wider than the terminal, and what needs a person is red.
+        No line is wider than the terminal. Failures are red, except with NO_COLOR.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("a-very-long-name-of-a-shop-with-more-than-sixty-letters.invalid",))

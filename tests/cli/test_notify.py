@@ -1,5 +1,5 @@
 """
-`certworker notify test`, with a real mail server and a real web server.
+Tests of `certworker notify test`, with a real mail server and a real web server.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ADDRESS = "ops@shop.dev"
 class TestNotify:
     def test_each_channel_gets_a_notification(self, worker: WorkerProcess) -> None:
         """
-        No worker has to run, and a chat shows the text.
+        The command sends a notification over each channel, without a worker.
         """
         with MailReceiver() as mail, WebServer(always(200, b"ok")) as web:
             worker.environment |= {
@@ -37,9 +37,9 @@ class TestNotify:
         assert hook_line.startswith(f"hook: 127.0.0.1:{web.port} accepted the test notification ")
         assert "secret" not in ended.stdout
 
-    def test_one_that_fails_says_why_and_the_other_is_tried(self, worker: WorkerProcess) -> None:
+    def test_each_failed_channel_is_reported_with_its_reason(self, worker: WorkerProcess) -> None:
         """
-        The remedy for a private address names its setting.
+        After a failed channel the command tries the next one, and reports each reason.
         """
         worker.environment |= {
             "_APP_EMAIL_CERTIFICATES": ADDRESS,
@@ -56,9 +56,9 @@ class TestNotify:
         assert "refused" in mail_line
         assert "to allow it set CERTWORKER_PRIVATE_NETWORK=true" in hook_line
 
-    def test_without_a_channel_it_is_wrong_usage(self, worker: WorkerProcess) -> None:
+    def test_without_a_channel_it_is_a_usage_error(self, worker: WorkerProcess) -> None:
         """
-        A success would mean that people are notified.
+        Without a channel the command fails and names the settings.
         """
         ended = worker.command("notify", "test")
 

@@ -1,5 +1,5 @@
 """
-The output of commands that make requests.
+Tests of the output of commands that queue requests.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.servers.worker import WorkerProcess
 
 def names_file(place: Path, count: int) -> str:
     """
-    Write a file of *count* names; return its path.
+    Write a file of *count* names, and return its path.
     """
     file = place / "names"
     file.write_text("".join(f"shop{number}.localhost\n" for number in range(count)))
@@ -25,11 +25,11 @@ def names_file(place: Path, count: int) -> str:
 
 
 class TestShowRequested:
-    def test_a_request_has_its_position_and_the_lack_of_a_worker_is_reported(
+    def test_the_position_and_a_missing_worker_are_reported(
         self, worker: WorkerProcess, connection: Redis
     ) -> None:
         """
-        Without a worker the command warns at once that the request waits for one.
+        The command prints the position in the queue, and warns if no worker is running.
         """
         worker.command("request", "a.localhost", "b.localhost")
         ended = worker.command("request", "c.localhost")
@@ -41,7 +41,7 @@ class TestShowRequested:
 
     def test_many_requests_are_one_line(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Two hundred similar lines would hide the important one.
+        Many requests are reported in one line.
         """
         for command in ("request", "remove"):
             ended = worker.command(command, "--file", names_file(tmp_path, 199))
@@ -52,7 +52,7 @@ class TestShowRequested:
 
     def test_each_request_is_an_object_as_json(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        A program reads the id of the job, its position, and how many workers there are.
+        The JSON object has the job, its position, and the number of workers.
         """
         ended = worker.command("request", "--json", "--together", "a.localhost", "b.localhost")
         (line,) = ended.stdout.splitlines()
@@ -69,7 +69,7 @@ class TestShowRequested:
 
     def test_suspended_workers_are_reported(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        Suspended workers take no request, which the output explains.
+        The commands warn that suspended workers start no job.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -83,9 +83,9 @@ class TestShowRequested:
 
 
 class TestWaitFor:
-    def test_the_lack_of_a_worker_is_reported_before_the_wait(self, worker: WorkerProcess) -> None:
+    def test_a_missing_worker_is_reported_before_the_wait(self, worker: WorkerProcess) -> None:
         """
-        Otherwise the user would see it after five minutes only.
+        With `--wait` the command warns before it waits, not after the timeout.
         """
         ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
 
@@ -93,9 +93,9 @@ class TestWaitFor:
         assert ended.stderr.startswith("No worker is running. ")
         assert ended.stderr.rstrip().endswith("(waiting 1 s)")
 
-    def test_a_summary_ends_the_wait_for_several(self, worker: WorkerProcess) -> None:
+    def test_several_requests_end_with_a_summary(self, worker: WorkerProcess) -> None:
         """
-        Each failure has its line, and the last line has the counts.
+        Each name has its line, and the last line has the counts.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -107,24 +107,24 @@ class TestWaitFor:
         assert "2 issued, 1 kept." == ended.stdout.splitlines()[-1]
         assert "" == ended.stderr
 
-    def test_each_end_is_an_object_as_json(self, worker: WorkerProcess) -> None:
+    def test_each_result_is_an_object_as_json(self, worker: WorkerProcess) -> None:
         """
-        A program reads the success, and the code of a failure.
+        The JSON object has the state of a success, and the code of a failure.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
         ended = worker.command("request", "--wait", "--json", "a.localhost", "nowhere.internal")
-        well, failed = map(json.loads, ended.stdout.splitlines())
+        issued, failed = map(json.loads, ended.stdout.splitlines())
 
         assert 1 == ended.returncode
-        assert {"name": "a.localhost", "ok": True, "state": "issued", "code": ""}.items() <= well.items()
+        assert {"name": "a.localhost", "ok": True, "state": "issued", "code": ""}.items() <= issued.items()
         assert {"name": "nowhere.internal", "ok": False, "state": "failed"}.items() <= failed.items()
         assert failed["text"].startswith(f"[{failed['code']}] ")
         assert failed["code"]
 
-    def test_a_terminal_sees_the_progress_of_many(self, worker: WorkerProcess, tmp_path: Path) -> None:
+    def test_a_terminal_shows_the_progress_of_many(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        One line counts while the worker issues, and only the summary remains.
+        A terminal shows the progress in one line, and only the summary remains.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -141,6 +141,6 @@ class TestWaitFor:
 )
 def test_ordinal(number: int, text: str) -> None:
     """
-    Eleven, twelve and thirteen end with th.
+    The function returns the number with its ordinal ending.
     """
     assert text == ordinal(number)

@@ -1,5 +1,5 @@
 """
-The output of commands on a real terminal, with hostile texts.
+Tests of the output of commands on a real terminal, with hostile texts.
 """
 
 from __future__ import annotations
@@ -31,27 +31,27 @@ from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
 NAME = "shop.localhost"
 CLI = Path(__file__).parents[2] / "certworker" / "cli"
 
-#: Clears the screen, changes the title, adds a line, writes from right to left, and ends no text.
+#: A text that clears the screen, changes the title, adds a line and writes from right to left.
 HOSTILE = (
     "m\x1b[2J\x1b]0;pwn\a\r\nfake\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x7f\x00" + "x" * 3_000
 )
 
-#: The same, as an argument or the name of a file can be.
+#: The same text without NUL, which no argument and no file name can contain.
 PLAIN = HOSTILE.replace("\x00", "")
 
-#: How its beginning is shown.
+#: The escaped beginning of the text.
 MARK = "m\\x1b[2J"
 
-#: Of a finding of the doctor, as JSON.
+#: The JSON fields of a finding of the doctor.
 FIELDS = {"section", "subject", "verdict", "text", "remedy", "code", "docs"}
 
-#: Colors, which are the command's own.
+#: The escape sequences of colors, which certworker prints.
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def shown(worker: WorkerProcess, *arguments: str) -> tuple[int, str]:
     """
-    Run a command on a terminal; return its exit code and everything that the terminal got.
+    Run a command on a terminal, and return its exit code and output.
     """
     terminal, side = pty.openpty()
     environment = {**worker.environment, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
@@ -64,7 +64,7 @@ def shown(worker: WorkerProcess, *arguments: str) -> tuple[int, str]:
             continue
         try:
             some = os.read(terminal, 65_536)
-        except OSError:  # the other side is closed
+        except OSError:  # The command has closed its side of the terminal.
             break
         if not some:
             break
@@ -75,7 +75,7 @@ def shown(worker: WorkerProcess, *arguments: str) -> tuple[int, str]:
 
 def plant(connection: Any) -> None:
     """
-    Write hostile values wherever a command reads.
+    Write hostile values into each Redis key that a command reads.
     """
     fields = dict.fromkeys(("code", "message", "remedy", "serial", "authority", "names"), HOSTILE)
     record = {"state": "failed", "updated": "2026-01-01T00:00:00Z", "attempts": "9" * 5_000}
@@ -94,7 +94,7 @@ def plant(connection: Any) -> None:
 
 def plant_for_the_doctor(worker: WorkerProcess, connection: Any) -> None:
     """
-    Write hostile values wherever the doctor reads beside Redis's records.
+    Write hostile values into everything else that the doctor reads.
     """
     report = {"host": HOSTILE[:90], "healthy": False, "scheduler": False, "stalled": [HOSTILE[:90]]}
     connection.set("certworker:health:odd", json.dumps({**report, "reason": HOSTILE[:90]}))
@@ -102,22 +102,22 @@ def plant_for_the_doctor(worker: WorkerProcess, connection: Any) -> None:
     for directory in ("CERTWORKER_CONFIG_DIR", "CERTWORKER_CERTIFICATES_DIR"):
         file = Path(worker.environment[directory]) / f"{PLAIN[:30]}.yml"
         file.write_text(PLAIN)
-    # The code of what blocks a name has a field of its own.
+    # The doctor reports the code of a blocked name in a field of its own.
     connection.hset(RECORDS + NAME, "state", "waiting")
 
 
 def is_clean(text: str) -> bool:
     """
-    Return whether *text* has nothing but printable lines and colors.
+    Return whether *text* consists of printable lines and colors.
     """
     return all(line.isprintable() for line in COLOR.sub("", text).replace("\r\n", "\n").split("\n"))
 
 
 def compressed_bomb() -> bytes:
     """
-    Return 300 MB that begin with a hostile line, compressed piece by piece.
+    Return 300 MB of text that begins with a hostile line, compressed.
 
-    A child counts the memory of this process as its own for a moment, so this process stays small.
+    The memory of this process counts as that of a new child, so the function compresses in parts.
     """
     packer = zlib.compressobj()
     begin = packer.compress(b"[x] " + HOSTILE.encode() + b"\n")
@@ -143,11 +143,11 @@ class TestTerminal:
         ],
         ids=lambda command: " ".join(command).encode("ascii", "backslashreplace").decode()[:40],
     )
-    def test_it_is_printable_whoever_wrote_it(
+    def test_hostile_values_are_printed_safely(
         self, worker: WorkerProcess, connection: Redis, command: tuple[str, ...]
     ) -> None:
         """
-        Nothing moves the cursor, hides text or adds a line, and nothing ends in a traceback.
+        No value moves the cursor, hides text, adds a line or causes a traceback.
         """
         plant(connection)
 
@@ -162,10 +162,10 @@ class TestTerminal:
 
     def test_each_field_of_the_doctor_can_be_hostile(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        Foreign text reaches every field but three, for people and for machines, and is printable there.
+        Hostile text reaches every field but three, and is printable in each of them.
 
-        The verdict is one of four, and `docs` is empty unless the code is one of the catalogue. The
-        subject is a word of certworker or a setting, and the settings refuse control characters.
+        The verdict is one of four values, and `docs` is empty for an unknown code. The
+        subject is a word of certworker or a setting, and settings have no control characters.
         """
         plant(connection)
         plant_for_the_doctor(worker, connection)
@@ -173,7 +173,7 @@ class TestTerminal:
 
         code, text = shown(worker, "doctor", "--json", *names)
         findings = [json.loads(line) for line in text.splitlines()]
-        _, for_people = shown(worker, "doctor", *names)
+        _, as_text = shown(worker, "doctor", *names)
 
         assert 2 == code
         assert FIELDS == {field for finding in findings for field in finding}
@@ -181,8 +181,8 @@ class TestTerminal:
             field for finding in findings for field, value in finding.items() if MARK in value
         }
         assert all(value.isprintable() for finding in findings for value in finding.values())
-        assert is_clean(for_people), for_people
-        assert MARK in for_people
+        assert is_clean(as_text), as_text
+        assert MARK in as_text
 
     @pytest.mark.parametrize("status", ["finished", "failed", "x\x1b[2J", "\xff"])
     @pytest.mark.parametrize("pack", [zlib.compress, bytes])
@@ -190,7 +190,7 @@ class TestTerminal:
         self, worker: WorkerProcess, connection: Any, status: str, pack: Any
     ) -> None:
         """
-        A planted result with a compressed gigabyte, an odd hash and control characters is one short line.
+        A hostile result of a job is printed as short, printable text, and needs little memory.
         """
         job_id = request_certificate(NAME, connection=connection)
         connection.delete(QUEUE_KEY)
@@ -201,9 +201,9 @@ class TestTerminal:
         connection.xadd(f"rq:results:{job_id}", {"exc_string": packed, "return_value": state, "type": "9"})
         connection.rpush(QUEUE_KEY, job_id)
         before = children_kilobytes()
-        # The request is on the queue, so the command follows this job and makes no other.
+        # The request is in the queue, so the command follows this job and creates no other.
         connection.hset(f"rq:job:{job_id}", "status", "queued")
-        process = follow_later(worker)
+        process = start_following(worker)
         connection.hset(f"rq:job:{job_id}", "status", status)
 
         text, _ = process.communicate(timeout=PATIENCE_SECONDS)
@@ -217,7 +217,7 @@ class TestTerminal:
 class TestSay:
     def test_a_line_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        Hostile texts are escaped and shortened.
+        The function escapes and shortens a hostile text.
         """
         say(HOSTILE + "x" * 1_000_000)
         out = capsys.readouterr().out
@@ -227,7 +227,7 @@ class TestSay:
 
     def test_json_is_ascii(self, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        Another program reads the very same text from it.
+        The JSON output is ASCII, and a program parses the original text.
         """
         say_json({"message": HOSTILE})
         out = capsys.readouterr().out
@@ -236,9 +236,9 @@ class TestSay:
         assert out.strip().isprintable()
         assert {"message": HOSTILE} == json.loads(out)
 
-    def test_commands_print_in_no_other_way(self) -> None:
+    def test_commands_print_with_these_functions_only(self) -> None:
         """
-        The demo prints what it made, and the doctor its report, which is JSON.
+        Only the demo, and the doctor for its JSON report, print with `click.echo`.
         """
         others = {path.stem: path.read_text().count("click.echo(") for path in CLI.glob("*.py")}
 
@@ -248,16 +248,16 @@ class TestSay:
 
 def children_kilobytes() -> int:
     """
-    Return the most memory that any ended child of this process had.
+    Return the largest memory of any ended child of this process, in kilobytes.
     """
     import resource
 
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 
 
-def follow_later(worker: WorkerProcess) -> subprocess.Popen[str]:
+def start_following(worker: WorkerProcess) -> subprocess.Popen[str]:
     """
-    Begin to follow a request, as a person does.
+    Start the command that follows a request.
     """
     command = [sys.executable, "-m", "certworker", "request", "--wait", "--timeout", "2", NAME]
     return subprocess.Popen(
@@ -267,7 +267,7 @@ def follow_later(worker: WorkerProcess) -> subprocess.Popen[str]:
 
 class Terminal(io.StringIO):
     """
-    A standard error that is a terminal.
+    A text stream that claims to be a terminal.
     """
 
     def isatty(self) -> bool:
@@ -278,9 +278,11 @@ class Terminal(io.StringIO):
 
 
 class TestProgressLine:
-    def test_a_terminal_gets_one_line_that_ends_with_the_work(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_terminal_gets_one_line_that_is_removed_at_the_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        The line shows what is done and what failed, is rewritten in place, and is removed at the end.
+        The line shows the progress and the failures, and is removed at the end.
         """
         terminal = Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
@@ -294,7 +296,7 @@ class TestProgressLine:
 
     def test_a_file_gets_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Control characters belong on terminals, and rich is not even imported.
+        A file gets no progress line, and the program does not import rich.
         """
         file = io.StringIO()
         monkeypatch.setattr(sys, "stderr", file)
@@ -316,7 +318,7 @@ class TestProgressLine:
     )
     def test_the_rate_gives_the_time_left(self, rate: float | None, ending: str) -> None:
         """
-        Without a rate there is no forecast.
+        The line has the remaining time, or the failures without a known rate.
         """
         assert numbers(112, 0, 200, rate).startswith("112 of 200 done")
         assert numbers(112, 0, 200, rate).endswith(ending)

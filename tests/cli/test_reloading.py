@@ -1,5 +1,5 @@
 """
-A worker that reloads containers after new certificates, and reads their labels.
+Tests of a worker that reloads containers after new certificates, and reads their labels.
 """
 
 from __future__ import annotations
@@ -11,11 +11,9 @@ from tests.servers.worker import WorkerProcess
 
 
 class TestWork:
-    def test_a_new_certificate_reloads_and_an_engine_that_refuses_fails_nothing(
-        self, worker: WorkerProcess
-    ) -> None:
+    def test_a_new_certificate_reloads_and_a_refused_reload_fails_no_job(self, worker: WorkerProcess) -> None:
         """
-        The whole way, from the variable to the engine.
+        The worker sends the reload to the engine, and logs a refused one.
         """
         with Engine({"web", "mail"}, refusing="/mail/") as engine:
             worker.environment["CERTWORKER_RELOAD"] = "web:HUP,mail:restart"
@@ -30,7 +28,7 @@ class TestWork:
 
     def test_labels_are_not_read_by_default(self, worker: WorkerProcess) -> None:
         """
-        Not even once.
+        Without the setting the worker never reads the labels.
         """
         with Engine({"web"}) as engine:
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
@@ -42,11 +40,9 @@ class TestWork:
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "shop.localhost" not in worker.log
 
-    def test_a_container_that_starts_gets_its_certificate_and_is_reported_of_it(
-        self, worker: WorkerProcess
-    ) -> None:
+    def test_a_container_that_starts_gets_its_certificate_and_a_reload(self, worker: WorkerProcess) -> None:
         """
-        The whole way: from the event to the certificate, and to the signal.
+        The worker requests the certificate of a started container, and then reloads the container.
         """
         with Engine(set()) as engine:
             worker.environment["CERTWORKER_DOCKER_LABELS"] = "true"
@@ -56,17 +52,15 @@ class TestWork:
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
             worker.wait_for_line("shop.localhost.*certificate issued")
             worker.wait_for_line("shop:HUP: reloaded")
-            story = worker.command("explain", "shop.localhost").stdout
+            history = worker.command("explain", "shop.localhost").stdout
 
             assert "POST /containers/shop/kill?signal=HUP" in engine.asked
             assert 0 == worker.terminate()
-        assert "certificate requested by the label of the container shop" in story
+        assert "certificate requested by the label of the container shop" in history
 
-    def test_a_deploy_hook_runs_after_each_publication_and_fails_none(
-        self, worker: WorkerProcess, tmp_path: Path
-    ) -> None:
+    def test_a_deploy_hook_runs_after_each_publication(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        The whole way, from the variable to the program; the history of the name has its failure.
+        A failed hook fails no job, and the history of the name has the failure.
         """
         program = tmp_path / "deploy hook"
         program.write_text(

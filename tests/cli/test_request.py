@@ -1,5 +1,5 @@
 """
-`certworker request`, `remove` and `resume`.
+Tests of `certworker request`, `remove` and `resume`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LINK = "https://ca.example/unpause?jwt=abc"
 class TestRequest:
     def test_without_wait_it_only_queues(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        The worker may be on another machine, or start later.
+        Without `--wait` the command queues the requests and ends, with or without a worker.
         """
         ended = worker.command("request", "a.localhost", "b.localhost")
 
@@ -38,7 +38,7 @@ class TestRequest:
 
     def test_together_means_one_certificate(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        All names share a job.
+        With `--together` all names share one job.
         """
         worker.command("request", "--together", "a.localhost", "b.localhost")
 
@@ -48,7 +48,7 @@ class TestRequest:
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A provider can request the names of all customers at once.
+        One command queues a request for each name of a long file.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(3_000)))
         ended = worker.command("request", "--file", str(tmp_path / "names"))
@@ -56,11 +56,11 @@ class TestRequest:
         assert 0 == ended.returncode
         assert 3_000 == queue_length(connection)
 
-    def test_more_names_than_a_certificate_takes_are_refused(
+    def test_too_many_names_for_a_certificate_are_refused(
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The command fails before the job would.
+        The command fails, and queues no job.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(101)))
         ended = worker.command("request", "--together", "--file", str(tmp_path / "names"))
@@ -73,7 +73,7 @@ class TestRequest:
         self, worker: WorkerProcess, connection: Redis
     ) -> None:
         """
-        The user sees the error at once.
+        The command fails with the code of the name, and queues no job.
         """
         ended = worker.command("request", "not a name")
 
@@ -81,7 +81,7 @@ class TestRequest:
         assert "[name.invalid_char]" in ended.stderr
         assert 0 == queue_length(connection)
 
-    def test_waiting_ends_when_its_time_is_over(self, worker: WorkerProcess) -> None:
+    def test_waiting_ends_at_the_timeout(self, worker: WorkerProcess) -> None:
         """
         Without a worker the command ends after the timeout.
         """
@@ -90,9 +90,11 @@ class TestRequest:
         assert 1 == ended.returncode
         assert "not ended after 1 s" in ended.stdout
 
-    def test_the_time_is_for_all_names_together(self, worker: WorkerProcess, tmp_path: Path) -> None:
+    def test_the_timeout_is_for_all_names_together(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Forty failing names would take 40 seconds one after another, and the limit is 30.
+        The timeout applies once, however many names the command waits for.
+
+        One timeout for each of forty names would exceed the limit of this test.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(40)))
         for command in ("request", "remove"):
@@ -103,9 +105,9 @@ class TestRequest:
 
 
 class TestRemove:
-    def test_the_worker_does_it_and_the_command_waits(self, worker: WorkerProcess) -> None:
+    def test_the_worker_removes_a_name_and_the_command_waits(self, worker: WorkerProcess) -> None:
         """
-        It is out of the proxy when the command returns, and unknown afterwards.
+        When the command ends, the proxy has no configuration of the name, and the name is unknown.
         """
         worker.environment["_APP_DOMAIN"] = REMOVED
         config = Path(worker.environment["CERTWORKER_CONFIG_DIR"])
@@ -118,11 +120,11 @@ class TestRemove:
         assert 1 == worker.command("status", REMOVED).returncode
         assert f"{REMOVED}: unknown\n" == worker.command("remove", "--wait", REMOVED).stdout
 
-    def test_a_file_of_names_is_a_job_each(
+    def test_each_name_of_a_file_is_a_job(
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A name that cannot be removed now does not delay the others.
+        Each name has a job of its own, so that none delays another.
         """
         (tmp_path / "names").write_text("a.localhost\nb.localhost\n")
         ended = worker.command("remove", "--file", str(tmp_path / "names"))
@@ -136,7 +138,7 @@ class TestResume:
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
-        The status shows the link of the CA. A restart alone does not order again.
+        The status shows the link of the CA. Only `certworker resume` leads to a new order.
         """
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
         app_authority.faults.fail("newOrder", paused)
@@ -150,13 +152,13 @@ class TestResume:
         shown = worker.command("status", NAME).stdout
         assert "paused" in shown
         assert f"{LINK} and then run: certworker resume {NAME}" in shown
-        assert 1 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
+        assert 1 == sum(request.kind == "newOrder" for request in app_authority.requests)
 
         assert 0 == worker.command("resume", NAME).returncode
         worker.wait_for_line(r"certificate requested by certworker resume \(uid \d+ on ")
         worker.wait_for_line(f"{NAME}.*certificate issued")
 
-    def test_a_pending_order_is_dropped(
+    def test_resume_deletes_the_pending_order(
         self,
         worker: WorkerProcess,
         app: App,
@@ -164,7 +166,7 @@ class TestResume:
         connection: Redis,
     ) -> None:
         """
-        After a pause the worker creates a new order.
+        The command deletes the pending order, so that the worker creates a new one.
         """
         (issuer,) = app.issuers
         app_authority.faults.fail("certificate", Fault())
@@ -187,7 +189,7 @@ class TestResume:
         self, worker: WorkerProcess, app: App, connection: Redis
     ) -> None:
         """
-        The command requests nothing.
+        For a name that is not paused the command queues no request.
         """
         app.issuance.issue((NAME,))
         ended = worker.command("resume", NAME)
@@ -199,7 +201,7 @@ class TestResume:
 
 def test_the_module_loads_no_acme_client() -> None:
     """
-    Three commands share the module, and only `resume` needs the slow import of the ACME client.
+    The import of the module does not import the slow ACME client, which only `resume` needs.
     """
     listing = "import sys, certworker.cli.request; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)

@@ -1,5 +1,5 @@
 """
-`certworker revoke`.
+Tests of `certworker revoke`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAME = "main.localhost"
 @pytest.fixture
 def volume(worker: WorkerProcess) -> CertificateStore:
     """
-    The volume of a worker that has issued for NAME.
+    Return the volume of a worker that has issued a certificate for NAME.
     """
     worker.start()
     worker.wait_for_line(f"{NAME}.*certificate issued")
@@ -28,25 +28,29 @@ def volume(worker: WorkerProcess) -> CertificateStore:
 
 def revocations(authority: FaultyAuthority) -> list[tuple[str, ...]]:
     """
-    Return the revocations at the CA.
+    Return the names of each successful revocation at the CA.
     """
-    return [asked.names for asked in authority.requests if asked.kind == "revokeCert" and asked.status == 200]
+    return [
+        request.names
+        for request in authority.requests
+        if request.kind == "revokeCert" and request.status == 200
+    ]
 
 
 def another(volume: CertificateStore, than: StoredCertificate) -> StoredCertificate | None:
     """
-    The certificate in service, if it is another one.
+    Return the certificate in service, or None if it is *than*.
     """
     found = volume.current(NAME)
     return found if found and found.metadata.serial != than.metadata.serial else None
 
 
 class TestRevoke:
-    def test_a_new_one_with_another_key_follows(
+    def test_a_new_certificate_has_another_key(
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        A leaked key needs a certificate with another key.
+        After a revocation the worker issues a new certificate with another key.
         """
         before = volume.current(NAME)
         assert before is not None
@@ -60,11 +64,11 @@ class TestRevoke:
         assert before.certificate.key.pem != after.certificate.key.pem
         worker.wait_for_line(r"forced issuance requested by certworker revoke \(uid \d+ on ")
 
-    def test_or_the_name_is_removed_from_service(
+    def test_remove_takes_the_name_out_of_service(
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        A sold domain needs no new certificate.
+        With `--remove` the worker removes the name and issues no new certificate.
         """
         ended = worker.command("revoke", NAME, "--reason", "cessationOfOperation", "--remove")
 
@@ -74,18 +78,18 @@ class TestRevoke:
         worker.wait_for_line("taken out of service")
         assert volume.current(NAME) is None
 
-    def test_what_is_not_here_is_not_revoked(self, worker: WorkerProcess) -> None:
+    def test_a_name_without_a_certificate_is_refused(self, worker: WorkerProcess) -> None:
         """
-        A mistyped name is an error.
+        The command fails for a name without a certificate on the volume.
         """
         ended = worker.command("revoke", "other.localhost")
 
         assert 1 == ended.returncode
         assert "has no certificate here" in ended.stderr
 
-    def test_a_covered_name_leads_to_its_wildcard(self, worker: WorkerProcess) -> None:
+    def test_a_covered_name_is_refused_with_its_wildcard(self, worker: WorkerProcess) -> None:
         """
-        The certificate of the wildcard serves other names, too.
+        For a covered name the message has the command that revokes the wildcard.
         """
         CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"])).covered.add([NAME])
 
@@ -97,11 +101,11 @@ class TestRevoke:
             in ended.stderr
         )
 
-    def test_a_certificate_of_another_ca_wants_that_ca(
+    def test_a_certificate_of_another_ca_is_refused(
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        Only the one that issued it can revoke it.
+        The command fails if the CA of the certificate is not in the settings.
         """
         worker.environment["CERTWORKER_AUTHORITY"] = "development"
         ended = worker.command("revoke", NAME)
@@ -114,7 +118,7 @@ class TestRevoke:
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        No worker would issue a new certificate.
+        Without Redis the command revokes nothing, because no worker would issue a new certificate.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("revoke", NAME)

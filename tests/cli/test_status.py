@@ -1,5 +1,5 @@
 """
-The states of names, page by page.
+Tests of `certworker status`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAMES = [f"shop{number}.localhost" for number in range(5)]
 class TestStatus:
     def test_pages_follow_one_another(self, worker: WorkerProcess, app: App) -> None:
         """
-        With 50,000 names one page is enough.
+        Each page has its names, and names the command that shows the next page.
         """
         for name in NAMES:
             app.issuance.issue((name,))
@@ -37,7 +37,7 @@ class TestStatus:
 
     def test_the_next_page_has_the_filters_of_this_one(self, worker: WorkerProcess, app: App) -> None:
         """
-        Without them the next page would belong to another list.
+        The command for the next page repeats the filters.
         """
         for name in NAMES[:2]:
             app.issuance.issue((name,))
@@ -45,9 +45,9 @@ class TestStatus:
 
         assert "More: certworker status --page 2 --page-size 1 --state valid --due 129600m\n" in text
 
-    def test_filters_narrow_it_down(self, worker: WorkerProcess, app: App) -> None:
+    def test_filters_select_names(self, worker: WorkerProcess, app: App) -> None:
         """
-        Filters select names that are due soon, or in a state.
+        The options `--due` and `--state` select the names.
         """
         app.issuance.issue((NAMES[0],))
 
@@ -60,7 +60,7 @@ class TestStatus:
         self, worker: WorkerProcess, app: App, tmp_path: Path
     ) -> None:
         """
-        How long it takes is known on the first day, because the CA's rate decides.
+        The status counts the missing names, and estimates the end from the CA's rate.
         """
         (tmp_path / "limits.json").write_text(
             json.dumps({worker.environment["CERTWORKER_AUTHORITY"]: {"orders_per_account": "1/1h"}})
@@ -84,18 +84,18 @@ class TestStatus:
         assert timedelta(hours=2.9) < ends - app.clock() < timedelta(hours=3.1)
         assert "valid                  1" in worker.command("status", "--summary").stdout
 
-    def test_a_name_may_be_written_as_people_write_it(self, worker: WorkerProcess, app: App) -> None:
+    def test_a_name_is_accepted_in_any_spelling(self, worker: WorkerProcess, app: App) -> None:
         """
-        Every other command takes international letters, capitals and a dot at the end.
+        The command accepts international letters, capitals and a trailing dot.
         """
         app.issuance.issue(("xn--mnchen-3ya.localhost",))
 
         for spelling in ("München.localhost", "xn--mnchen-3ya.localhost.", " MÜNCHEN.LOCALHOST "):
             assert "valid until" in worker.command("status", spelling).stdout
 
-    def test_what_is_no_name_is_refused_in_one_line(self, worker: WorkerProcess) -> None:
+    def test_an_invalid_name_is_refused_in_one_line(self, worker: WorkerProcess) -> None:
         """
-        The line has the remedy, as in every other command.
+        An invalid name is refused with its code, in one line.
         """
         for given, code in (
             ("https://shop.org/", "name.is_url"),
@@ -108,23 +108,23 @@ class TestStatus:
             assert f"[{code}" in ended.stderr
             assert 1 == len(ended.stderr.splitlines())
 
-    def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, app: App) -> None:
+    def test_one_name_is_shown_in_detail(self, worker: WorkerProcess, app: App) -> None:
         """
-        The output is lines for people, and JSON for programs.
+        The text and the JSON output of one name have the same values.
         """
         app.issuance.issue((NAMES[0],))
         document = json.loads(worker.command("status", NAMES[0], "--json").stdout)
         text = worker.command("status", NAMES[0].upper()).stdout
-        place = app.settings.certificates_dir / NAMES[0]
+        directory = app.settings.certificates_dir / NAMES[0]
 
         assert "valid" == document["state"]
         assert document["next_check"].endswith("Z")
         assert [NAMES[0]] == document["names"]
         assert (None, 0) == (document["queue_position"], document["workers"])
         assert 2 == len(document["chain"])
-        assert {file: str(place / f"{file}.pem") for file in ("cert", "chain", "fullchain", "privkey")} == (
-            document["files"]
-        )
+        assert {
+            file: str(directory / f"{file}.pem") for file in ("cert", "chain", "fullchain", "privkey")
+        } == (document["files"])
         assert "89 days left" in text
         for value in (
             document["serial"],
@@ -134,11 +134,11 @@ class TestStatus:
         ):
             assert value in text
 
-    def test_a_failure_says_whether_the_certificate_is_still_valid(
+    def test_a_failure_shows_whether_the_certificate_is_still_valid(
         self, worker: WorkerProcess, app: App
     ) -> None:
         """
-        Only one of the two failures is an alarm; it comes first.
+        A failure without a valid certificate is a state of its own, and comes first.
         """
         app.issuance.issue((NAMES[0],))
         app.issuance.issue((NAMES[1],))
@@ -161,9 +161,9 @@ class TestStatus:
 
 
 class TestQueue:
-    def test_a_request_that_no_worker_took_is_known(self, worker: WorkerProcess) -> None:
+    def test_a_queued_request_is_reported(self, worker: WorkerProcess) -> None:
         """
-        A person who just requested the name sees its position, and why nothing happens.
+        The status of a queued name has its position, and warns if no worker is running.
         """
         worker.command("request", *NAMES[:3])
         ended = worker.command("status", NAMES[2])
@@ -178,7 +178,7 @@ class TestQueue:
 
     def test_an_unknown_name_is_still_unknown(self, worker: WorkerProcess) -> None:
         """
-        The queue has requests for other names.
+        A name without a request is unknown, even if the queue has other requests.
         """
         worker.command("request", NAMES[0])
         ended = worker.command("status", NAMES[1])
@@ -193,7 +193,7 @@ class TestDirectory:
         self, worker: WorkerProcess, arguments: tuple[str, ...]
     ) -> None:
         """
-        A shell without the settings of the worker sees no certificate, though all are in service.
+        A missing directory is an error. Otherwise each name would seem to have no certificate.
         """
         worker.environment["CERTWORKER_CERTIFICATES_DIR"] = "/nonexistent/certificates"
         ended = worker.command("status", *arguments)
@@ -203,9 +203,9 @@ class TestDirectory:
         assert "" == ended.stdout
 
 
-def test_it_loads_nothing_that_only_checks_and_jobs_need() -> None:
+def test_the_module_loads_no_code_of_checks_and_jobs() -> None:
     """
-    Monitoring asks for it every minute.
+    The import of the module is fast, because monitoring runs the command every minute.
     """
     listing = "import sys, certworker.cli.status; print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
@@ -218,9 +218,9 @@ def test_it_loads_nothing_that_only_checks_and_jobs_need() -> None:
 
 
 class TestWatchNames:
-    def test_watch_ends_with_the_last_name(self, worker: WorkerProcess) -> None:
+    def test_watch_ends_after_the_last_name(self, worker: WorkerProcess) -> None:
         """
-        It counts what is in the queue, shows one line, and ends when nothing is left to wait for.
+        With `--watch` the command shows the progress, and ends when no request is left.
         """
         worker.command("request", *NAMES, "nowhere.internal")
         worker.start()

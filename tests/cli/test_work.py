@@ -1,5 +1,5 @@
 """
-The worker's start and end.
+Tests of the start and the end of the worker.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess, wait_until
 
 
 class TestStart:
-    def test_it_says_what_it_listens_to_and_waits_for(self, worker: WorkerProcess) -> None:
+    def test_the_log_names_the_queue_and_its_length(self, worker: WorkerProcess) -> None:
         """
-        "started" and then nothing was what people had before.
+        The line of the start names the queue, and reports that the worker waits for requests.
         """
         worker.start()
         line = worker.wait_for_line("ready")
@@ -37,11 +37,9 @@ class TestStart:
         assert 'queue "certificates" (0 waiting)' in line
         assert "waiting for requests" in line
 
-    def test_limits_that_were_granted_can_be_given_with_the_command(
-        self, worker: WorkerProcess, tmp_path: Path
-    ) -> None:
+    def test_an_invalid_limits_file_ends_the_start(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        A file that is not understood stops the start, like any other setting.
+        An invalid file of `--override-limits` ends the start, like any invalid setting.
         """
         (tmp_path / "limits.json").write_text('{"letsencrypt": {"orders_per_account": "many"}}')
         worker.environment["CERTWORKER_AUTHORITY"] = "letsencrypt"
@@ -50,11 +48,9 @@ class TestStart:
         assert 2 == ended.returncode
         assert "CERTWORKER_LIMITS_FILE must be" in ended.stdout + ended.stderr
 
-    def test_a_port_that_is_taken_is_reported_with_its_remedy(
-        self, worker: WorkerProcess, tmp_path: Path
-    ) -> None:
+    def test_a_port_in_use_is_reported_with_its_code(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Two workers on one host meet this.
+        A second worker on the same address ends with the code of the failure.
         """
         worker.start()
         worker.wait_for_line("ready")
@@ -64,9 +60,9 @@ class TestStart:
         assert second.process is not None
         assert 2 == second.process.wait(10)
 
-    def test_metrics_may_have_an_address_of_their_own(self, worker: WorkerProcess) -> None:
+    def test_metrics_can_have_a_separate_address(self, worker: WorkerProcess) -> None:
         """
-        The two addresses serve either challenge answers or metrics.
+        One address serves the challenge responses, and the other serves the metrics.
         """
         metrics_port = free_port()
         worker.environment["CERTWORKER_METRICS_ADDRESS"] = f"127.0.0.1:{metrics_port}"
@@ -81,9 +77,11 @@ class TestStart:
         assert 404 == worker.get("/.well-known/acme-challenge/token")[0]
 
     @pytest.mark.parametrize(("http", "metrics"), [("", "off"), ("off", "")])
-    def test_one_of_the_two_may_be_off(self, worker: WorkerProcess, http: str, metrics: str) -> None:
+    def test_one_of_the_two_addresses_can_be_off(
+        self, worker: WorkerProcess, http: str, metrics: str
+    ) -> None:
         """
-        A host with a web server of its own needs no port for challenges, and not everyone has a Prometheus.
+        The worker starts without a challenge responder, or without metrics.
         """
         address = f"127.0.0.1:{worker.http_port}"
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = http or address
@@ -93,9 +91,9 @@ class TestStart:
 
         assert (404 if metrics else 200) == worker.get("/metrics")[0]
 
-    def test_the_embedded_ca_certifies_localhost_with_hardly_any_setting(self, worker: WorkerProcess) -> None:
+    def test_the_embedded_ca_certifies_localhost_by_default(self, worker: WorkerProcess) -> None:
         """
-        What Appwrite's own .env of a laptop leads to.
+        With Appwrite's default domain `localhost`, the embedded CA issues the certificate.
         """
         del worker.environment["CERTWORKER_AUTHORITY"]
         worker.environment |= {
@@ -112,7 +110,7 @@ class TestStart:
         self, worker: WorkerProcess, private: str, connection: Redis
     ) -> None:
         """
-        In a private network, too, where the CA would certify `localhost`.
+        Without a domain the worker requests no certificate, in a private network either.
         """
         if not private:
             del worker.environment["CERTWORKER_AUTHORITY"]
@@ -122,11 +120,11 @@ class TestStart:
 
         assert [b"shop.localhost"] == connection.zrange("certworker:agenda", 0, -1)
 
-    def test_directories_that_cannot_be_written_end_the_start_together(
+    def test_unwritable_directories_are_reported_together(
         self, forbidden: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        With the owner and the remedy of each. A container is started again until both are right.
+        The start ends with exit code 2, and the log names each unwritable directory.
         """
         directories = {
             "CERTWORKER_CERTIFICATES_DIR": str(forbidden),
@@ -141,14 +139,14 @@ class TestStart:
 
 class TestFirstJobs:
     """
-    `docker compose up` starts worker and proxy together, and the proxy loads its routes when it can.
+    The first jobs after a start. Docker Compose starts the worker and the proxy at the same time.
     """
 
-    def test_a_job_waits_for_the_proxy_that_starts_with_the_worker(
+    def test_a_job_waits_until_the_proxy_has_its_routes(
         self, worker: WorkerProcess, connection: Redis, http_port: int
     ) -> None:
         """
-        It has not failed, and nothing warns of a route that is there a moment later.
+        The job waits for the proxy, without a failure or a warning.
         """
         worker.http_port = free_port()
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{worker.http_port}"
@@ -173,7 +171,7 @@ class TestFirstJobs:
         self, worker: WorkerProcess, connection: Redis, http_port: int
     ) -> None:
         """
-        The job ends with what its checks found.
+        On SIGTERM the waiting job ends with the failure that its checks found.
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{free_port()}"
         worker.environment["_APP_DOMAIN"] = ""
@@ -188,7 +186,7 @@ class TestFirstJobs:
 class TestEnd:
     def test_sigterm_ends_it_with_0_while_it_waits_for_redis(self, worker: WorkerProcess) -> None:
         """
-        In a container it is process 1, and `docker compose stop` should not take half a minute.
+        SIGTERM ends the worker while it waits for Redis, so that `docker compose stop` is fast.
         """
         worker.environment["_APP_REDIS_PORT"] = str(free_port())
         worker.start()
@@ -198,7 +196,7 @@ class TestEnd:
 
     def test_sigterm_ends_it_with_0_while_it_starts(self, worker: WorkerProcess) -> None:
         """
-        The imports alone take half a second.
+        SIGTERM ends the worker during its imports.
         """
         worker.start()
         process = worker.process
@@ -207,9 +205,9 @@ class TestEnd:
 
         assert 0 == worker.terminate()
 
-    def test_it_goes_on_when_redis_comes_back(self, worker: WorkerProcess, tmp_path: Path) -> None:
+    def test_it_continues_when_redis_returns(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        It is logged once, and no restart is necessary.
+        The worker logs the failure, and issues certificates when Redis runs again.
         """
         server = RedisServer(tmp_path / "own-redis")
         server.start()
@@ -254,7 +252,7 @@ class TestThreads:
     @pytest.mark.parametrize(
         ("error", "lines"), [(ValueError("odd"), 1), (type("OutOfTime", (Interrupted,), {})("late"), 0)]
     )
-    def test_whatever_ends_one_is_in_the_log(
+    def test_an_unexpected_end_of_a_thread_is_logged(
         self,
         error: Exception,
         lines: int,
@@ -262,7 +260,7 @@ class TestThreads:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        With its traceback; a time limit that strikes after the end of its job is no news.
+        The log has the traceback, except for a time limit that fires after the end of its job.
         """
 
         def fail() -> None:
@@ -279,9 +277,9 @@ class TestThreads:
 
 
 class TestDirectories:
-    def test_those_that_are_missing_are_made_without_a_warning(self, worker: WorkerProcess) -> None:
+    def test_missing_directories_are_created_without_a_warning(self, worker: WorkerProcess) -> None:
         """
-        A warning about a directory that is made and used would be wrong a moment later.
+        The worker creates its directories before the machine check reads them.
         """
         missing = [
             worker.environment[f"CERTWORKER_{each}_DIR"] for each in ("CERTIFICATES", "CONFIG", "STATE")
@@ -298,7 +296,7 @@ class TestDirectories:
 class TestFirstFailure:
     def test_a_name_without_address_names_the_record_to_create(self, worker: WorkerProcess) -> None:
         """
-        The last line of the job, the status and the mail have the cause and the finding of preflight.
+        The log, the status and the mail name the failure and the record to create.
         """
         name = "nothere.newbie.internal"
         with MailReceiver() as receiver:
@@ -309,14 +307,14 @@ class TestFirstFailure:
             }
             worker.start()
             worker.wait_for_line("main.localhost: certificate issued")
-            asked = worker.command("request", "--wait", name)
+            requested = worker.command("request", "--wait", name)
             last = worker.wait_for_line(f"{name}: certificate not issued")
             status = worker.command("status", name).stdout
             mail = wait_until(lambda: next(iter(receiver.mails), None), lambda: worker.log)
 
         part = mail.get_body(("plain",))
         assert part
-        for text in (asked.stdout + asked.stderr, last, status, part.get_content()):
+        for text in (requested.stdout + requested.stderr, last, status, part.get_content()):
             assert "[dns.no_record]" in text
             assert f"Preflight found [dns.no_record]: {name} has neither an A nor an AAAA record" in text
             assert f"Create the record: {name}. A " in text
@@ -324,9 +322,9 @@ class TestFirstFailure:
 
 
 class TestSignals:
-    def test_the_last_line_says_that_it_has_stopped(self, worker: WorkerProcess) -> None:
+    def test_the_last_line_reports_the_stop(self, worker: WorkerProcess) -> None:
         """
-        An end by SIGTERM is no crash, and the log tells the two apart.
+        After SIGTERM the last log line reports the stop, which distinguishes it from a crash.
         """
         worker.start()
         worker.wait_for_line("main.localhost: ")
@@ -340,7 +338,7 @@ class TestSignals:
         self, worker: WorkerProcess, seconds: float
     ) -> None:
         """
-        From the moment of its first handler on, whatever it has begun.
+        SIGTERM ends the worker with exit code 0 at any moment after its handler is installed.
         """
         worker.start()
         wait_until(lambda: handles(worker, signal.SIGTERM) or None, lambda: worker.log)
@@ -353,7 +351,7 @@ class TestSignals:
         self, own_redis: RedisServer, worker: WorkerProcess
     ) -> None:
         """
-        Nothing has been started by then that would have to be stopped.
+        SIGTERM ends a worker whose start Redis refuses, without a traceback.
         """
         with own_redis.client() as everything:
             everything.execute_command(
@@ -369,7 +367,7 @@ class TestSignals:
 
     def test_sighup_ends_nothing(self, worker: WorkerProcess) -> None:
         """
-        Before it is ready and afterwards.
+        SIGHUP does not end the worker, before or after it is ready.
         """
         worker.start()
         wait_until(lambda: handles(worker, signal.SIGTERM) or None, lambda: worker.log)
@@ -394,7 +392,7 @@ class TestRefusedStart:
             ("redis.readonly", ("--replicaof", "127.0.0.1", "1"), ()),
         ],
     )
-    def test_the_reason_is_logged_once_and_the_pauses_grow(
+    def test_the_reason_is_logged_once_and_the_delays_grow(
         self,
         tmp_path: Path,
         worker: WorkerProcess,
@@ -403,7 +401,7 @@ class TestRefusedStart:
         rules: tuple[str, ...],
     ) -> None:
         """
-        The worker spun 800 times a second without a line; now some attempts in seconds are all.
+        The worker logs the reason once, and retries with growing delays.
         """
         server = RedisServer(tmp_path / "refusing")
         server.start(*options)
@@ -429,9 +427,9 @@ class TestRefusedStart:
             worker.kill()
             server.kill()
 
-    def test_it_starts_when_the_obstacle_is_gone(self, own_redis: RedisServer, worker: WorkerProcess) -> None:
+    def test_it_starts_when_redis_accepts_it(self, own_redis: RedisServer, worker: WorkerProcess) -> None:
         """
-        New permissions need no restart of the worker.
+        The worker starts as soon as its Redis user has the permissions.
         """
         with own_redis.client() as everything:
             acl = ("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all")
@@ -443,9 +441,9 @@ class TestRefusedStart:
             everything.execute_command(*acl)
             worker.wait_for_line("ready")
 
-    def test_a_newer_ledger_ends_it_with_a_sentence(self, connection: Redis, worker: WorkerProcess) -> None:
+    def test_a_newer_schema_ends_the_start(self, connection: Redis, worker: WorkerProcess) -> None:
         """
-        Exit code 1, the remedy in the log, no traceback.
+        A newer schema in Redis ends the worker with exit code 1, without a traceback.
         """
         connection.set(KEY, SCHEMA + 1)
         worker.start()

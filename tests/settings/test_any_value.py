@@ -1,5 +1,5 @@
 """
-Whatever an operator writes into any variable: it is usable everywhere, or it is refused with a remedy.
+Tests that each value of each variable is either usable or refused with a remedy.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from certworker.notify.email import Mailer, MailServer
 from certworker.settings import Settings, load, variables
 from tests.notify.test_message import FAILED
 
-#: Values that are right somewhere; each is tried, as it is and spoiled, in every variable.
-RIGHT = [
+#: Values that are valid for some variable. The test sets each of them, also changed, in every variable.
+VALID = [
     *(
         "production",
         "auto",
@@ -47,7 +47,7 @@ RIGHT = [
     *("tcp://socket-proxy:2375", "unix:///var/run/docker.sock", "8.8.8.8, 127.0.0.1:5353", "v1-certificates"),
 ]
 
-#: What is inserted: pasted, escaped, cut off, of another alphabet, of no alphabet.
+#: Texts that the test inserts into a value: pasted, escaped, cut off or of another alphabet.
 ODD = [
     *(
         "\n",
@@ -68,7 +68,7 @@ ODD = [
 ]
 
 
-#: What fits these variables; all others take some of the above as well.
+#: Values that are valid for these variables only.
 OWN = {
     "_APP_EMAIL_CERTIFICATES": [
         "ops@example.org",
@@ -102,21 +102,21 @@ LEXICON = "LEXICON_CLOUDFLARE_*"
 @st.composite
 def environments(draw: st.DrawFn) -> dict[str, str]:
     """
-    Some variables, each with a right value, a spoiled one, or any text.
+    Draw some variables, each with a valid value, a changed one, or any text.
     """
     environ = draw(st.sampled_from([{}, {"_APP_SMTP_HOST": "smtp.example.org"}])).copy()
     for name in draw(st.lists(st.sampled_from(sorted(variables())), max_size=8, unique=True)):
-        value = draw(st.sampled_from(OWN.get(name, RIGHT)))
+        value = draw(st.sampled_from(OWN.get(name, VALID)))
         for odd in draw(st.lists(st.sampled_from(ODD), max_size=2)):
-            place = draw(st.integers(0, len(value)))
-            value = value[:place] + odd + value[place + draw(st.integers(0, 2)) :]
+            position = draw(st.integers(0, len(value)))
+            value = value[:position] + odd + value[position + draw(st.integers(0, 2)) :]
         environ[name] = draw(st.just(value) | st.text(st.characters(exclude_characters="\0"), max_size=12))
     return environ
 
 
 def used(loaded: Settings) -> Iterator[object]:
     """
-    Everything that is made of settings before anything answers.
+    Yield everything that certworker derives from *loaded* before it makes a connection.
     """
     yield from (repr(loaded), loaded.authorities, loaded.redis, loaded.targets, loaded.email)
     yield str(loaded.redis).encode()
@@ -147,7 +147,9 @@ def used(loaded: Settings) -> Iterator[object]:
 @settings(max_examples=300)
 def test_it_is_usable_or_refused_with_a_remedy(environ: dict[str, str]) -> None:
     """
-    Never anything else: an exception of another kind would end a command with a traceback.
+    Settings load and are usable, or they are refused with findings and a remedy.
+
+    An exception of another class would end a command with a traceback.
     """
     refused, loaded = attempt(environ)
     if loaded:
@@ -162,7 +164,7 @@ def test_it_is_usable_or_refused_with_a_remedy(environ: dict[str, str]) -> None:
 
 def attempt(environ: dict[str, str]) -> tuple[InvalidSettings | None, Settings | None]:
     """
-    The failure or the settings.
+    Return the failure or the settings.
     """
     try:
         return None, load(environ)

@@ -1,5 +1,5 @@
 """
-The CA, and whether it accepts an e-mail address.
+Tests of the choice of the CA, and of the check of the contact address.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from certworker.settings.ca import KNOWN_CAS
 
 class TestCaChoice:
     @pytest.mark.parametrize("known", KNOWN_CAS)
-    def test_a_known_ca_is_itself_by_name_and_by_url(self, known: CaChoice) -> None:
+    def test_a_known_ca_is_found_by_name_and_by_url(self, known: CaChoice) -> None:
         """
-        The URL of Let's Encrypt selects the same account as its name.
+        The name and the URL of a known CA select the same CA, and so the same account.
         """
         assert CaChoice.named(known.label) is known
         assert CaChoice.named(known.directory_url or known.label) is known
@@ -33,9 +33,9 @@ class TestCaChoice:
             ("https://ca.internal/../../etc/passwd", "ca.internal-..-..-etc-passwd"),
         ],
     )
-    def test_the_label_of_a_url_is_a_file_name_of_its_own(self, url: str, label: str) -> None:
+    def test_the_label_of_a_url_is_a_unique_file_name(self, url: str, label: str) -> None:
         """
-        The account key of each CA has a directory of its own.
+        The label is a valid and distinct name for the directory of the CA's account key.
         """
         choice = CaChoice.named(url)
 
@@ -47,7 +47,7 @@ class TestCaChoice:
     )
     def test_only_a_private_ca_certifies_private_names(self, kind: str, allowed: bool) -> None:
         """
-        A public CA gets no order for them.
+        Only development CAs and private CAs issue certificates for private names.
         """
         assert CaChoice("x", "X", None, kind).private_names is allowed  # type: ignore[arg-type] # a parameter of the test is a str
 
@@ -56,9 +56,9 @@ class TestContactProblem:
     @pytest.mark.parametrize(
         "email", ["admin@shop.org", "first.last+certs@mail.shop.co.uk", "a@xn--mller-kva.de"]
     )
-    def test_a_good_address_has_none(self, email: str) -> None:
+    def test_a_valid_address_has_no_problem(self, email: str) -> None:
         """
-        The CA gets it unchanged.
+        A valid address has no problem.
         """
         assert contact_problem(email) is None
 
@@ -89,8 +89,10 @@ class TestContactProblem:
             ("you@yourdomain", "public name"),
         ],
     )
-    def test_a_bad_one_has_a_problem(self, email: str | None, words: str) -> None:
+    def test_an_invalid_address_has_a_problem(self, email: str | None, words: str) -> None:
         """
-        Boulder answers invalidContact to each, and counts the account request.
+        Each address that Boulder rejects with invalidContact has a problem.
+
+        The request for the account counts against a rate limit all the same.
         """
         assert words in str(contact_problem(email))

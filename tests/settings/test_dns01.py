@@ -1,5 +1,5 @@
 """
-The settings of DNS-01, and the variables of the DNS providers.
+Tests of the settings of DNS-01, and of the variables of the DNS providers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("lexicon")
 @pytest.fixture
 def script(tmp_path: Path) -> Path:
     """
-    Return the path of a program.
+    Return the path of an executable program.
     """
     path = tmp_path / "dns"
     path.write_text("#!/bin/sh\n")
@@ -39,7 +39,7 @@ def script(tmp_path: Path) -> Path:
 
 def findings(environ: dict[str, str]) -> list[str]:
     """
-    Return the findings with which *environ* is refused.
+    Return the findings of the failure to load *environ*.
     """
     with pytest.raises(InvalidSettings) as refused:
         load(environ)
@@ -48,15 +48,15 @@ def findings(environ: dict[str, str]) -> list[str]:
 
 def refused(environ: dict[str, str]) -> list[str]:
     """
-    Return the variables for which *environ* is refused.
+    Return the variables that the findings for *environ* name.
     """
     return [finding.partition(" ")[0] for finding in findings(environ)]
 
 
 class TestDefaults:
-    def test_it_is_off(self) -> None:
+    def test_dns_01_is_off_by_default(self) -> None:
         """
-        Without a provider nothing changes.
+        Without settings there is no provider, and no name that requires DNS-01.
         """
         settings = load({}).dns01
 
@@ -65,7 +65,7 @@ class TestDefaults:
 
     def test_the_domains_of_appwrite_are_lists(self) -> None:
         """
-        Appwrite has the same variables.
+        Each of Appwrite's variables for domains is a list of domains.
         """
         settings = load({"_APP_DOMAIN_FUNCTIONS": "f.a.org, f.b.org", "_APP_DOMAIN_SITES": "s.a.org"}).dns01
 
@@ -83,7 +83,7 @@ class TestDefaults:
     )
     def test_an_invalid_value_is_named(self, name: str, value: str) -> None:
         """
-        With or without a provider.
+        An invalid value is named, even without a provider.
         """
         assert [name] == refused({name: value})
 
@@ -91,7 +91,7 @@ class TestDefaults:
 class TestChosenProviders:
     def test_all_missing_variables_are_reported_together(self) -> None:
         """
-        One start shows every variable that the chosen providers need, with the reason.
+        One failure names every variable that the chosen providers need, with the reason.
         """
         chosen = "rfc2136@a.org, exec@b.org, httpreq@c.org, acme-dns@d.org, lexicon:gandi@e.org, lexicon:oci"
         found = findings({"CERTWORKER_DNS01_PROVIDER": chosen})
@@ -105,7 +105,9 @@ class TestChosenProviders:
 
     def test_the_variables_of_another_provider_are_ignored(self, tmp_path: Path) -> None:
         """
-        Other programs use EXEC_PATH, too. Its file is not read either.
+        The loader ignores the variables and files of a provider that is not chosen.
+
+        Other programs use EXEC_PATH, too.
         """
         fields = [Dns01Settings.model_fields[name] for name in READERS if name != "lexicon"]
         wrong = {str(field.validation_alias): "\x1b\udcff" for field in fields}
@@ -113,9 +115,9 @@ class TestChosenProviders:
 
         assert load(wrong | files) == load({})
 
-    def test_each_may_be_in_a_file(self, tmp_path: Path) -> None:
+    def test_each_variable_can_be_in_a_file(self, tmp_path: Path) -> None:
         """
-        As in lego.
+        Each variable of a provider has a variant with _FILE, as in lego.
         """
         (tmp_path / "file").write_text("ns1.example.com:5353\n")
         environ = RFC2136 | {"RFC2136_NAMESERVER": "", "RFC2136_NAMESERVER_FILE": str(tmp_path / "file")}
@@ -124,9 +126,9 @@ class TestChosenProviders:
         fields = [Dns01Settings.model_fields[name] for name in READERS if name != "lexicon"]
         assert {f"{field.validation_alias}_FILE" for field in fields} <= variables().keys()
 
-    def test_a_value_beside_its_file_is_refused(self, script: Path) -> None:
+    def test_a_value_and_a_file_together_are_refused(self, script: Path) -> None:
         """
-        Either could be the right one.
+        A value and a file for the same variable are refused, because either can be the correct one.
         """
         environ = EXEC | {"EXEC_PATH": str(script), "EXEC_PATH_FILE": str(script)}
 
@@ -145,14 +147,14 @@ class TestRfc2136:
     )
     def test_the_server_has_an_optional_port(self, text: str, server: tuple[str, int]) -> None:
         """
-        The default is the port of DNS.
+        The port is optional, and its default is 53.
         """
         assert server == load(RFC2136 | {"RFC2136_NAMESERVER": text}).dns01.rfc2136_nameserver
 
     @pytest.mark.parametrize("text", ["ns1:0", "ns1:x", "a b", "[::1", "ns1:53:53:x", "https://ns1"])
     def test_another_server_is_refused(self, text: str) -> None:
         """
-        At the start.
+        The loader names the variable of an invalid server.
         """
         assert ["RFC2136_NAMESERVER"] == refused(RFC2136 | {"RFC2136_NAMESERVER": text})
 
@@ -160,7 +162,7 @@ class TestRfc2136:
     @pytest.mark.parametrize("algorithm", sorted(ALGORITHMS))
     def test_dnspython_knows_each_algorithm(self, algorithm: str, dot: str) -> None:
         """
-        In the spellings of lego: with or without the final dot, in either case.
+        Each algorithm is valid with or without the final dot, and in either case, as in lego.
         """
         environ = {
             "RFC2136_TSIG_KEY": "acme.example.com.",
@@ -178,7 +180,7 @@ class TestRfc2136:
 
     def test_the_default_is_sha256(self) -> None:
         """
-        As in lego since its version 5.
+        The default algorithm is HMAC-SHA-256, as in lego since version 5.
         """
         assert "hmac-sha256" == load(RFC2136).dns01.rfc2136_tsig_algorithm
 
@@ -194,7 +196,7 @@ class TestRfc2136:
     )
     def test_an_invalid_key_is_named(self, name: str, value: str) -> None:
         """
-        The name server would answer with BADKEY or BADSIG later.
+        An invalid secret or algorithm is named, before a name server rejects it.
         """
         key = {"RFC2136_TSIG_KEY": "acme", "RFC2136_TSIG_SECRET": SECRET}
 
@@ -203,7 +205,7 @@ class TestRfc2136:
     @pytest.mark.parametrize("name", ["a b", "a..b", "x" * 64, "ü"])
     def test_an_invalid_name_of_the_key_is_one_failure(self, name: str) -> None:
         """
-        The secret beside it is fine.
+        An invalid name of the key is the only finding.
         """
         key = {"RFC2136_TSIG_KEY": name, "RFC2136_TSIG_SECRET": SECRET}
 
@@ -211,7 +213,7 @@ class TestRfc2136:
 
     def test_a_secret_without_a_key_is_refused(self) -> None:
         """
-        The operator forgot one of the two.
+        A secret without the name of its key is refused.
         """
         assert ["RFC2136_TSIG_SECRET"] == refused(RFC2136 | {"RFC2136_TSIG_SECRET": SECRET})
 
@@ -219,7 +221,7 @@ class TestRfc2136:
 class TestExec:
     def test_a_program_is_accepted(self, script: Path) -> None:
         """
-        By its absolute path.
+        The absolute path of an executable program is accepted.
         """
         assert script == load(EXEC | {"EXEC_PATH": str(script)}).dns01.exec_path
 
@@ -227,9 +229,9 @@ class TestExec:
         ("mode", "reason"),
         [(0o775, "chmod go-w FILE"), (0o757, "chmod go-w FILE"), (0o644, "not executable")],
     )
-    def test_a_program_that_others_may_change_is_refused(self, script: Path, mode: int, reason: str) -> None:
+    def test_an_unsafe_program_is_refused(self, script: Path, mode: int, reason: str) -> None:
         """
-        It would run with the rights of the worker, which has the keys.
+        A program that other users can change, or that is not executable, is refused with the reason.
         """
         script.chmod(mode)
         (finding,) = findings(EXEC | {"EXEC_PATH": str(script)})
@@ -237,9 +239,9 @@ class TestExec:
         assert reason in finding
 
     @pytest.mark.parametrize("path", ["bin/true", "/etc", "/nowhere/program", "/bin/true --now"])
-    def test_another_path_is_refused(self, path: str) -> None:
+    def test_an_invalid_path_is_refused(self, path: str) -> None:
         """
-        No shell reads it.
+        A path that is not the absolute path of a program is refused, and arguments are not allowed.
         """
         assert ["EXEC_PATH"] == refused(EXEC | {"EXEC_PATH": path})
 
@@ -258,7 +260,7 @@ class TestHttpreq:
     )
     def test_tls_or_a_private_address_is_accepted(self, url: str, endpoint: str) -> None:
         """
-        Compose has names without a dot.
+        A URL with TLS, or of a private host, is accepted. Compose has names without a dot.
         """
         assert endpoint == load(HTTPREQ | {"HTTPREQ_ENDPOINT": url}).dns01.httpreq_endpoint
 
@@ -278,9 +280,9 @@ class TestHttpreq:
             ("https://a..b", "URL"),
         ],
     )
-    def test_another_url_is_refused(self, name: str, url: str, reason: str, tmp_path: Path) -> None:
+    def test_an_invalid_url_is_refused(self, name: str, url: str, reason: str, tmp_path: Path) -> None:
         """
-        The credentials would cross the Internet unencrypted.
+        An invalid or unencrypted URL is refused with the reason, and no password is repeated.
         """
         chosen = HTTPREQ | ACME_DNS | {"ACME_DNS_STORAGE_PATH": str(tmp_path / "new.json")}
         both = {"CERTWORKER_DNS01_PROVIDER": "httpreq@a.org, acme-dns@b.org"}
@@ -290,9 +292,9 @@ class TestHttpreq:
         assert reason in finding
         assert "word" not in finding.removeprefix(name).replace("a password", "")
 
-    def test_mode_and_user_are_read(self) -> None:
+    def test_mode_user_and_password_are_read(self) -> None:
         """
-        Quotes and spaces may be a part of the password.
+        The loader reads the three variables, with the quotes and spaces of the password.
         """
         more = {"HTTPREQ_MODE": "raw", "HTTPREQ_USERNAME": "me", "HTTPREQ_PASSWORD": ' "word" '}
         settings = load(HTTPREQ | more).dns01
@@ -312,7 +314,7 @@ class TestHttpreq:
     )
     def test_an_invalid_value_is_named(self, more: dict[str, str], name: str) -> None:
         """
-        At the start.
+        An invalid or incomplete value is named.
         """
         assert [name] == refused(HTTPREQ | more)
 
@@ -320,7 +322,7 @@ class TestHttpreq:
 class TestAcmeDns:
     def test_a_file_with_accounts_is_accepted(self, tmp_path: Path) -> None:
         """
-        As lego writes it.
+        A file in the format of lego is accepted.
         """
         path = tmp_path / "accounts.json"
         path.write_text(json.dumps({"example.com": {"username": "me", "password": "word"}}))
@@ -329,7 +331,7 @@ class TestAcmeDns:
 
     def test_the_file_may_be_missing(self, tmp_path: Path) -> None:
         """
-        The first registration creates it in its directory, which has to exist.
+        The file can be missing, but not its directory. The first registration creates the file.
         """
         load(ACME_DNS | {"ACME_DNS_STORAGE_PATH": str(tmp_path / "new.json")})
         (finding,) = findings(ACME_DNS | {"ACME_DNS_STORAGE_PATH": str(tmp_path / "no" / "new.json")})
@@ -337,9 +339,9 @@ class TestAcmeDns:
         assert "it cannot be read: No such file or directory" in finding
 
     @pytest.mark.parametrize("content", ["", "[]", "{", "[" * 100_000, "\udcff"])
-    def test_another_content_is_refused(self, tmp_path: Path, content: str) -> None:
+    def test_a_file_without_a_json_object_is_refused(self, tmp_path: Path, content: str) -> None:
         """
-        A later write would lose it.
+        A file with other content is refused, because the next write would replace it.
         """
         (tmp_path / "accounts.json").write_bytes(content.encode(errors="surrogateescape"))
         environ = ACME_DNS | {"ACME_DNS_STORAGE_PATH": str(tmp_path / "accounts.json")}
@@ -347,9 +349,9 @@ class TestAcmeDns:
         assert findings(environ)[0].endswith("; the file is not a JSON object")
 
     @pytest.mark.parametrize("path", ["accounts.json", "/dev/zero", "/etc"])
-    def test_another_path_is_refused(self, path: str) -> None:
+    def test_an_invalid_path_is_refused(self, path: str) -> None:
         """
-        A device has no end.
+        A relative path, a device and a directory are refused.
         """
         assert ["ACME_DNS_STORAGE_PATH"] == refused(ACME_DNS | {"ACME_DNS_STORAGE_PATH": path})
 
@@ -357,7 +359,7 @@ class TestAcmeDns:
 class TestLexicon:
     def test_each_provider_gets_its_own_variables(self, tmp_path: Path) -> None:
         """
-        Unchanged, from the environment or from files; those of other providers are ignored.
+        Each provider gets its own variables, unchanged, from the environment or from files.
         """
         (tmp_path / "token").write_text(' "b" \n')
         settings = load(
@@ -383,18 +385,18 @@ class TestLexicon:
         }
         assert len(settings.lexicon) == 2
 
-    def test_a_path_that_dns_lexicon_reads_stays_a_path(self) -> None:
+    def test_a_path_option_of_dns_lexicon_is_passed_unchanged(self) -> None:
         """
-        Two options of its provider oci end with _FILE.
+        A variable of dns-lexicon whose own name ends with _FILE is not read as a file.
         """
         environ = {"CERTWORKER_DNS01_PROVIDER": "lexicon:oci", "LEXICON_OCI_AUTH_CONFIG_FILE": "/oci/config"}
         given = load(environ).dns01.lexicon_variables(ProviderChoice("lexicon", "oci"))
 
         assert ["LEXICON_OCI_AUTH_CONFIG_FILE"] == list(given)
 
-    def test_invalid_and_missing_ones_are_reported_together(self, tmp_path: Path) -> None:
+    def test_invalid_and_missing_variables_are_reported_together(self, tmp_path: Path) -> None:
         """
-        An unreadable file, a second value, other bytes, and a provider without any.
+        One failure names every invalid variable, and each provider without a variable.
         """
         found = refused(
             {
@@ -416,7 +418,7 @@ class TestSecrets:
     @pytest.fixture
     def loaded(self) -> Settings:
         """
-        Return settings with a secret in each place that takes one.
+        Return settings with a secret in each variable for a secret.
         """
         chosen = {"CERTWORKER_DNS01_PROVIDER": "rfc2136@a.org, httpreq@b.org, lexicon:cloudflare"}
         secrets = {
@@ -428,9 +430,9 @@ class TestSecrets:
         }
         return load(RFC2136 | HTTPREQ | chosen | secrets)
 
-    def test_none_is_shown(self, loaded: Settings) -> None:
+    def test_no_secret_is_shown(self, loaded: Settings) -> None:
         """
-        A log or a traceback may contain the settings.
+        No text form of the settings contains a secret.
         """
         assert SECRET not in f"{loaded!r} {loaded} {loaded.model_dump_json()} {loaded.dns01!r}"
 
@@ -439,7 +441,7 @@ class TestSecrets:
     )
     def test_no_failure_repeats_a_value(self, environ: dict[str, str]) -> None:
         """
-        A password may be in the wrong line of .env.
+        No failure repeats a value, because it can be a password in the wrong line.
         """
         text = "hunter2? \x1b hunter2?"
         fields = [Dns01Settings.model_fields[name] for name in READERS if name != "lexicon"]

@@ -1,5 +1,5 @@
 """
-Which DNS providers an operator chose, and which names use them.
+Tests of the choice of DNS providers, and of the names that use them.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.usefixtures("lexicon")
 
 
 class TestProvidersIn:
-    def test_each_kind_is_read_with_its_zone(self) -> None:
+    def test_each_provider_is_read_with_its_zone(self) -> None:
         """
-        A provider without a zone serves all other zones.
+        The parser returns each provider with its zone, or without one for all other zones.
         """
         text = " RFC2136@Example.com., lexicon:cloudflare@bücher.example,exec@_acme-challenge.a.org,,httpreq"
 
@@ -37,9 +37,9 @@ class TestProvidersIn:
             ProviderChoice("httpreq", None, None),
         )
 
-    def test_one_kind_may_serve_several_zones(self) -> None:
+    def test_one_provider_can_serve_several_zones(self) -> None:
         """
-        With the same credentials.
+        One provider can have several entries, each with a zone.
         """
         zones = [choice.zone for choice in providers_in("acme-dns@a.org,acme-dns@b.org")]
 
@@ -65,16 +65,16 @@ class TestProvidersIn:
             ("exec, httpreq", "entry 2 serves all zones, as does entry 1: give each a zone of its own"),
         ],
     )
-    def test_an_invalid_one_is_named_by_its_number(self, text: str, reason: str) -> None:
+    def test_an_invalid_entry_is_named_by_its_number(self, text: str, reason: str) -> None:
         """
-        The text may have a password by mistake, and is not repeated.
+        The reason names the number of the entry, and not its text, which can be a password.
         """
         with pytest.raises(Unusable, match=reason):
             providers_in(text)
 
     def test_all_reasons_are_in_one_failure(self) -> None:
         """
-        One start shows every invalid entry.
+        One failure has the reasons of all invalid entries.
         """
         with pytest.raises(InvalidSettings) as refused:
             load({"CERTWORKER_DNS01_PROVIDER": "foo, exec, lexicon:x@a.org, httpreq"})
@@ -82,9 +82,9 @@ class TestProvidersIn:
         (finding,) = refused.value.findings
         assert ["entry 1", "entry 3", "entry 4"] == [part[:7] for part in finding.split("; ")[2:]]
 
-    def test_a_flood_of_entries_costs_a_few_reasons(self) -> None:
+    def test_the_number_of_reasons_is_bounded(self) -> None:
         """
-        The message stays readable.
+        The message for thousands of invalid entries is short.
         """
         with pytest.raises(Unusable) as refused:
             providers_in("x," * 10_000)
@@ -93,7 +93,7 @@ class TestProvidersIn:
 
     def test_without_dns_lexicon_its_package_is_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        It is an optional dependency.
+        Without dns-lexicon, the reason has the command that installs it.
         """
         monkeypatch.setattr(sys, "path", [])
         with pytest.raises(Unusable, match=r"entry 1 needs dns-lexicon: pip install 'certworker\[lexicon\]'"):
@@ -101,15 +101,15 @@ class TestProvidersIn:
 
 
 class TestLexiconProviders:
-    def test_they_are_those_of_the_installed_files(self) -> None:
+    def test_the_providers_are_those_of_the_installed_files(self) -> None:
         """
-        The library is not imported.
+        The providers come from the list of installed files, without an import of the library.
         """
         assert {"cloudflare", "gandi", "oci"} == lexicon_providers()
 
     def test_without_a_list_of_files_each_name_is_accepted(self, lexicon: Path) -> None:
         """
-        A package of a Linux distribution may lack it.
+        Without the list of files, as in some Linux distributions, each provider is accepted.
         """
         (lexicon / "dns_lexicon-3.25.2.dist-info" / "RECORD").unlink()
 
@@ -120,16 +120,16 @@ class TestLexiconProviders:
 class TestNamesIn:
     def test_each_form_is_read(self) -> None:
         """
-        A suffix may have a dot or an asterisk before it.
+        The parser accepts each form, and suffixes with a leading dot or asterisk.
         """
         assert Dns01Names() == names_in("Wildcards")
         assert Dns01Names(all_names=True) == names_in("all")
         assert Dns01Names(suffixes=("a.org", "internal")) == names_in("*.A.org, .internal., a.org, wildcards")
 
     @pytest.mark.parametrize("text", ["a..b", "10.0.0.1", "https://a.org", "*"])
-    def test_another_text_is_refused(self, text: str) -> None:
+    def test_an_invalid_suffix_is_refused(self, text: str) -> None:
         """
-        It would select no name.
+        A text that is not a domain name is refused.
         """
         with pytest.raises(ValueError, match=r"^(a|not a) name"):
             names_in(text)
@@ -149,8 +149,10 @@ class TestInclude:
             (Dns01Names(suffixes=("a.org",)), "*.b.org", True),
         ],
     )
-    def test_the_setting_decides(self, names: Dns01Names, name: str, included: bool) -> None:
+    def test_the_setting_selects_the_names(self, names: Dns01Names, name: str, included: bool) -> None:
         """
-        A wildcard has no other proof (RFC 8555, section 7.1.3), and an address has no DNS-01 (RFC 8738).
+        The setting selects the names, every wildcard, and no IP address.
+
+        A wildcard needs DNS-01 (RFC 8555, section 7.1.3), and an address cannot use it (RFC 8738).
         """
         assert included is names.include(name)

@@ -1,5 +1,5 @@
 """
-The file with what a CA has granted.
+Tests of the file with the rate limits that a CA has granted.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ HOUR = timedelta(hours=1)
 
 
 class TestGrantsIn:
-    def test_a_ca_may_be_named_by_its_label_and_by_its_url(self, tmp_path: Path) -> None:
+    def test_a_ca_can_be_named_by_its_label_and_by_its_url(self, tmp_path: Path) -> None:
         """
-        Both are the same CA, and its limits are merged.
+        The label and the URL name the same CA, and its limits are merged.
         """
         url = "https://acme-v02.api.letsencrypt.org/directory"
         written = {"letsencrypt": {"orders_per_account": "3000/3h"}, url: {"failures_per_name": None}}
@@ -30,9 +30,9 @@ class TestGrantsIn:
             "letsencrypt": {"orders_per_account": Limit(3_000, 3 * HOUR), "failures_per_name": None}
         } == grants_in(tmp_path / "limits.json")
 
-    def test_a_file_without_an_end_is_refused(self) -> None:
+    def test_an_endless_file_is_refused(self) -> None:
         """
-        Its content would fill the memory.
+        A device is refused, because its content has no end.
         """
         with pytest.raises(OSError, match="no regular file"):
             grants_in(Path("/dev/zero"))
@@ -44,7 +44,7 @@ class TestSetting:
     )
     def test_an_invalid_file_is_named_with_other_invalid_values(self, tmp_path: Path, content: str) -> None:
         """
-        At the start of every command, not when the first order counts.
+        The loader names an invalid file together with other invalid values.
         """
         (tmp_path / "limits.json").write_text(content)
         given = {"CERTWORKER_LIMITS_FILE": str(tmp_path / "limits.json"), "CERTWORKER_LOG": "xml"}
@@ -53,9 +53,9 @@ class TestSetting:
 
         assert 2 == len(refused.value.findings)
 
-    def test_the_limits_of_another_ca_are_read_as_well(self, tmp_path: Path) -> None:
+    def test_the_limits_of_an_unused_ca_are_checked(self, tmp_path: Path) -> None:
         """
-        Else a typing error would be found only after a change of the CA.
+        An invalid limit of a CA that is not in use is refused, too.
         """
         (tmp_path / "limits.json").write_text(
             '{"https://ca.example.org/dir": {"orders_per_account": "many"}}'

@@ -1,5 +1,5 @@
 """
-Reading the settings from an environment and its secret files, and the warnings about an environment.
+Tests that load the settings from an environment and its secret files, and of the warnings.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from certworker.settings.loading import (
 
 SECRET = "correct_horse_"
 
-#: The variables of a provider are read if it is chosen.
+#: A choice of all providers. Only the variables of a chosen provider are read.
 EACH_PROVIDER = "rfc2136@a.org, exec@b.org, httpreq@c.org, acme-dns@d.org"
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """
-    Return a file with a secret, as an editor saves it.
+    Return a file with a secret and a final line break.
     """
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")
@@ -50,9 +50,9 @@ def revealed(secret: SecretStr | None) -> str:
 
 
 class TestSecretsInFiles:
-    def test_they_are_read(self, file: Path) -> None:
+    def test_secrets_are_read_from_files(self, file: Path) -> None:
         """
-        Docker mounts secrets as files; an editor ends the last line.
+        A secret is read from a file, without the final line break.
         """
         settings = load(
             {
@@ -65,9 +65,9 @@ class TestSecretsInFiles:
         assert SECRET == revealed(settings.redis_password)
         assert SECRET == revealed(settings.eab_hmac_key)
 
-    def test_a_password_keeps_its_spaces(self, file: Path) -> None:
+    def test_a_password_is_read_with_its_spaces(self, file: Path) -> None:
         """
-        All of the file is the password, but for the end of its last line.
+        The password is the content of the file, without the final line break.
         """
         file.write_text(' "a b" \n\n')
 
@@ -76,9 +76,9 @@ class TestSecretsInFiles:
     @pytest.mark.parametrize(
         "name", [f"{secret}_FILE" for secret in sorted(IN_FILES) if not secret.endswith("*")]
     )
-    def test_a_file_that_cannot_be_read_is_named(self, name: str, tmp_path: Path) -> None:
+    def test_an_unreadable_file_is_named(self, name: str, tmp_path: Path) -> None:
         """
-        Without its password Redis would refuse the worker later, with a less clear reason.
+        The failure names the variable of a file that is missing, empty or a directory.
         """
         (tmp_path / "empty").touch()
         for path in (tmp_path, tmp_path / "missing", tmp_path / "empty"):
@@ -87,22 +87,22 @@ class TestSecretsInFiles:
 
     def test_a_secret_that_is_set_twice_is_named(self, file: Path) -> None:
         """
-        The start fails: either value could be the right one.
+        A secret with a value and a file is refused, because either can be the correct one.
         """
         with pytest.raises(
             InvalidSettings, match=r"_APP_REDIS_PASS_FILE must be .* and _APP_REDIS_PASS empty"
         ):
             load({"_APP_REDIS_PASS_FILE": str(file), "_APP_REDIS_PASS": "other"})
 
-    def test_every_secret_may_be_in_a_file(self) -> None:
+    def test_every_secret_can_be_in_a_file(self) -> None:
         """
-        Docker mounts secrets as files.
+        Each secret has a variant with _FILE, because Docker mounts secrets as files.
         """
         assert {"_APP_REDIS_PASS", "RFC2136_TSIG_SECRET"} <= set(SECRETS) <= IN_FILES
 
-    def test_the_variables_of_dns_lexicon_have_secrets(self) -> None:
+    def test_the_variables_of_dns_lexicon_are_secrets(self) -> None:
         """
-        Also if they are set for a provider that is not chosen.
+        Each variable of dns-lexicon is a secret, also for a provider that is not chosen.
         """
         environ = {"LEXICON_CLOUDFLARE_AUTH_TOKEN": SECRET, "LEXICON_GANDI_AUTH_TOKEN_FILE": "/x", "PATH": ""}
 
@@ -112,25 +112,25 @@ class TestSecretsInFiles:
 
 
 class TestExternalAccount:
-    def test_one_without_the_other_is_named(self) -> None:
+    def test_half_an_external_account_is_refused(self) -> None:
         """
-        The CA would refuse it with a less clear reason.
+        A key ID without its HMAC key, or the reverse, is refused.
         """
         for half in ({"CERTWORKER_EAB_KID": "kid"}, {"CERTWORKER_EAB_HMAC_KEY": SECRET}):
             with pytest.raises(InvalidSettings, match=r"CERTWORKER_EAB_HMAC_KEY must be .* be set"):
                 load(half)
 
     @pytest.mark.parametrize("written", ["-_-_", "+/+/", "-_-_=="])
-    def test_a_key_may_be_written_in_either_alphabet(self, written: str) -> None:
+    def test_a_key_can_use_either_alphabet(self, written: str) -> None:
         """
-        Web sites show either.
+        A key in either alphabet of Base64, with or without padding, is accepted.
         """
         settings = load({"CERTWORKER_EAB_KID": "kid", "CERTWORKER_EAB_HMAC_KEY": written})
 
         assert "-_-_" == revealed(settings.eab_hmac_key)
 
 
-GOOD = [
+VALID = [
     "http://proxy:3128",
     "https://proxy.example.org",
     "http://me:p%40ss%E2%82%AC@proxy:3128/",
@@ -139,7 +139,7 @@ GOOD = [
     "me:word@127.0.0.1:3128",
     "HTTP://PROXY:3128",
 ]
-WRONG = [
+INVALID = [
     "socks5h://127.0.0.1:1080",
     "socks://127.0.0.1:1080",
     "http://[::1",
@@ -169,12 +169,12 @@ NAMES = [
     "no_proxy",
 ]
 ANY = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
-VALUES = st.sampled_from([*GOOD, *WRONG, ""]) | ANY
+VALUES = st.sampled_from([*VALID, *INVALID, ""]) | ANY
 
 
 def connected(environ: Mapping[str, str]) -> None:
     """
-    Make the connections to a CA with either scheme, as the transport does.
+    Create the connection pools for a CA with either scheme, as the transport does.
     """
     with mock.patch.dict(os.environ, dict(environ), clear=True):
         for url in ("https://ca.example.org/dir", "http://ca.example.org:14000/dir"):
@@ -185,20 +185,20 @@ class TestWrongProxies:
     @pytest.mark.parametrize(
         "name", ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"]
     )
-    @pytest.mark.parametrize("value", WRONG)
-    def test_one_that_no_connection_can_use_is_named(self, name: str, value: str) -> None:
+    @pytest.mark.parametrize("value", INVALID)
+    def test_an_unusable_proxy_is_named(self, name: str, value: str) -> None:
         """
-        At the start, with the allowed values and without its own, which may have a password.
+        The failure names the variable and the allowed values, without the invalid value.
         """
         with pytest.raises(InvalidSettings, match=f"{name} must be http://HOST:PORT") as refused:
             load({name: value})
 
         assert refused.value.findings == tuple(wrong_proxies({name: value}))
 
-    @pytest.mark.parametrize("value", GOOD)
-    def test_the_usual_forms_are_fine(self, value: str) -> None:
+    @pytest.mark.parametrize("value", VALID)
+    def test_the_usual_forms_are_accepted(self, value: str) -> None:
         """
-        And the connections take them.
+        A valid proxy is accepted, and connections can use it.
         """
         environ = {"HTTPS_PROXY": value, "ALL_PROXY": value}
 
@@ -207,7 +207,7 @@ class TestWrongProxies:
 
     def test_a_password_is_not_repeated(self) -> None:
         """
-        Users attach logs to reports.
+        The failure does not contain the password of a proxy.
         """
         with pytest.raises(InvalidSettings) as refused:
             load({"HTTPS_PROXY": "http://me:hunter2@[::1"})
@@ -216,10 +216,10 @@ class TestWrongProxies:
 
     def test_socks_is_named(self) -> None:
         """
-        The operator may have set it for another program.
+        The finding for a SOCKS proxy explains that SOCKS is not supported.
         """
-        assert ["ALL_PROXY must be"] == [each[:17] for each in wrong_proxies({"ALL_PROXY": WRONG[0]})]
-        assert "SOCKS is not supported" in wrong_proxies({"ALL_PROXY": WRONG[0]})[0]
+        assert ["ALL_PROXY must be"] == [each[:17] for each in wrong_proxies({"ALL_PROXY": INVALID[0]})]
+        assert "SOCKS is not supported" in wrong_proxies({"ALL_PROXY": INVALID[0]})[0]
 
     @pytest.mark.parametrize(
         "environ",
@@ -230,16 +230,16 @@ class TestWrongProxies:
             {"HTTPS_PROXY": ""},
         ],
     )
-    def test_one_that_is_not_used_does_not_matter(self, environ: dict[str, str]) -> None:
+    def test_an_unused_proxy_is_not_checked(self, environ: dict[str, str]) -> None:
         """
-        Many machines have all of them set, for programs that can do more.
+        An invalid proxy that another variable overrides is not a failure.
         """
         assert [] == wrong_proxies(environ)
         connected(environ)
 
-    def test_all_are_reported_together_with_other_settings(self) -> None:
+    def test_proxies_are_reported_together_with_other_settings(self) -> None:
         """
-        One start shows every invalid value.
+        One failure names every invalid value.
         """
         with pytest.raises(InvalidSettings) as refused:
             load({"HTTP_PROXY": "http://[::1", "https_proxy": "socks://p:1", "CERTWORKER_LOG": "xml"})
@@ -249,9 +249,9 @@ class TestWrongProxies:
         ]
 
     @given(st.dictionaries(st.sampled_from(NAMES), VALUES))
-    def test_whatever_is_accepted_can_be_used(self, environ: dict[str, str]) -> None:
+    def test_each_accepted_proxy_can_be_used(self, environ: dict[str, str]) -> None:
         """
-        The check and the connections read the environment by the same rules.
+        Each environment that the loader accepts works for the connections.
         """
         try:
             load(environ)
@@ -272,15 +272,15 @@ class TestUnknownVariables:
     )
     def test_a_warning_names_the_similar_setting(self, name: str, meant: str) -> None:
         """
-        A variable with a typing error has a suggestion, and its value is never shown.
+        The warning for a misspelled variable suggests the setting, and does not show the value.
         """
         (warning,) = environment_warnings({name: "correct_horse"})
 
         assert f"{name} is not a setting and has no effect. Did you mean {meant}?" == str(warning)
 
-    def test_nothing_is_suggested_for_a_name_without_likeness(self) -> None:
+    def test_a_dissimilar_name_has_no_suggestion(self) -> None:
         """
-        A wrong suggestion is worse than none.
+        The warning for a dissimilar name has no suggestion.
         """
         (warning,) = environment_warnings({"CERTWORKER_XYZZY_PLUGH": "1"})
 
@@ -288,7 +288,7 @@ class TestUnknownVariables:
 
     def test_every_setting_is_known(self) -> None:
         """
-        A correct environment has no warning, nor has a variable of another program.
+        Valid variables and the variables of other programs cause no warning.
         """
         environ = dict.fromkeys(variables(), "") | {"PATH": "/bin", "_APP_OPENSSL_KEY_V1": "secret"}
 
@@ -308,9 +308,9 @@ class TestUnknownVariables:
         assert [] == environment_warnings(linked)
         assert 1 == len(environment_warnings({"CERTWORKER_PORT": "8080"}))
 
-    def test_a_hostile_environment_costs_a_few_lines(self) -> None:
+    def test_the_number_of_warnings_is_bounded(self) -> None:
         """
-        Names are printable, and the number of warnings is bounded.
+        A hostile environment causes a bounded number of printable warnings.
         """
         warnings = environment_warnings({f"CERTWORKER_\x1b[2J{number}": "" for number in range(1_000)})
 
@@ -329,9 +329,9 @@ class TestEnvironment:
             ("x", "For trusted certificates set _APP_ENV=production"),
         ],
     )
-    def test_a_value_that_is_neither_word_has_a_warning(self, value: str, remedy: str) -> None:
+    def test_an_unknown_value_has_a_warning(self, value: str, remedy: str) -> None:
         """
-        It selects the development CA, which is never silent.
+        An unknown value selects the development CA, and causes a warning.
         """
         (warning,) = environment_warnings({"_APP_ENV": value})
 
@@ -339,8 +339,8 @@ class TestEnvironment:
         assert "counts as development" in warning.message
 
     @pytest.mark.parametrize("value", ["", "production", " Production ", '"development"'])
-    def test_both_words_have_none(self, value: str) -> None:
+    def test_a_known_value_has_no_warning(self, value: str) -> None:
         """
-        In any case, with spaces and quotes, as settings are read.
+        A known value causes no warning, in either case, with spaces or with quotes.
         """
         assert [] == environment_warnings({"_APP_ENV": value})

@@ -1,5 +1,5 @@
 """
-How the text of a variable becomes the value of a setting.
+Tests of the parsers, which convert the text of a variable into the value of a setting.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ READ = [
 ]
 
 
-class TestReadings:
+class TestParsers:
     @pytest.mark.parametrize(("kind", "text", "value"), READ)
-    def test_a_text_is_read(self, kind: Any, text: str, value: object) -> None:
+    def test_a_valid_text_is_parsed(self, kind: Any, text: str, value: object) -> None:
         """
-        The edge of what each allows.
+        Each parser accepts the limits of its range.
         """
         assert TypeAdapter(kind).validate_python(text) == value
 
@@ -60,9 +60,9 @@ class TestReadings:
         ("kind", "text"),
         [(parsers.AddressOrOff, "[::1]:65536"), (parsers.Slots, "1025"), (parsers.HostName, "a/b")],
     )
-    def test_what_lies_beyond_the_edge_is_refused(self, kind: Any, text: str) -> None:
+    def test_a_value_out_of_range_is_refused(self, kind: Any, text: str) -> None:
         """
-        A value that is cut to fit is not what the operator set.
+        A value outside of the range is refused, not cut.
         """
         with pytest.raises(ValidationError):
             TypeAdapter(kind).validate_python(text)
@@ -70,22 +70,22 @@ class TestReadings:
 
 class TestPaths:
     @pytest.mark.parametrize("name", ["CERTWORKER_CA_BUNDLE", "CERTWORKER_LIMITS_FILE"])
-    def test_a_path_without_access_is_named(self, name: str, unreachable: Path) -> None:
+    def test_an_inaccessible_file_is_named(self, name: str, unreachable: Path) -> None:
         """
-        The file system refuses even the question for it.
+        A file in a directory without access is named with the reason.
         """
         with pytest.raises(InvalidSettings, match=f"{name} must be .*; it cannot be read: Permission denied"):
             load({name: str(unreachable)})
 
-    def test_a_directory_out_of_reach_is_left_to_the_checks_of_the_volumes(self, unreachable: Path) -> None:
+    def test_an_inaccessible_directory_is_accepted(self, unreachable: Path) -> None:
         """
-        They name its owner and the remedy for that.
+        The loader accepts the directory. The checks of the volume report it with its owner and the remedy.
         """
         assert unreachable == load({"CERTWORKER_CONFIG_DIR": str(unreachable)}).config_dir
 
-    def test_a_directory_that_is_not_there_yet_is_fine(self, tmp_path: Path) -> None:
+    def test_a_missing_directory_is_accepted(self, tmp_path: Path) -> None:
         """
-        It is made, or the volume is missing, which has a line of its own.
+        The loader accepts a missing directory, because the worker creates it.
         """
         assert (
             tmp_path / "new" == load({"CERTWORKER_CERTIFICATES_DIR": str(tmp_path / "new")}).certificates_dir
@@ -94,7 +94,7 @@ class TestPaths:
     @pytest.mark.timeout(20)
     def test_a_pipe_is_no_file(self, tmp_path: Path) -> None:
         """
-        Reading it would never end.
+        A pipe is refused, because its content has no end.
         """
         os.mkfifo(tmp_path / "pipe")
         given = {"CERTWORKER_CA_BUNDLE": "", "_APP_REDIS_PASS_FILE": "", "CERTWORKER_LIMITS_FILE": ""}
@@ -107,32 +107,32 @@ class TestPaths:
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Iterator[Path]:
     """
-    Yield a file in a directory that this process may not enter; root becomes another user for that time.
+    Yield a file in a directory without access; root becomes another user meanwhile.
     """
     with tempfile.TemporaryDirectory() as made:
-        place = Path(made)
-        (place / "file").touch()
-        us = os.geteuid()
-        if us == 0:
+        directory = Path(made)
+        (directory / "file").touch()
+        user = os.geteuid()
+        if user == 0:
             os.seteuid(65534)
         else:
-            place.chmod(0)
-        yield place / "file"
-        os.seteuid(us)
-        place.chmod(0o700)
+            directory.chmod(0)
+        yield directory / "file"
+        os.seteuid(user)
+        directory.chmod(0o700)
 
 
 class TestCaBundle:
     @pytest.fixture
     def pem(self) -> bytes:
         """
-        A certificate.
+        Return a certificate in PEM form.
         """
         return Signer().certificate("ca.internal").fullchain_pem
 
     def test_a_pem_file_is_read(self, tmp_path: Path, pem: bytes) -> None:
         """
-        With whatever an editor or openssl wrote around it.
+        A PEM file is accepted with a byte order mark, with text around it and with any line breaks.
         """
         for content in (
             pem,
@@ -157,11 +157,11 @@ class TestCaBundle:
         ],
         ids=["empty", "rubbish", "DER", "UTF-16", "base64", "second", "cut"],
     )
-    def test_any_other_form_is_refused_with_the_command_that_converts_it(
+    def test_another_form_is_refused_with_the_command_that_converts_it(
         self, tmp_path: Path, pem: bytes, spoil: Callable[[bytes], bytes]
     ) -> None:
         """
-        Each is what some program or web site calls a certificate.
+        A file in another form is refused, and the remedy has the command that converts it.
         """
         (tmp_path / "ca.pem").write_bytes(spoil(pem))
         with pytest.raises(InvalidSettings, match=r"CERTWORKER_CA_BUNDLE must be .*openssl x509 -inform der"):
@@ -177,15 +177,15 @@ class TestMailAddress:
             ("bücher@bücher.example", "bücher@xn--bcher-kva.example"),
         ],
     )
-    def test_the_domain_is_written_as_in_dns(self, text: str, address: str) -> None:
+    def test_the_domain_is_converted_to_its_ascii_form(self, text: str, address: str) -> None:
         """
-        Every mail server knows that form; of the part before the @ only some take all letters.
+        The domain of an address is converted to its ASCII form, and the local part is unchanged.
         """
         assert address == load({"_APP_SYSTEM_EMAIL_ADDRESS": text}).mail_sender
 
-    def test_the_contact_has_to_be_one_where_mail_goes_there(self) -> None:
+    def test_the_contact_is_checked_if_mail_is_set_up(self) -> None:
         """
-        Without a mail server it is for the CA only, which judges it when it is asked.
+        The contact has to be a valid address only if a mail server is set.
         """
         other = {"_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": "a@b.org"}
         contact = {"_APP_EMAIL_CERTIFICATES": "nonsense", **other}
@@ -201,7 +201,7 @@ class TestMailAddress:
 
     def test_the_contact_is_reported_together_with_the_mail_server(self) -> None:
         """
-        One start shows both.
+        One failure names the contact and the mail server.
         """
         with pytest.raises(InvalidSettings) as refused:
             load({"_APP_EMAIL_CERTIFICATES": "nonsense", "_APP_SMTP_HOST": "smtp..example.org"})
@@ -210,9 +210,9 @@ class TestMailAddress:
             finding.partition(" ")[0] for finding in refused.value.findings
         ]
 
-    def test_an_address_that_is_overridden_is_not_checked(self) -> None:
+    def test_an_overridden_address_is_not_checked(self) -> None:
         """
-        Even if the other one is invalid.
+        The loader checks the newer variable only, if both are set.
         """
         given = {
             "_APP_EMAIL_CERTIFICATES": "a\nb",
@@ -224,9 +224,9 @@ class TestMailAddress:
 
         assert ["_APP_EMAIL_CERTIFICATES"] == [each.partition(" ")[0] for each in refused.value.findings]
 
-    def test_it_may_be_several(self) -> None:
+    def test_the_contact_can_be_several_addresses(self) -> None:
         """
-        All of them get each mail.
+        Each address of the contact is a recipient.
         """
         given = {
             "_APP_SMTP_HOST": "smtp.example.org",
@@ -237,48 +237,48 @@ class TestMailAddress:
 
 
 class TestRedis:
-    def test_the_four_variables_of_appwrite_have_its_address(self) -> None:
+    def test_the_variables_of_appwrite_have_the_address(self) -> None:
         """
-        Appwrite has the same variables.
+        The four variables of Appwrite set the address and the credentials.
         """
         assert load(APPWRITE).redis == RedisURL((("redis", 6380),), "me", SECRET)
 
-    def test_the_url_wins(self) -> None:
+    def test_the_url_overrides_the_variables_of_appwrite(self) -> None:
         """
-        Compose files pass the four on, whether they are set or not.
+        The URL overrides the four variables, which a Compose file always passes.
         """
         settings = load({**APPWRITE, "CERTWORKER_REDIS_URL": "rediss://you:pw@other/1"})
 
         assert settings.redis == RedisURL((("other", 6379),), "you", "pw", 1, tls={})
 
-    def test_it_shows_nowhere(self) -> None:
+    def test_the_password_is_never_shown(self) -> None:
         """
-        It may contain a password.
+        No text form of the settings contains the password of the URL.
         """
         settings = load({"CERTWORKER_REDIS_URL": f"redis://me:{SECRET}@redis/0"})
 
         assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()} {settings.redis!r}"
 
-    def test_it_may_be_in_a_file(self, tmp_path: Path) -> None:
+    def test_the_url_can_be_in_a_file(self, tmp_path: Path) -> None:
         """
-        Docker mounts secrets as files.
+        The URL is read from a file, because Docker mounts secrets as files.
         """
         (tmp_path / "url").write_text("redis://me:pw@redis/0\n")
 
         assert "pw" == load({"CERTWORKER_REDIS_URL_FILE": str(tmp_path / "url")}).redis.password
 
-    def test_an_invalid_one_is_named_without_its_value(self) -> None:
+    def test_an_invalid_url_is_named_without_its_value(self) -> None:
         """
-        The message has the allowed forms.
+        The failure has the allowed forms, and not the value.
         """
         with pytest.raises(InvalidSettings, match=r"CERTWORKER_REDIS_URL must be redis://.*%40") as refused:
             load({"CERTWORKER_REDIS_URL": f"redis://me:{SECRET}/x@redis"})
 
         assert SECRET not in str(refused.value)
 
-    def test_the_files_that_it_names_have_to_exist(self, tmp_path: Path) -> None:
+    def test_the_files_of_the_url_must_exist(self, tmp_path: Path) -> None:
         """
-        At the start, and not at the first connection.
+        The loader refuses a URL that names a missing file.
         """
         bundle = tmp_path / "ca.pem"
         url = f"rediss://redis?ssl_ca_certs={bundle}"
@@ -291,9 +291,9 @@ class TestRedis:
     @pytest.mark.parametrize(
         "content", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n"]
     )
-    def test_their_content_has_to_be_valid(self, tmp_path: Path, content: bytes) -> None:
+    def test_the_files_of_the_url_must_be_valid(self, tmp_path: Path, content: bytes) -> None:
         """
-        redis-py would fail at each connection, with a message of OpenSSL.
+        The loader refuses an invalid file, before a connection fails with a message of OpenSSL.
         """
         (tmp_path / "ca.pem").write_bytes(content)
         with pytest.raises(InvalidSettings, match="no certificate or no key in PEM form"):
@@ -301,7 +301,7 @@ class TestRedis:
 
     def test_a_key_with_a_password_is_refused(self, tmp_path: Path) -> None:
         """
-        OpenSSL would ask for the password on the terminal, with each connection.
+        A key with a password is refused, because OpenSSL would read the password from the terminal.
         """
         certificate = Signer().certificate("worker.internal")
         (tmp_path / "client.pem").write_bytes(certificate.fullchain_pem)

@@ -1,5 +1,5 @@
 """
-How the reloads of containers are written.
+Tests of the settings for reloads of containers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from certworker.settings.reload import Reload
 class TestReloads:
     def test_each_form_is_read(self) -> None:
         """
-        All of them, in one variable.
+        One variable can have reloads of every form.
         """
         given = "nginx:HUP, haproxy:SIGUSR2,mail:restart,app-1.x_y:exec:reload --file 'a b',nginx:HUP,"
 
@@ -32,25 +32,25 @@ class TestReloads:
             *("../nginx:HUP", "a/b:restart", "a?b:restart", "-a:HUP", "nginx:HUP,mail", "nginx:restart:now"),
         ],
     )
-    def test_anything_else_is_refused(self, given: str) -> None:
+    def test_an_invalid_reload_is_refused(self, given: str) -> None:
         """
-        A name becomes a part of a URL, and a signal that ends a server is no reload.
+        An invalid name, an unknown form and a signal that ends a server are refused.
         """
         with pytest.raises(InvalidSettings, match="CERTWORKER_RELOAD must be NAME:SIGNAL"):
             load({"CERTWORKER_RELOAD": given})
 
     @pytest.mark.parametrize("text", ["nginx:HUP", "mail:restart", "app:exec:reload 'a b'"])
-    def test_it_is_shown_as_it_is_written(self, text: str) -> None:
+    def test_a_reload_is_shown_as_it_is_written(self, text: str) -> None:
         """
-        So that the line of the log leads to the setting.
+        The text of a reload is its text in the setting, so that a log line identifies it.
         """
         assert text == str(Reload.parse(text))
 
 
 class TestLabels:
-    def test_they_are_read_only_if_the_setting_is_true(self) -> None:
+    def test_labels_are_off_by_default(self) -> None:
         """
-        A list shows more of other containers than a reload by name does.
+        Labels are read only if their setting is true, because they need access to all containers.
         """
         assert not load({"CERTWORKER_RELOAD": "nginx:HUP"}).docker_labels
         assert load({"CERTWORKER_DOCKER_LABELS": "true"}).docker_labels
@@ -58,9 +58,9 @@ class TestLabels:
 
 class TestEngine:
     @pytest.mark.parametrize("given", ["ssh://host", "/var/run/docker.sock", "tcp://"])
-    def test_an_address_of_another_kind_is_refused(self, given: str) -> None:
+    def test_an_unsupported_address_is_refused(self, given: str) -> None:
         """
-        It would be found out at the first renewal, weeks later.
+        An unsupported address is refused at the start, not at the first renewal.
         """
         with pytest.raises(InvalidSettings, match="CERTWORKER_DOCKER_HOST must be an address"):
             load({"CERTWORKER_DOCKER_HOST": given})

@@ -1,5 +1,5 @@
 """
-Every setting, and the failures for invalid values.
+Tests of every setting, and of the failures for invalid values.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 #: A value that no message may contain.
 SECRET = "hunter2?"
 
-WRONG = {
+INVALID = {
     "_APP_REDIS_HOST": ["redis://redis", "two words", "redis:6379", "a..b", "x" * 64, "[::1", "bücher"],
     "_APP_REDIS_PORT": ["0", "65536", "http", "-1"],
     "CERTWORKER_REDIS_URL": [
@@ -114,9 +114,9 @@ WRONG = {
 }
 
 
-def complaint(environ: Mapping[str, str]) -> InvalidSettings:
+def failure_of(environ: Mapping[str, str]) -> InvalidSettings:
     """
-    The failure with which *environ* is refused.
+    Return the failure to load *environ*.
     """
     with pytest.raises(InvalidSettings) as caught:
         load(environ)
@@ -124,9 +124,9 @@ def complaint(environ: Mapping[str, str]) -> InvalidSettings:
 
 
 class TestDefaults:
-    def test_an_empty_environment_is_a_laptop(self) -> None:
+    def test_an_empty_environment_is_for_development(self) -> None:
         """
-        Without any setting the development CA signs, and no certificate is requested.
+        Without settings the development CA issues, and no certificate is requested.
         """
         settings = load({})
 
@@ -145,60 +145,60 @@ class TestDefaults:
     @pytest.mark.parametrize("nothing", ["", "  ", '""'])
     def test_an_empty_variable_means_its_default(self, nothing: str) -> None:
         """
-        Compose passes what is not set as an empty text.
+        An empty variable has its default, because Compose passes unset variables as empty texts.
         """
         assert load(dict.fromkeys(variables().keys() - VERBATIM, nothing)) == load({})
         assert load(dict.fromkeys(VERBATIM, "")) == load({})
 
-    def test_state_and_webroot_follow_the_certificates(self, tmp_path: Path) -> None:
+    def test_state_and_webroot_are_on_the_volume(self, tmp_path: Path) -> None:
         """
-        One variable moves the whole volume.
+        The default directories of the state and the webroot are on the volume.
         """
         settings = load({"CERTWORKER_CERTIFICATES_DIR": str(tmp_path)})
 
         assert (settings.state_dir, settings.webroot) == (tmp_path / ".certworker", tmp_path)
 
-    def test_nothing_but_the_given_mapping_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_only_the_given_mapping_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A variable of a developer's shell must not decide which CA a test uses.
+        The loader ignores the variables of this process.
         """
         monkeypatch.setenv("CERTWORKER_AUTHORITY", "letsencrypt")
         monkeypatch.setenv("authority_names", "letsencrypt")
 
         assert load({}).authority.kind == "development"
 
-    def test_what_is_not_ours_is_left_alone(self) -> None:
+    def test_other_variables_are_ignored(self) -> None:
         """
-        The environment of a container is full of other people's variables.
+        The loader ignores the variables of other programs.
         """
         assert load({"PATH": "/bin", "_APP_OPENSSL_KEY_V1": SECRET, "production": "true"}) == load({})
 
 
 class TestValues:
     @pytest.mark.parametrize("value", ["production", ' "production" ', "'production'", "Production"])
-    def test_spaces_and_quotes_around_a_value_do_not_count(self, value: str) -> None:
+    def test_surrounding_spaces_and_quotes_are_removed(self, value: str) -> None:
         """
-        Old versions of compose pass the quotes of an env_file on.
+        The loader removes spaces and quotes, because old versions of Compose pass them.
         """
         assert load({"_APP_ENV": value}).production
 
     @pytest.mark.parametrize("value", ["development", "prod", "staging", "not production"])
     def test_only_production_is_production(self, value: str) -> None:
         """
-        A typing error must not order from a CA with rate limits.
+        Only the word `production` selects a public CA.
         """
         assert not load({"_APP_ENV": value}).production
 
     def test_several_domains_are_separated_by_commas(self) -> None:
         """
-        As newer releases of Appwrite have it.
+        The domain can be a list of domains, as in newer releases of Appwrite.
         """
         assert load({"_APP_DOMAIN": " a.org, b.org ,,c.org"}).domains == ("a.org", "b.org", "c.org")
 
     @pytest.mark.parametrize("off", ["off", "OFF", ' "off" '])
-    def test_off_switches_a_thing_off(self, off: str) -> None:
+    def test_off_disables_a_feature(self, off: str) -> None:
         """
-        An empty variable cannot, because it means the default.
+        The word `off` disables a feature, because an empty variable means the default.
         """
         variables = (
             "CERTWORKER_HTTP_ADDRESS",
@@ -222,21 +222,21 @@ class TestValues:
             ("off", False),
         ],
     )
-    def test_yes_and_no_have_many_words(self, value: str, truth: bool) -> None:
+    def test_a_boolean_has_several_words(self, value: str, truth: bool) -> None:
         """
-        Users write any of them.
+        Each of the usual words is a Boolean value.
         """
         assert load({"CERTWORKER_PRIVATE_NETWORK": value}).private_network is truth
 
     def test_a_relative_directory_is_made_absolute(self) -> None:
         """
-        Traefik's files name absolute paths.
+        A relative directory becomes an absolute path, which the configuration of Traefik needs.
         """
         assert load({"CERTWORKER_STATE_DIR": "state"}).state_dir == Path.cwd() / "state"
 
-    def test_words_may_be_written_in_capitals(self) -> None:
+    def test_case_is_ignored(self) -> None:
         """
-        Case carries no meaning in any of them.
+        A word in capitals has the same meaning.
         """
         settings = load(
             {
@@ -252,15 +252,15 @@ class TestValues:
             "letsencrypt",
         )
 
-    def test_the_kinds_of_keys_are_those_that_can_be_made(self) -> None:
+    def test_the_key_types_are_the_supported_ones(self) -> None:
         """
-        Settings do not import certificates.
+        The allowed key types are those that certworker supports.
         """
         assert get_args(KeyType) == certificates.KEY_TYPES
 
     def test_settings_are_frozen(self) -> None:
         """
-        They are shared by all slots.
+        No setting can be changed, because all slots share the settings.
         """
         settings = load({})
 
@@ -271,7 +271,9 @@ class TestValues:
 class TestFingerprint:
     def test_it_identifies_a_configuration_without_its_secrets(self) -> None:
         """
-        Redis stores it, and a digest of a short password can be guessed.
+        The fingerprint depends on the settings, and not on the secrets.
+
+        Redis stores it, and an attacker could guess a short password from a digest.
         """
         first = load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
 
@@ -301,9 +303,9 @@ class TestAuthority:
             ),
         ],
     )
-    def test_the_environment_decides_who_signs(self, environ: dict[str, str], label: str, kind: str) -> None:
+    def test_the_environment_selects_the_ca(self, environ: dict[str, str], label: str, kind: str) -> None:
         """
-        A private network makes a CA of one's own of a URL, never of Let's Encrypt.
+        The environment selects the CA. In a private network a CA with a URL is a private CA.
         """
         authority = load(environ).authority
 
@@ -323,54 +325,56 @@ class TestEmail:
             ({NEW: "new@shop.org", OLD: "old@shop.org"}, "new@shop.org"),
         ],
     )
-    def test_either_name_of_the_variable_will_do(self, environ: dict[str, str], email: str) -> None:
+    def test_both_variables_set_the_address(self, environ: dict[str, str], email: str) -> None:
         """
-        Most installations still have the older one. The newer one overrides it.
+        Both variables set the address, and the newer one overrides the older one.
         """
         assert load(environ).email == email
 
-    def test_a_wrong_address_does_not_stop_the_worker(self) -> None:
+    def test_an_invalid_address_is_accepted(self) -> None:
         """
-        It fails the jobs of a public CA, with its code; other CAs do not need it.
+        The loader accepts an invalid address. Jobs of a public CA fail with its code.
         """
         assert load({self.NEW: "nonsense"}).email == "nonsense"
 
 
-class TestWrongValues:
-    @pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
-    def test_each_is_named_with_the_allowed_values(self, name: str, value: str) -> None:
+class TestInvalidValues:
+    @pytest.mark.parametrize(
+        ("name", "value"), [(name, value) for name in INVALID for value in INVALID[name]]
+    )
+    def test_an_invalid_value_is_named_with_the_allowed_values(self, name: str, value: str) -> None:
         """
-        The sentence is all that an operator needs to correct it.
+        The finding names the variable and the allowed values.
         """
-        failure = complaint({name: value})
+        failure = failure_of({name: value})
 
         (finding,) = failure.findings
         assert finding.startswith(f"{name} must be {variables()[name]}")
         assert failure.remedy.endswith("docker compose up -d")
 
-    def test_all_are_reported_together(self) -> None:
+    def test_all_invalid_values_are_reported_together(self) -> None:
         """
-        One start shows every invalid value.
+        One failure names every invalid value.
         """
-        failure = complaint({name: values[0] for name, values in WRONG.items()})
+        failure = failure_of({name: values[0] for name, values in INVALID.items()})
 
-        assert {finding.partition(" ")[0] for finding in failure.findings} == WRONG.keys()
+        assert {finding.partition(" ")[0] for finding in failure.findings} == INVALID.keys()
         assert all(finding in str(failure) for finding in failure.findings)
         assert str(failure).isprintable()
 
-    @pytest.mark.parametrize("name", sorted(WRONG.keys() - VERBATIM))
+    @pytest.mark.parametrize("name", sorted(INVALID.keys() - VERBATIM))
     def test_the_value_is_never_repeated(self, name: str) -> None:
         """
-        A log must not contain a password from the wrong line of .env, even in a traceback.
+        The failure and its traceback do not contain the value, which can be a password.
         """
-        failure = complaint({name: f"{SECRET} \x1b {SECRET}", "_APP_REDIS_PASS": SECRET})
+        failure = failure_of({name: f"{SECRET} \x1b {SECRET}", "_APP_REDIS_PASS": SECRET})
 
         assert SECRET not in "".join(traceback.format_exception(failure))
 
     @given(st.dictionaries(st.sampled_from(sorted(variables())), st.text(max_size=20)))
-    def test_whatever_is_set_it_loads_or_is_refused_with_words(self, environ: dict[str, str]) -> None:
+    def test_any_environment_is_loaded_or_refused(self, environ: dict[str, str]) -> None:
         """
-        Never a traceback.
+        The loader raises no other exception than InvalidSettings.
         """
         try:
             settings = load(environ)
@@ -383,18 +387,18 @@ class TestWrongValues:
 
 
 class TestPassword:
-    def test_it_is_taken_as_it_is(self) -> None:
+    def test_a_password_is_not_changed(self) -> None:
         """
-        Quotes and spaces may belong to it.
+        The loader does not remove the quotes and spaces of a password.
         """
         password = load({"_APP_REDIS_PASS": ' "a b" '}).redis_password
 
         assert password is not None
         assert password.get_secret_value() == ' "a b" '
 
-    def test_it_shows_nowhere(self) -> None:
+    def test_a_password_is_never_shown(self) -> None:
         """
-        A traceback may contain the settings.
+        No text form of the settings contains the password.
         """
         settings = load({"_APP_REDIS_PASS": SECRET})
 
@@ -402,9 +406,9 @@ class TestPassword:
 
 
 class TestExample:
-    def test_it_has_every_variable_once(self) -> None:
+    def test_the_example_has_every_variable_once(self) -> None:
         """
-        The user finds all variables in one place; tests/test_containers_files.py has what else is there.
+        The file has every variable once. tests/test_containers_files.py checks its other content.
         """
         lines = (ROOT / ".env.example").read_text()
 
@@ -413,18 +417,18 @@ class TestExample:
         assert len(listed) == len(set(listed))
         assert set(variables()) <= set(listed)
 
-    def test_what_is_commented_out_is_the_default(self) -> None:
+    def test_the_commented_values_are_the_defaults(self) -> None:
         """
-        A reader relies on it.
+        The values in comments are the defaults.
         """
         lines = (ROOT / ".env.example").read_text()
         shown = dict(re.findall(r"^# ([A-Z_][A-Z0-9_]+)=(.*)$", lines, re.M))
 
         assert load(shown) == load({})
 
-    def test_each_has_a_sentence_above_it(self) -> None:
+    def test_each_block_has_a_comment(self) -> None:
         """
-        Variables that belong together share one.
+        Each block of variables begins with a comment.
         """
         blocks = (ROOT / ".env.example").read_text().strip().split("\n\n")
 
@@ -435,9 +439,9 @@ class TestExample:
 
 
 class TestAppwrite:
-    def test_the_queue_of_an_ordinary_installation_is_the_default(self) -> None:
+    def test_the_defaults_are_those_of_appwrite(self) -> None:
         """
-        A replaced service in a compose file needs no setting.
+        Without settings the worker uses the queue of Appwrite, so that it can replace Appwrite's service.
         """
         settings = load({})
 
@@ -446,18 +450,18 @@ class TestAppwrite:
     @pytest.mark.parametrize(
         ("name", "value"), [("CERTWORKER_APPWRITE", "maybe"), ("_APP_CERTIFICATES_QUEUE_NAME", "a b")]
     )
-    def test_a_wrong_value_is_named(self, name: str, value: str) -> None:
+    def test_an_invalid_value_is_named(self, name: str, value: str) -> None:
         """
-        At the start, and not after an hour without jobs.
+        The loader names an invalid value.
         """
         with pytest.raises(InvalidSettings, match=name):
             load({name: value})
 
 
 class TestNameServers:
-    def test_a_public_one_is_the_default(self) -> None:
+    def test_a_public_name_server_is_the_default(self) -> None:
         """
-        Appwrite has the same.
+        The default name server is public, and the same as that of Appwrite.
         """
         assert (("8.8.8.8", 53),) == load({}).name_servers
 
@@ -471,18 +475,18 @@ class TestNameServers:
             ("[::1]:5353", [("::1", 5353)]),
         ],
     )
-    def test_addresses_with_or_without_a_port(self, text: str, servers: list[tuple[str, int]]) -> None:
+    def test_a_port_is_optional(self, text: str, servers: list[tuple[str, int]]) -> None:
         """
-        A private resolver often uses another port.
+        An address can have a port, and its default is 53.
         """
         assert tuple(servers) == load({"_APP_DNS": text}).name_servers
 
     @pytest.mark.parametrize(
         "text", ["dns.google", "1.1.1", ",", "1.1.1.1:99999", "https://1.1.1.1/dns-query"]
     )
-    def test_a_resolver_needs_an_address(self, text: str) -> None:
+    def test_a_host_name_is_refused(self, text: str) -> None:
         """
-        The resolution of its name would need a resolver.
+        A host name or an invalid address is refused.
         """
         with pytest.raises(InvalidSettings, match="_APP_DNS must be addresses"):
             load({"_APP_DNS": text})
@@ -496,15 +500,15 @@ OWN_NAMES = {
 
 
 class TestOwnNames:
-    def test_without_a_provider_they_are_those_of_app_domain(self) -> None:
+    def test_without_a_provider_the_own_names_have_no_wildcard(self) -> None:
         """
-        A wildcard would only fail.
+        Without a DNS provider the own names are those of _APP_DOMAIN.
         """
         assert {"cloud.example.org": "_APP_DOMAIN"} == load(OWN_NAMES).own_names
 
-    def test_with_a_provider_they_have_the_wildcards_of_functions_and_sites(self) -> None:
+    def test_with_a_provider_the_own_names_have_wildcards(self) -> None:
         """
-        Each name is there once, with its variable for a failure.
+        With a DNS provider the own names have the wildcards for functions and sites, each with its variable.
         """
         provider = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "192.0.2.53"}
 
@@ -517,15 +521,15 @@ class TestOwnNames:
 
 
 class TestTargets:
-    def test_none_is_set(self) -> None:
+    def test_no_target_is_set_by_default(self) -> None:
         """
-        Then a custom domain may point anywhere.
+        Without settings there is no target, so a custom domain can point to any address.
         """
         assert {} == load({}).targets
 
-    def test_what_appwrite_passes_as_its_defaults_is_not_set(self) -> None:
+    def test_the_defaults_of_appwrite_are_not_targets(self) -> None:
         """
-        Else no custom domain would point to the right target.
+        The defaults of Appwrite are not targets, because no custom domain points to them.
         """
         defaults = {
             "_APP_DOMAIN_TARGET": "localhost",
@@ -537,9 +541,9 @@ class TestTargets:
 
         assert {} == load(defaults).targets
 
-    def test_those_that_are_set(self) -> None:
+    def test_targets_are_normalized(self) -> None:
         """
-        The values are in lower case and without the final dot, as names from DNS are.
+        A target is in lower case and has no final dot, as names from DNS have none.
         """
         given = {"_APP_DOMAIN_TARGET_CNAME": "API.Example.ORG.", "_APP_DOMAIN_TARGET_A": "203.0.113.7"}
 
@@ -552,7 +556,7 @@ class TestTargets:
 class TestNotifications:
     def test_there_are_no_notifications_by_default(self) -> None:
         """
-        An empty host switches mail off.
+        Without settings, or with an empty host, there are no notifications.
         """
         assert load({"_APP_SMTP_HOST": ""}).smtp_host is None
         assert load({}).notify_url is None
@@ -560,16 +564,16 @@ class TestNotifications:
     @pytest.mark.parametrize(
         ("name", "value"), [("CERTWORKER_NOTIFY_URL", "ftp://x"), ("_APP_SMTP_SECURE", "yes")]
     )
-    def test_a_wrong_value_is_named(self, name: str, value: str) -> None:
+    def test_an_invalid_value_is_named(self, name: str, value: str) -> None:
         """
-        At the start, not when the first notification is due.
+        The loader names an invalid value.
         """
         with pytest.raises(InvalidSettings, match=name):
             load({name: value})
 
     def test_secrets_are_not_shown(self) -> None:
         """
-        A log may contain the settings.
+        No text form of the settings contains a secret.
         """
         settings = load({"_APP_SMTP_PASSWORD": "hunter2", "CERTWORKER_NOTIFY_SECRET": "hunter3"})
 
