@@ -1,5 +1,5 @@
 """
-A healthy machine: an app with a reachable HTTP server, a CA, a Redis.
+Fixtures of a healthy machine: an app with a reachable HTTP server, a CA and a Redis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def environ(
     tmp_path: Path, redis_server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> dict[str, str]:
     """
-    Return the variables of that machine.
+    Return the variables of the healthy machine.
     """
     return environment(
         tmp_path,
@@ -37,7 +37,7 @@ def environ(
 @pytest.fixture
 def settings(environ: dict[str, str]) -> Settings:
     """
-    Return its settings.
+    Return the settings of the healthy machine.
     """
     return load(environ)
 

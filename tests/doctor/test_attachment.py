@@ -1,5 +1,5 @@
 """
-The file that is attached to a report of a bug.
+Tests of the file that a user attaches to a bug report.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 
 def secret(number: int) -> str:
     """
-    A secret that is no other one.
+    Return a unique secret with *number*.
     """
     return f"zebra{number}quagga"
 
@@ -33,7 +33,7 @@ def secret(number: int) -> str:
 @pytest.fixture
 def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]:
     """
-    An environment with a secret in each place that takes one, and a history that repeats some.
+    Return an environment with a secret in each possible variable, and a history that repeats some.
     """
     port = environ["_APP_REDIS_PORT"]
     for name in ("_APP_SMTP_PASSWORD", "CERTWORKER_NOTIFY_SECRET"):
@@ -67,9 +67,9 @@ def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]
 
 
 class TestReport:
-    def test_no_secret_is_in_it(self, hostile: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_report_has_no_secret(self, hostile: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Neither where it was set nor where a message or a story repeats it.
+        The report masks each secret, also in messages and in the history.
         """
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         text = json.dumps(report(hostile, examine(hostile, [NAME]), NOW), ensure_ascii=False)
@@ -79,11 +79,11 @@ class TestReport:
         assert "https://hooks.example.org/…" in text
         assert "a story of (secret)" in text
 
-    def test_versions_settings_findings_and_history_are_in_it(
+    def test_the_report_has_versions_settings_findings_and_history(
         self, environ: dict[str, str], issued: App
     ) -> None:
         """
-        The report has what a maintainer needs first.
+        The report has the versions, the settings, the findings and the history.
         """
         content = json.loads(json.dumps(report(environ, examine(environ, [NAME]), NOW)))
         (name,) = content["redis"]["names"]
@@ -93,9 +93,9 @@ class TestReport:
         assert "certificate" in {finding["subject"] for finding in content["findings"]}
         assert (NAME, "issued") == (name["name"], name["state"])
 
-    def test_of_wrong_settings_only_the_names_are_in_it(self, environ: dict[str, str]) -> None:
+    def test_invalid_settings_are_masked(self, environ: dict[str, str]) -> None:
         """
-        A password may be in the wrong line.
+        With invalid settings the report masks every value, because a password can be in the wrong line.
         """
         wrong = environ | {"CERTWORKER_LOG": secret(1), "_APP_DOMAIN": secret(2)}
         content = report(wrong, examine(wrong), NOW)
@@ -104,26 +104,26 @@ class TestReport:
         assert "zebra" not in json.dumps(content)
         assert ["config.invalid"] == [finding["code"] for finding in content["findings"]]
 
-    def test_a_redis_that_is_away_is_said(self, environ: dict[str, str]) -> None:
+    def test_an_unreachable_redis_is_reported(self, environ: dict[str, str]) -> None:
         """
-        The rest of the file is as useful.
+        The report has the failure of an unreachable Redis.
         """
         content = report(environ | {"_APP_REDIS_PORT": "1"}, [], NOW)
 
         assert "redis.unreachable" == content["redis"]["failure"]["code"]
 
-    def test_a_variable_that_may_have_a_secret_is_never_shown(self) -> None:
+    def test_variables_with_secrets_are_never_shown(self) -> None:
         """
-        A new variable is masked until the list names it.
+        The list of shown variables has no secret. A variable that is not in the list is masked.
         """
         assert SHOWN <= variables().keys()
         assert set() == SHOWN & set(SECRETS)
 
 
 class TestWrite:
-    def test_nobody_else_can_read_it(self, tmp_path: Path) -> None:
+    def test_other_users_cannot_read_the_file(self, tmp_path: Path) -> None:
         """
-        It has domains and addresses.
+        The mode of the file is 0600, because it has domains and addresses.
         """
         write(b"{}", str(tmp_path / "report.json"))
 

@@ -1,5 +1,5 @@
 """
-What Docker knows of Traefik.
+Tests of the findings about Docker and the container of Traefik.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from certworker.settings import load
 from tests.servers.engine import Engine, Listed
 from tests.servers.ports import free_port
 
-#: As the engine gives it to a container.
+#: The host name of a container, as the engine sets it.
 HOST_NAME = "8dfafdbc3a40"
 
-EVERYWHERE = "0.0.0.0"
+ALL_ADDRESSES = "0.0.0.0"
 
 
 def mounted(**volumes: str) -> list[dict[str, str]]:
     """
-    Mounts of *volumes* below /storage, as a list of the engine shows them.
+    Return the mounts of *volumes* below /storage, as in a list of the engine.
     """
     return [{"Name": name, "Destination": f"/storage/{where}"} for where, name in volumes.items()]
 
 
-def published(*ports: int, address: str = EVERYWHERE) -> list[dict[str, Any]]:
+def published(*ports: int, address: str = ALL_ADDRESSES) -> list[dict[str, Any]]:
     """
-    The published *ports*, as a list of the engine shows them.
+    Return the published *ports*, as in a list of the engine.
     """
     return [{"IP": address, "PublicPort": port, "PrivatePort": port, "Type": "tcp"} for port in ports]
 
@@ -46,7 +46,7 @@ WORKER = Listed("shop-worker-1", {PROJECT: "shop"}, more={"Id": HOST_NAME.ljust(
 @pytest.fixture
 def docker() -> Iterator[Engine]:
     """
-    An engine that runs Traefik and this very process.
+    Yield an engine that runs Traefik and the container of this process.
     """
     with Engine(set()) as docker:
         docker.listed = [WORKER, TRAEFIK_1]
@@ -55,7 +55,7 @@ def docker() -> Iterator[Engine]:
 
 def found(docker: Engine, **more: str) -> Mapping[str, Finding]:
     """
-    The lines that the doctor has of *docker*, by subject.
+    Return the findings about *docker*, by subject.
     """
     variables = {
         "CERTWORKER_DOCKER_HOST": docker.address,
@@ -66,15 +66,15 @@ def found(docker: Engine, **more: str) -> Mapping[str, Finding]:
 
 
 class TestEngine:
-    def test_where_nobody_has_named_one_nothing_is_said(self) -> None:
+    def test_without_an_address_there_is_no_finding(self) -> None:
         """
-        Most workers need none, and a line about it would only raise a question.
+        Without the address of an engine there is no finding, because most workers need none.
         """
         assert [] == list(docker_findings(load({}), HOST_NAME))
 
     def test_a_healthy_machine_is_well(self, docker: Engine) -> None:
         """
-        One request is enough.
+        A healthy machine passes each check, with one request to the engine.
         """
         findings = found(docker)
 
@@ -82,9 +82,9 @@ class TestEngine:
         assert {Verdict.WELL} == {finding.verdict for finding in findings.values()}
         assert 1 == len(docker.asked)
 
-    def test_one_that_does_not_answer_is_reported(self) -> None:
+    def test_an_unreachable_engine_is_reported(self) -> None:
         """
-        With where it was sought.
+        The warning about an unreachable engine has its address.
         """
         address = f"tcp://127.0.0.1:{free_port()}"
         (finding,) = docker_findings(load({"CERTWORKER_DOCKER_HOST": address}), HOST_NAME)
@@ -92,9 +92,9 @@ class TestEngine:
         assert (Verdict.WARN, "reload.engine") == (finding.verdict, finding.code)
         assert address in finding.text
 
-    def test_a_refused_list_is_a_warning_only_where_labels_are_wanted(self, docker: Engine) -> None:
+    def test_a_refused_list_is_a_warning_only_with_labels(self, docker: Engine) -> None:
         """
-        For reloads by name it should be refused.
+        A refused list is a warning if the worker reads labels. Reloads by name do not need the list.
         """
         docker.refusing = "/containers/json"
         reloads = found(docker, CERTWORKER_RELOAD="web:HUP")[DOCKER]
@@ -104,9 +104,9 @@ class TestEngine:
         assert (Verdict.WARN, "label.refused") == (labels.verdict, labels.code)
         assert "CONTAINERS=1" in labels.remedy
 
-    def test_it_stands_in_the_report(self, environ: dict[str, str], docker: Engine) -> None:
+    def test_the_report_has_the_finding(self, environ: dict[str, str], docker: Engine) -> None:
         """
-        Among the lines of the machine.
+        The finding is in the section of the machine.
         """
         findings = examine(environ | {"CERTWORKER_DOCKER_HOST": docker.address})
 
@@ -114,9 +114,9 @@ class TestEngine:
 
 
 class TestTraefik:
-    def test_one_that_has_ended_is_reported(self, docker: Engine) -> None:
+    def test_a_stopped_container_is_reported(self, docker: Engine) -> None:
         """
-        With what to type.
+        A stopped Traefik is a failure, and the remedy has the command that starts it.
         """
         docker.listed = [WORKER, replace(TRAEFIK_1, state="exited")]
         finding = found(docker)[TRAEFIK]
@@ -124,26 +124,26 @@ class TestTraefik:
         assert (Verdict.FAIL, "shop-traefik-1 does not run (exited).") == (finding.verdict, finding.text)
         assert finding.remedy.endswith("docker compose up -d traefik")
 
-    def test_one_that_is_not_there_is_a_warning(self, docker: Engine) -> None:
+    def test_a_missing_container_is_a_warning(self, docker: Engine) -> None:
         """
-        It may run elsewhere. With such a setting it is not searched for.
+        A missing Traefik is a warning. The doctor does not search for it if the proxy is off.
         """
         docker.listed = [WORKER]
 
         assert Verdict.WARN is found(docker)[TRAEFIK].verdict
         assert [DOCKER] == list(found(docker, CERTWORKER_PROXY_ADDRESS="off"))
 
-    def test_it_may_be_known_by_its_image(self, docker: Engine) -> None:
+    def test_it_is_found_by_its_image(self, docker: Engine) -> None:
         """
-        Not every installation uses compose.
+        Traefik is found by its image, if Compose has not labeled its container.
         """
         docker.listed = [WORKER, Listed("edge", more={**TRAEFIK_1.more, "Image": "docker.io/traefik:v3"})]
 
         assert "edge runs" == found(docker)[TRAEFIK].text
 
-    def test_that_of_the_same_project_comes_first(self, docker: Engine) -> None:
+    def test_the_container_of_the_same_project_is_preferred(self, docker: Engine) -> None:
         """
-        A machine may have several.
+        With several containers of Traefik, the finding is about the one of the same project.
         """
         other = Listed("other-traefik-1", {PROJECT: "other", SERVICE: "traefik"}, "exited")
         docker.listed = [other, WORKER, TRAEFIK_1]
@@ -163,11 +163,11 @@ class TestPorts:
             ([{"PrivatePort": 80, "Type": "tcp"}], "it publishes none."),
         ],
     )
-    def test_one_that_is_not_published_is_a_warning(
+    def test_an_unpublished_port_is_a_warning(
         self, docker: Engine, ports: list[dict[str, Any]], expected: str
     ) -> None:
         """
-        The CA asks at port 80 of this machine; the loopback interface is none of its.
+        A port that is not published, or on the loopback interface only, is a warning.
         """
         docker.listed = [WORKER, replace(TRAEFIK_1, more={"Ports": ports, "Mounts": MOUNTS})]
         finding = found(docker)[PORTS]
@@ -175,9 +175,9 @@ class TestPorts:
         assert Verdict.WARN is finding.verdict
         assert expected in finding.text
 
-    def test_on_the_network_of_the_machine_all_are(self, docker: Engine) -> None:
+    def test_on_the_host_network_all_ports_are_reachable(self, docker: Engine) -> None:
         """
-        Nothing is published then, and everything is reached.
+        A container on the host network passes the check, although it publishes no port.
         """
         more = {"HostConfig": {"NetworkMode": "host"}, "Mounts": MOUNTS}
         docker.listed = [WORKER, replace(TRAEFIK_1, more=more)]
@@ -207,7 +207,7 @@ class TestVolumes:
         self, docker: Engine, mounts: list[dict[str, str]], expected: str
     ) -> None:
         """
-        Traefik would serve its default certificate without a log line.
+        Different mounts are a failure, because Traefik would serve its default certificate.
         """
         docker.listed = [WORKER, replace(TRAEFIK_1, more={**TRAEFIK_1.more, "Mounts": mounts})]
         finding = found(docker)[VOLUMES]
@@ -216,17 +216,17 @@ class TestVolumes:
         assert expected in finding.text
         assert finding.remedy
 
-    def test_none_at_all_is_not_the_same(self, docker: Engine) -> None:
+    def test_missing_mounts_are_a_failure(self, docker: Engine) -> None:
         """
-        Two directories without a volume have nothing to do with one another.
+        Two containers without volumes share no directory, which is a failure.
         """
         docker.listed = [replace(each, more={**each.more, "Mounts": None}) for each in (WORKER, TRAEFIK_1)]
 
         assert Verdict.FAIL is found(docker)[VOLUMES].verdict
 
-    def test_outside_of_a_container_they_cannot_be_compared(self, docker: Engine) -> None:
+    def test_outside_of_a_container_the_check_is_skipped(self, docker: Engine) -> None:
         """
-        The command may run outside of containers.
+        Outside of a container the doctor has no mounts to compare, so it skips the check.
         """
         docker.listed = [TRAEFIK_1]
 

@@ -1,5 +1,5 @@
 """
-The checks of a name: DNS, port 80, its certificate and its limits.
+Tests of the checks of a name: DNS, port 80, its certificate and its limits.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def results(app: App, settings: Settings, impossible: Mapping[str, str] | None =
 class TestDomainReport:
     def test_a_reachable_name_passes(self, app: App, settings: Settings) -> None:
         """
-        The worker answers the check of port 80.
+        A reachable name passes each check.
         """
         found = results(app, settings)
 
@@ -58,7 +58,7 @@ class TestDomainReport:
 
     def test_a_closed_port_80_is_a_failure(self, app: App, environ: dict[str, str]) -> None:
         """
-        The finding has the code of the failure.
+        A closed port 80 is a failure with its code.
         """
         found = results(app, load(environ | {"CERTWORKER_HTTP01_PORT": str(free_port())}))
 
@@ -66,18 +66,16 @@ class TestDomainReport:
 
     def test_an_impossible_check_is_skipped_with_the_reason(self, app: App, settings: Settings) -> None:
         """
-        And no key is made for it.
+        An impossible check is skipped with its reason, and creates no account key.
         """
         found = results(app, settings, {"port 80": "no account key yet"})
 
         assert (Verdict.SKIPPED, "no account key yet") == (found["port 80"].verdict, found["port 80"].text)
         assert not (settings.state_dir / "accounts").exists()
 
-    def test_a_volume_that_cannot_be_written_is_not_reported_twice(
-        self, app: App, settings: Settings
-    ) -> None:
+    def test_an_unwritable_volume_is_not_reported_twice(self, app: App, settings: Settings) -> None:
         """
-        It has its own line, so that it is not repeated for each name.
+        The check of port 80 is skipped, because the volume has a finding of its own.
         """
         assert app.issuers[0].client.thumbprint, "the account has its key now"
         (settings.certificates_dir / ".well-known").write_text("in the way")
@@ -85,7 +83,7 @@ class TestDomainReport:
 
         assert Verdict.SKIPPED is found["port 80"].verdict
 
-    def test_a_redis_without_writes_skips_the_check_of_port_80(
+    def test_a_read_only_redis_skips_the_check_of_port_80(
         self,
         tmp_path: Path,
         own_redis: RedisServer,
@@ -94,7 +92,7 @@ class TestDomainReport:
         settings: Settings,
     ) -> None:
         """
-        Redis has a line of its own, and the report continues.
+        With a read-only Redis the check is skipped with the code, and the report continues.
         """
         with (
             connect(RedisURL.parse(own_redis.url)) as connection,
@@ -112,21 +110,21 @@ class TestDomainReport:
 class TestCertificate:
     def found(self, app: App, settings: Settings, days: float = 0) -> dict[str, Finding]:
         """
-        The lines about the certificate after so many days, by subject.
+        Return the findings about the certificate after *days*, by subject.
         """
         moment = app.clock() + timedelta(days=days)
         findings = certificate_findings(settings, NAME, app.records.read(NAME), moment)
         return {finding.subject: finding for finding in findings}
 
-    def test_none_yet_is_no_mistake(self, app: App, settings: Settings) -> None:
+    def test_a_missing_certificate_is_skipped(self, app: App, settings: Settings) -> None:
         """
-        The checks above it have the cause.
+        A name without a certificate has a skipped finding. Other findings have the cause.
         """
         assert Verdict.SKIPPED is self.found(app, settings)["certificate"].verdict
 
     def test_a_covered_name_has_the_certificate_of_its_wildcard(self, app: App, settings: Settings) -> None:
         """
-        The finding says by what it is covered.
+        The finding of a covered name has its wildcard and the end of the certificate.
         """
         wildcard = app.certificates.store(
             Signer().certificate("*.localhost"), authority="a", kind="private", token=1
@@ -140,15 +138,17 @@ class TestCertificate:
         assert finding.text.startswith("covered by *.localhost, valid until")
 
     @pytest.mark.parametrize(("days", "verdict"), [(0, Verdict.WELL), (80, Verdict.WARN), (91, Verdict.FAIL)])
-    def test_it_gets_older(self, issued: App, settings: Settings, days: float, verdict: Verdict) -> None:
+    def test_the_verdict_depends_on_the_age(
+        self, issued: App, settings: Settings, days: float, verdict: Verdict
+    ) -> None:
         """
-        A renewal that is due has not happened.
+        A certificate whose renewal is late is a warning, and an expired one is a failure.
         """
         assert verdict is self.found(issued, settings, days)["certificate"].verdict
 
-    def test_a_failure_since_is_reported_with_its_remedy(self, issued: App, settings: Settings) -> None:
+    def test_a_later_failure_is_reported_with_its_remedy(self, issued: App, settings: Settings) -> None:
         """
-        Otherwise it would stay unnoticed until it expires.
+        A failed renewal of a valid certificate is a warning with its code and its remedy.
         """
         issued.connection.hset(
             f"certworker:name:{NAME}",
@@ -158,9 +158,9 @@ class TestCertificate:
 
         assert (Verdict.WARN, "http.404", "Yes.") == (finding.verdict, finding.code, finding.remedy)
 
-    def test_a_pair_that_is_broken_is_reported(self, issued: App, settings: Settings) -> None:
+    def test_a_mismatched_pair_is_reported(self, issued: App, settings: Settings) -> None:
         """
-        Traefik shows nothing for it.
+        A key that does not match its certificate is reported with its code.
         """
         (key,) = settings.certificates_dir.glob(".certworker/generations/*/privkey.pem")
         key.write_bytes(Signer().certificate(NAME).key.pem)
@@ -171,15 +171,15 @@ class TestCertificate:
 class TestServed:
     def found(self, app: App, environ: dict[str, str], address: str) -> Finding:
         """
-        The line about what the proxy at *address* shows.
+        Return the finding about the certificate that the proxy at *address* serves.
         """
         settings = load(environ | {"CERTWORKER_PROXY_ADDRESS": address})
         *_, served = certificate_findings(settings, NAME, None, app.clock())
         return served
 
-    def test_the_certificate_is_shown_or_it_is_not(self, issued: App, environ: dict[str, str]) -> None:
+    def test_the_served_certificate_is_compared(self, issued: App, environ: dict[str, str]) -> None:
         """
-        A certificate on the volume is not enough.
+        The finding compares the served certificate with the one on the volume.
         """
         files: dict[str, tuple[Path, Path]] = {}
         server = DevelopmentProxy(files.get)
@@ -193,7 +193,7 @@ class TestServed:
         assert Verdict.WELL is self.found(issued, environ, address).verdict
         server.stop()
 
-    def test_visitors_see_it_or_something_else(
+    def test_the_certificate_at_the_addresses_of_the_name_is_compared(
         self,
         issued: App,
         settings: Settings,
@@ -201,7 +201,7 @@ class TestServed:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        An address without an answer has no finding: the port may be closed from here only.
+        The findings compare the certificate at each address. An address without an answer has none.
         """
         pair = issued.traefik.files(NAME)
         assert pair
@@ -225,7 +225,7 @@ class TestServed:
     @pytest.mark.parametrize("address", ["off", "nowhere.invalid:443"])
     def test_without_a_proxy_it_is_skipped(self, issued: App, environ: dict[str, str], address: str) -> None:
         """
-        Others may read the volume.
+        Without a reachable proxy the finding is skipped, because other programs can serve the files.
         """
         assert Verdict.SKIPPED is self.found(issued, environ, address).verdict
 
@@ -233,24 +233,24 @@ class TestServed:
 class TestLimits:
     def found(self, app: App, settings: Settings) -> Finding:
         """
-        The line about the limits of Let's Encrypt.
+        Return the finding about the limits of Let's Encrypt.
         """
         choice = CaChoice.named("letsencrypt")
         budget = Budget.for_issuer(settings, choice, app.connection, app.certificates)
         return limit_findings(NAME, budget, app.records.read(NAME))
 
-    def test_what_was_used_is_reported(self, app: App, settings: Settings) -> None:
+    def test_the_used_part_of_the_limits_is_reported(self, app: App, settings: Settings) -> None:
         """
-        Restarting gives nothing back.
+        The finding has the used number of certificates, which is stored in Redis.
         """
         finding = self.found(app, settings)
 
         assert Verdict.WELL is finding.verdict
         assert "0 of 5 certificates this week" in finding.text
 
-    def test_a_name_that_has_to_wait_is_reported(self, app: App, settings: Settings) -> None:
+    def test_a_blocked_name_is_reported(self, app: App, settings: Settings) -> None:
         """
-        It shows the end of the pause.
+        A name that a limit blocks is a failure with the end of the wait.
         """
         app.issuance.issue((NAME,))
         app.connection.hset(
@@ -262,9 +262,9 @@ class TestLimits:
         assert (Verdict.FAIL, "rate.duplicate") == (finding.verdict, finding.code)
         assert finding.text.startswith("Blocked until 20")
 
-    def test_a_ca_without_known_limits_has_none(self, app: App, settings: Settings) -> None:
+    def test_a_ca_without_known_limits_passes(self, app: App, settings: Settings) -> None:
         """
-        One's own, mostly.
+        A CA without known limits, such as a private one, passes the check.
         """
         budget = app.issuers[0].budget
 
@@ -275,7 +275,7 @@ class TestLimits:
 class TestPlaceStagingOrder:
     def test_a_certificate_is_issued_and_not_installed(self, app: App) -> None:
         """
-        It would replace one that browsers trust.
+        The staging order issues a certificate, and does not install it.
         """
         issuer = app.issuers[0]
         finding = place_staging_order(
@@ -288,7 +288,7 @@ class TestPlaceStagingOrder:
 
     def test_a_refusal_is_a_failure(self, app: App) -> None:
         """
-        It has the code of the log. Here no solver publishes an answer.
+        A failed staging order is a failure with its code. Without a solver no response is published.
         """
         finding = place_staging_order(
             NAME, app.issuers[0].client, lambda _authority: [], app.dns01.presenting
@@ -298,7 +298,7 @@ class TestPlaceStagingOrder:
 
     def test_without_a_staging_ca_it_is_skipped(self, app: App) -> None:
         """
-        Few CAs have one.
+        Without a staging CA the order is skipped.
         """
         finding = place_staging_order(NAME, None, lambda _authority: [], app.dns01.presenting)
 

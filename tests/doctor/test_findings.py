@@ -1,5 +1,5 @@
 """
-The lines of the report.
+Tests of the findings of the report.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ CLOUDFLARE = BehindCloudflare(name="shop.example.org")
 class TestSection:
     def test_a_failure_has_its_message_and_its_code(self) -> None:
         """
-        They are the same as in the log and in docs/reference/errors.
+        A failure has the message, the remedy and the code of the log.
         """
         expected = Finding("Machine", "redis", Verdict.FAIL, DOWN.message, DOWN.remedy, "redis.unreachable")
 
         assert expected == SECTION.failure("redis", DOWN)
 
-    def test_a_failure_that_is_a_warning_stays_one(self) -> None:
+    def test_a_warning_remains_a_warning(self) -> None:
         """
-        The exit code depends on it.
+        A failure class that is a warning has the verdict WARN, which determines the exit code.
         """
         assert Verdict.WARN is SECTION.failure("port 80", CLOUDFLARE).verdict
 
     def test_a_check_is_shown_with_its_warnings(self) -> None:
         """
-        A subject with a warning has no line that it passed.
+        Each warning of a passed check is a finding, without a separate finding of success.
         """
         findings = list(
             SECTION.from_check(
@@ -49,17 +49,17 @@ class TestSection:
             (Verdict.WARN, CLOUDFLARE.message),
         ] == [(finding.verdict, finding.text) for finding in findings]
 
-    def test_a_check_that_could_not_be_made_is_skipped(self) -> None:
+    def test_an_impossible_check_is_skipped(self) -> None:
         """
-        A skipped check has not passed.
+        A skipped check has the verdict SKIPPED with its reason.
         """
         (finding,) = SECTION.from_check("port 80", CheckResult.skipped("port 80 not asked: no address"))
 
         assert (Verdict.SKIPPED, "not asked: no address") == (finding.verdict, finding.text)
 
-    def test_a_check_that_says_nothing_has_no_line(self) -> None:
+    def test_a_check_without_a_text_has_no_finding(self) -> None:
         """
-        A check that does not apply has no finding.
+        A check that does not apply has no finding, and a failed one without a text has one.
         """
         assert [] == list(SECTION.from_check("target", CheckResult.passed("")))
         assert [Verdict.FAIL] == [
@@ -71,7 +71,7 @@ class TestWithoutDocker:
     @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
     def test_no_remedy_needs_docker(self, kind: type[CertworkerError]) -> None:
         """
-        On a machine without Docker, `docker compose` does not exist, and no compose file is read.
+        No remedy for a machine without Docker has a command of Docker.
         """
         finding = MACHINE.fail("", "", kind.remedy_template.replace("docker-socket-proxy", "the proxy"))
 
@@ -101,6 +101,6 @@ class TestWithoutDocker:
     )
     def test_commands_are_those_of_systemd(self, remedy: str, expected: str) -> None:
         """
-        The unit of the worker is the one of the guide for machines without Docker.
+        The commands use systemd, with the unit of the guide for machines without Docker.
         """
         assert expected == MACHINE.fail("", "", remedy).without_docker().remedy

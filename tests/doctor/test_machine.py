@@ -1,5 +1,5 @@
 """
-Whether this machine can do its work.
+Tests of the checks of this machine.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.doctor.conftest import NAME
 
 
 class TestMachine:
-    def test_everything_has_a_line_in_the_order_of_the_report(self, settings: Settings, issued: App) -> None:
+    def test_each_check_has_a_finding_in_order(self, settings: Settings, issued: App) -> None:
         """
-        Fast local checks are first, the CA is last.
+        Each check has a finding. The fast local checks are first, and the CA is last.
         """
         reached = probe_directories([(issuer.ca, issuer.client) for issuer in issued.issuers])
 
@@ -41,7 +41,7 @@ class TestMachine:
 class TestForThisMachine:
     def test_without_docker_a_remedy_uses_systemd(self, tmp_path: Path) -> None:
         """
-        A container and a machine with Docker get the commands of Docker.
+        A remedy uses systemd on a machine without Docker, and Docker elsewhere.
         """
         finding = MACHINE.warn("worker", "No worker.", "Start it: docker compose up -d")
         marker = tmp_path / "docker.sock"
@@ -52,9 +52,9 @@ class TestForThisMachine:
 
 
 class TestLogFindings:
-    def test_each_problem_is_a_line(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_each_problem_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The line has the code, which docs/reference/errors explains.
+        Each problem is one log line with its code.
         """
         findings = [
             MACHINE.ok("redis", "answers"),
@@ -69,7 +69,7 @@ class TestLogFindings:
 
     def test_a_healthy_machine_is_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A worker that starts does not log that no worker runs.
+        A healthy machine is one log line, without the finding about the starting worker itself.
         """
         caplog.set_level(logging.INFO)
         log_findings(iter([MACHINE.warn("worker", "No worker takes jobs from the queue.", "Start it.")]))
@@ -78,7 +78,7 @@ class TestLogFindings:
 
     def test_an_unexpected_error_is_logged_with_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The worker starts without the report.
+        An unexpected error in a check is logged with its traceback, and does not end the start.
         """
 
         def broken() -> object:
@@ -98,16 +98,16 @@ def found(settings: Settings, subject: str) -> Finding:
 
 
 class TestDirectories:
-    def test_those_of_a_healthy_machine_are_well(self, settings: Settings, issued: App) -> None:
+    def test_the_directories_of_a_healthy_machine_pass(self, settings: Settings, issued: App) -> None:
         """
-        The finding shows the free space.
+        The directories of a healthy machine pass, and the finding has the free space.
         """
         assert {Verdict.WELL} == {finding.verdict for finding in storage(settings)}
         assert "GB free" in found(settings, str(settings.certificates_dir)).text
 
-    def test_a_missing_one_is_a_failure_and_not_created(self, settings: Settings) -> None:
+    def test_a_missing_directory_is_a_failure(self, settings: Settings) -> None:
         """
-        A new directory would hide that the volume is not mounted.
+        A missing directory is a failure. The doctor does not create it, because a mount can be missing.
         """
         shutil.rmtree(settings.config_dir)
         finding = found(settings, str(settings.config_dir))
@@ -116,9 +116,9 @@ class TestDirectories:
         assert not settings.config_dir.exists()
         assert Verdict.SKIPPED is found(settings, "Traefik's files").verdict
 
-    def test_one_that_cannot_be_written_is_reported(self, environ: dict[str, str], forbidden: Path) -> None:
+    def test_an_unwritable_directory_is_reported(self, environ: dict[str, str], forbidden: Path) -> None:
         """
-        Before a certificate is ordered that could not be stored.
+        An unwritable directory is reported with its code.
         """
         settings = load(environ | {"CERTWORKER_CONFIG_DIR": str(forbidden)})
 
@@ -126,9 +126,9 @@ class TestDirectories:
 
 
 class TestAccountKey:
-    def test_none_yet_is_no_complaint(self, settings: Settings) -> None:
+    def test_a_missing_key_is_skipped(self, settings: Settings) -> None:
         """
-        And none is made: it could belong to the wrong user.
+        A missing account key is skipped, and the doctor creates none as a possibly wrong user.
         """
         assert Verdict.SKIPPED is found(settings, "account key").verdict
         assert not (settings.state_dir / "accounts").exists()
@@ -140,11 +140,11 @@ class TestAccountKey:
             (0o600, "no key", Verdict.FAIL, "acct.key_unreadable"),
         ],
     )
-    def test_a_bad_one_is_reported(
+    def test_an_unsafe_or_invalid_key_is_reported(
         self, settings: Settings, issued: App, mode: int, content: str | None, verdict: Verdict, code: str
     ) -> None:
         """
-        Its readers can order in the name of the account.
+        A key that other users can read is a warning, and an invalid key is a failure.
         """
         (path,) = settings.state_dir.glob("accounts/*/key.pem")
         if content:
@@ -160,15 +160,15 @@ class TestAccountKey:
 class TestTraefik:
     def test_a_file_that_cannot_be_read_is_reported(self, settings: Settings, issued: App) -> None:
         """
-        It stops all others.
+        An unreadable YAML file is reported, because Traefik then ignores all files.
         """
         (settings.config_dir / "routes.yml").write_text("[")
 
         assert "proxy.yaml_broken" == found(settings, "Traefik's files").code
 
-    def test_a_file_whose_certificate_is_gone_is_a_warning(self, settings: Settings, issued: App) -> None:
+    def test_a_file_with_a_missing_certificate_is_a_warning(self, settings: Settings, issued: App) -> None:
         """
-        Traefik leaves that name out.
+        A YAML file whose certificate is missing is a warning with the command that requests it.
         """
         shutil.rmtree(settings.certificates_dir / ".certworker" / "generations")
         finding = found(settings, "Traefik's files")

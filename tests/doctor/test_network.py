@@ -1,5 +1,5 @@
 """
-Redis, the CA, the clock, and the proxy.
+Tests of the checks of Redis, the CA, the clock and the proxy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.servers.web import WebServer, always
 @pytest.fixture
 def reached(app: App) -> DirectoryProbe:
     """
-    What comes of asking the CA of a healthy machine.
+    Return the probe of the CA of a healthy machine.
     """
     (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
     return found
@@ -41,18 +41,16 @@ def reached(app: App) -> DirectoryProbe:
 
 def only(findings: Iterable[Finding]) -> Finding:
     """
-    The one line that there is.
+    Return the only finding in *findings*.
     """
     (finding,) = findings
     return finding
 
 
 class TestAuthority:
-    def test_one_that_wants_a_binding_that_is_not_set_is_a_failure(
-        self, app: App, app_authority: FaultyAuthority
-    ) -> None:
+    def test_a_missing_external_account_is_a_failure(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        No account can be made there, so that every job would fail.
+        A CA that requires an external account, without one in the settings, is a failure.
         """
         app_authority.policy.external_accounts["kid-1"] = b"secret" * 6
         (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
@@ -61,24 +59,24 @@ class TestAuthority:
         assert (Verdict.FAIL, "acct.eab") == (finding.verdict, finding.code)
         assert "CERTWORKER_EAB_KID" in finding.remedy
 
-    def test_one_that_answers_is_well(self, reached: DirectoryProbe) -> None:
+    def test_a_reachable_ca_passes(self, reached: DirectoryProbe) -> None:
         """
-        With the time that it took.
+        A CA that answers passes, and the finding has its response time.
         """
         finding = certificate_authority(reached)
 
         assert Verdict.WELL is finding.verdict
         assert " answers in " in finding.text
 
-    def test_one_that_is_slow_is_a_warning(self, reached: DirectoryProbe) -> None:
+    def test_a_slow_ca_is_a_warning(self, reached: DirectoryProbe) -> None:
         """
-        Each job asks it several times.
+        A slow CA is a warning, because each job sends several requests.
         """
         assert Verdict.WARN is certificate_authority(replace(reached, seconds=SLOW_SECONDS + 1)).verdict
 
-    def test_one_that_does_not_answer_is_reported(self, environ: dict[str, str], app: App) -> None:
+    def test_an_unreachable_ca_is_a_failure(self, environ: dict[str, str], app: App) -> None:
         """
-        In the words of the log.
+        An unreachable CA is a failure with the code of the log.
         """
         failure = CaUnreachable(host="ca.example.org", reason="time-out")
         issuer = app.issuers[0]
@@ -86,9 +84,9 @@ class TestAuthority:
         finding = certificate_authority(DirectoryProbe(issuer.ca, issuer.client, failure, 1, None))
         assert (Verdict.FAIL, "ca.unreachable") == (finding.verdict, finding.code)
 
-    def test_the_embedded_one_is_well_as_long_as_the_worker_is(self, app: App) -> None:
+    def test_the_embedded_ca_passes(self, app: App) -> None:
         """
-        Other processes cannot reach it.
+        The embedded CA passes without a probe, because other processes cannot reach it.
         """
         (embedded,) = probe_directories([(app.issuers[0].ca, None)])
 
@@ -106,11 +104,11 @@ class TestClock:
             (timedelta(hours=3), Verdict.FAIL),
         ],
     )
-    def test_it_is_compared_with_that_of_the_ca(
+    def test_the_clock_is_compared_with_that_of_the_ca(
         self, reached: DirectoryProbe, offset: timedelta | None, verdict: Verdict
     ) -> None:
         """
-        With a wrong clock certificates seem invalid.
+        A clock that differs from that of the CA is a warning or a failure.
         """
         findings = list(clock(replace(reached, offset=offset)))
 
@@ -118,7 +116,7 @@ class TestClock:
 
     def test_without_the_ca_it_is_skipped(self, reached: DirectoryProbe) -> None:
         """
-        That one has a line of its own.
+        Without the CA the check of the clock is skipped, because the CA has a finding of its own.
         """
         failure = CaUnreachable(host="ca.example.org", reason="time-out")
 
@@ -126,26 +124,26 @@ class TestClock:
 
 
 class TestRedis:
-    def test_one_that_is_not_there_is_reported(self, environ: dict[str, str]) -> None:
+    def test_an_unreachable_redis_is_reported(self, environ: dict[str, str]) -> None:
         """
-        And nothing more is asked of it.
+        An unreachable Redis is the only finding about Redis.
         """
         finding = only(redis(load(environ | {"_APP_REDIS_PORT": str(free_port())})))
 
         assert (Verdict.FAIL, "redis.unreachable") == (finding.verdict, finding.code)
 
-    def test_without_a_worker_nobody_takes_jobs(self, settings: Settings, app: App) -> None:
+    def test_a_missing_worker_is_a_warning(self, settings: Settings, app: App) -> None:
         """
-        Without a worker there is no log.
+        A missing worker is a warning, and the finding about Redis has the length of the queue.
         """
         answer, worker = redis(settings)
 
         assert 'queue "certificates": 0 waiting' in answer.text
         assert (Verdict.WARN, "worker") == (worker.verdict, worker.subject)
 
-    def test_a_worker_whose_scheduler_died_is_reported(self, settings: Settings, app: App) -> None:
+    def test_a_missing_scheduler_is_reported(self, settings: Settings, app: App) -> None:
         """
-        Requests are served, but nothing is renewed.
+        A missing scheduler and suspended workers are warnings.
         """
         app.connection.sadd("rq:workers:certificates", "rq:worker:a")
         app.connection.hset("rq:worker:a", "birth", "1")
@@ -163,30 +161,30 @@ class TestRedis:
 
 
 class TestProxy:
-    def test_an_open_port_is_well_and_a_closed_one_is_not(self, environ: dict[str, str]) -> None:
+    def test_a_closed_port_of_the_proxy_is_a_warning(self, environ: dict[str, str]) -> None:
         """
-        Where a person has named it, it has to be there.
+        A proxy that the settings name passes if its port is open, and is a warning otherwise.
         """
         with WebServer(always(200)) as server:
             address = f"127.0.0.1:{server.port}"
             assert Verdict.WELL is only(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": address}))).verdict
         assert Verdict.WARN is only(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": address}))).verdict
 
-    def test_one_that_does_not_exist_or_is_off_is_skipped(self, environ: dict[str, str]) -> None:
+    def test_a_missing_or_disabled_proxy_is_skipped(self, environ: dict[str, str]) -> None:
         """
-        Not every installation has a Traefik of that name.
+        A proxy whose name does not resolve, or that is off, is skipped.
         """
-        away = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "nowhere.invalid:443"})))
+        unknown = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "nowhere.invalid:443"})))
         off = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "off"})))
 
-        assert (2, 1) == (len(away), len(off))
-        assert {Verdict.SKIPPED} == {finding.verdict for finding in (*away, *off)}
+        assert (2, 1) == (len(unknown), len(off))
+        assert {Verdict.SKIPPED} == {finding.verdict for finding in (*unknown, *off)}
 
 
 class TestNotifications:
-    def test_both_channels_are_tried_and_nothing_is_sent(self, environ: dict[str, str]) -> None:
+    def test_both_channels_are_tested_without_a_notification(self, environ: dict[str, str]) -> None:
         """
-        A wrong password or a closed port is found before the first failure of a certificate.
+        The doctor tests the login and the ports of both channels, and sends no notification.
         """
         with MailReceiver(password="word") as mail, WebServer(always(200)) as web:
             environ |= {
@@ -208,9 +206,9 @@ class TestNotifications:
         assert (Verdict.WARN, "notice.undelivered") == (wrong.verdict, wrong.code)
         assert [] == mail.mails
 
-    def test_a_receiver_that_is_away_is_a_warning(self, environ: dict[str, str]) -> None:
+    def test_an_unreachable_receiver_is_a_warning(self, environ: dict[str, str]) -> None:
         """
-        Certificates are issued all the same.
+        An unreachable receiver is a warning, because it affects no certificate.
         """
         environ |= {
             "CERTWORKER_NOTIFY_URL": f"http://127.0.0.1:{free_port()}/",
@@ -219,9 +217,9 @@ class TestNotifications:
 
         assert Verdict.WARN is only(notifications(load(environ))).verdict
 
-    def test_without_any_there_is_a_line(self, settings: Settings) -> None:
+    def test_without_a_channel_the_settings_are_named(self, settings: Settings) -> None:
         """
-        The operator learns which settings switch them on.
+        Without a channel, the skipped finding names the settings that enable one.
         """
         finding = only(notifications(settings))
 

@@ -28,8 +28,8 @@ def records_for(
     Return the records that *name* needs if it has these *addresses* and *aliases*.
     """
 
-    def look_up(asked: str) -> DnsRecords:
-        return DnsRecords(asked, authoritative=(ServerView("ns", addresses, aliases=aliases),))
+    def look_up(owner: str) -> DnsRecords:
+        return DnsRecords(owner, authoritative=(ServerView("ns", addresses, aliases=aliases),))
 
     def never(_name: str) -> Plan:
         raise AssertionError
@@ -50,15 +50,15 @@ def delegation_of(provider: Exec | None, *aliases: str, choice: str) -> list[Nee
 
 
 class TestTarget:
-    def test_without_a_target_nothing_is_needed(self) -> None:
+    def test_without_a_target_no_record_is_needed(self) -> None:
         """
-        certworker does not know where the name should lead.
+        Without a target, a custom domain needs no record.
         """
         assert [] == records_for("shop.org", "203.0.113.7")
 
     def test_a_custom_domain_is_an_alias_of_the_target(self) -> None:
         """
-        An alias of another name is wrong, and none is missing.
+        The alias of a custom domain is right, wrong or missing.
         """
         target = {"_APP_DOMAIN_TARGET_CNAME": "edge.example.org"}
 
@@ -70,9 +70,9 @@ class TestTarget:
         assert ("wrong", "other.example.org") == (wrong.state, wrong.found)
         assert ("missing", "") == (missing.state, missing.found)
 
-    def test_addresses_count_by_their_type(self) -> None:
+    def test_each_type_of_address_is_a_record(self) -> None:
         """
-        The AAAA record is missing, although there is an A record.
+        Each type of address is a record of its own, so an AAAA record can be missing.
         """
         target = {"_APP_DOMAIN_TARGET_A": "203.0.113.7", "_APP_DOMAIN_TARGET_AAAA": "2001:db8::7"}
 
@@ -84,13 +84,13 @@ class TestTarget:
 class TestDelegation:
     def test_a_served_zone_needs_no_record(self) -> None:
         """
-        The provider changes the zone of the name itself.
+        A name in a zone with a provider needs no record.
         """
         assert [] == delegation_of(Exec(PROGRAM), choice="rfc2136@shop.org")
 
     def test_an_alias_to_a_served_zone_is_right(self) -> None:
         """
-        The customer has delegated the challenge.
+        An alias to a zone with a provider is right.
         """
         aliases = "shop.org.acme.net", "end.acme.net"
         (record,) = delegation_of(Exec(PROGRAM), *aliases, choice="rfc2136@acme.net")
@@ -98,11 +98,11 @@ class TestDelegation:
         assert NeededRecord(OWNER, "CNAME", "shop.org.acme.net", "right") == record
 
     @pytest.mark.parametrize(("aliases", "state"), [((), "missing"), (("far.example.net",), "wrong")])
-    def test_otherwise_the_alias_leads_to_the_zone_of_a_provider(
+    def test_the_needed_alias_points_to_the_zone_of_a_provider(
         self, aliases: tuple[str, ...], state: str
     ) -> None:
         """
-        What exists instead is shown.
+        The needed alias points to the zone of a provider, and the record shows the existing alias.
         """
         (record,) = delegation_of(None, *aliases, choice="rfc2136@acme.net")
 
@@ -111,7 +111,7 @@ class TestDelegation:
 
     def test_without_a_zone_there_is_no_record_to_create(self) -> None:
         """
-        The failure names the setting, or the alias that leads elsewhere.
+        Without a zone of a provider, the function raises the failure of the challenge.
         """
         with pytest.raises(NotConfigured):
             delegation_of(None, choice="rfc2136")

@@ -1,5 +1,5 @@
 """
-The whole report; it crashes on nothing.
+Tests of the complete report.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.storage.authority import Signer
 @pytest.fixture
 def visited(environ: dict[str, str]) -> dict[str, str]:
     """
-    A machine on which the doctor has been before: whatever it imports late is there.
+    Return the environment after a first report, so that all late imports are done.
     """
     list(examine(environ))
     return environ
@@ -28,15 +28,15 @@ def visited(environ: dict[str, str]) -> dict[str, str]:
 
 def failed(environ: dict[str, str], *names: str) -> list[Finding]:
     """
-    What the doctor complains of.
+    Return the findings that failed.
     """
     return [finding for finding in examine(environ, names) if finding.verdict is Verdict.FAIL]
 
 
 class TestExamine:
-    def test_a_healthy_machine_has_no_complaints(self, environ: dict[str, str], issued: App) -> None:
+    def test_a_healthy_machine_has_no_failure(self, environ: dict[str, str], issued: App) -> None:
         """
-        False alarms are defects, too.
+        A healthy machine has no failure, and the missing worker is its only warning.
         """
         findings = list(examine(environ))
 
@@ -44,20 +44,20 @@ class TestExamine:
         assert [] == [finding for finding in findings if finding.verdict is Verdict.FAIL]
         assert ["Settings", "Machine", NAME] == list(dict.fromkeys(finding.section for finding in findings))
 
-    def test_a_suspicious_variable_has_one_line(self, environ: dict[str, str]) -> None:
+    def test_a_suspicious_variable_has_one_finding(self, environ: dict[str, str]) -> None:
         """
-        Two lines about one variable would name two remedies.
+        A suspicious variable has one finding with one remedy.
         """
         findings = examine(environ | {"_APP_ENV": "prod"})
         (line,) = [finding for finding in findings if finding.subject == "_APP_ENV"]
 
         assert (Verdict.WARN, "Did you mean production?") == (line.verdict, line.remedy)
 
-    def test_each_missing_thing_is_a_line_with_a_remedy(
+    def test_each_unavailable_part_is_a_failure_with_a_remedy(
         self, environ: dict[str, str], app: App, tmp_path: Path
     ) -> None:
         """
-        Without Redis, volume and CA each has a failure, and dependent checks are skipped.
+        A missing Redis, volume or CA is a failure, and dependent checks are skipped.
         """
         environ |= {
             "_APP_REDIS_PORT": str(free_port()),
@@ -73,20 +73,18 @@ class TestExamine:
         skipped = {finding.subject for finding in findings if finding.verdict is Verdict.SKIPPED}
         assert {"clock", "CAA", "port 80", "certificate", "CA limits"} <= skipped
 
-    def test_wrong_settings_end_the_examination_with_all_of_them(self) -> None:
+    def test_invalid_settings_end_the_report(self) -> None:
         """
-        Without settings there is nothing to check.
+        With invalid settings, the report has one failure that names all of them.
         """
         findings = failed({"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_LOG": "loud"})
 
         assert ["config.invalid"] == [finding.code for finding in findings]
         assert "CERTWORKER_LOG must be" in findings[0].text
 
-    def test_a_directory_that_may_not_be_looked_into_is_reported(
-        self, visited: dict[str, str], forbidden: Path
-    ) -> None:
+    def test_an_inaccessible_directory_is_reported(self, visited: dict[str, str], forbidden: Path) -> None:
         """
-        The worker is often not the owner of a volume.
+        A directory without access is a failure with its code.
         """
         findings = failed(visited)
 
@@ -94,26 +92,26 @@ class TestExamine:
 
 
 class TestNames:
-    def test_those_with_failures_are_looked_at_unasked(self, environ: dict[str, str], app: App) -> None:
+    def test_failed_names_are_checked_by_default(self, environ: dict[str, str], app: App) -> None:
         """
-        The report is incomplete without them.
+        Without names, the report includes the names with failures.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("nowhere.invalid",))
 
         assert "nowhere.invalid" in {finding.section for finding in examine(environ)}
 
-    def test_one_that_was_asked_for_is_looked_at_alone(self, environ: dict[str, str], app: App) -> None:
+    def test_only_the_given_names_are_checked(self, environ: dict[str, str], app: App) -> None:
         """
-        It need not be known here.
+        The report has the given names only, even if they are unknown.
         """
         sections = {finding.section for finding in examine(environ, ["other.localhost"])}
 
         assert {"Settings", "Machine", "other.localhost"} == sections
 
-    def test_what_is_no_name_is_reported(self, environ: dict[str, str], app: App) -> None:
+    def test_an_invalid_name_is_reported(self, environ: dict[str, str], app: App) -> None:
         """
-        Whatever it is, it is one line.
+        An invalid name is one failure with its code, and its section is printable.
         """
         (finding,) = failed(environ, "https://shop.localhost/\n")
 
@@ -121,7 +119,7 @@ class TestNames:
 
     def test_a_covered_name_needs_no_order(self, environ: dict[str, str], app: App) -> None:
         """
-        Port 80 and DNS of the name are no obstacle, as long as the certificate of the wildcard is valid.
+        A covered name has no check of port 80, because it needs no order.
         """
         store = app.certificates
         store.store(Signer().certificate("*.localhost"), authority="a", kind="private", token=1)
@@ -136,7 +134,7 @@ class TestNames:
 
     def test_a_staging_order_needs_a_staging_ca(self, environ: dict[str, str], issued: App) -> None:
         """
-        This one has none.
+        Without a staging CA, the staging order is skipped.
         """
         *_, last = examine(environ, [NAME], staging_order=True)
 

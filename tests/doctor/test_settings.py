@@ -1,5 +1,5 @@
 """
-The checks of the environment.
+Tests of the checks of the settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PRODUCTION = {
 }
 
 
-def complaints(**environ: str) -> list[tuple[str, Verdict, str]]:
+def problems(**environ: str) -> list[tuple[str, Verdict, str]]:
     """
     Return the findings that did not pass: subject, verdict and code.
     """
@@ -29,13 +29,13 @@ def complaints(**environ: str) -> list[tuple[str, Verdict, str]]:
 
 
 class TestConfiguration:
-    def test_a_complete_one_has_no_complaint(self) -> None:
+    def test_a_complete_configuration_has_no_problem(self) -> None:
         """
-        The findings name the CA and the contact.
+        A complete configuration has no problem, and the findings name the CA and the contact.
         """
         texts = {finding.subject: finding.text for finding in configuration(load(PRODUCTION))}
 
-        assert [] == complaints()
+        assert [] == problems()
         assert "Let's Encrypt" == texts["CA"]
         assert "ops@shop.org" == texts["e-mail"]
         assert "api.shop.org" == texts["_APP_DOMAIN"]
@@ -51,7 +51,7 @@ class TestConfiguration:
     )
     def test_a_doubtful_contact_has_a_warning(self, newer: str, older: str, words: str | None) -> None:
         """
-        One of two variables was forgotten, or Appwrite's compose file had its own address.
+        A contact that differs between two variables, or is Appwrite's default, is a warning.
         """
         environ = {"_APP_EMAIL_CERTIFICATES": newer, "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": older}
         warnings = [
@@ -87,19 +87,19 @@ class TestConfiguration:
             ({"_APP_DOMAIN": "1-2-3-4.sslip.io"}, ("_APP_DOMAIN", Verdict.WARN, "")),
         ],
     )
-    def test_each_mistake_is_a_line(
+    def test_each_mistake_is_a_finding(
         self, changed: dict[str, str], expected: tuple[str, Verdict, str]
     ) -> None:
         """
-        One that names the variable.
+        Each mistake is one finding with its variable, verdict and code.
         """
-        assert [expected] == complaints(**changed)
+        assert [expected] == problems(**changed)
 
-    def test_a_ca_of_ones_own_minds_neither_environment_nor_contact(self) -> None:
+    def test_a_private_ca_needs_no_environment_and_no_contact(self) -> None:
         """
-        False alarms are defects, too.
+        With a private CA, a missing environment or contact is no problem.
         """
-        assert [] == complaints(
+        assert [] == problems(
             _APP_ENV="",
             _APP_EMAIL_CERTIFICATES="",
             CERTWORKER_AUTHORITY="https://ca.internal/directory",

@@ -1,5 +1,5 @@
 """
-The operator's program that runs after each publication.
+Tests of the deploy hook, a program that runs after each publication.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME, OTHER = "shop.example.com", "www.example.com"
 @pytest.fixture(scope="module")
 def signer() -> Signer:
     """
-    Return the CA that signs what is stored.
+    Return the CA that signs the stored certificates.
     """
     return Signer()
 
@@ -41,13 +41,13 @@ def volume(tmp_path: Path, signer: Signer) -> CertificateStore:
 
 class Hook:
     """
-    A deploy hook with a program of the test; its runs are counted in the file `runs`.
+    A deploy hook with a program of the test, which counts its runs in the file `runs`.
     """
 
-    def __init__(self, place: Path, volume: CertificateStore, script: str, **options: float) -> None:
-        self.place = place
-        program = place / "program"
-        program.write_text(f"#!/bin/sh\ncd {place}\necho run >> runs\n{script}\n")
+    def __init__(self, directory: Path, volume: CertificateStore, script: str, **options: float) -> None:
+        self.directory = directory
+        program = directory / "program"
+        program.write_text(f"#!/bin/sh\ncd {directory}\necho run >> runs\n{script}\n")
         program.chmod(0o755)
         pauses = [options.pop("pause", 0.05)]
         self.hook = DeployHook(program, volume, pauses=pauses, **options)
@@ -63,14 +63,14 @@ class Hook:
     @property
     def runs(self) -> int:
         """
-        How often the program has run.
+        Return the number of runs of the program.
         """
-        file = self.place / "runs"
+        file = self.directory / "runs"
         return len(file.read_text().splitlines()) if file.exists() else 0
 
     def wait_for(self, text: str, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Return when the log has *text*.
+        Wait until the log has *text*.
         """
         wait_until(lambda: text in caplog.text or None, lambda: f"no {text!r} in:\n{caplog.text}")
 
@@ -78,14 +78,14 @@ class Hook:
 @pytest.fixture(autouse=True)
 def log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """
-    Capture the lines of certworker.
+    Capture the log lines of certworker.
     """
     with caplog.at_level(logging.INFO, "certworker"):
         yield
 
 
 class TestRun:
-    def test_it_gets_the_certificate_and_nothing_of_the_worker(
+    def test_the_program_gets_only_the_documented_variables(
         self,
         tmp_path: Path,
         volume: CertificateStore,
@@ -93,7 +93,7 @@ class TestRun:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        The variables are exactly the documented ones, and the files are those of the certificate.
+        The program gets exactly the documented variables, and they name the files of the certificate.
         """
         monkeypatch.setenv("_APP_REDIS_PASS", "secret")
         monkeypatch.setenv("CERTWORKER_EAB_HMAC_KEY", "secret")
@@ -129,14 +129,14 @@ class TestRun:
         self, tmp_path: Path, signer: Signer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A path with spaces and special characters names one program.
+        A path with spaces and special characters is the path of one program.
         """
-        place = tmp_path / "a b; touch $HOME"
-        place.mkdir()
+        directory = tmp_path / "a b; touch $HOME"
+        directory.mkdir()
         volume = CertificateStore(tmp_path / "certificates")
         store(volume, signer.certificate(NAME), token=1)
         hook = Hook(tmp_path, volume, "")
-        moved = (tmp_path / "program").rename(place / "program")
+        moved = (tmp_path / "program").rename(directory / "program")
         deploy = DeployHook(moved, volume)
         deploy.start()
         deploy.after(lambda: {"state": "issued", "names": [NAME]})()
@@ -145,20 +145,22 @@ class TestRun:
 
         assert 1 == hook.runs
 
-    def test_a_name_without_a_certificate_has_no_run(self, tmp_path: Path, volume: CertificateStore) -> None:
+    def test_a_name_without_a_certificate_causes_no_run(
+        self, tmp_path: Path, volume: CertificateStore
+    ) -> None:
         """
-        The name was removed before the program could run.
+        The program does not run for a name that was removed.
         """
         with Hook(tmp_path, volume, "") as hook:
             hook.issue("removed.example.com")
 
         assert 0 == hook.runs
 
-    def test_a_publication_just_before_the_end_has_its_run(
+    def test_a_publication_before_the_stop_causes_a_run(
         self, tmp_path: Path, volume: CertificateStore
     ) -> None:
         """
-        A worker that is updated handles it before it ends.
+        A stopping worker runs the program for the last publication.
         """
         hook = Hook(tmp_path, volume, "")
         hook.issue(NAME)
@@ -171,7 +173,7 @@ class TestRun:
         self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The child has the standard output of the program and never closes it.
+        A child process that holds the output of the program open does not delay the hook.
         """
         with Hook(tmp_path, volume, "sleep 600 & echo $! > child") as hook:
             hook.issue(NAME)
@@ -184,7 +186,7 @@ class TestFailures:
         self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The issuance has succeeded: the result of the job is the same.
+        A failed program is logged with its output and retried. The result of the job is unchanged.
         """
         script = "[ -e repaired ] && exit 0\nprintf 'no \\033[2Jserver\\n' >&2; exit 3"
         with Hook(tmp_path, volume, script) as hook:
@@ -199,11 +201,11 @@ class TestFailures:
         assert [1, 2, 3] == [vars(record)["fields"]["attempt"] for record in records][:3]
         assert {NAME} == {vars(record)["domain"] for record in records}
 
-    def test_a_program_that_hangs_is_killed_with_its_children(
+    def test_a_hanging_program_is_killed_with_its_children(
         self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Even if it ignores SIGTERM and has closed its output.
+        A program that exceeds its time limit is killed, even if it ignores SIGTERM.
         """
         script = "trap '' TERM; exec >&- 2>&-; sleep 600 & echo $! > child; wait"
         with Hook(tmp_path, volume, script, deadline_seconds=0.5, pause=3600) as hook:
@@ -214,11 +216,11 @@ class TestFailures:
         assert "it did not end within" in caplog.text
         wait_until(lambda: _has_ended(child) or None, lambda: "the child still runs")
 
-    def test_a_program_that_is_gone_is_a_failure_like_any_other(
+    def test_a_missing_program_is_a_failure(
         self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The settings were checked at the start of the worker; the file was removed later.
+        A program that was removed after the start of the worker is a failure.
         """
         hook = Hook(tmp_path, volume, "", pause=3600)
         (tmp_path / "program").unlink()
@@ -226,11 +228,11 @@ class TestFailures:
             hook.issue(NAME)
             hook.wait_for("it cannot be started: No such file", caplog)
 
-    def test_one_failure_costs_no_other_certificate_its_run(
+    def test_a_failure_affects_no_other_certificate(
         self, tmp_path: Path, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The other one runs while the first one waits for its next attempt.
+        The program runs for another certificate while a failed run waits for its next attempt.
         """
         store(volume, signer.certificate("good.example.com"), token=2)
         script = '[ "$CERTWORKER_DOMAIN" = good.example.com ]'
@@ -239,9 +241,9 @@ class TestFailures:
             hook.issue("good.example.com")
             hook.wait_for("the deploy hook succeeded", caplog)
 
-    def test_the_pauses_grow_to_a_day(self) -> None:
+    def test_the_delays_grow_to_a_day(self) -> None:
         """
-        The page of the error has the same pauses.
+        The delays between attempts grow from 10 seconds to one day.
         """
         assert list(PAUSES) == sorted(PAUSES)
         assert (10, 86_400) == (PAUSES[0], PAUSES[-1])

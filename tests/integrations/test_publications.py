@@ -1,5 +1,5 @@
 """
-The publications that wait for a loop.
+Tests of the queue of publications.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from certworker.integrations.publications import Publications
 
 def publications(quiet: float = 0, longest: float = 0) -> tuple[Publications, threading.Event]:
     """
-    Return an empty queue of publications, and the event that it sets to wake its loop.
+    Return an empty queue of publications, and the event that it sets for its loop.
     """
     woken = threading.Event()
     return Publications(woken.set, quiet_seconds=quiet, longest_burst_seconds=longest), woken
 
 
 class TestTake:
-    def test_it_returns_each_publication_once(self) -> None:
+    def test_each_publication_is_returned_once(self) -> None:
         """
-        A certificate of two names is one publication.
+        Each publication is returned once, with all names of its certificate.
         """
         waiting, woken = publications()
         waiting.add(("a.org", "b.org"))
@@ -30,18 +30,18 @@ class TestTake:
         assert [("a.org", "b.org"), ("c.org",)] == waiting.take()
         assert [] == waiting.take()
 
-    def test_a_burst_that_does_not_end_is_taken_all_the_same(self) -> None:
+    def test_the_delay_of_a_long_burst_is_limited(self) -> None:
         """
-        The longest burst is bounded: a renewed certificate may be needed before a migration ends.
+        Publications are returned after the longest burst, even if more of them follow.
         """
         waiting, _ = publications(quiet=60, longest=0)
         waiting.add(("a.org",))
 
         assert [("a.org",)] == waiting.take()
 
-    def test_a_stop_ends_the_wait_for_a_quiet_moment(self) -> None:
+    def test_a_stop_ends_the_wait(self) -> None:
         """
-        The publications are returned, so that the loop can handle them before the worker ends.
+        A stop returns the waiting publications, so that the loop can handle them.
         """
         waiting, _ = publications(quiet=3600, longest=3600)
         waiting.add(("a.org",))
@@ -57,7 +57,7 @@ class TestTake:
 class TestAfter:
     def test_only_an_issued_certificate_is_a_publication(self) -> None:
         """
-        The result of the job stays as it is.
+        Only an issued certificate is a publication, and the result of the job is unchanged.
         """
         waiting, _ = publications()
         results = [{"state": "kept", "names": ["a.org"]}, {"state": "issued", "names": ["b.org", "c.org"]}]

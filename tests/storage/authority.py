@@ -1,5 +1,5 @@
 """
-A CA with two keys that signs certificates for the volume, without a network.
+A CA that signs certificates for the volume, without a network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ISSUER = "A CA for tests"
 @dataclass
 class Signer:
     """
-    Signs with a root of its own, which is the chain.
+    A CA whose self-signed root certificate is the chain of each certificate.
     """
 
     issuer: str = ISSUER
@@ -29,7 +29,7 @@ class Signer:
 
     def certificate(self, *names: str, ends: timedelta = 89 * DAY) -> Certificate:
         """
-        Return a new certificate for *names*, with a key of its own, which has 90 days until it *ends*.
+        Return a new certificate for *names* with a new key and 90 days of validity, which *ends* from now.
         """
         key = PrivateKey.generate()
         leaf = self._signed(x509.Name([]), key.key.public_key(), names, ends)

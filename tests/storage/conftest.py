@@ -1,5 +1,5 @@
 """
-An empty volume, an empty configuration directory, and a CA to fill them.
+Fixtures: an empty volume, an empty configuration directory, and a CA to fill them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.storage.site import Site
 @pytest.fixture(scope="session")
 def signer() -> Signer:
     """
-    Return the CA that signs what is stored.
+    Return the CA that signs the stored certificates.
     """
     return Signer()
 
@@ -43,7 +43,7 @@ def traefik(tmp_path: Path) -> TraefikConfig:
 @pytest.fixture
 def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
     """
-    Return two empty directories, in memory if possible: thousands of states are written.
+    Yield two empty directories, in memory if possible, because tests write thousands of states.
     """
     with in_memory(tmp_path) as place:
         root = place / "disk"

@@ -1,10 +1,10 @@
 """
-A disk that loses power: every state in which the recorded changes could have left it.
+A model of a disk: every state in which a power cut can leave the recorded changes.
 
-What POSIX promises, and nothing more: the content of a file lasts when the file was fsynced, a name in a
-directory lasts when that directory was fsynced. Whatever was not may be there, or not, or partly, each
-independently of the others. Real file systems lose less (ext4 keeps the order of renames), so what holds
-here holds there.
+It assumes only what POSIX guarantees: fsync of a file makes its content durable, and fsync of a
+directory makes its names durable. Each other change is complete, partial or absent after a power cut,
+independently of the others. Real file systems lose less (ext4 preserves the order of renames), so a
+property that holds here holds there, too.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.storage.trace import Effect
 @dataclass(frozen=True)
 class Link:
     """
-    A symbolic link; it is durable with its name.
+    A symbolic link, which is durable as soon as its name is.
     """
 
     target: str
 
 
-#: A file's content, a link, or a directory as the set of its (name, tree).
+#: The content of a file, a link, or a directory as a set of (name, tree) pairs.
 Tree = bytes | Link | frozenset[tuple[str, "Tree"]]
 
 
@@ -42,7 +42,7 @@ class File:
 
     def contents(self) -> list[bytes]:
         """
-        Return the contents that may be found in it.
+        Return the contents that the file can have after a power cut.
         """
         half = self.content[: (len(self.lasting) + len(self.content)) // 2]
         return list(dict.fromkeys((self.lasting, half, self.content)))
@@ -51,14 +51,14 @@ class File:
 @dataclass(eq=False)
 class Directory:
     """
-    A directory: for each name all nodes that it may lead to, the present one last.
+    A directory: for each name, all nodes that it can refer to, the current one last.
     """
 
     names: dict[str, list[Node | None]] = field(default_factory=dict)
 
     def put(self, name: str, node: Node | None) -> None:
         """
-        Make *name* lead to *node*, in memory.
+        Make *name* refer to *node*, in memory.
         """
         self.names.setdefault(name, [None]).append(node)
 
@@ -74,7 +74,7 @@ Node = File | Directory | Link
 
 class Disk:
     """
-    The disk before the changes, and the changes since.
+    The durable state of a disk, and the changes in memory since then.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -123,13 +123,13 @@ class Disk:
 
     def states(self) -> Iterator[Tree]:
         """
-        Return every state in which the disk may be found after a power cut now.
+        Yield every state that the disk can have after a power cut at this moment.
         """
         yield from _states(self.root)
 
     def draw(self, random: Random) -> Tree:
         """
-        Return one of these states, at random.
+        Return one of these states, chosen at random.
         """
         return _drawn(self.root, random)
 

@@ -1,5 +1,5 @@
 """
-Pairs of certificate and key as other programs, and attackers, may put them onto a volume.
+Unusual certificates with their keys, as other programs and attackers can write them to a volume.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def pair(
     negative: bool = False,
 ) -> dict[str, bytes]:
     """
-    Return the four files of a certificate for *names*, signed by a CA of its own.
+    Return the four files of a certificate for *names*, signed by a new CA.
 
     Args:
-        days_left: When it ends; it began 10 days ago.
+        days_left: The days until its end. It began 10 days ago.
         endless: It ends at the second at which it begins.
         negative: Its serial number is below zero.
     """
@@ -70,7 +70,7 @@ def pair(
 
 
 def _with_negative_serial(leaf: x509.Certificate, signer: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    # No library writes such a certificate: the first bit of the number is set by hand, and signed again.
+    # No library writes such a certificate, so this sets the sign bit and signs the certificate again.
     serial = bytes.fromhex("02087100000000000000")
     body = leaf.tbs_certificate_bytes.replace(serial, b"\x02\x08\xf1" + serial[3:], 1)
     signature = b"\x00" + signer.sign(body, ec.ECDSA(hashes.SHA256()))

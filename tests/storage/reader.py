@@ -1,5 +1,5 @@
 """
-A reader as Traefik is one: it follows the YAML to a chain and a key, in two steps.
+Reads certificates as other programs do: through the YAML file of Traefik, and from the four files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from certworker.certificates import Certificate, PrivateKey
 
 def followed(config: Path, name: str) -> Certificate | None:
     """
-    The certificate that the file of *name* in *config* leads to; None if there is no file.
+    Return the certificate that the file of *name* in *config* refers to, or None without a file.
 
     Raises:
-        Exception: The file is broken, or what it names is missing, broken, or not a pair.
+        Exception: The file is invalid, or its certificate and key are missing, invalid or do not match.
     """
     file = config / f"{name}.yml"
     if not file.exists():
@@ -28,10 +28,10 @@ def followed(config: Path, name: str) -> Certificate | None:
 
 def found(certificates: Path, name: str) -> Certificate | None:
     """
-    The certificate in the four files of *name* in *certificates*; None if they lead nowhere.
+    Return the certificate in the four files of *name* in *certificates*, or None without files.
 
     Raises:
-        Exception: They do not fit each other.
+        Exception: The files do not match.
     """
     directory = certificates / name
     if not (directory / "fullchain.pem").exists():

@@ -1,5 +1,5 @@
 """
-Workers that publish one certificate after another, each until it is killed: `restless.py ROOT KILLS`.
+Start workers that publish certificates until they are killed: `restless.py ROOT KILLS`.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from tests.storage.authority import Signer
 
 NAMES = ("shop.example.com", "www.example.com")
 
-#: A worker is killed after so many certificates, and at most so long after the last of them.
+#: Each worker is killed after at most this number of certificates, and this delay after the last one.
 MOST_CERTIFICATES = 4
 LONGEST_PAUSE_SECONDS = 0.01
 
 
-def publish_for_ever(
+def publish_until_killed(
     volume: CertificateStore, traefik: TraefikConfig, signer: Signer, published: int
 ) -> None:
     """
-    Begin as a worker begins, with the leftovers of the one before, and never end.
+    Remove leftovers as a worker does at its start, then publish certificates until killed.
 
-    Each certificate is reported by a byte through the pipe *published*.
+    The function writes one byte to the pipe *published* for each certificate.
     """
     volume.remove_leftovers()
     traefik.remove_leftovers()
@@ -42,10 +42,10 @@ def publish_for_ever(
 
 def main() -> None:
     """
-    Start worker after worker, and kill each at a random time.
+    Start workers one after another, and kill each at a random time.
     """
     root, kills, random, signer = Path(sys.argv[1]), int(sys.argv[2]), Random(), Signer()
-    # Nothing is pruned but leftovers: here generations follow each other in milliseconds, not in months.
+    # Old generations are not pruned: a reader can need one, because they follow within milliseconds.
     volume, traefik = (
         CertificateStore(root / "certificates", keep=1_000_000, least_age_seconds=0),
         TraefikConfig(root / "config", least_age_seconds=0),
@@ -54,7 +54,7 @@ def main() -> None:
         reader, published = os.pipe()
         worker = os.fork()
         if worker == 0:
-            publish_for_ever(volume, traefik, signer, published)
+            publish_until_killed(volume, traefik, signer, published)
         os.close(published)
         for _ in range(random.randint(0, MOST_CERTIFICATES)):
             os.read(reader, 1)
@@ -63,7 +63,7 @@ def main() -> None:
         _, status = os.waitpid(worker, 0)
         os.close(reader)
         if not os.WIFSIGNALED(status):
-            sys.exit("a worker ended by itself")
+            sys.exit("a worker ended before it was killed")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """
-A volume and a configuration directory that can be reset to any state, with the checks of their readers.
+A volume and a configuration directory that a test can set to any state, and checks by their readers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from certworker.traefik.config import TraefikConfig
 from tests.storage.authority import Signer
 from tests.storage.disk import Tree, write_tree
 from tests.storage.reader import followed, found
-from tests.storage.stored import NAME, lay_plain_files
+from tests.storage.stored import NAME, write_plain_files
 
-#: In the records: from here on the change has to last.
+#: Marks in the trace. The change is durable from its mark on.
 STORED, SERVED = "stored", "served"
 
 
 @dataclass
 class Site:
     """
-    A volume and a configuration directory below *root*, which can be reset to any state.
+    A volume and a configuration directory below *root*, which a test can set to any state.
     """
 
     root: Path
@@ -57,19 +57,19 @@ class Site:
         mark(SERVED)
         return certificate
 
-    def become(self, tree: Tree) -> None:
+    def reset_to(self, tree: Tree) -> None:
         """
-        Become what the disk is after a power cut.
+        Replace the directories with *tree*, the state after a power cut.
         """
         shutil.rmtree(self.root)
         write_tree(self.root, tree)
 
-    def lay_appwrites_files(self) -> Certificate:
+    def write_files_of_appwrite(self) -> Certificate:
         """
-        Write what Appwrite's worker leaves: four plain files, and a YAML file that names them.
+        Write the files of Appwrite's worker: four plain files, and a YAML file that names them.
         """
         certificate = self.signer.certificate(NAME)
-        directory = lay_plain_files(self.volume, NAME, certificate)
+        directory = write_plain_files(self.volume, NAME, certificate)
         (self.root / "config" / f"{NAME}.yml").write_text(
             "tls:\n  certificates:\n"
             f"    - certFile: {directory}/fullchain.pem\n      keyFile: {directory}/privkey.pem\n"
@@ -79,15 +79,14 @@ class Site:
 
 def serial(certificate: Certificate | None) -> str | None:
     """
-    Return the identity of a certificate.
+    Return the serial number of *certificate*, or None without one.
     """
     return certificate.serial if certificate else None
 
 
 def check_readers(site: Site, passed: set[str], old: Certificate | None, names: tuple[str, ...]) -> None:
     """
-    Check that each reader finds the *old* certificate or the new one, and the new one once the worker
-    reported it.
+    Check that each reader finds the *old* or the new certificate, and the new one after its mark.
     """
     for name in names:
         served, linked = followed(site.traefik.directory, name), found(site.volume.directory, name)
@@ -105,7 +104,7 @@ def check_readers(site: Site, passed: set[str], old: Certificate | None, names: 
 
 def check_recovery(site: Site, names: tuple[str, ...]) -> None:
     """
-    Check that a worker can continue after the cut, and leaves no leftovers.
+    Check that a worker can publish after the power cut, and leaves no leftovers.
     """
     latest = site.publish(*names, token=9)
     site.volume.remove_leftovers()

@@ -1,5 +1,5 @@
 """
-Certificates on a volume, and their comparison.
+Store certificates on a volume, and compare them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ NAME = "shop.example.com"
 
 def store(volume: CertificateStore, certificate: Certificate, token: int = 1) -> StoredCertificate:
     """
-    Put *certificate* into service, as one of a public CA.
+    Store *certificate* as one of a public CA.
     """
     return volume.store(certificate, authority="letsencrypt", kind="public", token=token)
 
 
 def content(stored: StoredCertificate | None) -> tuple[object, ...]:
     """
-    Return what is equal for two readings of one certificate; keys compare by their PEM.
+    Return the values that are equal for two reads of one certificate. Keys compare by their PEM.
     """
     if stored is None:
         return ()
@@ -31,7 +31,7 @@ def content(stored: StoredCertificate | None) -> tuple[object, ...]:
     return stored.directory, stored.metadata, certificate.fullchain_pem, certificate.key.pem
 
 
-def lay_plain_files(volume: CertificateStore, name: str, certificate: Certificate) -> Path:
+def write_plain_files(volume: CertificateStore, name: str, certificate: Certificate) -> Path:
     """
     Write four plain files, as Appwrite's own worker does.
     """

@@ -1,5 +1,5 @@
 """
-What readers of the volume find, before, during and after the replacement of a certificate.
+Tests of the certificate store, before, during and after the replacement of a certificate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from certworker.errors.fs import Fenced, VolumeReadOnly
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import PEM_FILES
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, content, lay_plain_files, store
+from tests.storage.stored import NAME, content, store, write_plain_files
 
 
 def generations(volume: CertificateStore) -> list[str]:
@@ -30,7 +30,7 @@ def generations(volume: CertificateStore) -> list[str]:
 class TestStore:
     def test_every_reader_finds_the_four_files(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Appwrite, a mail server and a backup know certbot's file names only.
+        The four files have the names that certbot uses and other programs expect.
         """
         certificate = signer.certificate(NAME)
 
@@ -45,9 +45,9 @@ class TestStore:
             certificate.key.pem,
         ] == found
 
-    def test_keys_are_for_the_worker_alone(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_keys_are_readable_by_the_worker_only(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Other containers mount this volume, too; certificates are public, keys are not.
+        The mode of a key is 0600, and the other files are readable, whatever the umask is.
         """
         before = os.umask(0)
         try:
@@ -65,9 +65,9 @@ class TestStore:
         } == modes
         assert 0o755 == stat.S_IMODE(stored.directory.stat().st_mode)
 
-    def test_a_narrow_umask_does_not_lock_readers_out(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_strict_umask_does_not_exclude_readers(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A hardened image runs with umask 077; Traefik and Appwrite may run as other users.
+        Directories and certificates are readable, even with umask 077. Traefik can run as another user.
         """
         before = os.umask(0o077)
         try:
@@ -75,13 +75,13 @@ class TestStore:
         finally:
             os.umask(before)
 
-        for place in (volume.directory / NAME, volume.directory / ".certworker/live", stored.directory):
-            assert 0o755 == stat.S_IMODE(place.stat().st_mode), place
+        for path in (volume.directory / NAME, volume.directory / ".certworker/live", stored.directory):
+            assert 0o755 == stat.S_IMODE(path.stat().st_mode), path
         assert 0o644 == stat.S_IMODE((stored.directory / "fullchain.pem").stat().st_mode)
 
     def test_several_names_share_one_generation(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        One certificate with several names is not served in two versions.
+        All names of a certificate share one generation, so they have the same version.
         """
         names = ("a.example.com", "b.example.com")
 
@@ -90,9 +90,9 @@ class TestStore:
         found = {name: content(volume.current(name)) for name in names}
         assert dict.fromkeys(names, content(stored)) == found
 
-    def test_what_names_share_is_read_once(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_shared_certificate_is_read_once(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A certificate may have a hundred names, and reading it takes most of a millisecond.
+        Names that share a certificate get the same object, because a read is slow.
         """
         shared, own = (
             store(volume, signer.certificate(NAME, f"www.{NAME}")),
@@ -105,9 +105,11 @@ class TestStore:
         assert first is second
         assert nothing is None
 
-    def test_a_generation_is_never_touched_again(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_generation_never_changes(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Traefik reads the chain and the key in two steps, and may be between them.
+        A new certificate leaves the files of the older generation unchanged.
+
+        Traefik reads the chain and the key in two steps, and can be between them.
         """
         first = signer.certificate(NAME)
         stored = store(volume, first, token=1)
@@ -119,9 +121,11 @@ class TestStore:
 
 
 class TestCurrent:
-    def test_it_is_what_was_stored(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_the_current_certificate_is_the_stored_one(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
         """
-        The metadata is the same after reading it back: renewal depends on each field.
+        The stored certificate and its metadata are unchanged after they are read.
         """
         certificate = signer.certificate(NAME)
 
@@ -137,9 +141,11 @@ class TestCurrent:
         )
         assert 7 == volume.links.highest_token()
 
-    def test_lost_facts_are_read_from_the_certificate(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_lost_metadata_is_derived_from_the_certificate(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
         """
-        The pair counts; lost metadata does not cause a new order.
+        A certificate with invalid metadata is still current, with metadata derived from the pair.
         """
         stored = store(volume, signer.certificate(NAME), token=7)
         (stored.directory / "meta.json").write_text("{")
@@ -154,13 +160,13 @@ class TestCurrent:
         )
 
 
-class TestFilesOfOthers:
-    def test_they_are_in_service(self, volume: CertificateStore, signer: Signer) -> None:
+class TestFilesOfOtherPrograms:
+    def test_their_certificate_is_current(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A certificate of Appwrite's worker is valid; a new order would use up a weekly limit.
+        A valid certificate of Appwrite's worker is current, and needs no new order.
         """
         certificate = signer.certificate(NAME)
-        directory = lay_plain_files(volume, NAME, certificate)
+        directory = write_plain_files(volume, NAME, certificate)
 
         current = volume.current(NAME)
 
@@ -181,41 +187,41 @@ class TestFilesOfOthers:
             ("R13", "public"),
         ],
     )
-    def test_their_kind_is_known_by_the_issuer(
+    def test_their_kind_is_derived_from_the_issuer(
         self, volume: CertificateStore, issuer: str, kind: str
     ) -> None:
         """
-        A forgotten staging certificate does not stop a public one from replacing it.
+        The issuer's name determines the kind, so that a public certificate can replace a staging one.
         """
-        lay_plain_files(volume, NAME, Signer(issuer).certificate(NAME))
+        write_plain_files(volume, NAME, Signer(issuer).certificate(NAME))
 
         current = volume.current(NAME)
 
         assert current
         assert kind == current.metadata.kind
 
-    def test_ours_takes_their_place(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_stored_certificate_replaces_them(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Afterwards one rename switches all four files, as for any other name.
+        A stored certificate replaces the plain files with links.
         """
-        directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
+        directory = write_plain_files(volume, NAME, signer.certificate(NAME))
 
         stored = store(volume, signer.certificate(NAME))
 
         assert content(stored) == content(volume.current(NAME))
         assert all((directory / file).is_symlink() for file in PEM_FILES)
 
-    def test_theirs_are_the_truth_when_they_come_back(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_newer_plain_files_are_current(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        After a return to the old worker its new files are served, not the older generation.
+        Plain files that replace the links are current. The next stored certificate replaces them again.
         """
         store(volume, signer.certificate(NAME), token=1)
-        theirs = signer.certificate(NAME)
-        lay_plain_files(volume, NAME, theirs)
+        foreign = signer.certificate(NAME)
+        write_plain_files(volume, NAME, foreign)
 
         current = volume.current(NAME)
         assert current
-        assert theirs.serial == current.certificate.serial
+        assert foreign.serial == current.certificate.serial
 
         stored = store(volume, signer.certificate(NAME), token=2)
         assert content(stored) == content(volume.current(NAME))
@@ -224,7 +230,7 @@ class TestFilesOfOthers:
 class TestFencing:
     def test_a_late_worker_does_not_overwrite(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A worker that was frozen for an hour cannot replace a newer certificate.
+        A worker with an older token cannot replace a newer certificate, and stores nothing.
         """
         newer = store(volume, signer.certificate(NAME), token=8)
 
@@ -236,9 +242,9 @@ class TestFencing:
         assert volume.current("other.example.com") is None
         assert [newer.directory.name] == generations(volume)
 
-    def test_writers_come_one_after_another(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_the_highest_token_wins(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Sixteen slots publish at the same time; the highest token wins, whatever the sequence.
+        If sixteen slots store at the same time, the certificate with the highest token is current.
         """
         certificates = {token: signer.certificate(NAME) for token in range(1, 17)}
 
@@ -258,20 +264,20 @@ class TestFencing:
 
 
 class TestRemove:
-    def test_files_of_others_go_as_well(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_plain_files_are_removed(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Certificates of other programs are in service, too.
+        The files of other programs are removed with the name.
         """
-        lay_plain_files(volume, NAME, signer.certificate(NAME))
+        write_plain_files(volume, NAME, signer.certificate(NAME))
 
         volume.remove(NAME)
 
         assert volume.current(NAME) is None
         assert not (volume.directory / NAME).exists()
 
-    def test_what_is_not_there_is_no_failure(self, volume: CertificateStore) -> None:
+    def test_a_missing_name_is_no_failure(self, volume: CertificateStore) -> None:
         """
-        Appwrite may have deleted the directory before.
+        The removal of a missing name succeeds.
         """
         volume.remove(NAME)
 
@@ -279,9 +285,9 @@ class TestRemove:
 
 
 class TestPrune:
-    def test_the_last_few_stay(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_the_latest_generations_remain(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A reader may be between two files of the previous generation, but not of the tenth before.
+        The three latest generations remain, because a reader can be between two files.
         """
         stored = [store(volume, signer.certificate(NAME), token=token) for token in range(1, 6)]
 
@@ -289,9 +295,9 @@ class TestPrune:
 
         assert [each.directory.name for each in stored[2:]] == generations(volume)
 
-    def test_what_traefik_names_stays(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_served_generation_remains(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        If the proxy's file could not be renewed for a time, its certificate is still needed.
+        A generation that a file of Traefik names remains.
         """
         stored = [store(volume, signer.certificate(NAME), token=token) for token in range(1, 6)]
 
@@ -299,11 +305,11 @@ class TestPrune:
 
         assert [each.directory.name for each in (stored[0], *stored[2:])] == generations(volume)
 
-    def test_a_generation_shared_by_names_stays_for_each(
+    def test_a_generation_remains_for_each_of_its_names(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        One name of the set got certificates of its own; the others still use the shared one.
+        A generation remains as long as one of its names uses it.
         """
         shared = store(volume, signer.certificate(NAME, "other.example.com"), token=1)
         for token in range(2, 7):
@@ -314,9 +320,11 @@ class TestPrune:
         assert content(shared) == content(volume.current("other.example.com"))
         assert 4 == len(generations(volume))
 
-    def test_nothing_of_a_removed_name_stays(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_all_generations_of_a_removed_name_are_deleted(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
         """
-        Its keys are secrets that are not needed any more.
+        All generations of a removed name are deleted, with their keys.
         """
         for token in (1, 2):
             store(volume, signer.certificate(NAME), token=token)
@@ -329,13 +337,13 @@ class TestPrune:
 
     def test_leftovers_of_a_crash_are_removed(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Half-built generations hold keys; each crash would add one.
+        Incomplete generations, which have keys, and other leftovers are removed.
         """
         stored = store(volume, signer.certificate(NAME))
-        place = stored.directory.parent
-        (place / "0123456789abcdef.tmp").mkdir()
-        (place / "0123456789abcdef.tmp/privkey.pem").write_text("half a key")
-        (place / "fedcba9876543210.tmp").symlink_to("nowhere")
+        path = stored.directory.parent
+        (path / "0123456789abcdef.tmp").mkdir()
+        (path / "0123456789abcdef.tmp/privkey.pem").write_text("half a key")
+        (path / "fedcba9876543210.tmp").symlink_to("nowhere")
         (volume.directory / "00112233445566aa.probe.tmp").write_text("")
 
         CertificateStore(volume.directory, least_age_seconds=0).remove_leftovers()
@@ -343,9 +351,11 @@ class TestPrune:
         assert [stored.directory.name] == generations(volume)
         assert [] == list(volume.directory.glob("*.tmp"))
 
-    def test_what_is_being_built_is_no_leftover(self, tmp_path: Path, signer: Signer) -> None:
+    def test_an_incomplete_generation_of_an_active_writer_remains(
+        self, tmp_path: Path, signer: Signer
+    ) -> None:
         """
-        A worker on another host may be writing it; the next pass removes it.
+        An incomplete generation remains while a writer holds the lock, and is removed afterwards.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05, least_age_seconds=0)
         stored = store(volume, signer.certificate(NAME))
@@ -362,9 +372,9 @@ class TestPrune:
 
 
 class TestCheckWritable:
-    def test_it_leaves_nothing_behind(self, volume: CertificateStore) -> None:
+    def test_the_check_leaves_no_file(self, volume: CertificateStore) -> None:
         """
-        The check runs before each order.
+        The check, which precedes each order, leaves no file.
         """
         volume.directory.mkdir()
 
@@ -375,7 +385,7 @@ class TestCheckWritable:
 
     def test_a_volume_of_another_user_is_reported_with_its_remedy(self, forbidden: Path) -> None:
         """
-        Appwrite's worker ran as root; the remedy has the command that changes the owner.
+        The failure names the owner, and the remedy has the command that changes the owner.
         """
         with pytest.raises(VolumeReadOnly) as caught:
             CertificateStore(forbidden).check_writable()

@@ -1,5 +1,5 @@
 """
-The names that have no certificate of their own, because a wildcard covers them.
+Tests of the names that a wildcard covers, which have no certificate of their own.
 """
 
 from __future__ import annotations
@@ -29,11 +29,9 @@ def covered(tmp_path: Path) -> CoveredNames:
 
 
 class TestAdd:
-    def test_the_volume_alone_has_what_relies_on_a_wildcard(
-        self, covered: CoveredNames, tmp_path: Path
-    ) -> None:
+    def test_the_volume_has_the_names_of_a_wildcard(self, covered: CoveredNames, tmp_path: Path) -> None:
         """
-        Another worker reads the same, also after Redis was emptied.
+        Another worker reads the same names from the volume, without Redis.
         """
         assert covered.add([*NAMES, "c.example.net"])
 
@@ -43,9 +41,9 @@ class TestAdd:
         assert WILDCARD == again.wildcard_of(NAMES[0])
         assert 3 == again.count()
 
-    def test_files_of_other_programs_rely_on_nothing(self, covered: CoveredNames, tmp_path: Path) -> None:
+    def test_files_of_other_programs_are_ignored(self, covered: CoveredNames, tmp_path: Path) -> None:
         """
-        No certificate is requested for their names after the removal of the wildcard.
+        Files of other programs are no covered names.
         """
         covered.add(NAMES)
         directory = tmp_path / ".certworker" / "covered"
@@ -57,9 +55,9 @@ class TestAdd:
 
         assert NAMES == covered.relying_on(WILDCARD) == list(covered.names())
 
-    def test_a_name_that_is_known_costs_no_write(self, covered: CoveredNames, tmp_path: Path) -> None:
+    def test_a_known_name_is_not_written_again(self, covered: CoveredNames, tmp_path: Path) -> None:
         """
-        A request for a covered name may come every day.
+        A known name causes no write, because a request for it can come every day.
         """
         covered.add(NAMES)
         directory = tmp_path / ".certworker" / "covered"
@@ -68,11 +66,11 @@ class TestAdd:
         assert not covered.add(NAMES)
         assert before == (directory.stat().st_mtime_ns, os.lstat(directory / NAMES[0]).st_ino)
 
-    def test_the_link_leads_to_the_certificate_of_the_wildcard(
+    def test_the_link_refers_to_the_certificate_of_the_wildcard(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A person sees at once by what a name is covered.
+        The link of a covered name refers to the certificate of its wildcard.
         """
         stored = store(volume, signer.certificate(WILDCARD))
         volume.covered.add(NAMES[:1])
@@ -83,11 +81,11 @@ class TestAdd:
         assert (stored.metadata, WILDCARD) == volume.serving(NAMES[0])
 
     @pytest.mark.parametrize("odd", ["a file", "a directory", "a link elsewhere"])
-    def test_what_another_program_put_there_is_replaced(
+    def test_a_file_of_another_program_is_replaced(
         self, covered: CoveredNames, tmp_path: Path, odd: str
     ) -> None:
         """
-        It is not read as a covered name before.
+        A file of another program is no covered name, and is replaced when its name is added.
         """
         covered.add(NAMES[1:])
         path = tmp_path / ".certworker" / "covered" / NAMES[0]
@@ -105,25 +103,25 @@ class TestAdd:
 
     def test_a_volume_that_cannot_be_written_is_a_failure(self, forbidden: Path) -> None:
         """
-        The job reports it, and nothing counts as covered.
+        A volume that cannot be written raises a failure.
         """
         with pytest.raises(VolumeReadOnly):
             CoveredNames(forbidden).add(NAMES)
 
     @pytest.mark.parametrize("name", ["../outside.example.com", "a/b.example.com", "..", "", "_.example.com"])
-    def test_no_name_leads_out_of_the_directory(self, covered: CoveredNames, name: str) -> None:
+    def test_a_name_outside_of_the_directory_is_refused(self, covered: CoveredNames, name: str) -> None:
         """
-        Names are checked before; this check is the last defense.
+        A text that is not a domain name raises ValueError, as a last defense.
         """
-        for act in (covered.wildcard_of, covered.remove, lambda each: covered.add([each])):
+        for action in (covered.wildcard_of, covered.remove, lambda each: covered.add([each])):
             with pytest.raises(ValueError, match="not a name"):
-                act(name)
+                action(name)
 
 
 class TestRemove:
-    def test_a_removed_name_is_forgotten(self, covered: CoveredNames) -> None:
+    def test_a_removed_name_is_unknown(self, covered: CoveredNames) -> None:
         """
-        An unknown name is no failure.
+        A removed name is unknown, and a second removal succeeds.
         """
         covered.add(NAMES)
 
@@ -133,9 +131,9 @@ class TestRemove:
         assert NAMES[1:] == list(covered.names())
         assert covered.wildcard_of(NAMES[0]) is None
 
-    def test_an_empty_volume_has_none(self, covered: CoveredNames) -> None:
+    def test_an_empty_volume_has_no_covered_names(self, covered: CoveredNames) -> None:
         """
-        Reading does not fail before the first covered name.
+        An empty volume has no covered names, and reading it does not fail.
         """
         covered.remove(NAMES[0])
 

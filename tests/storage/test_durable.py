@@ -1,7 +1,7 @@
 """
-Files that are there completely or not at all, with the mode they should have, and failures with a remedy.
+Tests of durable writes: files are complete or absent, have the given mode, and fail with a remedy.
 
-That they survive a power cut is proven in tests/storage/test_power_loss.py.
+tests/storage/test_power_loss.py tests that they survive a power cut.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def mode(path: Path) -> int:
 
 
 class TestRead:
-    def test_a_file_is_read_through_links_up_to_the_size_that_the_caller_allows(self, tmp_path: Path) -> None:
+    def test_a_file_is_read_through_links_up_to_the_maximum_size(self, tmp_path: Path) -> None:
         """
-        A file of exactly that size is read.
+        A file of exactly the maximum size is read, also through a link.
         """
         (tmp_path / "file").write_bytes(b"12345")
         (tmp_path / "link").symlink_to("file")
@@ -39,9 +39,9 @@ class TestRead:
         assert b"12345" == durable.read(tmp_path / "link", 5)
 
     @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "larger"])
-    def test_anything_else_is_refused_at_once(self, tmp_path: Path, kind: str) -> None:
+    def test_another_file_is_refused_at_once(self, tmp_path: Path, kind: str) -> None:
         """
-        A named pipe does not block the reader, and an endless device does not fill the memory.
+        A pipe, a socket, a device and a larger file are refused, without a blocking read.
         """
         path = tmp_path / "file"
         if kind == "pipe":
@@ -57,9 +57,9 @@ class TestRead:
             with pytest.raises(durable.UnsuitableFile):
                 durable.read(path, 5)
 
-    def test_what_is_missing_and_a_directory_raise_their_own_errors(self, tmp_path: Path) -> None:
+    def test_a_missing_file_and_a_directory_have_their_own_exceptions(self, tmp_path: Path) -> None:
         """
-        Callers distinguish these from a file that cannot be read.
+        A missing file and a directory raise the exceptions of Python, which callers distinguish.
         """
         for path, error in ((tmp_path / "absent", FileNotFoundError), (tmp_path, IsADirectoryError)):
             with pytest.raises(error):
@@ -71,7 +71,7 @@ class TestWrite:
     @pytest.mark.parametrize("wanted", [KEY, PUBLIC])
     def test_the_mode_does_not_depend_on_the_umask(self, tmp_path: Path, umask: int, wanted: int) -> None:
         """
-        A key is private and a certificate readable, however the container was started.
+        A file has the given mode, whatever the umask is.
         """
         before = os.umask(umask)
         try:
@@ -81,9 +81,9 @@ class TestWrite:
 
         assert (b"content", wanted) == ((tmp_path / "file").read_bytes(), mode(tmp_path / "file"))
 
-    def test_a_reader_of_the_old_file_keeps_it(self, tmp_path: Path) -> None:
+    def test_an_open_file_does_not_change(self, tmp_path: Path) -> None:
         """
-        A reader that has opened the file reads it to its end.
+        A reader that opened the old file reads its old content.
         """
         file = tmp_path / "file"
         durable.write(file, b"old", PUBLIC)
@@ -94,9 +94,9 @@ class TestWrite:
 
         assert (b"new", KEY) == (file.read_bytes(), mode(file))
 
-    def test_the_temporary_file_is_elsewhere_if_wanted(self, tmp_path: Path) -> None:
+    def test_the_temporary_file_can_be_in_another_directory(self, tmp_path: Path) -> None:
         """
-        A program that watches the directory sees one event only.
+        With *via*, the temporary file is in that directory, so that a watcher sees one event only.
         """
         watched, via = tmp_path / "watched", tmp_path / "via"
         via.mkdir()
@@ -109,9 +109,9 @@ class TestWrite:
         durable.write(watched / "file", b"content", PUBLIC, via=via)
         assert ([], ["file"]) == (list(via.iterdir()), [path.name for path in watched.iterdir()])
 
-    def test_nothing_stays_behind_when_it_fails(self, tmp_path: Path) -> None:
+    def test_no_temporary_file_remains_after_a_failure(self, tmp_path: Path) -> None:
         """
-        A remaining temporary file would be half a key.
+        A failed write removes its temporary file, which can be a part of a key.
         """
         (tmp_path / "file").mkdir()
 
@@ -122,9 +122,9 @@ class TestWrite:
 
 
 class TestWriteAll:
-    def test_what_was_written_before_a_fault_stays(self, tmp_path: Path) -> None:
+    def test_files_before_a_failure_remain(self, tmp_path: Path) -> None:
         """
-        Each of the files is complete.
+        The files that were written before a failure are complete and remain.
         """
         (tmp_path / "b").mkdir()
         contents = dict.fromkeys(("a", "b", "c"), b"new")
@@ -137,27 +137,27 @@ class TestWriteAll:
 
 
 class TestWriteDirectory:
-    def test_it_has_all_its_files(self, tmp_path: Path) -> None:
+    def test_the_directory_has_all_its_files(self, tmp_path: Path) -> None:
         """
-        Each file has its own mode, and no temporary file remains.
+        The directory has each file with its mode, and no temporary file remains.
         """
         durable.write_directory(tmp_path / "new", {"a": (b"public", PUBLIC), "b": (b"key", KEY)})
 
         assert ["new"] == [path.name for path in tmp_path.iterdir()]
         assert {"a": PUBLIC, "b": KEY} == {path.name: mode(path) for path in (tmp_path / "new").iterdir()}
 
-    def test_half_of_it_is_nothing(self, tmp_path: Path) -> None:
+    def test_an_incomplete_directory_does_not_appear(self, tmp_path: Path) -> None:
         """
-        The second file cannot be written, so the first one does not appear either.
+        If one file cannot be written, the directory does not appear.
         """
         with pytest.raises(VolumeFault):
             durable.write_directory(tmp_path / "new", {"a": (b"", PUBLIC), "b" * 300: (b"", PUBLIC)})
 
         assert [] == list(tmp_path.iterdir())
 
-    def test_one_that_is_there_is_not_touched(self, tmp_path: Path) -> None:
+    def test_an_existing_directory_is_not_changed(self, tmp_path: Path) -> None:
         """
-        Directories of this kind never change.
+        A write to an existing directory fails and changes nothing.
         """
         durable.write_directory(tmp_path / "new", {"a": (b"first", PUBLIC)})
 
@@ -172,9 +172,9 @@ class TestLink:
     @pytest.mark.parametrize(
         "make", [Path.touch, lambda path: path.symlink_to("nowhere"), lambda _path: None]
     )
-    def test_it_takes_the_place_of_what_is_there(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    def test_a_link_replaces_an_existing_file(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
         """
-        The link replaces a file of another program, an older link, or nothing.
+        The link replaces a file or an older link, if there is one.
         """
         make(tmp_path / "link")
 
@@ -185,9 +185,9 @@ class TestLink:
 
 
 class TestMakeDirectory:
-    def test_with_all_above_it(self, tmp_path: Path) -> None:
+    def test_missing_parents_are_created(self, tmp_path: Path) -> None:
         """
-        A narrow umask does not lock out the other containers.
+        The directory and its parents are created with the given mode, whatever the umask is.
         """
         before = os.umask(0o077)
         try:
@@ -198,9 +198,9 @@ class TestMakeDirectory:
 
         assert [0o755, 0o755, 0o700] == [mode(tmp_path / path) for path in ("a", "a/b", "a/state")]
 
-    def test_one_that_is_there_keeps_its_mode(self, tmp_path: Path) -> None:
+    def test_the_mode_of_an_existing_directory_does_not_change(self, tmp_path: Path) -> None:
         """
-        The operator may have chosen the mode.
+        The mode of an existing directory, which the operator can choose, does not change.
         """
         (tmp_path / "a").mkdir(0o750)
 
@@ -213,9 +213,9 @@ class TestRemove:
     @pytest.mark.parametrize(
         "make", [Path.mkdir, Path.touch, lambda path: path.symlink_to("/"), lambda _path: None]
     )
-    def test_whatever_it_is(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
+    def test_any_kind_of_file_is_removed(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
         """
-        A link is removed, not its target.
+        A directory, a file or a link is removed. The target of a link remains.
         """
         make(tmp_path / "it")
 
@@ -224,10 +224,10 @@ class TestRemove:
         assert [] == list(tmp_path.iterdir())
 
 
-class TestTold:
+class TestTranslateOsErrors:
     def test_a_full_disk(self, tmp_path: Path) -> None:
         """
-        The full device of the kernel raises this error.
+        A full disk, as the device /dev/full simulates it, raises VolumeFull.
         """
         with (
             pytest.raises(VolumeFull) as caught,

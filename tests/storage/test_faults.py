@@ -1,5 +1,5 @@
 """
-Killed workers and failing disks, while a reader follows Traefik's file.
+Tests with killed workers and failing disks, while a reader follows the file of Traefik.
 """
 
 from __future__ import annotations
@@ -20,34 +20,34 @@ from tests.storage.site import Site, check_readers, check_recovery
 from tests.storage.stored import NAME
 from tests.storage.trace import Effect, Trace, fault
 
-#: From where `tests` can be imported.
+#: The directory from which Python can import `tests`.
 CHECKOUT = Path(__file__).parents[2]
 
 
 class TestKilledWorkers:
-    def test_a_reader_never_meets_a_broken_pair(self, site: Site) -> None:
+    def test_a_reader_never_finds_a_mismatched_pair(self, site: Site) -> None:
         """
-        Sixty workers are killed while they publish; the reader reads as fast as it can.
+        A reader finds a matching pair in each read, while sixty publishing workers are killed.
         """
         command = [sys.executable, "-m", "tests.storage.restless", str(site.root), "60"]
         reads, serials = 0, set[str]()
-        with subprocess.Popen(command, cwd=CHECKOUT) as restless:
-            while restless.poll() is None:
+        with subprocess.Popen(command, cwd=CHECKOUT) as workers:
+            while workers.poll() is None:
                 for name in NAMES:
                     certificate = followed(site.traefik.directory, name)
                     if certificate:
                         reads += 1
                         serials.add(certificate.serial)
 
-        assert restless.returncode == 0
+        assert workers.returncode == 0
         assert reads > 100
         assert len(serials) > 10
         for name in NAMES:
             assert found(site.volume.directory, name)
 
-    def test_the_next_one_removes_what_they_left(self, site: Site) -> None:
+    def test_the_next_worker_removes_leftovers(self, site: Site) -> None:
         """
-        Half-built generations hold keys.
+        The next worker removes incomplete generations, which have keys.
         """
         command = [sys.executable, "-m", "tests.storage.restless", str(site.root), "20"]
         subprocess.run(command, cwd=CHECKOUT, check=True)
@@ -68,9 +68,9 @@ class TestFailingDisks:
         [(errno.ENOSPC, "fs.full"), (errno.EROFS, "fs.readonly"), (errno.EIO, "fs.io")],
         ids=["full", "read-only", "broken"],
     )
-    def test_the_old_certificate_serves_on(self, site: Site, number: int, code: str) -> None:
+    def test_the_old_certificate_remains_in_service(self, site: Site, number: int, code: str) -> None:
         """
-        The disk fails from each change of a renewal on, until it is repaired.
+        If the disk fails from any change of a renewal on, the old certificate remains in service.
         """
         old = site.publish(NAME, token=1)
         before = read_tree(site.root)
@@ -80,7 +80,7 @@ class TestFailingDisks:
 
         failures = 0
         for failing in range(len(trace.effects)):
-            site.become(before)
+            site.reset_to(before)
             failure = self._failure(site, fault(failing, number))
             if failure:
                 failures += 1

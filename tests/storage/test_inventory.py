@@ -1,5 +1,5 @@
 """
-What the volume has for each name, and the repair of dangling links.
+Tests of the inventory of the volume, and of the repair of dangling links.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import pytest
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import complete_links, take_inventory
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, content, lay_plain_files, store
+from tests.storage.stored import NAME, content, store, write_plain_files
 
 WWW = f"www.{NAME}"
 NOW = datetime.now(UTC)
 
 
-def age(place: Path, seconds: float = 120) -> None:
+def age(path: Path, seconds: float = 120) -> None:
     """
-    Set the age of the last change of *place*.
+    Set the age of the last change of *path*.
     """
-    os.utime(place, (time.time() - seconds,) * 2)
+    os.utime(path, (time.time() - seconds,) * 2)
 
 
 class TestTakeInventory:
@@ -33,21 +33,21 @@ class TestTakeInventory:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        Files of other programs, and names that Appwrite deleted, are not included.
+        The inventory excludes files of other programs, and names that Appwrite deleted.
         """
         stored = store(volume, signer.certificate(NAME, WWW))
         store(volume, signer.certificate("deleted.example.com"), token=2)
         shutil.rmtree(volume.directory / "deleted.example.com")
-        lay_plain_files(volume, "theirs.example.com", signer.certificate("theirs.example.com"))
+        write_plain_files(volume, "theirs.example.com", signer.certificate("theirs.example.com"))
 
         found = take_inventory(volume, NOW)
 
         assert {NAME: stored.directory, WWW: stored.directory} == found.served
         assert ([], [], []) == (found.relinked, found.lost, found.incomplete)
 
-    def test_a_wildcard_is_a_name_like_any_other(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_the_links_of_a_wildcard_are_repaired(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Its links are repaired, too.
+        The inventory lists a wildcard, and its missing links are repaired.
         """
         stored = store(volume, signer.certificate(f"*.{NAME}"))
         (volume.directory / f"_.{NAME}" / "privkey.pem").unlink()
@@ -60,11 +60,11 @@ class TestTakeInventory:
         assert volume.links.is_laid(f"*.{NAME}")
 
     @pytest.mark.parametrize("damage", ["gone", "no key", "empty chain"])
-    def test_a_name_without_its_generation_leads_to_the_newest_one_that_is_left(
+    def test_a_name_without_its_generation_gets_the_newest_valid_one(
         self, volume: CertificateStore, signer: Signer, damage: str
     ) -> None:
         """
-        A valid older certificate is better than none.
+        The link of the name then refers to the newest valid generation.
         """
         older, latest = (store(volume, signer.certificate(NAME), token=token) for token in (1, 2))
         if damage == "gone":
@@ -79,9 +79,9 @@ class TestTakeInventory:
         assert ({NAME: older.directory}, [NAME]) == (found.served, found.relinked)
         assert content(older) == content(volume.current(NAME))
 
-    def test_a_link_that_is_missing_is_made_again(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_missing_link_is_restored(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        One of two names has lost its link, and gets the generation of the other one.
+        A name without a link gets the generation of the other name in its certificate.
         """
         stored = store(volume, signer.certificate(NAME, WWW))
         (volume.directory / ".certworker/live" / WWW).unlink()
@@ -91,9 +91,9 @@ class TestTakeInventory:
         assert ({NAME: stored.directory, WWW: stored.directory}, [WWW]) == (found.served, found.relinked)
         assert content(stored) == content(volume.current(WWW))
 
-    def test_all_links_at_once(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_all_links_are_restored(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A backup without `live/` is restored.
+        After a restored backup without `live/`, all links are created again.
         """
         expected = {
             name: store(volume, signer.certificate(name), token=token).directory
@@ -103,9 +103,9 @@ class TestTakeInventory:
 
         assert expected == take_inventory(volume, NOW).served
 
-    def test_nothing_that_is_useless_is_linked(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_an_invalid_generation_is_not_linked(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        An expired certificate, a defective pair and one of another name are no replacement: the name is lost.
+        A name is lost if each generation is expired, does not match or is of another name.
         """
         store(volume, signer.certificate("other.example.com"), token=1)
         broken, latest = (store(volume, signer.certificate(NAME), token=token) for token in (2, 3))
@@ -121,11 +121,11 @@ class TestTakeInventory:
         shutil.rmtree(gone.directory)
         assert [NAME] == take_inventory(volume, NOW + timedelta(days=100)).lost
 
-    def test_one_name_that_cannot_be_read_costs_the_others_nothing(
+    def test_an_unreadable_name_does_not_affect_the_others(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A name whose files cannot be read is left out.
+        The inventory omits a name whose files cannot be read.
         """
         stored = store(volume, signer.certificate(NAME))
         (volume.directory / "loop.example.com").mkdir()
@@ -134,9 +134,9 @@ class TestTakeInventory:
 
         assert {NAME: stored.directory} == take_inventory(volume, NOW).served
 
-    def test_the_facts_of_a_generation_are_not_needed(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_generation_needs_no_metadata(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Readers use the pair only.
+        A generation without metadata is served, because readers use the pair only.
         """
         stored = store(volume, signer.certificate(NAME))
         (stored.directory / "meta.json").unlink()
@@ -148,11 +148,11 @@ class TestCompleteLinks:
     @pytest.mark.parametrize(
         "files", [["privkey.pem"], ["cert.pem", "chain.pem", "fullchain.pem", "privkey.pem"]]
     )
-    def test_what_a_directory_lacks_is_made_again(
+    def test_missing_links_of_a_directory_are_restored(
         self, volume: CertificateStore, signer: Signer, files: list[str]
     ) -> None:
         """
-        Every reader finds its file.
+        The missing links of a directory are created again, so that each reader finds its file.
         """
         stored = store(volume, signer.certificate(NAME))
         for file in files:
@@ -166,11 +166,13 @@ class TestCompleteLinks:
         assert content(stored) == content(volume.current(NAME))
         assert [] == take_inventory(volume, NOW).incomplete
 
-    def test_a_directory_that_the_core_is_deleting_is_left_alone(
+    def test_a_directory_that_appwrite_deletes_is_not_changed(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        Appwrite unlinks the files first; a restored link would stop it from removing the directory.
+        A directory without files is not repaired.
+
+        Appwrite deletes the files first, and a restored link would prevent the removal of the directory.
         """
         store(volume, signer.certificate(NAME))
         for file in (volume.directory / NAME).iterdir():
@@ -180,11 +182,9 @@ class TestCompleteLinks:
 
         assert ({}, []) == (found.served, found.incomplete)
 
-    def test_a_name_that_was_removed_since_does_not_come_back(
-        self, volume: CertificateStore, signer: Signer
-    ) -> None:
+    def test_a_removed_name_is_not_restored(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The inventory is some seconds old by then.
+        The links of a name that was removed after the inventory are not created again.
         """
         store(volume, signer.certificate(NAME))
         volume.remove(NAME)

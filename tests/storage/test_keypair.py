@@ -1,5 +1,5 @@
 """
-Damaged files and their failures.
+Tests of damaged files and their failures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, lay_plain_files, store
+from tests.storage.stored import NAME, store, write_plain_files
 
 
 class TestDamagedFiles:
@@ -35,7 +35,7 @@ class TestDamagedFiles:
             ("fullchain.pem", b"not a certificate", "fs.partial"),
         ],
     )
-    def test_a_damaged_file_is_reported_and_is_no_certificate(
+    def test_a_damaged_file_is_reported(
         self,
         volume: CertificateStore,
         signer: Signer,
@@ -45,7 +45,7 @@ class TestDamagedFiles:
         code: str,
     ) -> None:
         """
-        An empty file after a power cut leads to a new certificate, not to a crash at each check.
+        A damaged file is logged with its code, and counts as no certificate.
         """
         stored = store(volume, signer.certificate(NAME))
         (stored.directory / file).write_bytes(content)
@@ -59,13 +59,13 @@ class TestDamagedFiles:
 
     @pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
     @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
-    def test_other_types_of_files_block_no_worker(
+    def test_a_special_file_blocks_no_worker(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture, file: str, kind: str
     ) -> None:
         """
-        A named pipe, a device and a gigabyte instead of a PEM file are reported and not read.
+        A pipe, a device and a large file are reported, and are not read.
         """
-        path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / file
+        path = write_plain_files(volume, NAME, signer.certificate(NAME)) / file
         path.unlink()
         if kind == "pipe":
             os.mkfifo(path)
@@ -87,7 +87,7 @@ class TestDamagedFiles:
         ],
         ids=["Ed25519", "with a password"],
     )
-    def test_a_key_that_certworker_cannot_use_is_not_denied(
+    def test_an_unsupported_key_is_reported(
         self,
         volume: CertificateStore,
         signer: Signer,
@@ -96,9 +96,9 @@ class TestDamagedFiles:
         encryption: KeySerializationEncryption,
     ) -> None:
         """
-        Another program may have made it. The message has the types that are usable.
+        The message for an unsupported key has the supported types.
         """
-        path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / "privkey.pem"
+        path = write_plain_files(volume, NAME, signer.certificate(NAME)) / "privkey.pem"
         path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
 
         assert volume.current(NAME) is None
@@ -108,9 +108,9 @@ class TestDamagedFiles:
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Four interrupted renames leave the new chain beside the old key.
+        A key that does not match its certificate is reported, for example after an interrupted rename.
         """
-        directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
+        directory = write_plain_files(volume, NAME, signer.certificate(NAME))
         (directory / "privkey.pem").write_bytes(signer.certificate(NAME).key.pem)
 
         assert volume.current(NAME) is None
@@ -122,7 +122,7 @@ class TestChain:
     @pytest.mark.parametrize(
         ("kind", "usable"), [("private", True), ("public", False), ("development", False)]
     )
-    def test_only_a_private_ca_may_leave_it_out(
+    def test_only_a_private_ca_can_omit_the_chain(
         self,
         volume: CertificateStore,
         signer: Signer,
@@ -131,7 +131,7 @@ class TestChain:
         usable: bool,
     ) -> None:
         """
-        The metadata names the CA; without it a certificate counts as public.
+        A certificate without a chain is usable only if its metadata names a private CA.
         """
         certificate = replace(signer.certificate(NAME), chain_pem=b"")
         stored = volume.store(certificate, authority="ca", kind=kind, token=1)

@@ -1,5 +1,5 @@
 """
-The links by which readers find a certificate, and those of unpublished certificates.
+Tests of the links through which readers find a certificate, and of unpublished certificates.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from certworker.errors.fs import Fenced
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.links import UnpublishedLinks
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, content, lay_plain_files, store
+from tests.storage.stored import NAME, content, store, write_plain_files
 
 WWW = f"www.{NAME}"
 
 
 class TestDirectories:
-    def test_the_core_could_delete_it(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_appwrite_can_delete_the_directory(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        PHP deletes a directory only if its real path is its path, and it unlinks `*.*` first.
+        Appwrite can delete the directory: it is no link, and the names of its files have a dot.
         """
         store(volume, signer.certificate(NAME))
 
@@ -34,7 +34,7 @@ class TestDirectories:
 
     def test_the_links_are_relative(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The volume is mounted elsewhere in other containers.
+        The links are relative, because other containers mount the volume at another path.
         """
         store(volume, signer.certificate(NAME))
 
@@ -42,11 +42,9 @@ class TestDirectories:
         volume.directory.rename(moved)
         assert (moved / NAME / "fullchain.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE")
 
-    def test_a_directory_that_is_a_link_is_not_followed(
-        self, volume: CertificateStore, signer: Signer
-    ) -> None:
+    def test_a_linked_directory_is_replaced(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Nothing is written outside the volume, and Appwrite would never delete a linked directory.
+        A linked directory is replaced, and nothing is written outside of the volume.
         """
         outside = volume.directory.with_name("outside")
         outside.mkdir()
@@ -83,30 +81,30 @@ class TestNames:
             "*._.shop.example.com",
         ],
     )
-    def test_no_name_leads_out_of_its_directory(self, volume: CertificateStore, name: str) -> None:
+    def test_a_name_outside_of_the_volume_is_refused(self, volume: CertificateStore, name: str) -> None:
         """
-        Names are checked before; this check is the last defense.
+        A text that is not a domain name raises ValueError, as a last defense.
         """
-        for act in (volume.current, volume.metadata, volume.remove):
+        for action in (volume.current, volume.metadata, volume.remove):
             with pytest.raises(ValueError, match="not a name"):
-                act(name)
+                action(name)
 
-    def test_a_certificate_with_such_a_name_is_not_written(
+    def test_a_certificate_with_an_invalid_name_is_not_stored(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A CA may send a name that was never ordered.
+        A certificate with an invalid name, which a faulty CA can send, is not stored.
         """
         with pytest.raises(ValueError, match="not a name"):
             store(volume, signer.certificate("good.example.com", "../outside"))
 
         assert not volume.directory.exists()
 
-    def test_a_wildcard_has_a_directory_without_a_star(
+    def test_the_directory_of_a_wildcard_has_no_asterisk(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A shell would expand the star; lego writes the same name.
+        The directory of a wildcard begins with `_.`, as in lego, because a shell expands an asterisk.
         """
         wildcard, directory = f"*.{NAME}", f"_.{NAME}"
         stored = store(volume, signer.certificate(NAME, wildcard))
@@ -122,17 +120,17 @@ class TestNames:
         volume.remove(wildcard)
         assert [NAME] == list(volume.names()) == volume.links.live()
 
-    def test_a_directory_with_a_star_is_no_name(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_directory_with_an_asterisk_is_no_name(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Two directories for one name would be one too many.
+        A directory with an asterisk is ignored, so that a name has one directory.
         """
-        lay_plain_files(volume, f"*.{NAME}", signer.certificate(f"*.{NAME}"))
+        write_plain_files(volume, f"*.{NAME}", signer.certificate(f"*.{NAME}"))
 
         assert [] == list(volume.names())
 
     def test_the_longest_name_fits(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A name may have 253 characters, and a file name 255.
+        The longest domain name is a valid directory name.
         """
         name = ".".join(["a" * 49] * 5) + ".ab"
         assert 252 == len(name)
@@ -141,18 +139,18 @@ class TestNames:
 
         assert content(stored) == content(volume.current(name))
 
-    def test_they_come_in_alphabetical_order(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_names_are_in_alphabetical_order(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The sequence on the disk does not matter.
+        The names are in alphabetical order, whatever the order on the disk is.
         """
         for name in ("c.example.com", "a.example.com", "b.example.com"):
             store(volume, signer.certificate(name))
 
         assert ["a.example.com", "b.example.com", "c.example.com"] == list(volume.names())
 
-    def test_what_is_no_certificate_is_no_name(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_other_files_are_no_names(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A volume may have a lost+found, the webroot, and anything that a person put there.
+        Other files on the volume, such as lost+found and the webroot, are no names.
         """
         store(volume, signer.certificate(NAME))
         for other in ("lost+found", ".well-known", "empty.example.com", "README"):
@@ -161,9 +159,9 @@ class TestNames:
 
         assert [NAME] == list(volume.names())
 
-    def test_an_absent_volume_has_none(self, volume: CertificateStore) -> None:
+    def test_a_missing_volume_has_no_names(self, volume: CertificateStore) -> None:
         """
-        Reading does not fail before the first certificate.
+        A missing volume has no names, and reading it does not fail.
         """
         assert ([], None, None, 0) == (
             list(volume.names()),
@@ -182,11 +180,11 @@ def unpublished(volume: CertificateStore) -> UnpublishedLinks:
 
 
 class TestUnpublishedLinks:
-    def test_a_stored_certificate_is_found_by_exactly_its_names_until_it_is_published(
+    def test_an_unpublished_certificate_is_found_by_its_names(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        The sequence of the names and their case do not matter.
+        It is found by exactly its names, in any order and case, until it is published.
         """
         stored = store(volume, signer.certificate(NAME, WWW.upper()))
 
@@ -199,9 +197,11 @@ class TestUnpublishedLinks:
         assert volume.unpublished((WWW, NAME)) is None
         assert [] == volume.unpublished_sets()
 
-    def test_a_later_worker_keeps_what_it_has_stored(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_late_worker_does_not_remove_a_newer_link(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
         """
-        A worker that was frozen removes the link of its own certificate only.
+        A worker removes the link of its own certificate only, not of a newer one.
         """
         older = store(volume, signer.certificate(NAME), token=1)
         newer = store(volume, signer.certificate(NAME), token=2)
@@ -212,11 +212,11 @@ class TestUnpublishedLinks:
         assert found
         assert newer.directory == found.directory
 
-    def test_one_that_a_later_one_has_replaced_is_none(
+    def test_a_replaced_certificate_is_not_unpublished(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        It would be refused, and the name has a newer certificate.
+        An unpublished certificate is ignored if one of its names has a newer one.
         """
         both = store(volume, signer.certificate(NAME, WWW), token=1)
         store(volume, signer.certificate(NAME), token=2)
@@ -226,11 +226,11 @@ class TestUnpublishedLinks:
         with pytest.raises(Fenced):
             volume.link(both)
 
-    def test_one_that_was_never_completed_is_none_and_goes(
+    def test_the_link_of_an_incomplete_generation_is_removed(
         self, volume: CertificateStore, unpublished: UnpublishedLinks, signer: Signer
     ) -> None:
         """
-        The worker was killed before the generation was complete; :meth:`prune` removes the link.
+        The link of an incomplete generation, of a killed worker, is ignored, and :meth:`prune` removes it.
         """
         store(volume, signer.certificate(NAME))
         unpublished.add(volume.directory / ".certworker/generations/000000000009-00000000")
@@ -240,9 +240,9 @@ class TestUnpublishedLinks:
         volume.prune(served=())
         assert 1 == len(unpublished.identifiers())
 
-    def test_forgetting_twice_is_no_failure(self, unpublished: UnpublishedLinks, tmp_path: Path) -> None:
+    def test_a_second_removal_is_no_failure(self, unpublished: UnpublishedLinks, tmp_path: Path) -> None:
         """
-        Another worker may have removed the link before.
+        The removal of a missing link succeeds, because another worker can have removed it.
         """
         unpublished.remove(tmp_path / "000000000001-00000000")
 
@@ -250,11 +250,9 @@ class TestUnpublishedLinks:
 
 
 class TestTheSameSerial:
-    def test_a_certificate_that_is_there_is_not_stored_again(
-        self, volume: CertificateStore, signer: Signer
-    ) -> None:
+    def test_a_stored_certificate_is_not_stored_again(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A CA sends the certificate of a resumed order as often as it is requested.
+        A certificate that a CA sends again uses its existing generation.
         """
         certificate = signer.certificate(NAME, WWW)
         first = store(volume, certificate, token=1)
@@ -265,9 +263,9 @@ class TestTheSameSerial:
         assert first.directory == again.directory
         assert [first.directory] == list(first.directory.parent.iterdir())
 
-    def test_one_whose_files_are_damaged_is(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_a_damaged_certificate_is_stored_again(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        What readers cannot use is replaced.
+        A certificate whose generation is damaged gets a new generation.
         """
         certificate = signer.certificate(NAME)
         first = store(volume, certificate, token=1)
@@ -284,11 +282,11 @@ class TestTheSameSerial:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        Appwrite's worker and people copy a certificate for two names into a directory of each.
+        Copies of a certificate in the directories of two names are adopted as one generation.
         """
         certificate = signer.certificate(NAME, WWW)
         for name in (NAME, WWW):
-            lay_plain_files(volume, name, certificate)
+            write_plain_files(volume, name, certificate)
             assert volume.adopt(name)
 
         assert volume.links.generation(NAME) == volume.links.generation(WWW)

@@ -1,5 +1,5 @@
 """
-The metadata of a certificate on the disk, and the sequence of generations.
+Tests of the metadata of a certificate on the disk, and of the order of generations.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tests.storage.authority import Signer
 from tests.storage.stored import NAME
 
 
-def built(place: Path, signer: Signer, token: int) -> Path:
+def built(parent: Path, signer: Signer, token: int) -> Path:
     """
-    Return a generation with *token*.
+    Build a generation with *token* in *parent*, and return its directory.
     """
     certificate = signer.certificate(NAME)
     metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=token)
-    directory = new_directory(place, token)
+    directory = new_directory(parent, token)
     build(directory, certificate, metadata)
     return directory
 
 
-class TestFacts:
-    def test_they_come_back_as_they_went(self, tmp_path: Path, signer: Signer) -> None:
+class TestMetadata:
+    def test_metadata_is_read_as_it_was_written(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Renewals are computed from these dates.
+        The metadata that is read equals the metadata that was written.
         """
         certificate = signer.certificate(NAME, "www.example.com")
         metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
@@ -40,9 +40,9 @@ class TestFacts:
 
         assert metadata == CertificateMetadata.read(tmp_path / "generation")
 
-    def test_they_say_which_schema_they_have(self, tmp_path: Path, signer: Signer) -> None:
+    def test_metadata_has_its_schema(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A later version may have added fields that this one does not know.
+        The metadata has the version of its schema, and unknown fields are ignored.
         """
         directory = built(tmp_path, signer, 7)
         metadata = CertificateMetadata.read(directory)
@@ -69,9 +69,9 @@ class TestFacts:
         ],
         ids=range(11),
     )
-    def test_damaged_ones_are_none(self, tmp_path: Path, signer: Signer, content: str) -> None:
+    def test_damaged_metadata_is_none(self, tmp_path: Path, signer: Signer, content: str) -> None:
         """
-        Lost metadata is read from the certificate again.
+        Damaged metadata counts as missing, so that it is derived from the certificate.
         """
         directory = built(tmp_path, signer, 7)
         (directory / "meta.json").write_text(content)
@@ -102,11 +102,11 @@ class TestFacts:
         ],
         ids=str,
     )
-    def test_those_that_no_certificate_has_are_none(
+    def test_metadata_with_invalid_values_is_none(
         self, tmp_path: Path, signer: Signer, change: dict[str, object]
     ) -> None:
         """
-        Metadata that was read has valid types, dates and names.
+        Metadata with an invalid type, date or name counts as missing.
         """
         directory = built(tmp_path, signer, 7)
         fields = json.loads((directory / META).read_bytes())
@@ -114,11 +114,9 @@ class TestFacts:
 
         assert CertificateMetadata.read(directory) is None
 
-    def test_names_are_compared_without_case_and_without_a_dot_at_the_end(
-        self, tmp_path: Path, signer: Signer
-    ) -> None:
+    def test_names_are_normalized(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Names compare without case (RFC 4343); one that cannot be a directory is left out.
+        Names are in lower case (RFC 4343) and without a final dot. An invalid name is left out.
         """
         certificate = signer.certificate("Shop.Example.COM", "shop.example.com.", "WWW.shop.example.com")
         metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
@@ -132,9 +130,9 @@ class TestFacts:
         assert ("shop.example.com", "www.shop.example.com") == metadata.names
         assert metadata == CertificateMetadata.read(directory)
 
-    def test_reading_them_loads_no_cryptography(self, tmp_path: Path, signer: Signer) -> None:
+    def test_reading_metadata_does_not_import_cryptography(self, tmp_path: Path, signer: Signer) -> None:
         """
-        The status of 50,000 names costs no more than reading small files.
+        A read of metadata does not import the library, so that a status of 50,000 names is fast.
         """
         directory = built(tmp_path, signer, 7)
         program = (
@@ -145,9 +143,9 @@ class TestFacts:
 
         assert subprocess.run([sys.executable, "-c", program, str(directory)], check=False).returncode == 0
 
-    def test_those_of_a_newer_certworker_are_refused(self, tmp_path: Path, signer: Signer) -> None:
+    def test_metadata_of_a_newer_version_is_refused(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Metadata of a newer version is not replaced or pruned.
+        Metadata with a newer schema raises SchemaTooNew, and is not replaced.
         """
         directory = built(tmp_path, signer, 7)
         fields = json.loads((directory / META).read_bytes())
@@ -158,9 +156,9 @@ class TestFacts:
         with pytest.raises(SchemaTooNew, match="supports version 1"):
             CertificateMetadata.read(directory)
 
-    def test_what_a_newer_one_added_is_left_alone(self, tmp_path: Path, signer: Signer) -> None:
+    def test_fields_of_a_newer_version_are_ignored(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Both versions can then run side by side.
+        Unknown fields are ignored, so that two versions can run at the same time.
         """
         directory = built(tmp_path, signer, 7)
         fields = json.loads((directory / META).read_bytes())
@@ -170,9 +168,9 @@ class TestFacts:
 
 
 class TestOrder:
-    def test_later_ones_sort_behind_earlier_ones(self, tmp_path: Path, signer: Signer) -> None:
+    def test_generations_sort_by_their_token(self, tmp_path: Path, signer: Signer) -> None:
         """
-        The sequence is visible in a listing of the directory, too.
+        The names of generations sort by their token.
         """
         tokens = (0, 1, 2, 10, 99, 100, 123_456_789)
         directories = [built(tmp_path, signer, token) for token in tokens]
@@ -182,15 +180,15 @@ class TestOrder:
 
     def test_equal_tokens_do_not_collide(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A job may store twice under one lease.
+        Two generations with the same token have different names.
         """
         assert built(tmp_path, signer, 1) != built(tmp_path, signer, 1)
 
     @pytest.mark.parametrize(
         "other", ["", "shop.example.com", "0123456789abcdef.tmp", "1-2", "../000000000001-00000000"]
     )
-    def test_what_is_no_generation_has_no_token(self, other: str) -> None:
+    def test_an_invalid_identifier_has_the_token_0(self, other: str) -> None:
         """
-        An invalid identifier never counts as newer.
+        An invalid identifier has the token 0, so that it never counts as newer.
         """
         assert token_of(other) == 0

@@ -1,8 +1,8 @@
 """
-The proof that a power cut at any moment leaves every reader with a matching pair.
+Tests that each reader finds a matching pair after a power cut at any moment.
 
-The changes of the disk are recorded as they really happen, cut at every point, and every state is built
-in which POSIX would allow the disk to come back. Each state is put to the readers.
+The tests record the real changes of the disk and stop after each of them. They build every state that
+POSIX allows after a power cut, and check each state with the readers.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ OTHER = "www.example.com"
 
 Counts = Callable[[str, object], None]
 
-#: Going on takes longer than reading, and there are thousands of states.
+#: The check of the recovery is slower than that of the readers, so it covers a part of the states only.
 RECOVER_EVERY = 5
 
-#: In the records of a removal: from here on the change has to last.
+#: Marks in the trace of a removal. The change is durable from its mark on.
 WITHDRAWN, REMOVED = "withdrawn", "removed"
 
 
-def recorded(site: Site, act: Callable[[Callable[[str], None]], object]) -> tuple[Tree, list[Effect]]:
+def recorded(site: Site, action: Callable[[Callable[[str], None]], object]) -> tuple[Tree, list[Effect]]:
     """
-    Return the disk before *act*, and all changes by *act*, which may mark its progress.
+    Return the tree before *action*, and all changes by *action*, which can mark its progress.
     """
     before = read_tree(site.root)
     trace = Trace(site.root)
     with trace.recording():
-        act(trace.mark)
+        action(trace.mark)
     assert replayed(before, trace.effects) == read_tree(site.root), "something escaped the records"
     return before, trace.effects
 
 
 def cuts(before: Tree, effects: list[Effect]) -> Iterator[tuple[set[str], Disk]]:
     """
-    Return the disk after each of *effects*, with the marks passed until then.
+    Yield the disk after each of *effects*, with the marks that were passed.
     """
     disk, passed = Disk(before), set[str]()
     yield passed, disk
@@ -65,12 +65,12 @@ def check_every_state(
     *names: str,
 ) -> tuple[int, int]:
     """
-    Put every state after every cut to *check*; the same tree with the same marks only once.
+    Call *check* with every state after every power cut, and with equal states once.
 
-    In some of them, evenly spread, a worker then goes on with *names*.
+    After every fifth of them, check that a worker can publish for *names*.
 
     Returns:
-        How many states there were, and how many different ones.
+        The number of states, and the number of different ones.
     """
     states = 0
     seen = set[tuple[Tree, frozenset[str]]]()
@@ -79,7 +79,7 @@ def check_every_state(
             states += 1
             if (tree, frozenset(passed)) not in seen:
                 seen.add((tree, frozenset(passed)))
-                site.become(tree)
+                site.reset_to(tree)
                 check(passed)
                 if len(seen) % RECOVER_EVERY == 0:
                     check_recovery(site, names)
@@ -87,9 +87,9 @@ def check_every_state(
 
 
 class TestReplacing:
-    def test_a_generation(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_a_renewal(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        The renewal of every certificate.
+        After a power cut in a renewal, readers find the old or the new certificate.
         """
         old = site.publish(NAME, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=2, mark=mark))
@@ -101,9 +101,9 @@ class TestReplacing:
         record_testsuite_property("power cuts: a renewal", f"{states} states, {different} different")
         assert states > 200
 
-    def test_a_generation_of_two_names(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_a_renewal_of_two_names(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Between the two renames one name has the new certificate and the other one the old one.
+        After a power cut, each name has the old or the new certificate.
         """
         old = site.publish(NAME, OTHER, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, OTHER, token=2, mark=mark))
@@ -117,11 +117,11 @@ class TestReplacing:
         )
         assert states > 200
 
-    def test_appwrites_files(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_plain_files_of_appwrite(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Traefik reads these files while four links replace them, one after the other.
+        After a power cut while links replace the plain files, readers find a matching pair.
         """
-        old = site.lay_appwrites_files()
+        old = site.write_files_of_appwrite()
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
 
         def check(passed: set[str]) -> None:
@@ -134,10 +134,10 @@ class TestReplacing:
         assert states > 400
 
 
-class TestBeginning:
+class TestFirstCertificate:
     def test_the_first_certificate(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        A file of Traefik that leads nowhere would not be noticed when its certificate comes later.
+        After a power cut, no file of Traefik names a missing certificate.
         """
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
 
@@ -151,10 +151,10 @@ class TestBeginning:
         assert states > 200
 
 
-class TestTakingAway:
+class TestRemoving:
     def test_old_generations(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Removing is not atomic, so it only touches what no reader follows.
+        After a power cut in the pruning, readers find the current certificate.
         """
         for token in range(1, 5):
             old = site.publish(NAME, token=token)
@@ -170,7 +170,7 @@ class TestTakingAway:
 
     def test_a_name(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Traefik's file is removed durably before the files that it names.
+        After a power cut, Traefik's file is absent or names existing files.
         """
         site.publish(NAME, token=1)
 
@@ -194,32 +194,32 @@ class TestTakingAway:
 
 class TestAfterAKill:
     @pytest.mark.parametrize("has_files", [False, True], ids=["nothing", "appwrite's files"])
-    def test_the_next_worker_makes_the_first_ones_work_last(self, site: Site, has_files: bool) -> None:
+    def test_the_next_worker_makes_earlier_changes_durable(self, site: Site, has_files: bool) -> None:
         """
-        Files that a killed worker did not fsync look complete to the next one, until a power cut.
+        The next worker calls fsync for the files that a killed worker left without it.
         """
-        old = site.lay_appwrites_files() if has_files else None
+        old = site.write_files_of_appwrite() if has_files else None
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
         random = Random(1)
         points = [number for number, effect in enumerate(effects) if effect.verb != "mark"]
 
         for number in points:
             killed = effects[: number + 1]
-            site.become(replayed(before, killed))
+            site.reset_to(replayed(before, killed))
             _, more = recorded(site, lambda mark: site.publish(NAME, token=2, mark=mark))
             disk = Disk(before)
             for effect in (*killed, *more):
                 disk.apply(effect)
             for tree in {disk.lasting(), *(disk.draw(random) for _ in range(5))}:
-                site.become(tree)
+                site.reset_to(tree)
                 check_readers(site, {STORED, SERVED}, old, (NAME,))
 
         assert len(points) > 50
 
 
-class TestTheProofItself:
+class TestSensitivity:
     """
-    The proof can fail: without any one of the fsync calls the readers find a defect.
+    The checks above can fail: without any one of the fsync calls, a reader finds an error.
     """
 
     @pytest.mark.parametrize(
@@ -236,7 +236,9 @@ class TestTheProofItself:
     )
     def test_each_fsync_is_needed(self, site: Site, without: str) -> None:
         """
-        States are drawn at random here; without fsync there are too many.
+        Without one fsync call, the readers find an error in at least one state.
+
+        The states are drawn at random, because there are too many without fsync.
         """
         old = site.publish(NAME, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=2, mark=mark))
@@ -247,10 +249,10 @@ class TestTheProofItself:
         failures = 0
         for passed, disk in cuts(before, fewer):
             for _ in range(10):
-                site.become(disk.draw(random))
+                site.reset_to(disk.draw(random))
                 try:
                     check_readers(site, passed, old, (NAME,))
-                except Exception:  # whatever a reader meets
+                except Exception:  # each error that a reader finds counts
                     failures += 1
 
         assert failures > 0

@@ -1,5 +1,5 @@
 """
-Locks of shared directories, whose waits end, and the removal of leftovers.
+Tests of the locks of shared directories, and of the removal of leftovers.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import SharedDirectory
 from certworker.traefik.config import TraefikConfig
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, lay_plain_files, store
+from tests.storage.stored import NAME, store, write_plain_files
 from tests.storage.trace import Effect, Trace
 
-#: From where `certworker` can be imported.
+#: The directory from which Python can import `certworker`.
 CHECKOUT = Path(__file__).parents[1]
 
-#: Writes a file with the name of a temporary one, reports that, and never finishes it.
+#: A program that writes a temporary file, reports that, and never finishes it.
 WRITER = """
 import sys, time
 from pathlib import Path
@@ -47,9 +47,9 @@ with SharedDirectory(place, place / "lock").writing():
 
 
 class TestWriteLock:
-    def test_waiting_ends(self, tmp_path: Path, signer: Signer) -> None:
+    def test_waiting_for_the_lock_ends(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A worker that hangs while it holds the lock does not block the others.
+        A store fails with VolumeLocked after the timeout, while another worker holds the lock.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05)
         store(volume, signer.certificate(NAME))
@@ -62,11 +62,9 @@ class TestWriteLock:
         assert "0.05 seconds" in caught.value.message
         store(volume, signer.certificate(NAME), token=2)
 
-    def test_a_hanging_thread_ends_the_waiting_of_its_neighbours(
-        self, tmp_path: Path, signer: Signer
-    ) -> None:
+    def test_waiting_for_another_thread_ends(self, tmp_path: Path, signer: Signer) -> None:
         """
-        The slots of one worker wait for each other in memory; that wait ends, too.
+        A store fails with VolumeLocked while another slot of the worker holds the lock in memory.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05)
         certificate = signer.certificate(NAME)
@@ -88,7 +86,7 @@ class TestWriteLock:
 
 def shared(place: Path) -> SharedDirectory:
     """
-    Return *place* for a worker without a minimum age, which does not wait for others.
+    Return *place* as a shared directory with a short timeout and no minimum age of leftovers.
     """
     return SharedDirectory(place, place / "lock", patience_seconds=0.02, least_age_seconds=0)
 
@@ -96,7 +94,7 @@ def shared(place: Path) -> SharedDirectory:
 @contextmanager
 def writer(place: Path) -> Iterator[subprocess.Popen[str]]:
     """
-    Run another process that is writing a temporary file in *place*.
+    Run another process that writes a temporary file in *place*.
     """
     command = [sys.executable, "-c", WRITER, str(place)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
@@ -110,11 +108,9 @@ def writer(place: Path) -> Iterator[subprocess.Popen[str]]:
 
 class TestSharedDirectory:
     @pytest.mark.parametrize("frozen", [False, True], ids=["at work", "frozen"])
-    def test_what_another_process_is_writing_stays_until_that_process_ends(
-        self, tmp_path: Path, frozen: bool
-    ) -> None:
+    def test_a_file_of_a_running_process_remains(self, tmp_path: Path, frozen: bool) -> None:
         """
-        The kernel frees the lock of a killed process only.
+        A temporary file remains until its process ends, even if that process is frozen.
         """
         with writer(tmp_path) as process:
             if frozen:
@@ -127,11 +123,11 @@ class TestSharedDirectory:
         assert ["lock"] == [path.name for path in tmp_path.iterdir()]
 
     @pytest.mark.parametrize(("age", "removed"), [(0, 0), (58, 0), (62, 1), (3600, 1), (-30, 0), (-3600, 1)])
-    def test_nothing_young_is_removed_although_no_writer_holds_the_lock(
-        self, tmp_path: Path, age: float, removed: int
-    ) -> None:
+    def test_a_recent_leftover_remains(self, tmp_path: Path, age: float, removed: int) -> None:
         """
-        An older version takes no lock. A file from the future was written before the clock was put back.
+        A recent file remains, even without a lock, because an older version takes none.
+
+        A file with a time in the future was written before a correction of the clock.
         """
         leftover = tmp_path / "0123456789abcdef.tmp"
         leftover.write_text("half")
@@ -139,9 +135,9 @@ class TestSharedDirectory:
 
         assert removed == SharedDirectory(tmp_path, tmp_path / "lock").remove_leftovers()
 
-    def test_files_of_other_programs_stay(self, tmp_path: Path) -> None:
+    def test_files_of_other_programs_remain(self, tmp_path: Path) -> None:
         """
-        Only paths with the names of temporary files are removed, with all that is in them.
+        Only paths with the name of a temporary file are removed, with their content.
         """
         for name in ("upload.tmp", "0123456789abcdef", "0123456789ABCDEF.tmp", "mine.yml"):
             (tmp_path / name).write_text("theirs")
@@ -152,16 +148,16 @@ class TestSharedDirectory:
         assert 2 == shared(tmp_path).remove_leftovers()
         assert 5 == len(list(tmp_path.iterdir()))
 
-    def test_a_directory_that_is_not_there_has_none(self, tmp_path: Path) -> None:
+    def test_a_missing_directory_has_no_leftovers(self, tmp_path: Path) -> None:
         """
-        The directory is not made for the cleaning.
+        A missing directory has no leftovers, and is not created.
         """
         assert 0 == shared(tmp_path / "absent").remove_leftovers()
         assert not (tmp_path / "absent").exists()
 
     def test_writers_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
         """
-        Only the cleaning needs the exclusive lock.
+        Writers share the lock, and only the removal of leftovers is exclusive.
         """
         with shared(tmp_path).writing(), shared(tmp_path).writing():
             pass
@@ -169,7 +165,7 @@ class TestSharedDirectory:
             pass
 
 
-class Places:
+class Directories:
     """
     All directories of a worker below *root*, without a minimum age of leftovers.
     """
@@ -185,7 +181,7 @@ class Places:
 
     def clean(self) -> None:
         """
-        Clean everything, as a worker does at its start.
+        Remove all leftovers, as a worker does at its start.
         """
         self.volume.remove_leftovers()
         self.volume.prune(self.traefik.served_generations())
@@ -195,56 +191,58 @@ class Places:
         self.account.remove_leftovers()
 
 
-Act = Callable[[Places, Signer], object]
+Action = Callable[[Directories, Signer], object]
 
 
-def serve_in_a_burst(places: Places, signer: Signer) -> None:
+def serve_in_a_burst(directories: Directories, signer: Signer) -> None:
     """
-    Publish beside other jobs: a waiting change is prepared beside the directory.
+    Publish while other jobs wait, so that the change is prepared outside of the directory.
     """
-    stored = [store(places.volume, signer.certificate(f"{name}.localhost")) for name in "ab"]
+    stored = [store(directories.volume, signer.certificate(f"{name}.localhost")) for name in "ab"]
     for each in stored:
-        assert places.traefik.publish(each, slot=JobSlot(lambda: None, lambda: True))
+        assert directories.traefik.publish(each, slot=JobSlot(lambda: None, lambda: True))
 
 
-def adopt(places: Places, signer: Signer) -> None:
+def adopt(directories: Directories, signer: Signer) -> None:
     """
-    Make a generation of the files that another program wrote.
+    Adopt the files of another program as a generation.
     """
-    lay_plain_files(places.volume, NAME, signer.certificate(NAME, f"www.{NAME}"))
-    assert places.volume.adopt(NAME)
+    write_plain_files(directories.volume, NAME, signer.certificate(NAME, f"www.{NAME}"))
+    assert directories.volume.adopt(NAME)
 
 
-def try_out(places: Places, _: Signer) -> None:
+def check_directories(directories: Directories, _: Signer) -> None:
     """
-    Check that the directories can be written.
+    Check that the worker can write to the directories.
     """
-    places.volume.check_writable()
-    places.traefik.check_writable()
+    directories.volume.check_writable()
+    directories.traefik.check_writable()
 
 
-WRITERS: dict[str, Act] = {
-    "a certificate": lambda places, signer: store(places.volume, signer.certificate(NAME)),
+WRITERS: dict[str, Action] = {
+    "a certificate": lambda directories, signer: store(directories.volume, signer.certificate(NAME)),
     "an adoption": adopt,
-    "a publication": lambda places, signer: places.traefik.publish(
-        store(places.volume, signer.certificate(NAME))
+    "a publication": lambda directories, signer: directories.traefik.publish(
+        store(directories.volume, signer.certificate(NAME))
     ),
     "a burst": serve_in_a_burst,
-    "an answer": lambda places, _: places.webroot.present(Http01Challenge(NAME, "token", "token.thumbprint")),
-    "a key": lambda places, _: places.keys.make("https://ca.test/order/1"),
-    "trials": try_out,
+    "an answer": lambda directories, _: directories.webroot.present(
+        Http01Challenge(NAME, "token", "token.thumbprint")
+    ),
+    "a key": lambda directories, _: directories.keys.make("https://ca.test/order/1"),
+    "trials": check_directories,
 }
 
 
 class TestEveryWriter:
     @pytest.mark.parametrize("kind", WRITERS)
-    def test_a_worker_that_cleans_at_any_step_removes_nothing_of_it(
+    def test_a_cleaning_worker_removes_no_file_of_a_writer(
         self, tmp_path: Path, signer: Signer, kind: str
     ) -> None:
         """
-        Three workers that start beside a burst clean the directories in which the others write.
+        A worker that cleans before any change removes no file of the writer.
         """
-        own, other = Places(tmp_path), Places(tmp_path)
+        own, other = Directories(tmp_path), Directories(tmp_path)
         trace, steps = Trace(tmp_path), list[Effect]()
 
         def clean(effect: Effect) -> None:
@@ -264,6 +262,6 @@ class TestEveryWriter:
 @pytest.fixture(scope="module")
 def signer() -> Signer:
     """
-    Return the CA that signs what is stored.
+    Return the CA that signs the stored certificates.
     """
     return Signer()

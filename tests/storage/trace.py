@@ -1,8 +1,8 @@
 """
-Records what really happens to files, and lets a chosen step fail.
+Record the changes of files, and make a chosen change fail.
 
-The operating system's calls are done as always; each one that changes something below a directory is
-also written down. A call that the records could not express is an error, so nothing escapes them.
+Each call of the operating system is executed. A trace records each call that changes a file below a
+directory. A call that a trace cannot represent is an error, so that the trace is complete.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 Verb = Literal["create", "write", "fsync", "rename", "symlink", "mkdir", "unlink", "rmdir", "chmod", "mark"]
 
-#: Calls that would change files in a way of which these records know nothing.
+#: Calls that change files in a way that a trace cannot represent.
 UNKNOWN = (
     "link",
     "truncate",
@@ -34,12 +34,12 @@ UNKNOWN = (
 @dataclass(frozen=True)
 class Effect:
     """
-    One change of the disk: of *path*, relative to the recorded directory.
+    One change of *path*, which is relative to the recorded directory.
     """
 
     verb: Verb
     path: str
-    #: What was written; or the new path, or the target of a link.
+    #: The written bytes, the new path, or the target of a link.
     detail: bytes | str = b""
 
 
@@ -51,19 +51,19 @@ class Trace:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.effects: list[Effect] = []
-        #: Called before each change; it may raise the error of a disk.
+        #: Called before each change. It can raise the error of a disk.
         self.before: Callable[[Effect], None] = lambda _effect: None
 
     def mark(self, name: str) -> None:
         """
-        Record that the program has come to *name*.
+        Record that the program has reached the point *name*.
         """
         self.effects.append(Effect("mark", name))
 
     @contextmanager
     def recording(self) -> Iterator[Trace]:
         """
-        Record for the length of a `with` block, on this thread.
+        Record the changes during a `with` block.
         """
         replaced = {name: getattr(os, name) for name in (*_KNOWN, *UNKNOWN) if hasattr(os, name)}
         for name, call in replaced.items():
@@ -82,7 +82,7 @@ class Trace:
             self.before(effect)
             done = call(*arguments, **options)
             if effect.verb == "write" and done != len(effect.detail):
-                raise AssertionError("a write in two parts; the records want one")
+                raise AssertionError("a partial write, which a trace cannot represent")
             self.effects.append(effect)
             return done
 
@@ -107,7 +107,7 @@ class Trace:
         if name == "write":
             return Effect("write", path, bytes(arguments[1]))
         if name in UNKNOWN:
-            raise AssertionError(f"os.{name} is not known to the records")
+            raise AssertionError(f"a trace cannot represent os.{name}")
         return Effect(_KNOWN[name], path)
 
     def _inside(self, place: Any, directory: int | None = None) -> str | None:
@@ -142,9 +142,9 @@ _KNOWN: dict[str, Verb] = {
 
 def fault(number: int, code: int) -> Callable[[Effect], None]:
     """
-    A disk that fails with the error *code* from its *number*-th change (from 0) on.
+    Return a hook that raises the error *code* from the *number*-th change (from 0) on.
 
-    On a full disk things can still be removed and renamed.
+    A full disk still allows removals, renames and changes of the mode.
     """
     seen = 0
 

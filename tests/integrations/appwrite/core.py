@@ -1,5 +1,5 @@
 """
-Appwrite's core in PHP, and a consumer as a thread and as a process.
+Run the producers of Appwrite in PHP, and a consumer as a thread or a process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ RESQUE = f"resque:queue:{NAME}"
 
 def php(script: str, server: RedisServer, *arguments: str) -> None:
     """
-    Run one of the producers in this directory.
+    Run the producer *script* of this directory with PHP.
     """
     path = Path(__file__).with_name(f"{script}.php")
     subprocess.run(["php", str(path), str(server.port), *arguments], check=True, timeout=60)
@@ -37,21 +37,21 @@ def php(script: str, server: RedisServer, *arguments: str) -> None:
 
 def produce(server: RedisServer, *payloads: dict[str, Any]) -> None:
     """
-    Put messages with these *payloads* on the queue, with PHP.
+    Put messages with these *payloads* into the queue, with PHP.
     """
     php("utopia", server, json.dumps(payloads))
 
 
 def payload(domain: object, **more: object) -> dict[str, Any]:
     """
-    Return the payload of a message of the newest Appwrite.
+    Return the payload of a message of the latest Appwrite.
     """
     return {"domain": {"domain": domain, "domainType": "site"}, "action": "generation", **more}
 
 
 def requested(connection: Redis) -> list[tuple[str, bool]]:
     """
-    Return the requests on certworker's queue: each name, and whether it is forced.
+    Return the requests in certworker's queue: each name, and whether it is forced.
     """
     ids = cast("list[bytes]", connection.lrange("rq:queue:certificates", 0, -1))
     with connection.pipeline() as pipeline:
@@ -79,7 +79,7 @@ def translator(
     unverified: Callable[[str, CertworkerError], object] = lambda *_: None,
 ) -> Translator:
     """
-    Return a translator to the real queue.
+    Return a translator whose requests go into the real queue.
     """
     return Translator(
         request=lambda name, force: request_certificate(name, force=force, connection=connection),
@@ -126,7 +126,7 @@ def consumer_process(server: RedisServer) -> Iterator[subprocess.Popen[bytes]]:
 
 def main(port: str) -> None:
     """
-    Run the consumer of that process.
+    Run the consumer in the process.
     """
     logging.disable()
     with consumer(Redis(port=int(port))):

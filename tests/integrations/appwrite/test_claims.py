@@ -18,7 +18,7 @@ from certworker.worker.payload import LARGEST
 from tests.integrations.appwrite.core import NAME, RESQUE, UTOPIA, stats
 
 
-def dies(connection: Redis, worker: str) -> None:
+def expire_heartbeat(connection: Redis, worker: str) -> None:
     """
     Remove the heartbeat of *worker*.
     """
@@ -28,7 +28,7 @@ def dies(connection: Redis, worker: str) -> None:
 class TestClaims:
     def test_a_message_is_claimed_by_one_worker(self, connection: Redis) -> None:
         """
-        A claimed message is returned again until it is settled, and to no other worker.
+        A claimed message is returned until it is settled, and to no other worker.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first", "second")
@@ -37,26 +37,26 @@ class TestClaims:
         assert [] == other.take()
         assert [b"first", b"second"] == one.take()
 
-    def test_the_claims_of_a_dead_worker_are_taken_over_and_counted_once(self, connection: Redis) -> None:
+    def test_the_claims_of_a_dead_worker_are_taken_over(self, connection: Redis) -> None:
         """
-        The claims of a killed worker are taken over, and counted once.
+        Another worker takes over the claims of a killed worker, and counts them once.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first", "second")
         one.take()
-        dies(connection, "one")
+        expire_heartbeat(connection, "one")
 
         assert [b"first", b"second"] == other.take()
         assert (2, 2) == (stats(connection)["total"], stats(connection)["processing"])
 
-    def test_a_worker_that_was_frozen_settles_nothing_that_is_another_ones(self, connection: Redis) -> None:
+    def test_a_late_worker_does_not_settle_the_claim_of_another(self, connection: Redis) -> None:
         """
-        A message that another worker has taken over is counted once.
+        A worker cannot settle a message that another worker has taken over.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
         (raw,) = one.take()
-        dies(connection, "one")
+        expire_heartbeat(connection, "one")
         other.take()
 
         one.settle(raw)
@@ -65,9 +65,9 @@ class TestClaims:
         other.settle(raw)
         assert (1, 0) == (stats(connection)["success"], stats(connection)["processing"])
 
-    def test_a_message_beyond_all_bounds_costs_itself_only(self, connection: Redis) -> None:
+    def test_a_large_message_affects_no_other(self, connection: Redis) -> None:
         """
-        Large messages are cut, and each is refused separately.
+        A large message is truncated, and affects no other message.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         connection.lpush(UTOPIA, "first", *(f"{number}{'x' * 1_000_000}" for number in range(80)), "last")
@@ -81,9 +81,11 @@ class TestClaims:
         assert 0 == connection.exists(f"{claims.OURS}:utopia:claims:one")
 
     @pytest.mark.parametrize("seconds", [None, 10**6])
-    def test_a_sign_of_life_without_end_is_none(self, connection: Redis, seconds: int | None) -> None:
+    def test_a_heartbeat_without_a_valid_expiry_is_ignored(
+        self, connection: Redis, seconds: int | None
+    ) -> None:
         """
-        Another worker takes over claims whose heartbeat expires too late.
+        Another worker takes over claims if the heartbeat never expires, or too late.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
@@ -92,11 +94,11 @@ class TestClaims:
 
         assert [b"first"] == other.take()
 
-    def test_claims_that_are_no_list_end_nothing(
+    def test_claims_of_another_type_are_removed(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A key of another type is removed and logged once.
+        A key of claims that is no list is removed and logged once, and messages are taken.
         """
         key = f"{claims.OURS}:utopia:claims:planted"
         connection.sadd(f"{claims.OURS}:utopia:workers", "planted")
@@ -110,9 +112,9 @@ class TestClaims:
             line.getMessage() for line in caplog.records
         ]
 
-    def test_claims_by_the_million_are_taken_over_in_portions(self, connection: Redis) -> None:
+    def test_many_claims_are_taken_over_in_parts(self, connection: Redis) -> None:
         """
-        Claims of a dead worker beyond the limit wait for the next pass.
+        A worker takes over a limited number of claims at a time, and the others later.
         """
         connection.sadd(f"{claims.OURS}:utopia:workers", "dead")
         connection.lpush(f"{claims.OURS}:utopia:claims:dead", *range(250))
@@ -127,9 +129,9 @@ class TestClaims:
         assert 250 == settled
 
     @pytest.mark.parametrize("value", ["x", "1e300", str(2**63 - 1), "1" * 1_000_000])
-    def test_a_count_that_is_none_costs_no_message(self, connection: Redis, value: str) -> None:
+    def test_an_invalid_count_affects_no_message(self, connection: Redis, value: str) -> None:
         """
-        Invalid counts cost no message, and other consumers are not counted.
+        With invalid counts, messages are taken, and other consumers are not counted.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         for kind in ("total", "processing", "success"):
@@ -143,9 +145,9 @@ class TestClaims:
         assert queue.taken_by_others() is None
         assert [] == queue.take()
 
-    def test_keys_of_another_type_cost_no_message(self, connection: Redis) -> None:
+    def test_keys_of_another_type_affect_no_message(self, connection: Redis) -> None:
         """
-        Each message of both queues is taken and settled once, whatever the type of the core's other keys is.
+        Each message of both queues is taken and settled once, even if other keys have the wrong type.
         """
         kinds = [f"utopia-queue.stats.{NAME}.{kind}" for kind in ("total", "processing", "success", "failed")]
         for key in (*kinds, "resque:stat:processed", "resque:stat:failed"):
@@ -165,9 +167,9 @@ class TestClaims:
 
         assert [None, None] == [utopia.taken_by_others() for _ in range(2)]
 
-    def test_so_many_are_claimed_and_no_more(self, connection: Redis) -> None:
+    def test_the_number_of_claims_is_limited(self, connection: Redis) -> None:
         """
-        A worker claims a limited number of messages, because they wait for DNS.
+        A worker claims a limited number of messages, because each can wait for DNS.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         connection.lpush(UTOPIA, *range(claims.MAX_CLAIMS + 5))
@@ -176,10 +178,10 @@ class TestClaims:
         assert 5 == connection.llen(UTOPIA)
 
 
-class TestShown:
-    def test_garbage_is_displayed(self) -> None:
+class TestDisplayed:
+    def test_an_invalid_message_is_displayed(self) -> None:
         """
-        An unreadable message is displayed on one line, and cut.
+        An invalid message is displayed in one line, and truncated.
         """
         assert r"\x80\x04\nx" == displayed(b"\x80\x04\nx")
         assert 200 >= len(displayed(b"x" * 10_000_000))

@@ -33,7 +33,7 @@ from tests.integrations.appwrite.core import (
 from tests.servers.redis import RedisServer
 from tests.worker.sample_tasks import eventually
 
-FLOOD = 2_000
+MESSAGES = 2_000
 
 
 def translator(**more: Any) -> Translator:
@@ -45,9 +45,9 @@ def translator(**more: Any) -> Translator:
 
 
 class TestTranslator:
-    def test_the_name_is_a_name_before_anything_else_sees_it(self) -> None:
+    def test_the_name_is_normalized_before_any_use(self) -> None:
         """
-        The name is normalized before any use.
+        The name is normalized, and an invalid name raises its failure.
         """
         assert "xn--mller-kva.de" == translator().name_of(Message(" Müller.de. "))
         with pytest.raises(Wildcard):
@@ -56,9 +56,9 @@ class TestTranslator:
             translator().name_of(Message("shop.test"))
         assert "shop.test" == translator(private_names=True).name_of(Message("shop.test"))
 
-    def test_a_wildcard_is_a_name_once_a_provider_is_set(self) -> None:
+    def test_a_wildcard_is_accepted_with_a_provider(self) -> None:
         """
-        Appwrite's rules may be for all functions or all sites.
+        With a DNS provider, the name can be a wildcard, as of the rules for functions and sites.
         """
         assert "*.example.org" == translator(wildcards=True).name_of(Message("*.Example.org"))
 
@@ -72,27 +72,27 @@ class TestTranslator:
             (Message("a.org", "verification", validation_domain="b.org"), True),
         ],
     )
-    def test_who_is_verified(self, message: Message, needs: bool) -> None:
+    def test_the_message_determines_the_verification(self, message: Message, needs: bool) -> None:
         """
-        Forced requests and Appwrite's own domain are not verified.
+        Forced requests and Appwrite's own domain need no verification.
         """
         assert needs == translator().needs_verification(message)
 
-    def test_a_verification_that_succeeds_is_a_request(self) -> None:
+    def test_a_successful_verification_leads_to_a_request(self) -> None:
         """
-        A successful verification leads to a request.
+        A successful verification leads to a request that is not forced.
         """
-        asked: list[tuple[object, ...]] = []
+        requests: list[tuple[object, ...]] = []
 
-        translator(request=lambda *what: asked.append(what)).verify_and_generate(Message("a.org"))
+        translator(request=lambda *request: requests.append(request)).verify_and_generate(Message("a.org"))
 
-        assert [("a.org", False)] == asked
+        assert [("a.org", False)] == requests
 
 
 class TestGeneration:
     def test_a_message_becomes_a_request(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The message of an added domain becomes a request.
+        Each message becomes a request, and the counters of Appwrite are correct.
         """
         produce(redis_server, payload("A.localhost"), payload("b.localhost", skipRenewCheck=True))
 
@@ -110,11 +110,9 @@ class TestGeneration:
         }
         assert [] == connection.keys(f"utopia-queue.jobs.{NAME}.*")
 
-    def test_what_is_urgent_to_the_core_comes_first(
-        self, redis_server: RedisServer, connection: Redis
-    ) -> None:
+    def test_an_urgent_message_comes_first(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Messages that the core pushes to the other end come first.
+        A message that Appwrite pushes to the other end of the list comes first.
         """
         produce(redis_server, payload("later.localhost"))
         (later,) = cast("list[bytes]", connection.lrange(UTOPIA, 0, -1))
@@ -125,9 +123,9 @@ class TestGeneration:
 
         assert ["first.localhost", "later.localhost"] == [name for name, _ in requested(connection)]
 
-    def test_jobs_of_2021_are_requests_too(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_jobs_of_php_resque_become_requests(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Messages of Appwrite 0.x and 1.0 become requests as well.
+        The jobs of Appwrite 0.x and 1.0 become requests.
         """
         php("resque", redis_server, "a.localhost")
         php("resque", redis_server, "b.localhost")
@@ -138,11 +136,11 @@ class TestGeneration:
         assert [("a.localhost", False), ("b.localhost", False)] == requested(connection)
         assert None is connection.get("resque:stat:failed")
 
-    def test_delayed_jobs_of_2021_come_when_their_moment_has_come(
+    def test_delayed_jobs_become_requests_when_they_are_due(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Delayed jobs, which were renewals, become requests when they are due.
+        A delayed job becomes a request when it is due, and the jobs of other queues remain.
         """
         now, later = int(time.time()), int(time.time()) + 3600
         php("resque", redis_server, "due.localhost", str(now - 5))
@@ -160,11 +158,11 @@ class TestGeneration:
 
 
 class TestRefusal:
-    def test_a_bad_message_is_on_the_list_of_failures_with_one_warning(
+    def test_an_invalid_message_is_on_the_list_of_failures(
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A refused message is on the list of failures, which Appwrite's health endpoint counts.
+        A refused message causes one warning, and is on the list that Appwrite's health endpoint counts.
         """
         produce(redis_server, payload("a.localhost", action="genrate"), payload("../../etc"))
         connection.lpush(UTOPIA, b"\x80\x04no message", b'{"pid": "1.2", "payload": "a text"}', b"x" * 70_000)
@@ -185,11 +183,11 @@ class TestRefusal:
         assert 5 == len(warnings)
         assert "[payload.action]" in warnings[0]
 
-    def test_the_retry_command_of_the_core_can_read_them_all(
+    def test_the_retry_command_of_appwrite_reads_all_failures(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Appwrite's retry command reads all failed messages; an invalid one would stop it.
+        Appwrite's retry command reads each failed message, including the invalid ones.
         """
         produce(redis_server, payload("a.localhost", action="genrate"))
         connection.lpush(UTOPIA, b"no message", b'{"pid": "1.2", "payload": 7}', b"[[]", b'{"pid": "no"}')
@@ -200,9 +198,11 @@ class TestRefusal:
 
         assert (5, 0) == (connection.llen(UTOPIA), stats(connection)["failed list"])
 
-    def test_a_bad_job_of_2021_is_on_its_list(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_an_invalid_job_of_php_resque_is_on_its_list(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
         """
-        A refused job has the form that php-resque's tools show.
+        A refused job is on the list of failures, in the format of php-resque.
         """
         php("resque", redis_server, "*.a.localhost")
 
@@ -213,11 +213,11 @@ class TestRefusal:
         assert ("name.wildcard", "v1-certificates") == (entry["exception"], entry["queue"])
         assert "*.a.localhost" == entry["payload"]["args"][0]["domain"]
 
-    def test_a_key_of_another_kind_ends_nothing(
+    def test_a_key_of_another_type_is_logged_once(
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A key of another type is logged once and kept; work continues when it is gone.
+        A key of another type is logged once and remains. The consumer continues after its removal.
         """
         connection.set(UTOPIA, "a text")
 
@@ -232,23 +232,23 @@ class TestRefusal:
 
 
 class TestVerification:
-    def test_a_name_that_is_well_is_requested(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_a_verified_name_is_requested(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        A verified name is requested, as after the button in the Console.
+        A name is requested after a successful verification.
         """
-        asked: list[str] = []
+        verified: list[str] = []
         produce(redis_server, payload("a.localhost", action="verification"))
 
-        with consumer(connection, verify=asked.append):
+        with consumer(connection, verify=verified.append):
             assert eventually(lambda: stats(connection)["success"] == 1)
 
-        assert (["a.localhost"], [("a.localhost", False)]) == (asked, requested(connection))
+        assert (["a.localhost"], [("a.localhost", False)]) == (verified, requested(connection))
 
     def test_an_unverified_name_is_reported_and_not_requested(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        The failed verification is published, and the message is settled.
+        A failed verification is published, and the name is not requested.
         """
         published: list[tuple[str, str]] = []
 
@@ -266,32 +266,32 @@ class TestVerification:
         assert ([("a.localhost", NotRegistered.code)], []) == (published, requested(connection))
 
     @pytest.mark.parametrize("more", [{"skipRenewCheck": True}, {"validationDomain": "a.localhost"}])
-    def test_what_the_core_answers_for_is_not_asked_about(
+    def test_forced_requests_and_own_domains_are_not_verified(
         self, redis_server: RedisServer, connection: Redis, more: dict[str, object]
     ) -> None:
         """
-        Appwrite's own domain and forced requests are not verified.
+        A forced request, or one for Appwrite's own domain, is requested without a verification.
         """
-        asked: list[str] = []
+        verified: list[str] = []
         produce(redis_server, payload("a.localhost", action="verification", **more))
 
-        with consumer(connection, verify=asked.append):
+        with consumer(connection, verify=verified.append):
             assert eventually(lambda: requested(connection))
 
-        assert [] == asked
+        assert [] == verified
 
-    def test_a_slow_verification_is_processing_and_delays_no_other(
+    def test_a_slow_verification_delays_no_other_message(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A slow verification shows as processing, and delays no other.
+        A slow verification counts as processing, and delays no other message.
         """
         answer = threading.Event()
         produce(redis_server, payload("slow.localhost", action="verification"), payload("quick.localhost"))
 
         with consumer(connection, verify=lambda _: answer.wait(60)):
             assert eventually(lambda: requested(connection) == [("quick.localhost", False)])
-            # The fast verification is settled a moment after its request.
+            # The consumer settles the fast verification a moment after its request.
             expected = {"success": 1, "processing": 1, "processing list": 1}
             assert eventually(lambda: expected.items() <= stats(connection).items())
             answer.set()
@@ -299,9 +299,9 @@ class TestVerification:
 
 
 class TestMode:
-    def test_auto_waits_for_a_core(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_auto_waits_for_appwrite(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Without a core, `auto` writes no key of Appwrite.
+        With `auto`, the consumer writes no key of Appwrite before Appwrite does.
         """
         with consumer(connection, "auto"):
             time.sleep(0.5)
@@ -311,7 +311,7 @@ class TestMode:
 
     def test_off_leaves_the_messages(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        With `off`, all messages stay for another consumer.
+        With `off`, the consumer takes no message.
         """
         produce(redis_server, payload("a.localhost"))
 
@@ -322,18 +322,18 @@ class TestMode:
 
 
 class TestOtherConsumers:
-    def test_another_one_is_named_with_the_remedy(
+    def test_another_consumer_is_reported_with_the_remedy(
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A second consumer is reported: it takes messages, and both order certificates.
+        A second consumer is reported once with the remedy, because both order certificates.
         """
         with consumer(connection, seconds_between_counts=0):
             produce(redis_server, payload("a.localhost"))
             assert eventually(lambda: requested(connection))
             time.sleep(0.6)
             assert "lock.held" not in caplog.text
-            # As Appwrite's worker takes a message.
+            # Appwrite's worker increments this counter for each message.
             connection.incr(f"utopia-queue.stats.{NAME}.total")
             assert eventually(lambda: "lock.held" in caplog.text)
             time.sleep(0.6)
@@ -342,27 +342,27 @@ class TestOtherConsumers:
         assert "docker compose up -d" in caplog.text
 
 
-class TestFlood:
-    def test_nothing_is_lost_and_nothing_doubled_by_three_kills(
+class TestManyMessages:
+    def test_three_kills_lose_and_repeat_no_message(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        After three kills each message has led to exactly one request.
+        After three kills of the consumer, each message has led to exactly one request.
         """
-        php("utopia", redis_server, str(FLOOD))
-        began = time.monotonic()
-        for killed_after in (FLOOD // 5, FLOOD // 5 * 2, FLOOD // 5 * 3):
+        php("utopia", redis_server, str(MESSAGES))
+        start = time.monotonic()
+        for killed_after in (MESSAGES // 5, MESSAGES // 5 * 2, MESSAGES // 5 * 3):
             with consumer_process(redis_server):
                 while stats(connection)["success"] < killed_after:
                     time.sleep(0.01)
         with consumer_process(redis_server):
-            assert eventually(lambda: stats(connection)["success"] == FLOOD)
-        seconds = time.monotonic() - began
+            assert eventually(lambda: stats(connection)["success"] == MESSAGES)
+        seconds = time.monotonic() - start
 
-        assert {f"site-{number}.localhost": 1 for number in range(1, FLOOD + 1)} == Counter(
+        assert {f"site-{number}.localhost": 1 for number in range(1, MESSAGES + 1)} == Counter(
             name for name, _ in requested(connection)
         )
-        assert (FLOOD, 0, 0) == tuple(
+        assert (MESSAGES, 0, 0) == tuple(
             stats(connection)[kind] for kind in ("total", "processing", "processing list")
         )
         assert [] == connection.keys("certworker:appwrite:*:claims:*")

@@ -37,9 +37,9 @@ def resque(**arguments: object) -> bytes:
 
 
 class TestReadUtopia:
-    def test_all_fields_of_the_newest_core(self) -> None:
+    def test_all_fields_of_the_latest_appwrite_are_read(self) -> None:
         """
-        The example is from the source of Appwrite.
+        All fields of a message are read, as in the source of Appwrite.
         """
         payload = {
             "project": {"$id": "console", "$sequence": 1, "database": ""},
@@ -53,9 +53,9 @@ class TestReadUtopia:
         assert expected == read_utopia(utopia(payload))
 
     @pytest.mark.parametrize("more", [{}, {"action": None, "validationDomain": None, "skipRenewCheck": None}])
-    def test_older_releases_say_less(self, more: dict[str, object]) -> None:
+    def test_optional_fields_can_be_missing(self, more: dict[str, object]) -> None:
         """
-        From 1.3 to 1.7 there were no actions.
+        The optional fields can be missing or null, as in Appwrite 1.3 to 1.7.
         """
         assert Message("a.org") == read_utopia(utopia({"domain": {"domain": "a.org"}, **more}))
 
@@ -81,9 +81,13 @@ class TestReadUtopia:
             ({"domain": {"domain": "a.org"}, "action": False}, PayloadAction),
         ],
     )
-    def test_nothing_is_guessed(self, payload: object, failure: type[CertworkerError]) -> None:
+    def test_a_field_of_another_type_is_refused(
+        self, payload: object, failure: type[CertworkerError]
+    ) -> None:
         """
-        Fields of another type are refused: the text "false" is true in many languages.
+        A missing field, an unknown action and a field of another type are refused.
+
+        The text "false" counts as true in many languages.
         """
         with pytest.raises(failure):
             read_utopia(utopia(payload))
@@ -105,7 +109,7 @@ class TestReadUtopia:
     )
     def test_invalid_messages_are_refused(self, raw: bytes, failure: type[CertworkerError]) -> None:
         """
-        Invalid messages are refused.
+        An invalid message raises its failure, with a message of limited length.
         """
         with pytest.raises(failure) as caught:
             read_utopia(raw)
@@ -114,9 +118,9 @@ class TestReadUtopia:
 
 
 class TestReadResque:
-    def test_a_job_of_2021(self) -> None:
+    def test_a_job_is_read(self) -> None:
         """
-        The domain is a text, and other fields have no effect.
+        The domain of a job is a text, and its other fields are ignored.
         """
         raw = resque(document=[], domain="example.com", validateTarget=False, validateCNAME=False)
 
@@ -131,7 +135,7 @@ class TestReadResque:
             b'{"class": "DeletesV1", "args": [{"domain": "a.org"}]}',
         ],
     )
-    def test_another_shape_is_refused(self, raw: bytes) -> None:
+    def test_another_format_is_refused(self, raw: bytes) -> None:
         """
         A job for another class, or with other arguments, is refused.
         """

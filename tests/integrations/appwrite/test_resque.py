@@ -12,7 +12,7 @@ from tests.servers.redis import RedisServer
 
 
 class TestResqueQueue:
-    def test_it_exists_once_a_core_has_used_it(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_it_exists_after_its_first_use(self, redis_server: RedisServer, connection: Redis) -> None:
         """
         The queue exists as soon as its name is in the set, even if it is empty.
         """
@@ -25,7 +25,7 @@ class TestResqueQueue:
         connection.delete(RESQUE)
         assert queue.exists()
 
-    def test_the_oldest_comes_first(self, connection: Redis) -> None:
+    def test_the_oldest_message_comes_first(self, connection: Redis) -> None:
         """
         The oldest message comes first, although php-resque pushes to the other end.
         """
@@ -33,7 +33,7 @@ class TestResqueQueue:
 
         assert [b"first", b"second"] == ResqueQueue(connection, NAME, "one").take()
 
-    def test_what_is_settled_is_counted_once(self, connection: Redis) -> None:
+    def test_a_settled_message_is_counted_once(self, connection: Redis) -> None:
         """
         A message that is settled twice is counted once.
         """
@@ -47,9 +47,9 @@ class TestResqueQueue:
         assert b"1" == connection.get("resque:stat:processed")
         assert [] == queue.take()
 
-    def test_a_delayed_key_of_another_type_delays_nothing(self, connection: Redis) -> None:
+    def test_a_delayed_key_of_another_type_is_ignored(self, connection: Redis) -> None:
         """
-        The key stays, and the jobs of other times come.
+        A key of another type remains, and the jobs of other times are taken.
         """
         job = f'{{"queue": "{NAME}"}}'
         connection.zadd(ResqueQueue.DELAYED, {"1": 1, "2": 2})

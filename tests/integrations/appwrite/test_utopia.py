@@ -16,11 +16,11 @@ from tests.servers.redis import RedisServer
 
 
 class TestUtopiaQueue:
-    def test_a_message_at_work_is_where_its_consumer_keeps_it(
+    def test_a_claimed_message_is_on_the_list_of_its_consumer(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A claimed message is in the list of its own consumer, also with a dot in its id.
+        A claimed message has the keys that Appwrite's consumer writes, also with a dot in its id.
         """
         produce(redis_server, payload("a.localhost"))
         queue = UtopiaQueue(connection, NAME, "one")
@@ -33,9 +33,9 @@ class TestUtopiaQueue:
         assert [pid.encode()] == connection.lrange(f"utopia-queue.processing.{NAME}", 0, -1)
         assert (1, 1, 0) == tuple(stats(connection)[kind] for kind in ("total", "processing", "success"))
 
-    def test_what_failed_can_be_read_again(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_a_failed_message_can_be_read_again(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The key of the job stays, and its id is on the list of failures.
+        The key of a failed job remains, and its id is on the list of failures.
         """
         produce(redis_server, payload(""))
         queue = UtopiaQueue(connection, NAME, "one")
@@ -49,7 +49,7 @@ class TestUtopiaQueue:
             stats(connection)[kind] for kind in ("processing", "failed", "processing list")
         )
 
-    def test_it_exists_once_a_core_has_used_it(self, connection: Redis) -> None:
+    def test_it_exists_after_its_first_use(self, connection: Redis) -> None:
         """
         The queue exists after its first use, even if it is empty.
         """
@@ -62,7 +62,7 @@ class TestUtopiaQueue:
 
     def test_messages_taken_by_others_are_counted(self, connection: Redis) -> None:
         """
-        After the eviction of certworker's own count, no message is attributed to others.
+        Messages of other consumers are counted, except after an eviction of certworker's own count.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         assert queue.taken_by_others() is None

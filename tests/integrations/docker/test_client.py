@@ -1,5 +1,5 @@
 """
-Tests of the Docker API, and of the failures that an operator sees.
+Tests of the client of the Docker API, and of its failures.
 """
 
 from __future__ import annotations
@@ -26,48 +26,51 @@ from tests.servers.worker import wait_until
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     """
-    Return an engine at a Unix socket that runs one container.
+    Yield an engine at a Unix socket that runs one container.
     """
-    with tempfile.TemporaryDirectory() as place, Engine({"web"}, Path(place) / "docker.sock") as engine:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Engine({"web"}, Path(directory) / "docker.sock") as engine,
+    ):
         yield engine
 
 
 class TestReload:
     @pytest.mark.parametrize(
-        ("text", "asked"),
+        ("text", "request"),
         [
             ("web:HUP", "POST /containers/web/kill?signal=HUP"),
             ("web:restart", "POST /containers/web/restart?t=10"),
         ],
     )
-    def test_one_request_by_name_and_no_other(self, engine: Engine, text: str, asked: str) -> None:
+    def test_a_reload_is_one_request(self, engine: Engine, text: str, request: str) -> None:
         """
-        A reload needs one request only, so a socket proxy can forbid all others.
+        A reload is one request, so that a socket proxy can forbid all others.
         """
         DockerClient(engine.address).reload(Reload.parse(text))
 
-        assert [asked] == engine.asked
+        assert [request] == engine.asked
 
     def test_a_command_is_run_without_a_shell(self, engine: Engine) -> None:
         """
-        The command of the setting is executed without a shell.
+        The client executes the command of the setting without a shell.
         """
         DockerClient(engine.address).reload(Reload.parse("web:exec:reload --now 'a b; c'"))
 
         assert [["reload", "--now", "a b; c"]] == engine.commands
 
-    def test_an_engine_behind_tcp_is_asked_too(self) -> None:
+    def test_an_engine_over_tcp_is_used(self) -> None:
         """
-        An engine over TCP, such as a socket proxy, is used as well.
+        The client can use an engine over TCP, such as a socket proxy.
         """
         with Engine({"web"}) as engine:
             DockerClient(engine.address).reload(Reload.parse("web:USR2"))
 
             assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
 
-    def test_the_proxy_of_the_environment_is_for_the_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_proxy_of_the_environment_is_not_used(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The proxy of the environment gets no request, because it could read the list of containers.
+        The client does not use the proxy of the environment, which is for requests to the CA.
         """
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -78,9 +81,9 @@ class TestReload:
 
 
 class TestLists:
-    def test_those_with_the_label_that_run_are_found(self, engine: Engine) -> None:
+    def test_running_containers_with_the_label_are_listed(self, engine: Engine) -> None:
         """
-        The engine filters the list by the label.
+        The list has the running containers with the label.
         """
         engine.start("shop", certworker_domains="shop.example.org")
         engine.start("blog")
@@ -89,9 +92,9 @@ class TestLists:
         (shop,) = DockerClient(engine.address).running("certworker.domains")
         assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
 
-    def test_all_of_them_are_those_that_do_not_run_too(self, engine: Engine) -> None:
+    def test_all_containers_include_stopped_ones(self, engine: Engine) -> None:
         """
-        The list for the doctor includes stopped containers.
+        The list of all containers includes stopped ones.
         """
         engine.listed += [Listed("traefik", state="exited"), Listed("web")]
 
@@ -102,7 +105,7 @@ class TestLists:
 class TestStarts:
     def test_each_start_of_a_labeled_container_is_reported(self, engine: Engine) -> None:
         """
-        A container is reported when it starts.
+        Each start of a container with the label is reported.
         """
         starts = DockerClient(engine.address).starts("certworker.domains")
         wait_until(lambda: engine.followers or None, lambda: str(engine.asked))
@@ -113,17 +116,17 @@ class TestStarts:
         starts.close()
         assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
 
-    def test_it_ends_when_it_is_closed_or_the_engine_goes_away(self, engine: Engine) -> None:
+    def test_the_iteration_ends_with_its_connection(self, engine: Engine) -> None:
         """
-        The iteration ends when it is closed, also without another event.
+        The iteration ends when it is closed, or when the engine closes the connection.
         """
         containers = DockerClient(engine.address)
         assert_ended(containers.starts("certworker.domains"), ContainerStarts.close)
         assert_ended(containers.starts("certworker.domains"), lambda _: engine.hang_up())
 
-    def test_one_that_has_ended_may_be_closed_again(self, engine: Engine) -> None:
+    def test_a_second_close_is_allowed(self, engine: Engine) -> None:
         """
-        Closing twice is allowed, because two threads do it.
+        A second close after the end is allowed, because two threads can close.
         """
         starts = DockerClient(engine.address).starts("certworker.domains")
         engine.hang_up()
@@ -147,9 +150,9 @@ def assert_ended(starts: ContainerStarts, end: Callable[[ContainerStarts], objec
 
 
 class TestFailures:
-    def test_a_container_that_is_not_there_is_named(self, engine: Engine) -> None:
+    def test_a_missing_container_is_named(self, engine: Engine) -> None:
         """
-        The failure names the container, whose name Compose may have prefixed.
+        The failure names the missing container, and the remedy lists similar names.
         """
         with pytest.raises(ReloadFailed, match="No such container: nginx") as caught:
             DockerClient(engine.address).reload(Reload.parse("nginx:HUP"))
@@ -158,7 +161,7 @@ class TestFailures:
 
     def test_a_failed_command_is_reported_with_its_exit_code(self, engine: Engine) -> None:
         """
-        The failure contains the exit code, as of `nginx -s reload` with an invalid configuration.
+        The failure has the exit code of the command.
         """
         engine.exit_code = 3
         with pytest.raises(ReloadFailed, match="exit code 3"):
@@ -167,7 +170,7 @@ class TestFailures:
     @pytest.mark.parametrize("refusing", ["/kill", "/"])
     def test_a_refusing_proxy_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
-        The remedy says what to allow, for the action and for the request of the version.
+        The remedy names the settings of the socket proxy that allow the reload.
         """
         with (
             Engine({"web"}, refusing=refusing) as proxy,
@@ -180,19 +183,21 @@ class TestFailures:
     @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
     def test_a_refused_list_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
-        The remedy says what to allow; the library itself ignores a refused event stream.
+        The remedy names the settings of the socket proxy that allow lists and events.
+
+        The library itself ignores a refused event stream.
         """
         with Engine({"web"}, refusing=refusing) as proxy:
             containers = DockerClient(proxy.address)
-            for ask in (lambda: containers.running("any"), containers.all, lambda: containers.starts("any")):
+            for call in (lambda: containers.running("any"), containers.all, lambda: containers.starts("any")):
                 with pytest.raises(ListingRefused, match="HTTP 403") as caught:
-                    ask()
+                    call()
 
         assert "CONTAINERS=1 and EVENTS=1" in caught.value.remedy
 
     def test_a_missing_engine_is_reported_with_its_address(self) -> None:
         """
-        The failure contains the address: most often the socket is not mounted.
+        The failure has the address of an unreachable engine.
         """
         for address in ("unix:///nowhere/docker.sock", f"tcp://127.0.0.1:{free_port()}"):
             with pytest.raises(EngineUnreachable, match=address):
@@ -203,69 +208,69 @@ class TestFailures:
     @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
     def test_another_server_is_reported(self, answer: bytes) -> None:
         """
-        Another server at the address is reported as no engine.
+        A server that is no engine is reported as an unreachable engine.
         """
         with WebServer(always(200, answer)) as server:
             containers = DockerClient(f"tcp://127.0.0.1:{server.port}")
-            for ask in (containers.all, lambda: containers.starts("any")):
+            for call in (containers.all, lambda: containers.starts("any")):
                 with pytest.raises(EngineUnreachable):
-                    ask()
+                    call()
 
 
 class TestImport:
-    def test_the_library_is_loaded_by_those_who_use_it_only(self) -> None:
+    def test_the_library_is_imported_only_if_it_is_used(self) -> None:
         """
-        Other workers start without loading the library.
+        A worker that does not use Docker starts without an import of the library.
         """
         program = "import sys, certworker.cli.work; assert 'docker' not in sys.modules"
 
         subprocess.run([sys.executable, "-c", program], check=True)
 
 
-class TestOddAnswers:
+class TestInvalidAnswers:
     """
     Tests of invalid answers at the engine's address.
     """
 
     @pytest.mark.parametrize("body", ["null", "7", "{}", "[" * 20_000, '"text"'])
-    def test_a_list_that_is_none_is_no_engine(self, body: str) -> None:
+    def test_an_invalid_list_is_a_failure(self, body: str) -> None:
         """
-        The remedy is about the address of the engine.
+        An answer that is no list is reported as an unreachable engine.
         """
-        with odd_engine(body) as server, pytest.raises(EngineUnreachable):
+        with invalid_engine(body) as server, pytest.raises(EngineUnreachable):
             DockerClient(f"tcp://127.0.0.1:{server.port}").all()
 
-    def test_an_odd_entry_hides_no_container(self) -> None:
+    def test_an_invalid_entry_is_skipped(self) -> None:
         """
-        An invalid entry is skipped.
+        An invalid entry is skipped, and the other entries are listed.
         """
-        with odd_engine('[null, 7, {"Id": null}, {"Id": "1", "Names": ["/web"]}]') as server:
+        with invalid_engine('[null, 7, {"Id": null}, {"Id": "1", "Names": ["/web"]}]') as server:
             (container,) = DockerClient(f"tcp://127.0.0.1:{server.port}").all()
 
         assert container.name == "web"
 
-    def test_an_odd_event_hides_no_start(self) -> None:
+    def test_an_invalid_event_is_skipped(self) -> None:
         """
-        An invalid event is skipped.
+        An invalid event is skipped, and the other events are reported.
         """
         start = '{"Actor": {"ID": "1", "Attributes": {"name": "web"}}}'
-        with odd_engine(f"null\n{{\n\n7\n{start}\n") as server:
+        with invalid_engine(f"null\n{{\n\n7\n{start}\n") as server:
             starts = DockerClient(f"tcp://127.0.0.1:{server.port}").starts("label")
             assert ["web"] == [container.name for container in starts]
             starts.close()
 
     @pytest.mark.parametrize("body", ["null", "{}", '{"Id": 7, "ExitCode": "none"}', "7"])
-    def test_a_command_of_an_odd_engine_fails(self, body: str) -> None:
+    def test_an_invalid_answer_to_a_command_is_a_failure(self, body: str) -> None:
         """
-        The failure names the engine.
+        A command fails if the answer of the engine is invalid.
         """
-        with odd_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
+        with invalid_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
             DockerClient(f"tcp://127.0.0.1:{server.port}").reload(Reload.parse("web:exec:reload"))
 
 
-def odd_engine(body: str) -> WebServer:
+def invalid_engine(body: str) -> WebServer:
     """
-    Return a server that has a version and answers every other request with *body*.
+    Return a server that has the version of an engine and answers each other request with *body*.
     """
     version = '{"ApiVersion": "1.45", "MinAPIVersion": "1.24"}'
     return WebServer(lambda path, _client: response(200, version if path == "/version" else body))

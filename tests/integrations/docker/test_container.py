@@ -10,7 +10,7 @@ import pytest
 
 from certworker.integrations.docker.container import Container, PublishedPort
 
-#: An entry of an engine of version 26, without unused fields.
+#: An entry of the list of Docker 26, without unused fields.
 ENTRY = {
     "Id": "8dfafdbc3a40" + "0" * 52,
     "Names": ["/shop/link", "/traefik-1"],
@@ -32,9 +32,9 @@ ENTRY = {
 
 
 class TestListed:
-    def test_what_is_of_use_is_read(self) -> None:
+    def test_the_needed_fields_are_read(self) -> None:
         """
-        The name is not that of a link, and only published ports count.
+        The name is not that of a link, and only published TCP ports count.
         """
         container = Container.listed(ENTRY)
 
@@ -45,9 +45,9 @@ class TestListed:
         assert not container.on_host_network
 
     @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
-    def test_what_is_not_there_is_nothing(self, empty: dict[str, None]) -> None:
+    def test_missing_fields_are_empty(self, empty: dict[str, None]) -> None:
         """
-        Missing fields and null are empty values.
+        A missing field, or one with null, is an empty value.
         """
         container = Container.listed({"Id": ENTRY["Id"]} | empty)
 
@@ -56,7 +56,7 @@ class TestListed:
 
     @pytest.mark.parametrize("odd", [7, "text", {"a": 7}, [7, None, {"a": None}], {"PublicPort": "80"}])
     @pytest.mark.parametrize("member", sorted(set(ENTRY) - {"Id"}))
-    def test_a_member_of_another_type_counts_as_left_out(self, member: str, odd: object) -> None:
+    def test_a_field_of_another_type_counts_as_missing(self, member: str, odd: object) -> None:
         """
         A field of another type counts as missing.
         """
@@ -68,13 +68,13 @@ class TestListed:
     @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
     def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
         """
-        An entry without an id is skipped.
+        An entry without an id is no container.
         """
         assert Container.listed(entry) is None
 
     def test_a_name_is_printable(self) -> None:
         """
-        The name is printable, because it is written to the log and to terminals.
+        The name is printable, because logs and terminals show it.
         """
         container = Container.listed({**ENTRY, "Names": ["/\x1b[2J"]})
 
@@ -94,7 +94,7 @@ class TestListed:
     )
     def test_the_innermost_mount_counts(self, path: str, found: str | None) -> None:
         """
-        Two containers share files where this is equal.
+        The source of a path is that of its innermost mount. Containers with equal sources share files.
         """
         container = Container.listed(ENTRY)
 
@@ -103,9 +103,9 @@ class TestListed:
 
 
 class TestStarted:
-    def test_labels_are_among_the_attributes(self) -> None:
+    def test_labels_are_read_from_the_event(self) -> None:
         """
-        The labels of an event need no other request.
+        An event contains the labels of its container.
         """
         attributes = {"name": "web", "image": "nginx", "certworker.domains": "shop.example.org"}
         container = Container.started({"Actor": {"ID": "8dfa", "Attributes": attributes}})
@@ -120,6 +120,6 @@ class TestStarted:
     )
     def test_an_event_without_an_id_and_a_name_is_no_start(self, event: object) -> None:
         """
-        An event without an id or a name is skipped.
+        An event without an id or a name is no start of a container.
         """
         assert Container.started(event) is None

@@ -1,5 +1,5 @@
 """
-Tests of the requests of containers by their labels.
+Tests of the requests that labels of containers cause.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from tests.servers.worker import wait_until
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
+def socket() -> Iterator[Path]:
     """
-    Return a short path for the engine's socket.
+    Yield a short path for the socket of the engine.
     """
-    with tempfile.TemporaryDirectory() as made:
-        yield Path(made) / "docker.sock"
+    with tempfile.TemporaryDirectory() as directory:
+        yield Path(directory) / "docker.sock"
 
 
 @pytest.fixture
-def engine(place: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
+def engine(socket: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
     """
-    Return an engine without containers.
+    Yield an engine without containers.
     """
     caplog.set_level(logging.INFO, "certworker")
-    with Engine(set(), place) as engine:
+    with Engine(set(), socket) as engine:
         yield engine
 
 
 class Queue:
     """
-    Records requests, after *failures* failed ones.
+    A queue that fails *failures* times, and then records each request.
     """
 
     def __init__(self) -> None:
@@ -66,29 +66,29 @@ class Queue:
 @pytest.fixture
 def queue() -> Queue:
     """
-    Return a queue without requests.
+    Return an empty queue.
     """
     return Queue()
 
 
 def explain(error: BaseException) -> CertworkerError | None:
     """
-    Explain the error of an unreachable queue.
+    Return the failure for *error*, if the queue is unreachable.
     """
-    away = isinstance(error, ConnectionError)
-    return RedisFault(address="redis:6379", reason=error) if away else None
+    unreachable = isinstance(error, ConnectionError)
+    return RedisFault(address="redis:6379", reason=error) if unreachable else None
 
 
 @pytest.fixture
-def follow(place: Path, queue: Queue) -> Iterator[Callable[..., LabelWatcher]]:
+def follow(socket: Path, queue: Queue) -> Iterator[Callable[..., LabelWatcher]]:
     """
-    Start a watcher, which the fixture stops.
+    Yield a function that starts a watcher, and stop the watchers afterwards.
     """
     started: list[LabelWatcher] = []
 
     def start(*, between: float = 60, wildcards: bool = False) -> LabelWatcher:
         labels = LabelWatcher(
-            DockerClient(f"unix://{place}"),
+            DockerClient(f"unix://{socket}"),
             queue,
             private_names=False,
             wildcards=wildcards,
@@ -114,17 +114,17 @@ def wait_for(queue: Queue, *names: str) -> None:
 
 def wait_for_followers(engine: Engine, count: int = 1) -> None:
     """
-    Wait until the events are followed.
+    Wait until *count* clients follow the events.
     """
     wait_until(lambda: len(engine.followers) == count or None, lambda: str(engine.asked))
 
 
 class TestContainers:
-    def test_what_runs_at_the_start_is_asked_for(
+    def test_names_of_running_containers_are_requested(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        Each name of a running container is requested, with its origin; stopped containers are ignored.
+        At the start, each name of a running container is requested with its origin.
         """
         engine.start("shop", certworker_domains="shop.example.com, WWW.example.com.,")
         engine.listed.append(Listed("old", {DOMAINS_LABEL: "old.example.com"}, "exited"))
@@ -134,11 +134,11 @@ class TestContainers:
         by = "the label of the container shop"
         assert [("shop.example.com", by), ("www.example.com", by)] == queue.asked
 
-    def test_one_that_starts_is_asked_for_at_once(
+    def test_a_started_container_causes_a_request(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        Only containers with the label cause requests.
+        A container that starts causes requests, if it has the label.
         """
         follow()
         wait_for_followers(engine)
@@ -148,11 +148,11 @@ class TestContainers:
 
         assert ["shop.example.com"] == queue.names
 
-    def test_one_that_restarts_is_asked_for_again_but_not_all_the_time(
+    def test_restarts_cause_a_limited_number_of_requests(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        A restart causes requests again, but not each second.
+        A restart causes requests, unless it follows the last one within a minute.
         """
         labels = follow(between=60)
         wait_for_followers(engine)
@@ -173,7 +173,7 @@ class TestContainers:
 
 class TestHostileLabels:
     @pytest.mark.parametrize(
-        ("text", "warning", "good"),
+        ("text", "expected_warning", "valid"),
         [
             ("../../etc/passwd,good.example.com,b ad", "(1 more)", ["good.example.com"]),
             ("good.example.com,evil\nINFO forged", r"evil\nINFO forged", ["good.example.com"]),
@@ -184,18 +184,18 @@ class TestHostileLabels:
             (",".join(f"a{n}.example.com" for n in range(5000)), "It has 5000 names", None),
         ],
     )
-    def test_it_is_one_warning_and_what_is_good_of_it_is_asked_for(
+    def test_an_invalid_label_is_one_warning(
         self,
         engine: Engine,
         queue: Queue,
         follow: Callable[..., LabelWatcher],
         caplog: pytest.LogCaptureFixture,
         text: str,
-        warning: str,
-        good: list[str] | None,
+        expected_warning: str,
+        valid: list[str] | None,
     ) -> None:
         """
-        The log has one warning, and the valid names are requested.
+        An invalid label causes one warning, and its valid names are requested.
         """
         follow(between=0)
         wait_for_followers(engine)
@@ -206,16 +206,16 @@ class TestHostileLabels:
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
         assert "[label.unusable] Ignoring the label certworker.domains of the container evil" in warning
-        assert warning in warning
+        assert expected_warning in warning
         assert len(warning) < 1000
-        expected = [f"a{n}.example.com" for n in range(MAX_NAMES)] if good is None else good
+        expected = [f"a{n}.example.com" for n in range(MAX_NAMES)] if valid is None else valid
         assert {*expected, "last.example.com"} == set(queue.names)
 
-    def test_a_wildcard_is_asked_for_where_a_provider_is_set(
+    def test_a_wildcard_is_requested_with_a_provider(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        The label has it in quotes, or with any other name.
+        With a DNS provider, the wildcard of a label is requested.
         """
         follow(wildcards=True)
         wait_for_followers(engine)
@@ -226,17 +226,21 @@ class TestHostileLabels:
 
 
 class TestOutages:
-    def test_an_engine_that_comes_later_is_followed(
-        self, place: Path, queue: Queue, follow: Callable[..., LabelWatcher], caplog: pytest.LogCaptureFixture
+    def test_an_engine_that_starts_later_is_followed(
+        self,
+        socket: Path,
+        queue: Queue,
+        follow: Callable[..., LabelWatcher],
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The log has one line with the address of the engine and the remedy.
+        The watcher logs the unreachable engine once with the remedy, and follows it later.
         """
         caplog.set_level(logging.INFO, "certworker")
         follow()
         wait_until(lambda: "[reload.engine]" in caplog.text or None, lambda: caplog.text)
         time.sleep(0.5)
-        with Engine(set(), place) as engine:
+        with Engine(set(), socket) as engine:
             engine.start("shop", certworker_domains="shop.example.com")
             wait_for(queue, "shop.example.com")
             wait_until(lambda: "are readable again" in caplog.text or None, lambda: caplog.text)
@@ -244,11 +248,11 @@ class TestOutages:
         assert 1 == caplog.text.count("[reload.engine]")
         assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 · certworker tries again" in caplog.text
 
-    def test_what_starts_while_it_is_away_is_found_and_nothing_else_asked_for_twice(
+    def test_containers_started_during_an_outage_are_found(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        Containers that started during an interruption are found, and no other is requested twice.
+        After an outage, the names of new containers are requested, and no other name again.
         """
         engine.start("shop", certworker_domains="shop.example.com")
         follow()
@@ -273,7 +277,7 @@ class TestOutages:
         refusing: str,
     ) -> None:
         """
-        A refused event stream is reported, although it looks like silence.
+        A refused request is logged once, and the watcher continues when it is allowed.
         """
         engine.refusing = refusing
         engine.start("shop", certworker_domains="shop.example.com")
@@ -285,7 +289,7 @@ class TestOutages:
         engine.refusing = "$^"
         wait_for(queue, "shop.example.com")
 
-    def test_a_queue_that_is_away_is_asked_again(
+    def test_requests_are_repeated_when_the_queue_is_reachable(
         self,
         engine: Engine,
         queue: Queue,
@@ -293,7 +297,7 @@ class TestOutages:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The names are requested again when the queue is reachable.
+        The watcher repeats the requests when the queue is reachable, and logs the outage once.
         """
         follow()
         wait_for_followers(engine)
@@ -305,9 +309,9 @@ class TestOutages:
 
 
 class TestStop:
-    def test_it_ends_while_nothing_happens(self, engine: Engine, follow: Callable[..., LabelWatcher]) -> None:
+    def test_it_stops_without_an_event(self, engine: Engine, follow: Callable[..., LabelWatcher]) -> None:
         """
-        The watcher stops without an event.
+        The watcher stops at once, even without an event.
         """
         labels = follow()
         wait_for_followers(engine)
@@ -315,8 +319,8 @@ class TestStop:
 
         assert "labels" not in {thread.name for thread in threading.enumerate()}
 
-    def test_one_that_was_not_started_may_be_stopped(self, place: Path, queue: Queue) -> None:
+    def test_a_watcher_that_was_not_started_can_be_stopped(self, socket: Path, queue: Queue) -> None:
         """
-        A watcher that never started can be stopped.
+        The stop of a watcher that was not started succeeds.
         """
-        LabelWatcher(DockerClient(f"unix://{place}"), queue, private_names=False, wildcards=False).stop()
+        LabelWatcher(DockerClient(f"unix://{socket}"), queue, private_names=False, wildcards=False).stop()

@@ -1,5 +1,5 @@
 """
-Tests of the reloads of containers.
+Tests of the reloader_for of containers.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ RESTART = "POST /containers/mail/restart?t=10"
 @pytest.fixture
 def engine(caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
     """
-    Return an engine with two containers.
+    Yield an engine with two containers.
     """
     caplog.set_level(logging.INFO, "certworker")
     with Engine({"web", "mail"}) as engine:
         yield engine
 
 
-def reloads(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labels: bool = False) -> Reloader:
+def reloader_for(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labels: bool = False) -> Reloader:
     """
-    Return a reloader with short pauses.
+    Return a reloader for *engine* with short delays.
     """
     containers = DockerClient(engine.address)
     return Reloader(
@@ -46,13 +46,13 @@ def reloads(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labels: b
     )
 
 
-def is_left_alone(engine: Engine) -> bool:
+def gets_no_request(engine: Engine) -> bool:
     """
-    Return whether *engine* gets no more requests.
+    Return whether *engine* gets no request within a second.
     """
-    asked = len(engine.asked)
+    before = len(engine.asked)
     time.sleep(1)
-    return asked == len(engine.asked)
+    return before == len(engine.asked)
 
 
 class TestBursts:
@@ -60,7 +60,7 @@ class TestBursts:
         """
         A burst of changes causes one reload.
         """
-        reloader = reloads(engine)
+        reloader = reloader_for(engine)
         reloader.start()
         for _ in range(50):
             reloader.enqueue()
@@ -71,11 +71,11 @@ class TestBursts:
         assert [HUP, RESTART] == engine.asked
         assert "web:HUP: reloaded after a change of certificates (50 changes)" in caplog.text
 
-    def test_one_that_does_not_end_is_not_waited_for(self, engine: Engine) -> None:
+    def test_a_long_burst_does_not_delay_reloads(self, engine: Engine) -> None:
         """
-        During a long burst, as in a migration, reloads happen as well.
+        The delay of a reload is limited during a long burst, as in a migration.
         """
-        reloader = reloads(engine, quiet=3_600, longest=0.3)
+        reloader = reloader_for(engine, quiet=3_600, longest=0.3)
         reloader.start()
 
         def is_reloaded_twice() -> bool | None:
@@ -85,11 +85,11 @@ class TestBursts:
         wait_until(is_reloaded_twice, lambda: str(engine.asked))
         reloader.stop()
 
-    def test_without_a_change_nothing_is_done(self, engine: Engine) -> None:
+    def test_without_a_change_there_is_no_reload(self, engine: Engine) -> None:
         """
-        Neither the start nor a kept certificate causes a reload.
+        The start of the reloader and a certificate that is still valid cause no reload.
         """
-        reloader = reloads(engine)
+        reloader = reloader_for(engine)
         reloader.start()
         assert {"state": "kept"} == reloader.after(lambda **_: {"state": "kept"})()
         assert {"state": "a.org"} == reloader.after(lambda domain: {"state": domain})("a.org")
@@ -97,11 +97,11 @@ class TestBursts:
 
         assert [] == engine.asked
 
-    def test_a_change_just_before_the_stop_is_reloaded_at_once(self, engine: Engine) -> None:
+    def test_a_change_before_the_stop_causes_a_reload(self, engine: Engine) -> None:
         """
-        A stopping worker performs the pending reloads.
+        A stopping worker performs the pending reloader_for.
         """
-        reloader = reloads(engine, quiet=3_600, longest=3_600)
+        reloader = reloader_for(engine, quiet=3_600, longest=3_600)
         reloader.start()
         reloader.after(lambda **_: {"state": "issued"})()
         reloader.stop()
@@ -110,37 +110,35 @@ class TestBursts:
 
 
 class TestFailures:
-    def test_a_failure_is_logged_once_retried_and_delays_no_other(
-        self, engine: Engine, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_failed_reload_is_retried(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A failed reload is retried, and delays no other.
+        A failed reload is logged once and retried, and delays no other reload.
         """
         engine.running.discard("web")
-        reloader = reloads(engine)
+        reloader = reloader_for(engine)
         reloader.start()
         reloader.enqueue()
         wait_until(lambda: engine.asked.count(HUP) >= 3 or None, lambda: caplog.text)
         assert 1 == engine.asked.count(RESTART)
         engine.running.add("web")
         wait_until(lambda: "web:HUP: reloaded" in caplog.text or None, lambda: caplog.text)
-        asked = list(engine.asked)
+        before = list(engine.asked)
         time.sleep(0.5)
         reloader.stop()
 
-        assert asked == engine.asked
+        assert before == engine.asked
         assert 1 == caplog.text.count("[reload.failed]")
 
 
 class TestLabels:
     def test_labeled_containers_are_reloaded(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Containers of settings and labels are reloaded, each once.
+        The containers of the settings and of labels are reloaded, each of them once.
         """
         engine.start("haproxy", certworker_reload="USR2")
         engine.start("web", certworker_reload="HUP")
         engine.start("app", certworker_reload="exec:reload --now 'a, b'")
-        reloader = reloads(engine, labels=True)
+        reloader = reloader_for(engine, labels=True)
         reloader.start()
         reloader.enqueue()
         wait_until(lambda: "app:exec:" in caplog.text or None, lambda: caplog.text)
@@ -152,17 +150,17 @@ class TestLabels:
 
     def test_labels_are_read_at_each_change(self, engine: Engine) -> None:
         """
-        Labels are read at each change; a container that has gone needs no reload.
+        The labels are read at each change, and a container that no longer exists is not reloaded.
         """
         engine.start("old", certworker_reload="HUP")
         engine.running.discard("old")
-        reloader = reloads(engine, labels=True)
+        reloader = reloader_for(engine, labels=True)
         reloader.start()
         reloader.enqueue()
         old = "POST /containers/old/kill?signal=HUP"
         wait_until(lambda: engine.asked.count(old) >= 2 or None, lambda: str(engine.asked))
         engine.listed.clear()
-        wait_until(lambda: is_left_alone(engine) or None, lambda: str(engine.asked))
+        wait_until(lambda: gets_no_request(engine) or None, lambda: str(engine.asked))
         engine.start("new", certworker_reload="HUP")
         reloader.enqueue()
         wait_until(lambda: "POST /containers/new/kill?signal=HUP" in engine.asked or None, lambda: "")
@@ -175,10 +173,10 @@ class TestLabels:
         self, engine: Engine, caplog: pytest.LogCaptureFixture, text: str
     ) -> None:
         """
-        An invalid label affects only its container.
+        An invalid label is logged once, and affects its container only.
         """
         engine.listed.append(Listed("evil", {RELOAD_LABEL: text}))
-        reloader = reloads(engine, labels=True)
+        reloader = reloader_for(engine, labels=True)
 
         def has_restarted(times: int) -> bool | None:
             return engine.asked.count(RESTART) >= times or None
@@ -194,15 +192,13 @@ class TestLabels:
         assert text.replace("\n", "\\n") in warning
         assert [HUP, RESTART] * 2 == [each for each in engine.asked if each.startswith("POST")]
 
-    def test_a_refused_list_is_logged_once_and_settings_still_work(
-        self, engine: Engine, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_refused_list_is_logged_once(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Containers with a label are reloaded as soon as the proxy allows the list.
+        A refused list is logged once. Reloads of the settings work, and those of labels follow later.
         """
         engine.refusing = "/containers/json"
         engine.start("haproxy", certworker_reload="USR2")
-        reloader = reloads(engine, labels=True)
+        reloader = reloader_for(engine, labels=True)
         reloader.start()
         reloader.enqueue()
         wait_until(lambda: RESTART in engine.asked or None, lambda: caplog.text)
