@@ -59,7 +59,7 @@ class TestCodes:
 
         assert (0, page_of("http.404")) == (ended.returncode, ended.stdout)
 
-    def test_a_code_may_have_the_brackets_of_the_log(self, worker: WorkerProcess) -> None:
+    def test_a_code_can_have_the_brackets_of_the_log(self, worker: WorkerProcess) -> None:
         """
         A code in brackets or in capital letters is the same code.
         """

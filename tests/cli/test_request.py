@@ -44,7 +44,7 @@ class TestRequest:
 
         assert 1 == queue_length(connection)
 
-    def test_a_file_may_have_thousands_of_names(
+    def test_a_file_can_have_thousands_of_names(
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
@@ -124,7 +124,7 @@ class TestRemove:
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        Each name has a job of its own, so that none delays another.
+        Each name has its own job, so that none delays another.
         """
         (tmp_path / "names").write_text("a.localhost\nb.localhost\n")
         ended = worker.command("remove", "--file", str(tmp_path / "names"))
@@ -185,7 +185,7 @@ class TestResume:
         assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
         assert 1 == queue_length(connection)
 
-    def test_a_name_that_is_not_paused_is_left_alone(
+    def test_a_name_that_is_not_paused_is_not_requested(
         self, worker: WorkerProcess, app: App, connection: Redis
     ) -> None:
         """

@@ -138,7 +138,7 @@ class TestStatus:
         self, worker: WorkerProcess, app: App
     ) -> None:
         """
-        A failure without a valid certificate is a state of its own, and comes first.
+        A failure without a valid certificate is a separate state, and comes first.
         """
         app.issuance.issue((NAMES[0],))
         app.issuance.issue((NAMES[1],))

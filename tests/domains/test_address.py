@@ -19,7 +19,7 @@ class TestReadAddress:
     @pytest.mark.parametrize("text", ["8.8.8.8", "::1", "2606:4700::1111"])
     def test_the_plain_forms_are_addresses(self, text: str) -> None:
         """
-        These forms are valid in an identifier of type ip (RFC 8738).
+        The forms that are valid in an identifier of type ip (RFC 8738) are addresses.
         """
         assert str(read_address(text)) == text
         assert is_address(text)
@@ -29,7 +29,7 @@ class TestReadAddress:
     )
     def test_any_other_text_is_none(self, text: str) -> None:
         """
-        Some resolvers read these texts as addresses, and no CA does.
+        Other forms, which some resolvers accept and no CA accepts, are no addresses.
         """
         assert read_address(text) is None
         assert not is_address(text)
@@ -40,27 +40,27 @@ class TestIsLoopback:
         "host",
         ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"],
     )
-    def test_names_and_addresses_of_this_machine_are(self, host: str) -> None:
+    def test_a_host_on_the_loopback_interface_is_loopback(self, host: str) -> None:
         """
-        The definition decides, without a query to a resolver.
+        Names below localhost and addresses of the loopback interface are loopback, without a DNS query.
         """
         assert is_loopback(host)
 
     @pytest.mark.parametrize(
         "host", ["", "localhost.org", "notlocalhost", "10.0.0.1", "::2", "::ffff:8.8.8.8"]
     )
-    def test_no_other_host_is(self, host: str) -> None:
+    def test_another_host_is_not_loopback(self, host: str) -> None:
         """
-        Other names are not on the loopback interface, whatever a resolver answers.
+        Another name is not loopback, whatever a resolver answers.
         """
         assert not is_loopback(host)
 
 
 class TestIsPublic:
     @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
-    def test_an_address_of_the_internet_is(self, address: str) -> None:
+    def test_an_address_on_the_internet_is_public(self, address: str) -> None:
         """
-        An address that a gateway translates to a public one counts as well.
+        An address on the Internet is public, also one that a gateway translates to it.
         """
         assert is_public(ip_address(address))
 
@@ -89,8 +89,10 @@ class TestIsPublic:
             "ff02::1",
         ],
     )
-    def test_one_of_a_private_network_is_not_however_it_is_written(self, address: str) -> None:
+    def test_another_address_is_not_public(self, address: str) -> None:
         """
+        A private or special address is not public, in any form.
+
         Otherwise a name server or a CA could direct requests of certworker to a private network.
         """
         assert not is_public(ip_address(address))
@@ -98,9 +100,9 @@ class TestIsPublic:
 
 class TestAcceptedAddress:
     @given(st.ip_addresses())
-    def test_it_is_normalised_or_refused(self, address: IPv4Address | IPv6Address) -> None:
+    def test_an_address_is_normalized_or_refused(self, address: IPv4Address | IPv6Address) -> None:
         """
-        Each address has one form, and so one directory, one lock and one key in Redis.
+        An accepted address has one form, and so one directory, one lock and one key in Redis.
         """
         for private in (False, True):
             try:
@@ -110,9 +112,9 @@ class TestAcceptedAddress:
             assert name == normalize(address.exploded, private=private)
             assert name == normalize(name, private=private)
 
-    def test_one_of_a_private_network_needs_a_ca_of_it(self) -> None:
+    def test_a_private_address_needs_a_private_ca(self) -> None:
         """
-        A public CA cannot reach it, so its ownership cannot be proved.
+        A private address is accepted only for a private CA, because a public one cannot reach it.
         """
         address = IPv4Address("192.168.1.10")
 

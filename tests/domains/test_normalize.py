@@ -1,5 +1,5 @@
 """
-Tests of names and tenants of a request.
+Tests of the names and the tenant of a request.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from certworker.domains import (
 from certworker.errors import CertworkerError, Retry, Severity
 from certworker.errors.payload import PayloadType
 
-#: A part of a name as DNS has it: letters, digits, hyphens.
+#: A label in DNS: letters, digits and hyphens.
 LDH = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 LABEL_63 = "a" * 63
 NAME_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "a" * 57, "org"])
-#: Together with "_acme-challenge." it has 253 characters.
+#: The longest name that has 253 characters together with "_acme-challenge.".
 LONGEST_BASE = ".".join([LABEL_63, LABEL_63, LABEL_63, "a" * 41, "org"])
 
 ACCEPTED = [
@@ -244,14 +244,14 @@ WARNINGS = [
 
 def short(value: object) -> str:
     """
-    *value* in the name of a test.
+    Return *value* for the name of a test.
     """
     return ascii(value)[:30]
 
 
 def refusal(value: object, *, private: bool = False, wildcards: bool = False) -> CertworkerError:
     """
-    The failure with which *value* is refused.
+    Return the failure of *value*.
     """
     with pytest.raises(CertworkerError) as caught:
         normalize(value, private=private, wildcards=wildcards)
@@ -260,7 +260,7 @@ def refusal(value: object, *, private: bool = False, wildcards: bool = False) ->
 
 def result(value: object, *, private: bool) -> str:
     """
-    The name that comes out for *value*, or the refusal in words.
+    Return the normalized name of *value*, or the text of its failure.
     """
     try:
         return normalize(value, private=private, wildcards=True)
@@ -268,25 +268,25 @@ def result(value: object, *, private: bool) -> str:
         return str(failure)
 
 
-class TestDomainName:
+class TestNormalize:
     @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED, ids=short)
-    def test_a_name_comes_out_normalised(self, row: int, value: str, name: str) -> None:
+    def test_a_name_is_normalized(self, row: int, value: str, name: str) -> None:
         """
         Each name has one form, and so one directory, one lock and one key in Redis.
         """
         assert normalize(value) == name
 
     @pytest.mark.parametrize(("row", "value", "code"), REFUSED, ids=short)
-    def test_what_no_ca_would_certify_is_refused(self, row: int, value: object, code: str) -> None:
+    def test_a_name_that_no_ca_certifies_is_refused(self, row: int, value: object, code: str) -> None:
         """
-        The name is refused before the CA, a path or a file gets it.
+        An invalid name is refused with its code, before the CA or a path gets it.
         """
         assert refusal(value).code == code
 
     @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED], ids=short)
-    def test_a_refusal_is_one_printable_line_of_modest_length(self, value: object) -> None:
+    def test_a_failure_is_one_short_printable_line(self, value: object) -> None:
         """
-        Names are untrusted: none can forge a log line or change the colors of a terminal.
+        A hostile name cannot forge a log line or control a terminal.
         """
         message = str(refusal(value))
 
@@ -294,30 +294,30 @@ class TestDomainName:
         assert len(message) < 1500
 
     @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=short)
-    def test_a_refusal_contains_the_corrected_name(self, value: str, words: str) -> None:
+    def test_a_failure_has_the_corrected_name(self, value: str, words: str) -> None:
         """
-        The message contains the corrected name where it can be derived.
+        The failure has the corrected name if certworker can derive it.
         """
         assert words in str(refusal(value))
 
-    def test_a_refusal_is_a_warning_that_is_never_tried_again(self) -> None:
+    def test_a_failure_is_a_warning_without_a_retry(self) -> None:
         """
-        The failure is a warning, and the same request is not retried.
+        An invalid name is a warning, and its request is not retried.
         """
         failure = refusal("foo_bar.shop.org")
 
         assert (failure.retry, failure.severity) == (Retry.NEVER, Severity.WARNING)
 
     @pytest.mark.parametrize("suffix", ["dev", "app", "page", "xn--p1ai", "co.uk"])
-    def test_every_registered_suffix_is_as_good_as_another(self, suffix: str) -> None:
+    def test_every_registered_suffix_is_accepted(self, suffix: str) -> None:
         """
-        No suffix of a registry is refused, such as .dev.
+        Each suffix of a registry is accepted, such as .dev.
         """
         assert normalize(f"shop.{suffix}") == f"shop.{suffix}"
 
-    def test_joiners_stay_where_a_script_needs_them(self) -> None:
+    def test_joiners_remain_if_a_script_needs_them(self) -> None:
         """
-        Persian and Sinhala names need joiners (RFC 5892, appendix A).
+        Joiners remain in names that need them, such as Persian ones (RFC 5892, appendix A).
         """
         assert normalize("نامه\u200cای.com") == "xn--mgba3gch31f060k.com"
 
@@ -336,9 +336,9 @@ class TestWildcards:
         ],
         ids=short,
     )
-    def test_a_wildcard_is_accepted_where_a_provider_is_set(self, value: str, name: str) -> None:
+    def test_a_wildcard_is_accepted_with_a_provider(self, value: str, name: str) -> None:
         """
-        It is normalized as the name below which it covers names.
+        With a DNS provider a wildcard is accepted, and its base is normalized.
         """
         assert name == normalize(value, wildcards=True)
         assert is_name(name)
@@ -346,18 +346,18 @@ class TestWildcards:
     @pytest.mark.parametrize(
         ("value", "code"), [(value, code) for row, value, code in REFUSED if row == 13], ids=short
     )
-    def test_a_provider_makes_no_other_name_acceptable(self, value: str, code: str) -> None:
+    def test_a_provider_affects_valid_wildcards_only(self, value: str, code: str) -> None:
         """
-        Only the code of a well-formed wildcard depends on the provider.
+        With a DNS provider, invalid wildcards are still refused with the same codes.
         """
         if code == "name.wildcard":
             normalize(value, wildcards=True)
         else:
             assert code == refusal(value, wildcards=True).code
 
-    def test_the_record_that_proves_it_has_to_fit_into_dns(self) -> None:
+    def test_the_name_of_the_challenge_record_is_limited(self) -> None:
         """
-        The owner of that record is the name with _acme-challenge before it.
+        A wildcard is refused if the name of its challenge record is too long for DNS.
         """
         longer = f"*.{LONGEST_BASE.replace('.org', 'a.org')}"
         failure = refusal(longer, wildcards=True)
@@ -367,9 +367,9 @@ class TestWildcards:
         assert not is_name(longer)
 
     @pytest.mark.parametrize("name", ["*.localhost", "*.web", "*.printer.internal"])
-    def test_a_ca_of_ones_own_certifies_wildcards_of_ones_own(self, name: str) -> None:
+    def test_a_private_ca_certifies_private_wildcards(self, name: str) -> None:
         """
-        A private CA has no public suffixes.
+        For a private CA, a wildcard needs no public suffix.
         """
         assert name == normalize(name, private=True, wildcards=True)
         assert is_name(name)
@@ -379,7 +379,7 @@ class TestWildcards:
     )
     def test_readers_accept_normalized_wildcards_only(self, text: str) -> None:
         """
-        Every program can write to Redis.
+        Only a normalized wildcard is a name for readers of Redis.
         """
         assert not is_name(text)
 
@@ -401,9 +401,9 @@ class TestPrivateNames:
             "fd00::1",
         ],
     )
-    def test_a_ca_of_ones_own_certifies_names_of_ones_own(self, name: str) -> None:
+    def test_a_private_ca_certifies_private_names(self, name: str) -> None:
         """
-        A private CA certifies the name of a service and localhost.
+        For a private CA, names of services, localhost and private addresses are accepted.
         """
         assert normalize(name, private=True) == name
 
@@ -422,9 +422,9 @@ class TestPrivateNames:
             ("my_service", "name.invalid_char"),
         ],
     )
-    def test_it_certifies_no_paths_and_no_odd_addresses(self, value: str, code: str) -> None:
+    def test_a_private_ca_certifies_no_invalid_names(self, value: str, code: str) -> None:
         """
-        A private CA still gets no paths and no addresses of groups.
+        For a private CA, paths and special addresses are refused, too.
         """
         assert refusal(value, private=True).code == code
 
@@ -435,9 +435,9 @@ class TestAnyText:
     )
     @example("a.b。c．d｡org")
     @example("xn--ls8h.la")
-    def test_whatever_goes_in_a_safe_name_or_a_failure_comes_out(self, text: str) -> None:
+    def test_any_text_is_a_safe_name_or_a_failure(self, text: str) -> None:
         """
-        The result is safe as a directory name, in YAML and as a key.
+        Any text leads to a failure, or to a name that is safe as a directory, in YAML and in Redis.
         """
         for private in (False, True):
             outcome = result(text, private=private)
@@ -452,9 +452,9 @@ class TestAnyText:
                 assert is_name(outcome)
 
     @given(st.text(min_size=1, max_size=12))
-    def test_what_is_a_public_name_is_a_private_one_too(self, label: str) -> None:
+    def test_a_public_name_is_accepted_for_a_private_ca(self, label: str) -> None:
         """
-        A staging system with a private CA accepts the names of production.
+        Each name that is accepted for a public CA is accepted for a private one.
         """
         try:
             name = normalize(f"{label}.example.org")
@@ -471,17 +471,17 @@ class TestRequestedNames:
         """
         assert requested_names("Shop.org", None, private=False) == ("shop.org",)
 
-    def test_a_name_and_its_wildcard_share_a_certificate(self) -> None:
+    def test_a_name_and_its_wildcard_can_share_a_certificate(self) -> None:
         """
-        A wildcard does not cover the name itself.
+        A request can have a name and its wildcard, because a wildcard does not cover its base.
         """
         names = requested_names(None, ["shop.org", "*.Shop.org"], private=False, wildcards=True)
 
         assert ("shop.org", "*.shop.org") == names
 
-    def test_several_keep_their_order_and_lose_their_doubles(self) -> None:
+    def test_several_names_are_in_order_and_unique(self) -> None:
         """
-        The first name stays first, and each name is requested once.
+        Several names remain in order, and each name is requested once.
         """
         names = ["shop.org", "www.shop.org", "SHOP.org."]
 
@@ -515,7 +515,7 @@ class TestRequestedNames:
 
     def test_a_hundred_names_are_accepted(self) -> None:
         """
-        Let's Encrypt accepts as many names in one certificate.
+        A request can have 100 names, the limit of Let's Encrypt.
         """
         names = [f"n{number}.shop.org" for number in range(100)]
 
@@ -523,7 +523,7 @@ class TestRequestedNames:
 
     def test_one_refused_name_fails_the_request(self) -> None:
         """
-        No certificate without the refused name is issued.
+        A request with one invalid name fails completely.
         """
         with pytest.raises(CertworkerError) as caught:
             requested_names(None, ["shop.org", "foo_bar.shop.org"], private=False)
@@ -543,32 +543,32 @@ class TestTenantOf:
             ("*.localhost", "localhost"),
         ],
     )
-    def test_it_is_the_registered_domain_unless_the_job_says_more(self, name: str, tenant: str) -> None:
+    def test_the_default_tenant_is_the_registered_domain(self, name: str, tenant: str) -> None:
         """
-        Most requests name no tenant, and still share the slots fairly.
+        Without a tenant in the request, the tenant is the registered domain of the first name.
         """
         assert tenant == tenant_of(None, (name, "other.example.net"))
 
-    def test_the_one_that_the_job_names_counts(self) -> None:
+    def test_the_tenant_of_the_request_is_used(self) -> None:
         """
-        A tenant of the request counts, such as an Appwrite project with many domains.
+        The tenant of the request, such as an Appwrite project, replaces the default.
         """
         assert "project-7" == tenant_of("project-7", ("www.example.org",))
 
     @pytest.mark.parametrize("given", ["", "x" * 254, 7, ["a"], True])
     def test_anything_else_is_refused(self, given: object) -> None:
         """
-        The tenant becomes part of a key in Redis, so other values are refused.
+        An invalid tenant is refused, because it becomes part of a key in Redis.
         """
         with pytest.raises(PayloadType, match="tenant"):
             tenant_of(given, ("www.example.org",))
 
 
-class TestRemarks:
+class TestWarnings:
     @pytest.mark.parametrize(("given", "words"), WARNINGS)
     def test_a_surprising_name_causes_a_warning(self, given: str, words: str) -> None:
         """
-        The name is accepted with a warning.
+        A surprising name is accepted with a warning.
         """
         assert words in " ".join(warnings_for(given, normalize(given)))
 
@@ -581,22 +581,22 @@ class TestRemarks:
         """
         assert warnings_for(given, normalize(given)) == []
 
-    def test_an_international_name_is_shown_as_it_reads_and_no_more(self) -> None:
+    def test_an_international_name_is_shown_in_its_readable_form(self) -> None:
         """
-        The warning shows the readable form only.
+        The only warning about an international name shows its readable form.
         """
         assert warnings_for("müller.de", normalize("müller.de")) == ["it reads müller.de"]
 
     @pytest.mark.parametrize("given", ["наука.рф", "münchen.de", "東京タワー.jp", "xn--mgba3gch31f060k.com"])
-    def test_honest_scripts_are_not_suspected(self, given: str) -> None:
+    def test_a_name_in_one_script_is_not_suspicious(self, given: str) -> None:
         """
-        A name in one script, or in the three scripts of Japanese, is not suspicious.
+        A name in one script, or in the scripts of Japanese, causes no warning about mixed scripts.
         """
         assert not [text for text in warnings_for(given, normalize(given)) if "mixes" in text]
 
-    def test_the_star_of_a_wildcard_is_no_reason_for_a_warning(self) -> None:
+    def test_the_asterisk_of_a_wildcard_causes_no_warning(self) -> None:
         """
-        The warnings are about the name below which it covers names.
+        The warnings about a wildcard are those about its base.
         """
         given = "*.müller.de"
         name = normalize(given, wildcards=True)
@@ -609,6 +609,6 @@ class TestRemarks:
 
     def test_private_names_share_no_suffix(self) -> None:
         """
-        Private names share no suffix.
+        A private name causes no warning about a shared suffix.
         """
         assert warnings_for("demo.localhost", normalize("demo.localhost", private=True)) == []

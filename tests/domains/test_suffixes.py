@@ -15,18 +15,18 @@ from certworker.errors import CertworkerError
 
 class TestRefusePrivate:
     @pytest.mark.parametrize("suffix", sorted(PRIVATE_SUFFIXES - {"localhost"}))
-    def test_a_private_suffix_is_none_of_its_own_either(self, suffix: str) -> None:
+    def test_a_private_suffix_is_refused(self, suffix: str) -> None:
         """
-        The public suffix list contains some private suffixes, which would pass as top-level domains.
+        Each private suffix is refused, even if the public suffix list contains it.
         """
         with pytest.raises(CertworkerError) as caught:
             refuse_private(suffix)
 
         assert caught.value.code == "name.no_public_suffix"
 
-    def test_suffixes_of_hosters_are_names(self) -> None:
+    def test_a_suffix_in_the_private_part_of_the_list_is_accepted(self) -> None:
         """
-        Their owners get certificates for them: Boulder ignores the private part of the list.
+        A suffix in the private part of the list is accepted, because Boulder ignores that part.
         """
         refuse_private("github.io")
         refuse_private("*.github.io")
@@ -42,7 +42,7 @@ class TestRefusePrivate:
     )
     def test_the_wildcard_of_a_suffix_is_refused(self, name: str, code: str) -> None:
         """
-        Its names belong to many owners.
+        The wildcard of a public suffix is refused, because its names belong to many owners.
         """
         with pytest.raises(CertworkerError) as caught:
             refuse_private(name)
@@ -65,17 +65,17 @@ class TestSharedSuffix:
             ("web", None),
         ],
     )
-    def test_it_is_a_suffix_with_other_users(self, name: str, suffix: str | None) -> None:
+    def test_the_shared_suffix_is_returned(self, name: str, suffix: str | None) -> None:
         """
-        Users of a shared suffix share its limits at the CA.
+        The function returns a suffix whose users share its limits at the CA, or None.
         """
         assert shared_suffix(name) == suffix
 
 
-class TestCost:
-    def test_the_tables_load_when_a_name_needs_them(self) -> None:
+class TestImport:
+    def test_the_tables_are_loaded_on_demand(self) -> None:
         """
-        Commands without a name start without loading the tables.
+        The import of the package does not load the tables, so that commands start fast.
         """
         script = "import sys, certworker.domains; print({'idna', 'publicsuffixlist'} & set(sys.modules))"
 
@@ -100,17 +100,17 @@ class TestRegisteredDomain:
             ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
         ],
     )
-    def test_it_is_what_a_ca_counts_by(self, name: str, registered: str) -> None:
+    def test_the_registered_domain_is_the_one_of_the_rate_limits(self, name: str, registered: str) -> None:
         """
-        A CA counts fifty new certificates a week by the registered domain.
+        The function returns the domain by which a CA counts certificates a week.
         """
         assert registered == registered_domain(name)
 
 
-class TestReadSuffixes:
-    def test_afterwards_the_lists_are_loaded(self) -> None:
+class TestLoadSuffixes:
+    def test_the_lists_are_loaded_at_once(self) -> None:
         """
-        After `load_suffixes` the first request does not wait for the lists.
+        After `load_suffixes` no later call loads a list.
         """
         program = (
             "import sys\n"

@@ -10,9 +10,9 @@ from certworker.domains.wildcard import base_name, covering_wildcard, file_name,
 
 
 class TestIsWildcard:
-    def test_only_a_leading_star_makes_a_wildcard(self) -> None:
+    def test_only_a_leading_asterisk_makes_a_wildcard(self) -> None:
         """
-        Names are normalized before.
+        A normalized name is a wildcard if it begins with an asterisk.
         """
         assert is_wildcard("*.shop.org")
         assert not is_wildcard("shop.org")
@@ -20,9 +20,9 @@ class TestIsWildcard:
 
 
 class TestBaseName:
-    def test_it_is_the_name_below_which_a_wildcard_covers_names(self) -> None:
+    def test_the_base_is_the_name_without_the_asterisk(self) -> None:
         """
-        The CA proves the control of the base.
+        The base of a wildcard is the name that the CA validates.
         """
         assert "shop.org" == base_name("*.shop.org")
         assert "shop.org" == base_name("shop.org")
@@ -43,7 +43,7 @@ class TestCoveringWildcard:
             ("2606:4700::1111", None),
         ],
     )
-    def test_it_covers_exactly_one_label_and_no_address(self, name: str, wildcard: str | None) -> None:
+    def test_a_wildcard_covers_one_label_and_no_address(self, name: str, wildcard: str | None) -> None:
         """
         A wildcard covers neither its base nor names two labels below it (RFC 9525, section 6.3).
         """
@@ -55,9 +55,9 @@ class TestFileName:
         ("name", "file"),
         [("*.shop.org", "_.shop.org"), ("shop.org", "shop.org"), ("2606:4700::1111", "2606:4700::1111")],
     )
-    def test_a_star_is_never_in_the_name_of_a_file(self, name: str, file: str) -> None:
+    def test_a_file_name_has_no_asterisk(self, name: str, file: str) -> None:
         """
-        A shell would expand it.
+        The file name of a wildcard begins with `_.`, because a shell expands an asterisk.
         """
         assert file == file_name(name)
         assert name == name_of_file(file)

@@ -1,5 +1,5 @@
 """
-The base of all failures, and the rules that every failure of the catalogue keeps.
+Tests of the base class of all failures, and of the rules for each failure of the catalogue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from certworker.errors.worker import BadJob, FunctionNotRegistered
 
 FAILURES = catalogue()
 
-#: Words that no message and no remedy has: people instead of programs, and idioms that are not English.
+#: Words that no message and no remedy has.
 BANNED = re.compile(
     r"\b(tell|tells|told|said|mend|nobody|somebody|whoever|anew|by itself|goes on|for ever|of no use"
     r"|look|looks|we|us|our|ours|lies|stands|kept|wants|asks again|serves on|in the place of|at any rate)\b",
@@ -40,7 +40,7 @@ MAX_WORDS = 20
 
 def all_classes(parent: type[CertworkerError] = CertworkerError) -> list[type[CertworkerError]]:
     """
-    Return each class of the catalogue with a text of its own, variants of a code included.
+    Return each class of the catalogue with its own text, including the variants of a code.
     """
     return [
         found
@@ -62,9 +62,9 @@ class Broken(CertworkerError):
 
 class TestPrintable:
     @given(st.text(alphabet=st.characters(exclude_categories=[])))
-    def test_any_text_becomes_one_harmless_line(self, text: str) -> None:
+    def test_any_text_becomes_one_printable_line(self, text: str) -> None:
         """
-        No text of a job or a CA can forge log lines, color a terminal or reverse the text direction.
+        A hostile text cannot forge a log line, color a terminal or reverse the direction of text.
         """
         shown = printable(text)
 
@@ -85,18 +85,18 @@ class TestPrintable:
     )
     def test_control_characters_are_escaped_and_letters_are_unchanged(self, text: object, shown: str) -> None:
         """
-        The operator sees what was sent, and names keep the letters of all scripts.
+        Control characters are escaped, and the letters of all scripts are unchanged.
         """
         assert printable(text) == shown
 
     @pytest.mark.parametrize("text", ["x" * 501, "\n" * 400, "x" * 10_000_000])
-    def test_long_texts_are_cut_with_an_ellipsis(self, text: str) -> None:
+    def test_a_long_text_is_truncated_with_an_ellipsis(self, text: str) -> None:
         """
-        The result has at most 500 characters, the ellipsis included.
+        The result has 500 characters, including the ellipsis.
         """
         assert (len(printable(text)), printable(text)[-1]) == (500, "…")
 
-    def test_a_text_that_just_fits_is_complete(self) -> None:
+    def test_a_text_of_the_maximum_length_is_complete(self) -> None:
         """
         A text of exactly 500 characters has no ellipsis.
         """
@@ -106,24 +106,24 @@ class TestPrintable:
 class TestCertworkerError:
     def test_the_values_fill_both_templates(self) -> None:
         """
-        The remedy names the exact thing to change.
+        The values of a failure are in its message and in its remedy.
         """
         failure = Broken(name="shop.org", reason="the key does not match")
 
         assert failure.message == "shop.org is broken: the key does not match."
         assert failure.remedy == "Repair shop.org: repair shop.org"
 
-    def test_values_are_made_printable_and_never_read_as_templates(self) -> None:
+    def test_values_are_printable_and_are_no_templates(self) -> None:
         """
-        A value with braces or control characters appears as it is.
+        A value with braces is no template, and its control characters are escaped.
         """
         failure = Broken(name="{reason}\n", reason="{name.__class__}")
 
         assert failure.message == r"{reason}\n is broken: {name.__class__}."
 
-    def test_its_text_has_code_message_and_remedy_in_one_line(self) -> None:
+    def test_the_text_has_code_message_and_remedy_in_one_line(self) -> None:
         """
-        `str(failure)` is the line of the log.
+        The text of a failure, as in the log, has the code, the message and the remedy in one line.
         """
         assert str(InvalidSettings(["A must be 1", "B must be 2"])) == (
             "[config.invalid] The configuration has invalid values (2). A must be 1. B must be 2. "
@@ -141,7 +141,7 @@ class TestCertworkerError:
     )
     def test_the_remedy_begins_a_new_sentence(self, detail: str, end: str) -> None:
         """
-        The message gets a full stop if the text of a CA at its end has none.
+        A message that ends with a text of the CA gets a full stop if it has none.
         """
         failure = UserActionRequired(authority="The CA", detail=detail, url="https://ca.example/42")
 
@@ -149,9 +149,9 @@ class TestCertworkerError:
         # A log line, a record and a notification that join the two parts have the same sentence.
         assert str(failure) == f"[{failure.code}] {failure.message} {failure.remedy}"
 
-    def test_its_json_has_the_problem_of_the_ca(self) -> None:
+    def test_the_json_object_has_the_problem_of_the_ca(self) -> None:
         """
-        Programs read code, message, remedy and problem from the log and from the result of a job.
+        The JSON object has the code, the message, the remedy and the problem of the CA.
         """
         problem = {"type": "urn:ietf:params:acme:error:dns", "detail": "NXDOMAIN", "status": 400}
 
@@ -169,9 +169,9 @@ class TestCertworkerError:
         "duplicate",
         [copy.copy, lambda failure: pickle.loads(pickle.dumps(failure))],  # noqa: S301 (its own pickle)
     )
-    def test_it_can_be_copied_and_pickled(self, duplicate: object) -> None:
+    def test_a_failure_can_be_copied_and_pickled(self, duplicate: object) -> None:
         """
-        Queues and process pools transport exceptions. One that cannot be unpickled hides the failure.
+        A failure is equal after it is copied or pickled, as in queues and process pools.
         """
         assert callable(duplicate)
         failure = Broken(name="shop.org", reason="no key", until=datetime(2026, 11, 23, tzinfo=UTC))
@@ -192,9 +192,9 @@ class TestCatalogue:
         assert list(codes) == sorted(codes)
 
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
-    def test_each_has_a_message_and_a_remedy(self, failure: type[CertworkerError]) -> None:
+    def test_each_failure_has_a_message_and_a_remedy(self, failure: type[CertworkerError]) -> None:
         """
-        Both are sentences. A remedy may end with a command or a value, and then without a full stop.
+        The message and the remedy are sentences. A remedy that ends with a command has no full stop.
         """
         assert failure.message_template
         assert failure.message_template[-1] in ".)}"
@@ -218,7 +218,7 @@ class TestCatalogue:
 
     def test_only_an_invalid_request_is_never_retried(self) -> None:
         """
-        An answer of a CA about an order, an account or a name may change; the content of a job does not.
+        Only a failure that depends on the content of the request alone is never retried.
         """
         never = {failure for failure in FAILURES if failure.retry is Retry.NEVER}
         requests = {failure for failure in FAILURES if issubclass(failure, (NameFailure, PayloadFailure))}
@@ -230,7 +230,7 @@ class TestCatalogue:
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
     def test_templates_have_plain_fields_only(self, failure: type[CertworkerError]) -> None:
         """
-        An index or an attribute in a template would raise while the failure is reported, and hide it.
+        A template has no index and no attribute, which can raise while the failure is reported.
         """
         fields = [
             field
@@ -241,9 +241,9 @@ class TestCatalogue:
         assert all(field.isidentifier() for field in fields)
 
     @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
-    def test_each_is_in_the_module_of_its_code(self, failure: type[CertworkerError]) -> None:
+    def test_each_failure_is_in_the_module_of_its_code(self, failure: type[CertworkerError]) -> None:
         """
-        The docstring of the package lists the module of each family of codes.
+        Each failure is in the module that the docstring of the package lists for its code.
         """
         families = dict(re.findall(r"^    (\w+) +((?:\w+\.\* ?)+)", str(errors.__doc__), re.M))
         module = failure.__module__.rpartition(".")[2]

@@ -1,5 +1,5 @@
 """
-The documentation page of each failure.
+Tests of the documentation page of each failure.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ SECTIONS = ["Cause", "How to check", "Remedy", "When certworker tries again"]
 class TestExplanations:
     def test_each_failure_has_an_explanation_and_there_is_no_other(self) -> None:
         """
-        Each code has a cause and a check in certworker/errors/explanations.
+        Each code has an explanation in certworker/errors/explanations, and no other code has one.
         """
         assert set(FAILURES) == set(explanations())
 
     @pytest.mark.parametrize("code", FAILURES)
-    def test_it_has_a_cause_and_a_check(self, code: str) -> None:
+    def test_each_explanation_has_a_cause_and_a_check(self, code: str) -> None:
         """
-        Both are sentences, on lines that fit a terminal.
+        The cause and the check are sentences, and their lines have at most 120 characters.
         """
         explanation = explanations()[code]
         lines = f"{explanation.cause}\n{explanation.check}".splitlines()
@@ -48,9 +48,9 @@ class TestExplanations:
 
 class TestPage:
     @pytest.mark.parametrize("code", FAILURES)
-    def test_it_has_all_sections(self, code: str) -> None:
+    def test_each_page_has_all_sections(self, code: str) -> None:
         """
-        Every page has the same sections, and none of them is empty.
+        Each page has the same sections, and none of them is empty.
         """
         page = page_of(code)
 
@@ -59,7 +59,7 @@ class TestPage:
 
     def test_an_unknown_code_raises_a_key_error(self) -> None:
         """
-        `page_of` raises KeyError for an unknown code, and the caller lists the known ones.
+        An unknown code raises KeyError, so that the caller can list the known ones.
         """
         with pytest.raises(KeyError):
             page_of("http.teapot")
@@ -79,7 +79,7 @@ class TestPage:
     )
     def test_commands_and_variables_of_a_remedy_are_code(self, remedy_template: str, remedy: str) -> None:
         """
-        Markdown shows them unchanged, and an underscore does not begin emphasis.
+        Commands and variables of a remedy are code in Markdown, so that they are shown unchanged.
         """
         failure = type("Failure", (CertworkerError,), {"remedy_template": remedy_template})
 
@@ -87,16 +87,16 @@ class TestPage:
 
 
 class TestReference:
-    def test_without_a_site_it_is_the_command(self) -> None:
+    def test_without_a_site_the_reference_is_the_command(self) -> None:
         """
-        The command works on a machine without the Internet.
+        Without a site, the reference is the command, which works without the Internet.
         """
         assert "certworker explain http.404" == reference_of("http.404", None)
 
     @pytest.mark.parametrize("code", FAILURES)
-    def test_with_a_site_it_is_the_page_that_mkdocs_makes(self, code: str) -> None:
+    def test_with_a_site_the_reference_is_the_page_of_mkdocs(self, code: str) -> None:
         """
-        MkDocs makes CODE/index.html of CODE.md.
+        With a site, the reference is the URL of the page that MkDocs builds from CODE.md.
         """
         url = reference_of(code, "https://docs.example.org/latest/")
         source = url.removeprefix("https://docs.example.org/latest/").removesuffix("/")
@@ -105,28 +105,28 @@ class TestReference:
 
     def test_an_unknown_code_has_no_page(self) -> None:
         """
-        A code from Redis may be anything.
+        An unknown code, which Redis can contain, has no reference.
         """
         assert "" == reference_of("http.teapot", "https://docs.example.org")
 
 
 class TestRetries:
     @pytest.mark.parametrize("retry", [Retry.PREFLIGHT, Retry.CA, Retry.SOON])
-    def test_the_pauses_are_those_of_the_policy(self, retry: Retry) -> None:
+    def test_the_delays_are_those_of_the_policy(self, retry: Retry) -> None:
         """
-        The page has the pauses of the retry policy.
+        The text has the delays of the retry policy.
         """
         assert RETRIES[retry] == f"certworker tries again {pauses_of(retry)}."
 
-    def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
+    def test_a_failure_of_preflight_has_the_delays_of_preflight(self) -> None:
         """
-        The CA is not asked, so the pauses after its refusals do not apply.
+        A failure that only preflight finds has the delays of preflight, because no order fails.
         """
         assert retry_of(WrongAddress) == RETRIES[Retry.PREFLIGHT]
 
-    def test_a_failure_that_a_check_or_the_ca_finds_has_both(self) -> None:
+    def test_a_failure_of_preflight_and_of_the_ca_has_both_delays(self) -> None:
         """
-        The first sentence has the pauses after a refusal of the CA.
+        A failure that preflight or the CA finds has the delays of both, those of the CA first.
         """
         text = retry_of(HttpNotFound)
 
@@ -141,17 +141,15 @@ class TestRetries:
             ("queue.abandoned", "certworker does not run this job again."),
         ],
     )
-    def test_a_failure_without_the_pauses_of_the_policy_has_a_text_of_its_own(
-        self, code: str, text: str
-    ) -> None:
+    def test_a_failure_outside_of_the_policy_has_its_own_text(self, code: str, text: str) -> None:
         """
-        The retry policy plans no attempt after these failures, so its pauses do not apply.
+        A failure to which the retry policy does not apply has its own text.
         """
         assert retry_of(FAILURES[code]) == text
         assert page_of(code).rstrip().endswith(text)
 
-    def test_each_text_of_its_own_belongs_to_a_failure(self) -> None:
+    def test_each_own_text_belongs_to_a_failure(self) -> None:
         """
-        A text of a code that no longer exists would be dead.
+        Each text belongs to an existing code.
         """
         assert set(RETRIES_BY_CODE) <= set(FAILURES)

@@ -29,7 +29,7 @@ ANSWER = f"{TOKEN}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 def answer(token: str) -> str | None:
     """
-    Answer as the responder of one pending order.
+    Return the key authorization of one pending challenge.
     """
     return ANSWER if token == TOKEN else None
 
@@ -43,10 +43,10 @@ def healthy_parts() -> Mapping[str, object]:
 
 def explain(error: BaseException) -> CertworkerError | None:
     """
-    Explain a connection error of Redis.
+    Return the failure for *error*, if Redis is unreachable.
     """
-    away = isinstance(error, ConnectionError)
-    return RedisUnreachable(address="redis:6379", reason=error) if away else None
+    unreachable = isinstance(error, ConnectionError)
+    return RedisUnreachable(address="redis:6379", reason=error) if unreachable else None
 
 
 @contextmanager
@@ -58,7 +58,7 @@ def opened(
     explain: Callable[[BaseException], CertworkerError | None] = unexplained,
 ) -> Iterator[HttpServer]:
     """
-    Open a server on a free port.
+    Yield a server on a free port.
     """
     server = HttpServer(
         HttpAddress(host, 0),
@@ -77,13 +77,13 @@ def opened(
 @pytest.fixture
 def server() -> Iterator[HttpServer]:
     """
-    Return the server of a healthy worker.
+    Yield the server of a healthy worker.
     """
     with opened() as server:
         yield server
 
 
-def ask(
+def request(
     server: HttpServer,
     path: str,
     method: str = "GET",
@@ -93,7 +93,7 @@ def ask(
     body: bytes | None = None,
 ) -> tuple[HTTPResponse, bytes]:
     """
-    Return the response of *server* and its body.
+    Send a request to *server*; return the response and its body.
     """
     connection = HTTPConnection(host, server.port, timeout=10)
     try:
@@ -109,11 +109,11 @@ class TestChallenge:
     Tests of the requests of a CA (RFC 8555, section 8.3).
     """
 
-    def test_the_answer_is_the_key_authorization_and_nothing_else(self, server: HttpServer) -> None:
+    def test_the_response_is_the_key_authorization(self, server: HttpServer) -> None:
         """
-        The CA compares the whole body, and Let's Encrypt reads at most 127 bytes.
+        The body is the key authorization only, because the CA compares the complete body.
         """
-        response, body = ask(server, CHALLENGE)
+        response, body = request(server, CHALLENGE)
 
         assert (response.status, response.getheader("Content-Type"), body) == (
             200,
@@ -122,17 +122,17 @@ class TestChallenge:
         )
 
     @pytest.mark.parametrize("host", ["a.org", "A.ORG:80", "203.0.113.7", "[2001:db8::1]", "unknown"])
-    def test_whatever_the_host(self, server: HttpServer, host: str) -> None:
+    def test_the_host_is_ignored(self, server: HttpServer, host: str) -> None:
         """
-        Only the token decides: a proxy may change the Host.
+        The response depends on the token only, because a proxy can change the Host header.
         """
-        assert ask(server, CHALLENGE, headers={"Host": host})[1] == ANSWER.encode()
+        assert request(server, CHALLENGE, headers={"Host": host})[1] == ANSWER.encode()
 
     def test_head_is_answered_without_a_body(self, server: HttpServer) -> None:
         """
-        Monitors and `curl -I` send HEAD.
+        HEAD, which monitors and `curl -I` send, has the same headers and no body.
         """
-        response, body = ask(server, CHALLENGE, "HEAD")
+        response, body = request(server, CHALLENGE, "HEAD")
 
         assert (response.status, response.getheader("Content-Length"), body) == (200, str(len(ANSWER)), b"")
 
@@ -152,79 +152,77 @@ class TestChallenge:
             "/metrics/jobs",
         ],
     )
-    def test_anything_else_is_not_found(self, server: HttpServer, path: str) -> None:
+    def test_another_path_is_not_found(self, server: HttpServer, path: str) -> None:
         """
-        Every other path is unknown.
+        Each other path has the status 404.
         """
-        assert ask(server, path)[0].status == 404
+        assert request(server, path)[0].status == 404
 
     @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/metrics?name[]=up"])
-    @pytest.mark.parametrize("disguise", ["/{}", "///{}", "http://x{}", "/.{}", "/x/..{}", "/%2e{}"])
-    def test_pages_of_the_operator_are_answered_under_their_literal_path_only(
-        self, server: HttpServer, path: str, disguise: str
-    ) -> None:
+    @pytest.mark.parametrize("spelling", ["/{}", "///{}", "http://x{}", "/.{}", "/x/..{}", "/%2e{}"])
+    def test_operator_pages_have_one_spelling(self, server: HttpServer, path: str, spelling: str) -> None:
         """
-        A proxy that forbids `/metrics` forbids every spelling that this server understands.
+        Only the literal path is found, so that a proxy that forbids `/metrics` forbids it completely.
         """
-        assert ask(server, path)[0].status == 200
-        assert ask(server, disguise.format(path))[0].status == 404
+        assert request(server, path)[0].status == 200
+        assert request(server, spelling.format(path))[0].status == 404
 
     @pytest.mark.parametrize("path", ["/%6Detrics", "/metric%73", "/healthz%20", "/metrics%3F"])
-    def test_encoded_spellings_are_not_found_either(self, server: HttpServer, path: str) -> None:
+    def test_encoded_spellings_are_not_found(self, server: HttpServer, path: str) -> None:
         """
-        Percent-encoding is another spelling of the same path.
+        A percent-encoded spelling of an operator page has the status 404.
         """
-        assert ask(server, path)[0].status == 404
+        assert request(server, path)[0].status == 404
 
-    def test_a_challenge_may_be_requested_in_absolute_form(self, server: HttpServer) -> None:
+    def test_a_challenge_can_be_requested_in_absolute_form(self, server: HttpServer) -> None:
         """
-        Servers accept the absolute form of a target (RFC 9112, section 3.2.2), and proxies send it.
+        The server accepts the absolute form of a target (RFC 9112, section 3.2.2).
         """
-        assert ask(server, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
+        assert request(server, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
 
     @pytest.mark.parametrize("text", ["..%2f..%2fetc%2fpasswd", "a" * 101, "a%20b", "%ff", "a.b", "{token}"])
-    def test_an_invalid_token_is_not_looked_up(self, text: str) -> None:
+    def test_an_invalid_token_is_not_read(self, text: str) -> None:
         """
-        An invalid token reaches neither Redis nor the disk.
+        An invalid token has the status 404, and reaches neither Redis nor the disk.
         """
-        looked_up: list[str] = []
-        with opened(answer=looked_up.append) as server:
-            response, _ = ask(server, f"/.well-known/acme-challenge/{text}")
+        tokens: list[str] = []
+        with opened(answer=tokens.append) as server:
+            response, _ = request(server, f"/.well-known/acme-challenge/{text}")
 
-        assert (response.status, looked_up) == (404, [])
+        assert (response.status, tokens) == (404, [])
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"])
     def test_other_methods_are_refused(self, server: HttpServer, method: str) -> None:
         """
         Only GET and HEAD are allowed.
         """
-        response, _ = ask(server, CHALLENGE, method)
+        response, _ = request(server, CHALLENGE, method)
 
         assert (response.status, response.getheader("Allow")) == (405, "GET, HEAD")
 
     def test_without_redis_the_status_is_503(self) -> None:
         """
-        The answer is 503 without details: 404 would mean that there is no response.
+        Without Redis the status is 503 without details, because 404 means that there is no challenge.
         """
 
-        def away(token: str) -> str | None:
-            raise ConnectionError("redis://user:secret@redis is away")
+        def fail(token: str) -> str | None:
+            raise ConnectionError("redis://user:secret@redis is unreachable")
 
-        with opened(answer=away) as server:
-            response, body = ask(server, CHALLENGE)
+        with opened(answer=fail) as server:
+            response, body = request(server, CHALLENGE)
 
         assert response.status == 503
         assert b"secret" not in body
 
     def test_an_outage_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        An outage is logged once, and so is the next one.
+        Each outage of Redis is logged once.
         """
-        away = [True]
+        unreachable = [True]
 
         def sometimes(token: str) -> str | None:
-            if away[0]:
-                raise ConnectionError("Redis is away")
+            if unreachable[0]:
+                raise ConnectionError("Redis is unreachable")
             return answer(token)
 
         with (
@@ -232,11 +230,11 @@ class TestChallenge:
             caplog.at_level("WARNING", "certworker.http"),
         ):
             statuses = []
-            for away[0] in (True, True, False, True):
-                statuses.append(ask(server, CHALLENGE)[0].status)
+            for unreachable[0] in (True, True, False, True):
+                statuses.append(request(server, CHALLENGE)[0].status)
 
         assert statuses == [503, 503, 200, 503]
-        failure = RedisUnreachable(address="redis:6379", reason="Redis is away")
+        failure = RedisUnreachable(address="redis:6379", reason="Redis is unreachable")
         assert caplog.messages == [f"challenges cannot be answered: {failure.message}"] * 2
 
     @pytest.mark.parametrize(
@@ -251,11 +249,11 @@ class TestChallenge:
             ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         ],
     )
-    def test_every_answer_forbids_caching_and_sniffing(
+    def test_every_response_forbids_caching_and_sniffing(
         self, server: HttpServer, request_text: str, status: int
     ) -> None:
         """
-        Answers to malformed requests have the same headers.
+        Each response has the headers, also that to a malformed request.
         """
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(request_text.encode())
@@ -270,7 +268,7 @@ class TestChallenge:
         """
         No header reveals the software or its version.
         """
-        assert ask(server, CHALLENGE)[0].getheader("Server") is None
+        assert request(server, CHALLENGE)[0].getheader("Server") is None
 
 
 class TestHealth:
@@ -278,36 +276,36 @@ class TestHealth:
     Tests of the container's health check.
     """
 
-    def test_a_well_worker(self, server: HttpServer) -> None:
+    def test_a_healthy_worker_has_the_status_200(self, server: HttpServer) -> None:
         """
-        A healthy worker is reported with 200.
+        A healthy worker has the status 200 and the state of each part.
         """
-        response, body = ask(server, "/healthz")
+        response, body = request(server, "/healthz")
 
         assert response.status == 200
         assert json.loads(body) == healthy_parts()
 
-    def test_an_unwell_worker_with_its_parts(self) -> None:
+    def test_an_unhealthy_worker_has_the_status_503(self) -> None:
         """
-        An unhealthy worker is reported with 503 and the state of each part.
+        An unhealthy worker has the status 503 and the state of each part.
         """
         parts = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
         with opened(healthy=lambda: parts) as server:
-            response, body = ask(server, "/healthz")
+            response, body = request(server, "/healthz")
 
         assert response.status == 503
         assert json.loads(body) == parts
 
-    def test_a_check_that_fails_is_not_well(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_failed_check_is_unhealthy(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A health check that raises is unhealthy, and its traceback is logged once.
+        A health check that raises has the status 503, and its traceback is logged once.
         """
 
         def broken() -> Mapping[str, object]:
             raise ValueError("odd")
 
         with opened(healthy=broken) as server:
-            statuses = [ask(server, path)[0].status for path in ("/healthz", "/healthz", CHALLENGE)]
+            statuses = [request(server, path)[0].status for path in ("/healthz", "/healthz", CHALLENGE)]
 
         assert statuses == [503, 503, 200]
         (line,) = caplog.records
@@ -320,11 +318,11 @@ class TestMetrics:
     Tests of the metrics.
     """
 
-    def test_its_text_format(self, server: HttpServer) -> None:
+    def test_the_format_is_that_of_prometheus(self, server: HttpServer) -> None:
         """
-        The content type is that of Prometheus' text format, which Prometheus 3 requires.
+        The content type is that of the text format of Prometheus, which Prometheus 3 requires.
         """
-        response, body = ask(server, "/metrics")
+        response, body = request(server, "/metrics")
 
         assert body == b"jobs_total 1\n"
         assert re.match(r"text/plain; version=0\.0\.4", response.getheader("Content-Type") or "")
@@ -336,14 +334,14 @@ class TestAddress:
     """
 
     @pytest.mark.parametrize(("listening", "asking"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
-    def test_ipv6_takes_ipv4_too_where_it_is_open(self, listening: str, asking: str) -> None:
+    def test_an_unspecified_ipv6_address_accepts_ipv4(self, listening: str, asking: str) -> None:
         """
-        `[::]:8080` accepts IPv4 and IPv6.
+        A server on `[::]` accepts IPv4 and IPv6.
         """
         with opened(listening) as server:
-            assert ask(server, CHALLENGE, host=asking)[0].status == 200
+            assert request(server, CHALLENGE, host=asking)[0].status == 200
 
-    def test_a_taken_port_is_named(self, server: HttpServer) -> None:
+    def test_a_port_in_use_is_named(self, server: HttpServer) -> None:
         """
         The failure names the address whose port is in use.
         """
@@ -359,7 +357,7 @@ class TestAddress:
 
     def test_an_address_of_another_machine_is_named(self) -> None:
         """
-        The public address of a cloud host often does not belong to its interface.
+        An address of another machine is named, such as the public address of a cloud host.
         """
         elsewhere = HttpServer(
             HttpAddress("192.0.2.1", 0), answer=answer, healthy=healthy_parts, metrics=lambda: b""
@@ -370,7 +368,7 @@ class TestAddress:
 
     def test_a_stopped_server_can_start_again_at_once(self, server: HttpServer) -> None:
         """
-        A restarted worker does not wait until the kernel releases the port.
+        A server can listen on the port of a server that has just stopped.
         """
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(f"GET {CHALLENGE} HTTP/1.1\r\nHost: a.org\r\n\r\n".encode())
@@ -382,7 +380,7 @@ class TestAddress:
             )
             again.start()
 
-            assert ask(again, CHALLENGE)[0].status == 200
+            assert request(again, CHALLENGE)[0].status == 200
 
         again.stop()
         again.stop()
@@ -390,33 +388,33 @@ class TestAddress:
 
 class TestFlood:
     """
-    Tests of attacks: the port is open to the Internet.
+    Tests of attacks, because the port is open to the Internet.
     """
 
     def test_silent_connections_block_no_request(self, server: HttpServer) -> None:
         """
-        A CA gets its response while many connections send nothing.
+        A request gets its response while many connections send nothing.
         """
         with ExitStack() as stack:
             for _ in range(CONNECTIONS - 100):
                 silent = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 silent.sendall(b"GET /.well-known/acme-challenge/")
 
-            assert ask(server, CHALLENGE)[1] == ANSWER.encode()
+            assert request(server, CHALLENGE)[1] == ANSWER.encode()
 
     def test_long_headers_are_refused(self, server: HttpServer) -> None:
         """
-        A request with long headers is refused.
+        A request with long headers has the status 431.
         """
-        response, _ = ask(server, CHALLENGE, headers={"X-Long": "x" * LONGEST_HEADER})
+        response, _ = request(server, CHALLENGE, headers={"X-Long": "x" * LONGEST_HEADER})
 
         assert response.status == 431
 
     def test_long_bodies_are_refused(self, server: HttpServer) -> None:
         """
-        A request with a long body is refused.
+        A request with a long body has the status 413.
         """
-        response, _ = ask(server, CHALLENGE, "POST", body=b"x" * (LONGEST_BODY + 1))
+        response, _ = request(server, CHALLENGE, "POST", body=b"x" * (LONGEST_BODY + 1))
 
         assert response.status == 413
 
@@ -434,11 +432,11 @@ class TestFlood:
         self, server: HttpServer, request_bytes: bytes
     ) -> None:
         """
-        The server answers after malformed requests.
+        The server answers the next request after a malformed one.
         """
-        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
-            scanner.sendall(request_bytes)
-            scanner.shutdown(socket.SHUT_WR)
-            scanner.recv(1000)
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(request_bytes)
+            client.shutdown(socket.SHUT_WR)
+            client.recv(1000)
 
-        assert ask(server, CHALLENGE)[1] == ANSWER.encode()
+        assert request(server, CHALLENGE)[1] == ANSWER.encode()

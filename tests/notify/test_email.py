@@ -1,5 +1,5 @@
 """
-Mails to a real server.
+Tests of mails to a real server.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 
 
-def postbox(
+def mailer_for(
     port: int,
     secure: Literal["", "tls", "ssl"] = "",
     username: str | None = None,
     password: str | None = None,
 ) -> Mailer:
     """
-    Return a mailer for a server on this machine.
+    Return a mailer for the server at *port* of this machine.
     """
     server = MailServer("127.0.0.1", port, secure, username, password)
     return Mailer(server, "core@example.org", "My%20Appwrite", ("ops@example.org",))
@@ -43,10 +43,10 @@ def postbox(
 class TestSend:
     def test_a_mail_has_text_and_html_and_the_sender_of_the_settings(self) -> None:
         """
-        The sender's name may be URL-encoded, as in Appwrite's files.
+        A mail has both parts and the sender of the settings, whose name can be URL-encoded.
         """
         with MailReceiver() as receiver:
-            postbox(receiver.port).send([FAILED])
+            mailer_for(receiver.port).send([FAILED])
         (mail,) = receiver.mails
 
         assert "My Appwrite <core@example.org>" == mail["From"]
@@ -56,56 +56,56 @@ class TestSend:
         assert FAILED.remedy in parts["text/plain"]
         assert "<html>" in parts["text/html"]
 
-    def test_a_server_that_asks_for_a_password_gets_it(self) -> None:
+    def test_a_server_that_requires_a_password_gets_it(self) -> None:
         """
-        A wrong password is an OSError, like all other failures.
+        The mailer sends the password, and a wrong one raises an exception.
         """
         with MailReceiver(password="secret") as receiver:
-            postbox(receiver.port, "", "me", "secret").send([FAILED])
+            mailer_for(receiver.port, "", "me", "secret").send([FAILED])
             with pytest.raises(smtplib.SMTPAuthenticationError):
-                postbox(receiver.port, "", "me", "wrong").send([FAILED])
+                mailer_for(receiver.port, "", "me", "wrong").send([FAILED])
 
         assert 1 == len(receiver.mails)
 
-    def test_tls_is_used_where_the_server_offers_it(self, tmp_path: Path) -> None:
+    def test_tls_is_used_if_the_server_offers_it(self, tmp_path: Path) -> None:
         """
-        No setting is necessary.
+        The mailer uses TLS if the server offers it, without a setting.
         """
         with MailReceiver(starttls=tmp_path) as receiver:
-            postbox(receiver.port).send([FAILED])
+            mailer_for(receiver.port).send([FAILED])
 
         assert [True] == receiver.encrypted
 
-    def test_tls_that_was_asked_for_is_verified(self, tmp_path: Path) -> None:
+    def test_required_tls_is_verified(self, tmp_path: Path) -> None:
         """
-        With an unverified certificate neither password nor mail is sent.
+        With required TLS and an unverified certificate, the mailer sends no password and no mail.
         """
         with MailReceiver(starttls=tmp_path) as receiver, pytest.raises(ssl.SSLError):
-            postbox(receiver.port, "tls").send([FAILED])
+            mailer_for(receiver.port, "tls").send([FAILED])
 
         assert [] == receiver.mails
 
     @pytest.mark.parametrize("secure", ["", "tls", "ssl"])
-    def test_a_server_that_is_away_is_an_oserror(self, secure: Literal["", "tls", "ssl"]) -> None:
+    def test_an_unreachable_server_is_an_oserror(self, secure: Literal["", "tls", "ssl"]) -> None:
         """
-        The notification stays in the outbox.
+        An unreachable server raises OSError, so that the notification remains in the outbox.
         """
         with pytest.raises(OSError, match="refused"):
-            postbox(free_port(), secure).send([FAILED])
+            mailer_for(free_port(), secure).send([FAILED])
 
     @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
-    def test_users_and_passwords_may_have_any_letters(self, mechanism: str) -> None:
+    def test_users_and_passwords_can_have_any_letters(self, mechanism: str) -> None:
         """
-        They go to the server in UTF-8 (RFC 4616, section 2).
+        The mailer sends the user and the password in UTF-8 (RFC 4616, section 2).
         """
         with MailReceiver(password="pässwört €", mechanisms=(mechanism,)) as receiver:
-            postbox(receiver.port, "", "jürgen", "pässwört €").send([FAILED])
+            mailer_for(receiver.port, "", "jürgen", "pässwört €").send([FAILED])
 
         assert ["jürgen"] == receiver.users
 
     def test_a_challenge_is_answered(self) -> None:
         """
-        The password itself is not sent (the example of RFC 2195, section 2, with a password of that kind).
+        The mailer answers a challenge without sending the password (RFC 2195, section 2).
         """
         challenge = b"<1896.697170952@postoffice.reston.mci.net>"
         proof = hmac.new("tänstääftänstääf".encode(), challenge, "md5").hexdigest()
@@ -119,23 +119,23 @@ class TestSend:
             b".": b"250 OK\r\n",
         }
         with scripted(answers) as port:
-            postbox(port, "", "tim", "tänstääftänstääf").send([FAILED])
+            mailer_for(port, "", "tim", "tänstääftänstääf").send([FAILED])
 
     def test_a_server_without_a_known_mechanism_refuses(self) -> None:
         """
-        The log has the reason of the server.
+        A server without a known mechanism raises an exception with the reason.
         """
         answers = {b"EHLO": b"250-here\r\n250 AUTH GSSAPI\r\n"}
         with scripted(answers) as port, pytest.raises(smtplib.SMTPException, match="no mechanism"):
-            postbox(port, "", "me", "secret").send([FAILED])
+            mailer_for(port, "", "me", "secret").send([FAILED])
 
-    def test_a_sender_of_any_letters_needs_a_server_that_takes_them(self) -> None:
+    def test_an_international_sender_needs_smtputf8(self) -> None:
         """
-        RFC 6531 calls that SMTPUTF8.
+        A sender with other letters needs a server with SMTPUTF8 (RFC 6531).
         """
         with MailReceiver(smtputf8=True) as able, MailReceiver() as unable:
             for receiver in (able, unable):
-                sender = replace(postbox(receiver.port), sender="bücher@example.org", sender_name="Bücher")
+                sender = replace(mailer_for(receiver.port), sender="bücher@example.org", sender_name="Bücher")
                 if receiver is able:
                     sender.send([FAILED])
                 else:
@@ -146,9 +146,9 @@ class TestSend:
         assert "Bücher <bücher@example.org>" == able.mails[0]["From"]
         assert [] == unable.senders
 
-    def test_a_server_that_ends_the_connection_badly_has_the_mail(self) -> None:
+    def test_a_failed_quit_is_no_failure(self) -> None:
         """
-        Otherwise the recipient would get the same mail twice a minute.
+        A mail that the server has accepted is not sent again after a failed QUIT.
         """
         answers = {
             b"EHLO": b"250 here\r\n",
@@ -159,44 +159,46 @@ class TestSend:
             b"QUIT": b"421 too busy\r\n",
         }
         with scripted(answers) as port:
-            postbox(port).send([FAILED])
+            mailer_for(port).send([FAILED])
 
-    def test_several_people_get_it(self) -> None:
+    def test_a_mail_can_have_several_recipients(self) -> None:
         """
-        The address is as free as that of any mail.
+        The mailer sends a mail to each of several recipients.
         """
         with MailReceiver() as receiver:
-            replace(postbox(receiver.port), recipients=("ops@example.org", "dev@example.org")).send([FAILED])
+            replace(mailer_for(receiver.port), recipients=("ops@example.org", "dev@example.org")).send(
+                [FAILED]
+            )
 
         assert "ops@example.org, dev@example.org" == receiver.mails[0]["To"]
 
     @pytest.mark.parametrize("trickled", [b"220-", b"250-"])
-    def test_a_server_that_never_ends_its_answer_is_given_up(self, trickled: bytes) -> None:
+    def test_an_endless_answer_is_a_timeout(self, trickled: bytes) -> None:
         """
-        Each line arrives in time, but the whole answer does not.
+        An answer that is not complete within the timeout raises OSError.
         """
         greeting = b"220 here\r\n" if trickled == b"250-" else b""
         server = trickling(greeting, trickled + b"more\r\n")
         with server as port, pytest.raises(OSError, match=r"within 0\.3 s"):
-            replace(postbox(port), seconds=0.3).send([FAILED])
+            replace(mailer_for(port), seconds=0.3).send([FAILED])
 
-    def test_the_name_of_this_machine_is_not_sought_in_dns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_name_of_this_machine_is_not_resolved(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        An unreachable resolver would delay the mail (RFC 5321, section 4.1.3).
+        The greeting has an address (RFC 5321, section 4.1.3), because a resolver could delay the mail.
         """
         monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")
         monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("DNS was asked"))
         greeted: list[bytes] = []
         with scripted({}, greeted) as port, pytest.raises(smtplib.SMTPException):
-            postbox(port).send([FAILED])
+            mailer_for(port).send([FAILED])
 
         assert b"EHLO [127.0.0.1]" == greeted[0].upper()
 
 
 @contextmanager
-def scripted(answers: Mapping[bytes, bytes], heard: list[bytes] | None = None) -> Iterator[int]:
+def scripted(answers: Mapping[bytes, bytes], received: list[bytes] | None = None) -> Iterator[int]:
     """
-    The port of a server that answers each line by its first word; what *answers* does not know is refused.
+    Yield the port of a server that answers the first word of each line, and refuses unknown words.
     """
 
     class Handler(socketserver.StreamRequestHandler):
@@ -205,11 +207,11 @@ def scripted(answers: Mapping[bytes, bytes], heard: list[bytes] | None = None) -
             mail = False
             for line in self.rfile:
                 word = line.strip().split(b" ")[0]
-                if heard is not None:
-                    heard.append(line.strip())
+                if received is not None:
+                    received.append(line.strip())
                 if mail and word != b".":
                     continue
-                # Only the words of SMTP are without case.
+                # Only the commands of SMTP are case-insensitive.
                 mail = word.upper() == b"DATA"
                 self.wfile.write(answers.get(word) or answers.get(word.upper()) or b"500 what?\r\n")
 
@@ -222,7 +224,7 @@ def scripted(answers: Mapping[bytes, bytes], heard: list[bytes] | None = None) -
 @contextmanager
 def trickling(greeting: bytes, line: bytes) -> Iterator[int]:
     """
-    The port of a server that sends *greeting*, then *line* again and again.
+    Yield the port of a server that sends *greeting*, and then *line* repeatedly.
     """
 
     class Handler(socketserver.StreamRequestHandler):

@@ -1,5 +1,5 @@
 """
-The texts of notifications: cause, remedy, and the remaining time.
+Tests of the texts of notifications.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ FAILED = Notification(
 RECOVERED = replace(FAILED, kind="recovered", code="", message="", remedy="", next_attempt="", docs="")
 
 
-class TestLetters:
+class TestTexts:
     def test_cause_remedy_and_days_left_are_in_the_text(self) -> None:
         """
-        The text is complete without a second source.
+        The text has the cause, the remedy, the remaining days and its origin.
         """
         text = plain([FAILED])
 
@@ -46,31 +46,31 @@ class TestLetters:
         assert "More: certworker explain dns.no_record" in text
         assert "certworker of example.org on worker-1" in text
 
-    def test_html_has_the_same_words_and_no_foreign_tags(self) -> None:
+    def test_html_is_escaped(self) -> None:
         """
-        A CA or a tenant may have written part of it.
+        The HTML text escapes the values, which a CA or a tenant can have written.
         """
         assert "&lt;shop&gt;" in html([FAILED])
         assert "<shop>" not in html([FAILED])
 
-    def test_the_worst_comes_first_and_into_the_subject(self) -> None:
+    def test_the_most_urgent_notification_is_first(self) -> None:
         """
-        The most urgent names come first.
+        The most urgent notification comes first, and is in the subject.
         """
         action = replace(FAILED, kind="action", name="z.example.org")
-        notices = sort([FAILED, action])
+        notifications = sort([FAILED, action])
 
-        assert [action, FAILED] == notices
-        assert "certworker: z.example.org: action required and 1 more name" == subject(notices)
+        assert [action, FAILED] == notifications
+        assert "certworker: z.example.org: action required and 1 more name" == subject(notifications)
 
-    def test_what_happened_to_one_name_is_in_its_order(self) -> None:
+    def test_the_notifications_of_a_name_are_in_order(self) -> None:
         """
-        A failure and its recovery may share a delivery. The subject has the recovery.
+        The notifications of a name are in chronological order, and the subject has the last one.
         """
         other = replace(FAILED, name="a.example.org")
-        notices = sort([FAILED, RECOVERED, other])
+        notifications = sort([FAILED, RECOVERED, other])
 
-        assert [other, FAILED, RECOVERED] == notices
+        assert [other, FAILED, RECOVERED] == notifications
         assert "certworker: shop.example.org: recovered" == subject([FAILED, RECOVERED])
 
     @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ class TestLetters:
             ("none", None, "There is no certificate in service."),
         ],
     )
-    def test_it_says_what_is_in_service(
+    def test_the_text_has_the_certificate_in_service(
         self, in_service: InService, days_left: int | None, sentence: str
     ) -> None:
         """
@@ -89,15 +89,15 @@ class TestLetters:
         """
         assert sentence in plain([replace(FAILED, in_service=in_service, days_left=days_left)])
 
-    def test_it_claims_nothing_of_what_is_not_known(self) -> None:
+    def test_an_unknown_certificate_is_not_in_the_text(self) -> None:
         """
-        Without access to the volume the text has no statement about the certificate.
+        Without access to the volume the text has no sentence about the certificate.
         """
         assert "in service" not in plain([replace(FAILED, in_service="unknown", days_left=None)])
 
     def test_a_recovery_needs_no_remedy(self) -> None:
         """
-        A recovery has the validity of the certificate only.
+        The text of a recovery has no remedy and no page.
         """
         text = plain([RECOVERED])
 
@@ -109,14 +109,14 @@ class TestLetters:
 class TestShort:
     def test_a_short_text_is_complete(self) -> None:
         """
-        One notice fits into every chat.
+        One notification fits into the limit of a chat and is complete.
         """
         assert plain([FAILED]).rstrip() == short([FAILED], 2_000)
 
     @pytest.mark.parametrize("longest", [60, 300, 2_000])
-    def test_a_long_one_has_the_first_names_and_its_origin(self, longest: int) -> None:
+    def test_a_long_text_has_the_first_names_and_its_origin(self, longest: int) -> None:
         """
-        A chat refuses what is too long.
+        A long text is shortened to the limit of a chat, with the first names and its origin.
         """
         text = short([replace(FAILED, name=f"shop{number}.example.org") for number in range(1_000)], longest)
 
@@ -126,26 +126,31 @@ class TestShort:
 
 
 class TestRead:
-    def test_a_notice_is_read_as_it_was_written(self) -> None:
+    def test_a_notification_is_read_as_it_was_written(self) -> None:
         """
-        A notification survives its storage in Redis.
+        The notification that is read equals the one that was written.
         """
         assert FAILED == read(json.dumps(FAILED.as_json()))
 
-    def test_a_notice_of_an_earlier_version_is_read(self) -> None:
+    def test_a_notification_of_an_earlier_version_is_read(self) -> None:
         """
-        Waiting notifications of an earlier version are delivered after an update.
+        A notification of an earlier version is read with empty values for the newer fields.
         """
         earlier = {field: FAILED.as_json()[field] for field in (*TEXTS, "days_left")}
-        notice = read(json.dumps(earlier))
+        notification = read(json.dumps(earlier))
 
-        assert notice
-        assert ("unknown", "", "", "") == (notice.in_service, notice.id, notice.host, notice.docs)
-        assert FAILED.message in plain([notice])
+        assert notification
+        assert ("unknown", "", "", "") == (
+            notification.in_service,
+            notification.id,
+            notification.host,
+            notification.docs,
+        )
+        assert FAILED.message in plain([notification])
 
-    def test_fields_of_a_later_version_do_not_matter(self) -> None:
+    def test_fields_of_a_later_version_are_ignored(self) -> None:
         """
-        Workers of two versions share an outbox while they are updated.
+        Unknown fields are ignored, because two versions can share an outbox.
         """
         assert FAILED == read(json.dumps(FAILED.as_json() | {"later": 1}))
 
@@ -166,26 +171,26 @@ class TestRead:
             {"days_left": 1.5},
         ],
     )
-    def test_what_is_no_notice_is_none(self, changes: dict[str, object]) -> None:
+    def test_a_notification_with_an_invalid_field_is_none(self, changes: dict[str, object]) -> None:
         """
-        Any writer to Redis can write anything.
+        A notification with an invalid field is None.
         """
         assert read(json.dumps(FAILED.as_json() | changes)) is None
 
     @pytest.mark.parametrize("text", ["", "[1]", "null", "[" * 100_000, '{"kind": "failed"}'])
-    def test_nor_is_anything_else(self, text: str) -> None:
+    def test_invalid_json_is_none(self, text: str) -> None:
         """
-        An entry may not even be JSON.
+        An entry that is no JSON object is None.
         """
         assert read(text) is None
 
     @given(text=strategies.text())
     def test_texts_are_printable(self, text: str) -> None:
         """
-        A line feed ends a header of a mail, and a lone surrogate has no bytes.
+        The texts are printable, because a line feed ends a header and a lone surrogate has no bytes.
         """
-        notice = read(json.dumps(FAILED.as_json() | {"name": text or "x", "message": text}))
+        notification = read(json.dumps(FAILED.as_json() | {"name": text or "x", "message": text}))
 
-        assert notice
-        assert notice.name.isprintable()
-        assert notice.message.isprintable()
+        assert notification
+        assert notification.name.isprintable()
+        assert notification.message.isprintable()

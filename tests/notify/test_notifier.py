@@ -1,5 +1,5 @@
 """
-The decisions of the notifier, and its deliveries.
+Tests of the decisions of the notifier, and of its deliveries.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ class Receiver:
 
     def __init__(self) -> None:
         self.deliveries: list[list[Notification]] = []
-        #: The error to raise; None: no error.
+        #: The error to raise, or None.
         self.fault: Exception | None = None
 
-    def __call__(self, notices: Sequence[Notification]) -> None:
+    def __call__(self, notifications: Sequence[Notification]) -> None:
         """
         Record a delivery.
         """
         if self.fault:
             raise self.fault
-        self.deliveries.append(list(notices))
+        self.deliveries.append(list(notifications))
 
 
 @pytest.fixture
@@ -81,21 +81,21 @@ def notifier(connection: Redis, receiver: Receiver) -> Notifier:
 
 
 class TestFailed:
-    def test_the_first_failure_is_reported_and_the_tenth_is_not(
-        self, notifier: Notifier, receiver: Receiver
-    ) -> None:
+    def test_only_the_first_failure_is_notified(self, notifier: Notifier, receiver: Receiver) -> None:
         """
-        Further attempts cause no notification.
+        The first failure of a name causes a notification, and the next ones do not.
         """
         for _ in range(10):
             notifier.notify_failed(NAME, FAILURE, NOW, NOW)
             notifier.deliver("mail")
 
-        assert [["failed"]] == [[notice.kind for notice in delivery] for delivery in receiver.deliveries]
+        assert [["failed"]] == [
+            [notification.kind for notification in delivery] for delivery in receiver.deliveries
+        ]
 
-    def test_many_failures_at_once_are_one_letter(self, notifier: Notifier, receiver: Receiver) -> None:
+    def test_many_failures_are_one_delivery(self, notifier: Notifier, receiver: Receiver) -> None:
         """
-        A closed firewall makes every name fail at the same time.
+        Failures at the same time, as with a closed firewall, are one delivery.
         """
         for number in range(30):
             notifier.notify_failed(f"shop{number}.example.org", FAILURE, NOW, NOW)
@@ -103,17 +103,15 @@ class TestFailed:
 
         assert [30] == [len(delivery) for delivery in receiver.deliveries]
 
-    def test_becoming_overdue_is_reported_although_the_failure_was(
-        self, notifier: Notifier, receiver: Receiver
-    ) -> None:
+    def test_an_overdue_certificate_is_notified_again(self, notifier: Notifier, receiver: Receiver) -> None:
         """
-        An overdue certificate is a new reason to notify.
+        A certificate that becomes overdue causes a second notification.
         """
         notifier.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=61))
         notifier.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=80))
         notifier.deliver("mail")
 
-        assert ["failed", "overdue"] == [notice.kind for notice in receiver.deliveries[0]]
+        assert ["failed", "overdue"] == [notification.kind for notification in receiver.deliveries[0]]
         assert 10 == receiver.deliveries[0][1].days_left
 
     @pytest.mark.parametrize(
@@ -125,11 +123,11 @@ class TestFailed:
         ],
         ids=lambda failure: failure.code,
     )
-    def test_a_failure_that_only_a_person_ends_is_notified_once(
+    def test_a_failure_that_needs_an_action_is_notified_once(
         self, notifier: Notifier, receiver: Receiver, failure: CertworkerError
     ) -> None:
         """
-        The failure before it was notified as well, and repetitions are not.
+        A failure that needs an action causes one notification, also after an earlier failure.
         """
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         for _ in range(3):
@@ -137,7 +135,8 @@ class TestFailed:
         notifier.deliver("mail")
 
         assert [[("failed", FAILURE.code), ("action", failure.code)]] == [
-            [(notice.kind, notice.code) for notice in delivery] for delivery in receiver.deliveries
+            [(notification.kind, notification.code) for notification in delivery]
+            for delivery in receiver.deliveries
         ]
 
 
@@ -151,7 +150,7 @@ class TestInService:
             (UNREADABLE, timedelta(), ("unknown", None)),
         ],
     )
-    def test_a_notice_says_what_the_volume_has(
+    def test_a_notification_has_the_certificate_on_the_volume(
         self,
         notifier: Notifier,
         receiver: Receiver,
@@ -160,13 +159,13 @@ class TestInService:
         expected: tuple[str, int | None],
     ) -> None:
         """
-        A notice never contradicts what is in service, and claims nothing where that is not known.
+        A notification has the state of the certificate on the volume, or "unknown".
         """
         notifier.notify_failed(name, FAILURE, None, NOW + after)
         notifier.deliver("mail")
-        notice = receiver.deliveries[0][0]
+        notification = receiver.deliveries[0][0]
 
-        assert expected == (notice.in_service, notice.days_left)
+        assert expected == (notification.in_service, notification.days_left)
 
     @pytest.mark.parametrize(
         ("docs_url", "docs"),
@@ -178,11 +177,11 @@ class TestInService:
             ),
         ],
     )
-    def test_it_has_the_page_of_its_failure(
+    def test_a_notification_has_the_page_of_its_failure(
         self, connection: Redis, receiver: Receiver, docs_url: str | None, docs: str
     ) -> None:
         """
-        A failure has the page that the log has, and a recovery has none.
+        The notification of a failure has the same page as the log, and a recovery has none.
         """
         channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
         notifier = Notifier(
@@ -192,31 +191,34 @@ class TestInService:
         notifier.notify_recovered(NAME, NOW)
         notifier.deliver("mail")
 
-        assert [docs, ""] == [notice.docs for notice in receiver.deliveries[0]]
+        assert [docs, ""] == [notification.docs for notification in receiver.deliveries[0]]
 
-    def test_it_has_moment_host_instance_and_an_id_of_its_own(
+    def test_a_notification_has_time_host_instance_and_id(
         self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
-        A reader with several installations knows which one writes; a program recognizes a second delivery.
+        A notification has its time, host and instance, and a unique id.
         """
         notifier.notify_failed(NAME, FAILURE, NOW + timedelta(hours=1), NOW)
         notifier.notify_failed("other.example.org", FAILURE, None, NOW)
         notifier.deliver("mail")
         (delivery,) = receiver.deliveries
-        notice = next(each for each in delivery if each.name == NAME)
+        notification = next(each for each in delivery if each.name == NAME)
 
-        assert ("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z") == (notice.moment, notice.next_attempt)
-        assert (socket.gethostname(), "example.org") == (notice.host, notice.instance)
+        assert ("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z") == (
+            notification.moment,
+            notification.next_attempt,
+        )
+        assert (socket.gethostname(), "example.org") == (notification.host, notification.instance)
         assert 2 == len({each.id for each in delivery})
 
 
 class TestSucceeded:
-    def test_a_recovery_is_reported_once_and_only_after_a_failure(
+    def test_a_recovery_is_notified_once_and_after_a_failure_only(
         self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
-        Ordinary renewals cause no notification.
+        A recovery is notified once after a failure. Other renewals cause no notification.
         """
         notifier.notify_recovered(NAME, NOW)
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
@@ -225,18 +227,18 @@ class TestSucceeded:
         notifier.deliver("mail")
 
         assert [["failed", "recovered"]] == [
-            [notice.kind for notice in delivery] for delivery in receiver.deliveries
+            [notification.kind for notification in delivery] for delivery in receiver.deliveries
         ]
 
 
 class TestDeliver:
-    def test_a_receiver_that_is_away_is_reported_of_once_and_gets_its_letters_later(
+    def test_an_unreachable_receiver_is_logged_once_and_retried(
         self, notifier: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A broken mail server does not affect jobs, and the log names it.
+        A failed delivery is logged once, and the notification is delivered later.
         """
-        receiver.fault = OSError("away")
+        receiver.fault = OSError("unreachable")
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
             notifier.deliver("mail")
@@ -250,12 +252,12 @@ class TestDeliver:
         assert 1 == len(receiver.deliveries)
 
 
-class TestTrouble:
+class TestFaults:
     @pytest.mark.parametrize(
         "fault",
         [ValueError("odd header"), UnicodeError("idna"), http.client.InvalidURL("bad"), RecursionError()],
     )
-    def test_whatever_a_channel_raises_is_its_own_trouble(
+    def test_an_unexpected_error_of_a_channel_is_logged_once(
         self,
         notifier: Notifier,
         receiver: Receiver,
@@ -263,7 +265,7 @@ class TestTrouble:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        It is logged once, with a traceback for a bug, and the notification stays.
+        An unexpected error is logged once with its traceback, and the notification is delivered later.
         """
         receiver.fault = fault
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
@@ -278,13 +280,13 @@ class TestTrouble:
         assert fault is record.exc_info[1]
         assert 1 == len(receiver.deliveries)
 
-    def test_the_return_of_a_receiver_is_logged(
+    def test_the_end_of_an_outage_is_logged(
         self, notifier: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log shows that the channel works again.
+        The log shows once that a channel works again.
         """
-        receiver.fault = OSError("away")
+        receiver.fault = OSError("unreachable")
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.INFO, "certworker"):
             notifier.deliver("mail")
@@ -294,23 +296,25 @@ class TestTrouble:
 
         assert 1 == caplog.text.count("the notifications by mail are delivered again")
 
-    def test_what_is_no_notice_does_not_stop_the_others(
+    def test_an_invalid_entry_does_not_delay_the_others(
         self, notifier: Notifier, receiver: Receiver, connection: Redis
     ) -> None:
         """
-        Any writer to Redis can insert invalid entries.
+        Invalid entries of the outbox are skipped.
         """
         connection.rpush(f"{OUTBOX}mail", '{"kind": ["a"], "name": "x", "code": "", "message": ""}')
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         notifier.deliver("mail")
 
-        assert [[NAME]] == [[notice.name for notice in delivery] for delivery in receiver.deliveries]
+        assert [[NAME]] == [
+            [notification.name for notification in delivery] for delivery in receiver.deliveries
+        ]
 
 
 class TestChannels:
-    def test_a_letter_goes_by_all_of_them_and_none_waits_for_another(self, connection: Redis) -> None:
+    def test_a_slow_channel_does_not_delay_another(self, connection: Redis) -> None:
         """
-        A slow receiver delays its own deliveries only.
+        Each channel gets the notification, and a slow channel delays its own deliveries only.
         """
         inside, release = threading.Event(), threading.Event()
         quick = Receiver()
@@ -337,18 +341,18 @@ class TestChannels:
 
 
 class TestOf:
-    def test_without_server_and_url_nobody_is_reported(self, connection: Redis) -> None:
+    def test_without_a_channel_nothing_is_stored(self, connection: Redis) -> None:
         """
-        An empty host disables mail, as in Appwrite.
+        Without a mail server and a URL, the notifier stores nothing.
         """
         notifier = Notifier.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection, life_of)
         notifier.notify_failed(NAME, FAILURE, None, NOW)
 
         assert [] == connection.keys("certworker:*")
 
-    def test_the_settings_lead_to_a_mailbox(self, connection: Redis) -> None:
+    def test_the_settings_lead_to_a_mail(self, connection: Redis) -> None:
         """
-        The variables lead to a mail at a real server.
+        With the variables of a mail server, the notifier sends a mail.
         """
         with MailReceiver() as receiver:
             environ = {
@@ -365,8 +369,8 @@ class TestOf:
 
 class TestDeadlines:
     @pytest.mark.parametrize("seconds", [email.LONGEST_SECONDS, webhook.LONGEST_SECONDS])
-    def test_no_delivery_outlives_its_lock(self, seconds: float) -> None:
+    def test_a_delivery_ends_before_its_lock_expires(self, seconds: float) -> None:
         """
-        Otherwise a second worker would deliver the same notifications.
+        A delivery ends before its lock expires, so that no second worker delivers it.
         """
         assert seconds < DELIVERY_TIMEOUT.total_seconds()

@@ -1,5 +1,5 @@
 """
-Notifications by HTTP to a real receiver.
+Tests of notifications by HTTP to a real receiver.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.servers.web import WebServer, always, sends, trickling
 
 class Receiver(HttpServer):
     """
-    Records the requests, and answers with `status`.
+    A server that records its requests, and answers with `status`.
     """
 
     def __init__(self) -> None:
@@ -35,14 +35,14 @@ class Receiver(HttpServer):
 
 class Handler(BaseHTTPRequestHandler):
     """
-    One request.
+    The handler of a request.
     """
 
     server: Receiver
 
     def do_POST(self) -> None:
         """
-        Record it.
+        Record the request.
         """
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.received.append((self.path, dict(self.headers), body))
@@ -58,7 +58,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     """
-    A receiver on this machine.
+    Yield a running receiver.
     """
     with Receiver() as server:
         Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -67,9 +67,9 @@ def receiver() -> Iterator[Receiver]:
 
 
 class TestSend:
-    def test_the_receiver_can_check_who_sent_it(self, receiver: Receiver) -> None:
+    def test_the_request_is_signed(self, receiver: Receiver) -> None:
         """
-        The signature covers the body.
+        The signature of the request covers its body.
         """
         Webhook(f"http://127.0.0.1:{receiver.server_port}/hook?a=b", "secret", private=True).send([FAILED])
         ((path, headers, body),) = receiver.received
@@ -80,7 +80,9 @@ class TestSend:
 
     def test_the_body_suits_programs_and_chats(self, receiver: Receiver) -> None:
         """
-        Slack and Mattermost show `text`, Discord `content`, and ntfy what `{{.text}}` in the URL selects.
+        The body has the texts for chats and the notifications for programs.
+
+        Slack and Mattermost show `text`, Discord shows `content`, and ntfy shows the template in the URL.
         """
         many = [replace(FAILED, name=f"shop{number}.example.org") for number in range(1_000)]
         Webhook(f"http://127.0.0.1:{receiver.server_port}/t?tpl=1&m={{{{.text}}}}", None, private=True).send(
@@ -97,9 +99,9 @@ class TestSend:
         assert len(sent["content"]) <= 2_000
         assert 1_000 == len(sent["notices"])
 
-    def test_a_check_sends_nothing(self, receiver: Receiver) -> None:
+    def test_a_check_sends_no_request(self, receiver: Receiver) -> None:
         """
-        The doctor connects, and no chat shows anything.
+        The check of the doctor connects, and sends no request.
         """
         hook = Webhook(f"http://user:word@127.0.0.1:{receiver.server_port}/secret", None, private=True)
         hook.check()
@@ -107,18 +109,18 @@ class TestSend:
         assert [] == receiver.received
         assert f"127.0.0.1:{receiver.server_port}" == hook.address
 
-    def test_a_check_has_the_failures_of_a_delivery(self) -> None:
+    def test_a_check_fails_like_a_delivery(self) -> None:
         """
-        A closed port, and an address that is not allowed; the remedy names the setting.
+        The check fails for a closed port and for a private address, with the setting in the remedy.
         """
         with pytest.raises(OSError, match="refused"):
             Webhook(f"http://127.0.0.1:{free_port()}/", None, private=True).check()
         with pytest.raises(WebhookRefused, match="CERTWORKER_PRIVATE_NETWORK=true"):
             Webhook("https://127.0.0.1/", None, private=False).check()
 
-    def test_a_private_address_is_not_asked_unless_allowed(self, receiver: Receiver) -> None:
+    def test_a_private_address_gets_no_request_by_default(self, receiver: Receiver) -> None:
         """
-        A setting must not open the internal network.
+        A private address gets no request, unless the settings allow it.
         """
         with pytest.raises(WebhookRefused, match="private address"):
             Webhook(f"http://localhost:{receiver.server_port}/", None, private=False).send([FAILED])
@@ -126,41 +128,41 @@ class TestSend:
         assert [] == receiver.received
 
     @pytest.mark.parametrize("status", [302, 404, 500])
-    def test_anything_but_success_keeps_the_letter(self, receiver: Receiver, status: int) -> None:
+    def test_another_status_is_a_failure(self, receiver: Receiver, status: int) -> None:
         """
-        A redirect is a failure, because it might lead anywhere.
+        A status other than success is a failure. A redirect could lead to any address.
         """
         receiver.status = status
         with pytest.raises(WebhookRefused, match=str(status)):
             Webhook(f"http://127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
 
-    def test_nobody_there_is_an_oserror(self) -> None:
+    def test_an_unreachable_receiver_is_an_oserror(self) -> None:
         """
-        The notifier retries the delivery.
+        An unreachable receiver raises OSError, so that the notifier retries the delivery.
         """
         with pytest.raises(OSError, match="refused"):
             Webhook(f"http://127.0.0.1:{free_port()}/", None, private=True).send([FAILED])
 
-    def test_an_answer_that_never_ends_is_given_up(self) -> None:
+    def test_an_endless_answer_is_a_timeout(self) -> None:
         """
-        Each line arrives in time, but the whole answer does not.
+        An answer that is not complete within the timeout raises TimeoutError.
         """
         with WebServer(trickling) as server, pytest.raises(TimeoutError, match=r"within 0\.3 s"):
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
-    def test_the_receiver_is_reported_its_own_name_and_port(self, host: str) -> None:
+    def test_the_host_header_has_the_name_and_the_port(self, host: str) -> None:
         """
-        A server of many hosts finds the right one by it (RFC 9110, section 7.2).
+        The Host header has the name and the port of the URL (RFC 9110, section 7.2).
         """
         with WebServer(always(204), host="::1" if "[" in host else "127.0.0.1") as server:
             Webhook(f"http://{host}:{server.port}/hook", None, private=True).send([FAILED])
 
         assert [f"{host}:{server.port}/hook"] == server.requests
 
-    def test_the_port_of_the_scheme_is_not_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_host_header_has_no_default_port(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Some servers compare the header with their name as it is.
+        The Host header has no default port, because some servers compare the complete value.
         """
         with WebServer(always(204)) as server:
             monkeypatch.setitem(webhook.PORTS, "http", server.port)
@@ -170,7 +172,7 @@ class TestSend:
 
     def test_a_user_in_the_url_is_authenticated(self, receiver: Receiver) -> None:
         """
-        The receiver may require one.
+        The user and the password of the URL are sent as credentials.
         """
         Webhook(f"http://me:p%C3%A4ss@127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
         ((_, headers, _),) = receiver.received
@@ -178,9 +180,9 @@ class TestSend:
         assert "me:päss" == b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
         assert f"127.0.0.1:{receiver.server_port}" == headers["Host"]
 
-    def test_a_path_of_any_letters_arrives(self, receiver: Receiver) -> None:
+    def test_a_path_with_other_letters_is_encoded(self, receiver: Receiver) -> None:
         """
-        It is encoded instead of refused.
+        A path with other letters is percent-encoded.
         """
         Webhook(f"http://127.0.0.1:{receiver.server_port}/hök?a=ü#part", None, private=True).send([FAILED])
         ((path, _, _),) = receiver.received
@@ -188,9 +190,9 @@ class TestSend:
         assert "/h%C3%B6k?a=%C3%BC" == path
 
     @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
-    def test_what_is_no_http_is_an_oserror(self, answer: bytes) -> None:
+    def test_an_answer_that_is_not_http_is_an_oserror(self, answer: bytes) -> None:
         """
-        The URL may lead to any program.
+        An answer that is not HTTP raises OSError.
         """
         with WebServer(sends(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True).send([FAILED])

@@ -1,5 +1,5 @@
 """
-The results of jobs for other programs.
+Tests of the events that report results of jobs to other programs.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ EVENT = {"state": "failed", "issue_date": "2026-11-23T12:00:00Z", "renew_date": 
 NAME = "shop.localhost"
 
 
-class LosesAnswers:
+class BrokenRelay:
     """
-    A relay to Redis. It breaks one connection after a command has reached Redis, and before its answer.
+    A relay to Redis that closes one connection between a command and its answer.
     """
 
     def __init__(self, port: int) -> None:
@@ -66,18 +66,18 @@ class LosesAnswers:
 
 
 class TestEvents:
-    def test_an_event_is_an_object_in_the_stream(self, connection: Redis) -> None:
+    def test_an_event_is_a_json_object_in_the_stream(self, connection: Redis) -> None:
         """
-        Any language reads that.
+        An event is one JSON object in the stream.
         """
         EventStream(connection).append(["a.org"], EVENT)
 
         ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrange(EVENTS))
         assert EVENT == json.loads(fields[b"event"])
 
-    def test_the_record_gets_what_it_has_not(self, connection: Redis) -> None:
+    def test_the_record_gets_the_fields_of_the_event(self, connection: Redis) -> None:
         """
-        Programs read the records after an outage. A removed record is not written again in part.
+        The record of a name gets the fields of the event. A removed record is not created again.
         """
         DomainRecords(connection).start_attempt(["a.org"], next_check=NOW, now=NOW)
 
@@ -88,11 +88,11 @@ class TestEvents:
         assert b"issuing" == stored[b"state"]
         assert not connection.exists(f"{RECORDS}b.org")
 
-    def test_a_repeated_command_adds_nothing(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_a_repeated_command_adds_no_event(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The connection breaks after the command, and redis-py sends it again.
+        A command that redis-py sends again, after a broken connection, adds no second event.
         """
-        with LosesAnswers(redis_server.port) as relay, connect(relay.address) as client:
+        with BrokenRelay(redis_server.port) as relay, connect(relay.address) as client:
             events = EventStream(client)
             events.append(["a.org"], EVENT)
             relay.lose_next = True
@@ -101,18 +101,18 @@ class TestEvents:
             assert not relay.lose_next
         assert 2 == connection.xlen(EVENTS)
 
-    def test_equal_events_are_two(self, connection: Redis) -> None:
+    def test_equal_events_are_separate(self, connection: Redis) -> None:
         """
-        Equal events may occur twice in a second.
+        Two equal events within a second are two entries.
         """
         for _ in range(2):
             EventStream(connection).append(["a.org"], EVENT)
 
         assert 2 == connection.xlen(EVENTS)
 
-    def test_the_stream_does_not_grow_for_ever(self, connection: Redis) -> None:
+    def test_the_length_of_the_stream_is_limited(self, connection: Redis) -> None:
         """
-        Redis has half a gigabyte for all of Appwrite.
+        The length of the stream is limited, because Appwrite shares the memory of Redis.
         """
         with connection.pipeline(transaction=False) as pipeline:
             for _ in range(MAX_EVENTS + 500):
@@ -126,7 +126,7 @@ class TestEvents:
 
 def last_event(connection: Redis) -> dict[str, Any]:
     """
-    The youngest event of the stream.
+    Return the latest event of the stream.
     """
     ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(EVENTS, count=1))
     event: dict[str, Any] = json.loads(fields[b"event"])
@@ -134,9 +134,9 @@ def last_event(connection: Redis) -> dict[str, Any]:
 
 
 class TestResults:
-    def test_a_success_has_the_fields_of_appwrites_certificate(self, app: App, connection: Redis) -> None:
+    def test_a_success_has_the_fields_of_a_certificate_in_appwrite(self, app: App, connection: Redis) -> None:
         """
-        The result has all that the documents of the console need.
+        The event of a success equals the result of the job, and has the fields that Appwrite stores.
         """
         app.history.append(NAME, HistoryEntry(app.clock(), "INFO", "in service"))
 
@@ -149,11 +149,11 @@ class TestResults:
         assert result["issue_date"] < result["renew_date"] < result["not_after"]
         assert result["logs"].endswith("INFO  in service")
 
-    def test_a_failure_has_code_remedy_and_the_certificate_that_serves_on(
+    def test_a_failure_has_its_code_its_remedy_and_the_certificate_in_service(
         self, app: App, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A tenant is to see what to change, and that nothing is broken yet.
+        The event of a failure has the code, the remedy and the certificate in service.
         """
         build_tasks(app)["certworker.issue"](domain=NAME)
         serial = last_event(connection)["serial"]
@@ -169,9 +169,9 @@ class TestResults:
         app.events.publish((NAME,), "failed", caught.value)
         assert (serial, "failing") == tuple(last_event(connection)[field] for field in ("serial", "detail"))
 
-    def test_a_removal_is_published_as_well(self, app: App, connection: Redis) -> None:
+    def test_a_removal_is_an_event(self, app: App, connection: Redis) -> None:
         """
-        Or the Console would show a certificate that is gone.
+        A removal is an event without a certificate, so that the Console does not show one.
         """
         build_tasks(app)["certworker.issue"](domain=NAME)
 

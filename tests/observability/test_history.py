@@ -1,5 +1,5 @@
 """
-The history of each name, written from the log.
+Tests of the history of each name, which certworker writes from the log.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 
 
 class TestHistory:
-    def test_events_are_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
+    def test_events_are_in_chronological_order(self, connection: Redis) -> None:
         """
-        The oldest event comes first.
+        The history of a name begins with its oldest event.
         """
         history = History(connection)
         events = [
@@ -41,9 +41,9 @@ class TestHistory:
 
         assert events == history.read(NAME)
 
-    def test_a_sentence_with_the_longest_remedy_is_whole(self, connection: Redis) -> None:
+    def test_the_longest_text_is_complete(self, connection: Redis) -> None:
         """
-        The end of a message may be a command or a link.
+        The longest text is not truncated, because it can end with a command or a link.
         """
         history = History(connection)
         event = HistoryEntry(NOW, "ERROR", "x" * (LONGEST_SENTENCE - 1) + "!")
@@ -51,9 +51,9 @@ class TestHistory:
 
         assert [event] == history.read(NAME)
 
-    def test_the_last_fifty_are_kept(self, connection: Redis) -> None:
+    def test_the_number_of_entries_is_limited(self, connection: Redis) -> None:
         """
-        A name that fails for years must not fill Redis.
+        Only the latest entries of a name remain, so that a failing name does not fill Redis.
         """
         history = History(connection)
         for number in range(MAX_ENTRIES + 7):
@@ -62,18 +62,18 @@ class TestHistory:
         assert MAX_ENTRIES == len(history.read(NAME))
         assert "step 7" == history.read(NAME)[0].text
 
-    def test_what_a_ca_wrote_is_plain_text(self, connection: Redis) -> None:
+    def test_a_text_is_printable(self, connection: Redis) -> None:
         """
-        A console may show it to a tenant as it is.
+        The text of an entry, which a CA can have written, is printable.
         """
         history = History(connection)
         history.append(NAME, HistoryEntry(NOW, "WARN", "\x1b[31mred\nand a second line"))
 
         assert history.read(NAME)[0].text.isprintable()
 
-    def test_what_others_wrote_into_it_is_left_out(self, connection: Redis) -> None:
+    def test_invalid_entries_are_skipped(self, connection: Redis) -> None:
         """
-        Redis is shared.
+        Invalid entries, which other programs can have written, are skipped.
         """
         connection.lpush(HISTORY + NAME, b"\xff", "[1, 2]", "{}", '["then", "INFO", "x"]')
 
@@ -81,7 +81,7 @@ class TestHistory:
 
     def test_without_redis_lines_are_dropped_without_an_error(self) -> None:
         """
-        The log has the event as well.
+        Without Redis an entry is lost without an error. The log has it as well.
         """
         history = History(Redis(port=free_port()))
         history.append(NAME, HistoryEntry(NOW, "INFO", "step"))
@@ -90,9 +90,9 @@ class TestHistory:
 
 
 class TestHistoryLogHandler:
-    def test_it_passes_on_lines_about_a_name_and_no_others(self) -> None:
+    def test_only_lines_about_a_name_are_entries(self) -> None:
         """
-        The text has the code, the message, the remedy and the fields, as the log shows them.
+        A log line about a name is an entry with the code, the message, the remedy and the fields.
         """
         lines: list[tuple[str, datetime, str, str]] = []
         logger = logging.Logger("certworker.test")
@@ -110,7 +110,7 @@ class TestHistoryLogHandler:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        The step that logs continues, and standard error has the error.
+        An error of the history is printed to standard error, and the caller continues.
         """
 
         def broken(*_: object) -> None:
@@ -127,16 +127,14 @@ class TestHistoryWriter:
     @pytest.fixture
     def writer(self, connection: Redis) -> Iterator[HistoryWriter]:
         """
-        A writer that runs.
+        Yield a running writer.
         """
         with HistoryWriter(History(connection)) as writer:
             yield writer
 
-    def test_a_line_is_in_redis_a_moment_after_it_was_appended(
-        self, connection: Redis, writer: HistoryWriter
-    ) -> None:
+    def test_a_line_is_written_at_once(self, connection: Redis, writer: HistoryWriter) -> None:
         """
-        The history shows the last step of a job while the job runs.
+        A line is in Redis while the job still runs.
         """
         for text in ("first", "second"):
             writer.append(NAME, NOW, "INFO", text)
@@ -145,9 +143,9 @@ class TestHistoryWriter:
 
         assert ["first", "second"] == [each.text for each in History(connection).read(NAME)]
 
-    def test_the_end_of_the_writer_writes_what_waits(self, connection: Redis) -> None:
+    def test_the_end_of_the_writer_writes_waiting_lines(self, connection: Redis) -> None:
         """
-        The last lines of a worker are in the history.
+        The writer writes all waiting lines before it ends.
         """
         with HistoryWriter(History(connection)) as writer:
             for number in range(20):

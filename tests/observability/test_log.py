@@ -1,5 +1,5 @@
 """
-The log, for people and for machines.
+Tests of the log, as text and as JSON.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from certworker.observability.history import HistoryLogHandler
 from certworker.redis.codec import LONGEST_TEXT
 
 logger = logging.getLogger("certworker.issuance.service")
-stranger = logging.getLogger("urllib3.connectionpool")
+library_logger = logging.getLogger("urllib3.connectionpool")
 
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
 
 @pytest.fixture(autouse=True)
-def the_logging_of_the_test_run() -> Iterator[None]:
+def restored_logging() -> Iterator[None]:
     """
-    Give the test run its own logging back.
+    Restore the logging of the test run after each test.
     """
-    root, ours = logging.getLogger(), logging.getLogger("certworker")
-    handlers, level, our_level = root.handlers, root.level, ours.level
+    root, own = logging.getLogger(), logging.getLogger("certworker")
+    handlers, level, our_level = root.handlers, root.level, own.level
     yield
-    root.handlers, root.level, ours.level = handlers, level, our_level
+    root.handlers, root.level, own.level = handlers, level, our_level
     logging.captureWarnings(False)
-    for each in (root, ours):
+    for each in (root, own):
         each.setLevel(each.level)
 
 
@@ -48,7 +48,7 @@ def logging_to(
     form: Literal["human", "json"], level: str = "info", docs_url: str | None = None
 ) -> io.StringIO:
     """
-    Where the log is written from here on.
+    Configure the log, and return the stream that it writes to.
     """
     stream = io.StringIO()
     log.configure(form, level, stream, docs_url)
@@ -72,19 +72,19 @@ def longest(kind: type[CertworkerError]) -> CertworkerError:
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:
     """
-    The lines of a log for machines.
+    Return the lines of a JSON log as objects.
     """
     return [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 class TestHuman:
     """
-    Lines for people.
+    Lines of the text format.
     """
 
     def test_a_line_of_a_job_without_a_name_begins_with_the_job(self) -> None:
         """
-        A request that has no name that can be trusted is found by the id of its job.
+        Without a trusted name, the line begins with the id of the job.
         """
         stream = logging_to("human")
         with log.job("issue-7"):
@@ -97,9 +97,9 @@ class TestHuman:
         assert second.endswith("INFO  shop.example.org: checked")
         assert third.endswith("INFO  ready")
 
-    def test_moment_level_name_sentence(self) -> None:
+    def test_a_line_has_time_level_name_and_text(self) -> None:
         """
-        With the name in front, `grep` finds all that happened to it.
+        A line has the time, the level, the name and the text, so that `grep` finds a name.
         """
         stream = logging_to("human")
         logger.info("ownership confirmed by the CA after %.1f s", 4.1, extra={"domain": "api.shop.org"})
@@ -109,7 +109,7 @@ class TestHuman:
 
     def test_a_line_about_the_worker_has_no_name(self) -> None:
         """
-        The first line is `certworker 1.0.0 ready`.
+        A line that is not about a name begins with its text.
         """
         stream = logging_to("human")
         logger.info("certworker 1.0.0 ready")
@@ -118,7 +118,7 @@ class TestHuman:
 
     def test_a_failure_ends_with_code_message_and_remedy(self) -> None:
         """
-        One line has the failure, the remedy and the code of docs/reference/errors.
+        The line of a failure ends with its code, its message, its remedy and its page.
         """
         stream = logging_to("human")
         logger.warning(
@@ -135,9 +135,9 @@ class TestHuman:
             'docs="certworker explain http.404"\n'
         )
 
-    def test_a_site_of_the_documentation_replaces_the_command(self) -> None:
+    def test_the_url_of_the_documentation_replaces_the_command(self) -> None:
         """
-        The URL is the page of the code on that site.
+        With the site of the documentation, the line has the URL of the page.
         """
         stream = logging_to("human", docs_url="https://docs.example.org/")
         logger.warning("[http.404] failed", extra={"code": "http.404"})
@@ -146,7 +146,7 @@ class TestHuman:
 
     def test_a_code_without_a_page_has_no_reference(self) -> None:
         """
-        A line never leads to a page that does not exist.
+        A line with an unknown code has no reference to a page.
         """
         stream = logging_to("human")
         logger.warning("[http.teapot] failed", extra={"code": "http.teapot"})
@@ -155,7 +155,7 @@ class TestHuman:
 
     def test_a_code_in_the_message_is_not_repeated(self) -> None:
         """
-        Some messages already contain the code.
+        The code is not added to a message that already contains it.
         """
         stream = logging_to("human")
         logger.warning("[http.404] not issued", extra={"code": "http.404", "fields": {"remedy": "Point it."}})
@@ -165,9 +165,9 @@ class TestHuman:
     @pytest.mark.parametrize(
         "text", ["a\nERROR b.org: forged", "a\r\nb", "\x1b[31mred", "nul\x00", "‮gro", "a\u2028b"]
     )
-    def test_a_line_stays_one_line(self, text: str) -> None:
+    def test_a_message_is_one_printable_line(self, text: str) -> None:
         """
-        A name must not be able to start a line of the log, or to control a terminal.
+        A hostile text cannot start another line or control a terminal.
         """
         stream = logging_to("human")
         logger.warning("%s", text, extra={"domain": text})
@@ -175,24 +175,24 @@ class TestHuman:
         assert len(stream.getvalue().splitlines()) == 1
         assert stream.getvalue().rstrip("\n").isprintable()
 
-    def test_long_texts_are_cut(self) -> None:
+    def test_a_long_text_is_truncated(self) -> None:
         """
-        A CA's detail may have a megabyte.
+        A long text, such as the detail of a CA, is truncated.
         """
         stream = logging_to("human")
-        stranger.warning("x" * 1_000_000)
-        strange = stream.getvalue()
+        library_logger.warning("x" * 1_000_000)
+        library_line = stream.getvalue()
         logger.warning("x" * 1_000_000)
-        own = stream.getvalue().removeprefix(strange)
+        own = stream.getvalue().removeprefix(library_line)
 
-        assert len(strange) < 600
+        assert len(library_line) < 600
         assert len(own) < LONGEST_SENTENCE + 100
-        assert strange.endswith("…\n")
+        assert library_line.endswith("…\n")
         assert own.endswith("…\n")
 
-    def test_the_text_of_an_unexpected_error_is_cut(self) -> None:
+    def test_the_text_of_an_unexpected_error_is_truncated(self) -> None:
         """
-        The library that raises it may quote a megabyte.
+        The text of an unexpected error, which can quote a large value, is truncated.
         """
         stream = logging_to("human")
         logger.error("failed", exc_info=ValueError("x" * 1_000_000))
@@ -202,9 +202,9 @@ class TestHuman:
     @pytest.mark.parametrize(
         ("level", "word"), [(logging.WARNING, "WARN "), (logging.ERROR, "ERROR"), (logging.CRITICAL, "FATAL")]
     )
-    def test_levels_have_one_width(self, level: int, word: str) -> None:
+    def test_levels_have_the_same_width(self, level: int, word: str) -> None:
         """
-        Names below each other are read at a glance.
+        Each level has five characters, so that the names are aligned.
         """
         stream = logging_to("human")
         logger.log(level, "x", extra={"domain": "a.org"})
@@ -214,25 +214,25 @@ class TestHuman:
 
 class TestRemedies:
     """
-    Each failure with the longest values that it can have.
+    Remedies of failures with the longest values that they can have.
     """
 
     @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
-    def test_a_remedy_is_whole(self, kind: type[CertworkerError]) -> None:
+    def test_a_remedy_is_complete(self, kind: type[CertworkerError]) -> None:
         """
-        For people and for machines, and in the history of the name.
+        The remedy of each failure is complete in both formats, and in the history of the name.
         """
         failure = longest(kind)
         result: list[str] = []
-        narrator = HistoryLogHandler(lambda _name, _moment, _level, text: result.append(text))
-        logger.addHandler(narrator)
+        history_handler = HistoryLogHandler(lambda _name, _moment, _level, text: result.append(text))
+        logger.addHandler(history_handler)
         human = logging_to("human")
-        for_people = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
+        message = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
         extra = {"domain": "a.org", "code": failure.code, "fields": failure.as_json()}
-        logger.warning(*for_people, extra=extra)
+        logger.warning(*message, extra=extra)
         machine = logging_to("json")
-        logger.warning(*for_people, extra=extra)
-        logger.removeHandler(narrator)
+        logger.warning(*message, extra=extra)
+        logger.removeHandler(history_handler)
         (found,) = objects(machine)
 
         assert human.getvalue().endswith(f' {failure.remedy} docs="certworker explain {failure.code}"\n')
@@ -241,9 +241,9 @@ class TestRemedies:
         assert len(result[0]) < LONGEST_SENTENCE
         assert max(len(failure.message), len(failure.remedy)) <= notice.LONGEST_TEXT <= LONGEST_TEXT
 
-    def test_the_remedy_of_another_failure_is_whole(self) -> None:
+    def test_the_remedy_of_the_last_failure_is_complete(self) -> None:
         """
-        A renewal that never succeeds names the last remedy.
+        The failure of an overdue renewal ends with the complete remedy of the last failure.
         """
         remedies = [longest(kind).remedy for kind in catalogue() if kind is not RenewalOverdue]
 
@@ -255,12 +255,12 @@ class TestRemedies:
 
 class TestUnexpected:
     """
-    Unexpected errors.
+    Log lines of unexpected errors.
     """
 
     def fail(self) -> None:
         """
-        Log one.
+        Log an unexpected error.
         """
         try:
             dict[str, str]()["key"]
@@ -268,9 +268,9 @@ class TestUnexpected:
             logger.exception("the job ended", extra={"domain": "a.org"})
 
     @pytest.mark.parametrize("level", ["debug", "info", "error"])
-    def test_the_line_has_type_and_place_and_the_traceback_follows(self, level: str) -> None:
+    def test_the_line_has_type_and_position_and_the_traceback_follows(self, level: str) -> None:
         """
-        Without a traceback a report is useless, and a higher log level comes too late.
+        The line has the type and the position of the error, and the traceback follows at each level.
         """
         stream = logging_to("human", level)
         self.fail()
@@ -284,20 +284,20 @@ class TestUnexpected:
         assert others[-1].endswith("KeyError: 'key'")
 
     @pytest.mark.parametrize("level", ["debug", "info", "error"])
-    def test_for_machines_the_trace_is_a_field(self, level: str) -> None:
+    def test_in_json_the_traceback_is_a_field(self, level: str) -> None:
         """
-        One object is one line at every level.
+        The traceback is a field of the JSON object, at each level.
         """
         stream = logging_to("json", level)
         self.fail()
-        (said,) = objects(stream)
+        (line,) = objects(stream)
 
-        assert said["message"].startswith("the job ended (KeyError at ")
-        assert said["trace"][-1] == "KeyError: 'key'"
+        assert line["message"].startswith("the job ended (KeyError at ")
+        assert line["trace"][-1] == "KeyError: 'key'"
 
-    def test_a_chain_of_hundreds_keeps_its_two_ends(self) -> None:
+    def test_a_long_traceback_has_its_two_ends(self) -> None:
         """
-        The log shows where a long traceback begins and what raised it, in a bounded number of lines.
+        A long traceback is shortened, and has its first and its last lines.
         """
 
         def chained(depth: int) -> None:
@@ -319,9 +319,9 @@ class TestUnexpected:
         assert lines[-1].endswith("ValueError: number 150")
 
     @pytest.mark.parametrize("form", ["human", "json"])
-    def test_an_exception_without_a_text_is_logged_all_the_same(self, form: Literal["human", "json"]) -> None:
+    def test_an_exception_without_a_text_is_logged(self, form: Literal["human", "json"]) -> None:
         """
-        The `__str__` of another library's exception may raise.
+        An exception whose `__str__` raises is logged without a text.
         """
 
         class Mute(Exception):
@@ -335,7 +335,7 @@ class TestUnexpected:
 
     def test_a_traceback_cannot_forge_lines(self) -> None:
         """
-        The text of an exception may come from a CA or a job.
+        The text of an exception cannot start another line.
         """
         stream = logging_to("human")
         forged = ValueError("x\r2026-11-23T10:15:09Z INFO  a.org: certificate issued\x1b[2J")
@@ -347,12 +347,12 @@ class TestUnexpected:
 
 class TestJson:
     """
-    Lines for machines.
+    Lines of the JSON format.
     """
 
-    def test_the_fixed_fields_come_in_their_order(self) -> None:
+    def test_the_fixed_fields_are_in_order(self) -> None:
         """
-        Searches and alerts are written once, against these names.
+        The fixed fields are in their order, and other fields follow them.
         """
         stream = logging_to("json")
         fields = {
@@ -369,11 +369,11 @@ class TestJson:
                 "not issued",
                 extra={"domain": "a.org", "event": "failed", "code": "http.timeout", "fields": fields},
             )
-        (said,) = objects(stream)
+        (line,) = objects(stream)
 
-        assert tuple(said) == (*log.FIXED_FIELDS, "cert_days_left")
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", said.pop("ts"))
-        assert said == {
+        assert tuple(line) == (*log.FIXED_FIELDS, "cert_days_left")
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line.pop("ts"))
+        assert line == {
             "level": "error",
             "event": "failed",
             "code": "http.timeout",
@@ -389,18 +389,18 @@ class TestJson:
             "cert_days_left": 12,
         }
 
-    def test_what_is_unknown_is_left_out(self) -> None:
+    def test_an_unknown_field_is_left_out(self) -> None:
         """
-        An empty field would be confusing.
+        A field without a value is left out.
         """
         stream = logging_to("json")
         logger.info("ready", extra={"domain": None, "fields": {"next_attempt": None}})
 
         assert set(objects(stream)[0]) == {"ts", "level", "message"}
 
-    def test_no_field_can_take_the_place_of_the_level(self) -> None:
+    def test_no_field_replaces_the_level(self) -> None:
         """
-        Values come from a CA; an error must not be hidden as information.
+        A field with the name of a fixed one does not replace the level or the time.
         """
         stream = logging_to("json")
         logger.error("x", extra={"fields": {"level": "info", "ts": "never"}})
@@ -410,56 +410,56 @@ class TestJson:
 
     def test_a_job_ends_with_its_block(self) -> None:
         """
-        The thread takes up another job next.
+        The id of the job is in the lines of its block only.
         """
         stream = logging_to("json")
         with log.job("outer"), log.job("inner"):
             logger.info("x")
         logger.info("y")
 
-        assert [said.get("job") for said in objects(stream)] == ["inner", None]
+        assert [line.get("job") for line in objects(stream)] == ["inner", None]
 
-    def test_a_value_of_any_kind_is_written(self) -> None:
+    def test_a_value_of_any_type_is_written(self) -> None:
         """
-        A log that fails hides its messages.
+        A value of any type is written, so that the line is never lost.
         """
         stream = logging_to("json")
         fields = {"names": ("a.org", "b.org"), "served": True, "odd": object, "lone": "\ud800", "none": None}
         logger.info("x", extra={"fields": fields})
-        (said,) = objects(stream)
+        (line,) = objects(stream)
 
-        assert said["names"] == ["a.org", "b.org"]
-        assert said["served"] is True
-        assert said["lone"] == "\\ud800"
+        assert line["names"] == ["a.org", "b.org"]
+        assert line["served"] is True
+        assert line["lone"] == "\\ud800"
 
 
-class TestOthers:
+class TestLibraries:
     """
-    What libraries log.
+    Log lines of libraries.
     """
 
     def test_only_warnings_of_libraries_are_logged_in_the_same_format(self) -> None:
         """
-        At DEBUG the libraries would log keys, nonces and whole requests.
+        Libraries log warnings only, in the same format. At DEBUG they would log keys and nonces.
         """
         stream = logging_to("human", "debug")
-        stranger.info("Starting new HTTPS connection")
-        stranger.warning("Retrying\nsoon")
+        library_logger.info("Starting new HTTPS connection")
+        library_logger.warning("Retrying\nsoon")
 
         assert re.fullmatch(rf"{MOMENT} WARN  urllib3: Retrying\\nsoon\n", stream.getvalue())
 
-    def test_machines_learn_whose_line_it_is(self) -> None:
+    def test_a_line_of_a_library_has_its_logger(self) -> None:
         """
-        An operator reads there what it means.
+        The JSON object of a library has the name of its logger.
         """
         stream = logging_to("json")
-        stranger.warning("Retrying")
+        library_logger.warning("Retrying")
 
         assert objects(stream)[0]["logger"] == "urllib3.connectionpool"
 
     def test_the_http_server_does_not_log_the_length_of_its_queue(self) -> None:
         """
-        A flood of requests would cause thousands of lines a second.
+        The warnings of the HTTP server about its queue are not logged.
         """
         stream = logging_to("human")
         logging.getLogger("waitress.queue").warning("Task queue depth is 12")
@@ -468,35 +468,35 @@ class TestOthers:
 
     def test_the_level_of_the_settings_applies_to_certworker(self) -> None:
         """
-        `CERTWORKER_LOG_LEVEL=error` wants silence from all.
+        The level of the settings applies to certworker and to libraries.
         """
         stream = logging_to("human", "error")
         logger.warning("x")
-        stranger.warning("y")
+        library_logger.warning("y")
 
         assert stream.getvalue() == ""
 
 
-class TestColour:
+class TestColor:
     """
-    Colour for terminals only.
+    Colors of log lines.
     """
 
     @pytest.fixture
     def terminal(self) -> Iterator[tuple[int, io.TextIOWrapper]]:
         """
-        A real terminal: what is read from the first end was written to the second.
+        Yield a real terminal, as the descriptor to read from and the stream to write to.
         """
         reader, writer = os.openpty()
         with os.fdopen(writer, "w") as stream:
             yield reader, stream
         os.close(reader)
 
-    def test_a_terminal_gets_it(
+    def test_a_terminal_gets_colors(
         self, terminal: tuple[int, io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A warning among many lines is found at once.
+        On a terminal, the level of a warning has a color.
         """
         monkeypatch.delenv("NO_COLOR", raising=False)
         reader, stream = terminal
@@ -505,11 +505,11 @@ class TestColour:
 
         assert b"\x1b[33mWARN \x1b[0m" in os.read(reader, 1000)
 
-    def test_no_color_is_respected(
+    def test_no_color_disables_colors(
         self, terminal: tuple[int, io.TextIOWrapper], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        https://no-color.org
+        With NO_COLOR, a terminal gets no colors (https://no-color.org).
         """
         monkeypatch.setenv("NO_COLOR", "1")
         reader, stream = terminal

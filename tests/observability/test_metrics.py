@@ -1,5 +1,5 @@
 """
-The metrics, as Prometheus reads them.
+Tests of the metrics, as Prometheus reads them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     """
-    What Prometheus would store.
+    Return the samples that Prometheus stores.
     """
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
@@ -30,12 +30,12 @@ def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], f
 
 class TestJobs:
     """
-    What this worker counted.
+    Metrics of the jobs of this worker.
     """
 
-    def test_by_outcome_and_code(self) -> None:
+    def test_jobs_are_counted_by_outcome_and_code(self) -> None:
         """
-        An alert on one code is worth more than one on all failures.
+        The counter has a series for each outcome and code.
         """
         metrics = Metrics()
         metrics.job("issued", "", 0.8)
@@ -46,9 +46,9 @@ class TestJobs:
         assert found["certworker_jobs_total", (("code", ""), ("outcome", "issued"))] == 2
         assert found["certworker_jobs_total", (("code", "http.404"), ("outcome", "failed"))] == 1
 
-    def test_how_long_they_took(self) -> None:
+    def test_durations_are_in_buckets(self) -> None:
         """
-        A CA that becomes slow shows here first.
+        The duration of each job is counted in its buckets.
         """
         metrics = Metrics()
         for seconds in (0.04, 0.8, 400):
@@ -59,9 +59,9 @@ class TestJobs:
         assert found["certworker_job_duration_seconds_bucket", (("le", "1.0"),)] == 2
         assert found["certworker_job_duration_seconds_count", ()] == 3
 
-    def test_two_workers_in_one_process_count_apart(self) -> None:
+    def test_two_workers_in_one_process_count_separately(self) -> None:
         """
-        Nothing global: tests and embedders have several.
+        Two workers in one process have separate counters.
         """
         first, second = Metrics(), Metrics()
         first.job("issued", "", 1)
@@ -69,14 +69,14 @@ class TestJobs:
         assert ("certworker_jobs_total", (("code", ""), ("outcome", "issued"))) not in samples(second)
 
 
-class TestStanding:
+class TestGauges:
     """
-    What it finds when it is asked.
+    Metrics that each scrape reads.
     """
 
     def test_a_failure_is_counted_by_the_certificate_in_service(self) -> None:
         """
-        Only a failure without a valid certificate is an alarm; both series are there from the start.
+        Failures with and without a valid certificate are two series, which exist from the start.
         """
         shares = [("failed", 0.4), ("failed", -0.1), ("failed", None), ("valid", 0.9), ("expired", -1.0)]
         states = [Counted(*each) for each in shares]
@@ -89,9 +89,9 @@ class TestStanding:
             assert none == found["certworker_failed_certificates", (("certificate", "none"),)]
         assert 3 == samples(metrics)["certworker_certificates", (("state", "failed"),)]
 
-    def test_asked_at_every_scrape(self) -> None:
+    def test_the_queue_is_read_at_every_scrape(self) -> None:
         """
-        A gauge that is set now and then is wrong in between.
+        Each scrape reads the length of the queue.
         """
         waiting = [3]
         metrics = Metrics()
@@ -99,14 +99,14 @@ class TestStanding:
 
         assert samples(metrics)["certworker_queue_jobs", ()] == 3
 
-    def test_names_by_state_and_by_life_left(self) -> None:
+    def test_certificates_are_counted_by_state_and_remaining_lifetime(self) -> None:
         """
-        "Does any certificate end soon?" is the one question everybody asks.
+        The metrics count the certificates by their state and by their remaining lifetime.
         """
         metrics = Metrics()
         shares = [("issued", 0.9), ("issued", 0.15), ("failed", -0.5), ("failed", None)]
-        standing = [Counted(*each) for each in shares]
-        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: standing, states=())
+        certificates = [Counted(*each) for each in shares]
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: certificates, states=())
         found = samples(metrics)
 
         assert found["certworker_certificates", (("state", "issued"),)] == 2
@@ -116,9 +116,9 @@ class TestStanding:
         assert found[remaining, (("le", "0.2"),)] == 2
         assert found[remaining, (("le", "+Inf"),)] == 3
 
-    def test_the_end_of_the_first_certificate(self) -> None:
+    def test_the_earliest_end_of_a_certificate_is_a_metric(self) -> None:
         """
-        It is absent without a certificate: 0 would be the year 1970, and an alert.
+        The metric has the earliest end, and is absent without a certificate.
         """
         metrics, nothing = Metrics(), Metrics()
         ends = [None, NOW + timedelta(days=9), NOW, NOW + timedelta(days=1)]
@@ -131,9 +131,9 @@ class TestStanding:
         assert samples(metrics)[name] == NOW.timestamp()
         assert name not in samples(nothing)
 
-    def test_a_state_that_no_name_has_is_zero(self) -> None:
+    def test_a_state_without_names_is_zero(self) -> None:
         """
-        An alert on a series that does not exist never fires, and a graph has a gap.
+        A state without names has the value 0, so that alerts and graphs work.
         """
         metrics = Metrics()
         metrics.watch(queue_jobs=lambda: 0, certificates=lambda: [Counted("valid", 0.5)], states=STATES)
@@ -143,9 +143,9 @@ class TestStanding:
             state: found["certworker_certificates", (("state", state),)] for state in STATES
         }
 
-    def test_a_slow_count_is_not_made_at_every_scrape(self) -> None:
+    def test_a_slow_count_is_cached(self) -> None:
         """
-        Reloads of a dashboard must not delay certificates.
+        The result of a slow count is cached for the next scrapes.
         """
         counts = []
 
@@ -163,15 +163,15 @@ class TestStanding:
 
     def test_without_redis_the_other_metrics_are_shown(self) -> None:
         """
-        Metrics that vanish altogether are no help in an outage.
+        Without Redis the metric of the queue is absent, and the others remain.
         """
 
-        def away() -> int:
-            raise ConnectionError("Redis is away")
+        def fail() -> int:
+            raise ConnectionError("Redis is unreachable")
 
         metrics = Metrics()
         metrics.job("failed", "redis.unreachable", 1)
-        metrics.watch(queue_jobs=away, certificates=list, states=())
+        metrics.watch(queue_jobs=fail, certificates=list, states=())
         found = samples(metrics)
 
         assert ("certworker_queue_jobs", ()) not in found
@@ -179,7 +179,7 @@ class TestStanding:
 
     def test_the_version_is_a_metric(self) -> None:
         """
-        A dashboard shows which hosts still run the old one.
+        The version is the label of a metric, so that a dashboard shows it.
         """
         metrics = Metrics()
         metrics.watch(queue_jobs=lambda: 0, certificates=list, states=())
@@ -189,12 +189,12 @@ class TestStanding:
 
 class TestNotifications:
     """
-    What people have not been sent yet.
+    Metrics of waiting notifications.
     """
 
-    def test_each_channel_has_its_number(self) -> None:
+    def test_each_channel_has_a_series(self) -> None:
         """
-        A mail server that is away for a day is seen before it is needed.
+        Each channel has a series with the number of its waiting notifications.
         """
         metrics = Metrics()
         metrics.watch_notifications(lambda: {"mail": 3, "hook": 0})
@@ -203,17 +203,17 @@ class TestNotifications:
         assert found["certworker_notifications_waiting", (("channel", "mail"),)] == 3
         assert found["certworker_notifications_waiting", (("channel", "hook"),)] == 0
 
-    def test_without_redis_it_is_absent(self) -> None:
+    def test_without_redis_the_metric_is_absent(self) -> None:
         """
-        The other metrics remain.
+        Without Redis the metric is absent, and the others remain.
         """
 
-        def away() -> dict[str, int]:
-            raise ConnectionError("Redis is away")
+        def fail() -> dict[str, int]:
+            raise ConnectionError("Redis is unreachable")
 
         metrics = Metrics()
         metrics.job("issued", "", 1)
-        metrics.watch_notifications(away)
+        metrics.watch_notifications(fail)
 
         assert not [name for name, _ in samples(metrics) if name == "certworker_notifications_waiting"]
         assert samples(metrics)["certworker_jobs_total", (("code", ""), ("outcome", "issued"))] == 1
@@ -221,12 +221,12 @@ class TestNotifications:
 
 class TestNaming:
     """
-    Prometheus' rules.
+    The naming rules of Prometheus.
     """
 
-    def test_the_names_say_what_is_counted(self) -> None:
+    def test_the_names_follow_the_rules_of_prometheus(self) -> None:
         """
-        Names have the prefix of certworker, base units, and `_total` for counters only; each has a help text.
+        Each metric has the prefix, a base unit and a help text. Only counters end with `_total`.
         """
         metrics = Metrics()
         metrics.job("issued", "", 1)
@@ -241,12 +241,12 @@ class TestNaming:
 
 class TestLoops:
     """
-    What the loops of this worker do.
+    Metrics of the loops of this worker.
     """
 
-    def test_a_stalled_one_can_be_alerted_on(self) -> None:
+    def test_a_stalled_loop_has_a_series(self) -> None:
         """
-        A loop that is switched off is absent, and none has a value before a scrape.
+        A stalled loop has the value 1, and a loop that never started is absent.
         """
         now = [100.0]
         heartbeats = Heartbeats()

@@ -1,5 +1,5 @@
 """
-The client for an address, against real servers: over TLS, as a user, and by way of Sentinels.
+Tests of the client with real servers: over TLS, as a user, and through Sentinels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.servers.worker import wait_until
 @pytest.fixture
 def secure(tmp_path: Path) -> Iterator[SecureRedis]:
     """
-    A Redis with TLS that is not started yet.
+    Yield a Redis with TLS that has not been started.
     """
     server = SecureRedis(tmp_path / "redis")
     yield server
@@ -39,7 +39,7 @@ def secure(tmp_path: Path) -> Iterator[SecureRedis]:
 @pytest.fixture
 def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
     """
-    A primary, a replica and three Sentinels, each of which asks for a password.
+    Yield a primary, a replica and three Sentinels, each of which requires a password.
     """
     started = Sentinels(tmp_path, password="pw", sentinel_password="other")
     started.start()
@@ -50,7 +50,7 @@ def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
 @pytest.fixture
 def secure_sentinels(tmp_path: Path) -> Iterator[SecureSentinels]:
     """
-    The same server, with TLS only.
+    Yield the same servers, with TLS only.
     """
     started = SecureSentinels(tmp_path, password="pw", sentinel_password="other")
     started.start()
@@ -60,14 +60,14 @@ def secure_sentinels(tmp_path: Path) -> Iterator[SecureSentinels]:
 
 def client(url: str) -> Redis:
     """
-    A client of the Redis at *url*.
+    Return a client of the Redis at *url*.
     """
     return connect(RedisURL.parse(url))
 
 
-def result(url: str) -> CertworkerError:
+def failure_at(url: str) -> CertworkerError:
     """
-    What is wrong with the Redis at *url*.
+    Return the failure of the Redis at *url*.
     """
     with client(url) as connection, pytest.raises(CertworkerError) as failed:
         check_redis(connection)
@@ -76,7 +76,7 @@ def result(url: str) -> CertworkerError:
 
 def follow_a_failover(url: str, sentinels: Sentinels) -> None:
     """
-    See that the client of *url* finds the primary, and the next one when the first is dead.
+    Check that the client of *url* finds the primary, and the new one after a failover.
     """
     with client(url) as connection:
         check_redis(connection)
@@ -98,9 +98,9 @@ def follow_a_failover(url: str, sentinels: Sentinels) -> None:
 
 
 class TestTls:
-    def test_it_goes_over_tls_as_the_user(self, secure: SecureRedis) -> None:
+    def test_the_client_connects_over_tls_as_the_user(self, secure: SecureRedis) -> None:
         """
-        The check at the start and later commands connect alike.
+        The check at the start and later commands use TLS and the user of the URL.
         """
         secure.start()
         with client(secure.secure_url()) as connection:
@@ -109,25 +109,26 @@ class TestTls:
             assert "worker" == connection.acl_whoami()
             assert isinstance(connection.connection_pool.connection_kwargs["ssl_ca_certs"], str)
 
-    def test_a_client_certificate_is_sent_when_redis_requires_it(self, secure: SecureRedis) -> None:
+    def test_a_client_certificate_is_sent_if_redis_requires_it(self, secure: SecureRedis) -> None:
         """
-        As by default.
+        The client sends its certificate to a Redis that requires one, which is the default.
         """
         secure.start("--tls-auth-clients", "yes")
-        ours = {"ssl_certfile": secure.certificate, "ssl_keyfile": secure.key}
-        with client(secure.secure_url(**ours)) as connection:
+        options = {"ssl_certfile": secure.certificate, "ssl_keyfile": secure.key}
+        with client(secure.secure_url(**options)) as connection:
             check_redis(connection)
 
-        refused = result(secure.secure_url())
-        assert refused.code in ("redis.tls", "redis.unreachable")  # the alert or the end of the connection
+        refused = failure_at(secure.secure_url())
+        # The client gets either the alert or the end of the connection.
+        assert refused.code in ("redis.tls", "redis.unreachable")
 
-    def test_an_untrusted_server_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
+    def test_an_untrusted_server_gets_no_password(self, secure: SecureRedis, tmp_path: Path) -> None:
         """
-        The password is not sent to an untrusted server; the remedy names the option.
+        The client sends no password to an untrusted server, and the remedy names the option.
         """
         secure.start()
         other = SecureRedis(tmp_path / "other")
-        failure = result(secure.secure_url(ssl_ca_certs=other.ca_bundle))
+        failure = failure_at(secure.secure_url(ssl_ca_certs=other.ca_bundle))
 
         assert "redis.tls" == failure.code
         assert "ssl_ca_certs" in failure.remedy
@@ -135,7 +136,7 @@ class TestTls:
 
     def test_another_host_is_untrusted_unless_the_settings_allow_it(self, tmp_path: Path) -> None:
         """
-        Sentinels name addresses, which few certificates have.
+        Another host name is untrusted, unless an option allows it. Sentinels name addresses.
         """
         server = SecureRedis(tmp_path / "named")
         server.start()
@@ -143,7 +144,7 @@ class TestTls:
             url = server.secure_url().replace("127.0.0.1", "127.0.0.2")
             server.client().config_set("bind", "127.0.0.1 127.0.0.2")
 
-            failure = result(url)
+            failure = failure_at(url)
             assert "redis.tls" == failure.code
             assert "ssl_check_hostname=false" in failure.remedy
             with client(f"{url}&ssl_check_hostname=false") as connection:
@@ -151,22 +152,20 @@ class TestTls:
         finally:
             server.kill()
 
-    def test_a_redis_without_tls(self, redis_server: RedisServer) -> None:
+    def test_a_redis_without_tls_is_a_failure(self, redis_server: RedisServer) -> None:
         """
-        Such a server waits for a line while the client waits for a certificate; the remedy names the URL.
+        A Redis without TLS never answers the handshake, and the remedy names the URL.
         """
-        failure = result(f"rediss://127.0.0.1:{redis_server.port}/0")
+        failure = failure_at(f"rediss://127.0.0.1:{redis_server.port}/0")
 
         assert "redis.unreachable" == failure.code
         assert "CERTWORKER_REDIS_URL" in failure.remedy
 
 
 class TestDatabase:
-    def test_one_that_takes_commands_and_never_answers_is_given_up(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_redis_that_never_answers_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        With every release of redis-py: some have no timeout.
+        The client stops waiting for an answer, with every release of redis-py.
         """
         monkeypatch.setattr("certworker.redis.client.ANSWER_SECONDS", 0.05)
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -174,9 +173,9 @@ class TestDatabase:
             with client(f"redis://127.0.0.1:{port}/0") as connection, pytest.raises(RedisError):
                 connection.ping()
 
-    def test_it_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:
+    def test_the_database_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:
         """
-        Several programs may share one Redis this way.
+        The client uses the database of the URL, so that programs can share a Redis.
         """
         with client(f"redis://127.0.0.1:{redis_server.port}/3") as third, redis_server.client() as first:
             third.set("certworker:test", "1")
@@ -187,56 +186,58 @@ class TestDatabase:
 
 class TestSentinel:
     @pytest.mark.timeout(240)
-    def test_it_finds_the_primary_and_follows_it(self, sentinels: Sentinels) -> None:
+    def test_the_client_finds_the_primary_and_follows_it(self, sentinels: Sentinels) -> None:
         """
-        The first Sentinel of the URL fails together with the primary.
+        The client finds the new primary, although the first Sentinel fails together with the old one.
         """
         follow_a_failover(sentinels.url.replace(f"{SERVICE}/0", f"{SERVICE}/2"), sentinels)
 
-    def test_the_error_has_the_cause_in_words(self, sentinels: Sentinels) -> None:
+    def test_the_failure_has_its_cause(self, sentinels: Sentinels) -> None:
         """
-        The message has neither objects of redis-py nor a password.
+        The message has the cause, and neither an object of redis-py nor a password.
         """
-        unknown = result(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
-        refused = result(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
-        wrong = result(f"redis+sentinel://:wrong-one@{sentinels.hosts}/{SERVICE}?sentinel_password=other")
-        nobody = result(f"redis+sentinel://:pw@127.0.0.1:{free_port()}/{SERVICE}")
+        unknown = failure_at(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
+        refused = failure_at(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
+        wrong = failure_at(f"redis+sentinel://:wrong-one@{sentinels.hosts}/{SERVICE}?sentinel_password=other")
+        unreachable = failure_at(f"redis+sentinel://:pw@127.0.0.1:{free_port()}/{SERVICE}")
 
         assert ["redis.unreachable", "redis.auth", "redis.auth", "redis.unreachable"] == [
-            failure.code for failure in (unknown, refused, wrong, nobody)
+            failure.code for failure in (unknown, refused, wrong, unreachable)
         ]
         assert f"another (Sentinel {sentinels.hosts})" in unknown.message
-        assert "Connection refused" in nobody.message
-        for failure in (unknown, refused, wrong, nobody):
+        assert "Connection refused" in unreachable.message
+        for failure in (unknown, refused, wrong, unreachable):
             assert "<redis" not in str(failure)
             assert "wrong-one" not in str(failure)
 
 
 class TestSentinelOverTls:
     @pytest.mark.timeout(240)
-    def test_it_finds_the_primary_and_follows_it(self, secure_sentinels: SecureSentinels) -> None:
+    def test_the_client_finds_the_primary_and_follows_it(self, secure_sentinels: SecureSentinels) -> None:
         """
-        The replica has the same user, and connections without TLS are refused.
+        The client uses TLS with Sentinels and Redis, and finds the new primary.
         """
         plain = f"redis+sentinel://:pw@{secure_sentinels.hosts}/{SERVICE}?sentinel_password=other"
-        assert "redis.unreachable" == result(plain).code
-        assert "redis.unreachable" == result(f"redis://:pw@127.0.0.1:{secure_sentinels.primary.port}").code
+        assert "redis.unreachable" == failure_at(plain).code
+        assert (
+            "redis.unreachable" == failure_at(f"redis://:pw@127.0.0.1:{secure_sentinels.primary.port}").code
+        )
         with client(secure_sentinels.url) as connection:
             assert "worker" == connection.acl_whoami()
 
         follow_a_failover(secure_sentinels.url, secure_sentinels)
 
     @pytest.mark.timeout(240)
-    def test_neither_untrusted_sentinels_nor_an_untrusted_primary_are_sent_anything(
+    def test_an_untrusted_sentinel_or_primary_gets_no_password(
         self, secure_sentinels: SecureSentinels, tmp_path: Path
     ) -> None:
         """
-        Trusted Sentinels do not make the Redis that they name trusted.
+        The client sends no password to an untrusted Sentinel or primary, even if the Sentinels are trusted.
         """
         strangers = {"ssl_ca_certs": Tls(tmp_path / "other").root}
         half = {"ssl_ca_certs": secure_sentinels.tls.root}
         for bundle in (strangers, half, {}):
-            failure = result(secure_sentinels.url_with(**bundle))
+            failure = failure_at(secure_sentinels.url_with(**bundle))
 
             assert "redis.tls" == failure.code
             assert f"{SERVICE} (Sentinel {secure_sentinels.hosts})" in failure.message
@@ -249,34 +250,34 @@ class TestSentinelOverTls:
     @pytest.mark.timeout(240)
     def test_another_host_is_untrusted_unless_the_settings_allow_it(self, tmp_path: Path) -> None:
         """
-        As usual, the certificates do not have the address of the server, and Sentinels name only that.
+        A certificate without the address that Sentinels name is trusted only with the option.
         """
         sentinels = SecureSentinels(tmp_path, address="192.0.2.1")
         sentinels.start()
         try:
-            failure = result(sentinels.url)
+            failure = failure_at(sentinels.url)
 
             assert "redis.tls" == failure.code
             assert "ssl_check_hostname=false" in failure.remedy
             with client(f"{sentinels.url}&ssl_check_hostname=false") as connection:
                 check_redis(connection)
             half = sentinels.url_with(ssl_ca_certs=sentinels.tls.root, ssl_check_hostname="false")
-            assert "redis.tls" == result(half).code
+            assert "redis.tls" == failure_at(half).code
         finally:
             sentinels.kill()
 
 
 def settings_for(port: int, **more: str) -> Settings:
     """
-    The settings of a worker whose Redis is at *port*.
+    Return the settings of a worker whose Redis is at *port*.
     """
     return load({"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(port), **more})
 
 
 class TestSettings:
-    def test_it_sends_user_and_password(self, tmp_path: Path) -> None:
+    def test_the_client_sends_user_and_password(self, tmp_path: Path) -> None:
         """
-        Appwrite's Redis may have both, and they come from the same `.env`.
+        The client sends the user and the password of the variables of Appwrite.
         """
         server = RedisServer(tmp_path)
         server.start()
@@ -290,24 +291,24 @@ class TestSettings:
             assert "worker" == connection.acl_whoami()
         server.kill()
 
-    def test_it_connects_when_it_is_used(self) -> None:
+    def test_the_client_connects_at_its_first_command(self) -> None:
         """
-        A worker may start before Redis.
+        The creation of a client needs no Redis, because a worker can start before Redis.
         """
         connect(settings_for(free_port()).redis).close()
 
 
 class TestConnected:
-    def test_a_redis_that_is_not_there_is_a_sentence(self) -> None:
+    def test_an_unreachable_redis_is_a_failure(self) -> None:
         """
-        A command ends with a remedy and no traceback.
+        An unreachable Redis raises a failure with a remedy.
         """
         with pytest.raises(RedisUnreachable), connected(settings_for(free_port()).redis) as connection:
             connection.ping()
 
-    def test_a_password_that_is_missing_is_a_sentence(self, tmp_path: Path) -> None:
+    def test_a_wrong_password_is_a_failure(self, tmp_path: Path) -> None:
         """
-        The message names the variable and not its value.
+        The failure for a wrong password does not contain it.
         """
         server = RedisServer(tmp_path)
         server.start()

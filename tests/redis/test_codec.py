@@ -1,5 +1,5 @@
 """
-The formats of values in Redis.
+Tests of the formats of values in Redis.
 """
 
 from __future__ import annotations
@@ -25,53 +25,53 @@ from certworker.redis.codec import (
 MOMENT = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 
 
-class TestMoments:
+class TestTimes:
     """
-    Moments as text and as numbers.
+    Times as text and as numbers.
     """
 
-    def test_a_moment_is_written_in_utc(self) -> None:
+    def test_a_time_is_written_in_utc(self) -> None:
         """
-        Workers on two hosts may live in two time zones.
+        A time is written in UTC, because workers can be in different time zones.
         """
         paris = MOMENT.astimezone(timezone(timedelta(hours=1)))
 
         assert encode_time(paris) == "2026-11-23T10:15:09Z"
         assert decode_time(encode_time(paris)) == MOMENT
 
-    def test_no_moment_is_nothing(self) -> None:
+    def test_no_time_is_an_empty_text(self) -> None:
         """
-        A name without a planned check.
+        No time is an empty text, as for a name without a planned check.
         """
         assert encode_time(None) == ""
         assert decode_time("") is None
         assert decode_time(None) is None
 
     @pytest.mark.parametrize("text", ["soon", "2026-11-23T10:15:09", "2026-13-01T00:00:00Z", "9" * 5_000])
-    def test_what_is_no_moment_is_none(self, text: str) -> None:
+    def test_an_invalid_time_is_none(self, text: str) -> None:
         """
-        A time without a time zone would raise at its first comparison, hours later.
+        An invalid time, or one without a time zone, is None.
         """
         assert decode_time(text) is None
 
     @pytest.mark.parametrize("score", [None, float("inf"), float("nan"), 1e300])
-    def test_a_score_that_is_no_moment_is_none(self, score: float | None) -> None:
+    def test_a_score_without_a_time_is_none(self, score: float | None) -> None:
         """
-        Infinity, which marks a name without a planned check, and invalid scores have no time.
+        Infinity, which marks a name without a planned check, and an invalid score are None.
         """
         assert score_to_time(score) is None
 
     @pytest.mark.parametrize("score", [float("-inf"), -1e300, -1, 0])
-    def test_a_score_before_all_time_has_come(self, score: float) -> None:
+    def test_a_score_before_the_earliest_time_is_due(self, score: float) -> None:
         """
-        A score before the earliest time is due, and hides no other name.
+        A score before the earliest time is the earliest time, and so is due.
         """
         assert score_to_time(score) == EARLIEST
 
 
 class TestText:
     """
-    Bytes as text.
+    Bytes as printable text.
     """
 
     @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ class TestText:
     )
     def test_any_value_is_printable_text(self, value: bytes | str | None, text: str) -> None:
         """
-        Reading must not depend on who wrote, or on how the connection decodes.
+        Any value becomes printable text, whether or not the connection decodes.
         """
         assert decode_text(value) == text
 
     def test_half_a_surrogate_pair_is_replaced(self) -> None:
         """
-        JSON can express one, and UTF-8 cannot: the next command to Redis would fail.
+        A lone surrogate, which JSON can express and UTF-8 cannot, is replaced.
         """
         decode_text(decode_text("\ud800")).encode()
         shown_in("\ud800").encode()
@@ -99,7 +99,7 @@ class TestCounts:
     )
     def test_a_count_is_a_number(self, value: object, count: int) -> None:
         """
-        As certworker and Redis write it.
+        A count is read from text, bytes and numbers.
         """
         assert count_in(value) == count
 
@@ -123,7 +123,9 @@ class TestCounts:
     )
     def test_anything_else_is_none(self, value: object) -> None:
         """
-        Python rejects 5,000 digits, and a count of a billion would postpone a name forever.
+        An invalid or too large value counts as 0.
+
+        Python rejects 5,000 digits, and a count of a billion would delay a name permanently.
         """
         assert count_in(value) == 0
 
@@ -132,9 +134,9 @@ class TestNames:
     @pytest.mark.parametrize(
         "name", ["a.org", "xn--bcher-kva.example", "8.8.8.8", "2001:db8::1", "localhost"]
     )
-    def test_a_name_is_one(self, name: str) -> None:
+    def test_a_normalized_name_is_accepted(self, name: str) -> None:
         """
-        As it is in a certificate.
+        A normalized name is returned unchanged.
         """
         assert name_in(name.encode()) == name
 
@@ -144,16 +146,16 @@ class TestNames:
     )
     def test_anything_else_is_none(self, value: object) -> None:
         """
-        Otherwise it would become a directory, a key or a log line.
+        A value that is no normalized name is None, because it could become a directory or a key.
         """
         assert name_in(value) is None
 
     @pytest.mark.parametrize(
         "value", [None, [], ["a.org", 1], ["a.org", "b c"], ["a.org"] * 101, "a.org", {}]
     )
-    def test_a_list_with_something_else_is_none(self, value: object) -> None:
+    def test_an_invalid_list_of_names_is_none(self, value: object) -> None:
         """
-        A part of a certificate's names is another certificate.
+        A list with an invalid name is None, because a part of the names is another certificate.
         """
         assert names_in(value) is None
 
@@ -163,15 +165,15 @@ class TestJson:
         "value",
         [None, b"", b"{", b"[" * 60_000, b"[NaN]", b"[1e999]", b"[Infinity]", b"9" * 5_000, b"1" * 70_000],
     )
-    def test_what_is_none_is_none(self, value: bytes | None) -> None:
+    def test_invalid_json_is_none(self, value: bytes | None) -> None:
         """
-        No error, however deep or long it is.
+        Invalid JSON is None, however deep or long it is.
         """
         assert json_in(value) is None
 
     @pytest.mark.parametrize("value", [b"[]", b"1", b'"x"', b"null", None, b"{"])
     def test_fields_are_those_of_an_object(self, value: bytes | None) -> None:
         """
-        A value that is no object has no fields.
+        Only an object has fields.
         """
         assert fields_in(value) == {}

@@ -1,5 +1,5 @@
 """
-What an error of Redis means: its code, and where that Redis is.
+Tests of the failures for errors of Redis, and of the address in them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from certworker.redis.failures import address_of, to_failure
 from certworker.redis.keys import WrongType
 
 
-class TestFailureOf:
+class TestToFailure:
     @pytest.mark.parametrize(
         ("error", "code"),
         [
@@ -60,18 +60,18 @@ class TestFailureOf:
         ],
         ids=str,
     )
-    def test_each_has_its_code(self, error: RedisError, code: str) -> None:
+    def test_each_error_has_its_code(self, error: RedisError, code: str) -> None:
         """
-        The remedy depends on it.
+        Each error of Redis has its code and the address of Redis.
         """
         failure = to_failure(error, "redis:6379")
 
         assert code == failure.code
         assert "redis:6379" in failure.message
 
-    def test_a_wrong_key_is_named_in_the_remedy(self) -> None:
+    def test_a_key_of_the_wrong_type_is_named_in_the_remedy(self) -> None:
         """
-        The operator removes that key and no other; a shell reads the name as one word.
+        The remedy has the command that removes the key, quoted for a shell.
         """
         failure = to_failure(WrongType("utopia-queue.queue.$(x)", "string", "list"), "redis:6379")
 
@@ -79,16 +79,16 @@ class TestFailureOf:
 
 
 class TestAddressOf:
-    def test_it_has_host_and_port_and_no_password(self) -> None:
+    def test_the_address_has_no_password(self) -> None:
         """
-        The log has it.
+        The address has the host and the port, or the socket, and no password.
         """
         assert "redis:6380" == address_of(Redis(host="redis", port=6380, password="secret"))
         assert "/run/redis.sock" == address_of(Redis(unix_socket_path="/run/redis.sock"))
 
-    def test_behind_sentinels_it_is_theirs(self) -> None:
+    def test_behind_sentinels_the_address_is_theirs(self) -> None:
         """
-        Only they know which Redis is the primary.
+        The address of a primary has its service and its Sentinels.
         """
         sentinels = Sentinel([("one", 26379), ("two", 26380)])
 

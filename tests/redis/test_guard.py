@@ -1,5 +1,5 @@
 """
-A client of Redis that survives what other programs write there.
+Tests of the client of Redis with keys that other programs have written.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ OTHER = "certworker:agenda"
 
 
 @pytest.fixture
-def narrow(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
+def limited(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     """
-    A client that reads answers of 100,000 bytes at most.
+    Yield a client that reads answers of at most 100,000 bytes.
     """
     monkeypatch.setattr(guard, "LONGEST_ANSWER", 100_000)
     with connect(RedisURL.parse(redis_server.url)) as client:
@@ -37,7 +37,7 @@ def narrow(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.Mon
 
 def plant_members(connection: Redis, key: str, members: list[str]) -> None:
     """
-    Write *members* to *key*, as what it has to be; a value is the last one.
+    Write *members* to *key* with its expected type. A string gets the last one.
     """
     kind = kind_of(key)
     assert kind
@@ -56,7 +56,7 @@ def plant_members(connection: Redis, key: str, members: list[str]) -> None:
 
 def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
     """
-    The answer to *command*, alone or in a pipeline.
+    Return the answer to *command*, sent alone or in a pipeline.
     """
     if how == "alone":
         return connection.execute_command(*command)
@@ -66,17 +66,17 @@ def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
 
 
 class TestGuardedRedis:
-    def test_a_command_works_in_spite_of_a_wrong_key(self, connection: Redis) -> None:
+    def test_a_command_replaces_a_key_of_the_wrong_type(self, connection: Redis) -> None:
         """
-        The caller does not notice.
+        A command on a key of the wrong type succeeds.
         """
         connection.set(KEY, "x")
 
         assert 1 == connection.rpush(KEY, "line")
 
-    def test_a_script_works_in_spite_of_two_wrong_keys(self, connection: Redis) -> None:
+    def test_a_script_replaces_two_keys_of_the_wrong_type(self, connection: Redis) -> None:
         """
-        The answer of Redis does not name the key.
+        A script on two keys of the wrong type succeeds, although Redis does not name the key.
         """
         connection.set(KEY, "x")
         connection.set(OTHER, "x")
@@ -84,16 +84,16 @@ class TestGuardedRedis:
 
         assert 1 == connection.register_script(script)([KEY, OTHER])
 
-    def test_a_script_that_another_error_ends_raises_it(self, connection: Redis) -> None:
+    def test_another_error_of_a_script_is_raised(self, connection: Redis) -> None:
         """
-        The other commands are not repeated.
+        A script that fails with another error raises it, and is not repeated.
         """
         with pytest.raises(ResponseError, match="of its own"):
             connection.eval("return redis.error_reply('of its own')", 1, KEY)
 
-    def test_a_blocking_command_works_as_well(self, connection: Redis) -> None:
+    def test_a_blocking_command_replaces_a_key_of_the_wrong_type(self, connection: Redis) -> None:
         """
-        The worker waits for jobs with one.
+        A blocking command, with which the worker waits for jobs, succeeds as well.
         """
         connection.rpush(KEY, "line")
         connection.set("certworker:story:b.org", "x")
@@ -103,11 +103,9 @@ class TestGuardedRedis:
 
 class TestGuardedPipeline:
     @pytest.mark.parametrize("transaction", [True, False])
-    def test_the_commands_of_a_wrong_key_are_sent_again_and_no_others(
-        self, connection: Redis, transaction: bool
-    ) -> None:
+    def test_only_failed_commands_are_sent_again(self, connection: Redis, transaction: bool) -> None:
         """
-        A counter counts once, and the answers are in order.
+        Only the commands that failed are sent again, and the answers are in order.
         """
         connection.set(KEY, "x")
         with connection.pipeline(transaction=transaction) as pipe:
@@ -119,11 +117,9 @@ class TestGuardedPipeline:
             assert [1, 1, 1, 2] == pipe.execute()
 
     @pytest.mark.parametrize("transaction", [True, False])
-    def test_an_error_without_remedy_is_raised_with_its_command(
-        self, connection: Redis, transaction: bool
-    ) -> None:
+    def test_another_error_is_raised_with_its_command(self, connection: Redis, transaction: bool) -> None:
         """
-        As redis-py does it.
+        Another error is raised with its command, as in redis-py.
         """
         connection.set("of:others", "x")
         with connection.pipeline(transaction=transaction) as pipe:
@@ -131,9 +127,9 @@ class TestGuardedPipeline:
             with pytest.raises(ResponseError, match="RPUSH of:others"):
                 pipe.execute()
 
-    def test_an_error_is_returned_where_that_is_wanted(self, connection: Redis) -> None:
+    def test_an_error_is_returned_if_requested(self, connection: Redis) -> None:
         """
-        RQ uses it.
+        With `raise_on_error=False`, which RQ uses, the error is one of the answers.
         """
         connection.set("of:others", "x")
         with connection.pipeline() as pipe:
@@ -142,9 +138,9 @@ class TestGuardedPipeline:
             (error,) = pipe.execute(raise_on_error=False)
         assert isinstance(error, ResponseError)
 
-    def test_what_is_watched_may_be_of_another_type(self, connection: Redis) -> None:
+    def test_a_watched_key_of_the_wrong_type_is_replaced(self, connection: Redis) -> None:
         """
-        The removal counts as a change, so the transaction starts again.
+        The removal of a watched key raises WatchError, so that the caller repeats the transaction.
         """
         connection.set(KEY, "x")
         with connection.pipeline() as pipe:
@@ -157,29 +153,29 @@ class TestGuardedPipeline:
 
 
 class TestBoundedParser:
-    def test_an_answer_that_is_too_long_is_not_read(self, narrow: Redis) -> None:
+    def test_a_too_long_answer_is_not_read(self, limited: Redis) -> None:
         """
-        Redis allows values of 512 MB. The command fails, and the next one works.
+        A command with a too long answer fails, and the next command succeeds.
         """
-        narrow.set("long", "x" * 200_000)
+        limited.set("long", "x" * 200_000)
 
         with pytest.raises(AnswerTooLong):
-            narrow.get("long")
+            limited.get("long")
 
-        assert narrow.ping()
+        assert limited.ping()
 
-    def test_it_is_asked_for_once(self, narrow: Redis) -> None:
+    def test_a_too_long_answer_is_not_requested_again(self, limited: Redis) -> None:
         """
-        A retry would read it again.
+        The client does not repeat a command with a too long answer.
         """
-        narrow.set("long", "x" * 200_000)
-        narrow.config_resetstat()
-        pipe = narrow.pipeline()
+        limited.set("long", "x" * 200_000)
+        limited.config_resetstat()
+        pipe = limited.pipeline()
         pipe.get("long")
         with pytest.raises(AnswerTooLong):
             pipe.execute()
 
-        statistics: Any = narrow.info("commandstats")
+        statistics: Any = limited.info("commandstats")
         assert 1 == statistics["cmdstat_get"]["calls"]
 
     @pytest.mark.parametrize(
@@ -194,49 +190,51 @@ class TestBoundedParser:
         ids=lambda command: command[0],
     )
     @pytest.mark.parametrize("how", ["alone", "in a pipeline"])
-    def test_what_made_it_long_is_removed_and_named_once(
-        self, narrow: Redis, caplog: pytest.LogCaptureFixture, command: tuple[Any, ...], how: str
+    def test_large_members_are_removed_and_the_key_is_logged_once(
+        self, limited: Redis, caplog: pytest.LogCaptureFixture, command: tuple[Any, ...], how: str
     ) -> None:
         """
-        A loop fails once, and the other members of the key stay.
+        The large members of the key are removed, and the other members remain.
         """
         key, large = command[1], [f"{number}{'x' * 70_000}" for number in range(3)]
-        plant_members(narrow, key, ["small", *large])
+        plant_members(limited, key, ["small", *large])
 
         for _ in range(2):
             with suppress(AnswerTooLong):
-                found = run(narrow, command, how)
+                found = run(limited, command, how)
 
         assert b"small" in (found or [b"small"])
-        assert bool(found) == bool(narrow.exists(key))
+        assert bool(found) == bool(limited.exists(key))
         assert len(str(found)) < 1_000
         assert [key] == [line.getMessage().rpartition(" ")[2] for line in caplog.records]
 
-    def test_a_large_value_of_another_program_stays(self, narrow: Redis) -> None:
+    def test_a_large_value_of_another_program_remains(self, limited: Redis) -> None:
         """
-        Only keys of the table are changed.
+        Only the keys of certworker and RQ are changed.
         """
-        narrow.rpush("of:others", "x" * 200_000)
+        limited.rpush("of:others", "x" * 200_000)
 
         with pytest.raises(AnswerTooLong):
-            narrow.lrange("of:others", 0, -1)
+            limited.lrange("of:others", 0, -1)
 
-        assert 1 == narrow.llen("of:others")
+        assert 1 == limited.llen("of:others")
 
-    def test_many_answers_are_not_one(self, narrow: Redis) -> None:
+    def test_the_limit_applies_to_each_answer(self, limited: Redis) -> None:
         """
-        A pipeline may bring more than that in all.
+        The limit applies to each answer of a pipeline, not to their sum.
         """
-        narrow.set("value", "x" * 60_000)
-        with narrow.pipeline(transaction=False) as pipe:
+        limited.set("value", "x" * 60_000)
+        with limited.pipeline(transaction=False) as pipe:
             for _ in range(20):
                 pipe.get("value")
 
             assert 20 == len(pipe.execute())
 
-    def test_behind_sentinels_it_is_the_same(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_primary_behind_sentinels_has_the_same_guards(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        The client of a primary that Sentinels name has the same two guards.
+        The client of a primary behind Sentinels has the same two guards.
         """
         monkeypatch.setattr(guard, "LONGEST_ANSWER", 100_000)
         sentinels = Sentinels(tmp_path)

@@ -1,5 +1,5 @@
 """
-A Redis that fails: which sentence an operator reads, and how often.
+Tests of the checks of Redis, and of the log lines about its failures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFUSED = RedisConnectionError("Error 111 connecting to redis:6379. Connection r
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis that is not started yet.
+    Yield a Redis that has not been started.
     """
     server = RedisServer(tmp_path)
     yield server
@@ -33,7 +33,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 def code_of(connection: Redis) -> str:
     """
-    The code of what is wrong with Redis.
+    Return the code of the failure of Redis.
     """
     with pytest.raises(CertworkerError) as failed:
         check_redis(connection)
@@ -41,17 +41,17 @@ def code_of(connection: Redis) -> str:
 
 
 class TestCheckRedis:
-    def test_a_good_redis_passes(self, connection: Redis) -> None:
+    def test_a_healthy_redis_passes(self, connection: Redis) -> None:
         """
-        It logs nothing and leaves no key.
+        A healthy Redis passes, and the key of the check expires at once.
         """
         check_redis(connection)
 
         assert connection.pttl("certworker:probe") <= 1_000
 
-    def test_nobody_listens(self, own_redis: RedisServer) -> None:
+    def test_an_unreachable_redis_is_a_failure(self, own_redis: RedisServer) -> None:
         """
-        The message has the address and not the password.
+        The failure of an unreachable Redis has the address, and not the password.
         """
         connection = Redis(port=own_redis.port, password="secret-of-redis")
         with pytest.raises(CertworkerError) as failed:
@@ -61,9 +61,9 @@ class TestCheckRedis:
         assert f"localhost:{own_redis.port}" in failed.value.message
         assert "secret-of-redis" not in str(failed.value)
 
-    def test_a_password_that_is_missing_or_wrong(self, own_redis: RedisServer) -> None:
+    def test_a_missing_or_wrong_password_is_a_failure(self, own_redis: RedisServer) -> None:
         """
-        The message names the variable to set.
+        A missing or wrong password has a code of its own.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -72,9 +72,9 @@ class TestCheckRedis:
             with own_redis.client() as without, Redis(port=own_redis.port, password="wrong") as wrong:
                 assert ("redis.auth", "redis.auth") == (code_of(without), code_of(wrong))
 
-    def test_a_user_who_may_not(self, own_redis: RedisServer) -> None:
+    def test_a_user_without_permissions_is_a_failure(self, own_redis: RedisServer) -> None:
         """
-        The message names the user.
+        A user without the needed permissions has a code of its own.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -85,25 +85,25 @@ class TestCheckRedis:
         with Redis(port=own_redis.port, username="producer", password="pw") as connection:
             assert "redis.rights" == code_of(connection)
 
-    def test_no_memory_left(self, own_redis: RedisServer) -> None:
+    def test_a_full_memory_is_a_failure(self, own_redis: RedisServer) -> None:
         """
-        Reading works and writing does not: only a probe that writes finds it.
+        A Redis without free memory fails the check, because the check writes.
         """
         own_redis.start("--maxmemory", "1", "--maxmemory-policy", "noeviction")
         with own_redis.client() as connection:
             assert "redis.oom" == code_of(connection)
 
-    def test_a_replica(self, own_redis: RedisServer) -> None:
+    def test_a_replica_is_a_failure(self, own_redis: RedisServer) -> None:
         """
-        A replica answers and accepts no writes.
+        A replica, which accepts no writes, fails the check.
         """
         own_redis.start("--replicaof", "127.0.0.1", "1")
         with own_redis.client() as connection:
             assert "redis.readonly" == code_of(connection)
 
-    def test_a_disk_that_takes_nothing_more(self, own_redis: RedisServer, tmp_path: Path) -> None:
+    def test_a_failed_save_is_a_failure(self, own_redis: RedisServer, tmp_path: Path) -> None:
         """
-        Redis refuses writes after a failed save; its message starts with MISCONF.
+        A Redis that refuses writes after a failed save (MISCONF) fails the check.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -124,16 +124,16 @@ class TestRequireVersion:
     @pytest.mark.parametrize(
         "version", ["6.2.0", "6.2.14", "7.0.15", "7.2.4", "8.2", "10.0.1", "255.255.255"]
     )
-    def test_new_enough(self, version: str) -> None:
+    def test_a_supported_version_passes(self, version: str) -> None:
         """
-        Valkey names the version of Redis that it is compatible with.
+        A supported version passes. Valkey reports the version of Redis that it is compatible with.
         """
         require_version(version, "redis:6379")
 
     @pytest.mark.parametrize("version", ["2.8.24", "5.0.14", "6.0.20", "6"])
-    def test_too_old(self, version: str) -> None:
+    def test_an_old_version_is_a_failure(self, version: str) -> None:
         """
-        Appwrite installations of 2021 may have one of these versions, which could lose jobs.
+        A version that can lose jobs is a failure. Appwrite installations of 2021 can have one.
         """
         with pytest.raises(RedisTooOld) as refused:
             require_version(version, "redis:6379")
@@ -143,11 +143,9 @@ class TestRequireVersion:
 
 
 class TestWaitForRedis:
-    def test_it_waits_and_logs_that_once(
-        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_the_wait_is_logged_once(self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The log has one line for each reason.
+        The function waits for Redis, and logs the failure and its end once.
         """
         caplog.set_level("INFO")
         later = threading.Timer(1.5, own_redis.start)
@@ -159,9 +157,9 @@ class TestWaitForRedis:
         later.join()
         assert (1, 1) == (caplog.text.count("redis.unreachable"), caplog.text.count("answers again"))
 
-    def test_the_stop_event_ends_it(self, own_redis: RedisServer) -> None:
+    def test_the_stop_event_ends_the_wait(self, own_redis: RedisServer) -> None:
         """
-        SIGTERM ends a worker that waits for Redis.
+        The event of a stop, as after SIGTERM, ends the wait.
         """
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
@@ -170,19 +168,19 @@ class TestWaitForRedis:
             assert not wait_for_redis(connection, stop)
 
 
-class TestOutage:
-    def test_pauses_grow_to_a_minute(self, own_redis: RedisServer) -> None:
+class TestOutageTracker:
+    def test_delays_grow_to_a_minute(self, own_redis: RedisServer) -> None:
         """
-        The first pause is short and the longest is a minute.
+        The first delay is 0.25 seconds, and the longest is a minute.
         """
         outage = OutageTracker("redis:6379")
         pauses = [outage.failed(REFUSED) for _ in range(12)]
 
         assert [0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60] == pauses
 
-    def test_after_an_outage_the_next_one_is_logged_again(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_next_outage_is_logged_again(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The next outage is logged again.
+        After an outage, the next one is logged again and begins with the first delay.
         """
         outage = OutageTracker("redis:6379")
         for _ in range(3):

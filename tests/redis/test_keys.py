@@ -1,5 +1,5 @@
 """
-The keys of certworker in Redis, and those of another type.
+Tests of the table of keys, and of the removal of keys of the wrong type.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EXAMPLES = {
     kind.pattern: kind.pattern.replace("FORMAT", "utopia").replace("NAME", "2001:db8::1") for kind in KINDS
 }
 
-#: Something of each type.
+#: Functions that write a value of each type.
 PLANT: dict[str, Any] = {
     "string": lambda redis, key: redis.set(key, "x"),
     "hash": lambda redis, key: redis.hset(key, "x", "x"),
@@ -48,22 +48,22 @@ PLANT: dict[str, Any] = {
 
 class TestKinds:
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pattern)
-    def test_a_key_has_the_kind_of_its_own_pattern(self, kind: Kind) -> None:
+    def test_a_key_has_the_kind_of_its_pattern(self, kind: Kind) -> None:
         """
-        A more general pattern does not come first.
+        Each key has the kind of its own pattern, not that of a more general one.
         """
         assert kind_of(EXAMPLES[kind.pattern]) == kind
 
     @pytest.mark.parametrize("key", ["", "certworker", "certworker:", "rq:job", "rq:queue:other", "x:agenda"])
-    def test_other_keys_have_none(self, key: str) -> None:
+    def test_a_key_of_another_program_has_no_kind(self, key: str) -> None:
         """
-        Keys of other programs are not removed.
+        A key of another program has no kind, and so is not removed.
         """
         assert kind_of(key) is None
 
-    def test_each_key_of_the_ledger_is_in_the_table(self) -> None:
+    def test_each_constant_is_in_the_table(self) -> None:
         """
-        A new constant needs a row.
+        Each constant with a key of certworker matches a row of the table.
         """
         modules = (
             agenda,
@@ -93,7 +93,7 @@ class TestKinds:
 
     def test_the_reference_has_the_table(self) -> None:
         """
-        `make docs-generated` writes docs/reference/redis-keys.md.
+        The reference has the current table. `make docs-generated` writes it.
         """
         text = (documentation.DOCS / "reference" / "redis-keys.md").read_text()
 
@@ -106,11 +106,11 @@ class TestRemoveWrong:
     @pytest.mark.parametrize(
         "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
     )
-    def test_a_key_of_another_type_is_removed_and_named(
+    def test_a_key_of_the_wrong_type_is_removed_and_logged(
         self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: Kind
     ) -> None:
         """
-        One line has the key, its type and the expected type.
+        A key of the wrong type is removed, and the log line has both types.
         """
         key, other = EXAMPLES[kind.pattern], "set" if kind.type != "set" else "list"
         PLANT[other](connection, key)
@@ -125,9 +125,9 @@ class TestRemoveWrong:
     @pytest.mark.parametrize(
         "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
     )
-    def test_a_key_of_the_right_type_stays(self, connection: Redis, kind: Kind) -> None:
+    def test_a_key_of_the_right_type_remains(self, connection: Redis, kind: Kind) -> None:
         """
-        Another worker may have replaced the key since.
+        A key that another worker has replaced since remains.
         """
         key = EXAMPLES[kind.pattern]
         PLANT[kind.type](connection, key)
@@ -139,9 +139,9 @@ class TestRemoveWrong:
     @pytest.mark.parametrize(
         "kind", [kind for kind in KINDS if not kind.removable], ids=lambda kind: kind.pattern
     )
-    def test_a_key_of_another_program_stays_and_is_named(self, connection: Redis, kind: Kind) -> None:
+    def test_a_key_of_appwrite_remains_and_is_named(self, connection: Redis, kind: Kind) -> None:
         """
-        Appwrite's core may need it; the operator decides.
+        A key of Appwrite remains, and the error names it with both types.
         """
         key, other = EXAMPLES[kind.pattern], "hash"
         PLANT[other](connection, key)
@@ -151,9 +151,9 @@ class TestRemoveWrong:
 
         assert connection.exists(key)
 
-    def test_a_stream_that_takes_no_more_is_removed(self, connection: Redis) -> None:
+    def test_a_full_stream_is_removed(self, connection: Redis) -> None:
         """
-        Redis adds nothing after the last possible id, so all later events would be lost.
+        A stream with the last possible id is removed, because Redis adds no entry after it.
         """
         end = f"{2**64 - 1}-{2**64 - 1}"
         connection.xadd(events.EVENTS, {"x": "x"}, id=end)
@@ -164,9 +164,9 @@ class TestRemoveWrong:
         assert 1 == connection.xlen(events.EVENTS)
 
     @pytest.mark.parametrize("number", ["abc", "1e400", str(2**63 - 1), ""])
-    def test_a_number_that_is_none_is_removed(self, connection: Redis, number: str) -> None:
+    def test_an_invalid_number_is_removed(self, connection: Redis, number: str) -> None:
         """
-        RQ counts the jobs of a worker, and would fail each successful job.
+        An invalid number is removed. Otherwise RQ would fail each successful job of the worker.
         """
         connection.hset("rq:worker:a", mapping={"successful_job_count": number, "birth": "x"})
         connection.set("certworker:appwrite:taken:v1", number)
@@ -176,9 +176,9 @@ class TestRemoveWrong:
         assert b"x" == connection.hget("rq:worker:a", "birth")
 
     @pytest.mark.parametrize("error", ["ERR syntax error", "NOAUTH", "OOM command not allowed"])
-    def test_another_answer_removes_nothing(self, connection: Redis, error: str) -> None:
+    def test_another_error_removes_nothing(self, connection: Redis, error: str) -> None:
         """
-        Only what Redis says about the value of a key counts.
+        Only an error about the value of a key leads to its removal.
         """
         connection.set(agenda.AGENDA, "x")
 
@@ -188,7 +188,7 @@ class TestRemoveWrong:
 
     def test_an_unknown_key_removes_nothing(self, connection: Redis) -> None:
         """
-        The command fails with Redis's own words.
+        A command on an unknown key raises the error of Redis, and the key remains.
         """
         connection.set("of:others", "x")
 
@@ -197,9 +197,9 @@ class TestRemoveWrong:
 
         assert connection.exists("of:others")
 
-    def test_a_user_without_the_right_learns_the_key(self, connection: Any, redis_server: Any) -> None:
+    def test_a_user_without_permission_gets_the_key(self, connection: Any, redis_server: Any) -> None:
         """
-        A producer may not remove the queue; the error names it, and the worker removes it.
+        A producer cannot remove the key, and its error names the key. The worker removes it.
         """
         connection.set("rq:queue:certificates", "x")
         connection.execute_command("ACL", "SETUSER", "web", "on", "nopass", "~rq:*", "+rpush", "+type")
@@ -212,9 +212,11 @@ class TestRemoveWrong:
         connection.execute_command("ACL", "DELUSER", "web")
         assert 1 == connection.rpush("rq:queue:certificates", "x")
 
-    def test_it_is_logged_under_its_code(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_removal_is_logged_with_its_code(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        An alert on the code finds every removal.
+        The log line of a removal has the code of the failure.
         """
         connection.set(agenda.AGENDA, "x")
         with caplog.at_level(logging.WARNING):

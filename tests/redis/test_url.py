@@ -1,5 +1,5 @@
 """
-The URL of a Redis: each form of it, and what is none.
+Tests of the URL of a Redis.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from certworker.redis.url import RedisURL
 
 
 class TestParse:
-    def test_the_plain_form(self) -> None:
+    def test_the_plain_form_is_parsed(self) -> None:
         """
-        As redis-py, PHP frameworks and hosts write it.
+        The form that redis-py and PHP frameworks use is parsed.
         """
         address = RedisURL.parse("redis://certworker:secret@redis.internal:6380/2")
 
@@ -26,9 +26,9 @@ class TestParse:
         assert ("certworker", "secret", 2) == (address.username, address.password, address.database)
         assert (None, None) == (address.service, address.tls)
 
-    def test_what_is_left_out_is_as_usual(self) -> None:
+    def test_missing_parts_have_defaults(self) -> None:
         """
-        The port of Redis, database 0, no user.
+        The defaults are the port 6379, the database 0 and no user.
         """
         assert RedisURL.parse("redis://redis") == RedisURL((("redis", 6379),))
 
@@ -41,19 +41,19 @@ class TestParse:
             ("me@", "me", None),
         ],
     )
-    def test_a_password_may_have_any_characters(
+    def test_a_password_can_have_any_characters(
         self, access: str, username: str | None, password: str | None
     ) -> None:
         """
-        Slash, question mark and number sign percent-encoded; all others as they are or so.
+        A password can have any characters. Only "/", "?" and "#" need percent-encoding.
         """
         address = RedisURL.parse(f"redis://{access}redis")
 
         assert (username, password) == (address.username, address.password)
 
-    def test_tls_with_its_options(self) -> None:
+    def test_options_of_tls_are_parsed(self) -> None:
         """
-        In redis-py's words.
+        The options of TLS have the names that redis-py uses.
         """
         url = "rediss://redis/0?ssl_ca_certs=/ca.pem&ssl_certfile=/c.pem&ssl_keyfile=/k.pem"
         address = RedisURL.parse(f"{url}&ssl_check_hostname=False")
@@ -67,9 +67,9 @@ class TestParse:
         assert (Path("/ca.pem"), Path("/c.pem"), Path("/k.pem")) == address.files
         assert {} == RedisURL.parse("rediss://redis").tls
 
-    def test_sentinels(self) -> None:
+    def test_sentinels_are_parsed(self) -> None:
         """
-        Several hosts, the service, a database; IPv6 in brackets.
+        The URL of Sentinels has several hosts, a service and a database. IPv6 addresses have brackets.
         """
         address = RedisURL.parse(
             "redis+sentinel://me:pw@one,two:26380,[2001:db8::1]:26381/main-redis/1"
@@ -120,9 +120,9 @@ class TestParse:
             "redis+sentinel://one/main/zero",
         ],
     )
-    def test_what_is_none_is_refused_without_being_repeated(self, url: str) -> None:
+    def test_an_invalid_url_is_refused_without_its_text(self, url: str) -> None:
         """
-        The text may have a password.
+        An invalid URL is refused, and the error does not contain it, because it can have a password.
         """
         with pytest.raises(ValueError, match=r"^(not|no|several|an) [\w ,]+$") as refused:
             RedisURL.parse(url.replace("://", "://hunter2@") if "://" in url else url)
@@ -130,9 +130,9 @@ class TestParse:
         assert "hunter2" not in str(refused.value)
 
     @given(st.text(max_size=40))
-    def test_whatever_is_given_it_is_an_address_or_a_value_error(self, text: str) -> None:
+    def test_any_text_is_parsed_or_refused(self, text: str) -> None:
         """
-        The start of a worker raises nothing else.
+        The parser returns an address, or raises ValueError and no other exception.
         """
         try:
             address = RedisURL.parse(f"redis+sentinel://{text}")
@@ -144,9 +144,9 @@ class TestParse:
 
 
 class TestShown:
-    def test_it_has_no_secret(self) -> None:
+    def test_the_text_has_no_secret(self) -> None:
         """
-        The log and the findings of the doctor have it.
+        The text of a URL, which logs show, has no secret.
         """
         url = "redis+sentinel://me:hunter2@one,[::1]/main?sentinel_password=hunter2"
         address = RedisURL.parse(url)
@@ -156,9 +156,9 @@ class TestShown:
 
 
 class TestImport:
-    def test_it_needs_nothing_but_the_standard_library(self) -> None:
+    def test_the_module_needs_the_standard_library_only(self) -> None:
         """
-        A web server that requests certificates imports it.
+        The module imports the standard library only, because producers on web servers use it.
         """
         wanted = "{'pydantic', 'redis'} & {*sys.modules}"
         program = f"import sys; import certworker.redis.url; sys.exit(bool({wanted}))"

@@ -93,6 +93,6 @@ class TestContactProblem:
         """
         Each address that Boulder rejects with invalidContact has a problem.
 
-        The request for the account counts against a rate limit all the same.
+        The request for the account counts against a rate limit, even if Boulder rejects it.
         """
         assert words in str(contact_problem(email))

@@ -329,7 +329,7 @@ class TestAcmeDns:
 
         assert path == load(ACME_DNS | {"ACME_DNS_STORAGE_PATH": str(path)}).dns01.acme_dns_storage_path
 
-    def test_the_file_may_be_missing(self, tmp_path: Path) -> None:
+    def test_the_file_can_be_missing(self, tmp_path: Path) -> None:
         """
         The file can be missing, but not its directory. The first registration creates the file.
         """

@@ -269,7 +269,7 @@ class TestValues:
 
 
 class TestFingerprint:
-    def test_it_identifies_a_configuration_without_its_secrets(self) -> None:
+    def test_the_fingerprint_identifies_the_configuration_without_its_secrets(self) -> None:
         """
         The fingerprint depends on the settings, and not on the secrets.
 

@@ -238,7 +238,7 @@ class TestTranslateOsErrors:
 
         assert "No space left on device" in caught.value.message
 
-    def test_the_failure_names_the_user_that_may_write(self, forbidden: Path) -> None:
+    def test_the_failure_names_the_owner(self, forbidden: Path) -> None:
         """
         The failure names the user of the process and the owner of the directory.
         """

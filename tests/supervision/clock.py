@@ -1,5 +1,5 @@
 """
-A clock for heartbeats and faults.
+A clock for the tests of heartbeats and faults.
 """
 
 from __future__ import annotations
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 class Clock:
     """
-    Seconds that pass when the test adds them.
+    A clock that advances only when a test adds seconds.
     """
 
     def __init__(self) -> None:
@@ -15,6 +15,6 @@ class Clock:
 
     def __call__(self) -> float:
         """
-        Return the time.
+        Return the current time in seconds.
         """
         return self.now

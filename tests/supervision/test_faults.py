@@ -1,5 +1,5 @@
 """
-What goes wrong is logged once per kind.
+Tests of the faults of loops: each type is logged once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.supervision.clock import Clock
 
 def raised_by(step: Callable[[], object]) -> BaseException:
     """
-    What *step* raises.
+    Return the exception that *step* raises.
     """
     try:
         step()
@@ -35,7 +35,7 @@ def raised_by(step: Callable[[], object]) -> BaseException:
 
 def failing(text: str = "odd") -> BaseException:
     """
-    An error that was raised, always in the same place.
+    Return an exception that was raised, always in the same line.
     """
     return raised_by(lambda: int(text))
 
@@ -44,14 +44,14 @@ class TestFaults:
     @pytest.fixture
     def clock(self) -> Clock:
         """
-        Return the clock.
+        Return a clock.
         """
         return Clock()
 
     @pytest.fixture
     def faults(self, clock: Clock) -> Faults:
         """
-        Return the errors of the maintenance, which explains those of Redis.
+        Return the faults of a loop that explains the errors of Redis.
         """
 
         def explain(error: BaseException) -> CertworkerError | None:
@@ -61,9 +61,9 @@ class TestFaults:
 
         return Faults("maintenance", explain, clock=clock)
 
-    def test_pauses_grow_to_a_minute_and_begin_again_after_a_success(self, faults: Faults) -> None:
+    def test_delays_grow_to_a_minute_and_restart_after_a_success(self, faults: Faults) -> None:
         """
-        A step that fails at once does not fail a thousand times a second.
+        The delay after each failure grows to a minute, and begins again after a success.
         """
         pauses = [faults.failed(failing()) for _ in range(12)]
 
@@ -72,11 +72,11 @@ class TestFaults:
         faults.succeeded()
         assert 0.25 == faults.failed(failing())
 
-    def test_a_kind_is_logged_once_until_it_is_over(
+    def test_a_fault_is_logged_once_until_it_ends(
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The text does not matter: another line of code is another type. The recovery is logged, too.
+        A fault is logged once per type and line of code, and its end is logged, too.
         """
         caplog.set_level(logging.INFO)
         for number in range(5):
@@ -90,11 +90,11 @@ class TestFaults:
         assert ["ERROR", "ERROR", "INFO", "ERROR"] == [line.levelname for line in caplog.records]
         assert "maintenance works again after 60 s" in caplog.text
 
-    def test_what_lasts_is_logged_every_hour(
+    def test_a_lasting_fault_is_logged_every_hour(
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log of yesterday may be deleted.
+        A fault that does not end is logged every hour.
         """
         for _ in range(6):
             faults.failed(failing())
@@ -102,11 +102,11 @@ class TestFaults:
 
         assert 3 == len(caplog.records)
 
-    def test_what_comes_and_goes_is_logged_once_a_minute(
+    def test_a_recurring_fault_is_logged_once_a_minute(
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A loop with four steps a second, of which every second one fails, must not fill the log.
+        A fault that ends and returns each second is logged once a minute.
         """
         for _ in range(100):
             faults.failed(failing())
@@ -119,7 +119,7 @@ class TestFaults:
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It has a code and a remedy, and needs no traceback.
+        An expected failure is logged with its code and its remedy, without a traceback.
         """
         failure = VolumeFull(path="/certificates", reason="No space left on device")
         faults.failed(failure)
@@ -133,16 +133,16 @@ class TestFaults:
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Otherwise ten loops would report the same error.
+        Other loops do not log an unusable Redis, which the job loop reports.
         """
         faults.failed(ConnectionError("refused"))
         faults.succeeded()
 
         assert [] == caplog.records
 
-    def test_kinds_without_number_take_no_memory_without_bound(self, faults: Faults) -> None:
+    def test_the_number_of_remembered_types_is_limited(self, faults: Faults) -> None:
         """
-        The memory of a worker does not grow.
+        The number of remembered types is limited, so that the memory of a worker does not grow.
         """
         for number in range(3 * MAX_TYPES):
             faults.failed(type(f"Error{number}", (Exception,), {})())
@@ -150,9 +150,9 @@ class TestFaults:
         assert len(faults._logged) <= MAX_TYPES
 
 
-def test_the_callable_of_a_loop_may_be_any(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_exception_without_a_traceback_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """
-    An exception that was never raised has no traceback, and is logged all the same.
+    An exception that was never raised, and so has no traceback, is logged.
     """
     silent: Callable[[], BaseException] = ValueError
     Faults("maintenance").failed(silent())
@@ -161,16 +161,16 @@ def test_the_callable_of_a_loop_may_be_any(caplog: pytest.LogCaptureFixture) -> 
 
 
 class TestOptional:
-    def test_its_result_is_returned(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_result_is_returned(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Nothing is logged.
+        The result of the function is returned, and nothing is logged.
         """
         assert 5 == optional("the sum", lambda: 5, 0)
         assert "" == caplog.text
 
     def test_an_expected_failure_is_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        With its code, and without a traceback.
+        An expected failure is logged with its code, without a traceback, and the default is returned.
         """
 
         def fail() -> int:
@@ -181,18 +181,18 @@ class TestOptional:
         assert line.getMessage().startswith("the sum failed, and nothing else: [fs.io]")
         assert not line.exc_info
 
-    def test_an_error_of_a_library_may_be_explained(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_error_of_a_library_can_be_explained(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        It is no fault of certworker.
+        An error of a library is logged as the failure that explains it.
         """
         failure = VolumeFault(path="/storage", reason="I/O error")
 
         assert 0 == optional("the sum", lambda: 1 // 0, 0, lambda _: failure)
         assert "[fs.io]" in caplog.text
 
-    def test_a_fault_has_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_unexpected_error_has_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        It is to be reported.
+        An unexpected error is logged with its traceback, and the default is returned.
         """
         assert 0 == optional("the sum", lambda: 1 // 0, 0)
         (line,) = caplog.records

@@ -1,5 +1,5 @@
 """
-The signs of progress.
+Tests of heartbeats, the signs of progress of loops.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from tests.supervision.clock import Clock
 
 
 class TestHeartbeat:
-    def test_none_is_expected_before_the_first_and_after_the_end(self) -> None:
+    def test_no_heartbeat_is_expected_before_the_first_and_after_the_end(self) -> None:
         """
-        A loop that is switched off or has ended is not stalled.
+        A loop that never started, or has ended, is not stalled.
         """
         clock = Clock()
         heartbeat = Heartbeat("labels", 10, clock=clock)
@@ -27,9 +27,9 @@ class TestHeartbeat:
         heartbeat.end()
         assert (None, False) == (heartbeat.silence(), heartbeat.is_stalled())
 
-    def test_two_missing_beats_are_a_stall_and_one_is_not(self) -> None:
+    def test_two_missing_heartbeats_are_a_stall(self) -> None:
         """
-        One late beat is no stall, and the next beat ends a stall.
+        A loop is stalled after two missing heartbeats, and the next one ends the stall.
         """
         clock = Clock()
         heartbeat = Heartbeat("scheduler", 10, clock=clock)
@@ -45,7 +45,7 @@ class TestHeartbeat:
 
     def test_the_stack_shows_where_its_thread_waits(self) -> None:
         """
-        A stalled loop is reported with the call that does not return.
+        The stack of a loop has the call that does not return.
         """
         heartbeat, waits, end = Heartbeat("jobs"), threading.Event(), threading.Event()
 
@@ -66,9 +66,9 @@ class TestHeartbeat:
 
 
 class TestHeartbeats:
-    def test_it_names_what_is_stalled(self) -> None:
+    def test_stalled_loops_are_named(self) -> None:
         """
-        The list has neither healthy loops nor those without an expected beat.
+        The list has the stalled loops only, and neither healthy nor disabled ones.
         """
         clock, heartbeats = Clock(), Heartbeats()
         slow, quick, off = (Heartbeat(name, 10, clock=clock) for name in ("slow", "quick", "off"))

@@ -1,5 +1,5 @@
 """
-Loops that continue after any error, and show whether they make progress.
+Tests of loops, which continue after any error and show their progress.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tests.supervision.clock import Clock
 
 class PanicException(BaseException):
     """
-    What the Rust part of the cryptography library raises: no subclass of Exception.
+    An exception like that of the Rust code of cryptography, which is no subclass of Exception.
     """
 
 
 @contextmanager
 def running(loop: Loop) -> Iterator[Loop]:
     """
-    Run *loop* for the length of the block.
+    Run *loop* during the block.
     """
     loop.start()
     try:
@@ -36,7 +36,7 @@ def running(loop: Loop) -> Iterator[Loop]:
         loop.stop()
 
 
-def happens(event: threading.Event) -> None:
+def wait_for(event: threading.Event) -> None:
     """
     Wait for *event*.
     """
@@ -51,7 +51,7 @@ class TestLoop:
         self, error: BaseException, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The error is logged with its traceback, and the next step follows.
+        After any error, which is logged with its traceback, the loop runs the next step.
         """
         errors, done = [error], threading.Event()
 
@@ -62,7 +62,7 @@ class TestLoop:
             return 60
 
         with running(Loop("maintenance", step)):
-            happens(done)
+            wait_for(done)
 
         (line,) = [each for each in caplog.records if each.levelname == "ERROR"]
         assert "[worker.unexpected] unexpected error in maintenance" in line.message
@@ -70,9 +70,9 @@ class TestLoop:
         assert line.exc_info
         assert line.exc_info[1] is error
 
-    def test_a_failing_step_is_no_heartbeat_and_the_next_good_one_is(self) -> None:
+    def test_a_failed_step_is_no_heartbeat(self) -> None:
         """
-        A loop whose steps all fail is stalled although its thread runs. One success ends the stall.
+        A loop whose steps all fail is stalled, and one successful step ends the stall.
         """
         clock, broken, good = Clock(), threading.Event(), threading.Event()
         failed = threading.Semaphore(0)
@@ -97,20 +97,20 @@ class TestLoop:
             assert loop.heartbeat.is_stalled()
 
             broken.clear()
-            happens(good)
+            wait_for(good)
             wait_until(lambda: None if loop.heartbeat.is_stalled() else True, lambda: "still stalled")
 
-    def test_it_beats_while_it_waits(self) -> None:
+    def test_a_waiting_loop_has_heartbeats(self) -> None:
         """
-        An hour between two rounds is no stall.
+        A loop has heartbeats while it waits for its next step, even for an hour.
         """
         with running(Loop("maintenance", lambda: 3600, seconds=0.05)) as loop:
             first = loop.heartbeat._last
             wait_until(lambda: loop.heartbeat._last != first or None, lambda: "no beat")
 
-    def test_a_step_that_logged_its_own_failure_is_no_success(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_postponed_step_is_no_success(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The loop adds no line of its own, tries again, and counts the time as that of a failure.
+        A step that raises Postponed is retried and counts as failed, without a log line of the loop.
         """
         clock, tried = Clock(), threading.Semaphore(0)
 
@@ -129,9 +129,9 @@ class TestLoop:
 
         assert [] == caplog.records
 
-    def test_the_last_step_may_be_waited_for(self) -> None:
+    def test_the_last_step_can_be_awaited(self) -> None:
         """
-        A loop that has something to do at its end does it before the worker exits.
+        The method `finish` waits until a loop has completed its last step.
         """
         ending, steps = threading.Event(), list[str]()
 
@@ -149,9 +149,9 @@ class TestLoop:
 
         assert ["first", "last"] == steps
 
-    def test_a_step_that_hangs_is_a_stall(self) -> None:
+    def test_a_hanging_step_is_a_stall(self) -> None:
         """
-        Nothing beats for it.
+        A step that does not return has no heartbeat, so its loop is stalled.
         """
         clock, hangs, end = Clock(), threading.Event(), threading.Event()
 
@@ -163,16 +163,16 @@ class TestLoop:
         loop = Loop("labels", step)
         loop.heartbeat = Heartbeat("labels", 10, clock=clock)
         with running(loop):
-            happens(hangs)
+            wait_for(hangs)
             clock.now += 21
             stalled = loop.heartbeat.is_stalled()
             end.set()
 
         assert stalled
 
-    def test_long_work_beats_where_it_makes_progress(self) -> None:
+    def test_a_long_step_can_have_heartbeats(self) -> None:
         """
-        Any function of the step can beat.
+        A function of a long step can call `beat`, so that its loop is not stalled.
         """
         clock, worked, end = Clock(), threading.Event(), threading.Event()
 
@@ -187,30 +187,30 @@ class TestLoop:
         loop = Loop("maintenance", step)
         loop.heartbeat = Heartbeat("maintenance", 10, clock=clock)
         with running(loop):
-            happens(worked)
+            wait_for(worked)
             stalled = loop.heartbeat.is_stalled()
             end.set()
 
         assert not stalled
 
-    def test_progress_outside_of_a_loop_has_no_effect(self) -> None:
+    def test_a_heartbeat_outside_of_a_loop_has_no_effect(self) -> None:
         """
-        Commands run the same functions without a loop.
+        A call of `beat` outside of a loop, as in commands, has no effect.
         """
         beat()
 
-    def test_a_step_that_has_nothing_left_to_do_ends_the_loop(self) -> None:
+    def test_a_step_that_returns_none_ends_the_loop(self) -> None:
         """
-        Its heartbeat is not expected any more.
+        A step that returns None ends the loop, and no heartbeat is expected.
         """
         loop = Loop("own_domains", lambda: None)
         loop.start()
-        wait_until(lambda: loop.heartbeat.silence() is None or None, lambda: "it goes on")
+        wait_until(lambda: loop.heartbeat.silence() is None or None, lambda: "the loop continues")
         loop.stop()
 
-    def test_waking_it_ends_the_pause(self) -> None:
+    def test_waking_ends_the_delay(self) -> None:
         """
-        What comes in during a step or a pause is seen at once.
+        A call of `wake` during a step or a delay leads to the next step at once.
         """
         steps: list[int] = []
 
@@ -226,9 +226,9 @@ class TestLoop:
                 wait_until(partial(has_made, count), lambda: str(steps))
                 loop.wake()
 
-    def test_two_starts_begin_it_once(self) -> None:
+    def test_several_starts_are_one(self) -> None:
         """
-        A hundred jobs that begin at once all start the loop that renews their leases.
+        A loop that a hundred jobs start at the same time starts once.
         """
         for _ in range(20):
             loop = Loop("leases", lambda: 60)
@@ -236,9 +236,9 @@ class TestLoop:
                 list(jobs.map(lambda _, loop=loop: loop.start(), range(100)))
             loop.stop()
 
-    def test_stopping_one_that_never_began_is_harmless(self) -> None:
+    def test_a_loop_that_was_not_started_can_be_stopped(self) -> None:
         """
-        A worker may be stopped at any moment of its start; what starts later ends at once.
+        The stop of a loop that was not started succeeds, and a later start runs no step.
         """
         steps: list[int] = []
         loop = Loop("maintenance", lambda: steps.append(1))
@@ -249,9 +249,9 @@ class TestLoop:
 
         assert [] == steps
 
-    def test_it_ends_in_the_midst_of_a_pause(self) -> None:
+    def test_a_stop_ends_the_delay(self) -> None:
         """
-        SIGTERM does not wait for the growing pause of a fault.
+        A stop ends the delay after a fault.
         """
         failed = threading.Event()
 
@@ -261,12 +261,12 @@ class TestLoop:
 
         loop = Loop("maintenance", step)
         with running(loop):
-            happens(failed)
+            wait_for(failed)
         assert not loop._thread.is_alive()
 
-    def test_a_log_that_fails_ends_no_loop(self) -> None:
+    def test_a_failure_of_the_log_ends_no_loop(self) -> None:
         """
-        Not even the report of an error may end it.
+        A loop continues even if the report of an error raises.
         """
 
         class Broken(Faults):
@@ -281,12 +281,12 @@ class TestLoop:
 
         loop = Loop("maintenance", step, faults=Broken("maintenance"))
         with running(loop):
-            happens(reported)
+            wait_for(reported)
             assert loop._thread.is_alive()
 
-    def test_in_the_main_thread_the_end_of_the_program_is_one(self) -> None:
+    def test_the_end_of_the_program_ends_a_loop_in_the_main_thread(self) -> None:
         """
-        In the main thread both signals end the process.
+        In the main thread, KeyboardInterrupt ends the loop.
         """
 
         def step() -> float:
@@ -297,9 +297,11 @@ class TestLoop:
 
 
 class TestDuties:
-    def test_the_failure_of_one_does_not_cost_the_others(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_failure_of_one_duty_does_not_affect_the_others(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        All are done, in their order; what failed is logged by name, once, with a growing pause.
+        All duties run in their order. A failed one is logged once with its name, with a growing delay.
         """
         caplog.set_level(logging.INFO)
         broken, done = [True], list[str]()

@@ -1,5 +1,5 @@
 """
-The fixtures of the volume, for the files that lead to it.
+The fixtures of the volume, to which the files of Traefik refer.
 """
 
 from tests.storage.conftest import signer, traefik, volume

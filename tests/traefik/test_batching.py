@@ -1,6 +1,5 @@
 """
-Changes of the watched directory are gathered, so that Traefik does not reload for each certificate of a
-backlog.
+Tests of batched changes of the watched directory, so that Traefik does not reload for each certificate.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.slow
 @dataclass
 class Burst:
     """
-    When a worker took the lock, and the time of the directory when it had changed it.
+    The time when a worker took the lock, and the time of its change of the directory.
     """
 
     began: float
@@ -40,7 +39,7 @@ class Burst:
 
 class RecordingLock(WriteLock):
     """
-    Records how often it was asked for, and in *bursts* when *directory* was changed.
+    A lock that counts its attempts, and records each change of *directory* in *bursts*.
     """
 
     def __init__(self, directory: Path, bursts: list[Burst], patience_seconds: float = 30) -> None:
@@ -52,7 +51,7 @@ class RecordingLock(WriteLock):
     @contextmanager
     def held(self, patience_seconds: float | None = None) -> Iterator[None]:
         """
-        Hold the lock.
+        Hold the lock, and record a change of the directory.
         """
         self.attempts += 1
         with super().held(patience_seconds):
@@ -62,116 +61,119 @@ class RecordingLock(WriteLock):
                 self._bursts.append(Burst(began, after / 1e9))
 
 
-def publication(
+def writer_for(
     directory: Path,
     *,
     is_outdated: Callable[[bytes, Path], bool] = lambda _content, _file: False,
     lock: WriteLock | None = None,
 ) -> BatchedWriter:
     """
-    Return the writer of another worker for the same *directory*.
+    Return a writer for *directory*, as another worker has one.
     """
-    place = directory / ".certworker"
-    place.mkdir(parents=True, exist_ok=True)
-    workshop = SharedDirectory(place, place / "writing.lock")
-    return BatchedWriter(directory, workshop, lock or WriteLock(place / "lock", 30), is_outdated)
+    private = directory / ".certworker"
+    private.mkdir(parents=True, exist_ok=True)
+    shared = SharedDirectory(private, private / "writing.lock")
+    return BatchedWriter(directory, shared, lock or WriteLock(private / "lock", 30), is_outdated)
 
 
-def busy(publish: Callable[[JobSlot], None], given_back: list[None] | None = None) -> None:
+def publish_under_load(publish: Callable[[JobSlot], None], releases: list[None] | None = None) -> None:
     """
-    Publish like a job while other jobs are running.
+    Publish as a job does while other jobs are running, and record each release of its slot.
     """
-    noted: list[None] = [] if given_back is None else given_back
-    publish(JobSlot(lambda: noted.append(None), lambda: True))
+    recorded: list[None] = [] if releases is None else releases
+    publish(JobSlot(lambda: recorded.append(None), lambda: True))
 
 
 def slot_while(has_contention: Callable[[], bool]) -> JobSlot:
     """
-    Return the slot of a job that waits for as long as others are at work.
+    Return the slot of a job that waits as long as *has_contention* returns True.
     """
     return JobSlot(lambda: None, has_contention)
 
 
 def waiting(directory: Path) -> int:
     """
-    Return the number of changes that wait.
+    Return the number of waiting changes.
     """
     return len(list(directory.glob(f".certworker/*{READY}")))
 
 
 @pytest.fixture
-def endless_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+def endless_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Make the pause between two bursts longer than any test.
+    Make the delay between two bursts longer than any test.
     """
     monkeypatch.setattr(batching, "PAUSE_SECONDS", 3_600.0)
 
 
 class TestPublish:
-    def test_the_first_change_is_made_at_once(self, tmp_path: Path) -> None:
+    def test_the_first_change_is_written_at_once(self, tmp_path: Path) -> None:
         """
-        The first change after a pause is made at once, also under load.
+        The first change after a delay is written at once, also under load.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         os.utime(tmp_path, (0, 0))
-        given_back: list[None] = []
-        busy(lambda slot: writer.publish("1", {"a.yml": b"a"}, slot), given_back)
+        releases: list[None] = []
+        publish_under_load(lambda slot: writer.publish("1", {"a.yml": b"a"}, slot), releases)
 
-        assert [] == given_back
+        assert [] == releases
         assert b"a" == (tmp_path / "a.yml").read_bytes()
 
-    @pytest.mark.usefixtures("endless_pause")
-    def test_without_others_at_work_every_change_is_made_at_once(self, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("endless_delay")
+    def test_without_other_jobs_every_change_is_written_at_once(self, tmp_path: Path) -> None:
         """
-        Without other running jobs there is nothing to gather.
+        Without other running jobs, each change is written at once.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         for number in range(5):
             writer.publish("1", {"a.yml": b"%d" % number}, slot_while(lambda: False))
 
         assert b"4" == (tmp_path / "a.yml").read_bytes()
 
-    def test_under_load_changes_come_in_bursts(self, tmp_path: Path) -> None:
+    def test_under_load_changes_are_written_in_bursts(self, tmp_path: Path) -> None:
         """
-        Sixty jobs of three workers within five seconds cause few events, and each returns once its file is
-        there. From the begin of a burst to the next one there is a whole pause.
+        Many jobs of three workers cause few bursts, and each job returns once its file exists.
+
+        The time between two bursts is at least the delay.
         """
         bursts: list[Burst] = []
-        workers = [publication(tmp_path, lock=RecordingLock(tmp_path, bursts)) for _ in range(3)]
+        workers = [writer_for(tmp_path, lock=RecordingLock(tmp_path, bursts)) for _ in range(3)]
         os.utime(tmp_path, (0, 0))
 
         def job(number: int) -> None:
             time.sleep(number / 12)
-            busy(lambda slot: workers[number % 3].publish(f"{number:03}", {f"{number}.yml": b"x"}, slot))
+            publish_under_load(
+                lambda slot: workers[number % 3].publish(f"{number:03}", {f"{number}.yml": b"x"}, slot)
+            )
             assert (tmp_path / f"{number}.yml").exists()
 
         with ThreadPoolExecutor(60) as threads:
             list(threads.map(job, range(60)))
 
         assert len(bursts) > 1
-        # The clock of a file system is some milliseconds behind.
+        # The clock of a file system can be some milliseconds behind.
         assert all(after.changed - burst.began > PAUSE_SECONDS - 0.1 for burst, after in pairwise(bursts))
         assert [".certworker"] == [path.name for path in tmp_path.iterdir() if path.suffix != ".yml"]
 
-    @pytest.mark.usefixtures("endless_pause")
-    def test_who_waits_gives_the_slot_back(self, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("endless_delay")
+    def test_a_waiting_job_releases_its_slot(self, tmp_path: Path) -> None:
         """
-        Otherwise four slots would do two jobs a second.
+        A job that waits for the next burst releases its slot for other jobs.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         writer.publish("1", {"a.yml": b"a"})
-        given_back: list[None] = []
-        writer.publish("2", {"b.yml": b"b"}, JobSlot(lambda: given_back.append(None), lambda: not given_back))
+        releases: list[None] = []
+        writer.publish("2", {"b.yml": b"b"}, JobSlot(lambda: releases.append(None), lambda: not releases))
 
-        assert [None] == given_back
+        assert [None] == releases
         assert b"b" == (tmp_path / "b.yml").read_bytes()
 
-    @pytest.mark.usefixtures("endless_pause")
-    def test_it_ends_when_no_other_job_runs(self, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("endless_delay")
+    def test_the_wait_ends_when_no_other_job_runs(self, tmp_path: Path) -> None:
         """
-        The last change of a burst does not wait for others.
+        The wait for the next burst ends when no other job is running.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         writer.publish("1", {"a.yml": b"a"})
         polls = iter([True] * 5)
         writer.publish("2", {"b.yml": b"b"}, slot_while(lambda: next(polls, False)))
@@ -179,12 +181,12 @@ class TestPublish:
         assert [] == list(polls)
         assert b"b" == (tmp_path / "b.yml").read_bytes()
 
-    @pytest.mark.usefixtures("endless_pause")
-    def test_the_later_one_wins(self, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("endless_delay")
+    def test_the_latest_change_wins(self, tmp_path: Path) -> None:
         """
-        Two certificates of one name may wait together.
+        Of several waiting changes of one file, the latest is written.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         writer.publish("0", {"a.yml": b"0"})
         gathered = threading.Event()
 
@@ -199,37 +201,39 @@ class TestPublish:
 
         assert b"3" == (tmp_path / "a.yml").read_bytes()
 
-    def test_what_is_outdated_by_then_is_left_out(self, tmp_path: Path) -> None:
+    def test_an_outdated_change_is_left_out(self, tmp_path: Path) -> None:
         """
-        Another worker may have written a newer file in between, or removed the name.
+        A waiting change is left out if it is outdated when the burst is written.
         """
-        writer = publication(tmp_path, is_outdated=lambda content, _file: content == b"old")
+        writer = writer_for(tmp_path, is_outdated=lambda content, _file: content == b"old")
         writer.publish("0", {"a.yml": b"new"})
-        busy(lambda slot: writer.publish("1", {"a.yml": b"old", "b.yml": b"fine"}, slot))
+        publish_under_load(lambda slot: writer.publish("1", {"a.yml": b"old", "b.yml": b"fine"}, slot))
 
         assert (b"new", b"fine") == tuple((tmp_path / name).read_bytes() for name in ("a.yml", "b.yml"))
 
-    def test_what_a_dead_worker_left_ready_goes_with_the_next_change(self, tmp_path: Path) -> None:
+    def test_a_change_of_a_killed_worker_is_written(self, tmp_path: Path) -> None:
         """
-        A ready directory is always complete.
+        A ready change of a killed worker, which is complete, is written with the next change.
         """
         ready = tmp_path / ".certworker/000000000001-00.ready"
         ready.mkdir(parents=True)
         (ready / "left.yml").write_bytes(b"left")
-        publication(tmp_path).publish("2", {"a.yml": b"a"})
+        writer_for(tmp_path).publish("2", {"a.yml": b"a"})
 
         assert b"left" == (tmp_path / "left.yml").read_bytes()
         assert not ready.exists()
 
-    def test_the_fault_of_one_is_not_that_of_another(self, tmp_path: Path) -> None:
+    def test_the_failure_of_one_change_does_not_affect_another(self, tmp_path: Path) -> None:
         """
-        One of the files cannot be moved, because a directory has its name.
+        If one file cannot be written, its job fails and the other one succeeds.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         (tmp_path / "a.yml").mkdir()
         with ThreadPoolExecutor(2) as threads:
-            broken = threads.submit(busy, lambda slot: writer.publish("1", {"a.yml": b"a"}, slot))
-            fine = threads.submit(busy, lambda slot: writer.publish("2", {"b.yml": b"b"}, slot))
+            broken = threads.submit(
+                publish_under_load, lambda slot: writer.publish("1", {"a.yml": b"a"}, slot)
+            )
+            fine = threads.submit(publish_under_load, lambda slot: writer.publish("2", {"b.yml": b"b"}, slot))
 
         fine.result()
         with pytest.raises(VolumeFault, match=r"a\.yml"):
@@ -237,28 +241,29 @@ class TestPublish:
         assert b"b" == (tmp_path / "b.yml").read_bytes()
         assert {"lock", "writing.lock"} == {path.name for path in (tmp_path / ".certworker").iterdir()}
 
-    def test_a_lock_that_is_never_free_is_reported_in_time(self, tmp_path: Path) -> None:
+    def test_waiting_for_the_lock_ends(self, tmp_path: Path) -> None:
         """
-        All waiting jobs fail at the same time, not one after the other: few of them try the lock.
+        All waiting jobs fail at the same time, because few of them try the lock.
         """
         lock = RecordingLock(tmp_path, [], 0.5)
-        writer = publication(tmp_path, lock=lock)
-        # Each job waits for a whole pause, however late it begins.
+        writer = writer_for(tmp_path, lock=lock)
+        # The time of the directory is in the future, so that each job waits for the complete delay.
         os.utime(tmp_path, (2**32, 2**32))
         with WriteLock(tmp_path / ".certworker/lock").held(), ThreadPoolExecutor(8) as threads:
             jobs = [
-                threads.submit(busy, partial(writer.publish, order, {"a.yml": b"b"})) for order in "12345678"
+                threads.submit(publish_under_load, partial(writer.publish, order, {"a.yml": b"b"}))
+                for order in "12345678"
             ]
             assert [VolumeLocked] * 8 == [type(job.exception()) for job in jobs]
 
         assert lock.attempts < 8
 
-    @pytest.mark.usefixtures("endless_pause")
-    def test_what_is_withdrawn_does_not_come_back(self, tmp_path: Path) -> None:
+    @pytest.mark.usefixtures("endless_delay")
+    def test_a_withdrawn_file_is_not_written(self, tmp_path: Path) -> None:
         """
-        A name that is removed while its file waits stays removed.
+        The waiting file of a removed name is not written.
         """
-        writer = publication(tmp_path)
+        writer = writer_for(tmp_path)
         writer.publish("0", {"a.yml": b"a"})
         withdrawn = threading.Event()
         with ThreadPoolExecutor(1) as threads:

@@ -1,5 +1,5 @@
 """
-The files that Traefik reads: one for each name, changed atomically, and only if something changed.
+Tests of the files that Traefik reads.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.storage.authority import Signer
 from tests.storage.stored import NAME
 
 
-def publish(volume: CertificateStore, signer: Signer, *names: str, token: int = 1) -> StoredCertificate:
+def store_new(volume: CertificateStore, signer: Signer, *names: str, token: int = 1) -> StoredCertificate:
     """
-    Store a new certificate on the volume.
+    Store a new certificate for *names* on the volume.
     """
     return volume.store(
         signer.certificate(*names or (NAME,)), authority="letsencrypt", kind="public", token=token
@@ -30,19 +30,19 @@ def publish(volume: CertificateStore, signer: Signer, *names: str, token: int = 
 
 def listed(directory: Path) -> list[str]:
     """
-    Return the events that a watcher of *directory* gets.
+    Return the names of the files in *directory*.
     """
     return sorted(path.name for path in directory.iterdir())
 
 
-class TestServe:
-    def test_the_file_names_the_generation(
+class TestPublish:
+    def test_the_file_refers_to_the_generation(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        The paths in the file never change their contents, which is safe for a reader of two files.
+        The paths in the file are those of a generation, whose files never change.
         """
-        stored = publish(volume, signer)
+        stored = store_new(volume, signer)
 
         assert traefik.publish(stored)
 
@@ -55,13 +55,13 @@ class TestServe:
         assert 0o644 == stat.S_IMODE(file.stat().st_mode)
 
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
-    def test_the_certificate_of_an_address_is_the_default_one_too(
+    def test_the_certificate_of_an_address_is_also_the_default(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, address: str
     ) -> None:
         """
-        A client of an IP address sends no name, and Traefik would compare the address of its container.
+        The certificate of an IP address is also the default one, because its clients send no name.
         """
-        stored = publish(volume, signer, address)
+        stored = store_new(volume, signer, address)
 
         assert traefik.publish(stored)
 
@@ -70,14 +70,14 @@ class TestServe:
         assert stored.directory / "fullchain.pem" == Path(tls["certificates"][0]["certFile"])
         assert [address] == list(volume.names())
 
-    def test_the_file_of_a_wildcard_has_no_star(
+    def test_the_file_of_a_wildcard_has_no_asterisk(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Its name is that of the directory on the volume.
+        The file of a wildcard has the name of its directory on the volume, without an asterisk.
         """
         wildcard = f"*.{NAME}"
-        stored = publish(volume, signer, wildcard)
+        stored = store_new(volume, signer, wildcard)
 
         assert traefik.publish(stored)
 
@@ -87,24 +87,24 @@ class TestServe:
         traefik.remove(wildcard)
         assert not (traefik.directory / f"_.{NAME}.yml").exists()
 
-    def test_nothing_else_is_in_the_watched_directory(
+    def test_the_watched_directory_has_no_other_file(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Each event makes Traefik read everything again.
+        The watched directory has no temporary files, because each event makes Traefik read all files.
         """
-        traefik.publish(publish(volume, signer))
+        traefik.publish(store_new(volume, signer))
 
         assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
         assert ["lock", "writing.lock"] == listed(traefik.directory / ".certworker")
 
-    def test_a_file_that_says_it_already_is_left_alone(
+    def test_an_unchanged_file_is_not_written(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Two checks a day of 50,000 names cause no event.
+        A file that already refers to the certificate is not written, so that checks cause no event.
         """
-        stored = publish(volume, signer)
+        stored = store_new(volume, signer)
         traefik.publish(stored)
         before = (traefik.directory / f"{NAME}.yml").stat()
 
@@ -116,9 +116,9 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        All files lead to the same generation, and a lost one is written without the others.
+        The files of all names refer to the same generation. Only a missing one is written again.
         """
-        stored = publish(volume, signer, "a.example.com", "b.example.com")
+        stored = store_new(volume, signer, "a.example.com", "b.example.com")
         traefik.publish(stored)
         files = [traefik.directory / "a.example.com.yml", traefik.directory / "b.example.com.yml"]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -130,13 +130,13 @@ class TestServe:
         assert files[0].read_bytes() == files[1].read_bytes()
         assert before == files[0].stat()
 
-    def test_a_broken_file_is_replaced(
+    def test_an_invalid_file_is_replaced(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        One invalid file stops Traefik from reading the whole directory.
+        An invalid file of the name, which makes Traefik ignore all files, is replaced.
         """
-        stored = publish(volume, signer)
+        stored = store_new(volume, signer)
         traefik.directory.mkdir()
         (traefik.directory / f"{NAME}.yml").write_bytes(b"\xff\x00{{ env")
 
@@ -148,24 +148,24 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A name may have 253 characters and a file name 255, so `.yml` would be too long.
+        The longest names, with which `.yml` exceeds the limit of a file name, have distinct files.
         """
         names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
         for name in names:
-            traefik.publish(publish(volume, signer, name))
+            traefik.publish(store_new(volume, signer, name))
 
         assert 3 == len(listed(traefik.directory))
         for name in names:
             traefik.remove(name)
         assert [".certworker"] == listed(traefik.directory)
 
-    def test_a_path_that_is_a_template_is_refused(
+    def test_a_path_with_a_template_is_refused(
         self, tmp_path: Path, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Traefik would run `{{ env "SECRET" }}`: it renders templates before it parses the YAML.
+        A path with a template is refused, because Traefik renders templates before it parses the YAML.
         """
-        stored = publish(CertificateStore(tmp_path / '{{ env "HOME" }}'), signer)
+        stored = store_new(CertificateStore(tmp_path / '{{ env "HOME" }}'), signer)
 
         with pytest.raises(ValueError, match="template"):
             traefik.publish(stored)
@@ -176,9 +176,9 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A worker may be frozen between the volume and this file, too.
+        A worker with an older token cannot replace a newer file.
         """
-        older, newer = publish(volume, signer, token=3), publish(volume, signer, token=4)
+        older, newer = store_new(volume, signer, token=3), store_new(volume, signer, token=4)
         traefik.publish(newer)
 
         with pytest.raises(Fenced):
@@ -186,28 +186,28 @@ class TestServe:
 
         assert not traefik.publish(newer)
 
-    def test_a_file_from_before_a_restored_backup_forbids_nothing(
+    def test_a_file_of_a_missing_generation_is_replaced(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A file that leads to a missing generation does not count, whatever its token.
+        A file that refers to a missing generation is replaced, whatever its token is.
         """
-        gone = publish(volume, signer, token=9)
+        gone = store_new(volume, signer, token=9)
         traefik.publish(gone)
         volume.remove(NAME)
         volume.prune(served=())
 
-        assert traefik.publish(publish(volume, signer, token=2))
+        assert traefik.publish(store_new(volume, signer, token=2))
 
 
-class TestServed:
-    def test_it_knows_every_file(
+class TestServedGenerations:
+    def test_all_files_are_read(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A person may have written a file that names a generation of certworker.
+        The result has the generations in all files that Traefik reads, also in those of other authors.
         """
-        first, second, third = (publish(volume, signer, token=token) for token in (1, 2, 3))
+        first, second, third = (store_new(volume, signer, token=token) for token in (1, 2, 3))
         traefik.publish(third)
         (traefik.directory / "mine.toml").write_text(
             f'[[tls.certificates]]\ncertFile = "{first.directory}/fullchain.pem"\n'
@@ -218,14 +218,14 @@ class TestServed:
 
         assert {first.directory.name, third.directory.name} == traefik.served_generations()
 
-    def test_an_absent_directory_serves_nothing(self, traefik: TraefikConfig) -> None:
+    def test_a_missing_directory_has_no_generation(self, traefik: TraefikConfig) -> None:
         """
-        Reading does not fail before the first certificate.
+        A missing directory has no generation, and reading it does not fail.
         """
         assert set() == traefik.served_generations()
 
 
-class TestFilesOfOthers:
+class TestFilesOfOtherPrograms:
     @pytest.mark.parametrize(
         "content",
         [
@@ -238,11 +238,11 @@ class TestFilesOfOthers:
         ],
         ids=range(6),
     )
-    def test_no_content_of_a_file_raises_an_unexpected_error(
+    def test_invalid_content_causes_no_unexpected_error(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, content: bytes
     ) -> None:
         """
-        All other methods work, and the file is replaced once the name gets a certificate.
+        With any content of a file, all methods work, and the next certificate replaces the file.
         """
         traefik.directory.mkdir()
         (traefik.directory / f"{NAME}.yml").write_bytes(content)
@@ -251,11 +251,11 @@ class TestFilesOfOthers:
         assert set() == traefik.served_generations()
         traefik.broken()
         traefik.dangling()
-        assert traefik.publish(publish(volume, signer))
+        assert traefik.publish(store_new(volume, signer))
 
     def test_a_named_pipe_blocks_no_worker(self, traefik: TraefikConfig) -> None:
         """
-        A named pipe is no configuration.
+        A named pipe is not read.
         """
         traefik.directory.mkdir()
         os.mkfifo(traefik.directory / "pipe.yml")
@@ -266,7 +266,7 @@ class TestFilesOfOthers:
 class TestRemoveLeftovers:
     def test_leftovers_of_a_crash_are_removed(self, traefik: TraefikConfig) -> None:
         """
-        Traefik never reads leftovers, and the next cleaning removes them.
+        Leftovers of a crash, which Traefik never reads, are removed after their minimum age.
         """
         leftover = traefik.directory / ".certworker/0123456789abcdef.tmp"
         leftover.parent.mkdir(parents=True)
@@ -282,16 +282,16 @@ class TestRemoveLeftovers:
 class TestCheckWritable:
     def test_a_directory_of_another_user_is_reported(self, forbidden: Path) -> None:
         """
-        Nothing is ordered that could not be put into service.
+        An unwritable directory is reported, so that no certificate is ordered that cannot be served.
         """
         with pytest.raises(VolumeReadOnly) as caught:
             TraefikConfig(forbidden).check_writable()
 
         assert f"uid {os.geteuid()}" in caught.value.message
 
-    def test_it_does_not_wake_traefik(self, traefik: TraefikConfig) -> None:
+    def test_the_check_causes_no_event(self, traefik: TraefikConfig) -> None:
         """
-        The check writes outside the watched directory.
+        The check writes outside of the watched directory, so that Traefik does not reload.
         """
         traefik.directory.mkdir()
 
@@ -301,12 +301,12 @@ class TestCheckWritable:
         assert ["writing.lock"] == listed(traefik.directory / ".certworker")
 
 
-class TestServeAgain:
-    def test_files_that_say_the_same_are_written_once_more(
+class TestPublishAgain:
+    def test_unchanged_files_are_written_on_request(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Traefik may have missed the first event.
+        With *again*, an unchanged file is written, because Traefik can have missed the first event.
         """
         stored = volume.store(signer.certificate("shop.example.org"), authority="a", kind="private", token=1)
         traefik.publish(stored)
@@ -329,11 +329,9 @@ class TestBroken:
             ("routes.toml", b"[http\n"),
         ],
     )
-    def test_one_file_that_cannot_be_read_is_found(
-        self, traefik: TraefikConfig, file: str, content: bytes
-    ) -> None:
+    def test_an_invalid_file_is_reported(self, traefik: TraefikConfig, file: str, content: bytes) -> None:
         """
-        Such a file makes Traefik ignore the certificates of all others.
+        An invalid file, which makes Traefik ignore all others, is reported with the command that moves it.
         """
         traefik.directory.mkdir()
         (traefik.directory / file).write_bytes(content)
@@ -342,11 +340,11 @@ class TestBroken:
         assert "proxy.yaml_broken" == failure.code
         assert f"mv {traefik.directory / file} " in failure.remedy
 
-    def test_what_traefik_can_read_is_no_complaint(
+    def test_a_file_that_traefik_reads_is_not_reported(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Files with templates, and files that Traefik does not load, are not reported.
+        Valid files, files with templates and files that Traefik does not load are not reported.
         """
         names = ["shop.example.org", "192.0.2.1"]
         for token, name in enumerate(names, start=1):

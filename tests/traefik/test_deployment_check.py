@@ -1,5 +1,5 @@
 """
-The check that Traefik serves what was published.
+Tests of the check that Traefik serves the published certificate.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ OTHER = "www.example.org"
 
 class World:
     """
-    A volume, Traefik's files, and a proxy that reads them when a test allows it.
+    A volume, the files of Traefik, and a proxy that reads them when a test calls `reload`.
     """
 
-    def __init__(self, place: Path) -> None:
-        self.volume = CertificateStore(place / "certificates")
-        self.traefik = TraefikConfig(place / "config")
+    def __init__(self, root: Path) -> None:
+        self.volume = CertificateStore(root / "certificates")
+        self.traefik = TraefikConfig(root / "config")
         self.signer = Signer()
         self.token = 0
-        #: What the proxy has read so far.
+        #: The files that the proxy has read.
         self.read: dict[str, tuple[Path, Path]] = {}
         self.proxy = DevelopmentProxy(self.read.get)
         self.proxy.start()
         self.address = HttpAddress("127.0.0.1", self.proxy.port)
-        #: What a human was written, by code; empty: it is over.
+        #: The notifications, as name and code. An empty code is a recovery.
         self.written: list[tuple[str, str]] = []
 
     def publish(self, *names: str) -> None:
         """
-        Store and publish a new certificate.
+        Store and publish a new certificate for *names*.
         """
         self.token += 1
         stored = self.volume.store(
@@ -57,7 +57,7 @@ class World:
 
     def reload(self, *names: str) -> None:
         """
-        Let the proxy read the files of *names*.
+        Make the proxy read the files of *names*.
         """
         for name in names:
             files = self.traefik.files(name)
@@ -73,7 +73,7 @@ class World:
         patience_seconds: float = 0.6,
     ) -> DeploymentCheck:
         """
-        Return a check with short pauses and short days.
+        Return a check with short delays and a short *day*.
         """
         return DeploymentCheck(
             self.volume,
@@ -91,12 +91,12 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """
-    Return an environment without any published certificate.
+    Yield a world without a published certificate.
     """
     caplog.set_level(logging.INFO, "certworker.traefik.deployment_check")
-    made = World(tmp_path)
-    yield made
-    made.proxy.stop()
+    world = World(tmp_path)
+    yield world
+    world.proxy.stop()
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -114,13 +114,13 @@ def last_line(caplog: pytest.LogCaptureFixture) -> str:
     """
     Wait for the last line of the check, and return it.
     """
-    return wait_until(lambda: next(reversed(lines(caplog)), None), lambda: "nothing was said")
+    return wait_until(lambda: next(reversed(lines(caplog)), None), lambda: "nothing was logged")
 
 
 class TestExpect:
-    def test_a_proxy_that_lags_is_waited_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_check_waits_for_a_slow_proxy(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Traefik reads its files every two seconds at most.
+        The check waits until the proxy serves the certificate for all names, and then logs it once.
         """
         deployment_check = world.deployment_check(patience_seconds=60)
         deployment_check.start()
@@ -136,9 +136,9 @@ class TestExpect:
         assert [NAME] == [vars(record)["domain"] for record in caplog.records]
         deployment_check.stop()
 
-    def test_the_files_are_written_once_more(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def test_the_files_are_written_again_once(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """
-        An event of a network file system may get lost.
+        The files are written again once, because an event of a network file system can be lost.
         """
         world.publish(NAME)
         file = world.traefik.directory / f"{NAME}.yml"
@@ -156,11 +156,11 @@ class TestExpect:
     @pytest.mark.parametrize(
         ("issuer", "code"), [("TRAEFIK DEFAULT CERT", "default_cert"), ("a CA", "old_cert")]
     )
-    def test_the_certificate_that_is_served_instead_is_reported_in_the_end(
+    def test_another_served_certificate_is_reported(
         self, world: World, caplog: pytest.LogCaptureFixture, issuer: str, code: str, tmp_path: Path
     ) -> None:
         """
-        The line has the code and the remedy of what Traefik serves instead.
+        After the timeout, the log line has the code of the certificate that Traefik serves instead.
         """
         other = Signer(issuer).certificate(NAME)
         (tmp_path / "chain.pem").write_bytes(other.fullchain_pem)
@@ -178,7 +178,7 @@ class TestExpect:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A renewed certificate replaces the one that is checked.
+        The check of a renewed certificate replaces the pending one of the same name.
         """
         deployment_check = world.deployment_check(patience_seconds=60)
         deployment_check.start()
@@ -193,12 +193,12 @@ class TestExpect:
         deployment_check.stop()
 
 
-class TestMissed:
+class TestNotServed:
     def test_a_certificate_that_is_not_served_is_reported_each_day(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The line is repeated daily, and the notification is sent once.
+        The log line is repeated daily, and the notification is sent once.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(day=timedelta(seconds=0.3))
@@ -214,11 +214,11 @@ class TestMissed:
         assert "Traefik now serves the new certificate (checked)" == found
         assert [(NAME, "proxy.default_cert"), (NAME, "")] == world.written
 
-    def test_a_certificate_that_another_worker_renewed_is_checked_instead(
+    def test_a_certificate_of_another_worker_is_checked_instead(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Another worker renewed the certificate, so the new one is checked.
+        The check uses the new certificate after another worker has renewed it.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check()
@@ -235,7 +235,7 @@ class TestMissed:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A removed name is not checked any more.
+        A removed name is no longer checked.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(day=timedelta(seconds=0.2))
@@ -243,16 +243,14 @@ class TestMissed:
         deployment_check.enqueue((NAME,))
         last_line(caplog)
         world.volume.remove(NAME)
-        wait_until(lambda: not deployment_check._pending or None, lambda: "it is still looked for")
+        wait_until(lambda: not deployment_check._pending or None, lambda: "it is still checked")
         deployment_check.stop()
 
 
 class TestProxy:
-    def test_one_that_was_guessed_and_is_not_there_is_no_matter(
-        self, world: World, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_missing_default_proxy_is_ignored(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The default address may not exist.
+        An unreachable proxy at the default address causes no log line.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(HttpAddress("nowhere.invalid", 443), demanded=False)
@@ -264,11 +262,11 @@ class TestProxy:
         deployment_check.stop()
 
     @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
-    def test_an_explicit_proxy_that_is_unreachable_is_reported(
+    def test_an_unreachable_proxy_of_the_settings_is_reported(
         self, world: World, caplog: pytest.LogCaptureFixture, host: str
     ) -> None:
         """
-        An operator set the address, so a failure is logged.
+        An unreachable proxy that the settings name is reported.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(HttpAddress(host, free_port()))
@@ -278,11 +276,11 @@ class TestProxy:
         assert "[proxy.unreachable]" in last_line(caplog)
         deployment_check.stop()
 
-    def test_an_unreachable_proxy_is_reported_once_and_then_what_it_serves(
+    def test_an_unreachable_proxy_is_reported_once(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Traefik restarts without its files, and is checked until it has them.
+        An unreachable proxy is reported once, and the check continues when it is reachable.
         """
         world.publish(NAME)
         port = free_port()
@@ -305,7 +303,7 @@ class TestAfter:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A kept certificate was checked before, and the job does not wait.
+        Only an issued certificate is checked, and the job does not wait for the check.
         """
         world.publish(NAME)
         world.reload(NAME)
@@ -320,21 +318,21 @@ class TestAfter:
         assert "Traefik now serves the new certificate (checked)" == last_line(caplog)
         deployment_check.stop()
 
-    def test_the_function_takes_the_same_arguments_as_before(self, world: World) -> None:
+    def test_the_wrapped_function_has_the_same_signature(self, world: World) -> None:
         """
-        The wrapped function accepts the arguments of the original, and has its signature.
+        The wrapped function has the signature of the original, and accepts its arguments.
         """
 
         def issue(domain: str = "", force: bool = False) -> dict[str, Any]:
             return {"state": "kept", "names": (domain, force)}
 
-        followed = world.deployment_check().after(issue)
+        wrapped = world.deployment_check().after(issue)
 
-        assert inspect.signature(issue) == inspect.signature(followed)
-        assert {"state": "kept", "names": (NAME, True)} == followed(NAME, True)
+        assert inspect.signature(issue) == inspect.signature(wrapped)
+        assert {"state": "kept", "names": (NAME, True)} == wrapped(NAME, True)
 
-    def test_one_that_never_started_stops_at_once(self, world: World) -> None:
+    def test_a_check_that_was_not_started_stops_at_once(self, world: World) -> None:
         """
-        The worker may stop before it is ready.
+        The stop of a check that was not started returns at once.
         """
         world.deployment_check().stop()

@@ -1,5 +1,5 @@
 """
-The certificate that a server shows for a name.
+Tests of the probe for the certificate that a server serves for a name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONFIG = Path("/storage/config")
 @pytest.fixture
 def pairs() -> dict[str, tuple[Path, Path]]:
     """
-    Return what the proxy has for each name.
+    Return the files of the proxy, by name.
     """
     return {}
 
@@ -32,7 +32,7 @@ def pairs() -> dict[str, tuple[Path, Path]]:
 @pytest.fixture
 def proxy(pairs: dict[str, tuple[Path, Path]]) -> Iterator[HttpAddress]:
     """
-    Return a proxy that shows it.
+    Yield the address of a proxy that serves *pairs*.
     """
     server = DevelopmentProxy(pairs.get)
     server.start()
@@ -40,30 +40,30 @@ def proxy(pairs: dict[str, tuple[Path, Path]]) -> Iterator[HttpAddress]:
     server.stop()
 
 
-def files(place: Path, certificate: Certificate) -> tuple[Path, Path]:
+def files(directory: Path, certificate: Certificate) -> tuple[Path, Path]:
     """
-    Write the files of *certificate*.
+    Write the files of *certificate* to *directory*, and return their paths.
     """
-    place.mkdir()
-    (place / "fullchain.pem").write_bytes(certificate.fullchain_pem)
-    (place / "privkey.pem").write_bytes(certificate.key.pem)
-    return place / "fullchain.pem", place / "privkey.pem"
+    directory.mkdir()
+    (directory / "fullchain.pem").write_bytes(certificate.fullchain_pem)
+    (directory / "privkey.pem").write_bytes(certificate.key.pem)
+    return directory / "fullchain.pem", directory / "privkey.pem"
 
 
 def code(proxy: HttpAddress, leaf: bytes) -> str | None:
     """
-    Return the code of the failure; None: there is none.
+    Return the code of the failure, or None without one.
     """
     failure = check_proxy(NAME, leaf, proxy, CONFIG)
     return failure.code if failure else None
 
 
-class TestWhyNotShown:
-    def test_the_certificate_that_is_asked_for_is_shown(
+class TestCheckProxy:
+    def test_the_expected_certificate_is_no_failure(
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        The proxy shows the expected certificate.
+        A proxy that serves the expected certificate passes.
         """
         certificate = signer.certificate(NAME)
         pairs[NAME] = files(tmp_path / "new", certificate)
@@ -72,11 +72,11 @@ class TestWhyNotShown:
         assert leaf == served_certificate(NAME, proxy)
         assert code(proxy, leaf) is None
 
-    def test_a_wildcard_is_shown_for_a_host_that_it_covers(
+    def test_a_wildcard_is_probed_with_a_covered_host(
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        No client requests a host with a star.
+        The probe of a wildcard uses the name of a host that the wildcard covers.
         """
         certificate = signer.certificate(f"*.{NAME}")
         host = host_of(f"*.{NAME}")
@@ -86,21 +86,21 @@ class TestWhyNotShown:
         assert NAME == host_of(NAME)
         assert check_proxy(f"*.{NAME}", leaf_of(certificate.cert_pem), proxy, CONFIG) is None
 
-    def test_another_one_is_an_old_one(
+    def test_another_certificate_is_an_old_one(
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        Traefik has not read its files again.
+        Another certificate is reported as the old one.
         """
         pairs[NAME] = files(tmp_path / "old", signer.certificate(NAME))
 
         assert "proxy.old_cert" == code(proxy, leaf_of(signer.certificate(NAME).cert_pem))
 
-    def test_the_default_of_traefik_is_known(
+    def test_the_default_certificate_of_traefik_is_reported(
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        Traefik has not read its files at all.
+        The default certificate of Traefik has a code and a remedy of its own.
         """
         pairs[NAME] = files(tmp_path / "default", Signer("TRAEFIK DEFAULT CERT").certificate(NAME))
         failure = check_proxy(NAME, leaf_of(signer.certificate(NAME).cert_pem), proxy, CONFIG)
@@ -109,13 +109,15 @@ class TestWhyNotShown:
         assert "proxy.default_cert" == failure.code
         assert "--providers.file.directory=/storage/config" in failure.remedy
 
-    def test_a_refused_handshake_is_none(self, proxy: HttpAddress, signer: Signer) -> None:
+    def test_a_refused_handshake_counts_as_the_default_certificate(
+        self, proxy: HttpAddress, signer: Signer
+    ) -> None:
         """
-        A Traefik with sniStrict refuses unknown names.
+        A refused handshake, as from a Traefik with sniStrict, has the same code as the default certificate.
         """
         assert "proxy.default_cert" == code(proxy, leaf_of(signer.certificate(NAME).cert_pem))
 
-    def test_nobody_there_is_an_error(self) -> None:
+    def test_an_unreachable_proxy_raises_an_error(self) -> None:
         """
         A closed port raises the error of the connection.
         """
