@@ -1,5 +1,5 @@
 """
-A whole app in this process, with a real Redis, a real CA and a real HTTP server.
+A complete app in this process, with a real Redis, a real CA and a real HTTP server.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def open_app(
     Open an app whose HTTP server answers challenges on *http_port*.
 
     Args:
-        directory: Gets the volumes.
-        connection: To Redis.
-        directory_url: The directory of each CA, whatever its name.
-        http_port: The port of the HTTP server, and that of the CA's validation.
-        urls: The directories of CAs by label; without a label the URL of the settings counts.
+        directory: The parent directory of the volumes.
+        connection: A connection to Redis.
+        directory_url: The directory URL of each CA.
+        http_port: The port of the HTTP server, to which the CA also connects for validation.
+        urls: The directory URLs of CAs by label. A CA without an entry uses the URL of the settings.
         clock: Returns the time in UTC.
-        variables: More variables of the environment.
+        variables: Additional environment variables.
         wildcards: Whether a DNS provider is set. It exists in the settings only.
-        more: The same as keyword arguments.
+        more: Additional environment variables, as keyword arguments.
     """
 
     def directory_of(choice: CaChoice) -> str:

@@ -25,14 +25,14 @@ from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
-#: They need a container engine, CAs of other projects, or more time: `make test-containers`,
-#: `make test-interop`, `make fuzz`.
+#: These tests need a container engine, CAs of other projects, or more time. Run them with
+#: `make test-containers`, `make test-interop` and `make fuzz`.
 collect_ignore = ["containers", "fuzz", "interop"]
 
-# As in the worker: the number of waiting connections is not logged.
+# The worker does not log the number of waiting connections, and neither do the tests.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
-# On a busy machine an example may take long.
+# An example may take a long time on a busy machine.
 settings.register_profile(
     "suite", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -42,7 +42,7 @@ settings.load_profile("suite")
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """
-    Start one Redis for the tests of this process; those that kill a Redis start their own.
+    Start one Redis for the tests of this process. A test that kills a Redis starts its own.
     """
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
@@ -53,7 +53,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """
-    Connect to an empty Redis with the client of the worker.
+    Connect to an empty Redis with the worker's client.
     """
     with connect(RedisURL.parse(redis_server.url), connections=200) as client:
         client.flushall()
@@ -83,7 +83,7 @@ def challenge_server() -> Iterator[ChallengeServer]:
 @pytest.fixture
 def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[FaultyAuthority]:
     """
-    Start the development CA; names under `.localhost` are validated at `challenge_server`.
+    Start the development CA. It validates names under `.localhost` at `challenge_server`.
     """
     with development_authority(tmp_path, http01_port=challenge_server.port) as started:
         yield started
@@ -92,7 +92,7 @@ def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[Fau
 @pytest.fixture(scope="session")
 def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     """
-    Start one Pebble for the tests of this process; at most 4 orders are pending at a time.
+    Start one Pebble for the tests of this process. It allows at most 4 pending orders.
 
     It fetches responses from `pebble.http_port`: `ChallengeServer(port=pebble.http_port)`.
     """
@@ -105,7 +105,7 @@ def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
 @pytest.fixture
 def dns_world() -> Iterator[World]:
     """
-    Start a resolver without zones; each test adds its own.
+    Start a resolver without zones. Each test adds its own zones.
     """
     with World() as world:
         yield world
@@ -122,7 +122,7 @@ def http_port() -> int:
 @pytest.fixture
 def app_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    Start the development CA of `app`; it fetches challenge responses from `http_port`.
+    Start the development CA of `app`. It fetches challenge responses from `http_port`.
     """
     with development_authority(tmp_path, http01_port=http_port) as started:
         yield started
@@ -142,7 +142,7 @@ def app(
 @pytest.fixture
 def forbidden() -> Iterator[Path]:
     """
-    Return a directory that this process may read, but not write. Root becomes the user `nobody`.
+    Yield a directory that this process may read, but not write. Root becomes the user `nobody`.
     """
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
@@ -157,6 +157,6 @@ def forbidden() -> Iterator[Path]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run the longest tests first, which have their own time limit, so that no run ends with them.
+    Run the tests with a time limit of their own first. They take the longest.
     """
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

@@ -1,8 +1,8 @@
 """
-A program that issues certificates, each in a process that gets a signal at another step.
+A program that issues certificates. Each issuance runs in a process that gets a signal at a different step.
 
 A step is a request to the CA, a command to Redis, an update of a name server, or a change of a file. The
-issuing thread counts its steps, so no list of them needs maintenance.
+issuing thread counts its steps, so the program needs no list of steps.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from certworker.settings import load
 #: The calls that change files.
 CHANGES = ("write", "fsync", "rename", "replace", "symlink", "mkdir", "unlink", "rmdir", "chmod", "fchmod")
 
-#: Processes at the same time; they mostly wait for the disk and the CA.
+#: The number of processes at the same time. They mostly wait for the disk and the CA.
 AT_ONCE = 12
 
 
 @dataclass
 class Steps:
     """
-    Counts the steps of this thread, and sends a signal to this process before one of them.
+    A counter of the steps of this thread. It sends a signal to this process before one of them.
     """
 
-    #: From 0; None: never.
+    #: The number of the step, from 0. None means no signal.
     signal_at: int | None
     signal: int
     seen: list[str] = field(default_factory=list)
@@ -76,7 +76,7 @@ class Steps:
 
 def place_of(name: str, environ: Mapping[str, str]) -> dict[str, str]:
     """
-    Return *environ* with volumes for *name* alone: a frozen process may hold a lock on them.
+    Return *environ* with separate volumes for *name*, because a stopped process may hold a lock on its own.
     """
     own = {f"CERTWORKER_{volume}_DIR" for volume in ("CERTIFICATES", "CONFIG")}
     for variable in own:
@@ -86,7 +86,7 @@ def place_of(name: str, environ: Mapping[str, str]) -> dict[str, str]:
 
 def report(event: dict[str, object]) -> None:
     """
-    Write *event* as one line, at once.
+    Write *event* as one line, and flush it.
     """
     sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
@@ -94,7 +94,7 @@ def report(event: dict[str, object]) -> None:
 
 def issue(name: str, steps: Steps, lease_seconds: float) -> int:
     """
-    Issue for *name*; return the exit code: 0, also after an expected failure.
+    Issue a certificate for *name*. Return the exit code, which is 0 after an expected failure, too.
     """
     settings = load(place_of(name, os.environ))
     with redis.Redis(host=settings.redis_host, port=settings.redis_port) as connection:
@@ -118,7 +118,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
 
 def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
     """
-    Count the steps of one process, then run one process for each step that gets the signal there.
+    Count the steps of one process. Then run one process for each step, and send the signal at that step.
     """
 
     def name_of(step: int | None) -> str:
@@ -150,7 +150,7 @@ def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
     while running:
         reap()
     report({"struck": True})
-    # A stopped process continues when its id comes in.
+    # A stopped process continues when its id arrives on standard input.
     for line in sys.stdin:
         pid = int(line)
         os.kill(pid, signal.SIGCONT)

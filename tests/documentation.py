@@ -1,5 +1,5 @@
 """
-The parts of the documentation that are generated from the code. `make docs-generated` writes them.
+The parts of the documentation that `make docs-generated` generates from the code.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ERRORS = DOCS / "reference" / "errors"
 
-#: The examples of this page build on each other; tests/test_queue_protocol.py runs them in order.
+#: The examples of this page build on each other. tests/test_queue_protocol.py runs them in order.
 WITH_A_TEST_OF_ITS_OWN = DOCS / "reference" / "queue-protocol.md"
 
-#: Each kind of failure, for people.
+#: The description of each kind of failure.
 KINDS = {
     Retry.NEVER: "The request is wrong",
     Retry.CONFIG: "A person has to change something",
@@ -43,7 +43,7 @@ REPEATED = {"day": "daily", "hour": "hourly"}
 
 def failures() -> str:
     """
-    Return one row for each code of the catalogue, with a link to its page; ✓ where a scenario proves it.
+    Return one row for each code of the catalogue, with a link to its page. ✓ marks a code with a scenario.
     """
     rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
     for kind in catalogue():
@@ -64,14 +64,15 @@ def scenarios_of(code: str) -> list[str]:
 
 def error_pages() -> dict[Path, str]:
     """
-    Return the page of each failure, by its path.
+    Return the page of each failure by its path.
     """
     return {ERRORS / f"{kind.code}.md": error_page(kind.code) for kind in catalogue()}
 
 
 def error_page(code: str) -> str:
     """
-    Return the page of the failure with *code*: what the program shows, and the scenarios that prove it.
+    Return the page of the failure *code*: the output of the program, and the scenarios that cause the
+    failure.
     """
     page = page_of(code)
     if titles := scenarios_of(code):
@@ -104,7 +105,7 @@ def pauses_of(retry: Retry) -> str:
 
 def retries() -> str:
     """
-    Return one row for each kind of failure: its pauses, and what ends it.
+    Return one row for each kind of failure: its pauses, and the event that ends it.
     """
     rows = ["| kind | tried again | shortest pause | what ends it |", "|---|---|---|---|"]
     for retry, patience in PATIENCE.items():
@@ -114,7 +115,7 @@ def retries() -> str:
     return "\n".join(rows)
 
 
-#: What generates each part, by the name in its marker.
+#: The function that generates each part, by the name in the part's marker.
 PARTS: dict[str, Callable[[], str]] = {
     "session": session,
     "commands": commands,
@@ -129,21 +130,21 @@ PARTS: dict[str, Callable[[], str]] = {
 
 def pages() -> list[Path]:
     """
-    Return the pages of the documentation, the README first.
+    Return the pages of the documentation. The README is the first.
     """
     return [README, *sorted(DOCS.rglob("*.md"))]
 
 
 def short(page: Path) -> str:
     """
-    Return the path of *page* in the project.
+    Return the path of *page*, relative to the project.
     """
     return str(page.relative_to(ROOT))
 
 
 def blocks(language: str) -> list[tuple[str, str]]:
     """
-    Return the fenced blocks of *language* in all pages, each with its page.
+    Return the fenced blocks of *language* in all pages. Each block has the path of its page.
     """
     return [
         (short(page), block)
@@ -155,7 +156,7 @@ def blocks(language: str) -> list[tuple[str, str]]:
 
 def renewed(text: str) -> str:
     """
-    Return *text*, a page of the documentation, with its generated parts as the code has them now.
+    Return *text*, a page of the documentation, with its parts generated from the current code.
     """
     for part, make in PARTS.items():
         opening = f"<!-- {part}: made by `make docs-generated` -->\n"

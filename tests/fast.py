@@ -1,8 +1,8 @@
 """
 Select the fast tests: `pytest -p tests.fast`, which is `make test-fast`.
 
-No name of a test is in a list. A test is slow if a fixture or a module that it uses starts a worker process,
-a program, a CA or another server than Redis, or if it has the marker `slow` or a time limit of its own.
+A test is slow if it has the marker `slow` or a time limit of its own. It is also slow if a fixture or a
+module that it uses starts a worker process, a program, a CA, or a server other than Redis.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-#: What a fast test may use of the servers of the tests: one Redis for all, and ports.
+#: The modules of tests/servers that a fast test may use: one Redis for all tests, and ports.
 FAST_SERVERS = {"tests.servers.redis", "tests.servers.ports"}
-#: What starts programs, makes many examples of each test, or opens a whole CA.
+#: The modules that start programs, generate many examples of each test, or open a complete CA.
 SLOW = (
     "subprocess",
     "multiprocessing",
@@ -33,7 +33,7 @@ SLOW_FIXTURES = {"pebble", "worker", "own_redis", "authority", "app_authority", 
 
 def is_slow(item: pytest.Item) -> bool:
     """
-    Return whether *item* is not for the inner loop.
+    Return whether *item* is slow.
     """
     if any(item.get_closest_marker(marker) for marker in ("timeout", "slow")):
         return True
@@ -45,7 +45,8 @@ def is_slow(item: pytest.Item) -> bool:
 @cache
 def imports_slow(path: Path) -> bool:
     """
-    Return whether the module at *path* uses what is slow, directly or by another module of the tests.
+    Return whether the module at *path* imports a slow module, directly or through another module of the
+    tests.
     """
     for name in imported(path) - FAST_SERVERS:
         if name.startswith(SLOW):
@@ -58,7 +59,7 @@ def imports_slow(path: Path) -> bool:
 
 def imported(path: Path) -> set[str]:
     """
-    Return the modules that the one at *path* imports.
+    Return the modules that the module at *path* imports.
     """
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -71,7 +72,7 @@ def imported(path: Path) -> set[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Keep the fast tests.
+    Deselect the slow tests.
     """
     slow = [item for item in items if is_slow(item)]
     config.hook.pytest_deselected(items=slow)

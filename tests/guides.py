@@ -1,5 +1,5 @@
 """
-The guides to wildcards and DNS providers, on a machine of the tests: their settings, commands and files.
+The settings, commands and files of the guides to wildcards and DNS providers, in a directory of a test.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ ZONE = "example.com"
 CHALLENGES = "acme.example.com"
 CUSTOMER = "customer.net"
 ACME_DNS = "auth.example.net"
-#: A CA looks for CAA records up to the top.
+#: A CA queries CAA records up to the top-level domain.
 TOP_LEVEL: dict[str, list[str]] = {"com": [], "net": []}
 
 
 @dataclass(frozen=True)
 class Section:
     """
-    The blocks below one heading of a page.
+    The code blocks below one heading of a page.
     """
 
     blocks: tuple[tuple[str, str], ...]
@@ -66,7 +66,7 @@ class Section:
 
 def sections(page: Path) -> dict[str, Section]:
     """
-    Return the sections of *page* by heading.
+    Return the sections of *page* by their headings.
     """
     _, *parts = re.split(r"^## (.+)$", page.read_text(), flags=re.MULTILINE)
     return {
@@ -78,10 +78,10 @@ def sections(page: Path) -> dict[str, Section]:
 @dataclass
 class Machine:
     """
-    The machine of a reader, below *root*.
+    The machine of a reader, in the directory *root*.
 
     Attributes:
-        places: What a page names, and what it is here.
+        places: The path on this machine by the path on a page.
     """
 
     root: Path
@@ -96,13 +96,13 @@ class Machine:
 
     def path(self, name: str) -> Path:
         """
-        Return the path of the file that a page names.
+        Return the path on this machine of the file that a page names.
         """
         return Path(self.local(name))
 
     def local(self, text: str) -> str:
         """
-        Return *text* of a page with the places of this machine.
+        Return *text* of a page with the paths of this machine.
         """
         for name in sorted(self.places, key=len, reverse=True):
             text = text.replace(name, self.places[name])
@@ -110,7 +110,7 @@ class Machine:
 
     def settings(self, *blocks: str) -> dict[str, str]:
         """
-        Return the variables of *blocks*; the last one of several counts.
+        Return the variables of *blocks*. The last value of a variable applies.
         """
         lines = [line for block in blocks for line in self.local(block).splitlines()]
         return dict(line.split("=", 1) for line in lines)
@@ -118,7 +118,7 @@ class Machine:
     @contextmanager
     def ready(self, settings: Mapping[str, str], dns_server: tuple[str, int]) -> Iterator[WorkerProcess]:
         """
-        Yield a worker with *settings*, which is not started, beside a CA that queries *dns_server*.
+        Yield a worker with *settings* that is not started. Its CA queries *dns_server*.
         """
         http_port = free_port()
         with (
@@ -149,7 +149,7 @@ class Machine:
         self, worker: WorkerProcess, commands: str, outputs: Sequence[str] = (), exit_code: int = 0
     ) -> str:
         """
-        Run *commands* of a page with the settings of *worker*; they print the lines of all *outputs*.
+        Run *commands* of a page with the settings of *worker*. Assert that they print the lines of *outputs*.
         """
         printed = run_shell(self.local(commands), self.root, worker.environment, exit_code)
         printed = printed.replace(str(self.root), "/storage")
@@ -160,7 +160,7 @@ class Machine:
 @contextmanager
 def name_server(machine: Machine) -> Iterator[Bind]:
     """
-    Start a BIND with the key and the zone of the page, a zone for challenges, and the zone of a customer.
+    Start a BIND with the key and the zone of the page, a challenge zone, and the zone of a customer.
     """
     section = sections(PROVIDERS)["rfc2136"]
     [generate], [statements] = section.commands, section["text named.conf"]
@@ -189,7 +189,7 @@ def name_server(machine: Machine) -> Iterator[Bind]:
 
 def start(worker: WorkerProcess) -> None:
     """
-    Start *worker*, and return when it takes jobs.
+    Start *worker*, and wait until it accepts jobs.
     """
     worker.start()
     worker.wait_for_line(" ready · ")
@@ -198,7 +198,7 @@ def start(worker: WorkerProcess) -> None:
 @contextmanager
 def zone_of_the_tests(machine: Machine) -> Iterator[Bind]:
     """
-    Start a BIND with the zone of the pages and that of acme-dns, which only the tests may change.
+    Start a BIND with the zone of the pages and the zone of acme-dns. Only the tests may change them.
     """
     zones = {ZONE: [], ACME_DNS: [], **TOP_LEVEL}
     with Bind(machine.root / "bind", (HERE, free_port()), zones) as server:
@@ -207,14 +207,14 @@ def zone_of_the_tests(machine: Machine) -> Iterator[Bind]:
 
 def secret(machine: Machine, name: str, value: str) -> None:
     """
-    Write the file of a secret.
+    Write *value* to the secret file *name*.
     """
     machine.path(f"/run/secrets/{name}").write_text(f"{value}\n")
 
 
 def script(machine: Machine, name: str, text: str) -> None:
     """
-    Write a program that its owner may run.
+    Write the executable program *name*.
     """
     path = machine.path(f"/usr/local/bin/{name}")
     path.write_text(text)

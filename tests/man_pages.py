@@ -1,5 +1,5 @@
 """
-The man pages in contrib/man, generated from the commands. `make docs-generated` writes them.
+The man pages in contrib/man. `make docs-generated` generates them from the commands.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from certworker.version import __version__
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "contrib" / "man"
 
-#: Pages without a date stay the same until a command changes.
+#: The pages have no date, so they change only if a command changes.
 UNDATED = " "
 
 
 def drawn() -> dict[Path, str]:
     """
-    Return the page of each command, by its path.
+    Return the page of each command by its path.
     """
     return dict(_pages(_in_roff(cli, COMMANDS), None, "certworker"))
 
 
 def roff(text: str) -> str:
     """
-    Return plain *text* as roff: its characters print as they are, and none begins a request.
+    Return plain *text* as roff, with each special character escaped.
     """
     escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "...").replace("'", "\\(aq")
     return re.sub(r"^(?=\.)", r"\\&", escaped, flags=re.MULTILINE)
@@ -43,7 +43,7 @@ def _pages(command: click.Command, parent: click.Context | None, name: str) -> I
     context = click.Context(command, info_name=name, parent=parent)
     page = generate_man_page(context, version=__version__, date=UNDATED)
     title = context.command_path.replace(" ", "-")
-    # click-man does so in some places only.
+    # click-man uses this title in some places only.
     page = page.replace(f'"{context.command_path.upper()}"', f'"{title.upper()}"')
     page = page.replace(f"{context.command_path}-", f"{title}-")
     yield PAGES / f"{title}.1", page + _see_also(context)
@@ -60,12 +60,12 @@ def _see_also(context: click.Context) -> str:
 
 def _in_roff(command: click.Command, short: dict[str, str]) -> click.Command:
     """
-    Return a copy of *command* whose texts are roff, with the commands below it.
+    Return a copy of *command* and of its subcommands with each text as roff.
 
-    click-man takes texts as they are, and does not find commands that are imported one by one.
+    click-man does not escape texts, and does not find commands that the program imports on demand.
 
     Args:
-        short: A sentence for some of the commands below, instead of the first one of their help.
+        short: The short help of some subcommands, which replaces the first sentence of their help.
     """
     paragraphs = re.split("\n\n|\n(?=\b\n)", inspect.cleandoc(command.help or ""))
     found: click.Command = click.Command(command.name)
@@ -84,7 +84,7 @@ def _in_roff(command: click.Command, short: dict[str, str]) -> click.Command:
 
 
 def _paragraph(text: str) -> str:
-    # click marks a paragraph whose lines stay as they are.
+    # click marks a paragraph with fixed line breaks by this character.
     if not text.startswith("\b\n"):
         return roff(text)
     title, *lines = text.removeprefix("\b\n").splitlines()

@@ -1,5 +1,5 @@
 """
-A directory in memory, for tests that write thousands of files and do not depend on the disk.
+A directory in memory for tests that write thousands of files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEMORY = Path("/dev/shm")
 @contextmanager
 def in_memory(otherwise: Path) -> Iterator[Path]:
     """
-    A new directory in memory, or in *otherwise* on a machine without one.
+    Yield a new directory in memory. On a machine without /dev/shm it is in *otherwise*.
     """
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else otherwise) as place:
         yield Path(place)

@@ -1,7 +1,7 @@
 """
-Pictures of the documentation, made from text: `make docs-generated` writes them, a test compares them.
+The pictures of the documentation. `make docs-generated` draws them from text, and a test compares them.
 
-The text of a picture has one line for each box: `box: remark`. An arrow leads from each box to the next one.
+The text of a picture has one line for each box: `box: remark`. An arrow connects each box to the next box.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ IMAGES = Path(__file__).parent.parent / "docs" / "images"
 WIDTH, HEIGHT, GAP, MARGIN = 250, 44, 22, 12
 REMARK = 540
 
-#: A terminal: columns, the width of a character, the height of a line and of the title bar.
+#: The number of columns, the width of a character, and the heights of a line and of the title bar.
 COLUMNS, CHARACTER, LINE, BAR = 110, 7.83, 18, 34
 
 TERMINAL_STYLE = """\
@@ -74,7 +74,7 @@ def picture(text: str) -> str:
 
 def terminal(text: str, title: str) -> str:
     """
-    Return the SVG of a terminal with *text*, whose attributes are escape sequences.
+    Return the SVG of a terminal with *text*. Escape sequences in *text* set colors and bold type.
     """
     lines = [_wrapped(line) for line in text.strip().splitlines()]
     rows = [row for line in lines for row in line]
@@ -98,7 +98,7 @@ def terminal(text: str, title: str) -> str:
 
 def drawn() -> dict[Path, str]:
     """
-    Return the SVG of each text and of each recording in docs/images, by its path.
+    Return the SVG of each text and of each recording in docs/images by its path.
     """
     pictures = {source.with_suffix(".svg"): picture(source.read_text()) for source in IMAGES.glob("*.txt")}
     recordings = {
@@ -110,7 +110,7 @@ def drawn() -> dict[Path, str]:
 
 def _wrapped(line: str) -> list[list[tuple[str, str]]]:
     """
-    Return the rows of *line* on a terminal, each with its parts and their attribute.
+    Return the rows of *line* on a terminal. Each row has its parts with their attributes.
     """
     rows: list[list[tuple[str, str]]] = [[]]
     room = COLUMNS

@@ -1,7 +1,7 @@
 """
-Records the terminal sessions of the documentation: `make docs-recording`.
+Record the terminal sessions of the documentation: `make docs-recording`.
 
-It runs the demo, and each example whose output a page shows.
+The program runs the demo, and each example whose output a page shows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.shell_examples import examples, run
 
 def main() -> None:
     """
-    Write the recording of the demo, and the output of each example into its page, if they have changed.
+    Write the recording of the demo, and the output of each example, if they have changed.
     """
     demo = record()
     if steady(demo) != steady(RECORDING.read_text()):
@@ -25,7 +25,7 @@ def main() -> None:
         server = RedisServer(Path(directory))
         server.start()
         try:
-            # From the end of each page, so that the places before stay where they are.
+            # A replacement changes only the positions after it, so the last example comes first.
             for number, example in enumerate(reversed(examples())):
                 if example.output:
                     place = Path(directory) / str(number)

@@ -1,5 +1,5 @@
 """
-Terminal sessions: their recording, and the lines of a session that are the same in each run.
+The recording of a terminal session, and the parts of its lines that are the same in each run.
 
 The recording of `certworker demo` is in docs/images. Its picture and the session in the README come from it.
 """
@@ -20,7 +20,7 @@ RECORDING = IMAGES / "demo.ansi"
 #: Colors and other attributes of a terminal.
 ATTRIBUTES = re.compile(r"\x1b\[[0-9;]*m")
 
-#: What differs from run to run: files of the demo, serial numbers and ids, ports and times.
+#: The parts that differ from run to run: files of the demo, serial numbers, ids, ports and times.
 VOLATILE = re.compile(r"/\S*certworker-demo-\S+|\b[0-9A-Fa-f]{6,}\b|\d+")
 
 LONGEST = 120
@@ -28,7 +28,7 @@ LONGEST = 120
 
 def record() -> str:
     """
-    Return what `certworker demo` prints on a terminal.
+    Return the output of `certworker demo` on a terminal.
     """
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
@@ -50,7 +50,7 @@ def record() -> str:
 
 def steady(text: str) -> set[str]:
     """
-    Return the lines of *text* without what differs from run to run.
+    Return the lines of *text* without the parts that differ from run to run.
     """
     lines = ATTRIBUTES.sub("", text).splitlines()
     return {" ".join(VOLATILE.sub("#", line).split()) for line in lines if line.strip()}
@@ -58,9 +58,9 @@ def steady(text: str) -> set[str]:
 
 def session() -> str:
     """
-    Return the lines of the recording that the README shows: one issuance, from the request to its last line.
+    Return the lines of the recording that the README shows: one issuance, from its first line to its last.
 
-    Long lines are left out. Only the last line, with the outcome, is cut.
+    The session has no long lines. Only the last line, with the outcome, is cut.
     """
     lines = ATTRIBUTES.sub("", RECORDING.read_text()).splitlines()
     begin = next(number for number, line in enumerate(lines) if line.startswith("3. "))

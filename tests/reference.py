@@ -1,5 +1,5 @@
 """
-The generated tables of docs/reference: commands, settings, keys in Redis.
+The generated tables of docs/reference: commands, settings, and keys in Redis.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tests.test_structure import FLOORS
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / ".env.example"
 
-#: What `.env.example` sets to another value than the default.
+#: The default of each variable for which `.env.example` has another value.
 DEFAULTS = {"CERTWORKER_AUTHORITY": "auto"}
 
-#: The groups of settings, each with the beginnings of its variables.
+#: The groups of settings, each with the prefixes of its variables.
 GROUPS = {
     "Start": ("_APP_ENV", "_APP_DOMAIN=", "_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL"),
     "Redis": ("_APP_REDIS_", "CERTWORKER_REDIS_"),
@@ -52,7 +52,7 @@ GROUPS = {
 
 def settings() -> str:
     """
-    Return one table for each group of settings, in the words of `.env.example`.
+    Return one table for each group of settings, with the texts of `.env.example`.
     """
     tables: dict[str, list[str]] = {group: [] for group in GROUPS}
     for name, default, meaning in variables():
@@ -69,7 +69,7 @@ def variables() -> Iterator[tuple[str, str, str]]:
     """
     Yield the name, the default and the meaning of each variable of `.env.example`.
 
-    Variables that follow each other share one meaning.
+    Consecutive variables share one meaning.
     """
     sentence: list[str] = []
     meaning = ""
@@ -108,7 +108,7 @@ def redis_keys(removable: bool) -> str:
 
 def packages() -> str:
     """
-    Return one row for each package and each module of certworker, from the top floor down.
+    Return one row for each package and each module of certworker, from the top floor to the lowest.
     """
     rows = ["| floor | package | what it does |", "|---|---|---|"]
     floors = [*enumerate(FLOORS), ("apart", {"devca"})]
@@ -119,7 +119,7 @@ def packages() -> str:
 
 def cell(text: str) -> str:
     """
-    Return *text* for a cell of a table in Markdown.
+    Return *text* for a table cell in Markdown.
     """
     return markdown(text.replace("<", "&lt;")).replace("|", "\\|")
 

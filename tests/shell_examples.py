@@ -1,5 +1,5 @@
 """
-The commands of the documentation that run: each block `sh run`, with the output below it.
+The shell commands of the documentation that tests run: each block `sh run`, with the output below it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
 
-#: What a reader has typed before the commands of a page.
+#: The commands that a reader runs before the commands of a page.
 BEFORE = {
     "docs/guides/key-compromise.md": "certworker request --wait shop.localhost\n",
     "docs/guides/monitoring.md": "certworker request --wait shop.localhost\n",
 }
 
-#: Commands, and what they print; between the two there may be sentences, but no other block and no heading.
+#: Commands and their output. Only sentences may be between the two, not another block or a heading.
 BLOCK = re.compile(
     r"^```sh run\n(?P<commands>.*?)^```\n(?:(?:(?!```|#)[^\n]*\n)*?```text output\n(?P<output>.*?)^```$)?",
     re.DOTALL | re.MULTILINE,
@@ -40,9 +40,9 @@ class Example:
     Commands of a page.
 
     Attributes:
-        before: What the reader has done before.
-        output: What the page shows below the commands; empty if it shows nothing.
-        place: Where the output is in the text of the page.
+        before: The commands that a reader runs before this example.
+        output: The output on the page. It is empty if the page shows no output.
+        place: The start and the end of the output in the text of the page.
     """
 
     page: Path
@@ -54,7 +54,7 @@ class Example:
     @property
     def script(self) -> str:
         """
-        The commands, after those that a reader has typed before.
+        The commands of this example, after those of `before`.
         """
         return f"{{\n{self.before}}} >/dev/null 2>&1\n{self.commands}" if self.before else self.commands
 
@@ -64,7 +64,7 @@ class Example:
 
 def examples() -> list[Example]:
     """
-    Return the commands that run, page by page.
+    Return the examples of each page.
     """
     return [
         Example(
@@ -78,7 +78,7 @@ def examples() -> list[Example]:
 
 def run(block: str, place: Path, server: RedisServer) -> str:
     """
-    Run the shell commands in *block* beside a worker with a development CA; return what they print.
+    Run the shell commands in *block* beside a worker with a development CA. Return their output.
     """
     (place / "home").mkdir()
     http_port = free_port()
@@ -96,13 +96,13 @@ def run(block: str, place: Path, server: RedisServer) -> str:
         with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
             worker.wait_for_line("main.localhost: ")
             printed = run_shell(block, place / "home", worker.environment)
-    # The directories of a real installation.
+    # A page shows the directories of a real installation.
     return printed.replace(str(place), "/storage")
 
 
 def run_shell(block: str, directory: Path, environment: Mapping[str, str], exit_code: int = 0) -> str:
     """
-    Run the shell commands in *block*, up to the first one that fails; return what they print.
+    Run the shell commands in *block*, up to the first command that fails. Return their output.
     """
     paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
     ended = subprocess.run(
@@ -121,7 +121,7 @@ def run_shell(block: str, directory: Path, environment: Mapping[str, str], exit_
 
 def variables(place: Path, server: RedisServer, authority: FaultyAuthority, http_port: int) -> dict[str, str]:
     """
-    The settings of that worker.
+    Return the environment variables of the worker.
     """
     return environment(
         place,

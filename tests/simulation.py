@@ -1,5 +1,5 @@
 """
-A simulation over months: an app with a real Redis, a real volume and a real CA, and a clock that jumps.
+A simulation of months: an app with a real Redis, a real volume, a real CA and a simulated clock.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from tests.servers.ports import free_port
 
 BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
-#: This share of the attempts meets a CA that fails at one of these requests, so many times: an order that
-#: names its predecessor is tried once more at once without.
+#: The CA fails one of these requests in this share of the attempts, for the given number of times. An order
+#: that names its predecessor fails twice, because certworker repeats it once without the predecessor.
 SHARE_OF_FAULTS = 0.05
 FAULTS = {"newOrder": 2, "finalize": 1, "certificate": 1}
 
-#: This share of the requests gets lost in Redis, with a part of a priority queue.
+#: The share of the requests that Redis loses, with a part of a priority queue.
 SHARE_OF_LOST_REQUESTS = 0.05
 
-#: For this share of a lifetime the worker is busy between two checks.
+#: The worker is busy for this share of a lifetime between two checks.
 BUSY = 1 / 50
 
-#: How soon the scheduler sees that a moment has come.
+#: The time that the scheduler needs to find a due check.
 AT_ONCE = timedelta(seconds=1)
 
-#: The preflight checks use real servers, for which no time passes.
+#: The preflight checks use real servers, whose clocks do not follow the simulation.
 NOTHING = MachineCheck("nothing", lambda: CheckResult.passed(""), 1)
 
-#: The next request of a priority queue goes there, and is read at once.
+#: The job into which the simulation moves the next request of a priority queue.
 TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})
 
 
 class Clock:
     """
-    A clock that moves when a test sets it.
+    A clock that changes only if a test sets it.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Clock:
 
     def __call__(self) -> datetime:
         """
-        The moment.
+        Return the current simulated time.
         """
         return self.now
 
@@ -71,22 +71,22 @@ class Clock:
 @dataclass
 class Simulation:
     """
-    What happened in a simulation.
+    A simulation and its results.
     """
 
     app: App
     authority: FaultyAuthority
     clock: Clock
     random: Random = field(default_factory=lambda: Random(1))
-    #: Attempts that failed, by the code of the failure.
+    #: The number of failed attempts by the code of the failure.
     failed: Counter[str] = field(default_factory=Counter)
-    #: When a certificate was issued, by its names.
+    #: The times of the issuances by the names of the certificate.
     orders: dict[tuple[str, ...], list[datetime]] = field(default_factory=dict)
     expired: list[str] = field(default_factory=list)
 
     def begin(self, certificates: list[tuple[str, ...]], lifetime: timedelta) -> None:
         """
-        Issue *certificates* of *lifetime*. Their authorizations stay valid, as they do at CAs for a while.
+        Issue *certificates* of *lifetime*. Their authorizations stay valid, as at real CAs.
         """
         self.authority.lifetime = lifetime
         self.authority.policy.authorization_reuse = timedelta(days=1000)
@@ -97,9 +97,9 @@ class Simulation:
         """
         Simulate *length* with certificates of *lifetime*.
 
-        After half of it the CA is unreachable for *outage*, at the time of the next renewal.
+        The CA is unreachable for *outage*, from the first renewal after half of *length*.
 
-        The clock moves from one check of the agenda to the next. After a check without a failure, the worker
+        The clock jumps from one check of the agenda to the next. After a check without a failure, the worker
         is busy for a while, and starts later checks late.
         """
         self.authority.lifetime = lifetime
@@ -131,7 +131,7 @@ class Simulation:
 
     def requests(self) -> Iterator[tuple[str, ...]]:
         """
-        What waits for a slot, in the order in which slots take it.
+        Yield the waiting requests in the order in which slots take them.
         """
         connection = self.app.connection
         while self.app.priority_queues.take(TAKEN, []):
@@ -141,7 +141,7 @@ class Simulation:
 
     def attempt(self, names: tuple[str, ...]) -> None:
         """
-        Let a job for *names* meet the CA, which fails at times.
+        Run a job for *names*. The CA fails in a share of the attempts.
         """
         current = self.app.certificates.metadata(names[0])
         if current and current.not_after <= self.clock.now:
@@ -158,7 +158,7 @@ class Simulation:
 
     def most_issued(self, span: timedelta) -> int:
         """
-        The most certificates for the same names within *span*.
+        Return the highest number of certificates for the same names within *span*.
         """
         return max(_most(moments, span) for moments in self.orders.values())
 
@@ -168,10 +168,10 @@ def simulated(
     directory: Path, connection: Redis, limits: Mapping[str, str] | None = None
 ) -> Iterator[Simulation]:
     """
-    Return a simulation that has not begun. Its volumes are in memory, else in *directory*.
+    Yield a new simulation. Its volumes are in memory if possible, otherwise in *directory*.
 
     Args:
-        limits: Those of the CA, as in the file of CERTWORKER_LIMITS_FILE; None: it has none.
+        limits: The limits of the CA, as in CERTWORKER_LIMITS_FILE. None means no limits.
     """
     clock, http_port = Clock(), free_port()
     with (

@@ -1,5 +1,5 @@
 """
-The built site of the documentation: it needs no other host, and its search knows the pages.
+Check the built site of the documentation: it needs no other host, and its search finds the pages.
 
 `make docs` runs this after MkDocs: `python -m tests.site DIRECTORY`.
 """
@@ -11,17 +11,17 @@ import re
 import sys
 from pathlib import Path
 
-#: Elements that a browser loads without a click, in contrast to links.
+#: Elements that a browser loads without a click. A link is not one of them.
 LOADED = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=[\"']?(?:https?:)?//[^>]*>")
 STYLES = re.compile(
     r"<link\b(?=[^>]*rel=[\"']?(?:stylesheet|preload|preconnect|icon))[^>]*href=[\"']?(?:https?:)?//[^>]*>"
 )
 IN_STYLES = re.compile(r"url\([\"']?(?:https?:)?//[^)]*\)|@import[^;]*;")
 
-#: The theme counts the stars of a repository here, in the browser of every reader.
+#: For an element of this class, the theme requests the stars of the repository in each browser.
 COUNTS_STARS = "md-source__repository"
 
-#: A search for this word finds the page with this address.
+#: Words, and the address of the page that a search for each word finds.
 SEARCHES = {
     "webroot": "reference/configuration/",
     "http.redirect_loop": "reference/errors/http.redirect_loop/",
@@ -30,7 +30,7 @@ SEARCHES = {
 
 def foreign(site: Path) -> list[str]:
     """
-    Return what the pages of *site* load from another host.
+    Return the elements of *site* that a browser loads from another host.
     """
     found: list[str] = []
     for page in site.rglob("*.html"):
@@ -45,7 +45,7 @@ def foreign(site: Path) -> list[str]:
 
 def unfound(site: Path) -> list[str]:
     """
-    Return the words whose page is not in the index of the search.
+    Return the words whose pages are not in the search index.
     """
     entries = json.loads((site / "search" / "search_index.json").read_text())["docs"]
     return [
@@ -60,7 +60,7 @@ def unfound(site: Path) -> list[str]:
 
 def main(directory: str) -> int:
     """
-    Check the site in *directory*; return 0 if it is as it has to be, else 1.
+    Check the site in *directory*. Return 0 if it passes, otherwise 1.
     """
     site = Path(directory)
     faults = foreign(site) + [f"the search does not find {word}" for word in unfound(site)]

@@ -1,5 +1,5 @@
 """
-A server that has an address and no name, from the request to the proxy.
+Certificates for IP addresses, from the request to the proxy.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ ADDRESS = "127.0.0.1"
 
 
 class TestAddress:
-    def test_it_goes_through_every_room(self, app: App) -> None:
+    def test_it_is_issued_served_and_removed_like_a_name(self, app: App) -> None:
         """
-        Lock, checks, order, volume, proxy, record, agenda, removal: none of them minds what a name is.
+        The worker issues, serves, restores and removes the certificate of an address like that of a name.
         """
         outcome = app.issuance.issue((ADDRESS,))
 
@@ -30,18 +30,18 @@ class TestAddress:
         assert app.removal.remove(ADDRESS)
         assert [] == list(app.certificates.names())
 
-    def test_it_may_share_a_certificate_with_names(self, app: App) -> None:
+    def test_it_shares_a_certificate_with_names(self, app: App) -> None:
         """
-        For those who type either.
+        One certificate contains a name and an address, and a second request issues nothing.
         """
         outcome = app.issuance.issue(("shop.localhost", ADDRESS))
 
         assert {"shop.localhost", ADDRESS} == set(outcome.metadata.names)
         assert "kept" == app.issuance.issue(("shop.localhost", ADDRESS)).state
 
-    def test_one_of_ipv6_has_its_place_too(self, app: App) -> None:
+    def test_ipv6_address_has_its_directory_lock_and_agenda_entry(self, app: App) -> None:
         """
-        A colon is a plain character in files and in Redis.
+        A colon in a name is valid in file names and in keys of Redis.
         """
         name = normalize("[2606:4700::1111]")
         app.agenda.put(name, app.clock())

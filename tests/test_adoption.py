@@ -1,5 +1,5 @@
 """
-The adoption of what Appwrite and certbot left on the volume, and the removal of what Appwrite deletes.
+The adoption of certificates that Appwrite and certbot left on the volume, and the removal of deleted ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.storage.reader import followed
 
 NAME = "shop.localhost"
 
-#: As the original worker writes it.
+#: Traefik's file in the format of Appwrite's worker.
 YAML = """tls:
   certificates:
   -
@@ -35,7 +35,7 @@ YAML = """tls:
 
 def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
     """
-    Write the files that Appwrite's worker moves from certbot's directory, and Traefik's file.
+    Write the four PEM files and Traefik's file as Appwrite's worker does.
     """
     certificate = Signer("R11").certificate(*names or (NAME,))
     place = app.certificates.directory / directory
@@ -54,17 +54,17 @@ def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    Return how many orders the CA received.
+    Return the number of orders that the CA received.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
 
 class TestAdoption:
-    def test_what_is_valid_is_served_on_and_on_the_agenda(
+    def test_valid_certificate_stays_in_service_and_is_on_the_agenda(
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A CA signs the same names five times a week: a valid certificate is not ordered again.
+        The worker adopts a valid certificate and places no order for it.
         """
         place = left_by_appwrite(app)
         before = {file: (place / file).read_bytes() for file in PEM_FILES}
@@ -73,7 +73,7 @@ class TestAdoption:
             assert 1 == app.reconciler.reconcile()
 
         assert before == {file: (place / file).read_bytes() for file in PEM_FILES}
-        # Traefik's file names the generation, which never changes, instead of the four files, which do.
+        # Traefik's file names the generation, which never changes, instead of the four files, which change.
         served = followed(app.traefik.directory, NAME)
         assert served
         assert before["fullchain.pem"] == served.fullchain_pem
@@ -87,7 +87,7 @@ class TestAdoption:
 
     def test_status_shows_its_issuer(self, app: App) -> None:
         """
-        The status shows its source until it is renewed.
+        The status of an adopted certificate shows its issuer and that it is adopted.
         """
         left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -98,7 +98,7 @@ class TestAdoption:
 
     def test_it_is_renewed_when_it_is_due(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        The new certificate is in the same directory, so its readers need no change.
+        The renewal stores the new certificate in the same directory, so its readers need no change.
         """
         place = left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -120,7 +120,8 @@ class TestAdoption:
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Appwrite's worker moves four files one after the other, and crashed between two of them.
+        The worker reports a key that does not match, and issues a new certificate. Appwrite's worker leaves
+        such a pair if it crashes between two files.
         """
         place = left_by_appwrite(app)
         (place / "privkey.pem").write_bytes(Signer().certificate(NAME).key.pem)
@@ -132,12 +133,12 @@ class TestAdoption:
         assert "issued" == app.issuance.issue((NAME,)).state
         assert 1 == orders(app_authority)
 
-    def test_a_name_that_certworker_cannot_renew_is_reported_and_served_until_then(
+    def test_a_name_that_certworker_cannot_renew_is_reported_and_served(
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A valid certificate with a wildcard stays in service; the warning has the names that its renewal
-        lacks.
+        A valid certificate with a wildcard stays in service. The warning contains each name that the renewal
+        omits.
         """
         left_by_appwrite(app, NAME, f"*.{NAME}")
 
@@ -151,7 +152,7 @@ class TestAdoption:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A pair in the wrong directory is reported, and the name gets a certificate of its own.
+        The worker reports a pair in the wrong directory, and issues a certificate for the name.
         """
         left_by_appwrite(app, "other.localhost")
 
@@ -162,7 +163,7 @@ class TestAdoption:
 
     def test_all_names_of_a_certificate_lead_to_it(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        Otherwise the certificate would be incomplete, and ordered again.
+        A request for all names of an adopted certificate places no order.
         """
         left_by_appwrite(app, NAME, f"www.{NAME}")
 
@@ -171,9 +172,9 @@ class TestAdoption:
         assert "kept" == app.issuance.issue((NAME, f"www.{NAME}")).state
         assert 0 == orders(app_authority)
 
-    def test_each_of_them_is_published_and_on_the_agenda_at_once(self, app: App) -> None:
+    def test_each_name_is_published_and_on_the_agenda_after_one_pass(self, app: App) -> None:
         """
-        The other program had a file of Traefik for one of the names only.
+        Each name gets a file of Traefik and an agenda entry, even if only one name had a file before.
         """
         left_by_appwrite(app, NAME, f"www.{NAME}")
 
@@ -185,11 +186,11 @@ class TestAdoption:
         assert 1 == len({certificate.serial for certificate in certificates.values() if certificate})
 
     @pytest.mark.parametrize("adopted", [False, True], ids=["request first", "adopted first"])
-    def test_a_request_for_one_of_its_names_is_kept_and_takes_nothing_away(
+    def test_a_request_for_one_of_its_names_orders_nothing_and_removes_nothing(
         self, app: App, app_authority: FaultyAuthority, adopted: bool
     ) -> None:
         """
-        The certificate is valid for the name; the other name is served as before.
+        A request for one name places no order, and both names stay in service.
         """
         left_by_appwrite(app, NAME, f"www.{NAME}")
         if adopted:
@@ -205,7 +206,7 @@ class TestAdoption:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A request with such a name is refused, and the others would expire with it.
+        The renewal omits a name that the CA rejects, so that the other names do not expire.
         """
         left_by_appwrite(app, NAME, f"_x.{NAME}")
 
@@ -218,7 +219,7 @@ class TestAdoption:
 
     def test_adopting_twice_changes_nothing(self, app: App) -> None:
         """
-        The adoption runs at every start.
+        A second pass adopts no name and changes no generation.
         """
         left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -254,11 +255,11 @@ ODD: dict[str, tuple[list[x509.GeneralName], dict[str, Any]]] = {
 
 class TestOddPairs:
     @pytest.mark.parametrize("kind", ODD)
-    def test_one_odd_pair_never_stops_the_others(
+    def test_one_unusual_pair_does_not_affect_the_others(
         self, app: App, kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The other names are adopted, every name is on the agenda, and every view shows all.
+        The worker adopts the other pairs, and the agenda contains each name.
         """
         names, how = ODD[kind]
         for name in ("a.localhost", "odd.localhost", "z.localhost"):
@@ -278,9 +279,9 @@ class TestOddPairs:
         assert not [record for record in caplog.records if record.exc_info]
 
     @pytest.mark.parametrize("meta", ["[" * 100_000, '{"names": 5}', ""], ids=["deep", "typed", "empty"])
-    def test_nor_does_one_odd_generation(self, app: App, meta: str) -> None:
+    def test_invalid_metadata_of_one_generation_does_not_affect_the_others(self, app: App, meta: str) -> None:
         """
-        The metadata is read from the certificate again, and nothing is ordered.
+        The worker reads the metadata from the certificate again, and places no order.
         """
         for name in ("a.localhost", NAME, "z.localhost"):
             app.issuance.issue((name,))
@@ -303,7 +304,7 @@ class TestOddPairs:
         self, app: App, app_authority: FaultyAuthority, capitals: tuple[str, ...]
     ) -> None:
         """
-        A valid certificate is adopted for its names in any case (RFC 4343), and nothing is ordered.
+        The worker adopts a valid certificate for its names in any case (RFC 4343), and places no order.
         """
         left_by_appwrite(app, *capitals)
 
@@ -323,9 +324,9 @@ class TestDeserted:
             file.unlink()
         (app.certificates.directory / NAME).rmdir()
 
-    def test_everything_of_it_goes(self, app: App) -> None:
+    def test_everything_of_a_deleted_name_is_removed(self, app: App) -> None:
         """
-        Appwrite leaves Traefik's file, and the certificate would be renewed again and again.
+        The worker removes Traefik's file, the agenda entry, the record and the generations of a deleted name.
         """
         self.deleted_by_the_core(app)
 
@@ -340,16 +341,16 @@ class TestDeserted:
 
     def test_a_check_before_the_next_round_does_not_restore_it(self, app: App) -> None:
         """
-        No order is placed for a tenant that left.
+        A check of a deleted name requests no certificate.
         """
         self.deleted_by_the_core(app)
         app.agenda.put(NAME, app.clock())
 
         assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
 
-    def test_what_is_being_issued_again_stays(self, app: App) -> None:
+    def test_a_name_with_a_running_issuance_stays(self, app: App) -> None:
         """
-        A name that was deleted and added again within a minute stays.
+        A deleted name stays on the agenda while an issuance holds its lock.
         """
         self.deleted_by_the_core(app)
         with app.locks.hold([NAME]):

@@ -27,7 +27,7 @@ class TestBuild:
 
     def test_the_responder_answers_with_the_thumbprint_of_the_account(self, app: App) -> None:
         """
-        All replicas share the account key, so each of them gives the same answer.
+        The responder answers with the thumbprint of the account key, which all replicas share.
         """
         app.tokens.remember("token", authority=app.issuers[0].client.label, name="shop.localhost")
 
@@ -37,7 +37,7 @@ class TestBuild:
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Tokens expire in a simulated year, too.
+        A token expires by the clock of the app, not by the clock of the machine.
         """
         now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
         with open_app(tmp_path, connection, app_authority.directory_url, http_port, clock=lambda: now) as app:
@@ -47,7 +47,7 @@ class TestBuild:
 
     def test_metrics_report_certificates_and_queue(self, app: App) -> None:
         """
-        Their source is that of `certworker status`.
+        The metrics contain the state of each certificate and the number of queued jobs.
         """
         app.issuance.issue(("shop.localhost",))
         shown = app.metrics.render().decode()
@@ -59,7 +59,7 @@ class TestBuild:
 class TestValidityInService:
     def test_any_spelling_of_a_name_finds_its_certificate(self, app: App) -> None:
         """
-        A text that is no name has none.
+        A name in any case finds its certificate. Other names and texts find none.
         """
         app.issuance.issue(("shop.localhost",))
         metadata = app.certificates.metadata("shop.localhost")

@@ -1,5 +1,5 @@
 """
-Instead of Appwrite's worker: from PHP's messages to served certificates and documents.
+certworker in place of Appwrite's worker: from PHP's messages to served certificates and documents.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def worker(
     tmp_path: Path, redis_server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> WorkerProcess:
     """
-    A worker that has not been started.
+    Return a worker that is not started.
     """
     with redis_server.client() as connection:
         connection.flushall()
@@ -57,7 +57,7 @@ class TestInPlaceOfAppwritesWorker:
         tmp_path: Path,
     ) -> None:
         """
-        From `LPUSH` in PHP to a handshake that a browser would accept, and to the Console's documents.
+        A message of either format leads to a trusted certificate and to a verified document.
         """
         produce(redis_server, payload(NAME, action="verification"), payload("*.bad.localhost"))
         php("resque", redis_server, "old.localhost")
@@ -81,7 +81,8 @@ class TestInPlaceOfAppwritesWorker:
         self, worker: WorkerProcess, app_authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The main domain of the old installation, too, which is asked for at each start.
+        The worker adopts existing certificates at its first start, and places no order. This includes the
+        main domain, which it requests at each start.
         """
         for name in ("main.localhost", NAME):
             certificate = Signer("R11").certificate(name)
@@ -104,7 +105,7 @@ class TestInPlaceOfAppwritesWorker:
         self, worker: WorkerProcess, redis_server: RedisServer, tmp_path: Path
     ) -> None:
         """
-        Or after an hour, whichever comes first.
+        The next start removes a name whose directory Appwrite deleted.
         """
         produce(redis_server, payload(NAME))
         program = f"""
@@ -130,7 +131,7 @@ class TestCovered:
     @pytest.fixture
     def name_server(self) -> Iterator[DevelopmentNameServer]:
         """
-        The name server of Appwrite's functions.
+        Start the name server of Appwrite's functions.
         """
         with DevelopmentNameServer(FUNCTIONS) as server:
             yield server
@@ -140,7 +141,7 @@ class TestCovered:
         self, tmp_path: Path, http_port: int, name_server: DevelopmentNameServer
     ) -> Iterator[FaultyAuthority]:
         """
-        A CA that validates by DNS-01 as well.
+        Start a CA that also validates by DNS-01.
         """
         with development_authority(
             tmp_path, http01_port=http_port, dns_server=name_server.address
@@ -156,7 +157,8 @@ class TestCovered:
         tmp_path: Path,
     ) -> None:
         """
-        The worker requests the wildcard of the functions at its start, before the first function exists.
+        A wildcard, which the worker requests at its start, covers the name of a function. The worker places
+        no order for the name.
         """
         server = "{}:{}".format(*name_server.address)
         worker.environment |= {
@@ -193,5 +195,5 @@ def _has_gone(certificates: Path) -> bool:
     try:
         found = [file.read_text() for file in certificates.glob(".certworker/generations/*/meta.json")]
     except FileNotFoundError:
-        return False  # it is going
+        return False  # The removal runs.
     return not any(NAME in text for text in found)

@@ -1,5 +1,5 @@
 """
-The three directories as a backup, with the commands of docs/guides/backup-restore.md.
+Backup and restore of the three directories with the commands of docs/guides/backup-restore.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GUIDE = (Path(__file__).parents[1] / "docs" / "guides" / "backup-restore.md").re
 DIRECTORIES = ("certificates", "config", "state")
 NAMES = ("shop.localhost", "www.shop.localhost", "blog.localhost")
 
-#: In the guide tar runs in the worker's container.
+#: The guide runs tar in the worker's container.
 IN_THE_CONTAINER = "docker compose run --rm --no-deps -T --entrypoint tar appwrite-worker-certificates"
 
 
@@ -52,14 +52,14 @@ def account(app: App, authority: FaultyAuthority) -> str | None:
 
 def asked(authority: FaultyAuthority, kind: str) -> int:
     """
-    Return how many requests of *kind* the CA received.
+    Return the number of requests of *kind* that the CA received.
     """
     return sum(each.kind == kind for each in authority.requests)
 
 
 def modes(place: Path) -> dict[str, tuple[int, str]]:
     """
-    Return the permissions of all files, and the targets of links.
+    Return the permissions of each file and the target of each link.
     """
     found = (path for directory in DIRECTORIES for path in (place / directory).rglob("*"))
     return {
@@ -88,7 +88,8 @@ class Before:
 @pytest.fixture
 def before(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Before:
     """
-    Return an app with two certificates, of which only the backup is left.
+    Issue two certificates, back them up, and delete the directories and Redis. Return the state at the
+    backup.
     """
     with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
         app.issuance.issue(NAMES[:2])
@@ -118,7 +119,7 @@ def restored(
     http_port: int,
 ) -> Iterator[App]:
     """
-    Return the app on the new machine, after the first pass of its worker.
+    Yield the app after the restore and the first pass of its worker.
     """
     type_in("restore", tmp_path)
     with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
@@ -127,11 +128,11 @@ def restored(
 
 
 class TestRestore:
-    def test_nothing_is_ordered_and_everything_is_there(
+    def test_a_restore_is_complete_and_orders_nothing(
         self, before: Before, restored: App, tmp_path: Path, app_authority: FaultyAuthority
     ) -> None:
         """
-        A CA signs the same names five times a week: a restore must not order again.
+        A restore brings back files, certificates and agenda, and places no order.
         """
         assert before.modes.items() <= modes(tmp_path).items()
         assert before.metadata == [restored.certificates.metadata(name) for name in NAMES]
@@ -140,9 +141,9 @@ class TestRestore:
         assert ["kept", "kept"] == [restored.issuance.issue(names).state for names in (NAMES[:2], NAMES[2:])]
         assert before.orders == asked(app_authority, "newOrder")
 
-    def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: App) -> None:
+    def test_traefik_and_all_other_readers_find_complete_pairs(self, restored: App) -> None:
         """
-        Readers follow the paths in Traefik's files, and the links that Appwrite uses.
+        The paths in Traefik's files and the links that Appwrite uses lead to complete pairs.
         """
         for name in NAMES:
             files, links = restored.traefik.files(name), restored.certificates.directory / name
@@ -153,17 +154,17 @@ class TestRestore:
                 ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
                 assert key.stat().st_mode & 0o077 == 0
 
-    def test_the_account_is_the_one_that_it_was(
+    def test_the_restored_worker_uses_the_same_account(
         self, before: Before, restored: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Limits, external account bindings and pauses belong to the account.
+        An order after the restore uses the same account, and registers no other.
         """
         assert "issued" == restored.issuance.issue(NAMES[:2], force=True).state
         assert before.account == account(restored, app_authority)
         assert before.accounts == asked(app_authority, "newAccount")
 
-    def test_without_the_state_another_account_goes_on_with_the_certificates(
+    def test_without_the_state_a_new_account_continues_with_the_certificates(
         self,
         before: Before,
         tmp_path: Path,
@@ -172,7 +173,7 @@ class TestRestore:
         http_port: int,
     ) -> None:
         """
-        The volume is restored as docs/guides/backup-restore.md describes.
+        Without the state directory, certworker registers a new account and uses the restored certificates.
         """
         type_in("restore", tmp_path)
         shutil.rmtree(tmp_path / "state")

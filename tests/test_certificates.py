@@ -1,5 +1,5 @@
 """
-Keys, signing requests and certificates, signed with the classes of the development CA.
+Keys, signing requests and certificates. The classes of the development CA sign them.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def issue(key: PrivateKey, names: tuple[str, ...] = NAMES) -> Issued:
 
 def reason(fullchain: bytes, key: PrivateKey) -> str:
     """
-    Return why *fullchain* is rejected.
+    Return the reason for which certworker rejects *fullchain*.
     """
     with pytest.raises(BadCertificate) as caught:
         Certificate.from_pem(fullchain, key)
@@ -78,9 +78,9 @@ def reason(fullchain: bytes, key: PrivateKey) -> str:
 
 class TestPrivateKey:
     @pytest.mark.parametrize("kind", KEY_TYPES)
-    def test_each_kind_survives_its_file(self, kind: KeyType) -> None:
+    def test_each_kind_is_read_from_its_file(self, kind: KeyType) -> None:
         """
-        A written key is read back, by certworker and by OpenSSL.
+        certworker reads a key of each type from its PEM file.
         """
         key = PrivateKey.generate(kind)
         size = kind.removeprefix("ec").removeprefix("rsa")
@@ -90,19 +90,20 @@ class TestPrivateKey:
         assert again.pem == key.pem
         assert key.key.key_size == int(size)
 
-    def test_an_ordinary_key_is_an_elliptic_one(self) -> None:
+    def test_the_default_key_is_an_elliptic_curve_key(self) -> None:
         """
-        The default key is made in microseconds, and every browser accepts it.
+        The default type is ECDSA. certworker generates such a key in microseconds, and all browsers accept
+        it.
         """
         assert isinstance(PrivateKey.generate().key, ec.EllipticCurvePrivateKey)
 
-    def test_no_two_are_alike(self) -> None:
+    def test_each_key_is_different(self) -> None:
         """
-        Each certificate has a key of its own, so a stolen key opens one certificate only.
+        Each certificate has its own key, so a stolen key affects one certificate only.
         """
         assert PrivateKey.generate().pem != PrivateKey.generate().pem
 
-    def test_it_shows_nowhere(self) -> None:
+    def test_its_representation_has_no_key(self) -> None:
         """
         A key is not printed in a traceback.
         """
@@ -110,9 +111,9 @@ class TestPrivateKey:
 
         assert repr(key) == "PrivateKey()"
 
-    def test_an_unsupported_key_is_one_type_of_error(self) -> None:
+    def test_an_invalid_key_raises_value_error(self) -> None:
         """
-        A damaged file on the volume is reported without a traceback.
+        Each damaged, encrypted or unsupported key raises the same type of exception.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         foreign = ed25519.Ed25519PrivateKey.generate()
@@ -129,9 +130,9 @@ class TestPrivateKey:
                 PrivateKey.from_pem(pem)
 
     @pytest.mark.parametrize("kind", ["ec256", "rsa2048"])
-    def test_a_request_names_what_is_ordered_and_nothing_else(self, kind: KeyType) -> None:
+    def test_a_signing_request_contains_only_the_ordered_names(self, kind: KeyType) -> None:
         """
-        A certificate may have no common name, which holds 64 characters only.
+        A signing request has the ordered names and no common name, which allows only 64 characters.
         """
         key = PrivateKey.generate(kind)
 
@@ -143,9 +144,9 @@ class TestPrivateKey:
         assert request.is_signature_valid
         assert len(request.extensions) == 1
 
-    def test_an_address_is_ordered_as_an_address(self) -> None:
+    def test_an_ip_address_is_requested_as_an_ip_address(self) -> None:
         """
-        A CA rejects an IP address as a DNS name (RFC 8738).
+        A signing request contains an IP address as such, because a CA rejects it as a DNS name (RFC 8738).
         """
         request = x509.load_der_x509_csr(PrivateKey.generate().sign_request(("203.0.113.7", "2001:db8::1")))
 
@@ -158,7 +159,7 @@ class TestPrivateKey:
 class TestFromPem:
     def test_a_good_chain_is_read(self, issued: Issued) -> None:
         """
-        The values that Traefik and operators need.
+        The certificate has the names, times, issuer and PEM texts of the chain.
         """
         certificate = Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
 
@@ -169,17 +170,18 @@ class TestFromPem:
         assert certificate.chain_pem == issued.intermediate
         assert certificate.fullchain_pem == issued.leaf + issued.intermediate
 
-    def test_a_longer_chain_is_read_too(self, issued: Issued) -> None:
+    def test_a_chain_with_a_root_is_read(self, issued: Issued) -> None:
         """
-        Some CAs send the root or a cross-signed certificate, too.
+        The chain contains the root if the CA sends it.
         """
         fullchain = issued.leaf + issued.intermediate + issued.root
 
         assert Certificate.from_pem(fullchain, issued.key).fullchain_pem == fullchain
 
-    def test_words_around_the_certificates_do_not_count(self, issued: Issued) -> None:
+    def test_text_around_the_certificates_is_ignored(self, issued: Issued) -> None:
         """
-        RFC 8555, section 9.1 forbids them, and some CAs send them.
+        certworker ignores text between certificates, which some CAs send although RFC 8555, section 9.1
+        forbids it.
         """
         fullchain = (
             b"subject: shop\r\n"
@@ -194,7 +196,7 @@ class TestFromPem:
 
     def test_the_serial_number_is_written_as_openssl_writes_it(self, issued: Issued) -> None:
         """
-        Two digits for each byte, as in logs and on crt.sh.
+        The serial number has two hexadecimal digits for each byte, as on crt.sh.
         """
         leaf = x509.load_pem_x509_certificate(issued.leaf)
 
@@ -206,7 +208,7 @@ class TestFromPem:
     @pytest.mark.parametrize("key", range(4))
     def test_its_renewal_id_is_that_of_rfc_9773(self, key: int) -> None:
         """
-        The authority key identifier and the serial number as in DER, in base64url without padding.
+        The id contains the authority key identifier and the DER serial number, in base64url without padding.
         """
         made = issue(PrivateKey.generate())
         leaf = x509.load_pem_x509_certificate(made.leaf)
@@ -221,9 +223,9 @@ class TestFromPem:
         assert leaf.serial_number == int.from_bytes(der, "big", signed=True)
         assert "=" not in authority + serial
 
-    def test_an_address_is_a_name(self) -> None:
+    def test_an_ip_address_is_a_name(self) -> None:
         """
-        Certificates for IP addresses are read like others.
+        An IP address in a certificate is one of its names.
         """
         address = issue(PrivateKey.generate(), ("203.0.113.7",))
 
@@ -231,15 +233,15 @@ class TestFromPem:
 
         assert certificate.names == ("203.0.113.7",)
 
-    def test_a_chain_for_another_key_is_refused(self, issued: Issued) -> None:
+    def test_a_chain_for_another_key_is_rejected(self, issued: Issued) -> None:
         """
-        Traefik would reject the pair and serve its default certificate.
+        certworker rejects the chain. With this pair, Traefik would serve its default certificate.
         """
         assert "another key" in reason(issued.leaf + issued.intermediate, PrivateKey.generate())
 
-    def test_a_leaf_alone_is_for_private_cas_only(self, issued: Issued) -> None:
+    def test_a_leaf_alone_is_accepted_from_private_cas_only(self, issued: Issued) -> None:
         """
-        Browsers that know the intermediate hide a missing chain; other clients fail.
+        certworker accepts a certificate without a chain from a private CA only.
         """
         certificate = Certificate.from_pem(issued.leaf, issued.key)
 
@@ -247,9 +249,9 @@ class TestFromPem:
         with pytest.raises(BadCertificate, match="the CA sent no chain"):
             certificate.check(NAMES, NOW)
 
-    def test_repeated_superfluous_and_unreadable_certificates_are_left_out(self, issued: Issued) -> None:
+    def test_repeated_unrelated_and_unreadable_certificates_are_omitted(self, issued: Issued) -> None:
         """
-        The chain is in the order of TLS, whatever a CA sends with it.
+        The chain is in the order of TLS, without repeated, unrelated and unreadable certificates.
         """
         good, other = issued.leaf + issued.intermediate, issue(PrivateKey.generate())
         damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -265,25 +267,25 @@ class TestFromPem:
         ]:
             assert expected == Certificate.from_pem(fullchain, issued.key).fullchain_pem
 
-    def test_many_certificates_cost_no_more_than_some(self, issued: Issued) -> None:
+    def test_certificates_above_the_limit_are_not_read(self, issued: Issued) -> None:
         """
-        A CA that sends thousands of certificates does not block a slot.
+        certworker reads a limited number of certificates, so thousands of them do not block a slot.
         """
         others = b"".join(issue(issued.key).intermediate for _ in range(MAX_CERTIFICATES))
 
         assert "incomplete" in reason(issued.leaf + others + issued.intermediate, issued.key)
 
-    def test_a_chain_of_another_certificate_is_refused(self, issued: Issued) -> None:
+    def test_a_chain_of_another_certificate_is_rejected(self, issued: Issued) -> None:
         """
-        The names of the issuers are the same; only the signature differs.
+        certworker verifies the signature, so it rejects another intermediate with the same name.
         """
         other = issue(PrivateKey.generate())
 
         assert "incomplete" in reason(issued.leaf + other.intermediate, issued.key)
 
-    def test_names_are_read_in_lower_case_and_once(self) -> None:
+    def test_names_are_in_lower_case_and_unique(self) -> None:
         """
-        Names compare without case (RFC 4343), and a CA may use any case.
+        The names of a certificate are in lower case and unique, because a CA may use any case (RFC 4343).
         """
         shouted = issue(
             PrivateKey.generate(), ("Shop.Example.ORG", "shop.example.org", "www.shop.example.org")
@@ -295,15 +297,15 @@ class TestFromPem:
         certificate.check(NAMES, NOW)
 
     @pytest.mark.parametrize("text", [b"", b"<html>502 Bad Gateway</html>", b"\xff\xfe\x00"])
-    def test_what_is_no_certificate_is_refused(self, issued: Issued, text: bytes) -> None:
+    def test_text_without_a_certificate_is_rejected(self, issued: Issued, text: bytes) -> None:
         """
-        A proxy between certworker and the CA may send a page.
+        certworker rejects a response without a certificate, such as the error page of a proxy.
         """
         assert "cannot be read" in reason(text, issued.key)
 
-    def test_a_damaged_certificate_is_refused(self, issued: Issued) -> None:
+    def test_a_damaged_certificate_is_rejected(self, issued: Issued) -> None:
         """
-        Any damage, in a file or in a response of a CA, is a failure with a code.
+        Each damage leads to the same message, and not to another exception.
         """
         good = x509.load_pem_x509_certificate(issued.leaf).public_bytes(Encoding.DER)
         messages = []
@@ -322,9 +324,9 @@ class TestFromPem:
 
 
 class TestChainOf:
-    def test_it_ends_at_a_root(self, issued: Issued) -> None:
+    def test_the_chain_ends_at_a_root(self, issued: Issued) -> None:
         """
-        The other certificates of a cross-signed root are not needed.
+        The chain has no certificates after a root.
         """
         root, elder = Signer.root("A root", NOW), Signer.root("An elder root", NOW)
         cross = elder.cross_sign(root, NOW)
@@ -333,9 +335,9 @@ class TestChainOf:
         assert 2 == len(chain_of(cross + elder.pem))
         assert 1 == len(set(issuers_in(cross + elder.pem)))
 
-    def test_a_text_without_certificates_is_refused(self) -> None:
+    def test_a_text_without_certificates_is_rejected(self) -> None:
         """
-        A proxy may send a page.
+        A text without certificates raises `ValueError`.
         """
         with pytest.raises(ValueError, match="no certificate"):
             chain_of(b"<html>")
@@ -350,33 +352,33 @@ class TestCheck:
         return Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
 
     @pytest.mark.parametrize("now", [NOW, NOW - CLOCK_TOLERANCE, NOW + LIFE - timedelta(seconds=1)])
-    def test_what_was_ordered_is_good(self, certificate: Certificate, now: datetime) -> None:
+    def test_the_ordered_certificate_is_accepted(self, certificate: Certificate, now: datetime) -> None:
         """
-        Clocks differ a little, and the CA may change the sequence of the names.
+        The check accepts a small difference of the clocks and any order of the names.
         """
         certificate.check(NAMES, now)
         certificate.check(NAMES[::-1], now)
 
     @pytest.mark.parametrize("names", [NAMES[:1], (*NAMES, "more.example.org"), ("other.example.org",)])
-    def test_other_names_than_ordered_are_refused(
+    def test_a_certificate_for_other_names_is_rejected(
         self, certificate: Certificate, names: tuple[str, ...]
     ) -> None:
         """
-        A missing name is a warning in a browser, and an additional one was not ordered.
+        The check rejects a certificate without an ordered name, or with an additional name.
         """
         with pytest.raises(BadCertificate, match="was issued for"):
             certificate.check(names, NOW)
 
-    def test_one_that_has_ended_is_refused(self, certificate: Certificate) -> None:
+    def test_an_expired_certificate_is_rejected(self, certificate: Certificate) -> None:
         """
-        The old certificate, which is still valid, stays in service.
+        The check rejects an expired certificate, and the message has the time of its end.
         """
         with pytest.raises(BadCertificate, match="ended at 2027-02-21 12:00 UTC"):
             certificate.check(NAMES, NOW + LIFE)
 
-    def test_one_that_has_not_begun_is_refused(self, certificate: Certificate) -> None:
+    def test_a_certificate_that_is_not_valid_yet_is_rejected(self, certificate: Certificate) -> None:
         """
-        The clock of this machine or of the CA is wrong.
+        The check rejects a certificate that begins later than the tolerated clock difference.
         """
         with pytest.raises(BadCertificate, match="begins at 2026-11-23 12:00 UTC"):
             certificate.check(NAMES, NOW - CLOCK_TOLERANCE - timedelta(seconds=1))

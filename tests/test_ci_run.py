@@ -1,5 +1,5 @@
 """
-`.ci/run`: what it does about a test that fails.
+The stages of `.ci/run`, and its second run of failed tests.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ test:
 \t@.venv/bin/python -m pytest --quiet $(AGAIN) test_project.py
 """
 
-#: Fails once, and leaves a file that lets it pass from then on.
+#: A test that fails once. It creates a file, with which it passes the next time.
 FLAKY = """
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_flaky():
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """
-    A project with the script and a Makefile, and this Python.
+    Return a project with the script, a Makefile and this Python.
     """
     (tmp_path / ".ci").mkdir()
     shutil.copy(SCRIPT, tmp_path / ".ci" / "run")
@@ -47,7 +47,7 @@ def project(tmp_path: Path) -> Path:
 
 def run(project: Path, tests: str, stage: str = "suite") -> subprocess.CompletedProcess[str]:
     """
-    Run the *stage* of *project* with these *tests*.
+    Run *stage* of *project* with *tests*.
     """
     (project / "test_project.py").write_text(tests)
     return subprocess.run(
@@ -58,7 +58,7 @@ def run(project: Path, tests: str, stage: str = "suite") -> subprocess.Completed
 class TestSecondTry:
     def test_a_test_that_passes_alone_is_named_as_unstable(self, project: Path) -> None:
         """
-        The run passes, and the race has a name.
+        The run passes, and its output names the unstable test.
         """
         ran = run(project, FLAKY)
 
@@ -66,7 +66,7 @@ class TestSecondTry:
 
     def test_a_test_that_fails_again_fails_the_run(self, project: Path) -> None:
         """
-        A second try is no excuse for a fault.
+        The run fails if a test fails again.
         """
         ran = run(project, "def test_wrong():\n    assert False\n")
 
@@ -75,7 +75,7 @@ class TestSecondTry:
 
     def test_more_than_ten_failures_get_no_second_try(self, project: Path) -> None:
         """
-        The run fails without a second try: so many failures are not a race.
+        The run fails without a second try, because unstable tests do not cause this many failures.
         """
         many = "".join(f"def test_{number}():\n    assert False\n" for number in range(11))
         ran = run(project, many)
@@ -85,7 +85,7 @@ class TestSecondTry:
 
     def test_a_run_without_failures_has_no_second_try(self, project: Path) -> None:
         """
-        What passes at once is not run again.
+        A test that passes runs once.
         """
         ran = run(project, "def test_right():\n    pass\n")
 
@@ -96,15 +96,15 @@ class TestStages:
     @pytest.mark.parametrize("stage", ["fuzz", "all"])
     def test_the_fuzz_tests_run_for_a_minute(self, project: Path, stage: str) -> None:
         """
-        The stage and the whole run use the same seed, so that a change does not fail by chance.
+        The stage and the complete run use the same seed, so a change does not fail by chance.
         """
         ran = run(project, "def test_right():\n    pass\n", stage)
 
         assert (0, 1) == (ran.returncode, ran.stdout.count("fuzzed for 1 minutes with seed 1"))
 
-    def test_an_unknown_stage_is_refused(self, project: Path) -> None:
+    def test_an_unknown_stage_is_rejected(self, project: Path) -> None:
         """
-        With the names of all stages.
+        The script exits with code 2, and its message names all stages.
         """
         ran = run(project, "", "fuzzy")
 

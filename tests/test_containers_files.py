@@ -1,5 +1,5 @@
 """
-The files that make the containers: what can be known of them without an engine.
+The Dockerfile, the compose files and their guides, without a container engine.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TOP = Path(__file__).parent.parent
 
 WORKER = "appwrite-worker-certificates"
 
-#: What Traefik 3 accepts at most; a router above it is refused.
+#: The highest priority that Traefik 3 accepts for a router.
 HIGHEST_PRIORITY = 2**63 - 1 - 1000
 
 
 @pytest.fixture(scope="module")
 def compose() -> Any:
     """
-    docker-compose.yml, parsed.
+    Return docker-compose.yml, parsed.
     """
     return yaml.safe_load((TOP / "docker-compose.yml").read_text())
 
@@ -44,7 +44,7 @@ def compose() -> Any:
 @pytest.fixture(scope="module")
 def instructions() -> list[tuple[str, str]]:
     """
-    The Dockerfile's last stage, as pairs of instruction and argument.
+    Return the last stage of the Dockerfile, as pairs of instruction and argument.
     """
     text = (TOP / "Dockerfile").read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
@@ -55,7 +55,7 @@ def instructions() -> list[tuple[str, str]]:
 
 def names_in(example: str) -> set[str]:
     """
-    The variables of an .env file, those that are commented out included.
+    Return the variables of an .env file, including those that are commented out.
     """
     return set(re.findall(r"^#?\s?([A-Z_][A-Z0-9_]+)=", example, re.MULTILINE))
 
@@ -63,7 +63,7 @@ def names_in(example: str) -> set[str]:
 class TestTheWorker:
     def test_every_setting_reaches_the_container(self, compose: Any) -> None:
         """
-        A variable that compose does not pass on is set in .env and changes nothing: hours are lost on it.
+        compose passes each variable of the settings to the container.
         """
         passed = {entry.split("=")[0] for entry in compose["services"][WORKER]["environment"]}
 
@@ -71,7 +71,7 @@ class TestTheWorker:
 
     def test_the_example_has_each_variable_of_settings_compose_files_and_remedies(self) -> None:
         """
-        The user finds what a remedy or a compose file names in `.env.example`, and nothing else is there.
+        `.env.example` has the variables of settings, compose files and remedies, and no others.
         """
         texts = [path.read_text() for path in TOP.glob("docker-compose*.yml")]
         texts += [f"{each.message_template} {each.remedy_template}" for each in catalogue()]
@@ -82,7 +82,7 @@ class TestTheWorker:
 
     def test_each_directory_it_writes_is_a_volume(self, compose: Any) -> None:
         """
-        Data in the container is lost with it: the account and the certificates.
+        Each directory that the worker writes is a volume, because a container loses its data.
         """
         service = compose["services"][WORKER]
         directories = {
@@ -93,9 +93,9 @@ class TestTheWorker:
         assert directories == set(mounted)
         assert set(mounted.values()) <= set(compose["volumes"])
 
-    def test_it_may_do_nothing_that_it_need_not(self, compose: Any) -> None:
+    def test_it_has_no_unnecessary_privileges(self, compose: Any) -> None:
         """
-        It speaks with the Internet and holds private keys.
+        The worker has no capabilities, a read-only file system and no published port.
         """
         service = compose["services"][WORKER]
 
@@ -104,9 +104,9 @@ class TestTheWorker:
         assert service["read_only"] is True
         assert "ports" not in service
 
-    def test_its_state_is_its_own(self, compose: Any) -> None:
+    def test_only_the_worker_mounts_its_state(self, compose: Any) -> None:
         """
-        Neither Traefik nor a core needs to see the account key.
+        No other service mounts the volume with the account key.
         """
         mounting = [
             name
@@ -118,15 +118,15 @@ class TestTheWorker:
 
     def test_it_can_be_scaled(self, compose: Any) -> None:
         """
-        A fixed name or a published port would stop the second replica.
+        The worker has no fixed name and no published port, which would prevent a second replica.
         """
         assert {"container_name", "ports"}.isdisjoint(compose["services"][WORKER])
 
 
 class TestTheNetworks:
-    def test_redis_has_one_of_its_own(self, compose: Any) -> None:
+    def test_redis_has_its_own_network(self, compose: Any) -> None:
         """
-        It has no password, and Traefik speaks with the whole Internet.
+        Only the worker shares the internal network of Redis, which has no password.
         """
         members = {
             name for name, service in compose["services"].items() if "redis" in service.get("networks", [])
@@ -138,17 +138,17 @@ class TestTheNetworks:
 
     def test_metrics_stay_in_the_container(self, compose: Any) -> None:
         """
-        A program that shares a network with the worker reaches its other port.
+        The metrics address is a loopback address, because other programs share a network with the worker.
         """
         environment = compose["services"][WORKER]["environment"]
 
         assert "CERTWORKER_METRICS_ADDRESS=${CERTWORKER_METRICS_ADDRESS:-127.0.0.1:8081}" in environment
 
 
-class TestTheCompany:
-    def test_each_may_do_and_take_no_more_than_it_needs(self, compose: Any) -> None:
+class TestAllServices:
+    def test_each_has_limited_privileges_and_resources(self, compose: Any) -> None:
         """
-        Whatever a service turns into, the machine and its neighbors stay.
+        Each service has no capabilities, a read-only file system, and limits of memory and processes.
         """
         for service in compose["services"].values():
             assert service["cap_drop"] == ["ALL"]
@@ -159,7 +159,7 @@ class TestTheCompany:
 
     def test_logs_are_rotated(self, compose: Any) -> None:
         """
-        A log without a limit fills the disk.
+        The log of each service has a limited size.
         """
         for service in compose["services"].values():
             assert service["logging"]["driver"] == "json-file"
@@ -167,14 +167,14 @@ class TestTheCompany:
 
     def test_the_worker_starts_when_redis_answers(self, compose: Any) -> None:
         """
-        A start has no errors that pass by themselves.
+        The worker starts after the health check of Redis passes, so a start logs no error.
         """
         assert compose["services"][WORKER]["depends_on"] == {"redis": {"condition": "service_healthy"}}
         assert compose["services"]["redis"]["healthcheck"]["test"] == ["CMD", "redis-cli", "ping"]
 
-    def test_redis_refuses_before_the_kernel_kills_it(self, compose: Any) -> None:
+    def test_redis_rejects_writes_before_the_kernel_kills_it(self, compose: Any) -> None:
         """
-        A full Redis is a failure with a remedy; one that is killed forgets the last second.
+        The memory limit of Redis is below the limit of its container, and Redis evicts no key.
         """
         redis = compose["services"]["redis"]
         options = dict(pairwise(redis["command"]))
@@ -182,15 +182,15 @@ class TestTheCompany:
         assert (options["--maxmemory"], redis["mem_limit"]) == ("512mb", "1g")
         assert options["--maxmemory-policy"] == "noeviction"
 
-    def test_nobody_holds_the_engine(self, compose: Any) -> None:
+    def test_no_service_mounts_the_engine_socket(self, compose: Any) -> None:
         """
-        The engine's socket is root on the host.
+        No service mounts the engine's socket, which gives root access to the host.
         """
         assert "docker.sock" not in str(compose)
 
-    def test_services_come_back_after_a_reboot(self, compose: Any) -> None:
+    def test_services_restart_after_a_reboot(self, compose: Any) -> None:
         """
-        All but the one that has its work done once.
+        Each service restarts, except the one that runs once.
         """
         restarted = {
             name
@@ -202,7 +202,7 @@ class TestTheCompany:
 
     def test_redis_persists_its_data(self, compose: Any) -> None:
         """
-        Queued jobs and the agenda outlive a restart.
+        Redis writes queued jobs and the agenda to its volume.
         """
         redis = compose["services"]["redis"]
         command = redis["command"]
@@ -210,9 +210,9 @@ class TestTheCompany:
         assert command[command.index("--appendonly") + 1] == "yes"
         assert redis["volumes"] == ["certworker-redis:" + command[command.index("--dir") + 1]]
 
-    def test_traefik_reads_and_cannot_write(self, compose: Any) -> None:
+    def test_traefik_mounts_both_volumes_read_only(self, compose: Any) -> None:
         """
-        Both volumes are at the paths of the worker's YAML, and a broken Traefik damages no certificate.
+        Traefik mounts both volumes read-only, at the paths in the worker's YAML.
         """
         volumes = compose["services"]["traefik"]["volumes"]
 
@@ -223,22 +223,22 @@ class TestTheCompany:
 
     def test_traefik_has_the_workers_uid(self, compose: Any, instructions: list[tuple[str, str]]) -> None:
         """
-        Keys are 0600: another uid without capabilities reads none of them.
+        Traefik runs with the uid of the worker, because only the owner can read a key.
         """
         assert compose["services"]["traefik"]["user"] == dict(instructions)["USER"]
 
 
-class TestTheChallengesWay:
+class TestChallengeRoute:
     @pytest.fixture
     def routes(self, compose: Any) -> Any:
         """
-        The dynamic configuration that compose lays into Traefik's volume.
+        Return the dynamic configuration that compose mounts into Traefik's volume.
         """
         return yaml.safe_load((TOP / compose["configs"]["acme-challenge"]["file"]).read_text())["http"]
 
-    def test_it_beats_the_redirect_to_https(self, compose: Any, routes: Any) -> None:
+    def test_it_has_a_higher_priority_than_the_redirect_to_https(self, compose: Any, routes: Any) -> None:
         """
-        The CA's question comes to port 80 before there is a certificate for port 443.
+        The route has a higher priority than the redirect, because the CA validates at port 80.
         """
         options = dict(
             option.removeprefix("--").split("=", 1) for option in compose["services"]["traefik"]["command"]
@@ -248,9 +248,9 @@ class TestTheChallengesWay:
 
         assert redirect < challenge <= HIGHEST_PRIORITY
 
-    def test_it_leads_to_the_workers_own_port(self, routes: Any, instructions: list[tuple[str, str]]) -> None:
+    def test_it_leads_to_the_worker_port(self, routes: Any, instructions: list[tuple[str, str]]) -> None:
         """
-        Only the challenge's path is routed: health and metrics stay inside.
+        The route has only the path of the challenges, so health and metrics are not public.
         """
         router = routes["routers"]["acme-challenge"]
         (server,) = routes["services"][router["service"]]["loadBalancer"]["servers"]
@@ -258,17 +258,17 @@ class TestTheChallengesWay:
         assert router["rule"] == "PathPrefix(`/.well-known/acme-challenge/`)"
         assert server["url"] == f"http://{WORKER}:{dict(instructions)['EXPOSE']}"
 
-    def test_it_stands_before_traefik_starts(self, compose: Any) -> None:
+    def test_it_exists_before_traefik_starts(self, compose: Any) -> None:
         """
-        A router that comes later loses the first challenges.
+        Traefik starts after the service that writes the route.
         """
         after = compose["services"]["traefik"]["depends_on"]["traefik-routes"]["condition"]
 
         assert after == "service_completed_successfully"
 
-    def test_it_is_no_label(self, compose: Any) -> None:
+    def test_it_is_not_a_label(self, compose: Any) -> None:
         """
-        Traefik forgets the labels of containers that are not healthy yet.
+        No service has labels, because Traefik ignores those of a container that is not healthy.
         """
         assert not [name for name, service in compose["services"].items() if "labels" in service]
 
@@ -276,13 +276,13 @@ class TestTheChallengesWay:
 class TestTheImage:
     def test_it_does_not_run_as_root(self, instructions: list[tuple[str, str]]) -> None:
         """
-        A number, not a name: an orchestrator that demands a non-root user can check it.
+        The user is a number, so that an orchestrator can check that it is not root.
         """
         assert dict(instructions)["USER"] == "10001:10001"
 
     def test_its_user_owns_the_volumes(self, instructions: list[tuple[str, str]]) -> None:
         """
-        A new volume takes its owner from the directory in the image, if that is there before VOLUME.
+        The Dockerfile sets the owner of each directory before VOLUME, from which a new volume takes it.
         """
         order = [instruction for instruction, _ in instructions]
         (prepares,) = [argument for _, argument in instructions if "chown" in argument]
@@ -292,9 +292,9 @@ class TestTheImage:
         assert all(prepares.count(volume) == 2 for volume in volumes)
         assert instructions.index(("RUN", prepares)) < order.index("VOLUME") < order.index("USER")
 
-    def test_it_starts_and_is_asked_without_a_shell(self, instructions: list[tuple[str, str]]) -> None:
+    def test_start_and_health_check_need_no_shell(self, instructions: list[tuple[str, str]]) -> None:
         """
-        The exec form: signals reach the worker itself, and the health check needs no /bin/sh.
+        Both commands have the exec form, so signals reach the worker, and the image needs no /bin/sh.
         """
         stage = dict(instructions)
 
@@ -305,22 +305,23 @@ class TestTheImage:
 
     def test_it_reports_its_version(self, instructions: list[tuple[str, str]]) -> None:
         """
-        An image in a registry describes its content.
+        A label of the image has the version of certworker.
         """
         assert f'org.opencontainers.image.version="{__version__}"' in dict(instructions)["LABEL"]
 
     def test_it_builds_with_any_engine(self) -> None:
         """
-        A syntax line would pull an image first; here-documents need a newer builder than many have.
+        The Dockerfile has no syntax line, which pulls an image, and no here-document, which needs a new
+        builder.
         """
         text = (TOP / "Dockerfile").read_text()
 
         assert "# syntax" not in text
         assert "<<" not in text
 
-    def test_it_is_made_of_what_it_needs(self) -> None:
+    def test_its_build_context_has_only_the_copied_files(self) -> None:
         """
-        Neither the history, nor .env, nor a virtual environment is sent to the engine.
+        The build context has the files that the Dockerfile copies, and no others.
         """
         first, *admitted = (
             line for line in (TOP / ".dockerignore").read_text().splitlines() if not line.startswith("#")
@@ -335,13 +336,13 @@ class TestTheLock:
     @pytest.fixture
     def lock(self) -> str:
         """
-        The text of requirements.lock.
+        Return the text of requirements.lock.
         """
         return (TOP / "requirements.lock").read_text()
 
     def test_every_package_is_pinned_by_hash(self, lock: str) -> None:
         """
-        The image of tomorrow is made of the packages of today.
+        Each package has a version and a hash, so a later build uses the same packages.
         """
         entries = re.split(r"^(?=[a-z])", lock, flags=re.MULTILINE)[1:]
 
@@ -350,13 +351,13 @@ class TestTheLock:
 
     def test_it_names_no_index(self, lock: str) -> None:
         """
-        The builder decides from where packages come.
+        The lock file names no index, so the builder selects it.
         """
         assert not re.search(r"://|--index|--extra-index|--find-links|--trusted-host", lock)
 
-    def test_it_holds_what_the_product_asks_for(self, lock: str) -> None:
+    def test_it_has_each_requirement_of_the_project(self, lock: str) -> None:
         """
-        A dependency that was added without `make lock` would be missing in the image.
+        The lock file has each dependency of pyproject.toml.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["build-system"]["requires"]
@@ -368,14 +369,14 @@ class TestTheLock:
 
 class TestTheGuide:
     """
-    docs/guides/docker.md.
+    The guide docs/guides/docker.md.
     """
 
     PAGE = TOP / "docs" / "guides" / "docker.md"
 
     def test_its_limits_are_those_of_the_file(self, compose: Any) -> None:
         """
-        An operator plans a machine with them.
+        The table of the guide has the limits of docker-compose.yml.
         """
         rows = dict(
             re.findall(r"^\| (Redis|Traefik|certworker) \| (\d+ GiB.*) \|$", self.PAGE.read_text(), re.M)
@@ -389,13 +390,13 @@ class TestTheGuide:
 
     def test_its_network_is_that_of_the_file(self, compose: Any) -> None:
         """
-        A program of another project finds Redis by this name.
+        The guide names the Redis network of docker-compose.yml.
         """
         assert f"name: {compose['name']}_redis\n" in self.PAGE.read_text()
 
     def test_its_commands_are_targets_of_the_makefile(self) -> None:
         """
-        They ask registries, so that no test can run them everywhere; what they run is tested below.
+        Each `make` command of the guide is a target. No test runs them, because they need registries.
         """
         targets = set(re.findall(r"^make ([a-z-]+)", self.PAGE.read_text(), re.M))
         makefile = (TOP / "Makefile").read_text()
@@ -406,13 +407,13 @@ class TestTheGuide:
 
     def test_each_link_leads_to_a_file(self) -> None:
         """
-        A dead link is a broken promise.
+        Each relative link leads to an existing file.
         """
         targets = re.findall(r"\]\((?!https?://)([^)#]+)", self.PAGE.read_text())
 
         assert [] == [target for target in targets if not (self.PAGE.parent / target).exists()]
 
-    def test_its_example_of_a_secret_is_whole(self) -> None:
+    def test_its_example_of_a_secret_is_consistent(self) -> None:
         """
         The setting, the secret of the service and the file have the same name.
         """
@@ -428,7 +429,7 @@ class TestTheGuide:
 class TestTheFirstTry:
     def test_it_is_at_the_staging_ca(self) -> None:
         """
-        A newcomer's mistakes use up the limits of a CA that has generous ones.
+        The example selects the staging CA, whose limits allow mistakes.
         """
         values = dict(re.findall(r"^(\w+)=(.*)$", (TOP / ".env.example").read_text(), re.M))
 
@@ -436,7 +437,7 @@ class TestTheFirstTry:
 
     def test_its_commands_lead_to_the_files_that_compose_reads(self, tmp_path: Path) -> None:
         """
-        The block of the page that makes them, in a copy of the project.
+        The commands of the page create the files that compose reads.
         """
         page = (TOP / "docs" / "getting-started" / "docker.md").read_text()
         blocks = re.findall(r"```sh\n(.*?)```", page, re.S)
@@ -452,7 +453,7 @@ class TestTheFirstTry:
 
     def test_without_a_public_name_the_development_ca_takes_the_name_of_the_page(self) -> None:
         """
-        The settings of the section on top of the example are valid, and its name needs no public suffix.
+        The settings of the section select the development CA and a name below `.localhost`.
         """
         page = (TOP / "docs" / "getting-started" / "docker.md").read_text()
         section = page.partition("## Try it without a public name")[2].partition("## ")[0]
@@ -467,7 +468,7 @@ class TestTheFirstTry:
 class TestTheBounds:
     def test_every_package_has_a_lowest_and_a_highest_version(self) -> None:
         """
-        `make test-lowest` runs the suite at the lower end, the image and the suite at the upper one.
+        Each dependency has both bounds. `make test-lowest` runs the tests with the lowest versions.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
@@ -475,9 +476,9 @@ class TestTheBounds:
 
         assert [] == [each for each in asked if not re.search(r">=[\d.]+,<\d", each)]
 
-    def test_every_package_that_is_imported_is_asked_for(self) -> None:
+    def test_every_imported_package_is_a_requirement(self) -> None:
         """
-        A dependency of another package has no bounds here.
+        pyproject.toml lists each package that certworker imports, and no other.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
         requirements = project["dependencies"] + project["optional-dependencies"]["lexicon"]
@@ -492,7 +493,7 @@ class TestTheDigests:
 
     def test_every_image_has_one(self, compose: Any) -> None:
         """
-        A tag may lead to another image tomorrow.
+        Each image has a digest, because a tag can change.
         """
         dockerfile = re.findall(r"^FROM (\S+)", (TOP / "Dockerfile").read_text(), re.MULTILINE)
         named = {service["image"] for service in compose["services"].values()} - {"certworker"}
@@ -502,7 +503,7 @@ class TestTheDigests:
 
     def test_every_action_has_one(self) -> None:
         """
-        So may the tag of an action, which runs with the rights of the workflow.
+        Each action has a commit, because a tag can change, and an action has the rights of the workflow.
         """
         workflows = [path.read_text() for path in (TOP / ".github" / "workflows").glob("*.yml")]
         used = [each for text in workflows for each in re.findall(r"uses: (\S+)", text)]
@@ -510,9 +511,10 @@ class TestTheDigests:
         assert used
         assert [] == [each for each in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each)]
 
-    def test_the_packages_are_built_where_the_demo_brings_its_redis(self) -> None:
+    def test_the_packages_are_built_on_debian_12(self) -> None:
         """
-        The extra `demo` has a Redis for the Python of Debian 12, and none for that of Debian 13.
+        The workflows build the packages on Debian 12. The extra `demo` has no Redis for the Python of Debian
+        13.
         """
         workflows = [
             yaml.safe_load(path.read_text()) for path in (TOP / ".github" / "workflows").glob("*.yml")
@@ -526,9 +528,9 @@ class TestTheDigests:
 
         assert building == ["debian:12"] * 2
 
-    def test_all_of_them_are_raised_by_a_machine(self) -> None:
+    def test_dependabot_updates_all_of_them(self) -> None:
         """
-        What is pinned and never raised keeps its weaknesses.
+        Dependabot updates images, compose files, actions and Python packages.
         """
         wanted = yaml.safe_load((TOP / ".github" / "dependabot.yml").read_text())["updates"]
 
@@ -539,7 +541,7 @@ class TestTheDigests:
     @pytest.fixture
     def files(self, tmp_path: Path) -> list[str]:
         """
-        Two files that pin images.
+        Return the paths of two files that pin images.
         """
         (tmp_path / "Dockerfile").write_text(
             f"FROM python:3.13.1-slim@{self.DIGEST} AS build\nFROM scratch\n"
@@ -549,11 +551,11 @@ class TestTheDigests:
         )
         return [str(tmp_path / name) for name in ("Dockerfile", "compose.yml")]
 
-    def test_they_are_raised_to_what_the_registry_says(
+    def test_they_are_updated_from_the_registry(
         self, files: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        `make images` keeps the tags, but those that it is given.
+        `make images` updates each digest, and changes only the tags in its arguments.
         """
 
         def resolve(image: str, tag: str) -> str:
@@ -567,11 +569,11 @@ class TestTheDigests:
         assert 0 == digests.main(files, resolve)
         assert 0 == capsys.readouterr().out.count("(changed)")
 
-    def test_a_slip_or_an_outage_changes_nothing(
+    def test_an_unknown_image_or_an_outage_changes_nothing(
         self, files: list[str], capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        Half of the files at new digests would be worse than none.
+        After an error, no file has changed.
         """
 
         def away(image: str, tag: str) -> str:
@@ -588,9 +590,9 @@ class TestTheDigests:
         assert "nothing is changed: no route to host" in message
         assert "no file has radis; they have python, quay.io/x/y, redis" in message
 
-    def test_a_registry_is_asked_as_docker_asks_it(self) -> None:
+    def test_a_registry_gets_the_requests_of_docker(self) -> None:
         """
-        A token first, then the digest of the index, which has the image of each kind of processor.
+        The program requests a token, and then the digest of the index, which has the image of each platform.
         """
 
         digest, asked = self.DIGEST, []
@@ -629,7 +631,7 @@ class TestTheMakefile:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        coverage starts in each process that inherits its variable.
+        A worker process of the tests inherits the variable that starts coverage.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "its settings")
@@ -638,9 +640,9 @@ class TestTheMakefile:
         assert "subprocess" in project["tool"]["coverage"]["run"]["patch"]
         assert worker.environment["COVERAGE_PROCESS_CONFIG"] == "its settings"
 
-    def test_make_alone_teaches(self) -> None:
+    def test_make_without_a_target_lists_the_targets(self) -> None:
         """
-        The first thing that is typed in a clone lists what can be typed next.
+        `make` without arguments prints each target.
         """
         shown = subprocess.run(["make"], cwd=TOP, capture_output=True, text=True, check=True).stdout
 

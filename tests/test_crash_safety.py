@@ -1,5 +1,5 @@
 """
-docs/concepts/crash-safety.md: each claim about a crash has a test that exists.
+Each claim in docs/concepts/crash-safety.md has an existing test.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.worker.maintenance import LEFTOVERS_SECONDS
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docs" / "concepts" / "crash-safety.md").read_text()
 
-#: Each row of a table whose last column is a test: the claim and that test.
+#: The rows of each table whose last column is `test`.
 TABLES = re.findall(r"^\|[^\n]*\| test \|\n\|[-|]+\|\n((?:\|.*\n)+)", TEXT, re.MULTILINE)
 ROWS = [line for table in TABLES for line in table.splitlines()]
 
@@ -26,7 +26,7 @@ ROWS = [line for table in TABLES for line in table.splitlines()]
 class TestClaims:
     def test_there_are_some(self) -> None:
         """
-        A table in another form has no test.
+        The page has tables with tests in the expected format.
         """
         assert 5 == len(TABLES)
         assert len(ROWS) > 20
@@ -34,7 +34,7 @@ class TestClaims:
     @pytest.mark.parametrize("row", ROWS)
     def test_its_test_exists(self, row: str) -> None:
         """
-        A claim whose test has gone is a hope.
+        Each test that the page names exists.
         """
         found = re.search(r"\| `(tests/[\w/]+\.py)::(test_\w+)` \|$", row)
         assert found
@@ -44,7 +44,7 @@ class TestClaims:
 
     def test_the_figures_are_those_of_the_code(self) -> None:
         """
-        An operator reads there how long a key remains.
+        The page has the durations of the code.
         """
         text = " ".join(TEXT.split())
 

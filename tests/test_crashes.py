@@ -1,5 +1,5 @@
 """
-Workers that are killed or frozen at each step of an issuance, whichever steps it has.
+Workers that a signal kills or stops at each step of an issuance.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
 
-#: On a quiet machine a tenth of it is enough.
+#: An idle machine needs a tenth of this limit.
 pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).parents[1]
@@ -47,45 +47,48 @@ Counts = Callable[[str, object], None]
 
 NAME = "shop.localhost"
 
-#: Production has 90.
+#: The lease in production is 90 seconds.
 LEASE_SECONDS = 2.0
 
-#: However late the kill comes on a busy machine, the answer comes later; the CA's end cuts it short.
+#: The delay of the CA's response. A busy machine kills the worker before the response, and the end of the
+#: CA ends the delay.
 MUCH_LONGER_THAN_THE_KILL_SECONDS = 120.0
 
-#: An order and its address in Redis are one step apart, which may have another number in each process.
+#: A process loses its order if the signal comes before Redis has the URL of the order. The number of this
+#: step
+#: differs between processes.
 MOST_LOST = 4
 
-#: An issuance has more steps than this, or they are not all seen.
+#: An issuance has at least this number of steps.
 FEWEST_STEPS = 40
-#: A handover to a wildcard has fewer.
+#: A handover to a wildcard has at least this number of steps.
 FEWEST_STEPS_OF_A_HANDOVER = 20
 MOST_STEPS_OF_A_HANDOVER = 100
-#: A wildcard has more: two changes of its zone.
+#: An issuance of a wildcard has more steps, because it changes its zone twice.
 MOST_STEPS_OF_A_WILDCARD = 300
 
 
 @dataclass
 class Victims:
     """
-    Processes that are each hit at another step.
+    Processes that get a signal, each at a different step.
     """
 
     process: subprocess.Popen[str]
-    #: By name: the process that was struck while it issued for it.
+    #: The id of each process that got a signal, by the name for which it issued.
     struck: dict[str, int] = field(default_factory=dict)
     codes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
         """
-        Return the processes in the order of the steps.
+        Return the names of the processes in the order of the steps.
         """
         return list(self.struck)
 
     def wait(self) -> None:
         """
-        Return when all were hit.
+        Wait until each process got its signal.
         """
         for line in self._lines():
             if "struck" in line:
@@ -100,7 +103,7 @@ class Victims:
 
     def go_on(self) -> Iterator[int]:
         """
-        Continue all that were stopped; return the exit status of each.
+        Continue the stopped processes. Yield the exit status of each.
         """
         assert self.process.stdin is not None
         for pid in self.struck.values():
@@ -121,18 +124,18 @@ class Victims:
 @dataclass(frozen=True)
 class Site:
     """
-    The volumes on which the processes worked.
+    The volumes and the Redis of the processes.
     """
 
     environ: dict[str, str]
     connection: Redis
-    #: What the name of each process begins with.
+    #: The prefix of the name of each process.
     prefix: str = "n"
 
     @contextmanager
     def victims(self, struck_by: signal.Signals) -> Iterator[Victims]:
         """
-        Start one process for each step, each hit by a signal at its own.
+        Start one process for each step. Each gets *struck_by* at its step.
         """
         with subprocess.Popen(
             [
@@ -160,7 +163,7 @@ class Site:
 
     def app(self, name: str) -> App:
         """
-        Return the app of another worker, which finds what was left for *name*.
+        Return the app of another worker with the volumes of *name*.
         """
         return build_app(
             load(place_of(name, self.environ)),
@@ -172,7 +175,7 @@ class Site:
 
     def issue(self, name: str, *, force: bool = False) -> str:
         """
-        Issue for *name*; return the serial number of the certificate, or the code of the failure.
+        Issue a certificate for *name*. Return its serial number, or the code of the failure.
         """
         try:
             return self.app(name).issuance.issue((name,), force=force).metadata.serial
@@ -182,14 +185,14 @@ class Site:
 
 def orders(authority: FaultyAuthority, kind: str = "newOrder") -> Counter[str]:
     """
-    Return how many requests of *kind* the CA received for each name.
+    Return the number of requests of *kind* that the CA received for each name.
     """
     return Counter(name for asked in authority.requests if asked.kind == kind for name in asked.names)
 
 
 def in_service(app: App, name: str) -> str:
     """
-    Return the serial number that Traefik serves for *name*; the pair matches.
+    Return the serial number that Traefik serves for *name*. Assert that Traefik's file names the stored pair.
     """
     files, stored = app.traefik.files(name), app.certificates.current(name)
     assert files is not None
@@ -207,7 +210,7 @@ def site(
     http_port: int,
 ) -> Site:
     """
-    Return a site with an HTTP server and an account, so that each process has the steps of an issuance only.
+    Return a site with an HTTP server and an account, so that each process has only the steps of an issuance.
     """
     app.issuance.issue(("first.localhost",))
     redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
@@ -219,7 +222,7 @@ class TestKilled:
         self, site: Site, tmp_path: Path, app_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
-        The kernel sends SIGKILL when memory is short, again and again.
+        After SIGKILL at any step, the next worker issues the certificate, with at most one more order.
         """
         with site.victims(signal.SIGKILL) as killed:
             killed.wait()
@@ -232,7 +235,7 @@ class TestKilled:
         after, signed = orders(app_authority), orders(app_authority, "finalize")
         assert len(killed.names) >= FEWEST_STEPS
         assert serials == [in_service(site.app(name), name) for name in killed.names]
-        # Lost are only those whose address had not yet arrived in Redis.
+        # The workers lose only orders whose URL is not in Redis yet.
         lost = [name for name in killed.names if (before[name], after[name]) == (1, 2)]
         assert len(lost) <= MOST_LOST, lost
         assert {1, 2} >= {after[name] for name in killed.names}
@@ -242,7 +245,7 @@ class TestKilled:
             generations = list(volume.directory.glob(".certworker/generations/*-*"))
             assert 1 == len(generations), f"{name} was stored twice: {generations}"
             assert [] == volume.unpublished_sets()
-        # One was killed between the two steps of forgetting.
+        # SIGKILL between the two steps of the removal leaves a key.
         assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
 
 
@@ -250,7 +253,9 @@ class TestKilledWithTxtRecord:
     @pytest.fixture
     def bind(self, tmp_path: Path) -> Iterator[Bind]:
         """
-        A BIND with a zone for each process: a killed one holds the lock of its zone for a while.
+        Start a BIND with a zone for each process, because a killed process holds the lock of its zone until
+        the
+        lease ends.
         """
         zones = [f"n{step}.localhost" for step in ("", *range(MOST_STEPS_OF_A_WILDCARD))]
         with Bind(tmp_path / "bind", ("127.0.0.1", free_port()), dict.fromkeys(zones, ())) as server:
@@ -259,7 +264,7 @@ class TestKilledWithTxtRecord:
     @pytest.fixture
     def app_authority(self, tmp_path: Path, http_port: int, bind: Bind) -> Iterator[FaultyAuthority]:
         """
-        A CA that finds TXT records at that BIND.
+        Start a CA that queries TXT records from that BIND.
         """
         with development_authority(tmp_path, http01_port=http_port, dns_server=bind.address) as started:
             yield started
@@ -268,7 +273,9 @@ class TestKilledWithTxtRecord:
         self, site: Site, bind: Bind, app_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
-        The record of a wildcard is listed before it is created, so that any worker can delete it.
+        After SIGKILL at any step, the next worker issues the wildcard and deletes the TXT record. certworker
+        lists
+        a record before it creates it.
         """
         server = "{}:{}".format(*bind.address)
         provider = {
@@ -296,7 +303,7 @@ class TestKilledWithTxtRecord:
         assert len(lost) <= MOST_LOST, lost
         assert {1, 2} >= {after[name] for name in killed.names}
         assert {1} == {signed[name] for name in killed.names}
-        # Without the next worker, records would have remained.
+        # SIGKILL at some steps leaves a record for the next worker.
         assert any(left.values())
         assert not any(bind.txt(f"_acme-challenge.{base_name(name)}") for name in killed.names)
         assert 0 == site.connection.hlen(RECORDS)
@@ -308,7 +315,8 @@ class TestKilledAtHandover:
         self, site: Site, app_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
-        The certificate of each name has expired, and a wildcard takes over: links, Traefik's file, record.
+        After SIGKILL at any step of a handover, the next worker completes it, and the wildcard covers the
+        name.
         """
         signer = Signer()
         for step in ("", *range(MOST_STEPS_OF_A_HANDOVER)):
@@ -341,7 +349,7 @@ class TestKilledAtHandover:
 class TestFrozen:
     def test_at_every_step_the_newer_result_stays(self, site: Site, record_property: Counts) -> None:
         """
-        A virtual machine may be suspended for an hour, and its worker continues.
+        A stopped worker that continues does not replace the newer certificate of another worker.
         """
         with site.victims(signal.SIGSTOP) as frozen:
             frozen.wait()
@@ -352,7 +360,7 @@ class TestFrozen:
             statuses = list(frozen.go_on())
         for number, name in enumerate(frozen.names):
             if serials[number] == VolumeLocked.code:
-                # Who sleeps with the lock of the volume keeps the others out; they come again.
+                # A stopped process with the lock of the volume blocks the next worker, which retries.
                 serials[number] = site.issue(name, force=True)
 
         assert len(frozen.names) >= FEWEST_STEPS
@@ -365,7 +373,7 @@ class TestRestarted:
     @pytest.mark.parametrize(
         "kind", ["newOrder", "authorization", "challenge", "order", "finalize", "certificate"]
     )
-    def test_a_worker_that_died_after_a_request_is_done_within_its_lease_and_30_seconds(
+    def test_a_restarted_worker_issues_within_its_lease_and_30_seconds(
         self,
         tmp_path: Path,
         own_redis: RedisServer,
@@ -374,7 +382,7 @@ class TestRestarted:
         kind: str,
     ) -> None:
         """
-        The whole worker is killed, with its queue, its agenda and its restart.
+        A worker that dies after a request to the CA issues the certificate after its restart.
         """
         variables = environment(
             tmp_path,

@@ -1,5 +1,5 @@
 """
-One deadline for a whole exchange.
+One deadline for a complete exchange.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HOME = ip_address("127.0.0.1")
 @pytest.fixture
 def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     """
-    The contexts of a server and of a client that does not verify it.
+    Return the TLS contexts of a server and of a client that does not verify it.
     """
     certificate = Signer().certificate("shop.example.org")
     (tmp_path / "pair.pem").write_bytes(certificate.key.pem + certificate.fullchain_pem)
@@ -38,9 +38,9 @@ def contexts(tmp_path: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 class TestReading:
-    def test_a_plain_peer_that_is_never_silent_is_ended(self) -> None:
+    def test_a_slow_peer_without_tls_does_not_exceed_the_deadline(self) -> None:
         """
-        No single read is late, but all of them together are.
+        The connection ends at the deadline, even if each single read is fast.
         """
         deadline = Deadline(0.3)
         with (
@@ -51,11 +51,11 @@ class TestReading:
         ):
             answer.read(MOST_PIECES)
 
-    def test_a_secured_peer_that_is_never_silent_is_ended(
+    def test_a_slow_peer_with_tls_does_not_exceed_the_deadline(
         self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
     ) -> None:
         """
-        TLS has methods of its own for reading.
+        The deadline applies to the read methods of a TLS connection, too.
         """
         server, client = contexts
         deadline = Deadline(1)
@@ -68,11 +68,11 @@ class TestReading:
         ):
             answer.read(MOST_PIECES)
 
-    def test_a_handshake_that_comes_in_pieces_is_ended(
+    def test_a_slow_handshake_does_not_exceed_the_deadline(
         self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
     ) -> None:
         """
-        It counts, too: the header of a record announces more bytes than ever come.
+        The deadline applies to a TLS handshake whose record never ends.
         """
         _, client = contexts
         deadline = Deadline(0.3)
@@ -81,9 +81,9 @@ class TestReading:
             with connection, pytest.raises(TimeoutError):
                 deadline.secure(connection, client, "shop.example.org")
 
-    def test_an_answer_without_an_end_is_not_kept_in_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_endless_response_is_limited_in_size(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A quick peer could send gigabytes within the deadline.
+        A fast peer cannot fill the memory within the deadline.
         """
         monkeypatch.setattr(module, "LARGEST_EXCHANGE", 10)
         deadline = Deadline(30)
@@ -97,9 +97,9 @@ class TestReading:
 
 
 class TestWriting:
-    def test_a_peer_that_reads_nothing_is_ended(self) -> None:
+    def test_a_peer_that_reads_nothing_does_not_exceed_the_deadline(self) -> None:
         """
-        What is sent fills the buffers of both sides, then waits.
+        The connection ends at the deadline if the peer does not read and the buffers are full.
         """
         deadline = Deadline(0.3)
         with (
@@ -113,16 +113,17 @@ class TestWriting:
 class TestConnect:
     def test_the_next_address_is_tried(self) -> None:
         """
-        A host may have an IPv6 address without a server.
+        The connection uses the next address if no server answers at the first address.
         """
         with trickling() as port:
             places = [Place.of(HOME, free_port()), Place.of(HOME, port)]
             with Deadline(5).connect(places) as connection:
                 assert port == connection.getpeername()[1]
 
-    def test_one_address_does_not_use_up_the_time_of_the_others(self) -> None:
+    def test_one_address_does_not_use_the_time_of_the_others(self) -> None:
         """
-        A firewall that drops packets is the common case.
+        The next address gets its share of the time, even if a firewall drops the packets to the first
+        address.
         """
         with full_backlog() as deaf, trickling() as port:
             places = [Place.of(HOME, deaf), Place.of(HOME, port)]
@@ -131,21 +132,21 @@ class TestConnect:
 
     def test_after_the_deadline_no_connection_is_made(self) -> None:
         """
-        The steps of an exchange share it.
+        An exchange opens no connection after its deadline.
         """
         with trickling() as port, pytest.raises(TimeoutError):
             Deadline(0).connect([Place.of(HOME, port)])
 
-    def test_without_an_address_there_is_a_reason(self) -> None:
+    def test_a_host_without_an_address_has_a_reason(self) -> None:
         """
-        It is a failure of the network like any other.
+        A host without an address raises an `OSError` with a reason.
         """
         with pytest.raises(OSError, match="no address"):
             Deadline(1).connect([])
 
-    def test_a_unix_socket_is_bound_to_it_as_well(self, tmp_path: Path) -> None:
+    def test_the_deadline_applies_to_a_unix_socket(self, tmp_path: Path) -> None:
         """
-        Container engines listen there.
+        A connection to a Unix socket, as of a container engine, ends at the deadline.
         """
         path = str(tmp_path / "socket")
         with socket.socket(socket.AF_UNIX) as listener:
@@ -157,23 +158,24 @@ class TestConnect:
 
 class TestPlaces:
     @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-    def test_an_address_is_its_own_place(self, host: str) -> None:
+    def test_an_ip_address_needs_no_lookup(self, host: str) -> None:
         """
-        It is written without brackets.
+        The result has the address without brackets.
         """
         assert {ip_address(host)} == {place.ip for place in Deadline(5).places(host, 80)}
 
     @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".org", "nowhere.invalid", "\ud800"])
-    def test_what_has_no_address_is_an_oserror(self, host: str) -> None:
+    def test_a_host_without_an_address_raises_oserror(self, host: str) -> None:
         """
-        The codec for host names raises others.
+        Each invalid host raises an `OSError`, not the exception of the codec for host names.
         """
-        with pytest.raises(OSError):  # noqa: PT011 (the words are the C library's)
+        with pytest.raises(OSError):  # noqa: PT011 (the message comes from the C library)
             Deadline(5).places(host, 80)
 
-    def test_a_resolver_that_is_silent_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_lookup_ends_at_the_deadline(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The C library waits for half a minute and more.
+        A lookup ends at the deadline if the resolver does not answer. The C library waits for 30 seconds or
+        more.
         """
         released = threading.Event()
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
@@ -185,7 +187,7 @@ class TestPlaces:
 @contextmanager
 def full_backlog() -> Iterator[int]:
     """
-    A port that answers no further connection: its queue is full.
+    Yield a port whose queue of connections is full, so that it accepts no other connection.
     """
     with socket.socket() as deaf:
         deaf.bind(("127.0.0.1", 0))

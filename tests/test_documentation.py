@@ -1,5 +1,5 @@
 """
-README.md and docs: the generated parts are those of the code, links lead to a heading, examples run.
+The generated parts, the links and the examples of README.md and docs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEEDS_A_CERTIFICATE = {"revoke", "explain"}
 
 PAGES = documentation.pages()
 
-#: Where each generated part is.
+#: The page of each generated part.
 PLACES = {
     "session": "../README.md",
     "commands": "reference/cli.md",
@@ -40,7 +40,7 @@ PLACES = {
 
 def anchors(page: Path) -> set[str]:
     """
-    Return the anchors of the headings of *page*, as GitHub and MkDocs make them.
+    Return the anchors of the headings of *page*, as GitHub and MkDocs generate them.
     """
     text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
@@ -49,22 +49,22 @@ def anchors(page: Path) -> set[str]:
 
 class TestGeneratedParts:
     @pytest.mark.parametrize("page", PAGES, ids=short)
-    def test_they_are_those_of_the_code(self, page: Path) -> None:
+    def test_they_match_the_code(self, page: Path) -> None:
         """
-        After a change of the code `make docs-generated` writes them.
+        Each page has the parts that `make docs-generated` generates from the code.
         """
         assert documentation.renewed(page.read_text()) == page.read_text(), "run: make docs-generated"
 
     @pytest.mark.parametrize("part", documentation.PARTS)
     def test_each_is_on_its_page(self, part: str) -> None:
         """
-        A page without its markers would be compared with itself.
+        The page of each part has its marker.
         """
         assert documentation.PARTS[part]() in (DOCS / PLACES[part]).read_text()
 
-    def test_each_picture_is_that_of_its_source(self) -> None:
+    def test_each_picture_matches_its_source(self) -> None:
         """
-        After a change of a text or of a recording `make docs-generated` draws its picture.
+        Each picture is the one that `make docs-generated` draws from its text or recording.
         """
         written = {path: path.read_text() for path in pictures.IMAGES.glob("*.svg")}
 
@@ -73,7 +73,7 @@ class TestGeneratedParts:
 
     def test_each_failure_has_its_page(self) -> None:
         """
-        After a change of a failure or of a scenario `make docs-generated` writes its page.
+        Each failure has the page that `make docs-generated` generates.
         """
         written = {path: path.read_text() for path in documentation.ERRORS.glob("*.*.md")}
 
@@ -81,7 +81,7 @@ class TestGeneratedParts:
 
     def test_each_command_is_in_the_reference(self) -> None:
         """
-        The page lists every command of the program.
+        The reference lists each command of the program.
         """
         text = (DOCS / "reference" / "cli.md").read_text()
 
@@ -92,7 +92,7 @@ class TestLinks:
     @pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=short)
     def test_each_link_leads_to_a_file_and_a_heading(self, page: Path) -> None:
         """
-        Every relative link resolves from its page, its anchor included.
+        Each relative link leads to an existing file and to an existing heading.
         """
         text = page.read_text()
         for target, _, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(#([^)]+))?\)", text):
@@ -102,7 +102,7 @@ class TestLinks:
 
     def test_an_index_lists_each_page(self) -> None:
         """
-        A reader finds every page from docs/index.md, or from the index of its directory.
+        docs/index.md or the index of the directory links to each page.
         """
         listed = {
             (index.parent / target).resolve()
@@ -143,7 +143,7 @@ class TestPython:
     @pytest.mark.parametrize(("page", "block"), blocks("python"))
     def test_examples_are_python_that_imports_what_exists(self, page: str, block: str) -> None:
         """
-        A copied example runs.
+        Each example compiles, and its imports exist.
         """
         imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
 
@@ -155,7 +155,7 @@ class TestCommands:
     @pytest.mark.parametrize("page", PAGES, ids=short)
     def test_no_block_starts_services_with_the_values_of_the_example(self, page: Path) -> None:
         """
-        A reader can paste a whole block, and sets the values of `.env` after it.
+        No block both copies `.env.example` and starts services, because a reader edits `.env` in between.
         """
         fenced = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
 
@@ -163,7 +163,7 @@ class TestCommands:
 
     def test_the_pages_have_commands_that_run(self) -> None:
         """
-        The README and the guides begin with commands that a test runs.
+        The README and the guides have commands that a test runs.
         """
         pages = {short(example.page) for example in examples()}
 
@@ -178,11 +178,11 @@ class TestCommands:
         }
 
     @pytest.mark.parametrize("example", examples(), ids=str)
-    def test_each_block_that_says_run_runs(
+    def test_each_block_with_the_marker_run_runs(
         self, example: Example, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        Each block runs as it is, beside a worker, and prints what the page shows below it.
+        Each block runs without changes beside a worker, and prints the output on the page.
         """
         printed = run(example.script, tmp_path, redis_server)
 
@@ -191,7 +191,7 @@ class TestCommands:
     @pytest.mark.parametrize("page", PAGES, ids=short)
     def test_each_command_of_certworker_has_this_syntax(self, page: Path) -> None:
         """
-        Commands that no test can run, for want of a public name, are at least valid.
+        Each command on a page has a valid name and valid options, even if no test runs it.
         """
         for line in commands_of_certworker(page):
             _, name, *words = shlex.split(line, comments=True)
@@ -208,7 +208,7 @@ class TestCommands:
         self, name: str, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        `--help` has one example. `work`, `demo` and `dns` have tests of their own.
+        The example in the help of each command runs. `work`, `demo` and `dns` have their own tests.
         """
         before = "certworker request --wait api.example.org\n" if name in NEEDS_A_CERTIFICATE else ""
         example = (before + example_of(name)).replace("api.example.org", "api.localhost")
@@ -237,7 +237,7 @@ def commands_of_certworker(page: Path) -> list[str]:
 
 def example_of(name: str) -> str:
     """
-    The example in the help of the command *name*.
+    Return the example in the help of the command *name*.
     """
     command = cli.get_command(click.Context(cli), name)
     assert command is not None

@@ -1,5 +1,5 @@
 """
-The words of the documentation, the messages and the help are those of the glossary.
+The documentation, the messages and the help use the terms of the glossary.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from certworker.errors import CertworkerError, catalogue
 
 TOP = Path(__file__).parents[1]
 
-#: Words with a better one in the glossary (docs/internals/architecture.md), and that one.
+#: Each banned word, with its replacement from the glossary (docs/internals/architecture.md).
 BANNED = {
     r"anew": "again",
     r"at any rate": "leave it out",
@@ -41,7 +41,7 @@ BANNED = {
 }
 PATTERN = re.compile(rf"(?<![\w./$-])({'|'.join(BANNED)})(?![\w/=-])", re.IGNORECASE)
 
-#: Commands, code, addresses and names of values have their own words.
+#: The ban does not apply to commands, code, addresses and names of values.
 CODE = re.compile(
     r"^```.*?^```|^(?: {4}|\t).*?$|`[^`\n]*`|\]\([^)]*\)|https?://\S+|<!--.*?-->|\{\w+\}",
     re.MULTILINE | re.DOTALL,
@@ -55,7 +55,7 @@ PAGES = [
 
 def words_of_help(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
     """
-    Yield the help of *command* and of each command below it, with where it is.
+    Yield the path and the help of *command* and of each of its subcommands.
     """
     yield path, command.get_help(click.Context(command, info_name=path))
     if isinstance(command, click.Group):
@@ -84,14 +84,14 @@ class TestBannedWords:
     @pytest.mark.parametrize("failure", catalogue(), ids=lambda failure: failure.code)
     def test_a_failure_has_none(self, failure: type[CertworkerError]) -> None:
         """
-        Message and remedy of each failure class, and of its variants, are plain.
+        The message and the remedy of each failure class and of its variants have no banned word.
         """
         for kind in (failure, *failure.__subclasses__()):
             assert [] == banned_in(f"{kind.message_template} {kind.remedy_template}")
 
     def test_the_help_has_none(self) -> None:
         """
-        The help of each command is plain.
+        The help of each command has no banned word.
         """
         found = {path: banned_in(text) for path, text in words_of_help(cli, "certworker")}
 
@@ -99,7 +99,7 @@ class TestBannedWords:
 
     def test_the_example_of_the_settings_has_none(self) -> None:
         """
-        The comments of `.env.example` are plain.
+        The comments of `.env.example` have no banned word.
         """
         comments = "\n".join(
             line for line in (TOP / ".env.example").read_text().splitlines() if line.startswith("#")
@@ -110,7 +110,7 @@ class TestBannedWords:
     @pytest.mark.parametrize("word", ["anew", "Nobody", "our", "goes on", "told"])
     def test_a_banned_word_is_found(self, word: str) -> None:
         """
-        In a sentence, in either case, but not within a word or in code.
+        The test finds a banned word in a sentence in any case, but not within a word or in code.
         """
         assert [word] == banned_in(f"It is {word} here.")
         assert [] == banned_in(f"It is x{word}x here, and `{word}` is code.")

@@ -47,16 +47,16 @@ class TestSelection:
             "tests/test_documentation.py",
         ],
     )
-    def test_it_has_no_test_with_another_process(self, file: str) -> None:
+    def test_it_has_no_test_with_another_program(self, file: str) -> None:
         """
-        A worker process, PHP, Pebble, a simulation of power loss, the examples of the documentation.
+        The selection has no test that uses a worker process, PHP, Pebble or another program, or a power loss.
         """
         assert (ROOT / file).is_file()
         assert file not in selected()
 
     def test_it_has_the_tests_of_pure_code(self) -> None:
         """
-        Most packages are part of the inner loop.
+        The selection has more than 60 files, with those that test pure code.
         """
         assert {
             "tests/ratelimits/test_limits.py",
@@ -67,7 +67,7 @@ class TestSelection:
 
     def test_no_selected_file_starts_a_program(self) -> None:
         """
-        Neither directly nor by another module of the tests.
+        No selected file imports a slow module, directly or through another module of the tests.
         """
         assert [] == [file for file in sorted(selected()) if imports_slow(ROOT / file)]
 
@@ -83,9 +83,9 @@ class TestImports:
             ("import json", False),
         ],
     )
-    def test_a_new_test_is_judged_by_what_it_imports(self, tmp_path: Path, line: str, slow: bool) -> None:
+    def test_a_new_test_with_a_slow_import_is_slow(self, tmp_path: Path, line: str, slow: bool) -> None:
         """
-        No list of slow tests is necessary.
+        The imports of a new test decide whether it is slow.
         """
         module = tmp_path / "test_new.py"
         module.write_text(f"{line}\n")

@@ -1,5 +1,5 @@
 """
-Hosts as people write them.
+Hosts, addresses and URLs in the spellings that users write.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certworker.hosts import HttpAddress, host_and_port_in, host_in, web_url_in, with_port
 
-#: Hosts, and texts that only resemble one.
+#: Hosts, and texts that are similar to hosts.
 PIECES = st.text(st.sampled_from("ab9-_.:[]%@/ \nüß\ud800"), max_size=300)
 
 
@@ -32,7 +32,7 @@ class TestHostIn:
     )
     def test_names_and_addresses_are_hosts(self, text: str, host: str) -> None:
         """
-        A socket wants them without brackets.
+        The function accepts names and addresses, and returns an IPv6 address without brackets.
         """
         assert host == host_in(text)
 
@@ -56,15 +56,15 @@ class TestHostIn:
     )
     def test_anything_else_is_refused(self, text: str) -> None:
         """
-        Many of them are errors of their own kind for the codec of host names.
+        The function rejects each text for which the codec of host names raises an exception.
         """
         with pytest.raises(ValueError, match="not a"):
             host_in(text)
 
     @given(PIECES)
-    def test_the_socket_module_can_ask_for_each_host(self, text: str) -> None:
+    def test_the_socket_module_accepts_each_host(self, text: str) -> None:
         """
-        It answers, or raises an OSError; never an error of a codec.
+        A lookup of an accepted host returns addresses or raises an `OSError`, never an exception of a codec.
         """
         try:
             host = host_in(text)
@@ -84,9 +84,9 @@ class TestHostAndPortIn:
             ("a:65535", ("a", 65535)),
         ],
     )
-    def test_the_port_is_behind_the_last_colon(self, text: str, expected: tuple[str, int]) -> None:
+    def test_the_port_follows_the_last_colon(self, text: str, expected: tuple[str, int]) -> None:
         """
-        An IPv6 address has brackets before it.
+        The function splits host and port. An IPv6 address needs brackets.
         """
         assert expected == host_and_port_in(text)
         assert text == with_port(*expected)
@@ -96,7 +96,7 @@ class TestHostAndPortIn:
     )
     def test_a_port_may_have_a_default(self, text: str, expected: tuple[str, int]) -> None:
         """
-        Where the protocol has one.
+        A text without a port gets the default port, if there is one.
         """
         assert expected == host_and_port_in(text, 6379)
 
@@ -105,7 +105,7 @@ class TestHostAndPortIn:
     )
     def test_anything_else_is_refused(self, text: str) -> None:
         """
-        The words do not repeat it: it may be a password in the wrong line.
+        The error message does not contain the rejected text, which may be a password.
         """
         with pytest.raises(ValueError, match=r"not a|no port|without brackets") as refused:
             host_and_port_in(text)
@@ -115,15 +115,15 @@ class TestHostAndPortIn:
 
 class TestHttpAddress:
     @pytest.mark.parametrize("text", ["0.0.0.0:8080", "[::]:8080", "localhost:0", "[2001:db8::1]:65535"])
-    def test_it_reads_as_it_is_written(self, text: str) -> None:
+    def test_its_text_is_the_text_of_the_setting(self, text: str) -> None:
         """
-        The log has it as the operator wrote it.
+        The address has the same text in the log as in the setting.
         """
         assert str(HttpAddress.parse(text)) == text
 
     def test_the_brackets_are_not_part_of_the_host(self) -> None:
         """
-        A socket binds to the bare address.
+        The host of an IPv6 address has no brackets, as a socket needs it.
         """
         assert HttpAddress.parse("[::]:8080") == HttpAddress("::", 8080)
 
@@ -138,7 +138,7 @@ class TestWebUrl:
     )
     def test_its_parts_are_returned(self, text: str, host: str, port: int | None) -> None:
         """
-        A port is optional, and so are a user and a password.
+        The function returns host and port. The port, the user and the password are optional.
         """
         url = web_url_in(text)
 
@@ -151,9 +151,9 @@ class TestWebUrl:
             *("http://a..b", "http://a\\b", "http://a/\n"),
         ],
     )
-    def test_another_text_is_refused_without_its_value(self, text: str) -> None:
+    def test_another_text_is_rejected_without_its_value(self, text: str) -> None:
         """
-        A URL may contain a password, and logs have the message.
+        The error message does not contain the URL, which may have a password.
         """
         with pytest.raises(ValueError, match=r"^(not a|neither|no)") as refused:
             web_url_in(text)

@@ -1,5 +1,5 @@
 """
-Times in the headers of HTTP answers.
+Times in the headers of HTTP responses.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ class TestRetryAfter:
             ("99999999999999999999", NOW + timedelta(seconds=999999999)),
         ],
     )
-    def test_seconds_and_dates_are_both_moments(self, header: str, expected: datetime) -> None:
+    def test_seconds_and_dates_are_both_valid(self, header: str, expected: datetime) -> None:
         """
-        RFC 9110 allows both forms, and Pebble sends either at random.
+        The function accepts seconds and dates, the two formats of RFC 9110.
         """
         assert expected == retry_after({"Retry-After": header}, NOW)
 
     @pytest.mark.parametrize("header", ["", "soon", "-5", "1.5", "²", "Mon, 99 Foo 2026"])
-    def test_what_is_neither_is_ignored(self, header: str) -> None:
+    def test_another_value_is_ignored(self, header: str) -> None:
         """
         An invalid Retry-After is ignored.
         """
         assert retry_after({"Retry-After": header}, NOW) is None
 
     @given(st.text(max_size=60))
-    def test_no_header_is_too_strange(self, header: str) -> None:
+    def test_no_header_raises_an_exception(self, header: str) -> None:
         """
         No value of a CA raises an unexpected exception.
         """
@@ -57,6 +57,6 @@ class TestResponseDate:
     )
     def test_it_is_the_time_of_the_server(self, header: str, expected: datetime | None) -> None:
         """
-        An answer without a valid date has none.
+        The function returns the date of the response, or None without a valid date.
         """
         assert response_date({"Date": header}) == expected

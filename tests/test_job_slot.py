@@ -12,7 +12,7 @@ from certworker.job_slot import JobSlot, current_slot, running_in
 class TestCurrentSlot:
     def test_a_job_releases_its_own_slot(self) -> None:
         """
-        Jobs run in threads at the same time, and none releases the slot of another.
+        A job in one thread does not release the slot of a job in another thread.
         """
         released: list[str] = []
 
@@ -31,7 +31,7 @@ class TestCurrentSlot:
 
     def test_without_a_job_there_is_no_contention(self) -> None:
         """
-        A command has no slot and competes with no job.
+        A command has no slot, so its contention is never reported.
         """
         current_slot().release_early()
 

@@ -1,5 +1,5 @@
 """
-A CA with limits, from the request to the time at which the limit allows the next order.
+Rate limits of a CA, from a request to the time of the next possible order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Opened = Callable[..., AbstractContextManager[App]]
 @pytest.fixture
 def opened(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Opened:
     """
-    Opens an app with these limits of its CA.
+    Return a function that opens an app with the given limits of its CA.
     """
 
     def with_limits(**limits: str) -> AbstractContextManager[App]:
@@ -59,7 +59,7 @@ def app(opened: Opened) -> Iterator[App]:
 
 def issue(app: App, name: str, **arguments: object) -> dict[str, Any]:
     """
-    Run the job for *name*, and return its result or its failure.
+    Run the job for *name*. Return its result or its failure.
     """
     try:
         return build_tasks(app)["certworker.issue"](domain=name, **arguments)
@@ -78,7 +78,7 @@ def record(app: App, name: str) -> DomainRecord:
 
 def count(authority: FaultyAuthority, kind: str) -> int:
     """
-    Return how many requests of *kind* the CA received.
+    Return the number of requests of *kind* that the CA received.
     """
     return sum(asked.kind == kind for asked in authority.requests)
 
@@ -87,7 +87,7 @@ class TestReplacing:
     @pytest.mark.parametrize(
         ("begins", "ends", "renewals"), [(-HOUR, HOUR, 4), (-2 * HOUR, -HOUR, 1), (HOUR, 2 * HOUR, 1)]
     )
-    def test_only_inside_the_suggested_window_nothing_is_counted(
+    def test_only_orders_inside_the_suggested_window_do_not_count(
         self,
         opened: Opened,
         app_authority: FaultyAuthority,
@@ -96,7 +96,7 @@ class TestReplacing:
         renewals: int,
     ) -> None:
         """
-        Outside its window an order that replaces a certificate counts against the exact set of names.
+        An order that replaces a certificate outside its window counts against the limit of its set of names.
         """
         with opened(certificates_per_set="2/7d") as app:
             now = app.clock()
@@ -107,9 +107,9 @@ class TestReplacing:
 
 
 class TestWaiting:
-    def test_without_room_a_job_ends_as_waiting_with_the_moment_on_the_agenda(self, opened: Opened) -> None:
+    def test_a_job_above_a_limit_ends_as_waiting_with_its_time_on_the_agenda(self, opened: Opened) -> None:
         """
-        A slot never waits, and no second request is needed.
+        A job above a limit releases its slot, and the agenda has the time of the next attempt.
         """
         with opened(orders_per_account="2/3h") as app:
             assert "issued" == issue(app, NAME)["state"]
@@ -121,11 +121,11 @@ class TestWaiting:
             assert moment
             assert 0.6 < (moment - app.clock()).total_seconds() / 3600 < 1.6
 
-    def test_the_limit_of_the_ca_itself_is_waited_for_by_all_of_the_account(
+    def test_after_a_limit_of_the_ca_all_names_of_the_account_wait(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The refusal of one order is enough; the other names send no request.
+        After the CA rejects one order, the other names of the account wait and send no request.
         """
         app_authority.faults.rate_limit(600, "too many new orders (300) from this account")
         assert "rate.new_orders" == issue(app, NAME)["code"]
@@ -138,11 +138,9 @@ class TestWaiting:
             assert moment
             assert 590 < (moment - app.clock()).total_seconds() < 661
 
-    def test_a_busy_load_balancer_is_left_alone_by_everybody(
-        self, app: App, app_authority: FaultyAuthority
-    ) -> None:
+    def test_after_a_busy_response_all_names_wait(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        503 and Retry-After, in HTML.
+        After a response with status 503 and Retry-After, no name sends a request.
         """
         app_authority.faults.fail("newOrder", Fault(503, None, retry_after_seconds=120))
         assert "rate.busy" == issue(app, NAME)["code"]
@@ -150,11 +148,9 @@ class TestWaiting:
 
         assert 1 == count(app_authority, "newOrder")
 
-    def test_when_the_time_has_come_it_goes_on_by_itself(
-        self, app: App, app_authority: FaultyAuthority
-    ) -> None:
+    def test_after_the_retry_time_the_name_is_issued(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        The wait is as long as Retry-After, and no longer.
+        The name waits for the duration of Retry-After, and the next job issues the certificate.
         """
         app_authority.faults.rate_limit(1)
         assert "waiting" == issue(app, NAME)["state"]
@@ -166,7 +162,7 @@ class TestWaiting:
         self, opened: Opened, app_authority: FaultyAuthority
     ) -> None:
         """
-        A restart neither helps nor harms: five failures an hour would be the limit of the CA.
+        A restart does not reset the count of failed validations, so the limit of the CA stays free.
         """
         states = []
         for _ in range(50):
@@ -176,11 +172,11 @@ class TestWaiting:
         assert count(app_authority, "challenge") <= 3
         assert "waiting" == states[-1]
 
-    def test_a_person_who_insists_is_asked_for_and_written_down(
+    def test_the_full_quota_needs_its_option_and_is_logged(
         self, opened: Opened, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Three forced orders for the same names, then only with `--use-full-quota`.
+        The fourth forced order for the same names needs `--use-full-quota`, and certworker logs its use.
         """
         with opened(certificates_per_set="3 of 5/7d") as app:
             forced = [issue(app, NAME, force=True)["state"] for _ in range(4)]
@@ -203,11 +199,11 @@ class TestPaused:
         assert "rate.paused" == issue(app, NAME)["code"]
         return app
 
-    def test_the_link_is_shown_and_the_ca_is_asked_no_more(
+    def test_the_link_is_shown_and_the_ca_gets_no_request(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The name stays paused at the next check and after a restart: Redis has the pause.
+        The remedy has the link of the CA. The next job for the name sends no order.
         """
         assert "paused" == record(app, NAME).state
         assert LINK in record(app, NAME).remedy
@@ -219,7 +215,7 @@ class TestPaused:
 
     def test_it_is_logged_again_once_a_day(self, app: App) -> None:
         """
-        A paused name has a next check, too.
+        The next check of a paused name is a day later.
         """
         moment = app.agenda.next_check(NAME)
         assert moment
@@ -228,23 +224,23 @@ class TestPaused:
 
     def test_others_get_their_certificates(self, app: App) -> None:
         """
-        The pause concerns one name.
+        Other names get their certificates while one name is paused.
         """
         assert "issued" == issue(app, OTHER)["state"]
 
-    def test_a_person_ends_it(self, app: App) -> None:
+    def test_resume_ends_it(self, app: App) -> None:
         """
-        The operator has fixed the cause and opened the link.
+        After a resume, the next job issues the certificate.
         """
         assert app.issuers[0].budget.resume([NAME])
 
         assert "issued" == issue(app, NAME)["state"]
 
-    def test_a_pause_that_was_not_ended_at_the_ca_is_one_again(
+    def test_a_name_that_the_ca_rejects_again_is_paused_again(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The operator has not opened the link.
+        After a resume, the name is paused again if the CA still rejects it.
         """
         app.issuers[0].budget.resume([NAME])
         app_authority.faults.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))

@@ -1,5 +1,5 @@
 """
-The main job, end to end: a real worker process, a real Redis, a real CA.
+The main job from end to end, with a real worker process, a real Redis and a real CA.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME = "shop.localhost"
 @pytest.fixture
 def http_port() -> int:
     """
-    Return the port of the worker's HTTP server, at which the CA validates.
+    Return the port of the worker's HTTP server, to which the CA connects for validation.
     """
     return free_port()
 
@@ -39,7 +39,7 @@ def http_port() -> int:
 @pytest.fixture
 def authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    Start a CA that validates at the port of the worker.
+    Start a CA that connects to the port of the worker for validation.
     """
     with development_authority(tmp_path, http01_port=http_port) as started:
         yield started
@@ -50,7 +50,7 @@ def worker(
     tmp_path: Path, own_redis: RedisServer, authority: FaultyAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
-    A worker that has not been started; a test may change its environment first.
+    Yield a worker that is not started. A test may change its environment first.
     """
     variables = environment(
         tmp_path,
@@ -67,17 +67,17 @@ def worker(
 
 def orders(authority: FaultyAuthority, name: str) -> int:
     """
-    How often *name* was ordered, by the CA's own log.
+    Return the number of orders for *name* that the CA received.
     """
     return sum(asked.kind == "newOrder" and name in asked.names for asked in authority.requests)
 
 
-class TestPadlock:
+class TestIssuance:
     def test_a_request_becomes_a_served_certificate(
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        From the queue to a handshake that a browser would accept.
+        A request in the queue leads to a TLS handshake with a trusted certificate.
         """
         worker.start()
         with own_redis.client() as connection:
@@ -95,7 +95,7 @@ class TestPadlock:
         self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
-        People read `docker compose logs` first.
+        A successful issuance logs 5 to 8 lines, and the last line has the next check.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -107,11 +107,11 @@ class TestPadlock:
         assert 5 <= len(lines) <= 8
         assert "next_check=20" in last
 
-    def test_the_names_of_app_domain_are_requested_at_every_start_and_kept_when_valid(
+    def test_the_names_of_app_domain_are_checked_at_every_start(
         self, worker: WorkerProcess, authority: FaultyAuthority
     ) -> None:
         """
-        Restarting is how people re-trigger; it must not cost an order.
+        A restart requests the names of `_APP_DOMAIN` again, and places no order for a valid certificate.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -121,11 +121,11 @@ class TestPadlock:
 
         assert 1 == orders(authority, "main.localhost")
 
-    def test_a_certificate_renews_itself(
+    def test_a_certificate_is_renewed_automatically(
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The request is not repeated.
+        The worker renews a certificate without another request.
         """
         authority.lifetime = timedelta(seconds=8)
         worker.start()
@@ -139,7 +139,7 @@ class TestSlowConnections:
         self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
-        The CA finds its answer on the port whose connections others hold; the benchmark `slow` has the time.
+        The CA gets the challenge response while 780 slow clients are connected to the same port.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -153,7 +153,7 @@ class TestOneOrder:
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority
     ) -> None:
         """
-        Half of them by plain RPUSH with ids of their own, as a producer in any language may.
+        1,000 requests for a name lead to one order. Half of them use RPUSH with their own ids.
         """
 
         def produce(producer: int) -> None:
@@ -178,19 +178,19 @@ class TestOneOrder:
 
 def push(connection: Redis, job_id: str) -> None:
     """
-    The wire format by hand.
+    Push a job in the wire format, as a producer in any language may.
     """
     call = json.dumps(["certworker.issue", None, [], {"domain": NAME}])
     connection.hset(f"rq:job:{job_id}", mapping={"data": call, "origin": "certificates"})
     connection.rpush("rq:queue:certificates", job_id)
 
 
-class TestBadDays:
-    def test_an_emptied_redis_loses_nothing(
+class TestFailures:
+    def test_after_a_flush_of_redis_the_agenda_is_restored(
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority
     ) -> None:
         """
-        Appwrite's Redis may evict any key of certworker at any time.
+        After a flush of Redis, the worker restores the agenda from the volume and orders nothing again.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -204,11 +204,9 @@ class TestBadDays:
             assert connection.zscore("certworker:agenda", "main.localhost")
         assert 1 == orders(authority, "main.localhost")
 
-    def test_a_redis_that_comes_late_is_waited_for(
-        self, worker: WorkerProcess, own_redis: RedisServer
-    ) -> None:
+    def test_the_worker_waits_for_redis(self, worker: WorkerProcess, own_redis: RedisServer) -> None:
         """
-        Containers start in any order.
+        A worker that starts before Redis logs the failure, and continues as soon as Redis starts.
         """
         own_redis.kill()
         worker.start()
@@ -219,7 +217,7 @@ class TestBadDays:
 
     def test_all_wrong_settings_are_reported_at_once(self, worker: WorkerProcess) -> None:
         """
-        An operator who corrects one variable needs to see the others.
+        The worker reports each invalid setting at once, without its value, and exits with code 2.
         """
         worker.environment |= {"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_CONCURRENCY": "many"}
         ended = worker.command("work")
@@ -234,7 +232,7 @@ class TestBadDays:
 class TestCommands:
     def test_request_waits_for_the_outcome(self, worker: WorkerProcess) -> None:
         """
-        A script wants an exit code, a person wants the reason.
+        `request --wait` prints the outcome, and its exit code shows whether a name failed.
         """
         worker.start()
         good = worker.command("request", "--wait", NAME)
@@ -246,7 +244,7 @@ class TestCommands:
 
     def test_status_shows_states_days_and_remedies(self, worker: WorkerProcess) -> None:
         """
-        What is in service, until when, and what to do about the rest.
+        `status` shows the state of each name, its days left, and the remedy of a failure.
         """
         worker.start()
         worker.command("request", "--wait", NAME, "nowhere.invalid")
@@ -261,7 +259,7 @@ class TestCommands:
 
     def test_doctor_finds_nothing_wrong_on_a_healthy_machine(self, worker: WorkerProcess) -> None:
         """
-        False alarms are defects, too.
+        `doctor` reports 0 problems on a healthy machine.
         """
         worker.start()
         worker.wait_for_line("certificate issued")
@@ -274,7 +272,7 @@ class TestCommands:
         self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
-        The container's health check and Prometheus read the same worker.
+        `/healthz` returns 503 after Redis stops, and `/metrics` counts the issued certificates.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -290,7 +288,7 @@ class TestFilesForReaders:
         self, worker: WorkerProcess, tmp_path: Path
     ) -> None:
         """
-        Both lead to the same pair.
+        Traefik's file names the immutable directory, and the links for other readers lead to the same key.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")

@@ -19,9 +19,9 @@ WRITTEN = sorted(PAGES.glob("*.1"))
 
 def rendered(page: Path) -> str:
     """
-    Return *page* as man shows it, without breaks and hyphenation.
+    Return *page* in the format of man, without line breaks and hyphenation.
 
-    man passes the warnings of groff to the standard error.
+    man writes the warnings of groff to standard error.
     """
     ran = subprocess.run(
         ["man", "--warnings=w", "--no-justification", "--no-hyphenation", "--local-file", str(page)],
@@ -35,16 +35,16 @@ def rendered(page: Path) -> str:
 
 
 class TestPages:
-    def test_they_are_those_of_the_code(self) -> None:
+    def test_they_match_the_code(self) -> None:
         """
-        After a change of a command `make docs-generated` writes them.
+        The man pages are those that `make docs-generated` generates from the commands.
         """
         assert drawn() == {path: path.read_text() for path in WRITTEN}, "run: make docs-generated"
 
     @pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.stem)
     def test_man_renders_each_without_a_warning(self, page: Path) -> None:
         """
-        The page has its sections, and neither a mark of click nor a request of roff is in the text.
+        The page has its sections, without a marker of click or a request of roff.
         """
         text = rendered(page)
 
@@ -53,18 +53,18 @@ class TestPages:
         assert f"{page.stem} - " in text
         assert [] == [mark for mark in ("\b", "\\", "\n.") if mark in text]
 
-    def test_the_first_one_lists_each_command(self) -> None:
+    def test_the_main_page_lists_each_command(self) -> None:
         """
-        Each command has a page of its own, and the first page names it.
+        Each command has its own page, and the main page names it.
         """
         text = rendered(PAGES / "certworker.1")
 
         assert [] == [name for name in COMMANDS if f"See certworker-{name}(1) " not in text]
         assert "Exit codes:" in text
 
-    def test_examples_keep_their_lines_and_hyphens(self) -> None:
+    def test_examples_have_their_lines_and_hyphens(self) -> None:
         """
-        The user copies them into a shell.
+        The page has the lines and hyphens of each example, so that a user can copy it into a shell.
         """
         text = rendered(PAGES / "certworker-status.1")
 
@@ -74,7 +74,7 @@ class TestPages:
 
     def test_each_option_has_its_help(self) -> None:
         """
-        The page of a command has the options that its `--help` has.
+        The page of a command has the options of its `--help`.
         """
         command = cli.get_command(click.Context(cli), "request")
         assert command is not None
@@ -96,17 +96,17 @@ class TestRoff:
             ("C:\\", "C:\\e"),
         ],
     )
-    def test_a_text_is_no_request(self, text: str, escaped: str) -> None:
+    def test_a_text_is_not_a_request(self, text: str, escaped: str) -> None:
         """
-        A period or a quotation mark at the beginning of a line would be a command of roff.
+        The function escapes a character that is a request of roff at the beginning of a line.
         """
         assert escaped == roff(text)
 
 
 class TestPackage:
-    def test_the_wheel_has_them_where_man_finds_them(self) -> None:
+    def test_the_wheel_has_them_in_the_directory_of_man(self) -> None:
         """
-        pipx links what is in `share/man` of a package.
+        The wheel has the pages in `share/man`, to which pipx links.
         """
         data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
         (pattern,) = data["share/man/man1"]

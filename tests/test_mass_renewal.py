@@ -1,5 +1,5 @@
 """
-A mass revocation: the windows of all certificates are in the past at once, and nothing expires.
+A mass revocation: the renewal windows of all certificates are in the past, and no certificate expires.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 #: 5,000 names: 500 certificates of one name, 350 of ten, and 20 of fifty.
 SIZES = [1] * 500 + [10] * 350 + [50] * 20
 
-#: The CA takes five seconds for an order.
+#: The number of slots. The CA needs five seconds for an order.
 SLOTS = 16
 AN_ORDER = timedelta(seconds=5) / SLOTS
 
-#: The number of overdue certificates: less than a fifth of their validity is left.
+#: The number of overdue certificates, with less than a fifth of their validity left.
 LATE = 20
-#: The names of so many were ordered three times today: certworker waits before it orders them once more.
+#: The number of certificates with three orders today. certworker waits before it orders them again.
 OFTEN = 10
 #: The number of new names that are requested during the renewals.
 NEWCOMERS = 200
@@ -54,7 +54,7 @@ LIMITS = {
 @dataclass
 class Bucket:
     """
-    One bucket of the CA, as its page on rate limits describes it.
+    One token bucket of the CA, as the CA's documentation of its rate limits describes it.
     """
 
     limit: Limit
@@ -62,7 +62,7 @@ class Bucket:
 
     def take(self, now: datetime) -> bool:
         """
-        Take one token; return whether there was one.
+        Take one token. Return whether the bucket had one.
         """
         self.full = max(self.full, now) + self.limit.interval
         return self.full - now <= self.limit.period
@@ -71,7 +71,7 @@ class Bucket:
 @dataclass
 class Counted:
     """
-    The counters of the CA, by its own rules and independent of certworker's budget.
+    The counters of the CA, independent of certworker's budget.
     """
 
     seen: dict[frozenset[str], datetime] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class Counted:
 
     def issued(self, names: tuple[str, ...], now: datetime) -> list[str]:
         """
-        Count a certificate for *names* without any exemption; return the limits that it exceeds.
+        Count a certificate for *names* without an exemption. Return the limits that it exceeds.
         """
         exact, before = frozenset(names), self.seen.get(frozenset(names))
         self.seen[exact] = now
@@ -106,7 +106,7 @@ class Counted:
 
 def certificates() -> Iterator[tuple[str, ...]]:
     """
-    Return the names of all certificates: every tenth name is below a shared domain.
+    Yield the names of each certificate. One tenth of the names are below a shared domain.
     """
     number = 0
     for size in SIZES:
@@ -119,8 +119,8 @@ def filled(
     simulation: Simulation, lifetime: timedelta, counted: Counted
 ) -> dict[tuple[str, ...], CertificateMetadata]:
     """
-    Put certificates of *lifetime* and of all ages on the volume, as a restart of the worker and of the CA
-    finds them. Return what is in service.
+    Store certificates of *lifetime* and of all ages on the volume, as before a restart of the worker and of
+    the CA. Return the certificates in service.
     """
     signer = Hierarchy.open(simulation.authority.root_path.parent, BEGIN).intermediate
     label, key, token = simulation.app.issuers[0].ca.label, PrivateKey.generate(), 0
@@ -142,7 +142,7 @@ def filled(
 
 def ages(number: int, lifetime: timedelta) -> list[timedelta]:
     """
-    Return how long ago the certificates of the *number*-th set of names were issued, the newest last.
+    Return the ages of the certificates of the *number*-th set of names. The newest certificate is the last.
     """
     random = Random(number)
     if number % 43 == 0 and number < 43 * LATE:
@@ -154,7 +154,7 @@ def ages(number: int, lifetime: timedelta) -> list[timedelta]:
 
 def urgent(lifetime: timedelta) -> timedelta:
     """
-    Return the time left at which a certificate of *lifetime* has the highest priority.
+    Return the remaining time at which a certificate of *lifetime* has the highest priority.
     """
     return min(48 * HOUR, lifetime / 5)
 
@@ -162,24 +162,24 @@ def urgent(lifetime: timedelta) -> timedelta:
 @dataclass
 class MassRenewal:
     """
-    The renewals of everything that was in service, one after the other.
+    The renewals of all certificates in service.
     """
 
     simulation: Simulation
     serving: dict[tuple[str, ...], CertificateMetadata]
     counted: Counted
-    #: In the order in which a job ran for them for the first time.
+    #: The names of each certificate, in the order of their first job.
     tried: dict[tuple[str, ...], None] = field(default_factory=dict)
-    #: With the moment of the new certificate.
+    #: The time of each new certificate by its names.
     renewed: dict[tuple[str, ...], datetime] = field(default_factory=dict)
-    #: New names, with the moment of their certificate.
+    #: The time of the certificate of each new name.
     new: dict[tuple[str, ...], datetime] = field(default_factory=dict)
     exceeded: list[str] = field(default_factory=list)
     expired: list[str] = field(default_factory=list)
 
     def run(self, latest: datetime) -> None:
         """
-        Continue until everything has a new certificate, or until *latest*.
+        Run until each certificate is renewed, or until *latest*.
         """
         app, clock = self.simulation.app, self.simulation.clock
         while len(self.renewed) < len(self.serving) or len(self.new) < NEWCOMERS:
@@ -188,14 +188,15 @@ class MassRenewal:
                 return
             clock.now = max(clock.now, moment + AT_ONCE)
             app.due_names.enqueue()
-            # While names are due there is a check every five seconds. The slots take requests in between.
+            # While names are due, a check runs every five seconds. The slots take requests between the
+            # checks.
             few = SLOTS if app.agenda.due(clock.now, 1) else None
             for names in islice(self.simulation.requests(), few):
                 self.attempt(names)
 
     def attempt(self, names: tuple[str, ...]) -> None:
         """
-        Run one job, and record its result.
+        Run one job for *names*, and record its result.
         """
         clock, before = self.simulation.clock, self.serving.get(names)
         self.tried.setdefault(names)
@@ -211,12 +212,12 @@ class MassRenewal:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("lifetime", [45 * DAY, 160 * HOUR], ids=lambda each: f"{each / HOUR:.0f} h")
-def test_all_are_renewed_within_the_limits_the_most_urgent_first(
+def test_all_are_renewed_within_the_limits_in_order_of_urgency(
     tmp_path: Path, connection: Redis, lifetime: timedelta
 ) -> None:
     """
-    5,000 names are renewed though the CA's windows, and with them its exemption, are over. New names do not
-    wait for the renewals, nor these for them.
+    The worker renews 5,000 names within the limits, although the windows and their exemption are over. New
+    names do not delay the renewals, and the renewals do not delay new names.
     """
     counted = Counted()
     with simulated(tmp_path, connection, LIMITS) as simulation:
@@ -239,9 +240,9 @@ def test_all_are_renewed_within_the_limits_the_most_urgent_first(
         assert len(renewal.new) == NEWCOMERS
         assert (renewal.expired, renewal.exceeded) == ([], [])
         assert late <= first
-        # Outside the window they count against their exact set, so they wait until it refills.
+        # Outside the window an order counts against its set of names, so it waits until the bucket refills.
         assert min(renewal.renewed[names] for names in often) > BEGIN + 20 * HOUR
-        # ARI asks for a check within six hours, and none is more than half a day away.
+        # ARI requests a check within six hours, and no check is more than half a day later.
         assert (
             max(moment for names, moment in renewal.renewed.items() if names not in often) < BEGIN + 13 * HOUR
         )

@@ -1,5 +1,5 @@
 """
-Wildcards that Pebble validates by DNS-01: real name servers, a real resolver, and the whole app.
+Wildcards that Pebble validates by DNS-01, with real name servers, a real resolver and a complete app.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ ZONE = "shop.org"
 WILDCARD = f"*.{ZONE}"
 CHALLENGE = f"_acme-challenge.{ZONE}"
 
-#: A zone of private names: no registry above it is asked for CAA records.
+#: A zone of private names. Pebble queries no registry above it for CAA records.
 MANY = "many.localhost"
 
-#: The value of another program.
+#: The TXT value of another program.
 OTHERS = "not-of-certworker"
 
-#: For 50 orders with two workers, on two cores beside other tests.
+#: The time limit of 50 orders with two workers, on two cores beside other tests.
 LONGEST_SECONDS = 180.0
 
-#: Servers at addresses of their own need the same port.
+#: The addresses of the servers, which all use the same port.
 RESOLVER, FIRST, SECOND, THIRD = (f"127.0.0.{number}" for number in (53, 61, 62, 63))
 
-#: The resolver checks no signatures, and knows the zone of the registry, which has no CAA records.
+#: The resolver does not verify signatures. It has a zone of the registry without CAA records.
 OPTIONS = (
     'module-config: "iterator"',
     'local-zone: "org." transparent',
@@ -72,7 +72,7 @@ class NameServers:
         primary: Bind | None = None,
     ) -> Bind:
         """
-        Serve *zone* at *host*; the resolver knows the newest server of each zone.
+        Serve *zone* at *host*. The resolver uses the newest server of each zone.
         """
         directory, address = self._directory / f"bind-{host}", (host, self.port)
         if primary:
@@ -84,7 +84,8 @@ class NameServers:
 
     def pair(self) -> tuple[Bind, Bind]:
         """
-        Serve the zone from a primary and a slow secondary. The resolver, and so the CA, asks the secondary.
+        Serve the zone from a primary and a slow secondary. The resolver, and therefore the CA, queries the
+        secondary.
         """
         names = (f"ns1.{ZONE}", f"ns2.{ZONE}")
         primary = self.bind(FIRST, ZONE, [f"ns1 A {FIRST}", f"ns2 A {SECOND}"], servers=names)
@@ -124,18 +125,18 @@ class NameServers:
 @pytest.fixture
 def name_servers(tmp_path: Path, connection: Redis) -> Iterator[NameServers]:
     """
-    End all servers of a test.
+    Yield the name servers of a test, and stop them afterwards.
     """
     with ExitStack() as stack:
         yield NameServers(tmp_path, connection, stack)
 
 
 class TestDelegation:
-    def test_a_domain_and_its_wildcard_are_proved_in_a_delegated_zone_behind_a_cname(
+    def test_a_domain_and_its_wildcard_are_validated_in_a_delegated_zone_behind_a_cname(
         self, name_servers: NameServers, tmp_path: Path
     ) -> None:
         """
-        certworker may change only the zone that the owner of the domain has delegated to it.
+        certworker creates the records in the zone to which the CNAME leads, and deletes them afterwards.
         """
         name_servers.bind(FIRST, ZONE, ["_acme-challenge CNAME k1.keys.far.net."])
         name_servers.bind(SECOND, "far.net", ["keys NS ns1.keys", f"ns1.keys A {THIRD}"])
@@ -153,7 +154,7 @@ class TestDelegation:
 class TestSecondary:
     def test_the_order_waits_for_a_slow_secondary(self, name_servers: NameServers) -> None:
         """
-        The CA asks only the secondary, so that a validation before would fail.
+        certworker requests the validation after the secondary, which the CA queries, has the records.
         """
         primary, secondary = name_servers.pair()
 
@@ -172,7 +173,7 @@ class TestSecondary:
 
     def test_a_server_that_is_down_is_named(self, name_servers: NameServers) -> None:
         """
-        The CA was not asked to validate, and no record is left.
+        The failure names the server that is down. certworker requests no validation and leaves no record.
         """
         primary, secondary = name_servers.pair()
 
@@ -190,11 +191,11 @@ class TestSecondary:
 
 @pytest.mark.timeout(300)
 class TestTwoWorkers:
-    def test_fifty_wildcards_of_one_zone_are_issued_and_the_zone_is_as_before(
+    def test_fifty_wildcards_of_one_zone_are_issued_and_the_zone_is_restored(
         self, tmp_path: Path, own_redis: RedisServer
     ) -> None:
         """
-        All their records have the same name, at which another program has a value of its own.
+        Two workers issue wildcards whose records share one name, and leave the value of another program.
         """
         wildcards = [f"*.t{number}.{MANY}" for number in range(50)]
         lines = [f"_acme-challenge.t{number} CNAME hub" for number in range(50)]
@@ -252,7 +253,7 @@ def provider_at(server: Bind) -> dict[str, str]:
 
 def has_caught_up(secondary: Bind, count: int) -> bool | None:
     """
-    Let *secondary* follow; return whether it shows so many values.
+    Update *secondary* from its primary. Return True if it has *count* values, otherwise None.
     """
     secondary.catch_up(ZONE)
     return len(secondary.txt(CHALLENGE)) == count or None

@@ -1,5 +1,5 @@
 """
-Real servers read the volume with the configuration of docs/guides/reload-other-servers.md.
+Real servers that read the volume with the configuration of docs/guides/reload-other-servers.md.
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ GUIDE = Path(__file__).parents[1] / "docs/guides/reload-other-servers.md"
 NAME, OTHER = "shop.example.com", "blog.example.com"
 FUNCTIONS = "functions.localhost"
 
-#: The place of the volume on the page.
+#: The path of the volume in the guide.
 VOLUME = "/storage/certificates"
 
 
 def blocks(language: str) -> list[str]:
     """
-    Return the blocks of the guide that are written in *language*.
+    Return the blocks of the guide in *language*.
     """
     return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
 
 
 def program(name: str) -> str:
     """
-    Return where the program *name* is.
+    Return the path of the program *name*.
     """
     found = shutil.which(name)
     if found is None:
@@ -62,7 +62,7 @@ def program(name: str) -> str:
 @contextmanager
 def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """
-    Run *command*, and end it with its children.
+    Run *command*, and stop it and its children afterwards.
     """
     with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
         try:
@@ -74,7 +74,7 @@ def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 class Server:
     """
-    A server on a free port, with its log and the files of a volume.
+    A server on a free port, with its log and a volume.
     """
 
     def __init__(self, place: Path) -> None:
@@ -95,7 +95,7 @@ class Server:
 
     def serial(self, name: str) -> str | None:
         """
-        Return the serial number of the certificate that a client of *name* gets; None: there is no answer.
+        Return the serial number of the certificate that a client of *name* gets, or None without a response.
         """
         try:
             leaf = x509.load_der_x509_certificate(
@@ -111,7 +111,7 @@ class Server:
         """
         Send *reload_signal* until a client of *name* gets the certificate with *serial*.
 
-        HAProxy loses a signal while it is still busy with the reload before, which no worker sends so soon.
+        HAProxy ignores a signal during a reload. A worker does not send signals this fast.
         """
         wanted, next_signal = serial.lstrip("0"), 0.0
 
@@ -126,7 +126,7 @@ class Server:
 
     def wait_for(self, name: str, serial: str) -> None:
         """
-        Return when a client of *name* gets the certificate with *serial*.
+        Wait until a client of *name* gets the certificate with *serial*.
         """
         wanted = serial.lstrip("0")
         wait_until(lambda: self.serial(name) == wanted or None, self.log.read_text)
@@ -142,7 +142,7 @@ def server(tmp_path: Path) -> Server:
 
 def nginx(server: Server, site: str) -> list[str]:
     """
-    Write the configuration *site* of the guide with what every nginx needs, and return the command.
+    Write a complete nginx configuration with *site* of the guide. Return the command.
     """
     configuration = server.place / "nginx.conf"
     configuration.write_text(
@@ -159,7 +159,7 @@ def _places(place: Path) -> str:
 
 def haproxy(server: Server, site: str) -> list[str]:
     """
-    Write the configuration *site* with what every HAProxy needs, and return the command.
+    Write a complete HAProxy configuration with *site* of the guide. Return the command.
     """
     configuration = server.place / "haproxy.cfg"
     timeouts = "".join(f"    timeout {kind} 5s\n" for kind in ("client", "server", "connect"))
@@ -171,11 +171,11 @@ class TestReload:
     @pytest.mark.parametrize(
         ("kind", "reload_signal"), [("nginx", signal.SIGHUP), ("haproxy", signal.SIGUSR2)]
     )
-    def test_a_server_shows_a_new_certificate_after_its_reload(
+    def test_a_server_serves_a_new_certificate_after_its_reload(
         self, server: Server, signer: Signer, kind: str, reload_signal: signal.Signals
     ) -> None:
         """
-        It finds chain and key at the paths of the guide, for the first certificate and for its renewals.
+        The server serves the first certificate and each renewal from the paths of the guide.
         """
         first = store(server.volume, signer.certificate(NAME), token=1)
         command = (
@@ -187,9 +187,10 @@ class TestReload:
                 renewed = store(server.volume, signer.certificate(NAME), token=token)
                 server.reload(process, reload_signal, NAME, renewed.metadata.serial)
 
-    def test_haproxy_takes_a_list_of_all_certificates(self, server: Server, signer: Signer) -> None:
+    def test_haproxy_reads_a_list_of_all_certificates(self, server: Server, signer: Signer) -> None:
         """
-        The command of the guide writes the list; HAProxy selects by name.
+        The command of the guide writes the list, and HAProxy selects the certificate by the name of the
+        client.
         """
         stored = {
             name: store(server.volume, signer.certificate(name), token=token)
@@ -213,7 +214,7 @@ class TestWildcard:
         self, server: Server, connection: Redis
     ) -> None:
         """
-        A client accepts the certificate for each name directly below, and for no other name.
+        A client accepts the wildcard for each name directly below its domain, and for no other name.
         """
         with (
             DevelopmentNameServer(FUNCTIONS) as name_server,
@@ -246,7 +247,7 @@ class TestDeployHook:
         self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, kind: str, reload_signal: str
     ) -> None:
         """
-        The program is the one of the guide; a stub of `systemctl` sends the signal that the unit would.
+        The hook of the guide reloads the server. A stub of `systemctl` sends the signal of the unit.
         """
         first = store(server.volume, signer.certificate(NAME), token=1)
         command = (
@@ -264,7 +265,7 @@ class TestDeployHook:
         self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, unit: str
     ) -> None:
         """
-        It ends with exit code 0, and asks systemd for one reload.
+        Each hook exits with code 0, and requests one reload from systemd.
         """
         stored = store(server.volume, signer.certificate(NAME), token=1)
         stub(server.place, f'echo "$@" >> {server.place}/asked', monkeypatch)
@@ -280,7 +281,7 @@ class TestDeployHook:
         self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        HAProxy is not reloaded for a certificate that it does not serve.
+        A hook for one name does not reload the server for another certificate.
         """
         store(server.volume, signer.certificate(OTHER), token=1)
         stub(server.place, "exit 1", monkeypatch)
@@ -288,7 +289,7 @@ class TestDeployHook:
 
     def test_the_table_has_the_variables_of_the_program(self, server: Server, signer: Signer) -> None:
         """
-        All of them, and no others.
+        The table of the guide has each variable that the program gets, and no other.
         """
         stored = store(server.volume, signer.certificate(NAME), token=1)
         given = set(environment(stored.metadata, stored.directory)) - {"PATH", "LANG"}
@@ -306,7 +307,7 @@ def hook_for(unit: str) -> str:
 
 def stub(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Put a `systemctl` that runs *script* in front of the real one.
+    Add a `systemctl` that runs *script* to the beginning of PATH.
     """
     directory = place / "bin"
     directory.mkdir()
@@ -329,9 +330,9 @@ def run_hook(server: Server, text: str, name: str = NAME) -> None:
 
 
 class TestGuide:
-    def test_each_reload_of_the_guide_is_one_that_the_worker_takes(self) -> None:
+    def test_the_worker_accepts_each_reload_of_the_guide(self) -> None:
         """
-        Each server has one, and the last line has several.
+        The setting for each server is valid, and so is the line with several servers.
         """
         lines = [line for block in blocks("sh") for line in block.splitlines() if "CERTWORKER_RELOAD" in line]
         reloads = [Reload.parse(each) for line in lines for each in line.partition("=")[2].split(",")]
@@ -340,9 +341,9 @@ class TestGuide:
         assert {"nginx", "haproxy", "httpd", "postfix", "dovecot"} == set(containers)
         assert 6 == len(lines)
 
-    def test_each_file_of_the_guide_is_one_that_the_volume_has(self, server: Server, signer: Signer) -> None:
+    def test_the_volume_has_each_file_of_the_guide(self, server: Server, signer: Signer) -> None:
         """
-        Also those of the servers that are not part of the tests.
+        The volume has each file of the guide, including those of servers without a test.
         """
         store(server.volume, signer.certificate(NAME, "mail.example.com"))
         store(server.volume, signer.certificate("*.functions.example.com"))
@@ -356,6 +357,6 @@ class TestGuide:
 @pytest.fixture(scope="module")
 def signer() -> Signer:
     """
-    Return the CA that signs what is stored.
+    Return the CA that signs the stored certificates.
     """
     return Signer()
