@@ -13,7 +13,7 @@ from pathlib import Path
 
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
-from certworker.renewal.policy import PATIENCE
+from certworker.renewal.policy import RETRY_PAUSES
 from tests import man_pages, pictures
 from tests.recording import session
 from tests.reference import commands, packages, redis_keys, settings
@@ -92,7 +92,7 @@ def pauses_of(retry: Retry) -> str:
     if retry is Retry.CONFIG:
         return "daily, and when certworker starts with other settings"
     words: list[str] = []
-    for unit, group in groupby(map(_span, PATIENCE[retry].pauses), key=lambda span: span[1]):
+    for unit, group in groupby(map(_span, RETRY_PAUSES[retry].pauses), key=lambda span: span[1]):
         numbers = [number for number, _ in group]
         if unit in REPEATED:
             words.append(REPEATED[unit])
@@ -108,10 +108,10 @@ def retries() -> str:
     Return one row for each kind of failure: its pauses, and the event that ends it.
     """
     rows = ["| kind | tried again | shortest pause | what ends it |", "|---|---|---|---|"]
-    for retry, patience in PATIENCE.items():
-        number, unit = _span(patience.least)
+    for retry, pauses in RETRY_PAUSES.items():
+        number, unit = _span(pauses.least)
         least = f"{number} {unit}{'s' * (number != '1')}"
-        rows.append(f"| {KINDS[retry]} | {pauses_of(retry)} | {least} | {patience.ends} |")
+        rows.append(f"| {KINDS[retry]} | {pauses_of(retry)} | {least} | {pauses.ends} |")
     return "\n".join(rows)
 
 

@@ -1,8 +1,8 @@
 """
 The HTTP server of the worker: challenge responses, health and metrics.
 
-Its port is reachable from the Internet through port 80 of each domain. So it reads little, answers little,
-and reveals nothing about itself.
+Its port is reachable from the Internet through port 80 of each domain. So the server limits the size of
+requests, returns short answers, and does not reveal its software.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from certworker.supervision import Faults, Loop, Postponed, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: An answer takes microseconds. More threads only take memory.
+#: An answer takes microseconds. More threads would only use memory.
 THREADS = 4
 
-#: Two beats without an answer, while requests wait, are a stall.
+#: The server is stalled after twice this time without an answer while requests wait.
 BEAT_SECONDS = 15.0
 STOP_SECONDS = 10.0
 
@@ -72,14 +72,14 @@ class HttpServer:
             healthy: Returns whether the worker is `healthy`, and the state of its parts.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
-            explain: Returns the CertworkerError behind an error of these functions, or None.
+            explain: Returns the CertworkerError for an exception of these functions, or None.
         """
         self._address = address
         self._answer = answer
         self._healthy = healthy
         self._metrics = metrics
         self._explain = explain
-        self._troubled = False
+        self._failure_logged = False
         self._faults = Faults("an answer of the HTTP server")
         self._server: Any = None
         self._connections: dict[int, Any] = {}
@@ -96,7 +96,7 @@ class HttpServer:
 
     def start(self) -> None:
         """
-        Listen; the server answers as soon as this returns.
+        Start the server, which answers as soon as this method returns.
 
         Raises:
             AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
@@ -127,7 +127,7 @@ class HttpServer:
         """
         if self._server is not None:
             # The loop ends when no connection is left, and only its own thread may close them.
-            # An answer that wakes the loop first has the trigger closed before it is pulled.
+            # If an answer wakes the loop first, the trigger is closed before it is pulled.
             with suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: close_all(self._connections))
             self.loop.finish(STOP_SECONDS)
@@ -143,7 +143,7 @@ class HttpServer:
         answered, before = self._answered, self._seen
         self._seen = answered
         if self._server.task_dispatcher.queue and answered == before:
-            raise Postponed(0)  # requests wait, and no thread answers any: that is no progress
+            raise Postponed(0)  # requests wait and no thread answers: the server makes no progress
         return 0
 
     def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
@@ -152,11 +152,11 @@ class HttpServer:
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
         except Exception as error:
-            # Logged once, so that a flood of requests is not also a flood of the log.
+            # The failure is logged once, so that a flood of requests does not flood the log.
             if failure := self._explain(error):
-                level = logging.DEBUG if self._troubled else logging.WARNING
+                level = logging.DEBUG if self._failure_logged else logging.WARNING
                 logger.log(level, "challenges cannot be answered: %s", failure.message)
-                self._troubled = True
+                self._failure_logged = True
             else:
                 self._faults.failed(error)
             status, content_type, body = UNAVAILABLE
@@ -179,7 +179,7 @@ class HttpServer:
             if not TOKEN.fullmatch(token):
                 return NOT_FOUND
             answer = self._answer(token)
-            self._troubled = False
+            self._failure_logged = False
             return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
         # A proxy that forbids these paths may compare the text of the request line. //metrics, /%6Detrics and
         # http://x/metrics (RFC 9112, section 3.2.2) have the same path, so only the literal form is served.

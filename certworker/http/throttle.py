@@ -1,13 +1,13 @@
 """
 The connections to the HTTP port, and the server that accepts them.
 
-Python runs one thread at a time, and each request takes a few hundred microseconds: a flood takes the time
-that jobs need. So after a request for an unknown path, the connection is read again only after a pause. The
-requests of a CA or a proxy are for known paths, and are answered at once.
+Python runs one thread at a time, and each request takes a few hundred microseconds: a flood of requests would
+delay the jobs. So after a request for an unknown path, the server reads from the connection only after a
+pause. A CA or a proxy requests known paths, and gets its answers at once.
 
-A connection that sends its request byte by byte costs little, but occupies a slot. So each request has to be
-complete within :data:`REQUEST_SECONDS`, and a full server closes the connection that has waited longest. The
-server never stops accepting: the next connection may be the CA's.
+A connection that sends its request byte by byte uses little CPU time, but occupies a slot. So each request
+has to be complete within :data:`REQUEST_SECONDS`, and a full server closes the connection that has waited
+longest. The server always accepts connections: the next one may come from a CA.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from waitress.task import ErrorTask, Task, WSGITask
 
 logger = logging.getLogger(__name__)
 
-#: The minimum; the server checks quiet connections once a second.
+#: The minimum pause; the server checks idle connections once a second.
 PAUSE_SECONDS = 2.0
 
-#: Together with the open files of the jobs this stays below the usual limit of 1,024.
+#: The largest number of connections. With the open files of the jobs it stays below the usual limit of 1,024.
 CONNECTIONS = 500
 
 #: Connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
-#: A request has to be complete, and its answer read, within this time. It starts with the connection or the
-#: previous answer. Let's Encrypt also waits ten seconds.
+#: A request has to be complete, and its answer read, within this time. The time starts with the connection or
+#: the previous answer. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
 
 #: The loop checks all connections whenever one of them sends something. With many connections it pauses
@@ -41,7 +41,7 @@ REQUEST_SECONDS = 10.0
 MANY = 50
 REST_SECONDS = 0.005
 
-#: In every answer: no cache stores it, and no browser guesses its type.
+#: The headers of every answer: no cache stores it, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
@@ -71,7 +71,7 @@ class Refusal(ErrorTask):
 
     def execute(self) -> None:
         """
-        Send the headers that every other answer has.
+        Answer with the headers that every other answer has.
         """
         self.response_headers.extend(HEADERS)
         super().execute()
@@ -101,7 +101,7 @@ class ThrottledChannel(HTTPChannel):
 
     def writable(self) -> bool:
         """
-        Return whether a complete answer waits to be sent. An incomplete one would make the loop spin.
+        Return whether a complete answer waits to be sent. An incomplete answer would make the loop spin.
         """
         return not self.requests and bool(super().writable())
 
@@ -119,9 +119,10 @@ class BoundedServer(TcpWSGIServer):
 
     def pass_once(self) -> None:
         """
-        Read and write all connections once, the listening one included.
+        Read and write all connections once, including the listening socket.
         """
-        # Not during a pass: a new socket may reuse the number of a closed one.
+        # Slow connections are closed before the pass. During it, a new socket may reuse the number of a
+        # closed one.
         self._close_the_slow(monotonic())
         wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
         if len(self.active_channels) > MANY:

@@ -22,7 +22,7 @@ from typing import IO, Any
 from certworker.errors import CertworkerError, printable
 from certworker.errors.reload import HookFailed
 from certworker.integrations.publications import Publications
-from certworker.renewal.policy import PATIENCE
+from certworker.renewal.policy import RETRY_PAUSES
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.supervision import Faults, Loop, beat
@@ -42,7 +42,7 @@ PAUSE_WITHOUT_A_PUBLICATION_SECONDS = 60.0
 MAX_OUTPUT = 300
 
 #: The pauses after one failure, after two, and so on; the last one repeats.
-PAUSES = tuple(pause.total_seconds() for pause in PATIENCE[HookFailed.retry].pauses)
+PAUSES = tuple(pause.total_seconds() for pause in RETRY_PAUSES[HookFailed.retry].pauses)
 
 #: The variables with the files of the certificate.
 FILES = {

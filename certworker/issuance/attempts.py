@@ -7,7 +7,7 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
       │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or at the time of the failure
       └───────► nothing   the worker crashed: after the lease, from the second crash on with growing pauses
 
-The next check is on the agenda before the attempt starts, so every attempt has a successor.
+The next check is on the agenda before the attempt starts, so that a crash loses no name.
 The pauses get shorter while a certificate in service approaches its end.
 """
 
@@ -45,7 +45,7 @@ class Attempts:
 
     Attributes:
         address: The address of Redis, for messages.
-        validities: Return the validity of each certificate in service for some names, read from the volume.
+        validities: Returns the validity of each certificate in service for some names, read from the volume.
     """
 
     records: DomainRecords
@@ -86,7 +86,7 @@ class Attempts:
             if isinstance(expected, CertworkerError):
                 self._failed(names, lease, expected, failures)
                 raise
-            # A bug has the pauses of a refusal, so that it does not flood the CA with orders.
+            # A bug has the long pauses of a failed validation, so that it does not flood the CA with orders.
             unexpected = Unexpected(fault=repr(fault))
             with suppress(RedisError):
                 self._failed(names, lease, unexpected, failures)
@@ -116,7 +116,7 @@ class Attempts:
         Call *run* to validate *names* if their last validation failed.
 
         Raises:
-            CertworkerError: The validation failed. Each attempt begins with one until it succeeds.
+            CertworkerError: The validation failed. Each attempt begins with a dry run until one succeeds.
         """
         if self.records.needs_dry_run(names[0]):
             run(names)
@@ -124,7 +124,7 @@ class Attempts:
 
     def is_recorded_as_issued(self, metadata: CertificateMetadata) -> bool:
         """
-        Return whether the record has the certificate with this *metadata* as issued.
+        Return whether the certificate with this *metadata* is recorded as issued.
         """
         try:
             record = self.records.read(metadata.names[0])
@@ -137,7 +137,7 @@ class Attempts:
         Record that the certificate with this *metadata* is in service, and plan its *next_check*.
 
         Returns:
-            False if the lease is lost: another worker records the result then.
+            False if the lease is lost: then another worker records the result.
         """
         if not lease.still_held():
             return False
@@ -153,7 +153,7 @@ class Attempts:
 
         Args:
             names: The names.
-            metadata: That of the certificate of the wildcard.
+            metadata: The metadata of the wildcard's certificate.
             next_check: The time of their next check.
         """
         self.records.record_issued(names, metadata, covered=True, next_check=next_check, now=self.clock())

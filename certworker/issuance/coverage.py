@@ -6,7 +6,7 @@ Coverage: names that need no certificate of their own, because a wildcard in ser
     no certificate ──► covered ──► the wildcard is removed or overdue ──► requested
     a certificate of its own ──► kept until shortly before its end ──► covered
 
-A wildcard covers exactly one label, so each name has one wildcard that can cover it. A covered name costs no
+A wildcard covers exactly one label, so each name has one wildcard that can cover it. A covered name causes no
 request to a CA.
 """
 
@@ -32,14 +32,14 @@ from certworker.traefik.config import TraefikConfig
 logger = logging.getLogger(__name__)
 
 #: The wildcard takes over this long before the certificate of a name ends, so that no visitor gets an expired
-#: one; of a short validity period, this share.
+#: certificate. With a short validity period, it takes over with this share of the period left.
 HANDOVER = timedelta(hours=1)
 HANDOVER_SHARE = 1 / 20
 
 #: The pause between two checks of a covered name: at most this share of the wildcard's validity period.
 CHECK_SHARE = 1 / 20
 
-#: Certificates of wildcards whose metadata are cached. A generation never changes.
+#: The largest number of wildcard certificates whose metadata is cached. A generation never changes.
 MAX_CACHED = 1_000
 
 
@@ -49,7 +49,7 @@ class Covered:
     Names that need no order, and the certificate of the wildcard that covers them.
     """
 
-    #: Those without a valid certificate of their own.
+    #: The covered names without a valid certificate of their own.
     names: tuple[str, ...]
     #: The wildcard; of several, the one whose certificate ends first.
     wildcard: str
@@ -67,7 +67,7 @@ class Coverage:
     certificates: CertificateStore
     traefik: TraefikConfig
     records: DomainRecords
-    #: The kinds of the CAs: a wildcard of another kind covers no name.
+    #: The kinds of the configured CAs: a wildcard of another kind covers no name.
     kinds: frozenset[str]
     #: Decides whether a certificate is due at a given time.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
@@ -100,7 +100,7 @@ class Coverage:
         if len(kept) == len(names) and len(set(kept.values())) == 1:
             return None
         covered = tuple(name for name in names if name not in kept)
-        # A removal of the wildcard that saw none of the new links has requested none of their names.
+        # A removal of the wildcard before the new links existed has not requested their names.
         if self.certificates.covered.add(covered) and not (carriers := self._carriers(names)):
             return None
         for name in covered:
@@ -152,10 +152,10 @@ class Coverage:
 
     def forget(self, names: Iterable[str]) -> None:
         """
-        Forget that *names*, which have a certificate of their own now, are covered.
+        Remove the record that *names* are covered: they have a certificate of their own now.
         """
         for name in names:
-            with suppress(CertworkerError):  # it stays recorded, which is harmless until its certificate ends
+            with suppress(CertworkerError):  # the record is harmless until the certificate of the name ends
                 self.certificates.covered.remove(name)
 
     def _carriers(self, names: Sequence[str]) -> dict[str, CertificateMetadata]:
@@ -215,14 +215,14 @@ class Coverage:
 
     def _is_kept(self, own: CertificateMetadata) -> bool:
         """
-        Return whether the certificate with these metadata stays in service for its names.
+        Return whether the certificate with this metadata stays in service for its names.
 
-        After the removal of one of its names it does not: a renewal would bring that name back.
+        After the removal of one of its names it does not: a renewal would restore that name.
         """
         now = self.clock()
         if now >= _handover(own):
             return False
-        # What the CA wants renewed before its age would have it so, it is about to revoke.
+        # A CA that suggests a renewal before the age requires it is about to revoke the certificate.
         if now < renewal_time(own.validity) and self.decide(own, now).due:
             return False
         return all(self.certificates.links.target_of(name) for name in own.names)
@@ -235,7 +235,7 @@ class Coverage:
             return
         self.traefik.remove(name)
         self.certificates.remove(name)
-        # Again: a repair that read the volume before may have written the file since.
+        # Remove the file again: a repair that read the volume before may have written it since.
         self.traefik.remove(name)
         logger.info(
             "its own certificate is out of service, and %s covers it",
@@ -244,7 +244,7 @@ class Coverage:
         )
 
     def _planned(self, carriers: dict[str, CertificateMetadata]) -> datetime:
-        # Random, so that the names of one wildcard are not all checked in the same second.
+        # The pause is random, so that the names of one wildcard are not all checked in the same second.
         length = min(metadata.validity.length for metadata in carriers.values())
         return self.clock() + min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
 
@@ -255,6 +255,6 @@ def _first_to_end(carriers: Mapping[str, CertificateMetadata]) -> tuple[str, Cer
 
 def _handover(own: CertificateMetadata) -> datetime:
     """
-    Return when the wildcard takes over from the certificate with these metadata.
+    Return when the wildcard takes over from the certificate with this metadata.
     """
     return own.not_after - min(HANDOVER, own.validity.length * HANDOVER_SHARE)

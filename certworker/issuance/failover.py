@@ -1,5 +1,5 @@
 """
-The order in which the issuers are asked, and the failures after which the next one is.
+The order in which the issuers are tried, and the failures after which the next one is tried.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: A limit of the preferred CA that ends within this time is waited for.
+#: If a limit of the preferred CA ends within this time, the request waits for it.
 PREFERRED_WAIT = timedelta(hours=1)
 
 
@@ -53,7 +53,7 @@ class Failover:
         Log a failure of the block and continue if the next issuer may succeed.
 
         Raises:
-            CertworkerError: No other issuer may succeed. Of all failures, the one with the earliest retry.
+            CertworkerError: No other issuer may succeed. It is the failure with the earliest next attempt.
         """
         try:
             yield
@@ -71,7 +71,7 @@ class Failover:
 
 
 def _in_order(issuers: Sequence[Issuer], names: tuple[str, ...]) -> Sequence[Issuer]:
-    # A single issuer needs no order, and so no command to Redis.
+    # A single issuer needs no sorting, so no command is sent to Redis.
     return (
         issuers
         if len(issuers) == 1
@@ -84,12 +84,12 @@ def _concerns_only_this_ca(failure: CertworkerError, latest: datetime, *, first:
     Return whether *failure* concerns this CA and not the names, so that another CA may issue.
 
     Args:
-        latest: A limit that ends before this time is waited for.
+        latest: If a limit ends before this time, the request waits for it.
         first: Whether the CA is the preferred one.
     """
     if failure.retry is Retry.UNTIL:
         return failure.other_ca_may_issue and failure.until is not None and failure.until > latest
-    # Wrong settings of the preferred CA are reported; those of the others only exclude them.
+    # Invalid settings of the preferred CA are reported. Invalid settings of another CA only exclude that CA.
     return failure.other_ca_may_issue or (failure.retry is Retry.CONFIG and not first)
 
 

@@ -48,7 +48,7 @@ class Issuer:
     @property
     def solvers(self) -> list[Solver]:
         """
-        The solvers that publish the responses to the HTTP-01 challenges of this CA.
+        Return the solvers that publish the responses to the HTTP-01 challenges of this CA.
         """
         return [self.responder, self.webroot] if self.webroot else [self.responder]
 
@@ -84,7 +84,7 @@ class Issuer:
         """
         Return the renewal id of the *current* certificate; None if another CA issued it.
         """
-        # The field `replaces` is for the CA that issued the certificate only (RFC 9773, section 5).
+        # The field `replaces` is only for the CA that issued the certificate (RFC 9773, section 5).
         return (
             current.metadata.renewal_id if current and current.metadata.authority == self.ca.label else None
         )
@@ -93,7 +93,7 @@ class Issuer:
         """
         Return whether the CA counts an order for the names of the *current* certificate as a renewal.
 
-        Let's Encrypt counts the certificates of all accounts, such as that of another program.
+        Let's Encrypt counts the certificates of all accounts, including those of other programs.
         """
         if current is None or self.clock() - current.metadata.not_before > RENEWAL_WITHIN:
             return False

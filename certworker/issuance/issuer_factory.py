@@ -31,7 +31,7 @@ from certworker.validity import now_in_utc
 @dataclass(frozen=True)
 class IssuerFactory:
     """
-    Builds issuers from what they share.
+    Builds issuers from the components that they share.
     """
 
     settings: Settings
@@ -46,7 +46,8 @@ class IssuerFactory:
 
     def build_issuers(self) -> tuple[Issuer, ...]:
         """
-        Return an issuer for each CA of the settings, in their order, each with that of its staging.
+        Return an issuer for each CA of the settings, in their order. Each has the issuer of its staging
+        environment.
         """
         return tuple(
             self._issuer(choice, self._issuer(choice.staging, None) if choice.staging else None)

@@ -3,11 +3,11 @@ Pending orders at one CA: stored before they are finalized, resumed after a cras
 
 ::
 
-    placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service: forgotten
+    placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service ──► removed
 
-If any of that is lost, one more order is placed. A failed order is never resumed. After any failure of a
-resumed order the next attempt places a new one, with two exceptions: the CA did not answer, or it is still
-signing.
+If the URL or the key is lost, the next attempt places a new order. A failed order is never resumed. After any
+failure of a resumed order the next attempt places a new one, with two exceptions: the CA did not answer, or
+it is still signing.
 """
 
 from __future__ import annotations
@@ -54,17 +54,18 @@ logger = logging.getLogger(__name__)
 
 ORDERS = "certworker:order:"
 
-#: Characters.
+#: The longest URL in characters.
 LONGEST_URL = 2_000
 
-#: Let's Encrypt keeps an order for 7 days. The same is assumed if a CA names no time, or a longer one.
+#: Let's Encrypt keeps an order for 7 days. certworker assumes the same if a CA names no time, or a longer
+#: one.
 LONGEST = timedelta(days=7)
 
 #: After these failures the same order would fail again.
 FINAL_FAILURES = (AuthorizationGone, BadCertificate, Malformed)
 
 #: These failures do not concern the order: the CA did not answer, or did not process the request.
-NOT_HEARD = (
+UNRELATED_FAILURES = (
     AccountDeactivated,
     AccountGone,
     CaBusy,
@@ -79,7 +80,7 @@ NOT_HEARD = (
 #: After these temporary failures the same order may still succeed.
 TEMPORARY = (Retry.SOON, Retry.UNTIL)
 
-#: How often an order is resumed. A CA may never finish one, and an order may crash each worker.
+#: How often an order is resumed. A CA may never finish an order, and an order may crash each worker.
 MOST_RESUMPTIONS = 6
 
 
@@ -94,7 +95,7 @@ class PendingOrder:
     names: tuple[str, ...]
     #: The label of the CA.
     authority: str
-    #: The time until which the CA keeps it.
+    #: The time until which the CA keeps the order.
     expires: datetime
     #: Whether its charges are still reserved in the budget, because a worker crashed.
     reserved: bool
@@ -107,7 +108,7 @@ class PendingOrderStore:
     Stores the pending orders at one CA in Redis, one for each set of names.
 
     Args:
-        clock: Returns the time. No order counts as pending for longer than 7 days from then.
+        clock: Returns the time in UTC. No order counts as pending for longer than 7 days.
     """
 
     def __init__(self, connection: Redis, authority: str, clock: Callable[[], datetime]) -> None:
@@ -142,7 +143,7 @@ class PendingOrderStore:
 
     def find(self, names: Sequence[str]) -> PendingOrder | None:
         """
-        Return the order for exactly *names*, in any order; None if there is none.
+        Return the order for exactly *names*, in any sequence; None if there is none.
         """
         return self._read(names, self._connection.getrange(self._key(names), 0, LARGEST_JSON))
 
@@ -235,7 +236,7 @@ class PendingOrders:
         """
         Remove the order for *names* if the block raises a failure that ends it.
 
-        After any other failure the next attempt resumes it.
+        After any other failure the next attempt resumes the order.
 
         Args:
             resumed: The order, if an earlier attempt placed it.
@@ -253,13 +254,13 @@ class PendingOrders:
         """
         Remove the order for *names* and its key.
         """
-        # The order first: without its key, the next attempt could not finish it.
+        # The order is removed before its key: the next attempt could not finish an order without a key.
         if found := self.orders.delete(names):
             self.keys.forget(found.url)
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of orders that cannot be finished any more.
+        Remove the keys of orders that can no longer be finished.
         """
         self.keys.remove_stale()
 
@@ -267,7 +268,8 @@ class PendingOrders:
         """
         Fetch the order *found* from the CA; return None if it has failed.
         """
-        # Counted before the request, so that an order that crashes each worker is counted, too.
+        # The attempt is counted before the request, so that an order that crashes each worker is counted,
+        # too.
         self._save(names, found.url, found.expires, reserved=found.reserved, resumed=found.resumed + 1)
         try:
             return self.client.resume(found.url, names)
@@ -286,7 +288,7 @@ class PendingOrders:
         try:
             self.orders.save(names, url, expires=expires, reserved=reserved, resumed=resumed)
         except RedisError as error:
-            # The order is needed only after a crash.
+            # The stored order is needed only after a crash.
             logger.debug("cannot store the order: %s", error, extra=_log_fields(names))
 
 
@@ -304,7 +306,7 @@ def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:
 def _is_unrelated(failure: CertworkerError) -> bool:
     # Failures of the volume have the codes fs.*. Before a validation by DNS-01, the CA knows of no failure.
     before_validation = failure.code.startswith("dns01.") and failure.retry is not Retry.CA
-    return isinstance(failure, NOT_HEARD) or failure.code.startswith("fs.") or before_validation
+    return isinstance(failure, UNRELATED_FAILURES) or failure.code.startswith("fs.") or before_validation
 
 
 def _log_fields(names: tuple[str, ...]) -> dict[str, object]:

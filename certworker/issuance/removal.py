@@ -38,11 +38,11 @@ class Removal:
 
     def remove(self, name: str) -> bool:
         """
-        Remove *name*: it is no longer served or renewed.
+        Remove *name*, so that it is no longer served or renewed.
 
-        The other names of its certificate keep it until they get one without *name*, which is requested now.
-        Otherwise the next renewal would restore *name*. The names that a removed wildcard covered are
-        requested, too.
+        A new certificate without *name* is requested for the other names of its certificate, because the next
+        renewal would restore *name*. Until then the other names keep the current certificate. The names that
+        a removed wildcard covered are requested, too.
 
         Returns:
             Whether *name* was known.
@@ -58,7 +58,7 @@ class Removal:
             self.traefik.remove(name)
             self.store.remove(name)
             self.store.covered.remove(name)
-            # Again: a repair that read the volume before may have written the file since.
+            # Remove the file again: a repair that read the volume before may have written it since.
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)

@@ -9,8 +9,8 @@ Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in 
       ├── an earlier attempt stored a certificate ─────────────► _put_into_service
       └── _issue
             ├── the certificate in service is not due ─────────► _put_into_service
-            ├── preflight: would the CA refuse?
-            ├── _obtain, from the first CA that can: the order, the challenges, the certificate
+            ├── preflight: predict whether the CA would refuse
+            ├── _obtain, from the first CA that can issue: the order, the challenges, the certificate
             └── store on the volume ───────────────────────────► _put_into_service
                                                                    ├── the proxy's file
                                                                    └── the record and the next check
@@ -69,7 +69,8 @@ class CertificateIssuance:
     """
 
     issuers: Sequence[Issuer]
-    #: Called with the names, `renewing` and `slot`, it raises why the CA would refuse. It returns warnings.
+    #: Called with the names, `renewing` and `slot`. Raises the reason why the CA would refuse; returns
+    #: warnings.
     preflight: Callable[..., Sequence[CertworkerError]]
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
@@ -107,7 +108,8 @@ class CertificateIssuance:
                 return covered
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
                 if unpublished:
-                    # An earlier attempt obtained it and failed afterwards. No new order is needed.
+                    # An earlier attempt obtained the certificate and failed afterwards. No new order is
+                    # needed.
                     self.certificates.link(unpublished)
                     return self._put_into_service("issued", unpublished, lease)
                 return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
@@ -257,7 +259,8 @@ class CertificateIssuance:
         return stored if stored and self.clock() < stored.metadata.not_after else None
 
     def _forget(self, stored: StoredCertificate) -> None:
-        # The orders first: after a crash in between, an order that is still known leads to this certificate.
+        # The orders are removed first. After a crash in between, the certificate is still unpublished, and
+        # the next attempt repeats both steps.
         for issuer in self.issuers:
             issuer.pending_orders.forget(stored.metadata.names)
         self.certificates.mark_published(stored)
@@ -267,7 +270,7 @@ class CertificateIssuance:
         named = in_service[0].metadata.names if in_service[0] else ()
         if any(self.certificates.links.target_of(name) is None for name in named):
             return True
-        # A forced order that a crash interrupted is still wanted.
+        # A forced order that a crash interrupted has to be finished.
         names = current.metadata.names
         if any(issuer.pending_orders.find(names) for issuer in self.issuers):
             return True
@@ -279,7 +282,7 @@ class CertificateIssuance:
 @contextmanager
 def _explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
     """
-    Add the *findings* of preflight to a refusal of the CA within the block.
+    Add the *findings* of preflight to a failure that the CA reports within the block.
     """
     try:
         yield

@@ -2,7 +2,7 @@
 The agenda: the time of the next check of each name.
 
 Renewals, attempts after a failure and checks of valid certificates are all next checks. They are in one
-sorted set of Redis, so one command reads what is due, however many names there are.
+sorted set of Redis, so one command reads the names that are due.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ logger = logging.getLogger(__name__)
 
 AGENDA = "certworker:agenda"
 
-#: Exists while the agenda is known to have every name of the volume. It is lost when Redis is emptied,
-#: whatever is written to the agenda afterwards.
+#: This key exists while the agenda has every name of the volume. If Redis is emptied, the key is lost, even
+#: if names are added to the agenda afterwards.
 COMPARED = "certworker:compared"
 
-#: A comparison with the volume that makes no progress within this time was interrupted.
+#: A comparison with the volume that makes no progress within this time counts as interrupted.
 LONGEST_STANDSTILL = timedelta(minutes=10)
 
 #: Names in one command; Redis serves other clients between two commands.
 NAMES_PER_COMMAND = 1_000
-#: Reading a name takes a tenth of the time of writing it.
+#: Names read in one command: to read a name takes a tenth of the time of writing it.
 NAMES_PER_PAGE = 10_000
+#: The overlap of two pages; see :meth:`Agenda.names`.
 NAMES_READ_TWICE = 500
 
 
@@ -39,7 +40,7 @@ class Agenda:
     Names with the times of their next checks.
 
     Attributes:
-        wake: Called with the time at which the agenda is to be read next; not needed by readers.
+        wake: Called with the time at which the agenda has to be read next. Readers do not need it.
     """
 
     def __init__(self, connection: Redis, wake: Callable[[datetime], object] = lambda _moment: None) -> None:
@@ -58,7 +59,7 @@ class Agenda:
 
         Args:
             moments: The time of the next check, by name.
-            at_the_latest: An earlier check that is already planned stays.
+            at_the_latest: Whether an earlier check that is already planned stays.
         """
         scores = {name: moment.timestamp() for name, moment in moments.items()}
         with self._connection.pipeline(transaction=False) as pipe:
@@ -71,7 +72,7 @@ class Agenda:
 
     def remove(self, name: str) -> None:
         """
-        Remove *name*, if it is there.
+        Remove *name* if it is on the agenda.
         """
         self._connection.zrem(AGENDA, name)
 
@@ -142,11 +143,11 @@ class Agenda:
 
     def names(self) -> list[str]:
         """
-        Return all names, in no order.
+        Return all names, in no particular order.
 
         They are read in pages, so that Redis serves other clients meanwhile. A name that is added or removed
-        at the same time may be missing. The latest checks come first: a check that postpones its name then
-        hides no other name. The pages overlap for the few names that move forward.
+        at the same time may be missing. The latest checks are read first: a name that is postponed meanwhile
+        then hides no other name. The pages overlap, because a few names get an earlier check.
         """
         members: set[Any] = set()
         first = 0
@@ -173,7 +174,7 @@ class Agenda:
 
     def _named(self, members: Iterable[bytes | str]) -> list[str]:
         """
-        Return the names among *members*, and remove the members that are no names.
+        Return the names among *members*, and remove the members that are not names.
         """
         names, others = [], []
         for member in members:

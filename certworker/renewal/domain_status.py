@@ -25,7 +25,8 @@ ADOPTED = "adopted"
 
 STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
-#: `failed` in detail: a certificate in service is still valid, or there is none. Only the second is critical.
+#: The details of `failed`: a certificate in service is still valid, or there is none. Only the second is
+#: critical.
 FAILURES = ("failing", "no_certificate")
 
 #: Records read from Redis in one command.
@@ -41,7 +42,7 @@ class DomainStatus:
     name: str
     #: One of :data:`STATES`; a failure counts even while an older certificate is still valid.
     state: str
-    #: The same, except that `failed` is one of :data:`FAILURES`.
+    #: The state, except that `failed` is one of :data:`FAILURES`.
     detail: str
     #: The names of the certificate in service; empty without one.
     names: tuple[str, ...]
@@ -62,13 +63,13 @@ class DomainStatus:
 
     def days_left(self, now: datetime) -> float | None:
         """
-        Return for how many days the certificate in service is still valid; None without one.
+        Return the days for which the certificate in service is still valid; None without a certificate.
         """
         return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
 
     def share_left(self, now: datetime) -> float | None:
         """
-        Return the share of its validity period that the certificate in service has left; None without one.
+        Return the remaining share of the validity period of the certificate in service; None without one.
         """
         if self.not_before is None or self.not_after is None:
             return None
@@ -80,7 +81,7 @@ def list_status(
     agenda: Agenda, records: DomainRecords, store: CertificateStore, now: datetime
 ) -> Iterator[DomainStatus]:
     """
-    Return the status of every name on the agenda, in alphabetical order.
+    Yield the status of every name on the agenda, in alphabetical order.
     """
     names = sorted(agenda.names())
     for start in range(0, len(names), BATCH):
@@ -108,13 +109,14 @@ class BackfillProgress:
     names: int
     #: The number of names without a certificate.
     missing: int
-    #: When the limits of the CA allow the last order; None: none is missing, or no limit is known.
+    #: When the limits of the CA allow the last order; None: no name is missing, or no limit is known.
     ends: datetime | None
 
 
 def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -> BackfillProgress:
     """
-    Return how many names have no certificate yet, and until when the limits of the CA delay them.
+    Return the number of names that have no certificate yet, and the time until which the limits of the CA
+    delay them.
     """
     # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)
@@ -133,7 +135,7 @@ def _guarded(
     now: datetime,
 ) -> DomainStatus:
     """
-    Return the status of *name*. Files that cannot be read are the failure of that name only.
+    Return the status of *name*, which is `failed` if its files cannot be read.
     """
     try:
         metadata, wildcard = store.serving(name)
@@ -161,8 +163,8 @@ def _status(
     now: datetime,
     wildcard: str = "",
 ) -> DomainStatus:
-    troubled = record is not None and record.state not in SERVED
-    state = record.state if record and troubled else _state(metadata, now, wildcard)
+    unserved = record is not None and record.state not in SERVED
+    state = record.state if record and unserved else _state(metadata, now, wildcard)
     return DomainStatus(
         name=name,
         state=state,
@@ -174,9 +176,9 @@ def _status(
         renewal=renewal_time(metadata.validity) if metadata else None,
         next_check=next_check,
         attempts=record.attempts if record else 0,
-        code=record.code if record and troubled else "",
-        message=record.message if record and troubled else "",
-        remedy=record.remedy if record and troubled else "",
+        code=record.code if record and unserved else "",
+        message=record.message if record and unserved else "",
+        remedy=record.remedy if record and unserved else "",
         issuer=metadata.issuer if metadata else "",
         authority=(metadata.authority or ADOPTED) if metadata else "",
         by=wildcard,

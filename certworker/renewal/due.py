@@ -1,8 +1,8 @@
 """
-Enqueues what is due.
+Enqueues the names that are due.
 
-A certificate that is not due gets its next check here, without a job. Everything else is moved to a priority
-queue.
+A certificate that is not due gets its next check here, without a job. Every other name gets a request in a
+priority queue.
 """
 
 from __future__ import annotations
@@ -32,13 +32,14 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: Names checked in one pass.
+#: The largest number of names checked in one pass.
 NAMES_PER_CHECK = 1_000
 
-#: Requests for renewal information at the same time.
+#: The largest number of requests for renewal information at the same time.
 CONCURRENT_QUERIES = 8
 
-#: What expires sooner has the highest priority; of a short validity period, this share.
+#: A certificate that expires within this time has the highest priority; with a short validity period, within
+#: this share of the period.
 SOON = timedelta(hours=48)
 SOON_SHARE = 1 / 5
 
@@ -56,7 +57,7 @@ class Due:
 @dataclass(frozen=True)
 class DueNames:
     """
-    The names whose next check has come.
+    Checks the names whose next check is due.
     """
 
     certificates: CertificateStore
@@ -66,20 +67,20 @@ class DueNames:
     priority_queues: PriorityQueues
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
-    #: Returns when names, with a certificate of their own or without, are checked again because a wildcard
-    #: covers them; None: it does not.
+    #: Returns the next check of names that a wildcard covers, with a certificate of their own or without;
+    #: None: no wildcard covers them.
     covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
-    #: Raises the reason if a request for these names would be refused.
+    #: Raises the reason if a request for these names would be rejected.
     check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
 
     def enqueue(self) -> dict[str, int]:
         """
-        Check every name whose next check has come.
+        Check every name whose next check is due.
 
-        A certificate that is not due gets its next check here, which costs the reading of two small files.
-        Everything else is enqueued by its priority.
+        A certificate that is not due gets its next check, which reads two small files. For every other name a
+        request is enqueued by its priority.
 
         Returns:
             `looked`: the number of checked names; `requested`: the number of requests enqueued.
@@ -113,10 +114,10 @@ class DueNames:
                 if metadata or not self.certificates.links.is_orphaned(name):
                     request = Request(names, registered_domain(names[0]))
                     requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
-        # The agenda first: a job that ends quickly plans a later check, which must not be overwritten.
+        # The agenda is written first, so that it does not overwrite the later check that a fast job plans.
         self.agenda.put_many(moments)
         for priority, requests in requested.items():
-            # The earliest deadline first, for the order of the tenants, too.
+            # The earliest deadline is first. It also determines the order of the tenants.
             self.priority_queues.put(priority, dict(sorted(requests.items(), key=lambda request: request[1])))
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
@@ -126,7 +127,7 @@ class DueNames:
         self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
-        Return what :meth:`_check` returns. An error postpones these names, and no others.
+        Return what :meth:`_check` returns. An error postpones only these names.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -143,18 +144,18 @@ class DueNames:
         self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
-        Return what the *names* of a certificate need; the moment of the next check if they need nothing.
+        Return the job that the *names* of a certificate need; the time of the next check if they need none.
 
         Args:
-            name: The one of them with these *metadata*.
+            name: One of *names*, whose certificate has this *metadata*.
 
         Returns:
-            None if they have no certificate and any request for them is refused.
+            None if they have no certificate and any request for them would be rejected.
         """
         try:
             self.check_request(names)
-        except CertworkerError as refusal:
-            return self._refused(names, metadata, refusal, now)
+        except CertworkerError as rejection:
+            return self._record_rejection(names, metadata, rejection, now)
         covered_until = None
         with suppress(CertworkerError):  # the job reports it
             covered_until = self.covered_until(names, metadata)
@@ -166,27 +167,27 @@ class DueNames:
                 return covered_until or decision.next_check
         return Due(_priority(metadata, decision, now), metadata.not_after)
 
-    def _refused(
+    def _record_rejection(
         self,
         names: tuple[str, ...],
         metadata: CertificateMetadata | None,
-        refusal: CertworkerError,
+        rejection: CertworkerError,
         now: datetime,
     ) -> datetime | None:
-        # The job would be refused before its attempt begins, so the reason is recorded here.
-        logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
+        # The job would be rejected before its attempt begins, so the reason is recorded here.
+        logger.warning("%s", rejection, extra={"domain": names[0], "code": rejection.code})
         if metadata is None:
             return None
         attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(refusal, attempts, now, self.random, metadata.validity)
-        self.records.record_failed(names, refusal, next_check=again, now=now)
+        again = next_attempt(rejection, attempts, now, self.random, metadata.validity)
+        self.records.record_failed(names, rejection, next_check=again, now=now)
         return again
 
     def _names_of_certificates(
         self, known: Mapping[str, CertificateMetadata | None]
     ) -> dict[str, tuple[str, ...]]:
         """
-        Return all names of the certificate of each name; where there is none, the names of its request.
+        Return, for each name, all names of its certificate; without a certificate, the names of its request.
         """
         without = [name for name, metadata in known.items() if metadata is None]
         records = dict(zip(without, self.records.read_many(without), strict=True))
@@ -206,24 +207,24 @@ class DueNames:
 
     def _names_to_renew(self, metadata: CertificateMetadata) -> tuple[str, ...]:
         """
-        Return the names for which the certificate with these *metadata* is renewed.
+        Return the names for which the certificate with this *metadata* is renewed.
 
-        A name that got another certificate for fewer or other names has left the set. A renewal with the
-        others would undo that request, and the other certificate would undo the renewal.
+        A name that got another certificate for fewer or other names has left the set. A renewal for all names
+        would replace that certificate, and the renewal of that certificate would replace this one.
         """
         names = set(metadata.names)
         served_by = {
             name: _metadata_in(_directory(self.certificates, name)) for name in names if is_name(name)
         }
-        # A certificate for all of them is their next one, which is not yet in service for each.
+        # A certificate for all names is the next one, which is not yet in service for each name.
         left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
         return tuple(name for name in metadata.names if name not in left) or metadata.names
 
     def _requested_together(self, names: tuple[str, ...]) -> bool:
         """
-        Return whether *names* were requested together: all their records say so, and none is in service.
+        Return whether *names* were requested together: all their records have them, and none is in service.
 
-        A record is not a request. Its writer must not be able to join names of different people.
+        A record is not a request: a forged record must not join names of different owners.
         """
         records = self.records.read_many(names)
         if not all(record is not None and set(record.names) == set(names) for record in records):
@@ -240,14 +241,14 @@ def known_metadata(
     """
     Return the metadata of the certificates of *names*; shared certificates are read once.
 
-    What is not a name is removed from the *agenda*.
+    Members of the *agenda* that are not names are removed.
     """
     directories: dict[str, Path | None] = {}
     for name in names:
         try:
             directories[name] = _directory(certificates, name)
         except ValueError:
-            # A writer to Redis can put anything on the agenda.
+            # Every program with access to Redis can write to the agenda.
             agenda.remove(name)
             logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
     read = {directory: _metadata_in(directory) for directory in set(directories.values())}
@@ -262,7 +263,7 @@ def _directory(certificates: CertificateStore, name: str) -> Path | None:
 
 
 def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
-    # Metadata that cannot be read does not stop the check of the others.
+    # Metadata that cannot be read does not stop the check of other names.
     with suppress(CertworkerError):
         return CertificateMetadata.read(directory) if directory else None
     return None
@@ -271,5 +272,5 @@ def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
 def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
     if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
         return "expiring"
-    # What the CA wants renewed before its age would have it so, it is about to revoke.
+    # A CA that suggests a renewal before the age requires it is about to revoke the certificate.
     return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"

@@ -1,8 +1,8 @@
 """
-Reports certificates that should have been renewed long ago: daily, and as an error when they expire soon.
+Reports overdue certificates: once a day, and as an error if they expire soon.
 
-A certificate that is *due* is normal. The renewal of an *overdue* one has failed for some time or was never
-tried, and an operator has to act before it expires.
+A certificate that is *due* is normal. The renewal of an *overdue* certificate has failed for some time, or
+was never tried. An operator has to act before it expires.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ logger = logging.getLogger(__name__)
 
 #: With less than this share of its validity period left a certificate is overdue.
 OVERDUE_SHARE = 1 / 5
+#: With less than this share left, the report is an error.
 CRITICAL_SHARE = 1 / 10
 
-#: Thousands of overdue certificates have one cause, which the first lines show.
+#: The largest number of lines. Thousands of overdue certificates share a cause, which the first lines show.
 MAX_LINES = 100
 
 
@@ -33,7 +34,7 @@ class Survey:
     """
 
     overdue: int
-    #: The shortest validity period of a certificate in service; None: there is none.
+    #: The shortest validity period of a certificate in service; None: no certificate is in service.
     shortest_validity: timedelta | None
 
 
@@ -45,13 +46,13 @@ class ExpiryAlerts:
 
     #: Returns the status of each name.
     statuses: Callable[[], Iterable[DomainStatus]]
-    #: Returns whether its key is new today.
+    #: Returns whether the key is passed for the first time today.
     first_today: Callable[[str], bool]
     clock: Callable[[], datetime]
 
     def log(self) -> Survey:
         """
-        Report each name that is overdue once a day, and at once when it gets worse.
+        Log each overdue name once a day, and at once when its level gets worse.
 
         Returns:
             The summary of all names.
@@ -75,12 +76,12 @@ class ExpiryAlerts:
 
 def _level(status: DomainStatus, now: datetime) -> str | None:
     left = status.share_left(now)
-    # The wildcard that covers a name is in the report itself.
+    # A covered name gets no line, because its wildcard gets one.
     if left is None or left >= OVERDUE_SHARE or status.by:
         return None
     if left <= 0:
         return "expired"
-    # Without a failure, the CA may have suggested a renewal as late as this, but not later.
+    # Without a failure, the CA may have suggested a renewal as late as MIN_SHARE_LEFT, but not later.
     if not status.code and left > MIN_SHARE_LEFT:
         return None
     return "alarming" if left < CRITICAL_SHARE else "overdue"
@@ -112,7 +113,7 @@ def _ends(status: DomainStatus, now: datetime) -> str:
 
 def _history(status: DomainStatus) -> str:
     """
-    Return what is known of the attempts to renew the certificate of *status*.
+    Return a text about the known attempts to renew the certificate of *status*.
     """
     if status.state == "issuing":
         return "an attempt to renew it is running."

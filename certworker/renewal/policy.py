@@ -1,11 +1,12 @@
 """
-When a certificate is renewed and when a name is checked again: the CA's advice, the age, and the pauses.
+When a certificate is renewed and when a name is checked again.
 
-Each wait is a share of the certificate's own validity period. A number of days would be wrong for 160-hour
-certificates today and for the 45-day certificates of 2028.
+The CA's suggestion and the age of a certificate decide when it is renewed. Each time is a share of the
+validity period. A number of days would be wrong for 160-hour certificates today and for the 45-day
+certificates of 2028.
 
-Each failure has a next attempt. :data:`PATIENCE` lists the pauses. :func:`next_attempt` shortens them while
-the certificate in service approaches its end.
+After each failure another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
+shortens them while the certificate in service approaches its end.
 """
 
 from __future__ import annotations
@@ -24,23 +25,25 @@ if TYPE_CHECKING:
     # Its import would take most of the time of `certworker status`.
     from certworker.acme.renewal_info import RenewalSuggestion
 
-#: Let's Encrypt's integration guide: renew with a third left, or with half of a period under ten days.
+#: Let's Encrypt's integration guide: renew with a third of the period left, or with half of a period below
+#: ten days.
 SHARE_LEFT = 1 / 3
 SHARE_LEFT_SHORT_VALIDITY = 1 / 2
 SHORT_VALIDITY = timedelta(days=10)
 
-#: Whatever the CA suggests, a certificate is due with less than this share of its validity period left.
+#: With less than this share of its validity period left, a certificate is due, even if the CA suggests a
+#: later time.
 MIN_SHARE_LEFT = 1 / 20
 
-#: A window in the past means now, but a new certificate is not renewed before this age. Let's Encrypt dates
-#: its certificates one hour back.
+#: A suggested window in the past means a renewal now, but never before this age. Let's Encrypt backdates its
+#: certificates by one hour.
 MIN_AGE = timedelta(hours=2)
 MIN_AGE_SHARE = 1 / 4
 
-#: However short the validity period is.
+#: The minimum pause between two renewals, even with a very short validity period.
 LEAST_PAUSE_BETWEEN_RENEWALS = timedelta(seconds=5)
 
-#: Certificates issued together are renewed apart, over this share of their validity period.
+#: Renewals of certificates that were issued together are spread over this share of their validity period.
 SPREAD = 1 / 20
 
 #: A check at least twice a day finds changes at the CA and on the volume.
@@ -48,57 +51,58 @@ MAX_CHECK_INTERVAL = timedelta(hours=12)
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
-#: After the CA refused a validation: growing pauses, then once a day (integration guide).
+#: After a failed validation: growing pauses, then once a day (integration guide).
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
-#: After the second, the third … crash in a row. The first pauses are short: a deployment or a lack of memory
-#: ends many workers at once, and their names are not the cause.
+#: After the second, the third … crash in a row. The first pauses are short: if a deployment or a lack of
+#: memory ends many workers at once, their names are not the cause.
 CRASH_PAUSES = (timedelta(seconds=5), timedelta(seconds=30), *CA_PAUSES)
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPauses:
     """
     The pauses after one type of failure.
     """
 
     #: After the first, the second … failure in a row; the last pause repeats.
     pauses: tuple[timedelta, ...]
-    #: The shortest pause while a certificate approaches its end; less for a short validity period.
+    #: The minimum pause while a certificate approaches its end; less for a short validity period.
     least: timedelta
     #: What ends the failure, for the documentation.
     ends: str
 
 
-#: The whole policy. `docs/concepts/renewal-and-retries.md` shows it, and a test tries every failure with it.
-PATIENCE: Mapping[Retry, Patience] = {
-    Retry.NEVER: Patience((DAY,), HOUR, "a correct request; no attempt begins before"),
-    Retry.CONFIG: Patience((DAY,), HOUR, "a person who changes what the remedy names"),
-    Retry.PREFLIGHT: Patience(
+#: The pauses after each type of failure. `docs/concepts/renewal-and-retries.md` has the same pauses, and a
+#: test checks each failure class.
+RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
+    Retry.NEVER: RetryPauses((DAY,), HOUR, "a correct request; no attempt begins before"),
+    Retry.CONFIG: RetryPauses((DAY,), HOUR, "a person who changes what the remedy names"),
+    Retry.PREFLIGHT: RetryPauses(
         (MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, *(HOUR,) * 24, DAY),
         10 * MINUTE,
         "a person who changes what the remedy names",
     ),
-    # The CA counts validations that fail: five in an hour.
-    Retry.CA: Patience(CA_PAUSES, HOUR, "a person who changes what the remedy names"),
-    # A limit without an end; most limits refill within the hour.
-    Retry.UNTIL: Patience((HOUR,), HOUR, "the moment that the failure names"),
-    Retry.SOON: Patience(
+    # The CA allows five failed validations in an hour.
+    Retry.CA: RetryPauses(CA_PAUSES, HOUR, "a person who changes what the remedy names"),
+    # The pause applies to a limit without a known end; most limits refill within an hour.
+    Retry.UNTIL: RetryPauses((HOUR,), HOUR, "the moment that the failure names"),
+    Retry.SOON: RetryPauses(
         (MINUTE / 6, MINUTE / 2, MINUTE, 5 * MINUTE, *CA_PAUSES[1:]), 10 * MINUTE, "time, without any change"
     ),
 }
 
-#: After every failure, whatever time it names, the next attempt follows within a day.
+#: After every failure the next attempt follows within a day, even if the failure names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
 #: No pause is longer than this share of the time that a certificate in service has left.
 MAX_SHARE_OF_REMAINDER = 1 / 8
 
-#: With less than this share of the validity period left, no pause is longer than a few hours.
+#: With less than this share of the validity period left, no pause is longer than four hours.
 CLOSE_SHARE = 1 / 5
 LONGEST_PAUSE_WHEN_CLOSE = 4 * HOUR
 
-#: Each pause is longer by a random part of this share, so that names do not meet at the same time.
+#: Each pause is longer by a random part of this share, so that many names are not tried at the same time.
 JITTER = 1 / 10
 
 
@@ -112,7 +116,8 @@ class RenewalDecision:
     next_check: datetime
     #: Whether the CA suggested the window in which it is renewed.
     ca_requested: bool
-    #: Whether that window is open. Only then Let's Encrypt exempts an order that replaces the certificate.
+    #: Whether that window is open. Only then does Let's Encrypt exempt an order that replaces the
+    #: certificate.
     window_open: bool = False
 
 
@@ -130,7 +135,7 @@ class RenewalPolicy:
         """
         Return the decision at *now* for the certificate with this *metadata*.
         """
-        # No request for an expired certificate (RFC 9773, section 4.3).
+        # No renewal information is requested for an expired certificate (RFC 9773, section 4.3).
         suggestion = self.suggestion(metadata) if now < metadata.not_after else None
         window = suggestion.window if suggestion else None
         due = renewal_time(metadata.validity, window)
@@ -145,7 +150,7 @@ class RenewalPolicy:
 
 def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
     """
-    Return when the certificate is due: at a random time in *window*, or by its age without one.
+    Return when the certificate is due: at a random time in *window*, or by its age without a window.
 
     The time stays the same as long as the window does.
     """
@@ -162,7 +167,7 @@ def next_check(validity: Validity, due: datetime, now: datetime, random: Random)
     """
     Return the next check of a certificate: twice a day until it is *due*, then at that time.
     """
-    # Random, so that the checks of many certificates do not meet at the same second.
+    # The pause is random, so that many certificates are not checked in the same second.
     pause = min(MAX_CHECK_INTERVAL, validity.length / 4) * random.uniform(0.5, 1)
     return min(now + pause, max(due, now))
 
@@ -171,8 +176,8 @@ def after_issuance(validity: Validity, planned: datetime, now: datetime) -> date
     """
     Return the *planned* first check of a certificate that was issued at *now*, or a later time.
 
-    A certificate can be due when it is issued, because it is dated back or very short. Without a minimum
-    pause it would be ordered in a loop.
+    A certificate can be due when it is issued, because it is backdated or valid for a very short time.
+    Without a minimum pause it would be ordered in a loop.
     """
     pause = min(MIN_AGE, (validity.not_after - now) * MIN_AGE_SHARE)
     return max(planned, now + max(pause, LEAST_PAUSE_BETWEEN_RENEWALS))
@@ -186,7 +191,7 @@ def shortened(
 
     Args:
         validity: The validity of the certificate in service; None: there is none.
-        least: The minimum of the result; less for a short validity period. By default *pause*.
+        least: The minimum of the result; less for a short validity period. The default is *pause*.
     """
     if validity is None:
         return pause
@@ -199,9 +204,10 @@ def shortened(
 
 def crash_backoff(crashes: int, validity: Validity | None, now: datetime) -> timedelta:
     """
-    Return the pause after the lease when *crashes* workers in a row crashed during the same attempt.
+    Return the pause after the lease of an attempt that follows *crashes* crashed attempts in a row.
 
-    There is no pause after a single crash: most crashes are deployments.
+    If this attempt crashes as well, the next one begins after its lease and this pause. A first crash causes
+    no pause: most crashes are deployments.
 
     Args:
         validity: The validity of the certificate in service; None: there is none.
@@ -209,7 +215,7 @@ def crash_backoff(crashes: int, validity: Validity | None, now: datetime) -> tim
     if not crashes:
         return timedelta(0)
     return shortened(
-        CRASH_PAUSES[min(crashes, len(CRASH_PAUSES)) - 1], validity, now, PATIENCE[Retry.CA].least
+        CRASH_PAUSES[min(crashes, len(CRASH_PAUSES)) - 1], validity, now, RETRY_PAUSES[Retry.CA].least
     )
 
 
@@ -221,25 +227,25 @@ def next_attempt(
     validity: Validity | None = None,
 ) -> datetime:
     """
-    Return when to try again after *failure*: at most a day and a tenth after *now*.
+    Return the time of the next attempt after *failure*, at most 1.1 days after *now*.
 
     Args:
         attempts: The number of attempts in a row that failed, at least 1.
-        validity: The validity of the certificate in service; None: there is none. It shortens the pause.
-            After the end the pauses grow again.
+        validity: The validity of the certificate in service; None: there is none. The pause is shorter near
+            the end of the certificate, and grows again after the end.
     """
-    patience = PATIENCE[failure.retry]
-    usual = patience.pauses[min(attempts, len(patience.pauses)) - 1]
-    pause = shortened(usual, validity, now, patience.least) * (1 + JITTER * random.random())
+    policy = RETRY_PAUSES[failure.retry]
+    usual = policy.pauses[min(attempts, len(policy.pauses)) - 1]
+    pause = shortened(usual, validity, now, policy.least) * (1 + JITTER * random.random())
     if failure.retry is Retry.UNTIL and failure.until is not None:
-        # An early attempt at the limit of a CA costs no request: the budget refuses it.
+        # An attempt before the end of a limit sends no request: the budget rejects it.
         pause = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
 
 
 def in_words(span: timedelta) -> str:
     """
-    Return *span*, which is not negative, rounded down to its largest unit of which it has two: `89 days`.
+    Return *span*, which is not negative, in the largest unit of which it has at least two: `89 days`.
     """
     units = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", timedelta(seconds=1)))
     unit, length = next((each for each in units if span >= 2 * each[1]), units[-1])

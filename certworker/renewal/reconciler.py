@@ -1,5 +1,5 @@
 """
-Puts back on the agenda what Redis has lost, and adopts the certificates of other programs.
+Puts lost names back on the agenda, and adopts the certificates of other programs.
 
 Redis may lose any key at any time; the volume has every certificate.
 """
@@ -33,12 +33,12 @@ NAMES_AT_A_TIME = 1_000
 #: Names that are compared and published together.
 NAMES_PER_BATCH = 500
 
-#: No check is planned further ahead: the longest pause is a day and a tenth.
+#: No check is planned further ahead: the longest pause is 1.1 days.
 LONGEST_PLAN = timedelta(days=2)
-#: Names whose check was planned further ahead are checked within this time, not all at once.
+#: Names whose check was planned further ahead are checked at random times within this period.
 BACK_WITHIN = timedelta(minutes=10)
 
-#: Between two lines about the progress. Work that ends earlier has none.
+#: The pause between two log lines about the progress. A shorter comparison logs none.
 PROGRESS_INTERVAL = timedelta(seconds=10)
 
 
@@ -47,8 +47,8 @@ class Progress:
     Logs the progress of the comparison of the volume with the agenda.
 
     Args:
-        total: How many names there are.
-        clock: The time in UTC.
+        total: The number of names.
+        clock: Returns the time in UTC.
     """
 
     def __init__(self, total: int, clock: Callable[[], datetime]) -> None:
@@ -56,7 +56,7 @@ class Progress:
         self._clock = clock
         self._began = self._logged = clock()
         self._done = 0
-        #: Certificates of other programs that were adopted.
+        #: The number of names adopted from other programs.
         self.adopted = 0
 
     def add(self, done: int, *, adopted: int) -> None:
@@ -85,7 +85,7 @@ class Progress:
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Keeps the agenda complete.
+    Adds missing names to the agenda.
     """
 
     certificates: CertificateStore
@@ -94,15 +94,15 @@ class Reconciler:
     agenda: Agenda
     #: Removes a name.
     remove: Callable[[str], bool]
-    #: Returns when names without a certificate are checked again because a wildcard covers them; None: it
-    #: does not.
+    #: Returns the next check of names without a certificate that a wildcard covers; None: no wildcard covers
+    #: them.
     covered_until: Callable[[tuple[str, ...], None], datetime | None]
     clock: Callable[[], datetime]
     random: Random
 
     def reconcile(self) -> int:
         """
-        Put every certificate of the volume that is missing from the agenda back on it.
+        Put every name of the volume that is missing from the agenda back on it.
 
         Certificates of other programs, certbot for example, are adopted and renewed when they are due. Names
         whose directory Appwrite deleted are removed.
@@ -120,7 +120,7 @@ class Reconciler:
             for name in batch:
                 adopted |= self._import(name)
             self._publish(adopted)
-            # The other names of what was adopted had no files until now.
+            # The other names of an adopted certificate had no files until now.
             restored += self._restore(list(dict.fromkeys([*batch, *adopted])))
             self.agenda.extend_comparison()
             progress.add(len(batch), adopted=len(adopted))
@@ -145,12 +145,12 @@ class Reconciler:
 
     def _restore_covered(self, names: Sequence[str]) -> int:
         """
-        Plan a check now for those of *names* that are missing from the agenda, and for those whose wildcard
-        is gone since their last check. Return the number of those that were missing.
+        Plan a check now for each of *names* that is missing from the agenda, or whose wildcard was removed
+        after its last check. Return the number of missing names.
         """
         beat()
         missing = self.agenda.missing(names)
-        # Those that were requested since have another state.
+        # Names that were requested after that check have another state.
         records = (record for record in self.records.read_many(names) if record)
         unaware = [record.name for record in records if record.state == "covered"]
         gone = [name for name in unaware if self.covered_until((name,), None) is None]
@@ -186,7 +186,7 @@ class Reconciler:
 
     def _plan_missing_checks(self) -> None:
         """
-        Plan a check soon for each name whose next check is too far ahead, or never.
+        Plan a check soon for each name whose next check is more than two days ahead.
         """
         count = 0
         while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_AT_A_TIME):
@@ -199,7 +199,7 @@ class Reconciler:
 
     def _import(self, name: str) -> dict[str, Path]:
         """
-        Adopt the files of another program, and return all names that they serve, with their generation.
+        Adopt the files of another program; return all names that they serve, with their generation.
         """
         beat()
         links = self.certificates.links
@@ -235,7 +235,7 @@ class Reconciler:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # By age only: a request to the CA for each name of the volume would be too many at once.
+        # The age decides: with the CA's suggestion, all names would send a request to the CA at once.
         return (
             next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
             if metadata

@@ -1,5 +1,5 @@
 """
-Repairs what is in service, and puts into service what is stored, without any request to the CA.
+Repairs the files in service, and puts stored certificates into service, without any request to the CA.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from certworker.traefik.config import Damage, TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: A publication that fails is tried again after this pause, then after doubled pauses.
+#: A failed publication is retried after this pause, then after doubled pauses.
 FIRST_PAUSE = timedelta(seconds=20)
 LONGEST_PAUSE = timedelta(minutes=10)
 
-#: A repair that recurs is logged once in this time.
+#: A repair that recurs is logged once within this time.
 REPORTED_EVERY = timedelta(days=1)
 
-#: Names in one log line, and lines about names without any usable certificate.
+#: The largest number of names in one log line, and of lines about names without a usable certificate.
 MAX_NAMES_IN_LINE = 5
 MAX_LINES = 20
 
-#: With more files than this Traefik is busy for minutes, although it serves them within seconds: it reads the
-#: whole directory once for each new file.
+#: With more new files than this, Traefik is busy for minutes, although it serves them within seconds: it
+#: reads the whole directory once for each new file.
 MANY_FILES = 1_000
 
-#: Another worker may be making the same repairs.
-PATIENCE_SECONDS = 60.0
+#: How long to wait for another worker that makes the same repairs.
+LOCK_TIMEOUT_SECONDS = 60.0
 
-#: The repairs, in the words of the log.
+#: The log text of each type of repair.
 REPAIRS = {
     "missing": "{} files of Traefik were missing",
     "unreadable": "{} could not be read",
@@ -77,12 +77,13 @@ class Repair:
 
     def repair(self) -> int:
         """
-        Repair what is in service, for all names at once: the volume's links, then Traefik's files in a burst.
+        Repair the volume's links for all names, then Traefik's files in one burst.
 
-        No CA is asked. A name with no usable certificate left is checked at once, and gets a new one.
+        No request is sent to a CA. A name without a usable certificate is checked at once, and gets a new
+        one.
 
         Returns:
-            The number of names for which something was repaired.
+            The number of repaired names.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
@@ -93,7 +94,7 @@ class Repair:
             # others.
             with suppress(VolumeLocked):
                 lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
-                stack.enter_context(lock.held(PATIENCE_SECONDS))
+                stack.enter_context(lock.held(LOCK_TIMEOUT_SECONDS))
             found = take_inventory(self.store, self.clock())
             written = self.traefik.repair(found.served)
             self._withdraw_removed(written)
@@ -122,7 +123,7 @@ class Repair:
         if not fresh:
             return
         checked = [name for name, damage in fresh.items() if damage in CHECKED]
-        # Their attempts plan the checks after this one.
+        # The attempts plan the checks after this one.
         self.agenda.put_many(dict.fromkeys(checked, now), at_the_latest=True)
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())

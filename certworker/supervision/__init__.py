@@ -1,17 +1,17 @@
 """
-Supervision of the worker's threads: no loop ends silently, and each shows that it makes progress.
+Supervision of the worker's threads: no loop ends silently, and each loop shows its progress.
 
 ::
 
     step returns ──► heartbeat ──► pause ─────────────────────► next step
     step raises  ──► logged, once per type ──► growing pause ──► next step
 
-A loop that is silent for two beats, or that fails for as long, is stalled; `/healthz`, `certworker health`,
-the metrics and `certworker doctor` name it. A long step calls :func:`beat` with each progress.
+A loop that misses two beats, or that fails for as long, is stalled. `/healthz`, `certworker health`, the
+metrics and `certworker doctor` report it. A long step calls :func:`beat` when it makes progress.
 
 The files, in the order in which they may import each other::
 
-    heartbeats   the signs of progress
+    heartbeats   records the progress of the loops
     faults       logs each type of error once, with growing pauses
     loops        ★ the loop, in a thread of its own or in the thread of its caller
 """

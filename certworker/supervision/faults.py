@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: A lasting error is logged again after this time.
+#: An error that lasts is logged again after this time.
 REPEAT_SECONDS = 3600.0
 #: The shortest time between two log lines about an error that comes and goes.
 SHORTEST_REPEAT_SECONDS = 60.0
-#: Types of errors in memory.
+#: The largest number of error types in memory.
 MAX_TYPES = 100
 
 Result = TypeVar("Result")
@@ -30,21 +30,21 @@ Result = TypeVar("Result")
 
 def unexplained(_error: BaseException) -> None:
     """
-    Explain nothing.
+    Return None: no exception is explained.
     """
     return
 
 
 class Faults:
     """
-    The errors of one component: each type is logged once, and the pauses between attempts grow.
+    Logs the errors of one component, each type once, with growing pauses between attempts.
 
     A CertworkerError is logged with its message, any other exception with its traceback
     (`worker.unexpected`).
 
     Args:
-        component: Its name in the log.
-        explain: Returns the CertworkerError behind another library's exception, or None.
+        component: The name of the component in the log.
+        explain: Returns the CertworkerError for an exception of another library, or None.
         clock: Returns monotonic seconds.
     """
 
@@ -125,10 +125,10 @@ def optional(
     Return the result of *step*, or log its failure and return *otherwise*.
 
     Args:
-        subject: The result of the step, for the log.
+        subject: The name of the result in the log.
         step: An optional step.
         otherwise: The result if the step fails.
-        explain: Returns the CertworkerError behind another library's exception, or None.
+        explain: Returns the CertworkerError for an exception of another library, or None.
     """
     try:
         return step()

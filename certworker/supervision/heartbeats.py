@@ -1,5 +1,5 @@
 """
-Heartbeats: the signs of progress of the loops.
+Heartbeats, by which loops show their progress.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Heartbeat:
 
     Attributes:
         name: The name of the loop in messages and metrics.
-        seconds: The longest legal time between two beats.
+        seconds: The longest allowed time between two beats.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Heartbeat:
 
     def end(self) -> None:
         """
-        Expect no more beats.
+        End the supervision: no more beats are expected.
         """
         self._last = self._failing_since = None
 
@@ -73,7 +73,7 @@ class Heartbeat:
 
     def is_stalled(self) -> bool:
         """
-        Return whether two beats are missing, or failures last as long.
+        Return whether two beats are missing, or failures have lasted as long.
         """
         since = self._failing_since
         failing = 0.0 if since is None else self._clock() - since
@@ -98,7 +98,7 @@ class Heartbeats:
 
     def add(self, *heartbeats: Heartbeat) -> None:
         """
-        Include *heartbeats*; a later one replaces an earlier one of the same name.
+        Add *heartbeats*; a later one replaces an earlier one of the same name.
         """
         self._all = {**self._all, **{each.name: each for each in heartbeats}}
 

@@ -12,7 +12,7 @@ from certworker.errors import CertworkerError
 from certworker.supervision.faults import LONGEST_PAUSE_SECONDS, Faults, unexplained
 from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, beat, beats_are_those_of
 
-#: How long the end of the worker waits for the step of a loop.
+#: How long a stop waits for the running step of a loop.
 STOP_SECONDS = 5.0
 
 
@@ -21,7 +21,7 @@ class Postponed(Exception):
     Ends a step without success and without a log line: the step has logged the reason.
 
     Attributes:
-        seconds: Until the next step.
+        seconds: The seconds until the next step.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -31,18 +31,18 @@ class Postponed(Exception):
 
 class Loop:
     """
-    A thread that repeats a step until it is stopped, whatever the step raises.
+    A thread that repeats a step until it is stopped, even if the step raises an exception.
 
     Args:
-        name: Of the thread and of its heartbeat.
+        name: The name of the thread and of its heartbeat.
         step: Does the work; returns the seconds until the next step, or None when nothing is left to do.
-        seconds: The longest legal time between two signs of progress.
+        seconds: The longest allowed time between two beats.
         faults: Logs what the step raises and chooses the pause.
         stopping: Ends the loop when it is set.
 
     Attributes:
         heartbeat: Beats with each step that succeeds, while the loop waits, and with each :func:`beat`.
-        stopping: Is set when the loop is to end; a step that waits waits for this.
+        stopping: Set when the loop has to end. A step that pauses has to wait for this event.
     """
 
     def __init__(
@@ -129,7 +129,7 @@ class Loop:
             return LONGEST_PAUSE_SECONDS
 
     def _wait(self, seconds: float) -> None:
-        # A wake-up does not end this pause: a failing loop must not become a busy one.
+        # A wake-up does not end this pause: a failing loop must not become a busy loop.
         self.heartbeat.fail()
         self._beat_for(seconds, self.stopping)
 
@@ -146,7 +146,7 @@ class Loop:
 
 def stop_all(loops: Sequence[Loop]) -> None:
     """
-    End all *loops*, at the same time.
+    Stop all *loops* at the same time.
     """
     for loop in loops:
         loop.stopping.set()
@@ -159,7 +159,7 @@ class Duties:
     Several duties of one loop, run in order: the failure of one does not affect the others.
 
     Args:
-        duties: By their names in the log.
+        duties: The duties by their names in the log.
         explain: See :class:`Faults`.
     """
 
@@ -187,6 +187,6 @@ class Duties:
 
 
 def _ends_the_program(error: BaseException) -> bool:
-    # In any other thread these would end that thread silently.
+    # In another thread these exceptions would end the thread silently.
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and isinstance(error, KeyboardInterrupt | SystemExit)

@@ -17,7 +17,7 @@ from certworker.acme.renewal_info import RenewalSuggestion
 from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.renewal.policy import (
     MAX_CHECK_INTERVAL,
-    PATIENCE,
+    RETRY_PAUSES,
     RenewalDecision,
     RenewalPolicy,
     after_issuance,
@@ -415,7 +415,7 @@ class TestEveryFailure:
 
         assert {"ca", "net", "rate", "redis"} <= alone
         assert {"config", "acct", "proxy"} <= person
-        assert set(PATIENCE) == set(Retry)
+        assert set(RETRY_PAUSES) == set(Retry)
 
 
 @pytest.mark.parametrize(
