@@ -3,12 +3,12 @@ The certificates on the volume.
 
 In import order::
 
-    durable            Files that survive a power cut: written, fsynced, renamed, and the directory fsynced
-    metadata           One issued certificate on the volume: an immutable directory and its metadata
+    durable            Writes files that survive a power cut: write, fsync, rename, fsync of the directory
+    metadata           One issued certificate on the volume: an immutable directory with its metadata
     shared_directory   Directories in which several workers write at the same time
     keypair            Reads a certificate and its key from a directory, and checks that they match
     links              The links by which readers find a certificate, and those of unpublished certificates
     covered_names      Names without a certificate of their own, because a wildcard covers them
     certificate_store  ★ The certificates in service
-    inventory          What the volume has for each name, and the repair of dangling links
+    inventory          Lists the certificate of each name on the volume, and repairs dangling links
 """

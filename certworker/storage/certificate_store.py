@@ -23,7 +23,7 @@ from certworker.storage.links import Links, UnpublishedLinks
 from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
-    PATIENCE_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
     SharedDirectory,
     WriteLock,
 )
@@ -41,6 +41,7 @@ class CertificateStore:
     Args:
         keep: The number of generations to keep for each name.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
+        timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
     """
 
@@ -50,7 +51,7 @@ class CertificateStore:
         *,
         keep: int = KEPT_GENERATIONS,
         renewable: Callable[[str], bool] = lambda _name: True,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = certificates_dir.absolute()
@@ -61,14 +62,14 @@ class CertificateStore:
         self.covered = CoveredNames(self.directory)
         self._unpublished = UnpublishedLinks(self._generations)
         own = self.directory / ".certworker"
-        #: The directories in which a crash may leave something: half-built generations, and probes.
-        patience = {"patience_seconds": patience_seconds, "least_age_seconds": least_age_seconds}
+        #: The directories in which a crash may leave files: incomplete generations, and probes.
+        options = {"timeout_seconds": timeout_seconds, "least_age_seconds": least_age_seconds}
         self._building, self._probes = (
-            SharedDirectory(directory, own / "building.lock", **patience)
+            SharedDirectory(directory, own / "building.lock", **options)
             for directory in (self._generations, self.directory)
         )
         #: Held from the check of the current links to the last new link.
-        self._linking = WriteLock(own / "lock", patience_seconds)
+        self._linking = WriteLock(own / "lock", timeout_seconds)
 
     def current(self, name: str) -> StoredCertificate | None:
         """
@@ -102,8 +103,8 @@ class CertificateStore:
 
     def serving(self, name: str) -> tuple[CertificateMetadata | None, str]:
         """
-        Return the metadata of the certificate that serves *name*, and the wildcard by which a name without a
-        certificate of its own is covered; empty for any other name.
+        Return the metadata of the certificate that serves *name*, and the wildcard that covers a name without
+        a certificate of its own; empty for any other name.
         """
         if own := self.metadata(name):
             return own, ""
@@ -114,13 +115,13 @@ class CertificateStore:
         """
         Return the names that have a certificate, in alphabetical order.
 
-        A name whose directory Appwrite has deleted is not among them.
+        A name whose directory Appwrite has deleted is left out.
         """
         return self.links.names()
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
-        Return the names and the start of each certificate of *authority* (its label), in service or not.
+        Yield the names and the start of each certificate of *authority* (its label), in service or not.
         """
         for identifier in self.links.identifiers():
             metadata = CertificateMetadata.read(self._generations / identifier)
@@ -131,7 +132,7 @@ class CertificateStore:
         """
         Adopt the files of another program in `DOMAIN/`; readers find the same content as before.
 
-        The other names of the certificate lead to it as well, unless they have one.
+        The other names of the certificate are linked to it as well, unless they have a certificate.
 
         Returns:
             The metadata; None: there are no such files, or, with a warning, they are unusable.
@@ -198,7 +199,7 @@ class CertificateStore:
         for name in metadata.names:
             self.links.domain_dir(name)
         with self._building.writing():
-            self._refuse_if_newer(metadata.names, token)
+            self._reject_if_newer(metadata.names, token)
             durable.make_directory(self._generations)
             stored = self._stored_before(metadata)
             if stored is None:
@@ -211,7 +212,7 @@ class CertificateStore:
 
     def link(self, stored: StoredCertificate) -> None:
         """
-        Lead the readers of each name of *stored*, a generation, to it.
+        Link each name of *stored*, a generation, to it.
 
         Raises:
             Fenced: One of the names has a certificate of a later lease; nothing is changed, and *stored* is
@@ -221,8 +222,8 @@ class CertificateStore:
         names = stored.metadata.names
         with self.changing():
             try:
-                # Only here can no other worker come between the check and the link.
-                self._refuse_if_newer(names, token_of(stored.directory.name))
+                # The check is under the lock, so that no other worker can link a generation after it.
+                self._reject_if_newer(names, token_of(stored.directory.name))
             except Fenced:
                 self._unpublished.remove(stored.directory)
                 raise
@@ -232,7 +233,7 @@ class CertificateStore:
         """
         Return the certificate for exactly *names* that is stored but not yet marked as published.
 
-        There is none if a newer one is linked. See :meth:`mark_published`.
+        The result is None if a newer certificate is linked. See :meth:`mark_published`.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -247,7 +248,10 @@ class CertificateStore:
 
     def unpublished_sets(self) -> list[tuple[str, ...]]:
         """
-        Return the names of each certificate that :meth:`unpublished` finds, as it raises.
+        Return the names of each certificate that is stored but not yet marked as published.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
         return [metadata.names for _, metadata in self._unpublished.all()]
 
@@ -256,7 +260,7 @@ class CertificateStore:
         Record that *stored* is in service and in the records.
 
         Raises:
-            VolumeReadOnly, VolumeFault: That failed; *stored* will be put into service again.
+            VolumeReadOnly, VolumeFault: The record failed; *stored* will be put into service again.
         """
         for directory, metadata in self._unpublished.all():
             if set(metadata.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
@@ -283,16 +287,16 @@ class CertificateStore:
             self._forget_superseded()
             for directory in self._superfluous({*served, *self.links.targets()}):
                 with self._building.alone():
-                    # Again under the lock: it may have been linked since.
+                    # Check again under the lock: the generation may have been linked since.
                     if not self._is_linked(directory):
                         durable.remove(directory)
 
     def remove_leftovers(self) -> None:
         """
-        Remove what a crash left behind: half-built generations, which hold keys, and probes.
+        Remove the leftovers of a crash: incomplete generations, which contain keys, and probes.
 
         Raises:
-            VolumeReadOnly, VolumeFault: Something cannot be removed.
+            VolumeReadOnly, VolumeFault: A leftover cannot be removed.
         """
         for directory in (self._building, self._probes):
             directory.remove_leftovers()
@@ -302,14 +306,14 @@ class CertificateStore:
         Check that files can be written, and that there is enough space.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: Nothing can be stored, so nothing should be ordered.
+            VolumeReadOnly, VolumeFull, VolumeFault: No file can be stored, so no order should be placed.
         """
         durable.make_directory(self._generations)
         with self._building.writing():
             durable.check_writable(self._generations)
             durable.check_writable(self.directory)
 
-    def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
+    def _reject_if_newer(self, names: tuple[str, ...], token: int) -> None:
         if name := self.links.newer(names, token):
             raise Fenced(name=name)
 
@@ -317,7 +321,8 @@ class CertificateStore:
         """
         Return the certificate with this *metadata* if it is already stored and complete.
 
-        A resumed order yields what an earlier attempt stored, and two directories may hold the same files.
+        A resumed order yields the certificate that an earlier attempt stored. Other programs may store the
+        same certificate in two directories.
         """
         linked = map(self.links.generation, metadata.names)
         for directory in dict.fromkeys(filter(None, (self._unpublished.find(metadata.names), *linked))):
@@ -351,7 +356,7 @@ class CertificateStore:
         self.links.activate(names, generation)
 
     def _adopt(self, name: str, names: tuple[str, ...] = ()) -> None:
-        # The files become a generation before links replace them one by one, so the four always match.
+        # The files become a generation before links replace them one by one, so the four files always match.
         if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
             metadata = replace(others.metadata, names=names or others.metadata.names)
             if stored := self._stored_before(metadata):

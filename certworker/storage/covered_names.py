@@ -1,8 +1,8 @@
 """
 The names that have no certificate of their own, because a wildcard covers them.
 
-`.certworker/covered/NAME` is a link to the link of the wildcard in `.certworker/live`, whether that exists or
-not. So the volume alone has the names that need a certificate once the wildcard is gone.
+`.certworker/covered/NAME` is a link to the link of the wildcard in `.certworker/live`, whether the latter
+exists or not. So the volume alone shows which names need a certificate after the removal of the wildcard.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ class CoveredNames:
 
     def add(self, names: Iterable[str]) -> bool:
         """
-        Record that each of *names* relies on the wildcard that covers it; return whether that is new of one.
+        Record that each of *names* relies on the wildcard that covers it; return whether a record is new.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: That is not possible.
+            VolumeReadOnly, VolumeFull, VolumeFault: The record cannot be written.
         """
         missing = {_checked(name): _target(name) for name in names if self.wildcard_of(name) is None}
         if not missing:
@@ -46,7 +46,7 @@ class CoveredNames:
 
     def wildcard_of(self, name: str) -> str | None:
         """
-        Return the wildcard that *name* relies on, in service or not; None: it relies on none.
+        Return the wildcard that *name* relies on, in service or not; None: it relies on no wildcard.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -58,7 +58,7 @@ class CoveredNames:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             except OSError as error:
-                if error.errno != errno.EINVAL:  # it is no link, so another program made it
+                if error.errno != errno.EINVAL:  # it is not a link, so another program made it
                     raise
                 return None
         wildcard = covering_wildcard(name)
@@ -86,23 +86,23 @@ class CoveredNames:
 
     def count(self) -> int:
         """
-        Return how many names rely on a wildcard.
+        Return the number of names that rely on a wildcard.
         """
         return len(self._entries())
 
     def remove(self, name: str) -> None:
         """
-        Forget that *name* relies on a wildcard.
+        Remove the record that *name* relies on a wildcard.
 
         Raises:
-            VolumeReadOnly, VolumeFault: It stays recorded.
+            VolumeReadOnly, VolumeFault: The record cannot be removed.
         """
         path = self._directory / _checked(name)
         if os.path.lexists(path):
             durable.remove(path)
 
     def _link(self, path: Path, target: str) -> None:
-        # Making a link is atomic. Nothing reads what another program put in its place.
+        # A link is made atomically. A file of another program at this path is removed first.
         with durable.translate_os_errors(path):
             try:
                 path.symlink_to(target)

@@ -1,9 +1,9 @@
 """
-Files that survive a power cut: written, fsynced, renamed, and the directory fsynced, in this order.
+Writes files that survive a power cut: write, fsync, rename, fsync of the directory, in this order.
 
-A rename is atomic for readers. After a power cut, however, a renamed file may be empty, and a returned rename
-may be lost. Only an fsync of the file before, and of the directory after, prevents both (fsync(2),
-rename(2)). All files of certworker are written by these functions.
+A rename is atomic for readers. After a power cut, however, a renamed file may be empty, and a completed
+rename may be lost. An fsync of the file before the rename, and of the directory after it, prevents both
+(fsync(2), rename(2)). These functions write all files of certworker.
 
 Each function raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`.
 """
@@ -25,7 +25,7 @@ from certworker.errors.fs import VolumeFault, VolumeFull, VolumeReadOnly
 #: The extension of temporary files, which neither Traefik nor Appwrite loads.
 TEMPORARY = ".tmp"
 
-#: A certificate takes some 20 kB; a disk with less free space than this is full soon.
+#: A certificate takes about 20 kB; a disk with less free space than this is nearly full.
 MIN_FREE_BYTES = 10_000_000
 
 #: More files than this are written by several threads, because a disk syncs many changes at once: ten
@@ -39,7 +39,7 @@ PUBLIC_DIRECTORY = 0o755
 
 class UnsuitableFile(OSError):
     """
-    A path that is no regular file, or a file that is too large.
+    A path that is not a regular file, or a file that is too large.
     """
 
 
@@ -196,7 +196,7 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
                 make_directory(path.parent)
             path.mkdir(exist_ok=True)
             path.chmod(mode)
-        # Also if it exists: the worker that made it may have been killed before this line.
+        # Sync an existing directory, too: the worker that made it may have been killed before this line.
         sync_directory(path.parent)
 
 
@@ -233,7 +233,7 @@ def check_writable(directory: Path) -> None:
             _create(probe, b"probe", 0o600)
             probe.replace(renamed)
         finally:
-            # On a full disk the file is there, without its content.
+            # On a full disk the file exists without its content.
             for path in (probe, renamed):
                 path.unlink(missing_ok=True)
         sync_directory(directory)
@@ -271,12 +271,12 @@ def _create_all(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None
     with ThreadPoolExecutor(WRITERS) as writers:
         paths = (directory / name for name in files)
         contents, modes = zip(*files.values(), strict=True)
-        # Reading each result raises its failure.
+        # list() reads each result, which raises the failure of that file.
         list(writers.map(_create, paths, contents, modes))
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
-    # Private from the start, so that a key is never readable by other users.
+    # The file is private from the start, so that other users can never read a key.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
         os.fchmod(descriptor, mode)
@@ -289,7 +289,7 @@ def _create(path: Path, content: bytes, mode: int) -> None:
 
 
 def _temporary(directory: Path) -> Path:
-    # Independent of the final name, which may have the maximum length.
+    # The name is independent of the final name, which may have the maximum length.
     return directory / f"{secrets.token_hex(8)}{TEMPORARY}"
 
 

@@ -1,8 +1,8 @@
 """
-What the volume has for each name, and the repair of dangling links.
+Lists the certificate of each name on the volume, and repairs dangling links.
 
-Files get lost by a restored backup, by a person or by a disk. As long as an older generation is there, its
-names are linked to it. No request goes to a CA.
+A restored backup, a person or a disk error may remove files. If an older generation exists, its names are
+linked to it. No request is sent to a CA.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
 from certworker.supervision import beat
 
-#: Names whose links are made under one lock, for which jobs wait.
+#: The largest number of names whose links are made under one lock, for which jobs wait.
 NAMES_PER_LOCK = 20
 
 
 @dataclass
 class Inventory:
     """
-    What is in service, and what was repaired.
+    The certificates in service, and the repaired names.
     """
 
     #: The generation that readers find, by name; names with files of other programs are not included.
@@ -43,7 +43,7 @@ class Inventory:
 
 def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
     """
-    Return what *store* has for each name, and repair links to a missing generation.
+    Return the certificates of *store* by name, and repair links to a missing generation.
 
     A name whose files cannot be read is left out.
 
@@ -75,26 +75,26 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
     Make the links that `DOMAIN/` lacks for each of *names*.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: It is not possible.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made.
     """
     iterator = iter(names)
     while some := list(islice(iterator, NAMES_PER_LOCK)):
         beat()
         with store.changing():
             for name in some:
-                # Again under the lock: the name may have been removed since.
+                # Check again under the lock: the name may have been removed since.
                 if not store.links.is_orphaned(name) and store.links.generation(name):
                     store.links.create_links(name)
 
 
 def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | None:
     """
-    Return the generation of *name*, complete or not; None: it has none of certworker.
+    Return the generation of *name*, complete or not; None: certworker stored none.
     """
     links = store.links
     if links.is_orphaned(name) or links.target_of(name) == links.domain_dir(name):
         return None
-    if not links.is_laid(name):
+    if not links.has_all_links(name):
         if not _is_settled(links.domain_dir(name)):
             return None
         found.incomplete.append(name)
@@ -122,7 +122,7 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         if not wanted or metadata.not_after <= now or stored_in(directory, min(wanted)) is None:
             continue
         with store.changing():
-            # Again under the lock: a job may have stored a new certificate since.
+            # Check again under the lock: a job may have stored a new certificate since.
             for name in wanted:
                 if not _is_complete(store.links.generation(name) or _nowhere(store)):
                     store.links.create_links(name)

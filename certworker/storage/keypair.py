@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A chain has some kilobytes; a larger file is something else.
+#: A chain has a few kilobytes; a larger file is not a chain.
 LARGEST_PEM_BYTES = 1024 * 1024
 
 #: Marks in the names of issuers: Let's Encrypt's staging environment, and the development CA.
@@ -36,7 +36,7 @@ class StoredCertificate:
 
     certificate: Certificate
     metadata: CertificateMetadata
-    #: Absolute; its contents never change, unless another program put the files there.
+    #: An absolute path. Its contents never change, unless another program put the files there.
     directory: Path
 
 
@@ -47,9 +47,9 @@ def load(directory: Path, name: str) -> Certificate:
     Raises:
         CertificateUnreadable: A file is missing, empty or damaged.
         KeyPairBroken: Certificate and key do not match, or the chain is invalid.
-        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+        VolumeReadOnly, VolumeFault: The files exist, but cannot be read.
     """
-    # Imported here, because commands that only show the status need no cryptography.
+    # The import is here, because commands that only show the status need no cryptography.
     from certworker.certificates import Certificate, PrivateKey
 
     fullchain = _content(directory / "fullchain.pem", name)
@@ -70,7 +70,7 @@ def load(directory: Path, name: str) -> Certificate:
 
 
 def _has_private_issuer(directory: Path) -> bool:
-    # The root of a private CA may have signed it: its metadata says so.
+    # The root of a private CA may have signed the certificate. The metadata has the kind of the CA.
     metadata = CertificateMetadata.read(directory)
     return metadata is not None and metadata.kind == "private"
 
@@ -96,7 +96,7 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
 
 def inferred_metadata(certificate: Certificate, directory: Path) -> CertificateMetadata:
     """
-    The facts about a certificate of another program in *directory*, or without `meta.json`.
+    Return the metadata of a certificate of another program in *directory*, or of one without `meta.json`.
 
     It counts as public unless its issuer has a known mark, so that no untrusted certificate replaces it.
     """
@@ -109,7 +109,7 @@ def inferred_metadata(certificate: Certificate, directory: Path) -> CertificateM
 
 def fits(stored: StoredCertificate, name: str) -> bool:
     """
-    Return whether *stored* is for *name*; if not, log a warning that says for which names it is.
+    Return whether *stored* is for *name*; if not, log a warning that lists its names.
     """
     if name in stored.metadata.names:
         return True

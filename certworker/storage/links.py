@@ -1,9 +1,10 @@
 """
 The links by which readers find a certificate, and those of unpublished certificates.
 
-`DOMAIN/` is a real directory, since Appwrite deletes only such. Its files are relative links through
-`.certworker/live/DOMAIN` into a generation. They are made once. Afterwards only the link in the middle is
-replaced: one rename switches all of them at once. The directory of `*.example.com` is `_.example.com/`.
+`DOMAIN/` is a real directory, because Appwrite deletes only real directories. Its files are relative links
+through `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards only the link in the
+middle is replaced: one rename switches all files at once. The directory of `*.example.com` is
+`_.example.com/`.
 """
 
 from __future__ import annotations
@@ -25,23 +26,24 @@ from certworker.storage.metadata import (
     token_of,
 )
 
-#: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 looks for the
-#: key of `fullchain.pem` in `fullchain.pem.key`.
+#: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 reads the key
+#: of `fullchain.pem` from `fullchain.pem.key`.
 READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
 
 
 class Links:
     """
-    The names on the volume in *directory*, and where each leads to.
+    The names on the volume in *directory*, and the generation to which each is linked.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.generations = directory / GENERATIONS
         self._live = directory / LIVE
-        # A link to the generation with the highest token, so that a lock in Redis costs no scan of all.
+        # A link to the generation with the highest token, so that a lock in Redis does not scan all
+        # generations.
         self._highest = self.generations.parent / "highest"
-        # Names that share a generation share its Path, which is compared and hashed at each check.
+        # Names that share a generation share its Path, which each check compares and hashes.
         self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
 
     def domain_dir(self, name: str) -> Path:
@@ -57,7 +59,7 @@ class Links:
 
     def names(self) -> Iterator[str]:
         """
-        Return the names that readers find files for, in alphabetical order.
+        Yield the names for which readers find files, in alphabetical order.
         """
         with durable.translate_os_errors(self.directory):
             try:
@@ -75,7 +77,7 @@ class Links:
 
     def count(self) -> int:
         """
-        Return how many names have a certificate of certworker, even if Appwrite deleted `DOMAIN/`.
+        Return the number of names with a certificate of certworker, even if Appwrite deleted `DOMAIN/`.
         """
         with durable.translate_os_errors(self._live):
             try:
@@ -86,8 +88,9 @@ class Links:
 
     def target_of(self, name: str) -> Path | None:
         """
-        Return where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if
-        another program put them there; None: nowhere.
+        Return the directory in which readers of `DOMAIN/` find the files of *name*; None: there are no files.
+
+        It is a generation, or `DOMAIN/` itself if another program put the files there.
         """
         directory = self._domain_dir(name)
         with durable.translate_os_errors(directory):
@@ -99,7 +102,7 @@ class Links:
 
     def generation(self, name: str) -> Path | None:
         """
-        Return the generation that is linked for *name*, even if Appwrite deleted `DOMAIN/`.
+        Return the generation to which *name* is linked, even if Appwrite deleted `DOMAIN/`.
         """
         link = f"{self._live}/{file_name(name)}"
         with durable.translate_os_errors(link):
@@ -148,7 +151,7 @@ class Links:
 
     def highest_token(self) -> int:
         """
-        Return the highest fencing token that was used on this volume; 0 on a new one.
+        Return the highest fencing token that was used on this volume; 0 on a new volume.
         """
         with durable.translate_os_errors(self._highest):
             try:
@@ -166,17 +169,19 @@ class Links:
 
     def orphaned(self) -> Iterator[str]:
         """
-        Return the names whose generation is linked, but whose `DOMAIN/` was deleted.
+        Yield the names whose generation is linked, but whose `DOMAIN/` was deleted.
         """
         yield from filter(self.is_orphaned, self.live())
 
     def is_orphaned(self, name: str) -> bool:
         """
-        Return whether *name* is orphaned. A worker makes `DOMAIN/` first and removes it first.
+        Return whether the generation of *name* is linked, but its `DOMAIN/` was deleted.
+
+        A worker makes `DOMAIN/` before the link, and removes it before the link.
         """
         return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / file_name(name))
 
-    def is_laid(self, name: str) -> bool:
+    def has_all_links(self, name: str) -> bool:
         """
         Return whether `DOMAIN/` has all its links.
         """
@@ -191,7 +196,7 @@ class Links:
 
     def create_links(self, name: str) -> None:
         """
-        Make `DOMAIN/` and its missing links, and replace other files in their place.
+        Make `DOMAIN/` and its missing links. Replace other files that have the names of these links.
         """
         directory = self.domain_dir(name)
         if directory.is_symlink():
@@ -203,7 +208,8 @@ class Links:
             for file, route in routes.items()
             if not (os.path.lexists(link := f"{directory}/{file}") and _is_link(link, route))
         }
-        # Also if none is missing: a killed worker may have made the last one without fsync.
+        # Sync the directory even if no link is missing: a killed worker may have made the last one without
+        # fsync.
         durable.links(directory, missing, via=self.generations)
 
     def activate(self, names: Iterable[str], generation: Path) -> None:
@@ -229,11 +235,11 @@ class Links:
 
 class UnpublishedLinks:
     """
-    The links to generations that are stored, and not yet known to be in service.
+    The links to generations that are stored, but not yet known to be in service.
 
     `.certworker/unpublished/ID` is a link to the generation `ID`. It is made before the generation, and
-    removed once the proxy and the records have the certificate. So a later attempt finds a stored certificate
-    after a crash or a failure at any time in between, and needs no new order.
+    removed after the proxy and the records have the certificate. So a later attempt finds a stored
+    certificate after a crash or a failure at any time in between, and needs no new order.
     """
 
     def __init__(self, generations: Path) -> None:
@@ -242,7 +248,7 @@ class UnpublishedLinks:
 
     def add(self, generation: Path) -> None:
         """
-        Add the link to *generation*, which is built next.
+        Add the link to *generation*, which the caller builds next.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The link cannot be made.
@@ -253,7 +259,7 @@ class UnpublishedLinks:
 
     def all(self) -> Iterator[tuple[Path, CertificateMetadata]]:
         """
-        Return the complete generations with their metadata, the latest first.
+        Yield the complete generations with their metadata, the latest first.
         """
         for identifier in sorted(self.identifiers(), reverse=True):
             directory = self._generations / identifier
@@ -268,7 +274,7 @@ class UnpublishedLinks:
 
     def remove(self, generation: Path) -> None:
         """
-        Remove the link to *generation*, which is in service or not needed any more.
+        Remove the link to *generation*, which is in service or no longer needed.
 
         Raises:
             VolumeReadOnly, VolumeFault: The link cannot be removed.
@@ -292,7 +298,7 @@ class UnpublishedLinks:
 
 def _name_of(file: str) -> str | None:
     """
-    Return the name whose directory or link is called *file*; None if none is.
+    Return the name to which the directory or link *file* belongs; None if it belongs to no name.
     """
     name = name_of_file(file)
     return name if file_name(name) == file and NAME.fullmatch(name) else None
@@ -310,6 +316,6 @@ def _is_link(path: str, target: str) -> bool:
     try:
         return _target(path) == target
     except OSError as error:
-        if error.errno == errno.EINVAL:  # it is no link
+        if error.errno == errno.EINVAL:  # it is not a link
             return False
         raise

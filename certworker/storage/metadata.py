@@ -2,8 +2,8 @@
 One issued certificate on the volume: an immutable directory and its metadata.
 
 `generations/ID` holds the four PEM files and `meta.json`. The ID begins with the fencing token of the lease,
-so later generations sort after earlier ones. Reading `meta.json` takes microseconds, which makes checks of
-50,000 names fast: no certificate is parsed.
+so later generations sort after earlier ones. A check reads `meta.json` in microseconds and parses no
+certificate, so checks of 50,000 names are fast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # the metadata is read without loading cryptography
 GENERATIONS = Path(".certworker/generations")
 LIVE = Path(".certworker/live")
 
-#: The four files that every reader knows, as certbot names them.
+#: The four PEM files, with the names that certbot uses.
 PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 
 META = "meta.json"
@@ -39,7 +39,7 @@ SCHEMA = 1
 #: `.certworker` or `.well-known`. None begins with `_.`, as the directory of a wildcard does.
 NAME = re.compile(r"(?:\*\.)?(?!_\.)[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
-#: A hundred names of 253 characters take a tenth of this.
+#: The largest size of `meta.json`. A hundred names of 253 characters take a tenth of it.
 LARGEST_META_BYTES = 256 * 1024
 
 _ID = re.compile(r"(\d{12})-[0-9a-f]{8}")
@@ -96,7 +96,7 @@ class CertificateMetadata:
         Raises:
             SchemaTooNew: A newer version of certworker wrote it.
         """
-        beat()  # reading all certificates takes long, and this is its progress
+        beat()  # reading all certificates takes long, and each file is progress
         try:
             fields = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
             if (found := _whole(fields.get("schema", SCHEMA))) > SCHEMA:
@@ -122,14 +122,14 @@ class CertificateMetadata:
     @property
     def validity(self) -> Validity:
         """
-        The validity period, for :mod:`certworker.renewal.policy`.
+        Return the validity period, for :mod:`certworker.renewal.policy`.
         """
         return Validity(self.not_before, self.not_after, self.serial)
 
     @property
     def certificate(self) -> tuple[str, str, datetime]:
         """
-        The identity of the certificate: serial numbers are unique at one CA only.
+        Return the identity of the certificate: a serial number is unique only within one CA.
         """
         return self.serial, self.issuer, self.not_before
 
@@ -143,7 +143,7 @@ class CertificateMetadata:
 
 def comparable(names: Iterable[str]) -> tuple[str, ...]:
     """
-    Return *names* as they are compared (RFC 4343): in lower case, without a dot at the end, each once.
+    Return *names* in the form for comparisons (RFC 4343): in lower case, without a final dot, each once.
     """
     return tuple(dict.fromkeys(name.lower().removesuffix(".") for name in names))
 
@@ -159,7 +159,7 @@ def build(directory: Path, certificate: Certificate, metadata: CertificateMetada
     """
     Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
 
-    A directory with such a name is always complete. Only the worker can read the key.
+    A directory with such a name is always complete. Only the user of the worker can read the key.
     """
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}

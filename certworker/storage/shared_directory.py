@@ -2,11 +2,12 @@
 Directories in which several workers write at the same time, on one host or on several.
 
 All writers share a lock file. The kernel releases that lock when the process ends (flock(2)); a lease in
-Redis could end while its holder is frozen. What a crash left behind is removed only under the exclusive lock,
-and only after a minimum age. So an older version without the lock, or a file system without locks between
-hosts, loses nothing.
+Redis could end while its holder is frozen. The leftovers of a crash are removed only under the exclusive
+lock, and only after a minimum age. So an older version without the lock, or a file system without locks
+between hosts, loses no file.
 
-Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of others.
+Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of other
+workers.
 """
 
 from __future__ import annotations
@@ -26,15 +27,15 @@ from certworker.storage import durable
 
 logger = logging.getLogger(__name__)
 
-#: A writer needs milliseconds; after this time another one hangs.
-PATIENCE_SECONDS = 30.0
+#: How long to wait for other writers. A writer needs milliseconds; after this time it counts as hung.
+LOCK_TIMEOUT_SECONDS = 30.0
 PAUSE_SECONDS = 0.01
 
 #: The minimum age of a leftover. A file is written within milliseconds.
 LEAST_AGE_SECONDS = 60.0
 
-#: How long cleaning waits for writers; the next pass cleans otherwise.
-PATIENCE_TO_CLEAN_SECONDS = 5.0
+#: How long cleaning waits for writers. After that the next pass cleans.
+CLEANING_TIMEOUT_SECONDS = 5.0
 
 #: The names of temporary files; other files with the same extension belong to other programs.
 _TEMPORARY = re.compile(r"[0-9a-f]{16}(\.probe)?" + re.escape(durable.TEMPORARY))
@@ -42,32 +43,32 @@ _TEMPORARY = re.compile(r"[0-9a-f]{16}(\.probe)?" + re.escape(durable.TEMPORARY)
 
 class WriteLock:
     """
-    The lock file *path*; readers never need it.
+    The lock file *path*, which readers never need.
     """
 
-    def __init__(self, path: Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
         self.path = path
-        self.patience_seconds = patience_seconds
+        self.timeout_seconds = timeout_seconds
         # The threads of this process wait here, so that only one of them polls the file.
         self._threads = threading.Lock()
 
     @contextmanager
-    def held(self, patience_seconds: float | None = None) -> Iterator[None]:
+    def held(self, timeout_seconds: float | None = None) -> Iterator[None]:
         """
         Hold the exclusive lock within a `with` block.
 
         Args:
-            patience_seconds: How long to wait for other holders; by default that of the lock.
+            timeout_seconds: How long to wait for other holders. The default is the timeout of the lock.
 
         Raises:
             VolumeLocked: Another worker held the lock for that long.
         """
-        patience = self.patience_seconds if patience_seconds is None else patience_seconds
-        deadline = time.monotonic() + patience
-        if not self._threads.acquire(timeout=patience):
-            raise self.still_locked(patience)
+        timeout = self.timeout_seconds if timeout_seconds is None else timeout_seconds
+        deadline = time.monotonic() + timeout
+        if not self._threads.acquire(timeout=timeout):
+            raise self.still_locked(timeout)
         try:
-            with self._locked(fcntl.LOCK_EX, deadline, patience):
+            with self._locked(fcntl.LOCK_EX, deadline, timeout):
                 yield
         finally:
             self._threads.release()
@@ -80,24 +81,24 @@ class WriteLock:
         Raises:
             VolumeLocked: Another worker held the exclusive lock for too long.
         """
-        patience = self.patience_seconds
-        with self._locked(fcntl.LOCK_SH, time.monotonic() + patience, patience):
+        timeout = self.timeout_seconds
+        with self._locked(fcntl.LOCK_SH, time.monotonic() + timeout, timeout):
             yield
 
-    def still_locked(self, patience_seconds: float | None = None) -> VolumeLocked:
+    def still_locked(self, timeout_seconds: float | None = None) -> VolumeLocked:
         """
-        Return the failure after a timeout.
+        Return the failure for a timeout.
         """
-        waited = self.patience_seconds if patience_seconds is None else patience_seconds
+        waited = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         return VolumeLocked(path=self.path, seconds=f"{waited:g}")
 
     @contextmanager
-    def _locked(self, kind: int, deadline: float, patience: float) -> Iterator[None]:
+    def _locked(self, kind: int, deadline: float, timeout: float) -> Iterator[None]:
         descriptor = self.open()
         try:
             while not self._taken(descriptor, kind):
                 if time.monotonic() > deadline:
-                    raise self.still_locked(patience)
+                    raise self.still_locked(timeout)
                 time.sleep(PAUSE_SECONDS)
             yield
         finally:
@@ -105,7 +106,7 @@ class WriteLock:
 
     def open(self) -> int:
         """
-        Return a descriptor of the lock file, and make the file if it is missing.
+        Return a descriptor of the lock file. Make the file if it is missing.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         with durable.translate_os_errors(self.path):
@@ -137,7 +138,8 @@ class SharedDirectory:
 
     Args:
         lock: The lock file of its writers; it may be in another directory of the same file system.
-        least_age_seconds: The minimum age of what is removed.
+        timeout_seconds: How long to wait for other writers.
+        least_age_seconds: The minimum age of the files that are removed.
     """
 
     def __init__(
@@ -145,11 +147,11 @@ class SharedDirectory:
         path: Path,
         lock: Path,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.path = path
-        self._lock = WriteLock(lock, patience_seconds)
+        self._lock = WriteLock(lock, timeout_seconds)
         self._least_age_seconds = least_age_seconds
 
     @contextmanager
@@ -157,7 +159,7 @@ class SharedDirectory:
         """
         Hold the lock for writing within a `with` block, together with other writers.
 
-        Until the block ends no worker removes anything from the directory.
+        Until the block ends, no worker removes files from the directory.
 
         Raises:
             VolumeLocked: Another worker was cleaning the directory for too long.
@@ -171,24 +173,24 @@ class SharedDirectory:
         Hold the lock without any writer within a short `with` block.
 
         Raises:
-            VolumeLocked: A writer held the lock all the time. The next pass cleans.
+            VolumeLocked: A writer held the lock until the timeout. The next pass cleans.
         """
-        with self._lock.held(min(PATIENCE_TO_CLEAN_SECONDS, self._lock.patience_seconds)):
+        with self._lock.held(min(CLEANING_TIMEOUT_SECONDS, self._lock.timeout_seconds)):
             yield
 
     def remove_leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]] = temporary) -> int:
         """
-        Remove what a crash left behind, unless a writer holds the lock: then the next pass does.
+        Remove the leftovers of a crash. If a writer holds the lock, the next pass removes them.
 
         Args:
             which: Returns the leftovers among all paths in the directory, regardless of their age. It is
-                called again under the lock, since a writer may have changed the directory.
+                called again under the lock, because a writer may have changed the directory.
 
         Returns:
             The number of removed paths.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The directory cannot be read, or something cannot be removed.
+            VolumeReadOnly, VolumeFault: The directory cannot be read, or a leftover cannot be removed.
         """
         if not self._leftovers(which):
             return 0
@@ -220,11 +222,12 @@ class SharedDirectory:
             written = path.lstat().st_mtime
         except FileNotFoundError:
             return False
-        # A file from the future counts as old, too: the clock may have been put back.
+        # A file from the future counts as old, too: the clock may have been set back.
         return abs(now - written) >= self._least_age_seconds
 
     def _now(self) -> float:
-        # The clock of a file server may differ from the clock of this host, so its own time is used.
+        # The clock of a file server may differ from the clock of this host, so the time of the server is
+        # used.
         descriptor = self._lock.open()
         try:
             os.utime(descriptor)

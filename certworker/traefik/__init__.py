@@ -1,10 +1,10 @@
 """
-Traefik: its configuration files, and the check that it serves what they name.
+Traefik: its configuration files, and the check that it serves the certificates in them.
 
 In import order::
 
     batching          Gathers changes of the watched directory into bursts
-    tls_probe         Which certificate a server shows for a name, read by a TLS handshake
+    tls_probe         Reads which certificate a server shows for a name, by a TLS handshake
     config            ★ The files of Traefik's file provider: one YAML file per name
     deployment_check  Checks after each issuance that Traefik serves the new certificate
 """

@@ -1,12 +1,13 @@
 """
 Gathers changes of the directory that Traefik watches into bursts.
 
-After each event Traefik reads every file in it again, which takes seconds for 50,000 files. So under load a
-change waits until two seconds have passed since the last one. It is then made together with all other
-waiting changes, of all workers. Without load a change is made at once.
+After each event Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
+under load a change waits until two seconds have passed since the last change. It is then made together with
+all other waiting changes of all workers. Without load a change is made at once.
 
-Each waiting change is a directory beside the watched one, complete and fsynced. The first worker whose wait
-ends makes the changes of all. The time of the last change is that of the watched directory.
+Each waiting change is a directory that Traefik does not watch, complete and fsynced. The first worker whose
+wait ends makes the changes of all. The time of the last change is the modification time of the watched
+directory.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 
-#: Between two bursts of changes.
+#: The pause between two bursts of changes.
 PAUSE_SECONDS = 2.0
 
-#: How often a waiting change checks whether another worker made it, or whether the load has gone.
+#: The interval of checks whether another worker made a waiting change, or whether the load has ended.
 POLL_INTERVAL_SECONDS = 0.05
 
 #: The extension of directories with files that are ready to be moved into the watched one.
@@ -56,16 +57,16 @@ class BatchedWriter:
         self._staging = staging
         self._lock = lock
         self._is_outdated = is_outdated
-        # One of the waiting threads polls, and acts for all.
+        # Only one of the waiting threads polls. It makes the changes of all.
         self._leading = threading.Lock()
-        #: Needed in addition to the time of the directory, because the clock of a file server may differ.
+        #: Used in addition to the time of the directory, because the clock of a file server may differ.
         self._last_change = -PAUSE_SECONDS
 
     def publish(self, order: str, files: Mapping[str, bytes], slot: JobSlot = NO_SLOT) -> None:
         """
         Write *files*, contents by name, into the directory, and return when they are there.
 
-        A file that is outdated by then is skipped.
+        A file that is outdated when the change is made is skipped.
 
         Args:
             order: Of two waiting changes of the same file, the one with the later *order* wins.
@@ -76,7 +77,7 @@ class BatchedWriter:
         """
         if not self._has_to_wait(slot):
             with self._lock.held():
-                # Again: only under the lock no other worker can write in between.
+                # Check again under the lock, when no other worker can write.
                 if not self._has_to_wait(slot):
                     self._put(files)
                     return
@@ -139,10 +140,10 @@ class BatchedWriter:
         self._move_all(None)
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
-        # After a whole pause another worker has made this change, or none has made any.
+        # At this time another worker has made this change, or no worker has made a change.
         deadline = time.monotonic() + PAUSE_SECONDS
         while ready.exists():
-            if time.monotonic() > deadline + self._lock.patience_seconds:
+            if time.monotonic() > deadline + self._lock.timeout_seconds:
                 raise self._lock.still_locked()
             if self._leading.acquire(timeout=5 * POLL_INTERVAL_SECONDS):
                 try:
@@ -164,7 +165,8 @@ class BatchedWriter:
         Make all waiting changes.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The change *own* failed; failures of others are theirs.
+            VolumeReadOnly, VolumeFull, VolumeFault: The change *own* failed. Other changes raise no failure
+                here.
         """
         moved: list[Path] = []
         fault: CertworkerError | None = None
@@ -186,7 +188,7 @@ class BatchedWriter:
 
     def _move(self, ready: Path) -> None:
         """
-        Move each file of *ready*; one that cannot be moved does not stop the others.
+        Move each file of *ready*. A file that cannot be moved does not stop the others.
         """
         fault: CertworkerError | None = None
         for file in sorted(ready.iterdir()):

@@ -1,10 +1,11 @@
 """
-The files of Traefik's file provider: one YAML file per name, and its rename is the commit.
+The files of Traefik's file provider: one YAML file per name, which an atomic rename replaces.
 
 The file of `*.example.com` is `_.example.com.yml`.
 
-Traefik watches the directory, not the PEM files, and reads every file in it after each event. So no temporary
-file appears in it, a path inside always has the same content, and a file that is up to date is not written.
+Traefik watches the directory, not the PEM files, and reads every file in the directory after each event. So
+no temporary file appears there, and a file that is up to date is not written. A PEM file at a path never
+changes.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from certworker.storage.keypair import StoredCertificate
 from certworker.storage.metadata import GENERATIONS, CertificateMetadata, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
-    PATIENCE_SECONDS,
+    LOCK_TIMEOUT_SECONDS,
     SharedDirectory,
     WriteLock,
 )
@@ -45,7 +46,7 @@ _LOADED = (".yml", ".yaml", ".toml")
 #: A file name has at most 255 bytes, a domain name 253, and the extension four.
 _LONGEST_STEM = 251
 
-#: Other programs may put anything into the directory; a larger file is no configuration.
+#: Other programs may put any file into the directory; a larger file is not a configuration.
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
 
 #: The errors of a file that another program wrote. PyYAML raises ValueError for an impossible date.
@@ -59,14 +60,14 @@ _UNREADABLE = (
     RecursionError,
 )
 
-#: Ten times as fast, with the same text, if PyYAML was built with libyaml.
+#: The C dumper writes the same text ten times as fast. It exists if PyYAML was built with libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 #: The damage of a file: it is missing, Traefik cannot read it, it names another certificate, or it names the
 #: right one and was changed.
 Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
-#: The files that certworker writes. Matching them is much faster than parsing 50,000 files.
+#: The form of the files that certworker writes. To match 50,000 files is much faster than to parse them.
 _OWN = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
@@ -79,7 +80,7 @@ class TraefikConfig:
     Its files name the paths of this host: Traefik has to mount the certificates at the same path.
 
     Args:
-        patience_seconds: How long to wait for other writers.
+        timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
     """
 
@@ -87,16 +88,16 @@ class TraefikConfig:
         self,
         config_dir: Path,
         *,
-        patience_seconds: float = PATIENCE_SECONDS,
+        timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = config_dir.absolute()
         private = self.directory / ".certworker"
-        self._lock = WriteLock(private / "lock", patience_seconds)
+        self._lock = WriteLock(private / "lock", timeout_seconds)
         self._staging = SharedDirectory(
             private,
             private / "writing.lock",
-            patience_seconds=patience_seconds,
+            timeout_seconds=timeout_seconds,
             least_age_seconds=least_age_seconds,
         )
         self._writer = BatchedWriter(self.directory, self._staging, self._lock, _is_outdated)
@@ -106,7 +107,8 @@ class TraefikConfig:
         Write the files for each name of *stored*, so that Traefik serves it.
 
         Args:
-            again: Write files that are up to date as well, because Traefik seems to have missed them.
+            again: Whether to write files that are up to date as well, because Traefik seems to have missed
+                them.
             slot: The slot of the calling job, which is released early while the files wait.
 
         Returns:
@@ -114,8 +116,8 @@ class TraefikConfig:
 
         Raises:
             Fenced: The file of one of the names leads to a later generation.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Some files are the old ones, complete.
-            ValueError: The path of the volume is a template to Traefik.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
+            ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
         kinds = {name: is_address(name) for name in stored.metadata.names}
         written = {kind: _configuration(stored.directory, address=kind) for kind in set(kinds.values())}
@@ -141,7 +143,7 @@ class TraefikConfig:
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
-            ValueError: The path of the volume is a template to Traefik.
+            ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
         wrong, wanted = dict[str, Damage](), dict[str, bytes]()
         for name, directory in directories.items():
@@ -189,7 +191,7 @@ class TraefikConfig:
 
     def served_generations(self) -> set[str]:
         """
-        Return the identifiers of the generations that any file in the directory names.
+        Return the identifiers of all generations that the files in the directory name.
         """
         return {identifier for file in self._loaded() for identifier in _generations_in(_content(file))}
 
@@ -207,7 +209,7 @@ class TraefikConfig:
 
     def dangling(self) -> list[Path]:
         """
-        Return the files of certworker that name a missing certificate: Traefik does not serve their names.
+        Return the files of certworker that name a missing certificate. Traefik cannot serve their names.
         """
         return [
             file
@@ -223,7 +225,7 @@ class TraefikConfig:
 
     def remove_leftovers(self) -> None:
         """
-        Remove what a crash left behind beside the watched directory.
+        Remove the leftovers of a crash, which are outside the watched directory.
         """
         self._staging.remove_leftovers()
 
@@ -232,7 +234,7 @@ class TraefikConfig:
         Check that files can be written, without an event for Traefik.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be written, so nothing should be ordered.
+            VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be written, so no order should be placed.
         """
         with self._staging.writing():
             durable.check_writable(self._staging.path)
@@ -256,7 +258,7 @@ class TraefikConfig:
 
 def _damage(found: bytes, content: bytes) -> Damage:
     """
-    Return the damage of a file that has *found* instead of *content*.
+    Return the damage of a file that contains *found* instead of *content*.
     """
     if not found:
         return "missing"
@@ -272,7 +274,7 @@ def _is_outdated(content: bytes, file: Path) -> bool:
     own = _directory_in(content)
     if own is None or not own.is_dir():
         return True
-    # After a volume was restored, a file may name a generation that is gone. It does not count.
+    # After a volume was restored, a file may name a generation that no longer exists. It does not count.
     return any(
         token_of(identifier) > token_of(own.name) and (own.parent / identifier).is_dir()
         for identifier in _generations_in(_content(file))
@@ -316,7 +318,7 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
 
 
 def _content(file: Path) -> bytes:
-    beat()  # reading all files takes long, and this is its progress
+    beat()  # reading all files takes long, and each file is progress
     with durable.translate_os_errors(file):
         try:
             return durable.read(file, LARGEST_FILE_BYTES)

@@ -1,9 +1,10 @@
 """
 Checks after each issuance that Traefik serves the new certificate.
 
-The check has a thread of its own, because Traefik needs time to read its files and no job waits for it. If
-Traefik serves something else, that is logged once a day until it serves the certificate. A worker checks only
-the certificates that it issued since its start. `certworker doctor NAME` checks any name at any time.
+The check runs in its own thread, because Traefik needs time to read its files and no job waits for it. If
+Traefik serves another certificate, the worker logs a warning once a day until Traefik serves the new one. A
+worker checks only the certificates that it issued since its start. `certworker doctor NAME` checks any name
+at any time.
 """
 
 from __future__ import annotations
@@ -31,14 +32,16 @@ from certworker.traefik.tls_probe import TIMEOUT_SECONDS, check_proxy, leaf_of
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 30.0
+#: How long Traefik may take before a certificate is reported as not served.
+GRACE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 PAUSE_WITHOUT_ANY_SECONDS = 60.0
 SLOW_POLL_SECONDS = timedelta(hours=1).total_seconds()
 
-#: While a whole volume is issued again, a sample is enough.
+#: The largest number of pending checks. While all certificates are issued again, a sample is enough.
 MAX_PENDING = 500
-#: If this many are not served, they share one cause, which these lines show.
+#: The largest number of certificates that are checked again. So many failures share one cause, which their
+#: lines show.
 MAX_REPORTED = 100
 
 #: If the default address of Traefik does not resolve, the checks pause for this time.
@@ -53,7 +56,7 @@ class _Pending:
     rewrite_at: float | None
     #: The time of the next check.
     at: float
-    #: When it was last reported as missing; None: never.
+    #: When the certificate was last reported as not served; None: never.
     reported_at: float | None = None
     #: Whether a notification was sent.
     notified: bool = False
@@ -68,7 +71,9 @@ class DeploymentCheck:
     Args:
         address: The address of Traefik's TLS port.
         demanded: Whether an operator set that address; the default may not exist.
-        write: Called with a name and the reason why its certificate is not served, and with None once it is.
+        write: Called with a name and the reason why its certificate is not served, and with None when it is
+            served.
+        grace_seconds: How long Traefik may take before a certificate is reported as not served.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -82,7 +87,7 @@ class DeploymentCheck:
         *,
         demanded: bool,
         write: Callable[[str, CertworkerError | None], None],
-        patience_seconds: float = PATIENCE_SECONDS,
+        grace_seconds: float = GRACE_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
         pause_after_that_seconds: float = SLOW_POLL_SECONDS,
         day: timedelta = LOGGED_TTL,
@@ -92,7 +97,7 @@ class DeploymentCheck:
         self._address = address
         self._demanded = demanded
         self._write = write
-        self._patience = patience_seconds
+        self._grace = grace_seconds
         self._pause = pause_seconds
         self._pause_after_that = pause_after_that_seconds
         self._day_seconds = day.total_seconds()
@@ -116,14 +121,15 @@ class DeploymentCheck:
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function of a job, followed by the check of what it issued.
+        Return a wrapper of *issue*, the function of a job, that also enqueues the check of the issued
+        certificate.
         """
 
         @wraps(issue)
         def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
             result = issue(*arguments, **keywords)
             if result["state"] == "issued":
-                # The certificate is in service, whatever becomes of the check.
+                # The certificate is in service, even if the check cannot start.
                 optional("the start of the deployment check", partial(self.enqueue, result["names"]), None)
             return result
 
@@ -131,7 +137,7 @@ class DeploymentCheck:
 
     def enqueue(self, names: Sequence[str]) -> None:
         """
-        Start the check of the certificate of *names*, and return at once.
+        Enqueue the check of the certificate of *names*.
         """
         if time.monotonic() < self._paused_until:
             return
@@ -146,8 +152,8 @@ class DeploymentCheck:
                 _Pending(
                     list(names),
                     leaf_of(stored.certificate.cert_pem),
-                    until=now + self._patience,
-                    rewrite_at=now + self._patience / 3,
+                    until=now + self._grace,
+                    rewrite_at=now + self._grace / 3,
                     at=now,
                 )
             )
@@ -210,7 +216,7 @@ class DeploymentCheck:
         return sum(pending.reported_at is not None for pending in self._pending) > MAX_REPORTED
 
     def _report_missing(self, pending: _Pending, failure: CertworkerError, now: float) -> None:
-        # A Traefik that does not answer is usually being restarted; a wrong certificate is a real failure.
+        # If Traefik does not answer, it is usually being restarted. A wrong certificate is a real failure.
         known = failure.severity is not Severity.WARNING
         is_new = known and not pending.notified
         if is_new:

@@ -1,5 +1,5 @@
 """
-Which certificate a server shows for a name, read by a TLS handshake like that of a browser.
+Reads which certificate a server shows for a name, by a TLS handshake like that of a browser.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from certworker.errors import CertworkerError
 from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
-#: For a whole handshake. Traefik is in the same network.
+#: The time limit of a whole handshake. Traefik is in the same network.
 TIMEOUT_SECONDS = 3.0
 
-#: The host that a client requests in the probe of a wildcard. No site has it.
+#: The host that a client requests in the probe of a wildcard. No site uses this label.
 PROBED_LABEL = "certworker-check"
 
 #: The common name of the certificate that Traefik shows for unknown names.
@@ -27,7 +27,7 @@ DEFAULT = b"TRAEFIK DEFAULT CERT"
 
 def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) -> CertworkerError | None:
     """
-    Return why *proxy* does not show *leaf* (DER) for *name*; None: it does.
+    Return the reason why *proxy* does not show *leaf* (DER) for *name*; None: it shows *leaf*.
 
     Args:
         config_dir: The directory with the files of Traefik, for the remedy.
@@ -49,12 +49,13 @@ def check_address(
     name: str, leaf: bytes, address: str, port: int, config_dir: Path
 ) -> CertworkerError | None:
     """
-    Return why a client does not see *leaf* (DER) for *name* at *address*; None: it does.
+    Return the reason why a client does not see *leaf* (DER) for *name* at *address*; None: the client sees
+    it.
 
-    The server there may be another proxy in front of Traefik, with a certificate of its own.
+    The server at *address* may be another proxy in front of Traefik, with its own certificate.
 
     Raises:
-        OSError: No server speaks TLS there.
+        OSError: No server at *address* speaks TLS.
     """
     server, host = HttpAddress(address, port), host_of(name)
     failure = check_proxy(name, leaf, server, config_dir)
@@ -65,7 +66,7 @@ def check_address(
 
 def host_of(name: str) -> str:
     """
-    Return the host for which a client gets the certificate of *name*: of a wildcard, a host that it covers.
+    Return a host for which a client gets the certificate of *name*; for a wildcard, a host that it covers.
     """
     return f"{PROBED_LABEL}.{base_name(name)}" if is_wildcard(name) else name
 
@@ -76,7 +77,7 @@ def served_certificate(name: str, server: HttpAddress) -> bytes:
     it.
 
     Raises:
-        ssl.SSLError: The server shows none for that name.
+        ssl.SSLError: The server shows no certificate for *name*.
         OSError: No server answers, or it does not speak TLS.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -109,7 +109,7 @@ def world(
         open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=str(limits)) as app,
         ExitStack() as stack,
     ):
-        app.certificates._linking.patience_seconds = app.traefik._lock.patience_seconds = 0.2
+        app.certificates._linking.timeout_seconds = app.traefik._lock.timeout_seconds = 0.2
         app.issuance.issue(("first.localhost",))
         yield World(app, tmp_path, own_redis, app_authority, stack)
 

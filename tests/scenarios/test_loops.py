@@ -58,7 +58,7 @@ def check_deployment(app: App) -> None:
         app.settings.proxy_address,
         demanded=True,
         write=lambda _name, _failure: None,
-        patience_seconds=0.3,
+        grace_seconds=0.3,
         pause_seconds=0.05,
     )
     deployment_check.start()

@@ -83,7 +83,7 @@ def hanging_worker(installation: Installation) -> None:
     """
 
     def lock(app: App) -> None:
-        app.certificates._linking.patience_seconds = 0.3
+        app.certificates._linking.timeout_seconds = 0.3
         other = CertificateStore(Path(app.settings.certificates_dir))
         installation.stack.enter_context(other._linking.held())
 

@@ -357,7 +357,7 @@ class TestPrune:
         """
         An incomplete generation remains while a writer holds the lock, and is removed afterwards.
         """
-        volume = CertificateStore(tmp_path, patience_seconds=0.05, least_age_seconds=0)
+        volume = CertificateStore(tmp_path, timeout_seconds=0.05, least_age_seconds=0)
         stored = store(volume, signer.certificate(NAME))
         (stored.directory.parent / "0123456789abcdef.tmp").mkdir()
 

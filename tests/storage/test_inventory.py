@@ -57,7 +57,7 @@ class TestTakeInventory:
         complete_links(volume, found.incomplete)
 
         assert ({f"*.{NAME}": stored.directory}, [f"*.{NAME}"]) == (found.served, found.incomplete)
-        assert volume.links.is_laid(f"*.{NAME}")
+        assert volume.links.has_all_links(f"*.{NAME}")
 
     @pytest.mark.parametrize("damage", ["gone", "no key", "empty chain"])
     def test_a_name_without_its_generation_gets_the_newest_valid_one(

@@ -51,7 +51,7 @@ class TestWriteLock:
         """
         A store fails with VolumeLocked after the timeout, while another worker holds the lock.
         """
-        volume = CertificateStore(tmp_path, patience_seconds=0.05)
+        volume = CertificateStore(tmp_path, timeout_seconds=0.05)
         store(volume, signer.certificate(NAME))
 
         with (tmp_path / ".certworker/lock").open("ab") as other:
@@ -66,7 +66,7 @@ class TestWriteLock:
         """
         A store fails with VolumeLocked while another slot of the worker holds the lock in memory.
         """
-        volume = CertificateStore(tmp_path, patience_seconds=0.05)
+        volume = CertificateStore(tmp_path, timeout_seconds=0.05)
         certificate = signer.certificate(NAME)
         entered, leave = threading.Event(), threading.Event()
 
@@ -88,7 +88,7 @@ def shared(place: Path) -> SharedDirectory:
     """
     Return *place* as a shared directory with a short timeout and no minimum age of leftovers.
     """
-    return SharedDirectory(place, place / "lock", patience_seconds=0.02, least_age_seconds=0)
+    return SharedDirectory(place, place / "lock", timeout_seconds=0.02, least_age_seconds=0)
 
 
 @contextmanager
@@ -171,13 +171,13 @@ class Directories:
     """
 
     def __init__(self, root: Path) -> None:
-        self.volume = CertificateStore(root / "certificates", least_age_seconds=0, patience_seconds=0.001)
-        self.traefik = TraefikConfig(root / "config", least_age_seconds=0, patience_seconds=0.001)
+        self.volume = CertificateStore(root / "certificates", least_age_seconds=0, timeout_seconds=0.001)
+        self.traefik = TraefikConfig(root / "config", least_age_seconds=0, timeout_seconds=0.001)
         self.webroot = Webroot(root / "certificates", lambda: "thumbprint", least_age_seconds=0)
         self.keys = OrderKeys(root / "state/orders/ca", "ec256", least_age_seconds=0)
         self.account = AccountFiles(root / "state/accounts/ca", "https://ca.test/directory")
         for place in (self.webroot, self.keys):
-            place._shared._lock.patience_seconds = 0.001
+            place._shared._lock.timeout_seconds = 0.001
 
     def clean(self) -> None:
         """

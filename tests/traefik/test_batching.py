@@ -42,19 +42,19 @@ class RecordingLock(WriteLock):
     A lock that counts its attempts, and records each change of *directory* in *bursts*.
     """
 
-    def __init__(self, directory: Path, bursts: list[Burst], patience_seconds: float = 30) -> None:
-        super().__init__(directory / ".certworker/lock", patience_seconds)
+    def __init__(self, directory: Path, bursts: list[Burst], timeout_seconds: float = 30) -> None:
+        super().__init__(directory / ".certworker/lock", timeout_seconds)
         self._directory = directory
         self._bursts = bursts
         self.attempts = 0
 
     @contextmanager
-    def held(self, patience_seconds: float | None = None) -> Iterator[None]:
+    def held(self, timeout_seconds: float | None = None) -> Iterator[None]:
         """
         Hold the lock, and record a change of the directory.
         """
         self.attempts += 1
-        with super().held(patience_seconds):
+        with super().held(timeout_seconds):
             began, before = time.time(), self._directory.stat().st_mtime_ns
             yield
             if (after := self._directory.stat().st_mtime_ns) != before:

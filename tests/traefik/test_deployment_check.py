@@ -70,7 +70,7 @@ class World:
         *,
         demanded: bool = True,
         day: timedelta = timedelta(days=1),
-        patience_seconds: float = 0.6,
+        grace_seconds: float = 0.6,
     ) -> DeploymentCheck:
         """
         Return a check with short delays and a short *day*.
@@ -81,7 +81,7 @@ class World:
             address or self.address,
             demanded=demanded,
             write=lambda name, failure: self.written.append((name, failure.code if failure else "")),
-            patience_seconds=patience_seconds,
+            grace_seconds=grace_seconds,
             pause_seconds=0.05,
             pause_after_that_seconds=0.05,
             day=day,
@@ -122,7 +122,7 @@ class TestExpect:
         """
         The check waits until the proxy serves the certificate for all names, and then logs it once.
         """
-        deployment_check = world.deployment_check(patience_seconds=60)
+        deployment_check = world.deployment_check(grace_seconds=60)
         deployment_check.start()
         world.publish(NAME, OTHER)
         deployment_check.enqueue((NAME, OTHER))
@@ -180,7 +180,7 @@ class TestExpect:
         """
         The check of a renewed certificate replaces the pending one of the same name.
         """
-        deployment_check = world.deployment_check(patience_seconds=60)
+        deployment_check = world.deployment_check(grace_seconds=60)
         deployment_check.start()
         for _ in range(2):
             world.publish(NAME)
@@ -307,7 +307,7 @@ class TestAfter:
         """
         world.publish(NAME)
         world.reload(NAME)
-        deployment_check = world.deployment_check(patience_seconds=60)
+        deployment_check = world.deployment_check(grace_seconds=60)
         deployment_check.start()
         issue = deployment_check.after(lambda state: {"state": state, "names": (NAME,)})
 
