@@ -275,7 +275,7 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
             app.certificates,
             app.traefik,
             settings.proxy_address,
-            demanded="proxy_address" in settings.model_fields_set,
+            configured="proxy_address" in settings.model_fields_set,
             write=partial(_record_deployment, app),
         )
         deployment_check.start()

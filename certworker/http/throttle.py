@@ -38,8 +38,8 @@ REQUEST_SECONDS = 10.0
 
 #: The loop checks all connections whenever one of them sends something. With many connections it pauses
 #: between two passes, and a pass serves all data that arrived meanwhile.
-MANY = 50
-REST_SECONDS = 0.005
+MANY_CONNECTIONS = 50
+PASS_PAUSE_SECONDS = 0.005
 
 #: The headers of every answer: no cache stores it, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
@@ -71,7 +71,7 @@ class Refusal(ErrorTask):
 
     def execute(self) -> None:
         """
-        Answer with the headers that every other answer has.
+        Answer, with the headers of every other answer.
         """
         self.response_headers.extend(HEADERS)
         super().execute()
@@ -79,7 +79,7 @@ class Refusal(ErrorTask):
 
 class ThrottledChannel(HTTPChannel):
     """
-    A connection.
+    A connection, with the time of its next read.
     """
 
     task_class: type[Task] = ThrottledTask
@@ -123,14 +123,14 @@ class BoundedServer(TcpWSGIServer):
         """
         # Slow connections are closed before the pass. During it, a new socket may reuse the number of a
         # closed one.
-        self._close_the_slow(monotonic())
+        self._close_slow(monotonic())
         wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
-        if len(self.active_channels) > MANY:
-            sleep(REST_SECONDS)
+        if len(self.active_channels) > MANY_CONNECTIONS:
+            sleep(PASS_PAUSE_SECONDS)
 
     def readable(self) -> bool:
         """
-        Return whether to accept connections: always.
+        Return whether the server accepts connections, which it does even when it is full.
         """
         return bool(self.accepting)
 
@@ -144,7 +144,7 @@ class BoundedServer(TcpWSGIServer):
             if len(self.active_channels) == before:
                 return
 
-    def _close_the_slow(self, now: float) -> None:
+    def _close_slow(self, now: float) -> None:
         unfinished = [each for each in self.active_channels.values() if not each.requests]
         unfinished.sort(key=lambda each: each.waiting_since)
         surplus = len(self.active_channels) - CONNECTIONS

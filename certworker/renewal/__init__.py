@@ -4,9 +4,10 @@ When each name is checked again, and which names are due.
 In import order::
 
     agenda         The next check of each name, in one sorted set of Redis
-    policy         ★ When a certificate is renewed, when a name is checked again, and the pauses after
-    failures due            Enqueues the names that are due domain_status  The state of each name, from the
-    volume, the records and the agenda repair         Repairs the files in service without a request to the CA
-    expiry_alerts  Reports overdue certificates reconciler     Puts lost names back on the agenda, and adopts
-    the certificates of other programs
+    policy         ★ When a certificate is renewed and a name is checked again, and the pauses after failures
+    due            Enqueues the names that are due
+    domain_status  The state of each name, from the volume, the records and the agenda
+    repair         Repairs the files in service without a request to the CA
+    expiry_alerts  Reports overdue certificates
+    reconciler     Puts lost names back on the agenda, and adopts the certificates of other programs
 """

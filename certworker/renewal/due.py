@@ -79,8 +79,8 @@ class DueNames:
         """
         Check every name whose next check is due.
 
-        A certificate that is not due gets its next check, which reads two small files. For every other name a
-        request is enqueued by its priority.
+        A certificate that is not due gets its next check; that reads only two small files. For every other
+        name a request is enqueued by its priority.
 
         Returns:
             `looked`: the number of checked names; `requested`: the number of requests enqueued.
@@ -222,7 +222,7 @@ class DueNames:
 
     def _requested_together(self, names: tuple[str, ...]) -> bool:
         """
-        Return whether *names* were requested together: all their records have them, and none is in service.
+        Return whether *names* were requested together: each record lists them all, and none is in service.
 
         A record is not a request: a forged record must not join names of different owners.
         """

@@ -1,7 +1,7 @@
 """
 When a certificate is renewed and when a name is checked again.
 
-The CA's suggestion and the age of a certificate decide when it is renewed. Each time is a share of the
+The CA's suggestion and the age of a certificate decide when it is renewed. Most times are shares of the
 validity period. A number of days would be wrong for 160-hour certificates today and for the 45-day
 certificates of 2028.
 

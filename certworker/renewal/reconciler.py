@@ -36,7 +36,7 @@ NAMES_PER_BATCH = 500
 #: No check is planned further ahead: the longest pause is 1.1 days.
 LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked at random times within this period.
-BACK_WITHIN = timedelta(minutes=10)
+RESTORE_WITHIN = timedelta(minutes=10)
 
 #: The pause between two log lines about the progress. A shorter comparison logs none.
 PROGRESS_INTERVAL = timedelta(seconds=10)
@@ -193,7 +193,7 @@ class Reconciler:
             beat()
             count += len(lost)
             now = self.clock()
-            self.agenda.put_many({name: now + BACK_WITHIN * self.random.random() for name in lost})
+            self.agenda.put_many({name: now + RESTORE_WITHIN * self.random.random() for name in lost})
         if count:
             logger.warning("%d names had no check planned within two days and get one now", count)
 

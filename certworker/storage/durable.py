@@ -25,7 +25,7 @@ from certworker.errors.fs import VolumeFault, VolumeFull, VolumeReadOnly
 #: The extension of temporary files, which neither Traefik nor Appwrite loads.
 TEMPORARY = ".tmp"
 
-#: A certificate takes about 20 kB; a disk with less free space than this is nearly full.
+#: A disk with less free space than this counts as full. A certificate takes about 20 kB.
 MIN_FREE_BYTES = 10_000_000
 
 #: More files than this are written by several threads, because a disk syncs many changes at once: ten

@@ -42,7 +42,7 @@ class Loop:
 
     Attributes:
         heartbeat: Beats with each step that succeeds, while the loop waits, and with each :func:`beat`.
-        stopping: Set when the loop has to end. A step that pauses has to wait for this event.
+        stopping: Set when the loop has to end. A step that waits has to wait for this event.
     """
 
     def __init__(

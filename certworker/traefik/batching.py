@@ -140,7 +140,7 @@ class BatchedWriter:
         self._move_all(None)
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
-        # At this time another worker has made this change, or no worker has made a change.
+        # After a whole pause, either another worker has made this change, or this thread makes it.
         deadline = time.monotonic() + PAUSE_SECONDS
         while ready.exists():
             if time.monotonic() > deadline + self._lock.timeout_seconds:

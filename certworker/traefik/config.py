@@ -269,7 +269,7 @@ def _damage(found: bytes, content: bytes) -> Damage:
 
 def _is_outdated(content: bytes, file: Path) -> bool:
     """
-    Return whether the generation of *content* is gone, or older than the one that *file* leads to.
+    Return whether the generation of *content* no longer exists, or is older than the one of *file*.
     """
     own = _directory_in(content)
     if own is None or not own.is_dir():

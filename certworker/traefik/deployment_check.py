@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: How long Traefik may take before a certificate is reported as not served.
 GRACE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
-PAUSE_WITHOUT_ANY_SECONDS = 60.0
+IDLE_PAUSE_SECONDS = 60.0
 SLOW_POLL_SECONDS = timedelta(hours=1).total_seconds()
 
 #: The largest number of pending checks. While all certificates are issued again, a sample is enough.
@@ -70,7 +70,7 @@ class DeploymentCheck:
 
     Args:
         address: The address of Traefik's TLS port.
-        demanded: Whether an operator set that address; the default may not exist.
+        configured: Whether an operator set that address; the default may not exist.
         write: Called with a name and the reason why its certificate is not served, and with None when it is
             served.
         grace_seconds: How long Traefik may take before a certificate is reported as not served.
@@ -85,21 +85,21 @@ class DeploymentCheck:
         traefik: TraefikConfig,
         address: HttpAddress,
         *,
-        demanded: bool,
+        configured: bool,
         write: Callable[[str, CertworkerError | None], None],
         grace_seconds: float = GRACE_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
-        pause_after_that_seconds: float = SLOW_POLL_SECONDS,
+        slow_poll_seconds: float = SLOW_POLL_SECONDS,
         day: timedelta = LOGGED_TTL,
     ) -> None:
         self._store = store
         self._traefik = traefik
         self._address = address
-        self._demanded = demanded
+        self._configured = configured
         self._write = write
         self._grace = grace_seconds
         self._pause = pause_seconds
-        self._pause_after_that = pause_after_that_seconds
+        self._slow_poll = slow_poll_seconds
         self._day_seconds = day.total_seconds()
         self._pending: list[_Pending] = []
         self._mutex = threading.Lock()
@@ -177,7 +177,7 @@ class DeploymentCheck:
         with self._mutex:
             earliest = min((pending.at for pending in self._pending), default=math.inf)
             failing = any(pending.failing for pending in self._pending)
-        pause = min(PAUSE_WITHOUT_ANY_SECONDS, max(0.0, earliest - time.monotonic()))
+        pause = min(IDLE_PAUSE_SECONDS, max(0.0, earliest - time.monotonic()))
         if failing:
             raise Postponed(min(pause, self._pause))
         self._faults.succeeded()
@@ -194,7 +194,7 @@ class DeploymentCheck:
         try:
             failure = self._check(pending)
         except gaierror as error:
-            if not self._demanded:
+            if not self._configured:
                 self._paused_until = time.monotonic() + UNRESOLVED_PAUSE_SECONDS
                 return True
             failure = self._unreachable(error)
@@ -229,7 +229,7 @@ class DeploymentCheck:
         ):
             pending.reported_at = now
             logger.warning("%s", failure, extra={**_log_fields(pending), "code": failure.code})
-        pending.at = now + self._pause_after_that
+        pending.at = now + self._slow_poll
 
     def _is_still_wanted(self, pending: _Pending) -> bool:
         # Since the last check the certificate may have been renewed, or the name removed.

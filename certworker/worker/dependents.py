@@ -87,7 +87,7 @@ class Dependents:
 
     def sweep(self) -> None:
         """
-        Enqueue the deferred jobs whose dependencies are met and whose release failed.
+        Enqueue the deferred jobs whose dependencies are met, because an earlier release may have failed.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -69,13 +69,13 @@ class Health:
         self._stalled: set[str] = set()
         #: Whether the last step reported to Redis; None before the first step.
         self._reported: bool | None = None
-        faults = Faults("the report of the health", explainer(connection))
+        faults = Faults("the health report", explainer(connection))
         self.loop = Loop("health", self._step, faults=faults)
         heartbeats.add(self.loop.heartbeat)
 
     def report(self) -> dict[str, object]:
         """
-        Return whether the worker is `healthy`, and its parts: `redis`, `scheduler` and the `stalled` loops.
+        Return whether the worker is `healthy`, with the states of `redis`, `scheduler` and `stalled` loops.
 
         The report sends one PING. If Redis does not answer, `reason` contains the error.
         """

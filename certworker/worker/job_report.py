@@ -1,5 +1,5 @@
 """
-Reports how a job ended: the last line of its log, a notification, an event and a metric.
+Reports how a job ended: its last log line, a notification, an event and a metric.
 
 A report that fails is logged. Its failure changes neither the other reports nor the outcome of the job.
 """
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 #: The last log line of a job that succeeded, by its state.
-ENDS = {
+SUCCESS_MESSAGES = {
     "issued": "certificate issued",
     "kept": "certificate valid, nothing to do",
     "covered": "a wildcard covers the name, nothing to do",
@@ -65,7 +65,7 @@ class JobReport:
     """
 
     def __init__(self, reporter: JobReporter) -> None:
-        self._to = reporter
+        self._reporter = reporter
         self._started = time.monotonic()
 
     def issued(self, outcome: Outcome) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class JobReport:
         """
         metadata, seconds = outcome.metadata, time.monotonic() - self._started
         logger.info(
-            ENDS[outcome.state],
+            SUCCESS_MESSAGES[outcome.state],
             extra=log_fields(
                 outcome.names[0],
                 "issued" if outcome.state == "issued" else "skipped",
@@ -89,7 +89,7 @@ class JobReport:
                 },
             ),
         )
-        notify = partial(self._to.notifier.notify_recovered, outcome.names[0], self._to.clock())
+        notify = partial(self._reporter.notifier.notify_recovered, outcome.names[0], self._reporter.clock())
         self.optional("the notification", notify, None)
         self.count(outcome.state, "")
         return self.result(outcome.names, outcome.state)
@@ -120,7 +120,7 @@ class JobReport:
         """
         Report that *names* wait until the time in *failure*; return the result of the job.
         """
-        planned = partial(self._to.agenda.next_check, names[0])
+        planned = partial(self._reporter.agenda.next_check, names[0])
         next_attempt = self.optional("the time of the next attempt", planned, None)
         logger.warning(
             "waiting: %s",
@@ -145,10 +145,12 @@ class JobReport:
         """
         name, record = names[0] if names else None, None
         if name is not None:
-            record = self.optional("the record", partial(self._to.records.read, name), None)
+            record = self.optional("the record", partial(self._reporter.records.read, name), None)
         attempt, next_attempt = (record.attempts, record.next_check) if record else (None, None)
         if name is not None:
-            notify = partial(self._to.notifier.notify_failed, name, failure, next_attempt, self._to.clock())
+            notify = partial(
+                self._reporter.notifier.notify_failed, name, failure, next_attempt, self._reporter.clock()
+            )
             self.optional("the notification", notify, None)
         level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
@@ -192,21 +194,21 @@ class JobReport:
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
-        publish = partial(self._to.events.publish, names, state, failure, record=record)
+        publish = partial(self._reporter.events.publish, names, state, failure, record=record)
         return self.optional("the event", publish, minimal)
 
     def count(self, outcome: str, code: str) -> None:
         """
         Count the job in the metrics, with its duration.
         """
-        count = partial(self._to.metrics.job, outcome, code, time.monotonic() - self._started)
+        count = partial(self._reporter.metrics.job, outcome, code, time.monotonic() - self._started)
         self.optional("the metric", count, None)
 
     def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
         """
         Return the result of *step*. If it fails, log the failure and return *otherwise*.
         """
-        return optional(subject, step, otherwise, self._to.explain)
+        return optional(subject, step, otherwise, self._reporter.explain)
 
 
 def log_fields(name: str | None, event: str, **more: object) -> dict[str, object]:

@@ -40,9 +40,9 @@ logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
 #: With a validity period below 15 hours, the pause between two rounds is this share of the period.
-SHARE_OF_A_SHORT_LIFE = 1 / 15
+SHARE_OF_SHORT_VALIDITY = 1 / 15
 #: Rounds take at most this share of the time, even with many names.
-SHARE_OF_THE_TIME = 1 / 10
+MAX_ROUND_SHARE = 1 / 10
 
 ALIVE_LINE_SECONDS = timedelta(days=1).total_seconds()
 
@@ -129,7 +129,7 @@ class AgendaCheck:
 
     def run(self) -> None:
         """
-        Complete the agenda from the volume, and enqueue what is due.
+        Complete the agenda from the volume, and enqueue the names that are due.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -196,13 +196,13 @@ class MaintenanceLoop:
         self._run_round = Duties(
             {
                 # The repair is first: it puts sites back into service, and needs neither the CA nor Redis.
-                "the repair of what is in service": repair.repair,
+                "the repair of the files in service": repair.repair,
                 # The removal of leftovers has run before, see _step.
-                "the request of the own domains": request_own_domains,
+                "the requests for the names of the installation": request_own_domains,
                 "the list of suffixes": load_suffixes,
                 "the retry after a change of the settings": self._retry_after_a_change,
                 "the reconciliation": reconciler.reconcile,
-                "the check of what is due": due_names.enqueue,
+                "the check of the names that are due": due_names.enqueue,
                 "the report of overdue certificates": self._report_overdue,
                 "the removal of old certificates": lambda: certificates.prune(traefik.served_generations()),
             },
@@ -256,9 +256,9 @@ class MaintenanceLoop:
         """
         seconds = ROUND_SECONDS
         if self._shortest_validity is not None:
-            seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_A_SHORT_LIFE)
+            seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_SHORT_VALIDITY)
         # Without the random part, twenty workers that start together would check together.
-        return max(seconds, duration_seconds / SHARE_OF_THE_TIME) * self._random.uniform(0.8, 1)
+        return max(seconds, duration_seconds / MAX_ROUND_SHARE) * self._random.uniform(0.8, 1)
 
     def _log_alive(self) -> None:
         earliest = self._agenda.earliest()

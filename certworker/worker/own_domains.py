@@ -83,7 +83,8 @@ class OwnDomains:
         #: Names whose port 80 answers, or whose wait for it has ended.
         self._ready: list[str] = []
         self._errors: list[Exception] = []
-        self.loop = Loop("own_domains", self.step, faults=Faults("the request of the own domains", explain))
+        faults = Faults("the requests for the names of the installation", explain)
+        self.loop = Loop("own_domains", self.step, faults=faults)
 
     def step(self) -> None:
         """

@@ -139,7 +139,7 @@ def queue_length(connection: Redis) -> int:
     Return the number of jobs on the queue.
     """
     length = connection.llen(QUEUE_KEY)
-    assert isinstance(length, int)  # noqa: S101 (redis-py types it for its asynchronous client, too)
+    assert isinstance(length, int)  # noqa: S101 (the types of redis-py include its asynchronous client)
     return length
 
 
@@ -214,7 +214,7 @@ def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # The import of certworker.settings would slow down a web server. A test compares the results of both.
+    # An import of certworker.settings would slow down a web server. A test compares the two results.
     return connect(address_in(os.environ))
 
 

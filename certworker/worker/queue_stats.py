@@ -1,7 +1,7 @@
 """
 The state of the queue for operators: positions of requests, workers, suspension, and queues without a worker.
 
-This module imports no RQ: some monitoring systems run `certworker status` every minute.
+This module does not import RQ: some monitoring systems run `certworker status` every minute.
 """
 
 from __future__ import annotations

@@ -81,7 +81,7 @@ class Recovery:
 
     def sweep(self) -> None:
         """
-        Recover the jobs of killed workers, and remove expired results and workers.
+        Recover the jobs of killed workers, and remove expired results and the entries of killed workers.
         """
         now = datetime.now(UTC).timestamp()
         ended = self._connection.zrangebyscore(self._leases, "-inf", now, start=0, num=MAX_PER_SWEEP)

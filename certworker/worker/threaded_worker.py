@@ -284,7 +284,7 @@ class ThreadedWorker(SimpleWorker):
         try:
             return queue_length(self.connection) > 0
         except RedisError:
-            return False  # no job can come
+            return False  # no job can arrive
 
 
 def _failure_of(job: Job) -> str:

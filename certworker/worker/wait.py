@@ -123,7 +123,7 @@ class _Following:
 
     def poll(self) -> Iterator[JobOutcome]:
         """
-        Poll all requests that have not ended; yield the outcomes of those that have ended now.
+        Poll all requests that have not ended; yield the outcomes of those that have ended meanwhile.
         """
         for start in range(0, len(self.pending), BATCH):
             batch = self.pending[start : start + BATCH]

@@ -3,7 +3,7 @@ The job loop of a worker, and its process: signals and CPU.
 
 The loop takes jobs until it is stopped, and continues after failures of Redis. The first SIGTERM or SIGINT
 requests an orderly stop, the second ends the process. SIGHUP is logged and ignored: a closed terminal sends
-it, and so do operators who reload other servers with it.
+it, and other servers reload their settings on it.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def check_deployment(app: App) -> None:
         app.certificates,
         app.traefik,
         app.settings.proxy_address,
-        demanded=True,
+        configured=True,
         write=lambda _name, _failure: None,
         grace_seconds=0.3,
         pause_seconds=0.05,

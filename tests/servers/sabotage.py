@@ -48,7 +48,7 @@ PAUSES = (
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
     "certworker.observability.history PAUSE_SECONDS",
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
-    "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",
+    "certworker.traefik.deployment_check IDLE_PAUSE_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",
     "certworker.integrations.docker.client MAX_SILENCE_SECONDS",
 )

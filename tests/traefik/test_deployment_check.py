@@ -68,7 +68,7 @@ class World:
         self,
         address: HttpAddress | None = None,
         *,
-        demanded: bool = True,
+        configured: bool = True,
         day: timedelta = timedelta(days=1),
         grace_seconds: float = 0.6,
     ) -> DeploymentCheck:
@@ -79,11 +79,11 @@ class World:
             self.volume,
             self.traefik,
             address or self.address,
-            demanded=demanded,
+            configured=configured,
             write=lambda name, failure: self.written.append((name, failure.code if failure else "")),
             grace_seconds=grace_seconds,
             pause_seconds=0.05,
-            pause_after_that_seconds=0.05,
+            slow_poll_seconds=0.05,
             day=day,
         )
 
@@ -253,7 +253,7 @@ class TestProxy:
         An unreachable proxy at the default address causes no log line.
         """
         world.publish(NAME)
-        deployment_check = world.deployment_check(HttpAddress("nowhere.invalid", 443), demanded=False)
+        deployment_check = world.deployment_check(HttpAddress("nowhere.invalid", 443), configured=False)
         deployment_check.start()
         deployment_check.enqueue((NAME,))
         time.sleep(0.8)
