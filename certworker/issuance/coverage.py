@@ -84,8 +84,8 @@ class Coverage:
         The caller holds the lock on *names*.
 
         Returns:
-            None: A wildcard does not cover one of *names*, they share a certificate that is still valid, or
-                an interrupted order for them is still wanted.
+            None: A wildcard does not cover one of *names*, they share a valid certificate, or an interrupted
+                order for them has to be finished.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be

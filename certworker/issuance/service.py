@@ -87,9 +87,9 @@ class CertificateIssuance:
         """
         Put a certificate for *names* into service.
 
-        Without *force*, a certificate in service is kept until it is due, and no certificate is ordered if
-        wildcards cover all *names*. If the one in service has more names than the request, it is renewed for
-        all of them.
+        Without *force*, a certificate in service is kept until it is due. If wildcards cover all *names*, no
+        certificate is ordered. If the certificate in service has more names than the request, it is renewed
+        for all of them.
 
         Args:
             force: Order a new certificate now, for exactly *names*.

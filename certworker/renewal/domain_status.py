@@ -115,8 +115,7 @@ class BackfillProgress:
 
 def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -> BackfillProgress:
     """
-    Return the number of names that have no certificate yet, and the time until which the limits of the CA
-    delay them.
+    Return the number of names without a certificate, and the time until which the CA's limits delay them.
     """
     # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)

@@ -31,8 +31,7 @@ SHARE_LEFT = 1 / 3
 SHARE_LEFT_SHORT_VALIDITY = 1 / 2
 SHORT_VALIDITY = timedelta(days=10)
 
-#: With less than this share of its validity period left, a certificate is due, even if the CA suggests a
-#: later time.
+#: With less than this share of its validity period left, a certificate is due, whatever the CA suggests.
 MIN_SHARE_LEFT = 1 / 20
 
 #: A suggested window in the past means a renewal now, but never before this age. Let's Encrypt backdates its
@@ -102,7 +101,7 @@ MAX_SHARE_OF_REMAINDER = 1 / 8
 CLOSE_SHARE = 1 / 5
 LONGEST_PAUSE_WHEN_CLOSE = 4 * HOUR
 
-#: Each pause is longer by a random part of this share, so that many names are not tried at the same time.
+#: Each pause is longer by a random part of this share, so that names are tried at different times.
 JITTER = 1 / 10
 
 

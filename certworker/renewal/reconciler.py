@@ -145,8 +145,8 @@ class Reconciler:
 
     def _restore_covered(self, names: Sequence[str]) -> int:
         """
-        Plan a check now for each of *names* that is missing from the agenda, or whose wildcard was removed
-        after its last check. Return the number of missing names.
+        Plan a check now for each of *names* that is missing from the agenda, or has lost its wildcard. Return
+        the number of missing names.
         """
         beat()
         missing = self.agenda.missing(names)
@@ -235,7 +235,7 @@ class Reconciler:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # The age decides: with the CA's suggestion, all names would send a request to the CA at once.
+        # Only the age decides: for the CA's suggestion, all names would need a request at once.
         return (
             next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
             if metadata

@@ -103,8 +103,10 @@ class CertificateStore:
 
     def serving(self, name: str) -> tuple[CertificateMetadata | None, str]:
         """
-        Return the metadata of the certificate that serves *name*, and the wildcard that covers a name without
-        a certificate of its own; empty for any other name.
+        Return the metadata of the certificate that serves *name*, and the wildcard that covers *name*.
+
+        The wildcard is empty for a name with a certificate of its own, and for a name without any
+        certificate.
         """
         if own := self.metadata(name):
             return own, ""
@@ -280,8 +282,10 @@ class CertificateStore:
         """
         Remove old generations.
 
-        Generations that a link or one of *served* (the identifiers in Traefik's files) leads to are kept, and
-        so are unpublished ones and the last few of each name.
+        Linked generations, unpublished generations and the last few generations of each name are kept.
+
+        Args:
+            served: The identifiers of generations in Traefik's files, which are kept as well.
         """
         with suppress(VolumeLocked):
             self._forget_superseded()

@@ -238,8 +238,8 @@ class UnpublishedLinks:
     The links to generations that are stored, but not yet known to be in service.
 
     `.certworker/unpublished/ID` is a link to the generation `ID`. It is made before the generation, and
-    removed after the proxy and the records have the certificate. So a later attempt finds a stored
-    certificate after a crash or a failure at any time in between, and needs no new order.
+    removed after the proxy and the records have the certificate. So after a crash or a failure in
+    between, a later attempt finds the stored certificate and needs no new order.
     """
 
     def __init__(self, generations: Path) -> None:

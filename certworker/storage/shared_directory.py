@@ -226,8 +226,7 @@ class SharedDirectory:
         return abs(now - written) >= self._least_age_seconds
 
     def _now(self) -> float:
-        # The clock of a file server may differ from the clock of this host, so the time of the server is
-        # used.
+        # The clock of a file server may differ from the clock of this host, so the server's time is used.
         descriptor = self._lock.open()
         try:
             os.utime(descriptor)

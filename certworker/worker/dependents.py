@@ -30,9 +30,9 @@ DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 MAX_DEPENDENTS = 1_000
 
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
-#: the name of the queue, the present time in RQ's format, the largest number of dependencies. By the rules of
-#: RQ a dependency is met if it has finished, has failed where that is allowed, or no longer exists. Commands
-#: that may fail come first: Redis does not undo the earlier commands of a failed script.
+#: the name of the queue, the present time in RQ's format, the largest number of dependencies. In RQ, a
+#: dependency is met if it has finished or no longer exists. If failures are allowed, a failed one is met,
+#: too. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
 local job, dependencies, deferred, list = unpack(KEYS)
 local id, queue, now, most = unpack(ARGV)

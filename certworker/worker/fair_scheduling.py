@@ -175,8 +175,7 @@ class FairScheduler:
         Take a batch from the queue and sort it.
 
         Returns:
-            The number of jobs before the batch, the requests that have to wait, and the ids that go to the
-            head of the queue.
+            The number of jobs before the batch, the waiting requests, and the ids for the head of the queue.
         """
         deferred: dict[bytes, Request] = {}
         first: list[bytes] = []

@@ -45,8 +45,8 @@ CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 #: All fields that are read.
 READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
 
-#: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them, so
-#: that a rejected job is rejected again for the same reason after `rq requeue`.
+#: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them. After
+#: `rq requeue` a rejected job is then rejected again for the same reason.
 WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
 #: Fields that are written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")

@@ -30,7 +30,7 @@ from certworker.variables import is_line, value_in
 
 QUEUE = "certificates"
 ISSUE = "certworker.issue"
-LOOK = "certworker.look"
+CHECK_DUE = "certworker.look"
 REMOVE = "certworker.remove"
 
 QUEUE_KEY = f"rq:queue:{QUEUE}"
@@ -129,9 +129,9 @@ def wake_at(connection: Redis, moment: datetime) -> None:
     """
     second, now = ceil(moment.timestamp()), datetime.now(UTC).timestamp()
     if moment.timestamp() <= now:
-        _enqueue(connection, f"look-{int(now)}", LOOK, {})
+        _enqueue(connection, f"look-{int(now)}", CHECK_DUE, {})
     elif not connection.eval(PLANNED_WAKE_UPS, 1, SCHEDULED_KEY, str(second)):
-        _enqueue(connection, f"look-{second}", LOOK, {}, second)
+        _enqueue(connection, f"look-{second}", CHECK_DUE, {}, second)
 
 
 def queue_length(connection: Redis) -> int:
@@ -171,7 +171,7 @@ def _enqueue(
         "created_at": created,
         "enqueued_at": created,
         "timeout": JOB_TIMEOUT,
-        "result_ttl": RESULT_TTL_OF_A_WAKE_UP if function == LOOK else RESULT_TTL,
+        "result_ttl": RESULT_TTL_OF_A_WAKE_UP if function == CHECK_DUE else RESULT_TTL,
         "failure_ttl": FAILURE_TTL,
         "description": f"{function} {json.dumps(arguments)}"[:LONGEST_DESCRIPTION],
     }
@@ -201,8 +201,8 @@ def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
     """
     Return whether the watched job *job_id* waits or runs.
 
-    The status alone does not prove it: the list may be lost, or the worker killed. If a worker takes the job
-    between two of these commands, the hash changes, or the id is in the intermediate list.
+    The status alone does not prove it: the list may be lost, or the worker killed. A worker may take the job
+    between two of these commands. Then the hash changes, or the id is in the intermediate list.
     """
     status: Any = pipe.hget(f"rq:job:{job_id}", "status")
     if status in (b"queued", "queued"):

@@ -2,8 +2,8 @@
 Moves delayed jobs to the queue at their time: RQ's scheduler, in a thread of the worker.
 
 RQ forks a second process for its scheduler, which is unsafe in a process with threads. RQ's scheduler also
-reads each job with RQ's own class, so one malformed hash ends it. This scheduler has the same lock (one
-scheduler for all workers), the same heartbeat and the same registry, so other programs see no difference.
+reads each job with RQ's own class, so one malformed hash ends it. This scheduler uses the same lock,
+heartbeat and registry, so other programs see no difference. The lock ensures one scheduler for all workers.
 """
 
 from __future__ import annotations

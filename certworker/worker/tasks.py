@@ -24,7 +24,7 @@ from certworker.renewal.due import DueNames
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
 from certworker.worker.job_report import JobReport, JobReporter, log_fields
-from certworker.worker.producer import ISSUE, LOOK, REMOVE
+from certworker.worker.producer import CHECK_DUE, ISSUE, REMOVE
 
 logger = logging.getLogger(__name__)
 
@@ -67,13 +67,13 @@ class Tasks:
         def remove(domain: object = None, domains: object = None, by: object = None) -> dict[str, Any]:
             return self._remove(domain, domains, by)
 
-        def look() -> dict[str, Any]:
+        def check_due() -> dict[str, Any]:
             return dict(self.due_names.enqueue())
 
         return {
             ISSUE: issue,
             REMOVE: _with_unexpected_logged(remove),
-            LOOK: _with_unexpected_logged(look),
+            CHECK_DUE: _with_unexpected_logged(check_due),
         }
 
     def _issue(
