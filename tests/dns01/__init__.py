@@ -1,3 +1,3 @@
 """
-Tests of the answer to DNS-01 challenges.
+Test the solvers of DNS-01 challenges.
 """

@@ -1,5 +1,5 @@
 """
-Name servers that accept changes.
+Provide name servers that accept dynamic updates.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tests.servers.ports import free_port
 @pytest.fixture(scope="module")
 def bind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bind]:
     """
-    A BIND with the open zone `example.com`, and with `closed.org`, which no key may change.
+    Start a BIND with the zone `example.com`, and with `closed.org`, which accepts no updates.
     """
-    place: Path = tmp_path_factory.mktemp("bind")
+    directory: Path = tmp_path_factory.mktemp("bind")
     zones: dict[str, tuple[str, ...]] = {"example.com": (), "closed.org": ()}
-    with Bind(place, ("127.0.0.1", free_port()), zones, closed=["closed.org"]) as server:
+    with Bind(directory, ("127.0.0.1", free_port()), zones, closed=["closed.org"]) as server:
         yield server

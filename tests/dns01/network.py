@@ -1,12 +1,12 @@
 """
-A DNS on the loopback interface for the tests of DNS-01: a resolver, and real name servers beside it.
+Run a DNS on the loopback interface for the tests of DNS-01: a resolver and real name servers.
 
 ::
 
     with Network(directory) as network:
         server = network.bind("example.com", ["www A 192.0.2.1"])
 
-All of them use the port of the resolver.
+All servers use the port of the resolver.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.servers.zones import World, ZoneServer
 
 class Network:
     """
-    A resolver that knows SOA, NS and addresses of zones, and the servers of those zones.
+    Run a resolver with the SOA, NS and addresses of zones, and the name servers of those zones.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -41,26 +41,26 @@ class Network:
     @property
     def port(self) -> int:
         """
-        The port of all servers.
+        Return the port of all servers.
         """
         return self.resolver.address[1]
 
     def delegations(self) -> Delegations:
         """
-        Return a search without cached answers.
+        Return a search for delegations without cached answers.
         """
         return Delegations([self.resolver.address], private=True)
 
     def address(self) -> tuple[str, int]:
         """
-        Return an address that no other server has.
+        Return an address that no other server uses.
         """
         self._hosts += 1
         return f"127.0.0.{self._hosts}", self.port
 
     def register(self, zone: str, servers: Mapping[str, Sequence[str]]) -> None:
         """
-        Let the resolver know *zone* and its *servers*, names with their addresses.
+        Register *zone* and its *servers* with the resolver: names with their addresses.
         """
         rows = self.resolver.rows
         rows.setdefault(zone.rpartition(".")[2], {"SOA": ["a.nic. root.nic. 1 2 3 4 5"]})
@@ -101,7 +101,7 @@ class Network:
 
     def fake(self, zone: str, *, registered: bool = True) -> ZoneServer:
         """
-        Start a server of the tests for *zone*, which may misbehave.
+        Start a test server for *zone*, whose answers the test can change.
         """
         server = ZoneServer(self.address()[0], self.port)
         self._stack.callback(server.stop)
@@ -112,7 +112,7 @@ class Network:
 
     def close(self) -> None:
         """
-        End all servers.
+        Stop all servers.
         """
         self._stack.close()
 
@@ -125,7 +125,7 @@ class Network:
 
 def change(server: Bind, zone: str, fqdn: str, value: str, *, delete: bool = False) -> None:
     """
-    Create or delete a TXT record by an update that is signed with the key of the tests.
+    Create or delete a TXT record with a dynamic update. The key of the tests signs it.
     """
     update = dns.update.UpdateMessage(zone, keyring=dns.tsig.Key(KEY.name, KEY.secret, KEY.algorithm))
     if delete:

@@ -1,5 +1,5 @@
 """
-HTTP services of DNS providers: the server of the protocol `httpreq`, acme-dns, and broken ones.
+Provide HTTP services of DNS providers: the `httpreq` protocol, acme-dns, and faulty services.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.servers.listening import HttpServer
 @dataclass(frozen=True)
 class Call:
     """
-    One request.
+    Hold one request.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Call:
 @dataclass(frozen=True)
 class Reply:
     """
-    What a service answers.
+    Hold the reply of a service.
     """
 
     status: int = 200
@@ -46,7 +46,7 @@ Respond = Callable[[Call], Reply]
 
 class Service:
     """
-    Answers each POST and each DELETE with what *respond* makes of it.
+    Answer each POST and each DELETE with the reply of *respond*.
     """
 
     def __init__(self, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
@@ -63,13 +63,13 @@ class Service:
     @property
     def url(self) -> str:
         """
-        Where it listens.
+        Return the URL of the service.
         """
         return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def stop(self) -> None:
         """
-        Answer no more.
+        Stop the service.
         """
         self._server.shutdown()
         self._server.server_close()
@@ -78,7 +78,7 @@ class Service:
 @contextmanager
 def service(respond: Respond, pair: tuple[Path, Path] | None = None) -> Iterator[Service]:
     """
-    Return a service that ends with the block.
+    Run a service during the block, and yield it.
     """
     started = Service(respond, pair)
     try:
@@ -89,14 +89,14 @@ def service(respond: Respond, pair: tuple[Path, Path] | None = None) -> Iterator
 
 def always(status: int, content: bytes = b"{}", **headers: str) -> Respond:
     """
-    Return what answers every request so; `Retry_After="1"` is a header.
+    Return a function that always gives the same reply. `Retry_After="1"` sets a header.
     """
     return lambda _: Reply(status, content, {name.replace("_", "-"): headers[name] for name in headers})
 
 
 class Records:
     """
-    The records of a service in the protocol of lego.
+    Store the records of a service with the protocol of lego.
     """
 
     def __init__(self) -> None:
@@ -104,7 +104,7 @@ class Records:
 
     def respond(self, call: Call) -> Reply:
         """
-        Add a value at `present`, and delete it at `cleanup`.
+        Add a value for `present`, and delete it for `cleanup`.
         """
         value = (call.content["fqdn"], call.content["value"])
         if call.path.endswith("/present"):
@@ -118,7 +118,7 @@ class Records:
 
 class AcmeDnsServer:
     """
-    acme-dns: accounts, and the last two values of each.
+    Answer as acme-dns does, with its accounts and the last two values of each account.
     """
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class AcmeDnsServer:
 
     def respond(self, call: Call) -> Reply:
         """
-        Answer as its API does, see https://github.com/joohoi/acme-dns#api.
+        Answer as the API of acme-dns does. See https://github.com/joohoi/acme-dns#api.
         """
         if call.path == "/register":
             number = len(self.accounts) + 1

@@ -1,5 +1,5 @@
 """
-The provider acme-dns, and its account file.
+Test the provider acme-dns and its account file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECRET = "password-1"
 @pytest.fixture
 def acme_dns() -> AcmeDnsServer:
     """
-    The accounts of a server.
+    Return the accounts of an acme-dns server.
     """
     return AcmeDnsServer()
 
@@ -32,7 +32,7 @@ def acme_dns() -> AcmeDnsServer:
 @pytest.fixture
 def server(acme_dns: AcmeDnsServer) -> Iterator[Service]:
     """
-    Its API.
+    Run the API of the acme-dns server.
     """
     with service(acme_dns.respond) as started:
         yield started
@@ -41,22 +41,25 @@ def server(acme_dns: AcmeDnsServer) -> Iterator[Service]:
 @pytest.fixture
 def provider(server: Service, tmp_path: Path) -> AcmeDns:
     """
-    The provider, without an account file at first.
+    Return the provider, whose account file does not exist at first.
     """
     return AcmeDns(server.url, tmp_path / "accounts.json")
 
 
 def record(fqdn: str, value: str = VALUE) -> TxtRecord:
     """
-    Return a record in the zone of the server.
+    Return a record in the zone of the acme-dns server.
     """
     return TxtRecord(fqdn, value, "auth.example.net")
 
 
 class TestRegistration:
-    def test_it_returns_the_target_of_the_cname(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
+    def test_a_registration_returns_the_target_of_the_cname(
+        self, provider: AcmeDns, acme_dns: AcmeDnsServer
+    ) -> None:
         """
-        The account file has the format of lego, and only its owner reads it.
+        A registration returns the target of the CNAME, and writes an account file of lego with mode
+        0600.
         """
         target = provider.register("example.com")
 
@@ -71,16 +74,16 @@ class TestRegistration:
         }
         assert provider.accounts.stat().st_mode & 0o777 == 0o600
 
-    def test_an_account_is_used_again(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
+    def test_an_account_is_reused(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
         """
-        The CNAME of the operator remains valid.
+        A second registration returns the same target, so the operator's CNAME remains valid.
         """
         assert provider.register("example.com") == provider.register("example.com")
         assert len(acme_dns.accounts) == 1
 
     def test_other_accounts_remain(self, provider: AcmeDns) -> None:
         """
-        Members that certworker does not know are written again as they are.
+        A registration does not change other accounts and unknown members of the file.
         """
         others = {"example.org": {"fulldomain": "other", "server_url": "https://x"}, "y": 1}
         provider.accounts.write_text(json.dumps(others))
@@ -102,9 +105,9 @@ class TestRegistration:
             b'{"fulldomain": "a.b", "subdomain": "a", "username": "u\\r\\nX: 1", "password": "p"}',
         ],
     )
-    def test_an_answer_without_an_account(self, content: bytes, tmp_path: Path) -> None:
+    def test_an_answer_without_an_account_is_a_failure(self, content: bytes, tmp_path: Path) -> None:
         """
-        Nothing is written.
+        A registration without a valid account in the answer fails and writes no file.
         """
         with (
             service(always(201, content)) as broken,
@@ -114,9 +117,11 @@ class TestRegistration:
 
         assert not (tmp_path / "accounts.json").exists()
 
-    def test_a_broken_file_is_not_overwritten(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
+    def test_an_invalid_account_file_is_not_overwritten(
+        self, provider: AcmeDns, acme_dns: AcmeDnsServer
+    ) -> None:
         """
-        It may have other accounts.
+        A registration fails if the account file is invalid, and does not overwrite it.
         """
         provider.accounts.write_text("{broken")
 
@@ -128,9 +133,9 @@ class TestRegistration:
 
 
 class TestChanges:
-    def test_two_values_of_one_account(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
+    def test_an_account_has_two_values(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
         """
-        A name and its wildcard share the CNAME. The account is found by its target.
+        An account has two values at the same time, as a name and its wildcard share the CNAME.
         """
         provider.register("example.com")
         target = provider.register("example.org")
@@ -142,7 +147,7 @@ class TestChanges:
 
     def test_a_value_cannot_be_deleted(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
         """
-        The next values replace it.
+        Withdrawing a record deletes no value. The next values replace it.
         """
         target = provider.register("example.com")
         provider.present(record(target))
@@ -151,9 +156,11 @@ class TestChanges:
 
         assert acme_dns.values == {target: [VALUE]}
 
-    def test_a_name_of_the_file_in_capitals(self, provider: AcmeDns, acme_dns: AcmeDnsServer) -> None:
+    def test_the_names_of_the_account_file_are_case_insensitive(
+        self, provider: AcmeDns, acme_dns: AcmeDnsServer
+    ) -> None:
         """
-        Names in DNS have no case.
+        The provider finds an account regardless of the case of its target.
         """
         target = provider.register("example.com")
         provider.accounts.write_text(provider.accounts.read_text().replace(target, f"{target.upper()}."))
@@ -164,18 +171,18 @@ class TestChanges:
 
 
 class TestFailures:
-    def test_no_account(self, provider: AcmeDns) -> None:
+    def test_a_name_without_an_account_has_its_remedy(self, provider: AcmeDns) -> None:
         """
-        The remedy is to register the name, and to create the CNAME.
+        The failure for a name without an account has the command that registers it.
         """
         provider.register("example.com")
 
         with pytest.raises(CertworkerError, match=r"dns01\.no_zone.*certworker dns register"):
             provider.present(record("_acme-challenge.example.org"))
 
-    def test_a_wrong_password(self, provider: AcmeDns) -> None:
+    def test_a_wrong_password_is_not_shown(self, provider: AcmeDns) -> None:
         """
-        The failure names the file, and not the password.
+        The failure for a wrong password names the account file, and does not show the password.
         """
         target = provider.register("example.com")
         provider.accounts.write_text(provider.accounts.read_text().replace(SECRET, "wrong-password"))
@@ -185,9 +192,9 @@ class TestFailures:
 
         assert "wrong-password" not in str(caught.value)
 
-    def test_an_answer_that_confirms_nothing(self, provider: AcmeDns) -> None:
+    def test_an_answer_without_a_confirmation_is_a_failure(self, provider: AcmeDns) -> None:
         """
-        Any web server answers with 200.
+        An answer without the value is a failure, because any web server answers with 200.
         """
         target = provider.register("example.com")
         with (
@@ -200,9 +207,11 @@ class TestFailures:
         ("content", "shown"),
         [(None, "No such file"), ("", "not JSON"), ("[]", "not a JSON object"), ("[" * 60_000, "not JSON")],
     )
-    def test_a_file_that_cannot_be_read(self, provider: AcmeDns, content: str | None, shown: str) -> None:
+    def test_an_unreadable_account_file_is_a_failure(
+        self, provider: AcmeDns, content: str | None, shown: str
+    ) -> None:
         """
-        The file may change while the worker runs.
+        An unreadable account file is a failure with its reason.
         """
         if content is not None:
             provider.accounts.write_text(content)
@@ -214,11 +223,11 @@ class TestFailures:
         "member",
         [None, 1, [], {}, {"fulldomain": "a.auth.example.net"}, {"fulldomain": ["a"], "password": {}}],
     )
-    def test_one_bad_account_costs_itself_only(
+    def test_an_invalid_account_does_not_affect_the_others(
         self, provider: AcmeDns, acme_dns: AcmeDnsServer, member: Any
     ) -> None:
         """
-        Accounts beside it are used.
+        The provider uses the valid accounts of a file that has an invalid one.
         """
         target = provider.register("example.com")
         stored = json.loads(provider.accounts.read_text())

@@ -1,5 +1,5 @@
 """
-Child processes of providers.
+Test the child processes of DNS providers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VARIABLES = {"PATH": "/usr/bin:/bin"}
 
 def shell(lines: str) -> list[str]:
     """
-    Return the command that runs *lines*.
+    Return the command that runs *lines* in a shell.
     """
     return ["/bin/sh", "-c", lines]
 
@@ -34,23 +34,23 @@ class TestRead:
         ],
         ids=["text", "nothing", "stderr", "too long", "closed early"],
     )
-    def test_it_returns_the_first_bytes(self, lines: str, expected: bytes) -> None:
+    def test_the_first_bytes_of_standard_output_are_returned(self, lines: str, expected: bytes) -> None:
         """
-        Only standard output counts, and only its beginning.
+        The function returns the first bytes of the standard output.
         """
         assert read(shell(lines), VARIABLES, 20, 30) == expected
 
-    def test_a_flood_is_read_and_dropped(self) -> None:
+    def test_a_very_long_output_is_cut(self) -> None:
         """
-        A program that writes 100 MB ends, and its beginning is all that remains.
+        A program that writes 100 MB ends, and only the first bytes of its output remain.
         """
         flood = f"{sys.executable} -c \"import os; [os.write(1, b'x' * 1_000_000) for _ in range(100)]\""
 
         assert read(shell(flood), VARIABLES, 60, 10) == b"x" * 10
 
-    def test_a_background_process_does_not_hold_the_reader(self) -> None:
+    def test_a_background_process_does_not_delay_the_reader(self) -> None:
         """
-        It inherits the pipe, and the program itself has ended.
+        The function returns when the program ends, although a background process still has the pipe.
         """
         assert read(shell("echo done; sleep 600 & "), VARIABLES, 20, 100) == b"done\n"
 
@@ -59,9 +59,9 @@ class TestRead:
         ["sleep 600", "exec >&-; sleep 600", "while :; do echo flood; done"],
         ids=["", "closed", "flood"],
     )
-    def test_the_deadline(self, lines: str) -> None:
+    def test_a_program_that_exceeds_its_timeout_is_a_failure(self, lines: str) -> None:
         """
-        Whatever the program does with its output, it ends in time.
+        A program that exceeds its timeout is a failure, with or without output.
         """
         with pytest.raises(ChildFailed, match=r"within 0\.3 s"):
             read(shell(lines), VARIABLES, 0.3, 10)
@@ -69,21 +69,21 @@ class TestRead:
 
 class TestRun:
     @pytest.mark.parametrize(("lines", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -15 $$", -15)])
-    def test_it_returns_the_exit_code(self, lines: str, code: int) -> None:
+    def test_the_exit_code_is_returned(self, lines: str, code: int) -> None:
         """
-        A signal is negative.
+        The function returns the exit code, which is negative after a signal.
         """
         assert run(shell(lines), VARIABLES, 20) == code
 
-    def test_the_directory_of_the_worker_is_not_theirs(self, tmp_path: Path) -> None:
+    def test_a_program_runs_in_the_root_directory(self, tmp_path: Path) -> None:
         """
-        A program that writes relative paths fails early, in the root directory.
+        A program runs in the root directory, where relative paths fail early.
         """
         assert run(shell(f"pwd > {tmp_path}/pwd"), VARIABLES, 20) == 0
         assert (tmp_path / "pwd").read_text() == "/\n"
 
 
-#: Becomes the parent of orphans, as the first process of a container is, and runs a command.
+#: Adopts orphaned processes, as the first process of a container does, and runs a command.
 FIRST_PROCESS = """
 import ctypes, os, sys
 from contextlib import suppress
@@ -107,9 +107,9 @@ with suppress(ChildProcessError):
         ("sleep 600", 1.0),
     ],
 )
-def test_nothing_of_a_program_remains(lines: str, seconds: float) -> None:
+def test_no_process_of_a_program_remains(lines: str, seconds: float) -> None:
     """
-    Otherwise the processes of the programs, or their zombies, would fill the container.
+    No process and no zombie of a program remains, whether it ends or exceeds its timeout.
     """
     command = [sys.executable, "-c", FIRST_PROCESS, lines, str(seconds)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
@@ -119,7 +119,7 @@ def test_nothing_of_a_program_remains(lines: str, seconds: float) -> None:
 
 def test_the_environment_has_the_given_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Besides them, a program gets what it needs to reach the network.
+    A program gets the given variables, and those that it needs to reach the network.
     """
     monkeypatch.setenv("_APP_REDIS_PASS", "secret")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")

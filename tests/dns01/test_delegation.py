@@ -1,5 +1,5 @@
 """
-Tests of the search for the place of a record, with real BIND servers.
+Test the search for the zone and the servers of a record, with real BIND servers.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from certworker.errors.dns01 import CnameElsewhere
 from tests.dns01.network import Network
 from tests.servers.ports import free_port
 
-#: A target that is no host name.
+#: A target that is not a host name.
 STRANGE = "a\\032b.far.net."
 
 LINES = [
@@ -45,7 +45,7 @@ LINES = [
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
     """
-    Return the servers of example.com, child.example.com and far.net.
+    Run the servers of example.com, child.example.com and far.net.
     """
     with Network(tmp_path_factory.mktemp("dns")) as made:
         child = made.address()[0]
@@ -63,24 +63,25 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
 
 def find(network: Network, name: str) -> Location:
     """
-    Return the place of the record for *name*.
+    Return the location of the record for *name*.
     """
     return network.delegations().find(f"_acme-challenge.{name}")
 
 
 class TestZones:
-    def test_the_zone_is_found_in_dns(self, network: Network) -> None:
+    def test_the_zone_of_a_name_is_found(self, network: Network) -> None:
         """
-        The record of a name is created in the zone of the name.
+        The zone of a name contains its record.
         """
-        place = find(network, "www.example.com")
+        location = find(network, "www.example.com")
 
-        assert ("_acme-challenge.www.example.com", "example.com") == (place.fqdn, place.zone)
-        assert ["ns1.example.com"] == [server.name for server in place.servers]
+        assert ("_acme-challenge.www.example.com", "example.com") == (location.fqdn, location.zone)
+        assert ["ns1.example.com"] == [server.name for server in location.servers]
 
-    def test_a_resolver_is_never_asked_for_the_name_of_a_challenge(self, network: Network) -> None:
+    def test_a_resolver_gets_no_query_for_the_name_of_a_challenge(self, network: Network) -> None:
         """
-        The resolver would cache that the record does not exist.
+        No query for the name of a challenge goes to a resolver, which would cache that no record
+        exists.
         """
         network.resolver.asked.clear()
 
@@ -88,27 +89,28 @@ class TestZones:
             find(network, name)
 
         assert network.resolver.asked
-        asked = {question.partition(" ")[0] for question in network.resolver.asked}
-        assert not {name for name in asked if name.startswith(("_acme-challenge", "k1"))}
+        queried = {question.partition(" ")[0] for question in network.resolver.asked}
+        assert not {name for name in queried if name.startswith(("_acme-challenge", "k1"))}
 
     def test_a_delegated_child_zone_has_the_record(self, network: Network) -> None:
         """
-        The parent's servers refer to the servers of the child zone.
+        A delegated child zone contains the record, because the servers of the parent refer to its
+        servers.
         """
-        place = find(network, "www.child.example.com")
+        location = find(network, "www.child.example.com")
 
-        assert "child.example.com" == place.zone
-        assert ["ns1.child.example.com"] == [server.name for server in place.servers]
+        assert "child.example.com" == location.zone
+        assert ["ns1.child.example.com"] == [server.name for server in location.servers]
 
     def test_a_child_zone_on_the_same_server_has_the_record(self, network: Network) -> None:
         """
-        A server that has both zones does not refer to itself; its SOA record names the zone.
+        A child zone on the same server contains the record, because its SOA record names it.
         """
         assert "same.example.com" == find(network, "www.same.example.com").zone
 
-    def test_a_zone_of_one_label_is_a_zone_of_a_private_network(self, network: Network) -> None:
+    def test_a_zone_can_have_one_label(self, network: Network) -> None:
         """
-        Only DNS decides what a zone is.
+        A zone of one label contains the record, for example in a private network.
         """
         network.fake("lan").rows = {"lan": {"NS": ["ns1.lan"]}}
 
@@ -116,7 +118,7 @@ class TestZones:
 
     def test_all_addresses_of_all_servers_are_found(self, network: Network) -> None:
         """
-        The CA selects any of them.
+        The location has all addresses of all servers, because the CA selects any of them.
         """
         server = network.fake("many.org")
         network.register("many.org", {"a.many.org": [server.host, "::1"], "b.many.org": [server.host]})
@@ -127,9 +129,9 @@ class TestZones:
         assert ((server.host, network.port), ("::1", network.port)) == a.addresses
         assert ((server.host, network.port),) == b.addresses
 
-    def test_the_zone_itself_lists_its_servers(self, network: Network) -> None:
+    def test_the_zone_names_its_own_servers(self, network: Network) -> None:
         """
-        A resolver may have an old list.
+        The servers are those of the zone's own NS records, because a resolver may have an old list.
         """
         server = network.fake("moved.org")
         network.resolver.rows["ns9.moved.org"] = {"A": [server.host]}
@@ -141,7 +143,7 @@ class TestZones:
 
     def test_zone_and_servers_are_cached(self, network: Network) -> None:
         """
-        The second search needs no resolver.
+        A second search for the same name sends no query to the resolver.
         """
         delegations = network.delegations()
         delegations.find("_acme-challenge.www.example.com")
@@ -155,23 +157,23 @@ class TestZones:
 class TestAliases:
     def test_an_alias_is_followed_into_another_zone(self, network: Network) -> None:
         """
-        A customer delegates the challenge with one CNAME record.
+        The record of a name with a CNAME is in the zone of the CNAME's target.
         """
-        place = find(network, "alias.example.com")
+        location = find(network, "alias.example.com")
 
-        assert ("k1.far.net", "far.net", ("k1.far.net",)) == (place.fqdn, place.zone, place.aliases)
+        assert ("k1.far.net", "far.net", ("k1.far.net",)) == (location.fqdn, location.zone, location.aliases)
 
     def test_a_chain_is_followed_to_its_end(self, network: Network) -> None:
         """
-        Each alias is looked up in its own zone.
+        A chain of aliases is followed to its last name, each in its own zone.
         """
-        place = find(network, "twice.example.com")
+        location = find(network, "twice.example.com")
 
-        assert ("_acme-challenge.alias.example.com", "k1.far.net") == place.aliases
+        assert ("_acme-challenge.alias.example.com", "k1.far.net") == location.aliases
 
-    def test_the_target_may_be_in_a_delegated_zone(self, network: Network) -> None:
+    def test_the_target_of_an_alias_can_be_in_a_delegated_zone(self, network: Network) -> None:
         """
-        The zone of the target is searched like that of the name.
+        The target of an alias can be in a delegated zone.
         """
         assert "child.example.com" == find(network, "tocut.example.com").zone
 
@@ -184,9 +186,9 @@ class TestAliases:
             ("strange", "not a host name"),
         ],
     )
-    def test_an_alias_without_an_end_is_a_failure(self, network: Network, name: str, reason: str) -> None:
+    def test_an_invalid_alias_is_a_failure(self, network: Network, name: str, reason: str) -> None:
         """
-        The failure has the whole chain.
+        An alias that leads to no valid name is a failure with the whole chain.
         """
         with pytest.raises(CnameElsewhere, match=reason) as caught:
             find(network, f"{name}.example.com")
@@ -195,16 +197,16 @@ class TestAliases:
 
     def test_an_alias_of_a_wildcard_is_not_followed(self, network: Network) -> None:
         """
-        A wildcard matches `_acme-challenge` as well, and a record of its own takes priority over it.
+        A CNAME that a wildcard synthesizes is not followed, because a TXT record overrides it.
         """
-        place = find(network, "shop.apps.example.com")
+        location = find(network, "shop.apps.example.com")
 
-        assert ("_acme-challenge.shop.apps.example.com", "example.com") == (place.fqdn, place.zone)
+        assert ("_acme-challenge.shop.apps.example.com", "example.com") == (location.fqdn, location.zone)
         assert "_acme-challenge.apps.example.com" == find(network, "apps.example.com").fqdn
 
-    def test_an_alias_beside_a_wildcard_is_followed(self, network: Network) -> None:
+    def test_an_alias_next_to_a_wildcard_is_followed(self, network: Network) -> None:
         """
-        Only the alias that the wildcard synthesizes is ignored.
+        A CNAME with its own record is followed although a wildcard matches the name.
         """
         assert "k3.far.net" == find(network, "own.apps.example.com").fqdn
 
@@ -215,54 +217,54 @@ class TestWildcards:
         self, network: Network, name: str
     ) -> None:
         """
-        The host has no record of its own, and the TXT record below it makes it an empty name (RFC 4592,
-        section 2.2.2).
+        A TXT record below a host without records hides the host's wildcard (RFC 4592, section 2.2.2).
         """
         hidden = f"*.{name.partition('.')[2]}.example.com"
 
         assert hidden == find(network, f"{name}.example.com").hides
 
     @pytest.mark.parametrize("name", ["there.sites", "sites", "apps", "www", "inner.outer"])
-    def test_a_record_of_another_name_hides_nothing(self, network: Network, name: str) -> None:
+    def test_a_record_of_another_name_hides_no_wildcard(self, network: Network, name: str) -> None:
         """
-        The host has a record of its own, or no host is affected.
+        A TXT record hides no wildcard if the host has records of its own, or no wildcard matches it.
         """
         assert "" == find(network, f"{name}.example.com").hides
 
     @pytest.mark.parametrize("name", ["thief", "thief2"])
     def test_an_alias_cannot_hide_a_wildcard_of_another_zone(self, network: Network, name: str) -> None:
         """
-        Otherwise a customer could take the site of another one out of service.
+        An alias that would hide a wildcard of another zone is a failure, because it would disable other
+        sites.
         """
         with pytest.raises(CnameElsewhere, match=r"would hide the wildcard \*\.wild\.far\.net"):
             find(network, f"{name}.example.com")
 
-    def test_an_alias_to_a_name_that_no_host_can_have_is_followed(self, network: Network) -> None:
+    def test_an_alias_to_a_name_with_an_underscore_is_followed(self, network: Network) -> None:
         """
-        No host name begins with an underscore.
+        An alias to a name with an underscore is followed, because no host has such a name.
         """
         assert "_x.wild.far.net" == find(network, "honest.example.com").fqdn
 
 
 class TestFailures:
-    def test_a_resolver_without_an_answer_is_named(self) -> None:
+    def test_an_unreachable_resolver_is_named(self) -> None:
         """
-        The fault is on this side.
+        The failure names a resolver that does not answer.
         """
         port = free_port()
         with pytest.raises(ContainerResolver, match=f"127.0.0.1:{port} gave no answer"):
             Delegations([("127.0.0.1", port)], private=True).find("_acme-challenge.example.com")
 
-    def test_without_resolvers_there_is_a_failure(self) -> None:
+    def test_a_search_without_resolvers_is_a_failure(self) -> None:
         """
-        Nothing can be found without a resolver.
+        A search without a resolver is a failure.
         """
         with pytest.raises(ContainerResolver, match="no resolver"):
             Delegations([], private=True).find("_acme-challenge.example.com")
 
     def test_servers_that_refuse_are_named(self, network: Network) -> None:
         """
-        The failure has the answer of each server.
+        The failure has the address and the answer of a server that refuses the query.
         """
         server = network.fake("refused.org")
         server.codes["_acme-challenge.refused.org", "*"] = "REFUSED"
@@ -270,18 +272,18 @@ class TestFailures:
         with pytest.raises(NameServersFail, match=rf"{server.host}:\d+: REFUSED"):
             find(network, "refused.org")
 
-    def test_a_server_that_knows_nothing_of_the_zone_is_named(self, network: Network) -> None:
+    def test_a_server_without_the_zone_is_named(self, network: Network) -> None:
         """
-        A resolver in place of a name server is not responsible for the zone.
+        The failure names a server that is not authoritative for the zone, for example a resolver.
         """
         network.fake("lame.org").authoritative = False
 
         with pytest.raises(NameServersFail, match="not responsible"):
             find(network, "lame.org")
 
-    def test_servers_without_an_answer_are_named(self, network: Network) -> None:
+    def test_unreachable_servers_are_named(self, network: Network) -> None:
         """
-        A zone whose servers are all down.
+        The failure names the servers of a zone that do not answer.
         """
         down = network.address()[0]
         network.register("down.org", {"ns1.down.org": [down]})
@@ -289,9 +291,9 @@ class TestFailures:
         with pytest.raises(NameServersTimeout, match=rf"{down}:\d+: no answer"):
             find(network, "down.org")
 
-    def test_another_server_answers_for_one_that_is_down(self, network: Network) -> None:
+    def test_one_reachable_server_is_sufficient(self, network: Network) -> None:
         """
-        The search needs one server; the propagation needs all.
+        The search succeeds with one reachable server. The propagation needs all of them.
         """
         server = network.fake("half.org")
         network.register("half.org", {"a.half.org": [network.address()[0]], "ns1.half.org": [server.host]})
@@ -300,14 +302,14 @@ class TestFailures:
 
     def test_a_name_outside_of_all_zones_is_a_failure(self, network: Network) -> None:
         """
-        The resolver knows neither the name nor a zone above it.
+        A name for which no zone exists is a failure.
         """
         with pytest.raises(NameServersFail, match=r"no zone contains www\.nowhere"):
             find(network, "www.nowhere")
 
     def test_a_zone_without_addresses_is_a_failure(self, network: Network) -> None:
         """
-        Its NS records are named.
+        A zone whose servers have no addresses is a failure that names its NS records.
         """
         network.register("empty.org", {"ns1.empty.org": []})
 
@@ -318,7 +320,7 @@ class TestFailures:
         self, network: Network, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A chain of aliases ends after a fixed time.
+        The search ends at its deadline, even with slow servers.
         """
         monkeypatch.setattr(delegation, "TIMEOUT_SECONDS", -1.0)
 
@@ -329,7 +331,7 @@ class TestFailures:
 class TestHostileAnswers:
     def test_a_hundred_aliases_in_one_answer_are_one_step(self, network: Network) -> None:
         """
-        Only the alias of the name itself is read from each answer, and eight are followed.
+        The search reads one alias from each answer, and follows eight.
         """
         server = network.fake("chain.org")
         server.rows["chain.org"] = {"NS": ["ns1.chain.org"]}
@@ -344,9 +346,9 @@ class TestHostileAnswers:
 
         assert len([each for each in server.asked if each.endswith("CNAME")]) < 60
 
-    def test_a_server_cannot_refer_to_a_zone_above_or_beside_its_own(self, network: Network) -> None:
+    def test_a_server_can_refer_only_to_child_zones(self, network: Network) -> None:
         """
-        The owner of a zone decides about this zone only.
+        A referral to a zone outside of the server's own zone is a failure.
         """
         server = network.fake("evil.org")
         server.authoritative = False
@@ -355,11 +357,11 @@ class TestHostileAnswers:
         with pytest.raises(NameServersFail, match="not responsible"):
             find(network, "evil.org")
 
-    def test_a_server_that_refers_for_ever_is_a_failure(
+    def test_the_number_of_referrals_has_a_limit(
         self, network: Network, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Each referral needs a zone below the one before.
+        A server that refers to one child zone after another is a failure.
         """
         monkeypatch.setattr(delegation, "MAX_CUTS", 3)
         server = network.fake("deep.org")
@@ -375,7 +377,7 @@ class TestHostileAnswers:
 
     def test_an_alias_of_full_length_is_followed(self, network: Network) -> None:
         """
-        The names of its wildcards would be too long.
+        An alias of the maximum length is followed, although its wildcards would be too long.
         """
         server = network.fake("long.org")
         target = f"a.{'.'.join(['b' * 60] * 4)[:242]}.long.org"
@@ -389,11 +391,11 @@ class TestHostileAnswers:
     @pytest.mark.parametrize(
         ("target", "reason"), [("x." * 40 + "far.net", "not a host name"), ("k1._domainkey.far.net", "DKIM")]
     )
-    def test_an_alias_that_would_cost_others_is_not_followed(
+    def test_an_alias_to_a_reserved_or_expensive_name_is_not_followed(
         self, network: Network, target: str, reason: str
     ) -> None:
         """
-        A customer chooses the target, in a zone of the operator.
+        An alias to a very deep name or to a DKIM record is a failure.
         """
         server = network.fake("costly.org")
         server.rows["costly.org"] = {"NS": ["ns1.costly.org"]}
@@ -403,11 +405,11 @@ class TestHostileAnswers:
             find(network, "costly.org")
 
     @pytest.mark.parametrize("addresses", [["0.0.0.0"], []])
-    def test_a_zone_that_lists_unreachable_servers_keeps_those_that_answer(
+    def test_a_zone_that_lists_unusable_servers_has_those_of_its_parent(
         self, network: Network, addresses: list[str]
     ) -> None:
         """
-        Without any server, each record would seem to be visible at once.
+        A zone whose own NS records lead to no usable address has the servers of its parent.
         """
         server = network.fake("split.org")
         server.rows["split.org"] = {"NS": ["inside.split.org"]}
@@ -418,9 +420,9 @@ class TestHostileAnswers:
             (found,) = delegations.find(f"_acme-challenge.{name}").servers
             assert ("ns1.split.org", (server.address,)) == (found.name, found.addresses)
 
-    def test_hundreds_of_name_servers_are_bounded(self, network: Network) -> None:
+    def test_the_number_of_name_servers_has_a_limit(self, network: Network) -> None:
         """
-        A zone cannot make a worker send thousands of queries.
+        The search uses a limited number of a zone's servers, and sends a limited number of queries.
         """
         server = network.fake("wide.org")
         names = [f"ns{number}.wide.org" for number in range(300)]
@@ -446,7 +448,8 @@ class TestAddresses:
         self, resolver: str, private: bool, expected: set[str]
     ) -> None:
         """
-        The owner of a zone can set any address, also one inside this network.
+        A private address of a name server is used only in a private network, because any zone can name
+        one.
         """
         delegations = Delegations([(resolver, 53)], private=private)
         addresses = ("9.9.9.9", "10.0.0.1", "127.0.0.2", "0.0.0.0", "224.0.0.251", "::", "no address")
@@ -457,9 +460,9 @@ class TestAddresses:
 
 class TestHostName:
     @pytest.mark.parametrize("name", ["a.org", "_acme-challenge.a-b.org", "_x", "a" * 63 + ".org"])
-    def test_names_that_a_provider_can_create(self, name: str) -> None:
+    def test_a_valid_name_matches(self, name: str) -> None:
         """
-        Underscores are usual in names of challenges.
+        A name that a provider can create matches. Underscores are usual in names of challenges.
         """
         assert HOST_NAME.fullmatch(name)
 
@@ -467,8 +470,8 @@ class TestHostName:
         "name",
         ["", "a..org", "-a.org", "a b.org", "a\n.org", "*.a.org", "$(id).org", "a" * 64, "a." * 127 + "a"],
     )
-    def test_names_that_could_have_another_meaning(self, name: str) -> None:
+    def test_an_unsafe_name_does_not_match(self, name: str) -> None:
         """
-        The name is passed to scripts and APIs.
+        A name with characters of scripts or APIs does not match.
         """
         assert not HOST_NAME.fullmatch(name)

@@ -1,5 +1,5 @@
 """
-The operator's program.
+Test the provider that runs the operator's program.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Write = Callable[[str], Exec]
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     """
-    Writes a program for the shell, and returns its provider.
+    Return a function that writes a shell program and returns its provider.
     """
 
     def write(lines: str) -> Exec:
@@ -40,7 +40,7 @@ def write(tmp_path: Path) -> Write:
 class TestProtocol:
     def test_the_arguments_are_those_of_lego(self, write: Write, tmp_path: Path) -> None:
         """
-        The name has a final dot. Nothing comes over standard input.
+        The program gets the arguments of lego, with a final dot after the name, and no standard input.
         """
         program = write(f'cat >> {tmp_path}/calls; printf "%s\\n" "$#" "$@" >> {tmp_path}/calls')
 
@@ -55,7 +55,7 @@ class TestProtocol:
 
     def test_no_shell_reads_the_arguments(self, write: Write, tmp_path: Path) -> None:
         """
-        A name comes from DNS and may have any characters.
+        The program gets a name with special characters unchanged, because no shell reads it.
         """
         program = write(f'printf "%s" "$2" > {tmp_path}/name')
 
@@ -63,11 +63,11 @@ class TestProtocol:
 
         assert (tmp_path / "name").read_text() == "$(reboot); `reboot` a b."
 
-    def test_it_gets_no_secrets_of_certworker(
+    def test_the_program_gets_no_secrets_of_certworker(
         self, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        It gets PATH, the variables of the network, and those that begin with EXEC_.
+        The program gets PATH, the variables of the network, and those that begin with EXEC_.
         """
         secrets = {
             *("_APP_REDIS_PASS", "_APP_SMTP_PASSWORD", "CERTWORKER_EAB_HMAC_KEY", "RFC2136_TSIG_SECRET"),
@@ -84,9 +84,9 @@ class TestProtocol:
 
 class TestFailures:
     @pytest.mark.parametrize("action", ["present", "cleanup"])
-    def test_an_exit_code(self, write: Write, action: str) -> None:
+    def test_a_nonzero_exit_code_is_a_failure(self, write: Write, action: str) -> None:
         """
-        The remedy is the command that shows the output, with the action that failed.
+        The failure has the exit code, and a command that repeats the failed action with its output.
         """
         program = write(f'test "$1" != {action} || exit 3')
         failing, working = program.present, program.withdraw
@@ -110,11 +110,11 @@ class TestFailures:
         ],
         ids=["missing", "not executable", "no program"],
     )
-    def test_a_program_that_cannot_be_started(
+    def test_a_program_that_cannot_start_is_a_failure(
         self, write: Write, change: Callable[[Path], object], shown: str
     ) -> None:
         """
-        The settings are checked at the start, but the file may change later.
+        The failure has the reason why a program cannot start, for example after a change of the file.
         """
         program = write("exit 0")
         change(program.program)
@@ -122,27 +122,27 @@ class TestFailures:
         with pytest.raises(CertworkerError, match=rf"dns01\.provider_failed.*{shown}"):
             program.present(RECORD)
 
-    def test_a_name_that_no_process_can_get(self, write: Write) -> None:
+    def test_a_name_with_a_nul_is_a_failure(self, write: Write) -> None:
         """
-        A NUL ends arguments.
+        A name with a NUL is a failure, because no argument can contain one.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*cannot be started"):
             write("exit 0").present(TxtRecord("a\0b", RECORD.value, "example.com"))
 
-    def test_a_signal(self, write: Write) -> None:
+    def test_a_program_that_a_signal_ends_is_a_failure(self, write: Write) -> None:
         """
-        The system may kill a program that takes too much memory.
+        The failure has the number of the signal that ended the program.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*signal 9"):
             write("kill -9 $$").present(RECORD)
 
     def test_a_program_that_hangs_is_killed_with_its_children(self, write: Write, tmp_path: Path) -> None:
         """
-        The deadline is for the whole process group.
+        A program that exceeds its timeout is killed with its whole process group.
         """
         program = write(f"sleep 600 & echo $! > {tmp_path}/child; wait")
 
-        # On a busy machine the program starts late.
+        # On a busy machine the program may start after a short timeout.
         for seconds in (0.5, 5, 50):
             with pytest.raises(CertworkerError, match=rf"dns01\.provider_failed.*within {seconds} s"):
                 Exec(program.program, deadline_seconds=seconds).present(RECORD)
@@ -157,17 +157,17 @@ class TestFailures:
 
 
 class TestOutput:
-    def test_a_flood_costs_nothing(self, write: Write) -> None:
+    def test_a_very_long_output_is_not_read(self, write: Write) -> None:
         """
-        The program can write any amount, and certworker reads nothing of it.
+        certworker does not read the output of the program, so its length does not matter.
         """
         write("head -c 100000000 /dev/zero; head -c 100000000 /dev/zero >&2").present(RECORD)
 
-    def test_a_secret_in_the_output_is_shown_nowhere(
+    def test_a_secret_in_the_output_is_not_shown(
         self, write: Write, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """
-        Programs print tokens when they fail.
+        Neither the log nor the failure shows the output of the program, which may contain a token.
         """
         program = write("echo the token is s3cr3t; echo s3cr3t >&2; exit 1")
 

@@ -1,5 +1,5 @@
 """
-The operator's HTTP service.
+Test the provider that uses the operator's HTTP service.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 def provider(url: str) -> HttpReq:
     """
-    Return the provider of the service at *url*.
+    Return the provider for the service at *url*.
     """
     return HttpReq(url, username="user", password=SECRET, clock=lambda: NOW)
 
@@ -40,16 +40,17 @@ def provider(url: str) -> HttpReq:
 class TestProtocol:
     def test_a_record_is_created_and_deleted(self) -> None:
         """
-        The name has a final dot, as with lego. The path of the endpoint comes first.
+        The service gets the requests of lego, below the path of the endpoint, with a final dot after
+        the name.
         """
         records = Records()
         with service(records.respond) as server:
-            ours = provider(f"{server.url}/dns/")
+            own = provider(f"{server.url}/dns/")
 
-            ours.present(RECORD)
+            own.present(RECORD)
             assert records.values == {("_acme-challenge.example.com.", RECORD.value)}
 
-            ours.withdraw(RECORD)
+            own.withdraw(RECORD)
             assert records.values == set()
 
         present, cleanup = server.calls
@@ -59,7 +60,7 @@ class TestProtocol:
 
     def test_raw_mode_sends_the_challenge(self) -> None:
         """
-        The service computes the record from the key authorization.
+        Raw mode sends the token and the key authorization, from which the service computes the record.
         """
         with service(always(200)) as server:
             dataclasses.replace(provider(server.url), raw=True).present(RECORD)
@@ -70,9 +71,9 @@ class TestProtocol:
             "keyAuth": "token.thumbprint",
         }
 
-    def test_raw_mode_without_the_challenge(self) -> None:
+    def test_raw_mode_without_the_challenge_is_a_failure(self) -> None:
         """
-        A record without its challenge is not sent in part.
+        Raw mode sends no request for a record without its challenge.
         """
         unknown = TxtRecord(RECORD.fqdn, RECORD.value, RECORD.zone)
         with (
@@ -83,9 +84,9 @@ class TestProtocol:
 
         assert server.calls == []
 
-    def test_without_credentials_nothing_is_sent_for_them(self) -> None:
+    def test_without_credentials_no_authorization_is_sent(self) -> None:
         """
-        A service in the same network may need none.
+        Without credentials a request has no Authorization header.
         """
         with service(always(200)) as server:
             HttpReq(server.url).present(RECORD)
@@ -109,7 +110,7 @@ class TestRefusals:
     )
     def test_each_status_has_its_code(self, status: int, code: str) -> None:
         """
-        Neither the answer nor the password is in the failure, even where the service repeats it.
+        Each status has its failure, which shows neither the answer nor the password.
         """
         with (
             service(always(status, f"<html>{SECRET}</html>".encode())) as server,
@@ -132,9 +133,9 @@ class TestRefusals:
             (429, "soon", timedelta(minutes=5)),
         ],
     )
-    def test_a_limit_has_an_end(self, status: int, header: str, pause: timedelta) -> None:
+    def test_a_rate_limit_ends_within_a_day(self, status: int, header: str, pause: timedelta) -> None:
         """
-        The end is in the near future, whatever the header says.
+        The end of a rate limit is that of Retry-After, between one second and one day later.
         """
         with (
             service(always(status, Retry_After=header)) as server,
@@ -147,7 +148,7 @@ class TestRefusals:
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
     def test_a_redirect_is_not_followed(self, status: int) -> None:
         """
-        The password is for one host.
+        A redirect is a failure and is not followed, because the password is for one host.
         """
         with (
             service(always(200)) as other,
@@ -160,26 +161,26 @@ class TestRefusals:
 
 
 class TestOutages:
-    def test_a_service_that_is_down(self) -> None:
+    def test_an_unreachable_service_is_a_failure(self) -> None:
         """
-        The next attempt comes soon.
+        An unreachable service is a failure, and the retry comes soon.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*refused") as caught:
             provider(f"http://127.0.0.1:{free_port()}").present(RECORD)
 
         assert Retry.SOON is caught.value.retry
 
-    def test_a_host_without_an_address(self) -> None:
+    def test_a_host_without_an_address_is_a_failure(self) -> None:
         """
-        The resolver has no answer.
+        A host without an address is a failure.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed"):
             provider("http://service.invalid").present(RECORD)
 
     @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\n\r\n"])
-    def test_a_service_that_never_ends_its_answer(self, greeting: bytes) -> None:
+    def test_a_service_that_exceeds_the_timeout_is_a_failure(self, greeting: bytes) -> None:
         """
-        The deadline is for the whole exchange, however many bytes come.
+        An exchange that exceeds the timeout is a failure, however many bytes arrive.
         """
         with (
             trickling(greeting=greeting) as port,
@@ -187,16 +188,16 @@ class TestOutages:
         ):
             dataclasses.replace(provider(f"http://127.0.0.1:{port}"), deadline_seconds=0.5).present(RECORD)
 
-    def test_a_flood_is_not_read(self) -> None:
+    def test_a_very_long_answer_is_not_read(self) -> None:
         """
-        An answer of 100 MB costs the memory of its beginning.
+        The provider reads only the beginning of a very long answer.
         """
         with service(always(200, b"x" * 100_000_000)) as server:
             provider(server.url).present(RECORD)
 
-    def test_something_else_listens_there(self) -> None:
+    def test_a_server_of_another_protocol_is_a_failure(self) -> None:
         """
-        SSH, for example.
+        A server of another protocol is a failure, for example an SSH server.
         """
         with (
             trickling(greeting=b"SSH-2.0-OpenSSH_9.2\r\n") as port,
@@ -209,13 +210,13 @@ class TestTls:
     @pytest.fixture
     def tls(self, tmp_path: Path) -> Tls:
         """
-        A certificate for 127.0.0.1, its key, and the root.
+        Return a certificate for 127.0.0.1, its key, and the root.
         """
         return Tls(tmp_path)
 
     def test_the_root_of_the_settings_is_trusted(self, tls: Tls) -> None:
         """
-        A service in the network of the operator has a certificate of a private CA.
+        The root of the settings is trusted, for example that of a private CA.
         """
         with service(always(200), (tls.certificate, tls.key)) as server:
             dataclasses.replace(provider(server.url), ca_bundle=tls.root).present(RECORD)
@@ -224,7 +225,7 @@ class TestTls:
 
     def test_another_certificate_is_not_trusted(self, tls: Tls) -> None:
         """
-        The password is not sent.
+        An untrusted certificate is a failure, and the password is not sent.
         """
         with (
             service(always(200), (tls.certificate, tls.key)) as server,
@@ -237,7 +238,7 @@ class TestTls:
 
 def test_the_password_is_not_shown() -> None:
     """
-    Tracebacks and logs show the representation of objects.
+    The representations of the provider and of the record, which logs may contain, show no secret.
     """
     assert SECRET not in repr(provider("https://dns.example.com"))
     assert "thumbprint" not in repr(RECORD)
@@ -245,7 +246,7 @@ def test_the_password_is_not_shown() -> None:
 
 def test_the_path_of_the_endpoint_is_not_shown() -> None:
     """
-    A webhook has its secret in the path.
+    The failure does not show the path of the endpoint, because the path of a webhook is a secret.
     """
     with pytest.raises(CertworkerError) as caught:
         provider(f"http://user:{SECRET}@127.0.0.1:{free_port()}/{SECRET}").present(RECORD)

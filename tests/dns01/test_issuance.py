@@ -1,6 +1,6 @@
 """
-Certificates for wildcards through providers beside rfc2136: a real PowerDNS has the records, and the CA and
-certworker query it.
+Test the issuance for wildcards with several providers. A real PowerDNS serves the records to the CA and
+to certworker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ Issue = Callable[[dict[str, str]], None]
 @pytest.fixture
 def powerdns(tmp_path: Path) -> Iterator[PowerDns]:
     """
-    A PowerDNS with a value of another client at the name of the challenge. It serves the registry, too.
+    Run a PowerDNS that serves the zone and its registry, with another client's value at the challenge's
+    name.
     """
     with PowerDns(tmp_path / "powerdns", [ZONE, "com"]) as server:
         server.set_txt(ZONE, FQDN, FOREIGN)
@@ -38,7 +39,8 @@ def powerdns(tmp_path: Path) -> Iterator[PowerDns]:
 @pytest.fixture
 def issue(tmp_path: Path, connection: Redis, powerdns: PowerDns) -> Iterator[Issue]:
     """
-    Issue a certificate for a domain and its wildcard with a provider, and check that no record remains.
+    Return a function that issues a certificate for a domain and its wildcard, and checks that no record
+    remains.
     """
     resolver = powerdns.address
     with development_authority(tmp_path, dns_server=resolver) as authority:
@@ -57,9 +59,9 @@ def issue(tmp_path: Path, connection: Redis, powerdns: PowerDns) -> Iterator[Iss
         yield issue
 
 
-def test_lexicon(issue: Issue, powerdns: PowerDns) -> None:
+def test_a_wildcard_with_lexicon(issue: Issue, powerdns: PowerDns) -> None:
     """
-    dns-lexicon writes the records.
+    A certificate is issued with dns-lexicon, and its records are deleted.
     """
     issue(
         {
@@ -70,9 +72,9 @@ def test_lexicon(issue: Issue, powerdns: PowerDns) -> None:
     )
 
 
-def test_httpreq(issue: Issue, powerdns: PowerDns) -> None:
+def test_a_wildcard_with_httpreq(issue: Issue, powerdns: PowerDns) -> None:
     """
-    A service of the operator writes the records.
+    A certificate is issued with a service of the operator, and its records are deleted.
     """
     with service(lambda call: change(powerdns, call)) as server:
         issue({"CERTWORKER_DNS01_PROVIDER": "httpreq", "HTTPREQ_ENDPOINT": server.url})
@@ -81,9 +83,9 @@ def test_httpreq(issue: Issue, powerdns: PowerDns) -> None:
     assert actions == ["/present"] * 2 + ["/cleanup"] * 2
 
 
-def test_exec(issue: Issue, powerdns: PowerDns, tmp_path: Path) -> None:
+def test_a_wildcard_with_exec(issue: Issue, powerdns: PowerDns, tmp_path: Path) -> None:
     """
-    A program of the operator writes the records, here by the same service.
+    A certificate is issued with a program of the operator, which uses the same service.
     """
     with service(lambda call: change(powerdns, call)) as server:
         program = tmp_path / "change-dns"
@@ -102,7 +104,7 @@ def test_exec(issue: Issue, powerdns: PowerDns, tmp_path: Path) -> None:
 
 def change(powerdns: PowerDns, call: Call) -> Reply:
     """
-    Add a value in PowerDNS at `present`, and delete it at `cleanup`.
+    Add a value in PowerDNS for `present`, and delete it for `cleanup`.
     """
     fqdn, value = call.content["fqdn"].removesuffix("."), call.content["value"]
     values = powerdns.txt(fqdn)

@@ -1,5 +1,5 @@
 """
-Tests of the deletion of leftovers; tests/dns01/test_solver.py has those with killed workers.
+Test the deletion of leftover records. tests/dns01/test_solver.py tests it with killed workers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ YEAR_9999 = datetime(9999, 12, 31, tzinfo=UTC)
 
 class World:
     """
-    A worker with a clock.
+    Hold the parts of a worker, with a clock.
     """
 
     def __init__(self, connection: Redis, directory: Path) -> None:
@@ -68,7 +68,7 @@ class World:
 
     def left_by_a_killed_worker(self, *records: TxtRecord) -> None:
         """
-        Create records whose order has no lease.
+        Create records whose order has no lease, as a killed worker leaves them.
         """
         self.changes.create(list(records), self.provider, ORDER)
         self.now += timedelta(minutes=1)
@@ -77,7 +77,7 @@ class World:
 @pytest.fixture
 def world(connection: Redis, tmp_path: Path) -> World:
     """
-    Return a worker.
+    Return the parts of a worker.
     """
     return World(connection, tmp_path / "dns01")
 
@@ -87,7 +87,7 @@ class TestDeletion:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The list is empty afterwards.
+        The records of a killed worker are deleted, and the list is empty afterwards.
         """
         world.left_by_a_killed_worker(*TWO)
         caplog.set_level("INFO")
@@ -97,9 +97,9 @@ class TestDeletion:
         assert (set(), 0) == (world.provider.records, world.connection.hlen(RECORDS))
         assert 2 == caplog.text.count("deleted the TXT record of an interrupted order")
 
-    def test_young_records_and_those_with_a_lease_are_left_alone(self, world: World) -> None:
+    def test_young_records_and_those_with_a_lease_are_not_deleted(self, world: World) -> None:
         """
-        Their order may be running.
+        Young records and records with a lease are not deleted, because their order may be running.
         """
         world.changes.create([RECORD], world.provider, ORDER)
         world.leftovers.delete_all()
@@ -109,9 +109,10 @@ class TestDeletion:
 
         assert {RECORD} == world.provider.records
 
-    def test_after_a_loss_of_redis_running_orders_have_time_to_renew_their_leases(self, world: World) -> None:
+    def test_the_first_pass_after_a_loss_of_redis_deletes_no_record(self, world: World) -> None:
         """
-        The first pass only restores the list.
+        The first pass after a loss of Redis only restores the list, so that running orders can renew
+        their leases.
         """
         world.left_by_a_killed_worker(RECORD)
         world.connection.flushall()
@@ -123,11 +124,11 @@ class TestDeletion:
 
         assert set() == world.provider.records
 
-    def test_a_worker_without_the_provider_does_not_delay_the_one_that_has_it(
+    def test_a_worker_without_the_provider_leaves_the_record_to_others(
         self, world: World, connection: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It logs once where the record is.
+        A worker without the provider logs the record once, and a worker with the provider deletes it.
         """
         world.left_by_a_killed_worker(RECORD)
         without = World(connection, tmp_path / "dns01")
@@ -142,9 +143,9 @@ class TestDeletion:
         assert set() == world.provider.records
 
     @pytest.mark.parametrize("field", ["created", "again"])
-    def test_an_invalid_time_delays_nothing(self, world: World, field: str) -> None:
+    def test_an_invalid_time_does_not_delay_the_deletion(self, world: World, field: str) -> None:
         """
-        Entries of the year 9999 would fill the list.
+        An entry with a time in the year 9999 is deleted like any other.
         """
         world.left_by_a_killed_worker(RECORD)
         (entry,) = world.records.all().values()
@@ -156,11 +157,11 @@ class TestDeletion:
         assert set() == world.provider.records
 
     @pytest.mark.parametrize("zone", ["example.com", "gone.example.net"])
-    def test_a_record_of_a_zone_that_is_gone_is_dropped_after_a_month(
+    def test_a_record_that_cannot_be_deleted_is_dropped_after_a_month(
         self, world: World, zone: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Such records would fill the list. The last attempt may still delete one.
+        A record that cannot be deleted for a month leaves the list, and the log names it.
         """
         lost = replace(RECORD, fqdn=f"_acme-challenge.{zone}", zone=zone)
         world.left_by_a_killed_worker(lost)
@@ -174,11 +175,11 @@ class TestDeletion:
         assert 0 == world.connection.hlen(RECORDS)
         assert f"of _acme-challenge.{zone} is left after 30 days" in caplog.text
 
-    def test_a_busy_zone_is_left_to_the_next_pass(
+    def test_a_busy_zone_is_skipped_until_the_next_pass(
         self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The maintenance does not wait for slow providers.
+        A pass skips a zone whose lock another worker holds, so it does not wait for slow providers.
         """
         monkeypatch.setattr("certworker.dns01.record_changes.PATIENCE_SECONDS", 0.1)
         world.left_by_a_killed_worker(RECORD)
@@ -190,7 +191,7 @@ class TestDeletion:
 
     def test_a_pass_ends_after_a_minute(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Another pass deletes the rest.
+        A pass ends after a minute, and the next pass deletes the other records.
         """
         world.left_by_a_killed_worker(*TWO)
         withdraw = world.provider.withdraw
@@ -208,7 +209,7 @@ class TestDeletion:
 
     def test_the_pause_after_a_failure_has_a_limit(self, world: World) -> None:
         """
-        A provider that is down for a week is tried again within hours.
+        The pause after failed deletions has a limit, and a later attempt succeeds.
         """
         world.left_by_a_killed_worker(RECORD)
         world.provider.failure = ProviderFailed(provider="memory", fqdn="x", reason="out of order")

@@ -1,5 +1,5 @@
 """
-The protocols `exec` and `httpreq`, compared with what lego itself sends.
+Compare the protocols `exec` and `httpreq` with the requests of lego itself.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from tests.servers.zones import World
 NAME = "shop.localhost"
 FQDN = f"_acme-challenge.{NAME}"
 
-#: Runs lego with a provider and its variables. No record is created, so that the validation fails.
+#: Runs lego with a provider and its variables. The provider creates no record, so the validation fails.
 RunLego = Callable[[str, dict[str, str]], None]
 
 
 @pytest.fixture
 def run_lego(tmp_path: Path) -> Iterator[RunLego]:
     """
-    Let lego request a wildcard.
+    Return a function with which lego requests a wildcard.
     """
     with World() as world:
         resolver = world.resolver.address
@@ -41,9 +41,9 @@ def run_lego(tmp_path: Path) -> Iterator[RunLego]:
             yield run
 
 
-def test_exec_is_the_same(run_lego: RunLego, tmp_path: Path) -> None:
+def test_exec_sends_the_arguments_of_lego(run_lego: RunLego, tmp_path: Path) -> None:
     """
-    A program for lego gets the same arguments from certworker.
+    A program gets the same arguments from certworker as from lego.
     """
     calls, program = tmp_path / "calls", tmp_path / "program"
     program.write_text(f'#!/bin/sh\nprintf "%s\\n" "$#" "$@" >> {calls}\n')
@@ -60,9 +60,9 @@ def test_exec_is_the_same(run_lego: RunLego, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", ["", "RAW"])
-def test_httpreq_is_the_same(run_lego: RunLego, mode: str) -> None:
+def test_httpreq_sends_the_requests_of_lego(run_lego: RunLego, mode: str) -> None:
     """
-    A service for lego gets the same requests from certworker, in both modes.
+    A service gets the same requests from certworker as from lego, in both modes.
     """
     with service(always(200)) as server:
         endpoint = f"{server.url}/dns"
@@ -96,6 +96,6 @@ def test_httpreq_is_the_same(run_lego: RunLego, mode: str) -> None:
 
 def relevant(call: Call) -> tuple[object, ...]:
     """
-    Return what a service reads of a request.
+    Return the parts of a request that a service reads.
     """
     return call.path, call.headers["content-type"], call.headers["authorization"], call.content

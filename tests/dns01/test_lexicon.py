@@ -1,5 +1,5 @@
 """
-The providers of dns-lexicon: the real one of a real PowerDNS, and hostile APIs in its place.
+Test the providers of dns-lexicon with a real PowerDNS and with hostile APIs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def powerdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerDns]:
     """
-    A PowerDNS with the zones `example.com` and `sub.example.com`.
+    Run a PowerDNS with the zones `example.com` and `sub.example.com`.
     """
     with PowerDns(tmp_path_factory.mktemp("powerdns"), [ZONE, f"sub.{ZONE}"]) as server:
         yield server
@@ -38,7 +38,7 @@ def powerdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerDns]:
 
 def provider(api: str, key: str = API_KEY, deadline_seconds: float = 60) -> Lexicon:
     """
-    Return the provider of the PowerDNS with this *api*.
+    Return the provider for the PowerDNS at *api*.
     """
     variables = {"LEXICON_POWERDNS_PDNS_SERVER": api, "LEXICON_POWERDNS_AUTH_TOKEN": key}
     return Lexicon("powerdns", variables, deadline_seconds, clock=lambda: NOW)
@@ -46,7 +46,7 @@ def provider(api: str, key: str = API_KEY, deadline_seconds: float = 60) -> Lexi
 
 def record(owner: str, value: str = VALUE, zone: str = ZONE) -> TxtRecord:
     """
-    Return a record in *zone*; each test has an owner of its own.
+    Return a record in *zone*. Each test uses another owner.
     """
     return TxtRecord(f"_acme-challenge.{owner}.{zone}", value, zone)
 
@@ -54,63 +54,63 @@ def record(owner: str, value: str = VALUE, zone: str = ZONE) -> TxtRecord:
 class TestChanges:
     def test_records_are_created_and_deleted(self, powerdns: PowerDns) -> None:
         """
-        A second call changes nothing, and each of two values is deleted alone.
+        Two values of a name are created and deleted independently, and repeated calls have no effect.
         """
-        ours, first, second = provider(powerdns.api), record("two"), record("two", OTHER_VALUE)
+        own, first, second = provider(powerdns.api), record("two"), record("two", OTHER_VALUE)
 
         for each in (first, first, second):
-            ours.present(each)
+            own.present(each)
         assert powerdns.txt(first.fqdn) == {VALUE, OTHER_VALUE}
 
         for _ in range(2):
-            ours.withdraw(first)
+            own.withdraw(first)
         assert powerdns.txt(first.fqdn) == {OTHER_VALUE}
 
-        ours.withdraw(second)
+        own.withdraw(second)
         assert powerdns.txt(first.fqdn) == set()
 
-    def test_values_of_others_are_unchanged(self, powerdns: PowerDns) -> None:
+    def test_values_of_other_clients_are_unchanged(self, powerdns: PowerDns) -> None:
         """
-        A value of another client remains at the creation and at the deletion.
+        A value of another client remains after the creation and the deletion of a record.
         """
-        ours = record("foreign")
-        powerdns.set_txt(ZONE, ours.fqdn, "the value of another client")
+        own = record("foreign")
+        powerdns.set_txt(ZONE, own.fqdn, "the value of another client")
 
-        provider(powerdns.api).present(ours)
-        assert powerdns.txt(ours.fqdn) == {"the value of another client", VALUE}
+        provider(powerdns.api).present(own)
+        assert powerdns.txt(own.fqdn) == {"the value of another client", VALUE}
 
-        provider(powerdns.api).withdraw(ours)
-        assert powerdns.txt(ours.fqdn) == {"the value of another client"}
+        provider(powerdns.api).withdraw(own)
+        assert powerdns.txt(own.fqdn) == {"the value of another client"}
 
-    def test_the_zone_is_the_given_one(self, powerdns: PowerDns) -> None:
+    def test_the_record_is_in_the_given_zone(self, powerdns: PowerDns) -> None:
         """
-        dns-lexicon does not guess the zone: a zone below a registered domain is one.
+        The record is in the given zone, even if the zone is below a registered domain.
         """
-        ours = record("deep", zone=f"sub.{ZONE}")
+        own = record("deep", zone=f"sub.{ZONE}")
 
-        provider(powerdns.api).present(ours)
+        provider(powerdns.api).present(own)
 
         rows = powerdns.call("GET", f"/zones/sub.{ZONE}.")["rrsets"]
-        (found,) = [row for row in rows if row["name"] == f"{ours.fqdn}."]
+        (found,) = [row for row in rows if row["name"] == f"{own.fqdn}."]
         assert found["ttl"] == 60
 
-    def test_another_ttl(self, powerdns: PowerDns) -> None:
+    def test_the_ttl_can_be_set(self, powerdns: PowerDns) -> None:
         """
-        Some providers refuse 60 seconds.
+        The record has the TTL of the variable, because some providers refuse 60 seconds.
         """
-        ours = record("ttl")
+        own = record("ttl")
         plain = provider(powerdns.api)
 
-        Lexicon("powerdns", {**plain.variables, "LEXICON_POWERDNS_TTL": "600"}).present(ours)
+        Lexicon("powerdns", {**plain.variables, "LEXICON_POWERDNS_TTL": "600"}).present(own)
 
         rows = powerdns.call("GET", f"/zones/{ZONE}.")["rrsets"]
-        assert [row["ttl"] for row in rows if row["name"] == f"{ours.fqdn}."] == [600]
+        assert [row["ttl"] for row in rows if row["name"] == f"{own.fqdn}."] == [600]
 
 
 class TestRefusals:
-    def test_a_wrong_key(self, powerdns: PowerDns) -> None:
+    def test_a_wrong_key_is_not_shown(self, powerdns: PowerDns) -> None:
         """
-        The remedy names the variables, and not the key.
+        The failure for a wrong key names the variables, and does not show the key.
         """
         with pytest.raises(
             CertworkerError, match=r"dns01\.credentials.*HTTP 401.*LEXICON_POWERDNS_\*"
@@ -119,23 +119,23 @@ class TestRefusals:
 
         assert "wrong-key" not in str(caught.value)
 
-    def test_a_zone_that_it_does_not_have(self, powerdns: PowerDns) -> None:
+    def test_an_unknown_zone_is_a_failure(self, powerdns: PowerDns) -> None:
         """
         The failure names the zone that the provider does not have.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.no_zone.*example\.net"):
             provider(powerdns.api).present(record("zone", zone="example.net"))
 
-    def test_credentials_that_are_missing(self) -> None:
+    def test_missing_credentials_are_a_failure(self) -> None:
         """
-        Each provider has exceptions of its own. The failure names the class.
+        The failure for missing credentials has the class of the provider's exception.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*PowerDNSProviderError"):
             Lexicon("powerdns", {}).present(record("missing"))
 
-    def test_a_provider_that_needs_more_packages(self) -> None:
+    def test_missing_packages_are_a_failure_with_their_command(self) -> None:
         """
-        The remedy installs them.
+        The remedy for missing packages is the command that installs them.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*'dns-lexicon\[oci\]'"):
             Lexicon("oci", {}).present(record("extra"))
@@ -157,13 +157,14 @@ class TestRefusals:
     )
     def test_each_answer_has_its_code(self, first: Respond | None, second: Respond | None, code: str) -> None:
         """
-        At the login or at the change. No failure shows the answer, which repeats the key.
+        Each answer has its failure, at the login or at the change. The failure does not show the
+        answer.
         """
         zone = always(200, json.dumps({"name": f"{ZONE}.", "kind": "Native", "rrsets": []}))
         responds = [first or zone, second or zone]
 
         with (
-            WebServer(lambda path, visitor: responds.pop(0)(path, visitor)) as server,
+            WebServer(lambda path, client: responds.pop(0)(path, client)) as server,
             pytest.raises(CertworkerError) as caught,
         ):
             provider(f"http://127.0.0.1:{server.port}").present(record("answers"))
@@ -171,9 +172,9 @@ class TestRefusals:
         assert caught.value.code == code
         assert API_KEY not in f"{caught.value!s} {caught.value.as_json()}"
 
-    def test_a_limit_has_an_end(self) -> None:
+    def test_a_rate_limit_ends_at_retry_after(self) -> None:
         """
-        Retry-After decides.
+        The end of a rate limit is that of Retry-After.
         """
         with (
             WebServer(always(429, Retry_After="120")) as server,
@@ -185,16 +186,16 @@ class TestRefusals:
 
 
 class TestOutages:
-    def test_an_api_that_is_down(self) -> None:
+    def test_an_unreachable_api_is_a_failure(self) -> None:
         """
-        The next attempt comes soon.
+        An unreachable API is a failure.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*ConnectionError"):
             provider(f"http://127.0.0.1:{free_port()}").present(record("down"))
 
-    def test_an_api_that_hangs(self) -> None:
+    def test_an_api_that_exceeds_the_timeout_is_a_failure(self) -> None:
         """
-        Most providers have no timeout. The process is killed.
+        A process that exceeds the timeout is killed, because most providers have no timeout.
         """
         with (
             WebServer(silent) as server,
@@ -205,15 +206,15 @@ class TestOutages:
     @pytest.mark.parametrize(
         ("part", "shown"), [(b"x", "did not end within"), (b"x" * 1_000_000, "MemoryError")]
     )
-    def test_an_api_that_never_ends_its_answer(self, part: bytes, shown: str) -> None:
+    def test_an_endless_answer_is_a_failure(self, part: bytes, shown: str) -> None:
         """
-        A timeout of a socket would begin again with each byte. The memory of the process has a limit.
+        An endless answer is a failure, because the time and the memory of the process have limits.
         """
 
-        def endless(_path: str, visitor: socket.socket) -> bytes:
-            visitor.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        def endless(_path: str, client: socket.socket) -> bytes:
+            client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
             while True:
-                visitor.sendall(part)
+                client.sendall(part)
                 time.sleep(0 if shown == "MemoryError" else 0.05)
 
         deadline_seconds = 60 if shown == "MemoryError" else 2
@@ -227,9 +228,9 @@ class TestOutages:
 
 
 @pytest.fixture
-def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def sitecustomize(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
-    A module that each Python process imports first.
+    Return the path of a module that each Python process imports first.
     """
     path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
     monkeypatch.setenv("PYTHONPATH", path)
@@ -249,17 +250,17 @@ class TestHostileProviders:
         "requests.request = request\n"
     )
 
-    def test_a_provider_that_floods_its_output(
+    def test_a_very_long_output_is_not_logged(
         self,
         powerdns: PowerDns,
-        beside: Path,
+        sitecustomize: Path,
         caplog: pytest.LogCaptureFixture,
         capfd: pytest.CaptureFixture[str],
     ) -> None:
         """
-        The change succeeds, and nothing of 100 MB reaches a log.
+        The change succeeds although the process writes 100 MB, and no log has the output.
         """
-        beside.write_text(self.FLOOD)
+        sitecustomize.write_text(self.FLOOD)
 
         with caplog.at_level("DEBUG"):
             provider(powerdns.api).present(record("flood"))
@@ -281,13 +282,13 @@ class TestHostileProviders:
         ],
         ids=["exit", "abort", "early flood", "early end", "end", "error"],
     )
-    def test_a_process_without_a_result(
-        self, powerdns: PowerDns, beside: Path, caplog: pytest.LogCaptureFixture, code: str
+    def test_a_process_without_a_result_is_a_failure(
+        self, powerdns: PowerDns, sitecustomize: Path, caplog: pytest.LogCaptureFixture, code: str
     ) -> None:
         """
-        Whatever it does, it is one failure, without its text.
+        A process that ends without a result is a failure, which does not show its output.
         """
-        beside.write_text(code)
+        sitecustomize.write_text(code)
 
         with (
             caplog.at_level("DEBUG"),
@@ -297,17 +298,17 @@ class TestHostileProviders:
 
         assert API_KEY not in f"{caught.value!s}{caplog.text}"
 
-    def test_it_gets_no_secrets_of_certworker(
-        self, powerdns: PowerDns, beside: Path, monkeypatch: pytest.MonkeyPatch
+    def test_the_process_gets_no_secrets_of_certworker(
+        self, powerdns: PowerDns, sitecustomize: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        It gets the variables of its provider, and what it needs to reach the network.
+        The process gets the variables of its provider, and those that it needs to reach the network.
         """
         secrets = {"_APP_REDIS_PASS", "CERTWORKER_EAB_HMAC_KEY", "RFC2136_TSIG_SECRET", "LEXICON_GANDI_TOKEN"}
         for name in secrets:
             monkeypatch.setenv(name, "given")
-        file = beside.with_name("names")
-        beside.write_text(f"import os; open({str(file)!r}, 'w').write(' '.join(os.environ))")
+        file = sitecustomize.with_name("names")
+        sitecustomize.write_text(f"import os; open({str(file)!r}, 'w').write(' '.join(os.environ))")
 
         provider(powerdns.api).present(record("secrets"))
 
@@ -315,14 +316,14 @@ class TestHostileProviders:
         assert not secrets & names
         assert "LEXICON_POWERDNS_AUTH_TOKEN" in names
 
-    def test_no_list_of_suffixes_comes_from_the_internet(
-        self, powerdns: PowerDns, beside: Path, monkeypatch: pytest.MonkeyPatch
+    def test_the_process_downloads_no_public_suffix_list(
+        self, powerdns: PowerDns, sitecustomize: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        dns-lexicon alone would download the public suffix list, as would some of its providers.
+        The process does not download the public suffix list, as dns-lexicon alone would.
         """
-        file = beside.with_name("parts")
-        beside.write_text(
+        file = sitecustomize.with_name("parts")
+        sitecustomize.write_text(
             "import requests\n"
             "real = requests.request\n"
             "def request(*arguments, **options):\n"
@@ -345,7 +346,7 @@ class TestHostileProviders:
 
 def test_the_credentials_are_not_shown() -> None:
     """
-    Tracebacks and logs show the representation of objects.
+    The representation of the provider, which logs may contain, does not show the credentials.
     """
     assert API_KEY not in repr(provider("http://127.0.0.1"))
     assert provider("http://127.0.0.1").label == "lexicon:powerdns"

@@ -1,5 +1,6 @@
 """
-The process that changes one record with dns-lexicon; tests/dns01/test_lexicon.py starts it for real.
+Test the process that changes a record with dns-lexicon. tests/dns01/test_lexicon.py starts the real
+process.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from certworker.dns01.lexicon_child import (
 
 def http_error(status: int, **headers: str) -> HTTPError:
     """
-    Return the exception of an answer with *status*.
+    Return the exception for an answer with *status*.
     """
     answer = Response()
     answer.status_code = status
@@ -51,9 +52,9 @@ class TestFailures:
             ("No account id found", CREDENTIALS),
         ],
     )
-    def test_one_exception_has_two_meanings(self, text: str, expected: str) -> None:
+    def test_the_text_of_an_exception_decides_its_result(self, text: str, expected: str) -> None:
         """
-        These are texts of its providers. The text itself is not part of the result.
+        The text of an AuthenticationError decides the result, and is not part of it.
         """
         found = failure_of(AuthenticationError(text), authenticated=False)
 
@@ -76,51 +77,51 @@ class TestFailures:
             (429, True, RATE_LIMITED),
         ],
     )
-    def test_a_status(self, status: int, authenticated: bool, expected: str) -> None:
+    def test_a_status_has_its_result(self, status: int, authenticated: bool, expected: str) -> None:
         """
-        The same status has another meaning at the login than at the change.
+        The result of a status depends on whether it comes before or after the login.
         """
         found = failure_of(http_error(status), authenticated=authenticated)
 
         assert (found["result"], found["reason"]) == (expected, f"HTTPError, HTTP {status}")
 
-    def test_the_answer_behind_another_exception(self) -> None:
+    def test_the_status_of_a_chained_exception_counts(self) -> None:
         """
-        Providers raise exceptions of their own in place of that of the answer.
+        The status counts even if the provider raises another exception from it.
         """
         outer = AuthenticationError("No domain found")
         outer.__context__ = http_error(401)
 
         assert failure_of(outer, authenticated=False)["result"] == CREDENTIALS
 
-    def test_a_chain_that_is_a_loop(self) -> None:
+    def test_a_cyclic_chain_of_exceptions_is_a_failure(self) -> None:
         """
-        Nothing about an exception of a provider is certain.
+        A cyclic chain of exceptions is a failure, and does not hang.
         """
         first, second = ValueError(), KeyError()
         first.__cause__, second.__context__ = second, first
 
         assert failure_of(first, authenticated=True)["result"] == FAILED
 
-    def test_the_time_of_a_limit(self) -> None:
+    def test_a_long_retry_after_is_cut(self) -> None:
         """
-        The header is cut, and the worker reads it.
+        A long Retry-After header is cut to 60 characters, which the worker parses.
         """
         found = failure_of(http_error(429, Retry_After="9" * 1_000), authenticated=True)
 
         assert found["retry_after"] == "9" * 60
 
     @pytest.mark.parametrize("error", [ProviderNotAvailableError("x"), ImportError("lexicon")])
-    def test_packages_that_are_missing(self, error: Exception) -> None:
+    def test_missing_packages_have_their_result(self, error: Exception) -> None:
         """
-        dns-lexicon itself, or what one of its providers needs.
+        Missing packages of dns-lexicon or of its providers have a result of their own.
         """
         assert failure_of(error, authenticated=False)["result"] == UNAVAILABLE
 
 
-def test_without_dns_lexicon_there_is_a_result() -> None:
+def test_missing_dns_lexicon_has_its_result() -> None:
     """
-    The settings check for it, but packages can change while the worker runs.
+    The process has a result without dns-lexicon, which may be removed while the worker runs.
     """
     program = (
         "import sys; sys.modules['lexicon'] = None; from certworker.dns01.lexicon_child import main; "

@@ -1,5 +1,5 @@
 """
-Tests of the wait for name servers, with real BIND servers and servers that misbehave.
+Test the wait for name servers, with real BIND servers and faulty servers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OWNER = "_acme-challenge.example.com"
 
 class Clock:
     """
-    A clock that only pauses move.
+    Return a time that changes only with each pause.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Clock:
 
     def pause(self, seconds: float) -> None:
         """
-        Move the clock.
+        Advance the clock.
         """
         self.pauses.append(seconds)
         self.now += seconds
@@ -45,7 +45,7 @@ class Clock:
 @pytest.fixture
 def network(tmp_path: Path) -> Iterator[Network]:
     """
-    Return a network without zones.
+    Run a network without zones.
     """
     with Network(tmp_path) as made:
         yield made
@@ -61,14 +61,14 @@ def clock() -> Clock:
 
 def propagation(clock: Clock, timeout_seconds: float = 20.0) -> Propagation:
     """
-    Return a wait that takes no time.
+    Return a wait whose pauses take no time.
     """
     return Propagation(timeout_seconds, pause=clock.pause, clock=clock)
 
 
 def awaited(*servers: ZoneServer, values: tuple[str, ...] = (VALUE,)) -> Awaited:
     """
-    Return *values* that *servers* have to show.
+    Return *values* that *servers* must return.
     """
     return Awaited("example.com", OWNER, frozenset(values), servers)
 
@@ -82,7 +82,7 @@ def at(*servers: FakeServer, name: str = "ns1.example.com") -> ZoneServer:
 
 def showing(network: Network, *values: str) -> FakeServer:
     """
-    Return a server that shows *values*.
+    Return a server that returns *values*.
     """
     server = network.fake("example.com")
     server.rows = {OWNER: {"TXT": [f'"{value}"' for value in values]}}
@@ -92,19 +92,19 @@ def showing(network: Network, *values: str) -> FakeServer:
 class TestWait:
     def test_a_visible_record_needs_no_pause(self, network: Network, clock: Clock) -> None:
         """
-        Local name servers show a record at once.
+        The wait ends without a pause if all servers have the record.
         """
         bind = network.bind("example.com")
         change(bind, "example.com", OWNER, VALUE)
 
-        place = network.delegations().find(OWNER)
-        propagation(clock).wait([awaited(*place.servers)])
+        location = network.delegations().find(OWNER)
+        propagation(clock).wait([awaited(*location.servers)])
 
         assert [] == clock.pauses
 
-    def test_a_slow_secondary_is_waited_for(self, network: Network) -> None:
+    def test_the_wait_includes_a_slow_secondary(self, network: Network) -> None:
         """
-        The CA may ask the server that has the record last.
+        The wait ends when the last server has the record, because the CA may query that one.
         """
         primary, secondary = network.pair("example.com")
         change(primary, "example.com", OWNER, VALUE)
@@ -114,22 +114,22 @@ class TestWait:
             seen.append(secondary.txt(OWNER))
             secondary.catch_up("example.com")
 
-        place = network.delegations().find(OWNER)
-        Propagation(60, pause=pause).wait([awaited(*place.servers)])
+        location = network.delegations().find(OWNER)
+        Propagation(60, pause=pause).wait([awaited(*location.servers)])
 
         assert set() == seen[0]
         assert {VALUE} == secondary.txt(OWNER)
 
     def test_the_server_without_the_record_is_named(self, network: Network, clock: Clock) -> None:
         """
-        Only the late server is in the message.
+        The failure names only the server without the record.
         """
         primary, _ = network.pair("example.com")
         change(primary, "example.com", OWNER, VALUE)
 
-        place = network.delegations().find(OWNER)
+        location = network.delegations().find(OWNER)
         with pytest.raises(NotVisible, match=r"ns2\.example\.com: record missing") as caught:
-            propagation(clock).wait([awaited(*place.servers)])
+            propagation(clock).wait([awaited(*location.servers)])
 
         assert "ns1" not in caught.value.message
         assert Retry.PREFLIGHT is caught.value.retry
@@ -137,9 +137,9 @@ class TestWait:
         assert sorted(clock.pauses[:-1]) == clock.pauses[:-1]
         assert max(clock.pauses) <= LONGEST_PAUSE_SECONDS
 
-    def test_every_value_is_waited_for(self, network: Network, clock: Clock) -> None:
+    def test_the_wait_includes_every_value(self, network: Network, clock: Clock) -> None:
         """
-        A name and its wildcard need two values at the same owner.
+        The wait needs all values of an owner, because a name and its wildcard have two.
         """
         server = at(showing(network, VALUE))
 
@@ -148,16 +148,16 @@ class TestWait:
         propagation(clock).wait([awaited(at(showing(network, "other text", OTHER, VALUE)))])
 
     @pytest.mark.parametrize("value", [VALUE.lower(), OTHER, f"{VALUE} ", ""])
-    def test_another_value_is_not_the_record(self, network: Network, clock: Clock, value: str) -> None:
+    def test_another_value_does_not_count(self, network: Network, clock: Clock, value: str) -> None:
         """
-        A value has upper and lower case.
+        A value in another case, or a longer one, does not count.
         """
         with pytest.raises(NotVisible, match="record missing"):
             propagation(clock, 1).wait([awaited(at(showing(network, value)))])
 
-    def test_a_server_that_is_down_is_named(self, network: Network, clock: Clock) -> None:
+    def test_an_unreachable_server_is_named(self, network: Network, clock: Clock) -> None:
         """
-        It is unknown what it will answer to the CA.
+        The failure names an unreachable server.
         """
         down = ZoneServer("ns9.example.com", (network.address(),))
 
@@ -169,7 +169,7 @@ class TestWait:
         self, network: Network, clock: Clock, code: str, shown: str
     ) -> None:
         """
-        The message has its answer.
+        The failure has the error that a server returns.
         """
         server = showing(network, VALUE)
         server.codes[OWNER, "TXT"] = code
@@ -177,9 +177,9 @@ class TestWait:
         with pytest.raises(NotVisible, match=shown):
             propagation(clock, 1).wait([awaited(at(server))])
 
-    def test_a_cache_is_no_name_server(self, network: Network, clock: Clock) -> None:
+    def test_an_answer_from_a_cache_does_not_count(self, network: Network, clock: Clock) -> None:
         """
-        An answer that is not authoritative proves nothing.
+        An answer that is not authoritative does not count.
         """
         server = showing(network, VALUE)
         server.authoritative = False
@@ -187,9 +187,10 @@ class TestWait:
         with pytest.raises(NotVisible, match="not responsible at"):
             propagation(clock, 1).wait([awaited(at(server))])
 
-    def test_all_addresses_of_a_server_count(self, network: Network, clock: Clock) -> None:
+    def test_each_address_of_a_server_counts(self, network: Network, clock: Clock) -> None:
         """
-        Two machines may share the name of a server.
+        The wait needs the record at all addresses of a server, because several machines can share a
+        name.
         """
         current, old = showing(network, VALUE), showing(network)
 
@@ -198,7 +199,7 @@ class TestWait:
 
     def test_ipv6_addresses_count(self, network: Network, clock: Clock) -> None:
         """
-        CAs try IPv6 first.
+        The wait needs the record at IPv6 addresses, too, because CAs try them first.
         """
         current = showing(network, VALUE)
         with ExitStack() as stack:
@@ -211,11 +212,12 @@ class TestWait:
             other.rows = current.rows
             propagation(clock).wait([awaited(at(current, other))])
 
-    def test_an_address_without_an_answer_does_not_matter_beside_another_one(
+    def test_an_unreachable_address_is_skipped_if_another_one_answers(
         self, network: Network, clock: Clock
     ) -> None:
         """
-        Packets to the IPv6 address of a server often get lost. Such an address is not asked again.
+        An unreachable address of a server is skipped if another address answers, and gets no further
+        query.
         """
         current, lost = showing(network, VALUE), showing(network, VALUE)
         lost.silent.add(OWNER)
@@ -227,11 +229,9 @@ class TestWait:
 
         assert [] == lost.asked
 
-    def test_a_server_that_answers_over_tcp_only_is_asked_over_tcp(
-        self, network: Network, clock: Clock
-    ) -> None:
+    def test_a_server_without_udp_is_queried_over_tcp(self, network: Network, clock: Clock) -> None:
         """
-        A firewall may drop datagrams.
+        A server that does not answer over UDP is queried over TCP, because a firewall may drop UDP.
         """
         server = showing(network, VALUE)
         server.tcp_only = True
@@ -240,7 +240,7 @@ class TestWait:
 
     def test_a_long_answer_is_read_over_tcp(self, network: Network, clock: Clock) -> None:
         """
-        A name may have hundreds of TXT records.
+        A truncated answer is read over TCP, for example one with hundreds of TXT records.
         """
         server = showing(network, *(f"{number} {'x' * 200}" for number in range(200)), VALUE)
         server.truncates = True
@@ -249,7 +249,7 @@ class TestWait:
 
     def test_a_late_answer_counts(self, network: Network, clock: Clock) -> None:
         """
-        The other servers have answered long before.
+        An answer within the timeout counts, although the other servers have answered earlier.
         """
         late = showing(network, VALUE)
         late.delay_seconds = 0.8
@@ -258,9 +258,9 @@ class TestWait:
 
         assert [] == clock.pauses
 
-    def test_many_servers_are_counted_in_the_message(self, network: Network, clock: Clock) -> None:
+    def test_the_message_counts_further_servers(self, network: Network, clock: Clock) -> None:
         """
-        The message stays short.
+        The message names the first servers and counts the others.
         """
         server = showing(network)
         servers = [at(server, name=f"ns{number}.example.com") for number in range(12)]
@@ -270,18 +270,18 @@ class TestWait:
 
 
 class TestIsGone:
-    def test_only_the_own_value_counts(self, network: Network, clock: Clock) -> None:
+    def test_values_of_other_clients_do_not_count(self, network: Network, clock: Clock) -> None:
         """
-        Other values at the same name belong to others.
+        A record is gone although values of other clients remain.
         """
         wait = propagation(clock)
 
         assert wait.is_gone(OWNER, VALUE, [at(showing(network, OTHER))])
         assert not wait.is_gone(OWNER, VALUE, [at(showing(network, OTHER)), at(showing(network, VALUE))])
 
-    def test_a_server_without_an_answer_may_have_it(self, network: Network, clock: Clock) -> None:
+    def test_an_unreachable_server_may_still_have_the_record(self, network: Network, clock: Clock) -> None:
         """
-        Only answers prove that the record is gone.
+        A record is not gone while a server does not answer.
         """
         down = ZoneServer("ns9.example.com", (network.address(),))
 
@@ -290,9 +290,9 @@ class TestIsGone:
 
 
 class TestBatches:
-    def test_the_number_of_queries_at_once_is_limited(self) -> None:
+    def test_the_number_of_concurrent_queries_has_a_limit(self) -> None:
         """
-        Each query needs a socket.
+        Each batch of queries has a limited number of addresses, because each query needs a socket.
         """
         server = ZoneServer("ns1.example.com", (("127.0.0.1", 53),) * 4)
         pending = [(awaited(server), server)] * MAX_QUERIES

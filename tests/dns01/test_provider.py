@@ -1,5 +1,5 @@
 """
-The provider of a zone.
+Test the selection of the provider of a zone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RECORD = TxtRecord("_acme-challenge.example.com", "v" * 43, "example.com")
 @dataclass(frozen=True)
 class Named:
     """
-    A provider that changes nothing.
+    Change no record.
     """
 
     label: str
@@ -49,23 +49,24 @@ class TestServing:
             ("example.net", OTHERS),
         ],
     )
-    def test_the_closest_zone_counts(self, zone: str, expected: Provider) -> None:
+    def test_the_longest_matching_zone_counts(self, zone: str, expected: Provider) -> None:
         """
-        The longest suffix of whole labels decides; the other zones have the provider without a zone.
+        The zone with the longest suffix of whole labels has the provider. Other zones have the default
+        provider.
         """
         providers = Providers({"example.com": COM, "sub.example.com": SUB, ANY_ZONE: OTHERS})
 
         assert providers.serving(zone) is expected
 
-    def test_a_zone_without_a_provider(self) -> None:
+    def test_a_zone_can_have_no_provider(self) -> None:
         """
-        Without a provider for all zones, other zones have none.
+        A zone without a match has no provider if none is the default.
         """
         assert Providers({"example.com": COM}).serving("example.net") is None
 
-    def test_each_provider_can_be_found(self) -> None:
+    def test_all_providers_are_iterated(self) -> None:
         """
-        A command searches for the one of its kind.
+        The iteration yields each provider.
         """
         assert list(Providers({"example.com": COM})) == [COM]
 
@@ -73,7 +74,8 @@ class TestServing:
 class TestTxtRecord:
     def test_the_challenge_does_not_identify_the_record(self) -> None:
         """
-        A record from the durable list, which has no key authorization, equals the record of the challenge.
+        A record from the stored list equals the record of its challenge, although it has no key
+        authorization.
         """
         challenged = TxtRecord(
             RECORD.fqdn, RECORD.value, RECORD.zone, name="example.com", token="t", key_authorization="t.key"

@@ -1,5 +1,5 @@
 """
-Tests of what workers remember about DNS providers.
+Test the shared state of the DNS providers.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ LABEL = "lexicon:cloudflare"
 @pytest.fixture
 def state(connection: Redis) -> ProviderState:
     """
-    Return the state, at NOW.
+    Return the state at NOW.
     """
     return ProviderState(connection, clock=lambda: NOW)
 
 
 class TestPauses:
-    def test_a_pause_holds_for_all_workers_until_its_end(
+    def test_a_pause_applies_to_all_workers_until_its_end(
         self, state: ProviderState, connection: Redis
     ) -> None:
         """
-        The provider counts the requests of all workers.
+        A pause applies to all workers until its end, because the provider counts the requests of all
+        workers.
         """
         until = NOW + timedelta(minutes=5)
         state.pause(LABEL, until)
@@ -45,13 +46,13 @@ class TestPauses:
 
     def test_a_pause_without_an_end_is_short(self, state: ProviderState) -> None:
         """
-        Some APIs do not name the end.
+        A pause without an end lasts a minute, because some APIs do not name the end.
         """
         assert NOW + timedelta(minutes=1) == state.pause(LABEL, None)
 
     def test_no_pause_is_longer_than_a_day(self, state: ProviderState, connection: Redis) -> None:
         """
-        Neither an API nor another program can pause a provider for a year.
+        A pause of more than a day is cut, or ignored if another program wrote it.
         """
         assert NOW + LONGEST_PAUSE == state.pause(LABEL, NOW + timedelta(days=400))
         connection.set(PAUSES + LABEL, "2199-01-01T00:00:00Z")
@@ -59,9 +60,9 @@ class TestPauses:
         assert None is state.paused_until(LABEL)
 
     @pytest.mark.parametrize("value", ["", "tomorrow", "2026", "\udcff".encode("utf-8", "surrogateescape")])
-    def test_an_invalid_pause_is_none(self, state: ProviderState, connection: Redis, value: str) -> None:
+    def test_an_invalid_pause_is_ignored(self, state: ProviderState, connection: Redis, value: str) -> None:
         """
-        Any program can write to Redis.
+        An invalid pause in Redis is ignored.
         """
         connection.set(PAUSES + LABEL, value)
 
@@ -69,9 +70,9 @@ class TestPauses:
 
 
 class TestSettling:
-    def test_failed_validations_lengthen_it_within_a_limit(self, state: ProviderState) -> None:
+    def test_failed_validations_lengthen_the_settling_time(self, state: ProviderState) -> None:
         """
-        The CA sees an anycast provider later than certworker does.
+        Each failed validation doubles the settling time, up to a minute.
         """
         assert 0 == state.settling_seconds(LABEL)
         times = []
@@ -81,9 +82,9 @@ class TestSettling:
 
         assert [4, 8, 16, 32, 60, 60, 60, 60] == times
 
-    def test_successes_shorten_it_to_nothing(self, state: ProviderState, connection: Redis) -> None:
+    def test_validations_shorten_the_settling_time(self, state: ProviderState, connection: Redis) -> None:
         """
-        One slow day has no lasting effect.
+        Each validation shortens the settling time, until it is zero.
         """
         state.validation_failed(LABEL)
         state.validated(LABEL)
@@ -96,9 +97,11 @@ class TestSettling:
         assert not connection.exists(SETTLING + LABEL)
 
     @pytest.mark.parametrize("value", ["-5", "inf", "999999", "a lot", "1e9"])
-    def test_an_invalid_time_is_bounded(self, state: ProviderState, connection: Redis, value: str) -> None:
+    def test_an_invalid_settling_time_is_bounded(
+        self, state: ProviderState, connection: Redis, value: str
+    ) -> None:
         """
-        A planted value cannot delay orders by more than a minute.
+        A planted settling time delays orders by a minute at most.
         """
         connection.set(SETTLING + LABEL, value)
 
@@ -107,9 +110,9 @@ class TestSettling:
         state.validation_failed(LABEL)
         assert state.settling_seconds(LABEL) <= LONGEST_SETTLING_MS / 1000
 
-    def test_a_lost_redis_changes_no_result(self, state: ProviderState, connection: Redis) -> None:
+    def test_an_unreachable_redis_changes_no_result(self, state: ProviderState, connection: Redis) -> None:
         """
-        The order has its result already.
+        An unreachable Redis raises no error, because the order already has its result.
         """
         connection.connection_pool.connection_kwargs["port"] = 1
         connection.connection_pool.disconnect()

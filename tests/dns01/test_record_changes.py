@@ -1,5 +1,5 @@
 """
-Tests of the creation and deletion of records, with a real Redis.
+Test the creation and the deletion of records, with a real Redis.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ LIMITED = ProviderRateLimited(provider="memory", moment="later", until=UNTIL)
 @dataclass
 class Memory:
     """
-    A provider in memory, which fails when a test says so.
+    Store records in memory, and raise the failure that a test sets.
     """
 
     label: str = "memory"
@@ -87,7 +87,7 @@ def provider() -> Memory:
 @pytest.fixture
 def changes(connection: Redis, tmp_path: Path) -> RecordChanges:
     """
-    Return the changes of a worker.
+    Return the record changes of a worker.
     """
 
     def clock() -> datetime:
@@ -108,7 +108,7 @@ class TestChanges:
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        The list has them in between.
+        A created record is in the list until its deletion.
         """
         changes.create(TWO, provider, ORDER)
         assert (set(TWO), 2) == (provider.records, connection.hlen(RECORDS))
@@ -116,21 +116,22 @@ class TestChanges:
         changes.delete(TWO, provider, ORDER)
         assert (set(), 0) == (provider.records, connection.hlen(RECORDS))
 
-    def test_a_record_that_was_never_listed_needs_no_request(
+    def test_the_deletion_of_an_unlisted_record_sends_no_request(
         self, changes: RecordChanges, provider: Memory, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The creation ended before it began, for example because the zone was busy.
+        The deletion of a record that is not in the list sends no request, for example after a busy
+        zone.
         """
         changes.delete(TWO, provider, ORDER)
 
         assert (0, "") == (provider.requests, caplog.text)
 
-    def test_a_worker_that_was_frozen_deletes_what_it_creates_late(
+    def test_a_worker_deletes_a_record_that_it_creates_after_its_lease(
         self, changes: RecordChanges, provider: Memory, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        Meanwhile its lease has ended, and another worker has found a leftover and removed it from the list.
+        A frozen worker deletes its late record although another worker has removed it from the list.
         """
         provider.before = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC)).remove
         changes.create([RECORD], provider, ORDER)
@@ -144,7 +145,8 @@ class TestChanges:
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        A CA may send the same challenge to a later order.
+        The deletion of a record of another order changes nothing. A CA may repeat a challenge in a
+        later order.
         """
         changes.create([RECORD], provider, ORDER)
         changes.create([RECORD], provider, ANOTHER)
@@ -153,11 +155,11 @@ class TestChanges:
 
         assert ({RECORD}, 1) == (provider.records, connection.hlen(RECORDS))
 
-    def test_one_failure_does_not_prevent_the_other_deletion(
+    def test_each_failed_deletion_is_logged(
         self, changes: RecordChanges, provider: Memory, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Each record that remains is in the log.
+        The log and the list have each record whose deletion failed.
         """
         changes.create(TWO, provider, ORDER)
         provider.failure = ProviderFailed(provider="memory", fqdn="x", reason="out of order")
@@ -167,11 +169,11 @@ class TestChanges:
         assert 2 == caplog.text.count("dns01.left_behind")
         assert 2 == connection.hlen(RECORDS)
 
-    def test_a_record_that_was_refused_is_not_in_the_list(
+    def test_a_refused_record_is_not_in_the_list(
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        Nothing has to be deleted.
+        A record that the provider refused is not in the list.
         """
         provider.failure = LIMITED
         with pytest.raises(ProviderRateLimited):
@@ -179,11 +181,11 @@ class TestChanges:
 
         assert 0 == connection.hlen(RECORDS)
 
-    def test_a_record_of_a_killed_worker_stays_in_the_list_when_the_provider_refuses_it(
+    def test_a_refused_record_of_an_earlier_order_remains_in_the_list(
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        It exists already, from the same challenge.
+        A refused record remains in the list if an earlier order created the same record.
         """
         changes.create([RECORD], provider, ORDER)
         provider.failure = LIMITED
@@ -194,11 +196,11 @@ class TestChanges:
 
 
 class TestLimits:
-    def test_a_limit_ends_the_requests_of_all_workers(
+    def test_a_rate_limit_applies_to_creations_and_deletions(
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        No further request is sent before the time of the limit, neither to create nor to delete.
+        No further request is sent before the end of a rate limit, neither to create nor to delete.
         """
         provider.failure = LIMITED
         with pytest.raises(ProviderRateLimited):
@@ -213,9 +215,9 @@ class TestLimits:
 
         assert (1, UNTIL) == (provider.requests, caught.value.until)
 
-    def test_another_provider_has_no_limit(self, changes: RecordChanges, provider: Memory) -> None:
+    def test_a_rate_limit_applies_to_one_provider(self, changes: RecordChanges, provider: Memory) -> None:
         """
-        The limit is that of one API.
+        A rate limit of one provider does not affect another one.
         """
         provider.failure = LIMITED
         with pytest.raises(ProviderRateLimited):

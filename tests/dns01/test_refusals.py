@@ -1,5 +1,5 @@
 """
-The failures of one DNS provider.
+Test the failures of a DNS provider's answers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ REFUSALS = Refusals("a provider", "ITS_VARIABLES")
 )
 def test_each_status_has_its_failure(status: int, code: str, retry: Retry, shown: str) -> None:
     """
-    The failure says what to change, and the retry fits its cause.
+    Each status has its failure, with the setting or the reason, and a retry that fits the cause.
     """
     failure = REFUSALS.of_status(status, {}, RECORD, NOW)
 
@@ -39,9 +39,9 @@ def test_each_status_has_its_failure(status: int, code: str, retry: Retry, shown
 
 
 @pytest.mark.parametrize("name", ["Retry-After", "retry-after", "RETRY-AFTER"])
-def test_headers_have_no_case(name: str) -> None:
+def test_headers_are_case_insensitive(name: str) -> None:
     """
-    HTTP/2 gateways write them in lower case.
+    The case of a header's name does not matter.
     """
     failure = REFUSALS.of_status(503, {name: "30"}, RECORD, NOW)
 

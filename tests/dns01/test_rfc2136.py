@@ -1,5 +1,5 @@
 """
-Dynamic updates, of a real BIND.
+Test dynamic updates with a real BIND.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ OTHER_VALUE = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 def key(**changes: str) -> TsigKey:
     """
-    Return the key that may change `example.com`, with *changes*.
+    Return the key with rights for `example.com`, with *changes*.
     """
     return TsigKey(**{"name": KEY.name, "secret": KEY.secret, "algorithm": KEY.algorithm, **changes})
 
@@ -46,30 +46,31 @@ def provider(bind: Bind, key: TsigKey | None) -> Rfc2136:
 
 def record(owner: str, value: str = VALUE, zone: str = ZONE) -> TxtRecord:
     """
-    Return a record in *zone*; each test has an owner of its own.
+    Return a record in *zone*. Each test uses another owner.
     """
     return TxtRecord(f"_acme-challenge.{owner}.{zone}", value, zone)
 
 
 class TestChanges:
-    @pytest.mark.parametrize("again", [1, 2])
-    def test_a_record_is_created_and_deleted(self, bind: Bind, again: int) -> None:
+    @pytest.mark.parametrize("calls", [1, 2])
+    def test_a_record_is_created_and_deleted(self, bind: Bind, calls: int) -> None:
         """
-        A second call changes nothing.
+        A record is created and deleted, and repeated calls have no effect.
         """
-        server, ours = provider(bind, key()), record(f"once{again}")
+        server, own = provider(bind, key()), record(f"once{calls}")
 
-        for _ in range(again):
-            server.present(ours)
-        assert bind.txt(ours.fqdn) == {VALUE}
+        for _ in range(calls):
+            server.present(own)
+        assert bind.txt(own.fqdn) == {VALUE}
 
-        for _ in range(again):
-            server.withdraw(ours)
-        assert bind.txt(ours.fqdn) == set()
+        for _ in range(calls):
+            server.withdraw(own)
+        assert bind.txt(own.fqdn) == set()
 
-    def test_two_values_at_one_name(self, bind: Bind) -> None:
+    def test_two_values_of_a_name_are_independent(self, bind: Bind) -> None:
         """
-        A name and its wildcard have two values at the same owner, and each is deleted alone.
+        Two values at the same owner are created and deleted independently, as for a name and its
+        wildcard.
         """
         server = provider(bind, key())
         first, second = record("two"), record("two", OTHER_VALUE)
@@ -81,23 +82,23 @@ class TestChanges:
         server.withdraw(first)
         assert bind.txt(first.fqdn) == {OTHER_VALUE}
 
-    def test_records_of_others_are_unchanged(self, bind: Bind) -> None:
+    def test_records_of_other_clients_are_unchanged(self, bind: Bind) -> None:
         """
         Other TXT values and other types at the same owner remain.
         """
-        server, ours = provider(bind, key()), record("foreign")
+        server, own = provider(bind, key()), record("foreign")
         bind.add(ZONE, "_acme-challenge.foreign", "TXT", '"the value of another client"')
         bind.add(ZONE, "_acme-challenge.foreign", "CAA", '0 issue "ca.example"')
 
-        server.present(ours)
-        server.withdraw(ours)
+        server.present(own)
+        server.withdraw(own)
 
-        assert bind.txt(ours.fqdn) == {"the value of another client"}
-        assert bind.ask(ours.fqdn, "CAA").answer
+        assert bind.txt(own.fqdn) == {"the value of another client"}
+        assert bind.ask(own.fqdn, "CAA").answer
 
-    def test_other_algorithms(self, tmp_path: Path) -> None:
+    def test_the_algorithm_of_the_key_can_be_set(self, tmp_path: Path) -> None:
         """
-        RFC2136_TSIG_ALGORITHM has to be the one of the key.
+        An update with the algorithm of the key succeeds.
         """
         strong = dataclasses.replace(KEY, algorithm="hmac-sha512")
         with Bind(tmp_path, ("127.0.0.1", free_port()), [ZONE], keys=[strong]) as server:
@@ -120,32 +121,32 @@ class TestRefusals:
         ],
         ids=["key", "secret", "algorithm", "closed zone", "no key", "unknown zone", "key without rights"],
     )
-    def test_each_has_its_code(
+    def test_each_refusal_has_its_code(
         self, bind: Bind, wrong: TsigKey | None, zone: str, code: str, shown: str
     ) -> None:
         """
-        The failure says what to change, without the secret, and the zone is unchanged.
+        Each refusal has its failure without the secret, and the zone is unchanged.
         """
-        ours = record("refused", zone=zone)
+        own = record("refused", zone=zone)
 
         with pytest.raises(CertworkerError) as caught:
-            provider(bind, wrong).present(ours)
+            provider(bind, wrong).present(own)
 
         assert code == caught.value.code
         assert shown in str(caught.value)
         assert KEY.secret not in str(caught.value)
-        assert bind.txt(ours.fqdn) == set()
+        assert bind.txt(own.fqdn) == set()
 
-    def test_a_record_outside_of_the_zone(self, bind: Bind) -> None:
+    def test_a_record_outside_of_the_zone_is_a_failure(self, bind: Bind) -> None:
         """
-        The server decides what is in its zone.
+        A record outside of the server's zone is a failure.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.no_zone.*NOTZONE"):
             provider(bind, key()).present(TxtRecord("_acme-challenge.example.org", VALUE, ZONE))
 
-    def test_another_clock(self, bind: Bind, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_wrong_clock_is_a_failure(self, bind: Bind, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A signature is valid for five minutes.
+        A clock that differs by an hour is a failure, because a signature is valid for five minutes.
         """
         present = time.time
         monkeypatch.setattr(time, "time", lambda: present() + 3600)
@@ -155,48 +156,48 @@ class TestRefusals:
 
         assert Retry.PREFLIGHT is caught.value.retry
 
-    def test_an_invalid_name(self, bind: Bind) -> None:
+    def test_an_invalid_name_is_a_failure(self, bind: Bind) -> None:
         """
-        A name that does not fit into a message is not sent.
+        An invalid name is a failure, and no message is sent.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*invalid"):
             provider(bind, key()).present(TxtRecord(f"{'x' * 64}.{ZONE}", VALUE, ZONE))
 
 
 class TestOutages:
-    def test_a_server_that_is_down(self) -> None:
+    def test_an_unreachable_server_is_a_failure(self) -> None:
         """
-        The next attempt comes soon.
+        An unreachable server is a failure, and the retry comes soon.
         """
         with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*refused") as caught:
             Rfc2136("127.0.0.1", free_port(), key()).present(record("down"))
 
         assert Retry.SOON is caught.value.retry
 
-    def test_a_server_that_hangs(self, tmp_path: Path) -> None:
+    def test_a_server_that_exceeds_the_timeout_is_a_failure(self, tmp_path: Path) -> None:
         """
-        The deadline is for the whole exchange. The update is as it was before: not applied.
+        An exchange that exceeds the timeout is a failure.
         """
         with Bind(tmp_path, ("127.0.0.1", free_port()), [ZONE]) as server:
             server.freeze()
-            impatient = dataclasses.replace(provider(server, key()), deadline_seconds=0.3)
+            short = dataclasses.replace(provider(server, key()), deadline_seconds=0.3)
             with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*within 0\.3 s"):
-                impatient.present(record("hanging"))
+                short.present(record("hanging"))
             server.thaw()
 
 
 @contextmanager
 def answering(answer: Callable[[bytes], bytes]) -> Iterator[Rfc2136]:
     """
-    Return the provider of a server that answers each message with what *answer* makes of it.
+    Run a server that answers each message with the result of *answer*, and yield its provider.
     """
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            visitor, _ = listener.accept()
-            with visitor:
-                content = answer(visitor.recv(65_537)[2:])
-                visitor.sendall(content)
+            client, _ = listener.accept()
+            with client:
+                content = answer(client.recv(65_537)[2:])
+                client.sendall(content)
 
         thread = Thread(target=serve, daemon=True)
         thread.start()
@@ -206,7 +207,8 @@ def answering(answer: Callable[[bytes], bytes]) -> Iterator[Rfc2136]:
 
 def message(code: dns.rcode.Rcode, number: int = 0) -> Callable[[bytes], bytes]:
     """
-    Return what answers with *code*, without a signature, and as if the query had another ID by *number*.
+    Return a function that answers with *code*, without a signature. *number* changes the ID of the
+    message.
     """
 
     def answer(query: bytes) -> bytes:
@@ -220,7 +222,7 @@ def message(code: dns.rcode.Rcode, number: int = 0) -> Callable[[bytes], bytes]:
     return answer
 
 
-class TestLies:
+class TestInvalidAnswers:
     @pytest.mark.parametrize(
         ("answer", "shown"),
         [
@@ -235,11 +237,11 @@ class TestLies:
         ],
         ids=["HTML", "nothing", "zeros", "echo", "another", "unsigned", "SERVFAIL", "NOTIMP"],
     )
-    def test_an_answer_that_proves_nothing_is_a_failure(
+    def test_an_unsigned_or_invalid_answer_is_a_failure(
         self, answer: Callable[[bytes], bytes], shown: str
     ) -> None:
         """
-        Only a signed answer confirms a change.
+        Only a signed answer confirms a change. Any other answer is a failure.
         """
         with (
             answering(answer) as server,
@@ -252,6 +254,6 @@ class TestLies:
 
 def test_the_secret_is_not_shown() -> None:
     """
-    Tracebacks and logs show the representation of objects.
+    The representation of the provider, which logs may contain, does not show the secret.
     """
     assert KEY.secret not in repr(Rfc2136("ns.example.com", 53, key()))

@@ -1,5 +1,5 @@
 """
-Tests of the records of an order, with real BIND servers, a real Redis, and processes that are killed.
+Test the records of an order with real BIND servers, a real Redis, and processes that are killed.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from certworker.errors.dns01 import (
 from certworker.errors.name import NameTooLong
 from certworker.state.locks import LOCKS
 from tests.dns01.network import Network, change
-from tests.dns01.worker import STEPS, challenge, place_of, provider_of, solver_of
+from tests.dns01.worker import STEPS, arguments_of, challenge, provider_of, solver_of
 from tests.servers.bind import Bind
 from tests.servers.redis import RedisServer
 from tests.servers.worker import wait_until
 
 OWNER = "_acme-challenge.example.com"
-OTHERS = "somebody else's text"
+OTHERS = "the text of another client"
 HUB = "hub.far.net"
 TWO = ("a.example.com", "b.example.com")
 
@@ -45,7 +45,7 @@ TWO = ("a.example.com", "b.example.com")
 @dataclass
 class Recorder:
     """
-    A real provider that counts its changes, and fails when a test says so.
+    Count the changes of a real provider, and raise the failure that a test sets.
     """
 
     real: Provider
@@ -75,7 +75,7 @@ class Recorder:
 @dataclass(frozen=True)
 class Net:
     """
-    The servers of the tests of this module.
+    Hold the name servers of this module's tests.
     """
 
     network: Network
@@ -86,7 +86,7 @@ class Net:
 @pytest.fixture(scope="module")
 def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
     """
-    Return real name servers for example.com, far.net, and names that lead to far.net.
+    Run name servers for example.com and far.net, with aliases from one to the other.
     """
     with Network(tmp_path_factory.mktemp("dns")) as network:
         aliases = [f"_acme-challenge.t{number} CNAME {HUB}." for number in range(50)]
@@ -108,12 +108,12 @@ def provider(net: Net) -> Recorder:
 @pytest.fixture
 def solver(net: Net, provider: Recorder, connection: Redis, tmp_path: Path) -> Dns01Solver:
     """
-    Return the solver of a worker with that provider only.
+    Return the solver of a worker that has only this provider.
     """
-    return made(net, connection, tmp_path, provider)
+    return solver_with(net, connection, tmp_path, provider)
 
 
-def made(net: Net, connection: Redis, tmp_path: Path, provider: Provider) -> Dns01Solver:
+def solver_with(net: Net, connection: Redis, tmp_path: Path, provider: Provider) -> Dns01Solver:
     """
     Return a solver with *provider* for example.com.
     """
@@ -122,7 +122,7 @@ def made(net: Net, connection: Redis, tmp_path: Path, provider: Provider) -> Dns
 
 def listed(connection: Redis, tmp_path: Path) -> int:
     """
-    Return the number of records in the list; both places have the same.
+    Return the number of records in the list, which is the same in Redis and in the files.
     """
     files = list((tmp_path / "dns01").glob("*.json"))
     assert len(files) == connection.hlen(RECORDS)
@@ -145,11 +145,11 @@ FAILED = ProviderFailed(provider="recorder", fqdn=OWNER, reason="out of order")
 
 
 class TestPresenting:
-    def test_records_exist_within_the_block_only(
+    def test_records_exist_during_the_block(
         self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A name and its wildcard need two values, and both are visible at once.
+        Both values of a name and its wildcard exist during the block, and are deleted after it.
         """
         both = [challenge("example.com", 1), challenge("example.com", 2)]
 
@@ -161,9 +161,9 @@ class TestPresenting:
         assert 0 == listed(connection, tmp_path)
         assert [] == connection.keys(f"{LOCKS}*")
 
-    def test_other_values_at_the_same_name_are_unchanged(self, net: Net, solver: Dns01Solver) -> None:
+    def test_values_of_other_clients_are_unchanged(self, net: Net, solver: Dns01Solver) -> None:
         """
-        Another client may prove the same name at the same time.
+        Values of another client at the same name remain.
         """
         change(net.example, "example.com", OWNER, OTHERS)
         try:
@@ -177,7 +177,7 @@ class TestPresenting:
         self, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The worker may be killed at any moment.
+        A record is in the list before its creation and during its deletion, so a crash cannot hide it.
         """
         stored: list[int] = []
         provider.before = lambda *_: stored.append(listed(connection, tmp_path))
@@ -188,11 +188,11 @@ class TestPresenting:
         assert [2, 2, 2, 1] == stored
 
     @pytest.mark.parametrize("end", [ValueError, KeyboardInterrupt, SystemExit])
-    def test_they_are_deleted_however_the_block_ends(
+    def test_records_are_deleted_after_any_exception(
         self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, end: type[BaseException]
     ) -> None:
         """
-        The exception of the block is raised.
+        The records are deleted after any exception of the block, which is then raised.
         """
         with pytest.raises(end), solver.presenting([challenge("example.com")]):
             raise end
@@ -200,11 +200,11 @@ class TestPresenting:
         assert set() == net.example.txt(OWNER)
         assert 0 == listed(connection, tmp_path)
 
-    def test_a_provider_that_fails_leaves_nothing(
+    def test_a_failed_creation_leaves_no_record(
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The records before the failure are deleted, and so is the one that failed: it may exist.
+        After a failed creation, the solver deletes all records, including the failed one.
         """
 
         def before(step: str, record: TxtRecord) -> None:
@@ -222,9 +222,9 @@ class TestPresenting:
         assert set() == net.example.txt("_acme-challenge.a.example.com")
         assert 0 == listed(connection, tmp_path)
 
-    def test_names_of_two_zones_have_two_providers(self, net: Net, connection: Redis, tmp_path: Path) -> None:
+    def test_each_zone_has_its_provider(self, net: Net, connection: Redis, tmp_path: Path) -> None:
         """
-        An alias leads to the zone of another provider.
+        Each zone has its own provider, also the zone to which an alias leads.
         """
         providers = {
             "example.com": Recorder(provider_of(net.example.address)),
@@ -239,18 +239,18 @@ class TestPresenting:
         assert ["k1.far.net"] == [record.fqdn for record in providers["far.net"].deleted]
         assert "alias.example.com" == providers["far.net"].created[0].name
 
-    def test_no_challenges_need_nothing(self, solver: Dns01Solver) -> None:
+    def test_an_empty_order_creates_no_record(self, solver: Dns01Solver) -> None:
         """
-        The block runs.
+        The block runs without challenges.
         """
         with solver.presenting([]):
             pass
 
-    def test_a_lost_zone_stops_the_changes(
+    def test_a_lost_lock_stops_the_changes(
         self, solver: Dns01Solver, provider: Recorder, connection: Redis
     ) -> None:
         """
-        A worker that was frozen does not write beside another one.
+        A worker that loses the lock of a zone creates no further record.
         """
 
         def steal(step: str, _record: TxtRecord) -> None:
@@ -270,37 +270,37 @@ class TestPresenting:
 class TestPlan:
     def test_a_plan_changes_nothing(self, solver: Dns01Solver, provider: Recorder, connection: Redis) -> None:
         """
-        A check shows where the record would be created.
+        A plan has the zone and the provider of a record, and changes nothing.
         """
         plan = solver.plan("www.example.com")
 
         assert ("example.com", provider) == (plan.location.zone, plan.served)
         assert [] == connection.keys("*")
 
-    def test_a_record_with_too_long_a_name_is_a_failure(self, solver: Dns01Solver) -> None:
+    def test_a_challenge_with_a_too_long_name_is_a_failure(self, solver: Dns01Solver) -> None:
         """
-        With CERTWORKER_DNS01_NAMES=all, such a name is no wildcard, and valid.
+        A challenge whose name exceeds the limit of DNS is a failure.
         """
         with pytest.raises(NameTooLong, match="259 characters"):
             solver.plan(".".join(["a" * 60] * 4))
 
     def test_a_zone_without_a_provider_is_a_failure(self, solver: Dns01Solver) -> None:
         """
-        The failure names the zone that the setting needs.
+        The failure names the zone without a provider.
         """
         with pytest.raises(NotConfigured, match=r"zone far\.net"), solver.presenting([challenge("far.net")]):
             pytest.fail("the block ran")
 
     def test_an_alias_into_a_zone_without_a_provider_is_a_failure(self, solver: Dns01Solver) -> None:
         """
-        The failure has the target.
+        The failure has the alias and the zone without a provider.
         """
         with pytest.raises(CnameElsewhere, match=r"k1\.far\.net \(no provider serves the zone far\.net\)"):
             solver.plan("alias.example.com").served  # noqa: B018 (reading it raises)
 
     def test_a_host_of_a_wildcard_is_a_warning(self, solver: Dns01Solver) -> None:
         """
-        The host does not resolve while the record below it exists.
+        The plan has a warning if the record hides the wildcard that resolves the host.
         """
         (warning,) = solver.plan("shop.sites.example.com").warnings
 
@@ -313,7 +313,7 @@ class TestRehearsal:
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The record is a harmless one, and nothing is left.
+        A rehearsal creates and deletes a record, leaves none, and has the time of each step.
         """
         rehearsal = solver.rehearse("www.example.com")
 
@@ -323,11 +323,11 @@ class TestRehearsal:
         assert 43 == len(provider.created[0].value)
         assert 0 == listed(connection, tmp_path)
 
-    def test_a_failure_leaves_nothing(
+    def test_a_failed_rehearsal_leaves_no_record(
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The failure is that of the provider.
+        A failed rehearsal raises the provider's failure and leaves no record.
         """
         provider.before = fail("present", FAILED)
 
@@ -338,14 +338,15 @@ class TestRehearsal:
 
 
 class TestSettling:
-    def test_orders_wait_longer_after_the_ca_did_not_see_a_record(
+    def test_orders_wait_longer_after_an_invisible_record(
         self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder
     ) -> None:
         """
-        The servers behind an anycast address differ.
+        After a validation without a visible record, orders wait longer. Servers of an anycast address
+        differ.
         """
         pauses: list[float] = []
-        solver = made(net, connection, tmp_path, provider)
+        solver = solver_with(net, connection, tmp_path, provider)
         solver._pause = pauses.append
         unseen = NotVisible(record=OWNER, name="example.com", servers="Pebble", detail="no TXT record")
 
@@ -358,9 +359,11 @@ class TestSettling:
 
         assert [4.0, 3.6] == pauses
 
-    def test_any_other_failure_teaches_nothing(self, solver: Dns01Solver, connection: Redis) -> None:
+    def test_another_failure_does_not_change_the_settling_time(
+        self, solver: Dns01Solver, connection: Redis
+    ) -> None:
         """
-        A failure that is no failed validation does not change the settle time.
+        A failure that is not a failed validation does not change the settling time.
         """
         with pytest.raises(ProviderFailed), solver.presenting([challenge("example.com")]):
             raise FAILED
@@ -369,11 +372,11 @@ class TestSettling:
 
 
 class TestRateLimits:
-    def test_a_limit_of_the_provider_stops_all_workers(
+    def test_a_rate_limit_of_the_provider_stops_all_workers(
         self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder, solver: Dns01Solver
     ) -> None:
         """
-        All workers wait until the limit ends: a further request could lengthen it.
+        No worker sends a request until the rate limit ends.
         """
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
         limited = ProviderRateLimited(provider="recorder", moment="later", until=until)
@@ -382,7 +385,7 @@ class TestRateLimits:
             pytest.fail("the block ran")
         provider.before = lambda *_: None
 
-        another = made(net, connection, tmp_path, provider)
+        another = solver_with(net, connection, tmp_path, provider)
         with pytest.raises(ProviderRateLimited) as caught, another.presenting([challenge("b.example.com")]):
             pytest.fail("the block ran")
 
@@ -401,7 +404,7 @@ class TestLeftovers:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The order succeeds, and the log says where the record is.
+        The order succeeds, the log names the record, and a later pass deletes it.
         """
         provider.before = fail("withdraw", FAILED)
         with solver.presenting([challenge("example.com")]):
@@ -427,7 +430,7 @@ class TestLeftovers:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A provider that is out of order gets no request every half minute, and the log one line a day.
+        The pauses between failed deletions grow, and the log has one line a day.
         """
         provider.before = fail("withdraw", FAILED)
         with solver.presenting([challenge("example.com")]):
@@ -448,13 +451,13 @@ class TestLeftovers:
         assert 1 == len([line for line in caplog.records if line.levelno == logging.WARNING])
         provider.real.withdraw(record)
 
-    def test_records_of_a_running_order_are_left_alone(
+    def test_records_of_a_running_order_are_not_deleted(
         self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, provider: Recorder
     ) -> None:
         """
-        Its lease is renewed for as long as it runs.
+        The records of a running order are not deleted, because its lease is renewed.
         """
-        another = made(net, connection, tmp_path, provider)
+        another = solver_with(net, connection, tmp_path, provider)
 
         with solver.presenting([challenge("example.com")]):
             age(connection, tmp_path)
@@ -463,11 +466,11 @@ class TestLeftovers:
 
         assert [1, 1] == [len(provider.created), len(provider.deleted)]
 
-    def test_a_record_that_a_new_order_needs_is_left_alone(
+    def test_a_leftover_that_a_new_order_needs_is_not_deleted(
         self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, provider: Recorder
     ) -> None:
         """
-        The CA may send the same challenge again after a crash.
+        A leftover that a new order needs is not deleted. The CA may repeat a challenge after a crash.
         """
         provider.before = fail("withdraw", FAILED)
         with solver.presenting([challenge("example.com")]):
@@ -479,11 +482,11 @@ class TestLeftovers:
             solver._leftovers.delete(old)
             assert {challenge("example.com").value} == net.example.txt(OWNER)
 
-    def test_a_record_that_is_gone_is_forgotten(
+    def test_a_record_that_no_longer_exists_leaves_the_list(
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A person has deleted it, and the provider is no longer configured.
+        A record that the operator deleted leaves the list, even without its provider.
         """
         provider.before = fail("withdraw", FAILED)
         with solver.presenting([challenge("example.com")]):
@@ -509,7 +512,7 @@ class TestCrashes:
         self, net: Net, redis_server: RedisServer, connection: Redis, tmp_path: Path, step: str
     ) -> None:
         """
-        Any other worker deletes the record as soon as the lease of the order has ended.
+        Another worker deletes the records of a killed worker after the lease of the order.
         """
         owner = f"_acme-challenge.{step}.example.com"
         change(net.example, "example.com", owner, OTHERS)
@@ -517,7 +520,7 @@ class TestCrashes:
         assert -9 == killed.wait(60)
         assert 1 == listed(connection, tmp_path)
 
-        solver = made(net, connection, tmp_path, provider_of(net.example.address))
+        solver = solver_with(net, connection, tmp_path, provider_of(net.example.address))
         wait_until(
             lambda: connection.keys(f"{LOCKS}*") == [] or None, lambda: "the lease of the killed worker lasts"
         )
@@ -530,7 +533,7 @@ class TestCrashes:
         self, net: Net, redis_server: RedisServer, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The provider replaces all values of a name at once, and all names lead to the same one.
+        Two workers lose no value, although the provider replaces all values of the shared name.
         """
         change(net.far, "far.net", HUB, OTHERS)
         names = [f"t{number}.example.com" for number in range(50)]
@@ -542,13 +545,15 @@ class TestCrashes:
 
 
 def run(
-    net: Net, redis: RedisServer, tmp_path: Path, death: str, *names: str, server: Bind | None = None
+    net: Net, redis: RedisServer, tmp_path: Path, last_step: str, *names: str, server: Bind | None = None
 ) -> subprocess.Popen[str]:
     """
     Start a worker that presents the challenges of *names*.
     """
-    place = place_of(redis.url, tmp_path / "dns01", net.network.resolver.address, server or net.example)
-    command = [sys.executable, "-m", "tests.dns01.worker", place, death, *names]
+    arguments = arguments_of(
+        redis.url, tmp_path / "dns01", net.network.resolver.address, server or net.example
+    )
+    command = [sys.executable, "-m", "tests.dns01.worker", arguments, last_step, *names]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
@@ -568,7 +573,7 @@ def age(connection: Redis, tmp_path: Path, by: timedelta = timedelta(minutes=5))
 
 def sweep(solver: Dns01Solver, connection: Redis, tmp_path: Path) -> None:
     """
-    Remove the leftovers, as if they were old enough.
+    Delete the leftovers as if they were old enough.
     """
     age(connection, tmp_path)
     solver.remove_leftovers()

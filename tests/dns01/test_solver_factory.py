@@ -1,5 +1,5 @@
 """
-Tests of the solver and the providers that the settings describe.
+Test the solver and the providers that the settings describe.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ def settings(**variables: str) -> Dns01Settings:
 
 
 class TestBuildProviders:
-    def test_without_a_choice_there_is_none(self) -> None:
+    def test_without_settings_there_is_no_provider(self) -> None:
         """
-        HTTP-01 needs no provider.
+        Without settings of DNS-01 no zone has a provider, because HTTP-01 needs none.
         """
         providers = build_providers(settings(), None)
 
         assert providers.serving("example.com") is None
 
-    def test_a_name_server_has_its_key(self) -> None:
+    def test_rfc2136_has_its_name_server_and_key(self) -> None:
         """
-        Without a key, the updates are not signed.
+        The provider rfc2136 has the name server of the settings, and the key if one is set.
         """
         secret = "c2VjcmV0"
         signed = {"RFC2136_TSIG_KEY": "acme.", "RFC2136_TSIG_SECRET": secret}
@@ -53,7 +53,7 @@ class TestBuildProviders:
 
     def test_each_zone_has_its_provider(self, tmp_path: Path) -> None:
         """
-        A provider without a zone serves all others.
+        Each zone has the provider of the settings. The provider without a zone serves all others.
         """
         program = tmp_path / "hook"
         program.write_text("#!/bin/sh\n")
@@ -65,9 +65,9 @@ class TestBuildProviders:
         assert isinstance(providers.serving("www.example.com"), Rfc2136)
         assert Exec(program) == providers.serving("example.net")
 
-    def test_a_service_of_the_operator(self, tmp_path: Path) -> None:
+    def test_httpreq_has_its_settings(self, tmp_path: Path) -> None:
         """
-        With the roots that the operator trusts.
+        The provider httpreq has the settings of the operator's service, and the trusted roots.
         """
         variables = {
             "CERTWORKER_DNS01_PROVIDER": "httpreq",
@@ -83,9 +83,9 @@ class TestBuildProviders:
         expected = HttpReq("https://dns.example.com/api", "user", "pass", raw=True, ca_bundle=roots)
         assert expected == provider
 
-    def test_acme_dns(self, tmp_path: Path) -> None:
+    def test_acme_dns_has_its_settings(self, tmp_path: Path) -> None:
         """
-        The first registration creates the account file.
+        The provider acme-dns has the URL and the account file of the settings.
         """
         accounts = tmp_path / "accounts.json"
         variables = {
@@ -100,7 +100,7 @@ class TestBuildProviders:
 
     def test_a_provider_of_dns_lexicon_has_its_own_variables(self) -> None:
         """
-        Those of another provider stay away from it.
+        A provider of dns-lexicon gets its own variables, and none of another provider.
         """
         variables = {
             "CERTWORKER_DNS01_PROVIDER": "lexicon:powerdns,lexicon:cloudflare@example.net",
@@ -121,6 +121,6 @@ class TestBuildProviders:
     @pytest.mark.parametrize("name", ["example.net", "com"])
     def test_a_zone_is_not_served_by_the_provider_of_another(self, name: str) -> None:
         """
-        Without a provider the zone is reported.
+        A zone has no provider if the only provider is that of another zone.
         """
         assert build_providers(settings(**RFC2136), None).serving(name) is None

@@ -1,5 +1,5 @@
 """
-Tests of the list of created records, in Redis and in files.
+Test the list of created records in Redis and in files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 ORDER = "0123456789abcdef0123456789abcdef"
 AUTHORIZATION = f"{'t' * 43}.LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
-#: Its SHA-256 hash.
+#: The SHA-256 hash of the key authorization.
 VALUE = "PNP4VdAlGwHuZY_WLXE4HUccRFOjPIJ2k555Trx1dB8"
 RECORD = TxtRecord("k1.far.net", VALUE, "far.net", "example.com", "t" * 43, AUTHORIZATION)
 OTHER = replace(RECORD, fqdn="_acme-challenge.a.org", zone="a.org")
@@ -30,7 +30,7 @@ OTHER = replace(RECORD, fqdn="_acme-challenge.a.org", zone="a.org")
 @pytest.fixture
 def records(connection: Redis, tmp_path: Path) -> TxtRecords:
     """
-    Return an empty list.
+    Return an empty list of records.
     """
     return TxtRecords(connection, tmp_path / "dns01", clock=lambda: NOW)
 
@@ -43,11 +43,11 @@ def files(directory: Path) -> list[Path]:
 
 
 class TestList:
-    def test_a_record_is_in_both_places_with_all_its_values(
+    def test_a_record_is_in_redis_and_in_a_file(
         self, records: TxtRecords, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The deletion by another worker needs the name, the token and the key authorization as well.
+        Redis and a file have the whole record, so that another worker can delete it.
         """
         records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
 
@@ -69,11 +69,11 @@ class TestList:
             )
         assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in files(tmp_path)}
 
-    def test_a_removed_record_is_in_no_place(
+    def test_a_removed_record_is_neither_in_redis_nor_in_a_file(
         self, records: TxtRecords, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The other record stays.
+        A removed record is neither in Redis nor in a file, and other records remain.
         """
         records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
 
@@ -84,11 +84,11 @@ class TestList:
         assert [identifier_of(OTHER).encode()] == connection.hkeys(RECORDS)
         assert None is records.get(RECORD)
 
-    def test_a_lost_redis_gets_its_entries_back_as_new_ones(
+    def test_lost_entries_of_redis_are_restored_as_new_ones(
         self, records: TxtRecords, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        The leases of running orders are lost at the same moment.
+        Lost entries are restored with a new time, because the leases of running orders are lost, too.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         connection.flushall()
@@ -103,7 +103,7 @@ class TestList:
         self, records: TxtRecords, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A worker on another host has another state directory.
+        A worker with another state directory writes the missing files of the records.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         another = TxtRecords(connection, tmp_path / "host" / "dns01", clock=lambda: NOW)
@@ -114,7 +114,7 @@ class TestList:
 
     def test_a_failed_deletion_is_stored(self, records: TxtRecords) -> None:
         """
-        The next attempt may be in another worker.
+        Redis stores the failures and the next attempt of a deletion, which another worker may make.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         for _ in range(2):
@@ -124,11 +124,11 @@ class TestList:
         (entry,) = records.all().values()
         assert (2, LATER) == (entry.failures, entry.again)
 
-    def test_a_removed_record_stays_removed_on_all_hosts(
+    def test_a_removed_record_is_removed_on_all_hosts(
         self, records: TxtRecords, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        Each host has a state directory of its own. Its file of the record does not restore the entry.
+        The file of another host does not restore a removed record.
         """
         another = TxtRecords(connection, tmp_path / "host" / "dns01", clock=lambda: NOW)
         records.add([RECORD], order=ORDER, provider="rfc2136")
@@ -141,9 +141,9 @@ class TestList:
         records.add([RECORD], order=ORDER, provider="rfc2136")
         assert {identifier_of(RECORD)} == another.all().keys()
 
-    def test_an_empty_list_needs_no_directory(self, records: TxtRecords, tmp_path: Path) -> None:
+    def test_an_empty_list_has_no_files(self, records: TxtRecords, tmp_path: Path) -> None:
         """
-        Most workers never use DNS-01.
+        An empty list creates no file, because most workers never use DNS-01.
         """
         assert {} == records.all()
         assert 0 == records.remove_leftovers()
@@ -174,11 +174,11 @@ class TestInvalidEntries:
         ],
         ids=str,
     )
-    def test_an_invalid_value_costs_its_own_entry(
+    def test_an_invalid_entry_is_removed(
         self, records: TxtRecords, connection: Redis, tmp_path: Path, change: dict[str, Any]
     ) -> None:
         """
-        No other text of a zone can be deleted by way of Redis or a file.
+        An invalid entry is removed, so a planted value cannot delete other records of a zone.
         """
         records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
         key = identifier_of(RECORD)
@@ -190,9 +190,11 @@ class TestInvalidEntries:
         assert [identifier_of(OTHER).encode()] == connection.hkeys(RECORDS)
         assert 1 == len(files(tmp_path))
 
-    def test_the_value_of_another_program_is_no_entry(self, records: TxtRecords, connection: Redis) -> None:
+    def test_an_entry_without_its_key_authorization_is_invalid(
+        self, records: TxtRecords, connection: Redis
+    ) -> None:
         """
-        Its key authorization is unknown, so a program with access to Redis cannot have it deleted.
+        An entry is invalid if its value is not the hash of its key authorization.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         foreign = replace(RECORD, value="bGJtwx_aeQUdAkd9O06ksvOevovFljCQRQdFALMoc04")
@@ -204,7 +206,7 @@ class TestInvalidEntries:
 
     def test_an_entry_of_another_key_is_invalid(self, records: TxtRecords, connection: Redis) -> None:
         """
-        The key is computed from the record.
+        An entry whose key does not match its record is invalid.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         stored = connection.hget(RECORDS, identifier_of(RECORD)) or b""
@@ -212,11 +214,11 @@ class TestInvalidEntries:
 
         assert {identifier_of(RECORD)} == records.all().keys()
 
-    def test_foreign_and_large_values_are_removed(
+    def test_invalid_and_large_entries_are_removed(
         self, records: TxtRecords, connection: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        They are not read into memory, and the log has their number.
+        Invalid and large entries are removed, and the log has their number.
         """
         records.add([OTHER], order=ORDER, provider="rfc2136")
         connection.hset(RECORDS, mapping={"x": "{}", "e" * 32: "x" * (LARGEST_ENTRY + 1), "d" * 32: "[]"})
@@ -232,11 +234,11 @@ class TestInvalidEntries:
 
     def test_a_key_of_another_type_is_replaced(self, records: TxtRecords, connection: Redis) -> None:
         """
-        The files have the list.
+        A key of another type is replaced with the entries of the files.
         """
         records.add([RECORD], order=ORDER, provider="rfc2136")
         connection.delete(RECORDS)
-        connection.set(RECORDS, "somebody else")
+        connection.set(RECORDS, "another client")
 
         assert {identifier_of(RECORD)} == records.all().keys()
 

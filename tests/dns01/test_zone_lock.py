@@ -1,5 +1,5 @@
 """
-Tests of the locks of zones, with threads and with processes that are killed.
+Test the locks of zones with threads and with processes that are killed.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ def locks_of(connection: Redis, lease_seconds: float = 20) -> ZoneLocks:
     return ZoneLocks(connection, DomainLocks(connection, lease_seconds, highest_token=lambda: 0))
 
 
-def wait_for_line(connection: Redis, writers: int) -> None:
+def wait_for_queue(connection: Redis, writers: int) -> None:
     """
-    Wait until so many *writers* wait for a.org.
+    Wait until *writers* writers wait for a.org.
     """
     wait_until(
         lambda: connection.zcard(LINES + "a.org") == writers or None,
@@ -48,9 +48,9 @@ def wait_for_line(connection: Redis, writers: int) -> None:
 
 
 class TestHold:
-    def test_one_writer_at_a_time(self, connection: Redis) -> None:
+    def test_a_zone_has_one_writer_at_a_time(self, connection: Redis) -> None:
         """
-        Fifty threads of five workers write to one zone.
+        Fifty threads of five workers write to a zone one after another.
         """
         workers = [locks_of(connection) for _ in range(5)]
         inside: list[int] = []
@@ -70,9 +70,9 @@ class TestHold:
         assert 1 == most
         assert 0 == connection.zcard(LINES + "a.org") == connection.zcard(SEEN + "a.org")
 
-    def test_writers_have_their_turns_in_order(self, connection: Redis) -> None:
+    def test_writers_get_the_lock_in_order(self, connection: Redis) -> None:
         """
-        No writer waits longer than those that came before it.
+        Writers get the lock in the order of their requests.
         """
         locks = locks_of(connection)
         order: list[int] = []
@@ -84,39 +84,39 @@ class TestHold:
         with ThreadPoolExecutor(10) as threads, locks.hold("a.org"):
             for number in range(10):
                 threads.submit(write, number)
-                wait_for_line(connection, number + 1)
+                wait_for_queue(connection, number + 1)
 
         assert list(range(10)) == order
 
-    def test_another_zone_is_free(self, connection: Redis) -> None:
+    def test_another_zone_is_not_locked(self, connection: Redis) -> None:
         """
-        The line is that of one zone.
+        The lock of one zone does not block another zone.
         """
         locks = locks_of(connection)
 
         with locks.hold("a.org"), locks.hold("b.org", 0) as lease:
             assert lease.still_held()
 
-    def test_the_wait_ends(self, connection: Redis) -> None:
+    def test_a_wait_ends_at_its_timeout(self, connection: Redis) -> None:
         """
-        The failure names the zone.
+        A wait ends at its timeout, and the failure names the zone.
         """
         locks = locks_of(connection)
 
-        refused = pytest.raises(ZoneBusy, match=r"zone a\.org for more than 0\.1 s")
-        with locks.hold("a.org"), refused, locks.hold("a.org", 0.1):
+        zone_busy = pytest.raises(ZoneBusy, match=r"zone a\.org for more than 0\.1 s")
+        with locks.hold("a.org"), zone_busy, locks.hold("a.org", 0.1):
             pytest.fail("two writers")
 
         assert 0 == connection.zcard(LINES + "a.org")
 
-    def test_a_killed_writer_leaves_the_line(self, connection: Redis, redis_server: RedisServer) -> None:
+    def test_a_killed_writer_leaves_the_queue(self, connection: Redis, redis_server: RedisServer) -> None:
         """
-        A writer that waits renews its place; a killed one loses it.
+        A killed writer loses its place in the queue.
         """
         locks = locks_of(connection)
         with locks.hold("a.org"):
             killed = subprocess.Popen([sys.executable, "-c", WAITING, redis_server.url])
-            wait_for_line(connection, 1)
+            wait_for_queue(connection, 1)
             killed.kill()
             killed.wait()
 
@@ -124,28 +124,28 @@ class TestHold:
         with locks.hold("a.org"):
             assert 0 == connection.zcard(LINES + "a.org")
 
-    def test_a_killed_holder_loses_the_zone_with_its_lease(self, connection: Redis) -> None:
+    def test_the_lock_of_a_killed_writer_expires(self, connection: Redis) -> None:
         """
-        The lock expires.
+        The lock of a killed writer expires with its lease.
         """
         connection.set(LOCKS + LOCK_PREFIX + "a.org", "killed", px=300)
 
         with locks_of(connection).hold("a.org", 30) as lease:
             assert lease.still_held()
 
-    def test_planted_places_block_no_worker(self, connection: Redis) -> None:
+    def test_planted_places_in_the_queue_are_removed(self, connection: Redis) -> None:
         """
-        Places without a time, and with a time in the future, are removed.
+        Planted places in the queue, without a time or with one in the future, are removed.
         """
-        connection.zadd(LINES + "a.org", {"never asked": -1e300, "tomorrow": 0})
+        connection.zadd(LINES + "a.org", {"no time": -1e300, "tomorrow": 0})
         connection.zadd(SEEN + "a.org", {"tomorrow": (time.time() + 86_400) * 1000})
 
         with locks_of(connection).hold("a.org", 5):
             assert [] == connection.zrange(LINES + "a.org", 0, -1)
 
-    def test_two_zones_one_after_the_other_never_wait_for_each_other(self, connection: Redis) -> None:
+    def test_two_zones_in_different_order_cause_no_deadlock(self, connection: Redis) -> None:
         """
-        Orders with the same two zones in different order end.
+        Orders that lock the same two zones in a different order all end.
         """
         locks = locks_of(connection)
         done = threading.Semaphore(0)

@@ -1,8 +1,8 @@
 """
-A worker of the tests of DNS-01: `python -m tests.dns01.worker PLACE DEATH NAME...`.
+Run a worker of the tests of DNS-01: `python -m tests.dns01.worker ARGUMENTS STEP NAME...`.
 
-It presents the challenges of its names, each in an order of its own, all at once. PLACE is JSON with Redis,
-resolver, name server and directory. At the step DEATH it kills itself.
+It presents the challenges of its names, each in an order of its own, concurrently. ARGUMENTS is JSON
+with Redis, resolver, name server and directory. At STEP it kills itself.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from certworker.dns01.solver import Dns01Solver
 from certworker.state.locks import DomainLocks
 from tests.servers.bind import KEY, Bind
 
-#: Short, so that tests need not wait for the lease of a killed worker.
+#: A short lease, so that tests need not wait long after they kill a worker.
 LEASE_SECONDS = 2.0
 TIMEOUT_SECONDS = 60.0
 
@@ -40,7 +40,7 @@ STEPS = ("stored", "created", "visible", "deleting", "deleted")
 
 def challenge(name: str, number: int = 0) -> Dns01Challenge:
     """
-    Return a challenge for *name*; each *number* has another token.
+    Return a challenge for *name*. Each *number* has another token.
     """
     token = f"{number:043d}"
     return Dns01Challenge(name, token, f"{token}.{'k' * 43}")
@@ -78,52 +78,57 @@ def solver_of(
     )
 
 
-def place_of(redis_url: str, directory: Path, resolver: tuple[str, int], server: Bind) -> str:
+def arguments_of(redis_url: str, directory: Path, resolver: tuple[str, int], server: Bind) -> str:
     """
-    Return PLACE.
+    Return ARGUMENTS.
     """
-    place = {"redis": redis_url, "directory": str(directory), "resolver": resolver, "server": server.address}
-    return json.dumps(place)
+    arguments = {
+        "redis": redis_url,
+        "directory": str(directory),
+        "resolver": resolver,
+        "server": server.address,
+    }
+    return json.dumps(arguments)
 
 
 @dataclass(frozen=True)
-class Mortal:
+class KilledProvider:
     """
-    A provider that kills its process at a step.
+    Kill the process at a step.
     """
 
     real: Rfc2136
-    death: str
+    last_step: str
     label: str = "rfc2136"
 
     def present(self, record: TxtRecord) -> None:
         """
         Create *record*.
         """
-        self.die("stored")
+        self.kill_at("stored")
         self.real.present(record)
-        self.die("created")
+        self.kill_at("created")
 
     def withdraw(self, record: TxtRecord) -> None:
         """
         Delete *record*.
         """
-        self.die("deleting")
+        self.kill_at("deleting")
         self.real.withdraw(record)
-        self.die("deleted")
+        self.kill_at("deleted")
 
-    def die(self, step: str) -> None:
+    def kill_at(self, step: str) -> None:
         """
-        End the process if this is its last *step*.
+        Kill the process if *step* is its last one.
         """
-        if step == self.death:
+        if step == self.last_step:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 @dataclass(frozen=True)
 class WholeName:
     """
-    A provider that replaces all values of a name at once, as many APIs do.
+    Replace all values of a name at once, as many APIs do.
     """
 
     address: tuple[str, int]
@@ -157,22 +162,26 @@ class WholeName:
         assert answer.rcode() == 0, answer
 
 
-def main(place: dict[str, Any], death: str, names: list[str]) -> None:
+def main(arguments: dict[str, Any], last_step: str, names: list[str]) -> None:
     """
-    Present the challenges of *names*; print how many were presented.
+    Present the challenges of *names*, and print their number.
     """
-    address = (place["server"][0], place["server"][1])
-    mortal = Mortal(provider_of(address), death)
-    provider: Provider = mortal if death else WholeName(address)
-    connection = Redis.from_url(place["redis"])
-    resolver = (place["resolver"][0], place["resolver"][1])
+    address = (arguments["server"][0], arguments["server"][1])
+    killed = KilledProvider(provider_of(address), last_step)
+    provider: Provider = killed if last_step else WholeName(address)
+    connection = Redis.from_url(arguments["redis"])
+    resolver = (arguments["resolver"][0], arguments["resolver"][1])
     solver = solver_of(
-        connection, Path(place["directory"]), resolver, provider, lease_seconds=LEASE_SECONDS if death else 20
+        connection,
+        Path(arguments["directory"]),
+        resolver,
+        provider,
+        lease_seconds=LEASE_SECONDS if last_step else 20,
     )
 
     def order(name: str) -> None:
         with solver.presenting([challenge(name, sum(name.encode()))]):
-            mortal.die("visible")
+            killed.kill_at("visible")
 
     with ThreadPoolExecutor(len(names)) as orders:
         sys.stdout.write(f"{len(list(orders.map(order, names)))}\n")

@@ -1,5 +1,5 @@
 """
-The record of each attempt; there always is a next attempt on the agenda.
+Test the record and the next attempt of each attempt.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TIMED_OUT = HttpTimeout(name="a.org", address="203.0.113.7", problem={"type": "c
 
 class Killed(BaseException):
     """
-    Ends a worker without any cleanup.
+    Stop a worker without any cleanup.
     """
 
 
@@ -74,34 +74,34 @@ def fail(
     before: Callable[[], object] = lambda: None,
 ) -> timedelta:
     """
-    Let an attempt end in *fault*; return the time until the next one.
+    Make an attempt that ends with *fault*. Return the time until the next attempt.
     """
     suppressed = suppress(type(fault), Unexpected)
     with suppressed, locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=False):
         before()
         raise fault
-    again = attempts.agenda.next_check(NAMES[0])
-    assert again is not None
-    return again - attempts.clock()
+    next_check = attempts.agenda.next_check(NAMES[0])
+    assert next_check is not None
+    return next_check - attempts.clock()
 
 
 def crash(attempts: Attempts, locks: DomainLocks) -> timedelta:
     """
-    Let a worker crash; return the time until the next attempt.
+    Crash a worker. Return the time until the next attempt.
     """
     return fail(attempts, locks, Killed())
 
 
-def later(attempts: Attempts, moment: datetime) -> Attempts:
+def later(attempts: Attempts, now: datetime) -> Attempts:
     """
-    Return the same attempts at *moment*.
+    Return the same attempts at *now*.
     """
-    return replace(attempts, clock=lambda: moment)
+    return replace(attempts, clock=lambda: now)
 
 
-def refuse(names: tuple[str, ...]) -> None:
+def fail_dry_run(names: tuple[str, ...]) -> None:
     """
-    Fail like a dry run before the cause is fixed.
+    Raise the failure of a dry run whose cause still exists.
     """
     raise HttpTimeout(name=names[0], address="203.0.113.7")
 
@@ -116,17 +116,17 @@ def record_of(attempts: Attempts) -> DomainRecord:
 
 
 class TestCrashes:
-    def test_after_the_first_one_the_next_attempt_follows_the_lease(
+    def test_the_attempt_after_a_crash_follows_the_lease(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        Most crashes are deployments or power cuts, so the next attempt follows the end of the lease.
+        After one crash, the next attempt follows the end of the lease. Most crashes are deployments.
         """
         assert crash(attempts, locks) == LEASE + LEASE_GRACE
 
-    def test_a_loop_of_them_slows_down_to_one_a_day(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_repeated_crashes_lead_to_one_attempt_a_day(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A name that crashes workers neither floods the CA nor blocks the other names.
+        The pauses after repeated crashes grow to a day, so that the name does not block others.
         """
         waits, now = [], NOW
         for _ in range(8):
@@ -145,9 +145,11 @@ class TestCrashes:
             timedelta(days=1),
         ] == waits
 
-    def test_no_attempt_begins_before_that_time(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_no_attempt_begins_before_the_end_of_the_pause(
+        self, attempts: Attempts, locks: DomainLocks
+    ) -> None:
         """
-        A container that restarts requests its own domains each time.
+        An attempt before the end of the pause fails with `WorkerCrashed`, for example after a restart.
         """
         crash(attempts, locks)
         wait = crash(attempts, locks)
@@ -161,18 +163,18 @@ class TestCrashes:
         assert NOW + wait == caught.value.until == attempts.agenda.next_check(NAMES[0])
         assert "2 times" in caught.value.message
 
-    def test_force_starts_at_once(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_a_forced_attempt_starts_at_once(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        An operator may have given the container more memory.
+        A forced attempt does not wait for the end of the pause.
         """
         crash(attempts, locks)
         crash(attempts, locks)
         with locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=True):
             assert record_of(attempts).state == "issuing"
 
-    def test_an_end_of_any_kind_ends_the_count(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_a_failure_resets_the_number_of_crashes(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A recorded failure ends the row of crashes.
+        A recorded failure resets the number of crashes.
         """
         crash(attempts, locks)
         fail(attempts, locks, TIMED_OUT)
@@ -181,28 +183,28 @@ class TestCrashes:
 
 
 class TestFailures:
-    def test_they_are_repeated_after_1_10_100_minutes_then_daily(
+    def test_failures_are_retried_after_1_10_100_minutes_then_daily(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        The pauses are those of Let's Encrypt's integration guide, and no name is given up.
+        The pauses are those of Let's Encrypt's integration guide, and the retries never end.
         """
         waits = [fail(attempts, locks, TIMED_OUT) / MINUTE for _ in range(40)]
 
         for expected, wait in zip((1, 10, 100, *[1440] * 37), waits, strict=True):
             assert expected <= wait <= 1.1 * expected
 
-    def test_a_bug_is_a_failure_like_others(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_an_unexpected_error_is_a_failure(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A bug waits as long as a refusal of the CA.
+        An unexpected error is retried like a refusal of the CA.
         """
         fail(attempts, locks, ZeroDivisionError())
 
         assert Unexpected.code == record_of(attempts).code
 
-    def test_one_that_was_ended_from_outside_says_why(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_an_interrupted_attempt_has_its_reason(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A job that exceeds its time limit is no bug of certworker.
+        A job that exceeds its timeout has its own code, and is not an unexpected error.
         """
 
         class OutOfTime(Interrupted):
@@ -223,11 +225,12 @@ class TestFailures:
         ],
         ids=lambda given: given if isinstance(given, str) else "",
     )
-    def test_an_error_of_redis_is_one_with_its_own_code(
+    def test_an_error_of_redis_has_its_own_code(
         self, attempts: Attempts, locks: DomainLocks, error: RedisError, code: str
     ) -> None:
         """
-        It is retried sooner than a refusal of the CA, and is not reported as a bug.
+        An error of Redis has its own code and the address. Most are retried sooner than a refusal of
+        the CA.
         """
         with (
             pytest.raises(CertworkerError) as failed,
@@ -243,40 +246,43 @@ class TestFailures:
             assert record.next_check
             assert record.next_check - NOW < MINUTE
 
-    def test_a_worker_without_its_lease_records_nothing(
+    def test_a_worker_without_its_lease_records_no_result(
         self, attempts: Attempts, locks: DomainLocks, connection: redis.Redis
     ) -> None:
         """
-        The worker that has the lease now records the result.
+        A worker that lost its lease records no result, because another worker records it.
         """
-        fail(attempts, locks, TIMED_OUT, lambda: connection.set("certworker:lock:a.org", "somebody else"))
+        fail(attempts, locks, TIMED_OUT, lambda: connection.set("certworker:lock:a.org", "another worker"))
 
         assert record_of(attempts).state == "issuing"
 
 
 def ending(*validities: timedelta) -> Callable[[Sequence[str]], list[Validity]]:
     """
-    Return certificates of 160 hours in service, one for each of the remaining *validities*.
+    Return a function with certificates of 160 hours, one for each of the remaining *validities*.
     """
     return lambda _: [Validity(NOW + left - timedelta(hours=160), NOW + left, "04ab") for left in validities]
 
 
 class TestUrgency:
     @pytest.mark.parametrize("left", [timedelta(hours=16), timedelta(0), -timedelta(hours=16)])
-    def test_the_volume_says_how_urgent_the_next_attempt_is(
+    def test_the_pause_depends_on_the_certificate_on_the_volume(
         self, attempts: Attempts, locks: DomainLocks, left: timedelta
     ) -> None:
         """
-        The pause is right after Redis has lost the record of the certificate, too.
+        The pause depends on the validity of the certificate on the volume, even without a record in
+        Redis.
         """
         urgent = replace(attempts, validities=ending(timedelta(hours=100), left))
         waits = [fail(urgent, locks, TIMED_OUT) for _ in range(5)]
 
         assert max(waits) <= 2.2 * timedelta(hours=1)
 
-    def test_the_pause_after_crashes_is_shorter_as_well(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_an_expiring_certificate_shortens_the_pause_after_crashes(
+        self, attempts: Attempts, locks: DomainLocks
+    ) -> None:
         """
-        A name that crashes workers is tried more often than once a day before its certificate expires.
+        The pauses after crashes are shorter than a day if the certificate expires soon.
         """
         urgent, now = replace(attempts, validities=ending(timedelta(hours=16))), NOW
         for _ in range(6):
@@ -285,11 +291,12 @@ class TestUrgency:
 
         assert wait <= timedelta(hours=2, minutes=2)
 
-    def test_a_volume_that_cannot_be_read_hides_no_failure(
+    def test_an_unreadable_volume_does_not_hide_the_failure(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        The pause is that of a name without a certificate.
+        With an unreadable volume, the failure is recorded with the pause of a name without a
+        certificate.
         """
 
         def unreadable(_: Sequence[str]) -> list[Validity]:
@@ -300,18 +307,19 @@ class TestUrgency:
 
 
 class TestDryRun:
-    def test_it_takes_place_after_a_validation_that_failed_until_one_succeeds(
+    def test_a_failed_validation_requires_a_successful_dry_run(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        Production counts each failed validation; staging has generous limits.
+        After a failed validation, dry runs take place until one succeeds. Production limits failed
+        validations.
         """
-        held: list[tuple[str, ...]] = []
-        attempts.dry_run(NAMES, held.append)
+        completed: list[tuple[str, ...]] = []
+        attempts.dry_run(NAMES, completed.append)
         fail(attempts, locks, TIMED_OUT)
         with pytest.raises(HttpTimeout):
-            attempts.dry_run(NAMES, refuse)
-        attempts.dry_run(NAMES, held.append)
-        attempts.dry_run(NAMES, held.append)
+            attempts.dry_run(NAMES, fail_dry_run)
+        attempts.dry_run(NAMES, completed.append)
+        attempts.dry_run(NAMES, completed.append)
 
-        assert [NAMES] == held
+        assert [NAMES] == completed

@@ -1,5 +1,5 @@
 """
-Names that need no certificate of their own: covered by a wildcard in service, until it is gone.
+Test the names that a wildcard in service covers, and that need no certificate of their own.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOUR = timedelta(hours=1)
 @dataclass
 class Clock:
     """
-    A clock that a test sets forward.
+    Return a time that a test can advance.
     """
 
     ahead: timedelta = field(default_factory=timedelta)
@@ -64,7 +64,7 @@ def app(
     tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int, clock: Clock
 ) -> Iterator[App]:
     """
-    Return an app that accepts wildcards.
+    Run an app that accepts wildcards.
     """
     url = app_authority.directory_url
     with open_app(tmp_path, connection, url, http_port, wildcards=True, clock=clock) as opened:
@@ -93,12 +93,12 @@ def orders(authority: FaultyAuthority) -> int:
     """
     Return how many orders the CA received.
     """
-    return sum(asked.kind == "newOrder" for asked in authority.requests)
+    return sum(request.kind == "newOrder" for request in authority.requests)
 
 
 def has_own(app: App, name: str) -> bool:
     """
-    Return whether *name* has files of its own, on the volume or for Traefik.
+    Return whether *name* has its own files on the volume or for Traefik.
     """
     file = app.traefik.directory / f"{name}.yml"
     return app.certificates.links.generation(name) is not None or file.exists()
@@ -109,24 +109,24 @@ class TestCover:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The CA gets no request at all, and preflight checks nothing.
+        A request for a covered name sends no request to the CA, writes no file and runs no preflight.
         """
         wildcard = stored(app, WILDCARD).metadata
-        asked = len(app_authority.requests)
+        requests = len(app_authority.requests)
 
         result = build_tasks(app)[ISSUE](domain=NAME)
 
         assert ("covered", WILDCARD, [NAME]) == (result["state"], result["by"], result["names"])
         assert f"{wildcard.not_after:%Y-%m-%dT%H:%M:%SZ}" == result["not_after"]
         assert wildcard.serial == result["serial"]
-        assert asked == len(app_authority.requests)
+        assert requests == len(app_authority.requests)
         assert not has_own(app, NAME)
         assert [NAME] == list(app.certificates.covered.names())
         assert NAME in app.agenda
 
     def test_the_status_has_the_wildcard(self, app: App) -> None:
         """
-        The validity is that of its certificate.
+        The status of a covered name has the wildcard and its validity.
         """
         wildcard = stored(app, WILDCARD).metadata
         app.issuance.issue((NAME,))
@@ -141,7 +141,8 @@ class TestCover:
 
     def test_a_repeated_request_writes_nothing_to_the_volume(self, app: App) -> None:
         """
-        The core may request each name every day.
+        A repeated request for a covered name writes nothing to the volume, because some clients repeat
+        it daily.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -151,11 +152,9 @@ class TestCover:
         assert "covered" == app.issuance.issue((NAME,)).state
         assert before == directory.stat().st_mtime_ns
 
-    def test_a_failure_is_over_once_a_wildcard_covers_the_name(
-        self, app: App, app_authority: FaultyAuthority
-    ) -> None:
+    def test_a_covered_name_has_no_failure(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        The record has no failure and no attempts any more.
+        The record of a name has no failure and no attempts after a wildcard covers it.
         """
         app_authority.faults.fail("newOrder", Fault())
         with pytest.raises(ServerInternal):
@@ -178,11 +177,12 @@ class TestCover:
             ("a.blog.localhost",),
         ],
     )
-    def test_other_names_are_ordered(
+    def test_a_name_that_is_not_covered_is_ordered(
         self, app: App, app_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
-        A wildcard covers exactly one label below its base, and all names of a request count.
+        A name is ordered unless it has one label below the wildcard's base. All names of a request
+        count.
         """
         stored(app, WILDCARD)
 
@@ -193,11 +193,11 @@ class TestCover:
     @pytest.mark.parametrize(
         "obstacle", ["expired", "due", "of another kind", "of another name", "not in service", "no files"]
     )
-    def test_an_unusable_wildcard_covers_nothing(
+    def test_an_unusable_wildcard_covers_no_name(
         self, app: App, app_authority: FaultyAuthority, obstacle: str
     ) -> None:
         """
-        It has to be valid, not due, of the same kind of CA, and served.
+        A wildcard covers a name only if it is valid, not due, of the same kind of CA, and served.
         """
         ends = {"expired": -DAY, "due": 25 * DAY}.get(obstacle, 89 * DAY)
         wildcard = stored(app, WILDCARD, ends=ends, kind="staging" if obstacle == "of another kind" else None)
@@ -212,9 +212,9 @@ class TestCover:
         assert "issued" == app.issuance.issue((NAME,)).state
         assert 1 == orders(app_authority)
 
-    def test_force_orders_all_the_same(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_a_forced_request_is_ordered(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        The name has a certificate of its own from then on, and relies on no wildcard.
+        A forced request orders a certificate. Afterwards the name does not rely on the wildcard.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -227,9 +227,9 @@ class TestCover:
         status = status_of(NAME, app.agenda, app.records, app.certificates, app.clock())
         assert ("valid", "") == (status.state, status.by)
 
-    def test_names_of_two_wildcards_are_covered_until_the_first_one_ends(self, app: App) -> None:
+    def test_names_of_two_wildcards_have_the_earlier_expiry(self, app: App) -> None:
         """
-        A request for several names needs no order if each of them is covered.
+        A request for names of two wildcards is covered, with the certificate that expires first.
         """
         stored(app, WILDCARD)
         first = stored(app, "*.blog.localhost", ends=60 * DAY, token=2).metadata
@@ -239,16 +239,14 @@ class TestCover:
         assert ("covered", "*.blog.localhost", first) == (outcome.state, outcome.by, outcome.metadata)
         assert ["a.blog.localhost", NAME] == sorted(app.certificates.covered.names())
 
-    def test_a_volume_that_fails_is_the_failure_of_the_request(
+    def test_a_failed_write_to_the_volume_fails_the_request(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        No certificate is ordered instead, and the name has a next attempt.
+        A failed write to the volume fails the request, places no order and plans the next attempt.
         """
         stored(app, WILDCARD)
-        (app.certificates.directory / ".certworker" / "covered").write_text(
-            "a file where the directory belongs"
-        )
+        (app.certificates.directory / ".certworker" / "covered").write_text("a file instead of the directory")
 
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue((NAME,))
@@ -260,9 +258,9 @@ class TestCover:
         assert record
         assert caught.value.code == record.code
 
-    def test_it_takes_no_lock_of_the_wildcard(self, app: App) -> None:
+    def test_a_covered_name_needs_no_lock_of_the_wildcard(self, app: App) -> None:
         """
-        A thousand names of one wildcard are covered at the same time, also during its renewal.
+        A name is covered while the wildcard is locked, for example during its renewal.
         """
         stored(app, WILDCARD)
 
@@ -271,11 +269,11 @@ class TestCover:
 
 
 class TestOwnCertificate:
-    def test_it_is_kept_until_shortly_before_its_end(
+    def test_an_own_certificate_is_served_until_shortly_before_its_expiry(
         self, app: App, app_authority: FaultyAuthority, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is not renewed, and the handover is logged once. Its files are gone then.
+        The wildcard replaces the own certificate shortly before its expiry, and the log has it once.
         """
         caplog.set_level(logging.INFO, "certworker")
         own = stored(app, NAME, ends=20 * DAY).metadata
@@ -297,9 +295,9 @@ class TestOwnCertificate:
         assert 1 == caplog.text.count("its own certificate is out of service")
         assert 0 == orders(app_authority)
 
-    def test_it_stays_until_traefik_serves_the_wildcard(self, app: App) -> None:
+    def test_an_own_certificate_is_renewed_while_traefik_does_not_serve_the_wildcard(self, app: App) -> None:
         """
-        The name relied on the wildcard before another program put a certificate for it on the volume.
+        The own certificate of a covered name is renewed if Traefik does not serve the wildcard.
         """
         stored(app, WILDCARD)
         assert "covered" == app.issuance.issue((NAME,)).state
@@ -309,11 +307,11 @@ class TestOwnCertificate:
         assert "issued" == app.issuance.issue((NAME,)).state
         assert has_own(app, NAME)
 
-    def test_a_late_renewal_of_the_wildcard_is_no_reason_for_orders(
+    def test_a_late_renewal_of_the_wildcard_causes_no_orders(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Thousands of names wait for the wildcard. Each relies on it until that is overdue.
+        Covered names place no order while the renewal of the wildcard is late, until it is overdue.
         """
         stored(app, NAME, ends=20 * DAY)
         stored(app, OTHER, ends=timedelta(0), token=2)
@@ -327,9 +325,9 @@ class TestOwnCertificate:
 
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_its_checks_need_no_job_until_then(self, app: App, clock: Clock) -> None:
+    def test_the_check_of_a_due_name_plans_the_handover(self, app: App, clock: Clock) -> None:
         """
-        The check of what is due plans the handover, and requests it in time.
+        The check of due names requests no job before the handover to the wildcard, and one at its time.
         """
         own = stored(app, NAME, ends=20 * DAY).metadata
         stored(app, WILDCARD, token=2)
@@ -343,7 +341,7 @@ class TestOwnCertificate:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The wildcard does not cover its base.
+        A certificate with a name that the wildcard does not cover is renewed for all its names.
         """
         stored(app, BASE, NAME, ends=20 * DAY)
         stored(app, WILDCARD, token=2)
@@ -353,9 +351,12 @@ class TestOwnCertificate:
         assert ("issued", {BASE, NAME}) == (outcome.state, set(outcome.names))
         assert 1 == orders(app_authority)
 
-    def test_names_with_certificates_apart_keep_them(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_a_name_with_its_own_certificate_retains_it(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
         """
-        A request for both is no reason for an order; only the name without one relies on the wildcard.
+        A request for several names places no order. Only the name without a certificate relies on the
+        wildcard.
         """
         stored(app, NAME)
         stored(app, WILDCARD, token=2)
@@ -367,11 +368,11 @@ class TestOwnCertificate:
         assert [OTHER] == list(app.certificates.covered.names())
         assert 0 == orders(app_authority)
 
-    def test_after_the_removal_of_a_name_the_others_are_covered(
+    def test_the_other_names_of_a_removed_name_are_covered(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Their certificate would bring the removed name back.
+        After the removal of a name, the wildcard replaces the certificate that contains it.
         """
         stored(app, NAME, OTHER)
         stored(app, WILDCARD, token=2)
@@ -389,7 +390,7 @@ class TestLoss:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The request goes through the priority queues, as one of their tenant.
+        The names of a removed wildcard are requested through the priority queues, for the same tenant.
         """
         stored(app, WILDCARD)
         for name in (NAME, OTHER):
@@ -404,11 +405,11 @@ class TestLoss:
         assert [OTHER] == list(app.certificates.covered.names())
         assert 1 == orders(app_authority)
 
-    def test_a_removal_at_the_same_time_loses_no_name(
+    def test_a_concurrent_removal_loses_no_name(
         self, app: App, app_authority: FaultyAuthority, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        It may have searched for the names of the wildcard before this name was among them.
+        A name is ordered if the wildcard is removed while the name is added to the covered ones.
         """
         stored(app, WILDCARD)
         add, removed = app.certificates.covered.add, list[bool]()
@@ -425,7 +426,7 @@ class TestLoss:
 
     def test_a_removal_that_was_interrupted_is_completed(self, app: App) -> None:
         """
-        A worker killed after the removal of the wildcard has requested nothing.
+        The reconciliation requests the names of a wildcard whose removal was interrupted.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -437,9 +438,9 @@ class TestLoss:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
-    def test_a_missing_file_of_traefik_is_no_loss(self, app: App) -> None:
+    def test_a_missing_file_of_traefik_affects_new_names_only(self, app: App) -> None:
         """
-        The repair writes it again. A new name does not rely on it until then.
+        A covered name stays covered without the wildcard's file for Traefik. A new name is ordered.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -448,9 +449,11 @@ class TestLoss:
         assert "covered" == app.issuance.issue((NAME,)).state
         assert "issued" == app.issuance.issue((OTHER,)).state
 
-    def test_a_failed_request_keeps_its_pauses(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_the_reconciliation_does_not_shorten_a_pause(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
         """
-        The reconciliation plans no attempt before its time.
+        The reconciliation does not advance the next attempt of a failed request.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -465,10 +468,10 @@ class TestLoss:
         assert planned == app.agenda.next_check(NAME)
         assert [NAME] == list(app.certificates.covered.names())
 
-    def test_an_overdue_wildcard_covers_no_longer(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_an_overdue_wildcard_covers_no_name(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        While its renewal is merely late, names that rely on it still do. They are requested in time once it
-        has failed for long.
+        An overdue wildcard with a failed renewal covers its names no longer, so they are requested in
+        time.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -486,9 +489,10 @@ class TestLoss:
         assert "issued" == app.issuance.issue((NAME,)).state
         assert 1 == orders(app_authority)
 
-    def test_a_late_renewal_without_a_failure_is_advice_of_the_ca(self, app: App) -> None:
+    def test_a_late_renewal_without_a_failure_still_covers(self, app: App) -> None:
         """
-        The CA may suggest to renew later, but not in the last days.
+        A late renewal without a failure may be the CA's advice, so the wildcard covers until its last
+        days.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -499,9 +503,11 @@ class TestLoss:
 
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_a_renewed_wildcard_covers_them_again(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_a_renewed_wildcard_covers_its_names_again(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
         """
-        Names whose own order has not begun meanwhile need it no longer.
+        A renewed wildcard covers the names whose own orders have not begun.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -516,7 +522,7 @@ class TestLoss:
 
     def test_a_renewed_wildcard_is_in_the_records_of_its_names(self, app: App) -> None:
         """
-        The check writes it there, without a job for each name.
+        The check of due names writes the renewed wildcard to the records, without a job for each name.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -528,11 +534,12 @@ class TestLoss:
         assert record
         assert ("covered", renewed.serial) == (record.state, record.serial)
 
-    def test_a_failure_ends_with_a_job_once_the_wildcard_is_renewed(
+    def test_a_failed_name_is_covered_after_the_renewal_of_the_wildcard(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The job notifies that the name has recovered.
+        The job of a failed name ends as `covered` after the wildcard's renewal, and notifies the
+        recovery.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -547,9 +554,9 @@ class TestLoss:
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
         assert "covered" == app.issuance.issue((NAME,)).state
 
-    def test_an_emptied_redis_is_filled_from_the_volume(self, app: App) -> None:
+    def test_covered_names_are_restored_after_a_loss_of_redis(self, app: App) -> None:
         """
-        Each covered name is checked again, and not one is requested.
+        After a loss of Redis, the covered names return to the agenda, and none is requested.
         """
         stored(app, WILDCARD)
         for name in (NAME, OTHER):
@@ -561,9 +568,9 @@ class TestLoss:
         assert {"looked": 2, "requested": 0} == app.due_names.enqueue()
         assert "covered" == status_of(NAME, app.agenda, app.records, app.certificates, app.clock()).state
 
-    def test_a_name_that_the_ca_does_not_certify_any_more_is_forgotten(self, app: App) -> None:
+    def test_a_name_that_the_ca_no_longer_certifies_is_removed(self, app: App) -> None:
         """
-        It would be rejected at each check.
+        A covered name that the CA no longer certifies leaves the agenda and the volume.
         """
         app.certificates.covered.add([NAME])
         app.agenda.put(NAME, app.clock())
@@ -580,7 +587,7 @@ class TestLoss:
 class TestRemoval:
     def test_a_removed_name_is_not_requested_again(self, app: App) -> None:
         """
-        The removal of the wildcard later does not bring it back.
+        A removed name is not requested after the removal of its wildcard.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -593,9 +600,9 @@ class TestRemoval:
         assert 0 == app.due_names.enqueue()["looked"]
         assert 0 == app.reconciler.reconcile()
 
-    def test_a_repair_leaves_covered_names_alone(self, app: App) -> None:
+    def test_a_repair_ignores_covered_names(self, app: App) -> None:
         """
-        They have no files that could be missing.
+        A repair writes no files for covered names.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
@@ -607,7 +614,7 @@ class TestRemoval:
 class TestSpeed:
     def test_a_covered_name_takes_milliseconds(self, app: App) -> None:
         """
-        The fastest of many is compared: a busy machine delays the others.
+        The fastest of fifty covered requests takes less than 10 ms. A busy machine delays the others.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))

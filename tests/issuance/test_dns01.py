@@ -1,5 +1,5 @@
 """
-Tests of orders that are proved by DNS-01, with a name server that takes updates.
+Test orders with DNS-01 and a name server that accepts updates.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WILDCARD = f"*.{ZONE}"
 @pytest.fixture
 def name_server() -> Iterator[DevelopmentNameServer]:
     """
-    The name server of the zone.
+    Run the name server of the zone.
     """
     with DevelopmentNameServer(ZONE) as server:
         yield server
@@ -35,7 +35,7 @@ def name_server() -> Iterator[DevelopmentNameServer]:
 @pytest.fixture
 def http_port() -> int:
     """
-    The port of the worker, which the CA uses as port 80.
+    Return the port of the worker, which the CA uses as port 80.
     """
     return free_port()
 
@@ -45,7 +45,7 @@ def authority(
     tmp_path: Path, name_server: DevelopmentNameServer, http_port: int
 ) -> Iterator[FaultyAuthority]:
     """
-    A CA that offers both challenges.
+    Run a CA that offers both challenges.
     """
     with development_authority(tmp_path, http01_port=http_port, dns_server=name_server.address) as authority:
         yield authority
@@ -54,7 +54,7 @@ def authority(
 @pytest.fixture
 def variables(name_server: DevelopmentNameServer) -> dict[str, str]:
     """
-    The settings of the provider.
+    Return the settings of the provider.
     """
     host, port = name_server.address
     return {
@@ -75,18 +75,19 @@ def app(
     variables: dict[str, str],
 ) -> Iterator[App]:
     """
-    The app with these settings.
+    Run the app with the settings of the provider.
     """
     with open_app(tmp_path, connection, authority.directory_url, http_port, variables=variables) as app:
         yield app
 
 
 class TestWildcard:
-    def test_a_wildcard_is_issued_and_no_record_is_left(
+    def test_a_wildcard_is_issued_without_a_leftover_record(
         self, app: App, name_server: DevelopmentNameServer, tmp_path: Path
     ) -> None:
         """
-        The directory and Traefik's file have an underscore for the star.
+        A wildcard is issued, and no record remains. Its files have an underscore instead of the
+        asterisk.
         """
         outcome = app.issuance.issue((WILDCARD,))
 
@@ -95,11 +96,11 @@ class TestWildcard:
         assert (tmp_path / "certificates" / f"_.{ZONE}" / "fullchain.pem").exists()
         assert (tmp_path / "config" / f"_.{ZONE}.yml").exists()
 
-    def test_a_domain_its_wildcard_and_a_name_over_port_80_share_a_certificate(
+    def test_names_with_different_challenges_share_a_certificate(
         self, app: App, name_server: DevelopmentNameServer
     ) -> None:
         """
-        The challenge is chosen for each name; the domain and its wildcard have two values at one name.
+        A domain, its wildcard and a name with HTTP-01 share a certificate, and no record remains.
         """
         names = (ZONE, WILDCARD, "other.localhost")
 
@@ -108,7 +109,7 @@ class TestWildcard:
 
     def test_a_valid_wildcard_is_kept(self, app: App) -> None:
         """
-        The second request costs no order.
+        A second request for a valid wildcard places no order.
         """
         first = app.issuance.issue((WILDCARD,))
 
@@ -122,14 +123,14 @@ class TestFailure:
         self, app: App, authority: FaultyAuthority, name_server: DevelopmentNameServer
     ) -> None:
         """
-        The record is deleted after a failure, too, and the failure names it.
+        The failure names the record, which is deleted after a refusal, too.
         """
         authority.faults.refusal = Problem("unauthorized", f"No TXT record found at _acme-challenge.{ZONE}")
 
-        with pytest.raises(NotVisible) as refused:
+        with pytest.raises(NotVisible) as caught:
             app.issuance.issue((WILDCARD,))
 
-        assert f"_acme-challenge.{ZONE}" in refused.value.message
+        assert f"_acme-challenge.{ZONE}" in caught.value.message
         assert {} == name_server.records
 
 
@@ -137,16 +138,16 @@ class TestUnservedZone:
     @pytest.fixture
     def variables(self, variables: dict[str, str]) -> dict[str, str]:
         """
-        The provider serves another zone.
+        Return the settings with a provider for another zone.
         """
         return {**variables, "CERTWORKER_DNS01_PROVIDER": "rfc2136@example.com"}
 
-    def test_nothing_is_ordered(self, app: App, authority: FaultyAuthority) -> None:
+    def test_no_order_is_placed(self, app: App, authority: FaultyAuthority) -> None:
         """
-        Preflight finds that no provider serves the zone; the remedy names the setting.
+        Preflight fails if no provider serves the zone, and the remedy names the setting.
         """
-        with pytest.raises(NotConfigured) as refused:
+        with pytest.raises(NotConfigured) as caught:
             app.issuance.issue((WILDCARD,))
 
-        assert "CERTWORKER_DNS01_PROVIDER" in refused.value.remedy
+        assert "CERTWORKER_DNS01_PROVIDER" in caught.value.remedy
         assert "newOrder" not in [request.kind for request in authority.requests]

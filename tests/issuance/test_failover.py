@@ -1,5 +1,5 @@
 """
-The order in which the issuers are tried. tests/test_several_authorities.py has the failures that lead to the
+Test the order of the issuers. tests/test_several_authorities.py tests the failures that lead to the
 next one.
 """
 
@@ -27,14 +27,14 @@ OUTAGE = CaUnreachable(host="ca.example.org", reason="refused")
 @pytest.fixture
 def issuers(app: App) -> tuple[Issuer, Issuer]:
     """
-    Return two issuers; no request is sent to their CA.
+    Return two issuers. No request is sent to their CA.
     """
     return app.issuers[0], app.issuers[0]
 
 
 class Answers:
     """
-    The results of the issuers, one after the other.
+    Return the results of the issuers, one after another.
     """
 
     def __init__(self, *answers: str | CertworkerError) -> None:
@@ -50,9 +50,9 @@ class Answers:
         return answer
 
     @property
-    def unheard(self) -> int:
+    def remaining(self) -> int:
         """
-        Return how many issuers were not tried.
+        Return how many results remain.
         """
         return len(self._answers)
 
@@ -61,7 +61,7 @@ def obtain(
     issuers: tuple[Issuer, Issuer], answers: Answers, now: datetime, validity: Validity | None = None
 ) -> tuple[str, Issuer]:
     """
-    Return the first result, and the issuer that gave it.
+    Return the first result and its issuer.
     """
     failover = Failover(issuers, NAMES, now, validity)
     for issuer in failover:
@@ -71,73 +71,71 @@ def obtain(
 
 
 class TestFailover:
-    def test_an_order_under_way_comes_first(self, app: App, issuers: tuple[Issuer, Issuer]) -> None:
+    def test_the_issuer_of_a_pending_order_is_first(self, app: App, issuers: tuple[Issuer, Issuer]) -> None:
         """
-        The order may lack no more than the download of the certificate.
+        The issuer of a pending order is first, because its order may lack only the download.
         """
         orders = issuers[0].pending_orders.orders
         orders.save(NAMES, "https://ca/1", expires=None, reserved=False)
 
         assert ("yes", issuers[0]) == obtain(issuers, Answers("yes"), app.clock())
 
-    def test_what_is_wrong_with_the_configuration_of_the_first_is_not_passed_over(
+    def test_a_configuration_error_of_the_first_issuer_ends_the_pass(
         self, app: App, issuers: tuple[Issuer, Issuer]
     ) -> None:
         """
-        A failure of the preferred CA is not hidden by the failures of the others.
+        A configuration error of the first issuer is raised, and no other issuer is tried.
         """
         answers = Answers(EmailMissing(), "yes")
         with pytest.raises(EmailMissing):
             obtain(issuers, answers, app.clock())
 
-        assert 1 == answers.unheard
+        assert 1 == answers.remaining
 
-    def test_that_of_another_one_does_not_hide_the_outage(
+    def test_a_configuration_error_of_another_issuer_does_not_hide_an_outage(
         self, app: App, issuers: tuple[Issuer, Issuer]
     ) -> None:
         """
-        The failure with the earliest retry is raised: the next attempt is soon, not the next day.
+        An outage with an earlier retry is raised instead of a configuration error of another issuer.
         """
         with pytest.raises(CaUnreachable):
             obtain(issuers, Answers(OUTAGE, EmailMissing()), app.clock())
 
-    def test_what_has_to_do_with_the_certificate_is_no_reason_to_go_elsewhere(
-        self, app: App, issuers: tuple[Issuer, Issuer]
-    ) -> None:
+    def test_an_invalid_certificate_ends_the_pass(self, app: App, issuers: tuple[Issuer, Issuer]) -> None:
         """
-        A full disk would fail the order at the next CA, too.
+        A failure that does not depend on the CA is raised, and no other issuer is tried.
         """
         wrong = BadCertificate(name="shop.localhost", reason="its key is another one")
         answers = Answers(wrong, "yes")
         with pytest.raises(BadCertificate):
             obtain(issuers, answers, app.clock())
 
-        assert 1 == answers.unheard
+        assert 1 == answers.remaining
 
-    @pytest.mark.parametrize(("longer", "unheard"), [(timedelta(seconds=-1), 1), (timedelta(seconds=1), 0)])
-    def test_a_limit_is_waited_for_if_it_ends_soon(
-        self, app: App, issuers: tuple[Issuer, Issuer], longer: timedelta, unheard: int
+    @pytest.mark.parametrize(("longer", "remaining"), [(timedelta(seconds=-1), 1), (timedelta(seconds=1), 0)])
+    def test_a_rate_limit_that_ends_soon_ends_the_pass(
+        self, app: App, issuers: tuple[Issuer, Issuer], longer: timedelta, remaining: int
     ) -> None:
         """
-        Some clients notice another CA, because the chain changes.
+        The pass ends if the preferred CA's rate limit ends soon, because another CA changes the chain.
         """
         now = app.clock()
         limit = TooManyOrders(authority="The CA", detail="too many", until=now + PREFERRED_WAIT + longer)
         answers = Answers(limit, "yes")
-        if unheard:
+        if remaining:
             with pytest.raises(TooManyOrders):
                 obtain(issuers, answers, now)
         else:
             obtain(issuers, answers, now)
 
-        assert unheard == answers.unheard
+        assert remaining == answers.remaining
 
-    @pytest.mark.parametrize(("left", "unheard"), [(timedelta(minutes=60), 0), (timedelta(days=9), 1)])
-    def test_nothing_is_waited_for_that_outlasts_the_certificate(
-        self, app: App, issuers: tuple[Issuer, Issuer], left: timedelta, unheard: int
+    @pytest.mark.parametrize(("left", "remaining"), [(timedelta(minutes=60), 0), (timedelta(days=9), 1)])
+    def test_a_rate_limit_that_outlasts_the_certificate_leads_to_the_next_issuer(
+        self, app: App, issuers: tuple[Issuer, Issuer], left: timedelta, remaining: int
     ) -> None:
         """
-        The limit ends in half an hour, and the certificate in service expires soon afterwards.
+        The next issuer is tried if the certificate in service expires soon after the rate limit.
         """
         now = app.clock()
         validity = Validity(now + left - timedelta(days=90), now + left, "04ab")
@@ -146,4 +144,4 @@ class TestFailover:
         with suppress(TooManyOrders):
             obtain(issuers, answers, now, validity)
 
-        assert unheard == answers.unheard
+        assert remaining == answers.remaining

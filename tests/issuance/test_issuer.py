@@ -1,5 +1,5 @@
 """
-One configured CA. tests/test_several_authorities.py has its dry runs, with two CAs.
+Test one configured CA. tests/test_several_authorities.py tests its dry runs with two CAs.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NAMES = ("shop.localhost",)
 
 class TestCheck:
     @pytest.mark.parametrize("kind", ["staging", "development"])
-    def test_a_valid_public_certificate_stays(self, app: App, kind: str) -> None:
+    def test_a_valid_public_certificate_is_not_replaced(self, app: App, kind: str) -> None:
         """
-        A wrong setting does not replace a public certificate by one that browsers reject.
+        A staging or development CA does not replace a valid public certificate.
         """
         issuer = app.issuers[0]
         public = replace(issuer.ca, kind="public")
@@ -28,18 +28,19 @@ class TestCheck:
         stored = app.certificates.current(NAMES[0])
         assert stored is not None
         in_service = [replace(stored, metadata=replace(stored.metadata, kind=public.kind))]
-        practice = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type] # a parameter of the test is a str
+        untrusted = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type] # a parameter of the test is a str
 
         issuer.check(in_service)
-        practice.check([stored, None])
+        untrusted.check([stored, None])
         with pytest.raises(WouldReplacePublic):
-            practice.check(in_service)
+            untrusted.check(in_service)
 
 
 class TestPredecessor:
     def test_only_the_issuing_ca_gets_the_replaced_certificate(self, app: App) -> None:
         """
-        Any other CA would refuse the order.
+        Only the CA that issued the certificate gets its renewal ID, because any other CA refuses the
+        order.
         """
         issuer = app.issuers[0]
         app.issuance.issue(NAMES)
@@ -57,7 +58,8 @@ class TestPredecessor:
 class TestRenews:
     def test_the_same_names_from_the_same_ca_are_a_renewal_for_120_days(self, app: App) -> None:
         """
-        An order is a renewal within 120 days of a certificate of the same CA, also of an adopted one.
+        A request is a renewal within 120 days of a certificate of the same CA, including an adopted
+        one.
         """
         app.issuance.issue(NAMES)
         stored = app.certificates.current(NAMES[0])
@@ -82,7 +84,7 @@ class TestDryRun:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Most CAs have no staging environment.
+        A CA without a staging environment gets no request for a dry run.
         """
         app.issuers[0].dry_run(NAMES)
 

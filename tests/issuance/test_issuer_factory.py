@@ -1,5 +1,5 @@
 """
-The issuers of the settings.
+Test the issuers of the settings.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from tests.app_fixture import open_app
 from tests.servers.faulty_authority import FaultyAuthority
 
 
-class TestDesks:
-    def test_there_is_one_for_each_ca_in_the_order_of_the_setting(
+class TestIssuers:
+    def test_each_ca_has_one_issuer_in_the_order_of_the_setting(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Each CA has one issuer, however often it is named, and no request is sent to it.
+        Each CA has one issuer, in the order of the setting, and gets no request at the start.
         """
         wanted = "letsencrypt, https://ca.example.org/directory,LetsEncrypt"
         with open_app(
@@ -28,11 +28,11 @@ class TestDesks:
         assert [("letsencrypt", "letsencrypt-staging"), ("ca.example.org", None)] == labels
         assert [] == app_authority.requests
 
-    def test_the_http_server_answers_for_all_of_them_and_their_stagings(
+    def test_the_responder_answers_for_all_issuers_and_their_staging_environments(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The request has the token only, and each CA has another account key.
+        The responder uses the account key of the CA that belongs to the token.
         """
         with open_app(
             tmp_path,
@@ -48,11 +48,11 @@ class TestDesks:
 
                 assert f"token.{issuer.client.thumbprint}" == app.responder.answer("token")
 
-    def test_each_keeps_its_account_in_a_place_of_its_own(
+    def test_each_ca_has_its_own_account_directory(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Each CA has an account key of its own.
+        Each CA and each staging environment has its own account key and directory.
         """
         with open_app(
             tmp_path, connection, app_authority.directory_url, http_port, CERTWORKER_AUTHORITY="letsencrypt"

@@ -1,5 +1,5 @@
 """
-The pending orders in Redis.
+Test the pending orders in Redis.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ URL = "https://ca/order/1"
 @pytest.fixture
 def now() -> datetime:
     """
-    Redis expires keys by its own clock, which is that of this machine.
+    Return the time without microseconds. Redis expires keys by the same clock.
     """
     return datetime.now(UTC).replace(microsecond=0)
 
@@ -28,17 +28,17 @@ def now() -> datetime:
 @pytest.fixture
 def orders(connection: redis.Redis, now: datetime) -> PendingOrderStore:
     """
-    There is no pending order.
+    Return a store without orders.
     """
     return PendingOrderStore(connection, "ca", lambda: now)
 
 
-class TestKeep:
-    def test_it_is_found_by_the_same_names_in_any_order(
+class TestSave:
+    def test_an_order_is_found_by_its_names_in_any_order(
         self, orders: PendingOrderStore, now: datetime
     ) -> None:
         """
-        The sequence of the names does not matter.
+        An order is found by its names, in any order.
         """
         expires = now + timedelta(days=1)
         orders.save(NAMES, URL, expires=expires, reserved=True)
@@ -46,9 +46,11 @@ class TestKeep:
         assert PendingOrder(URL, NAMES[::-1], "ca", expires, reserved=True) == orders.find(NAMES[::-1])
         assert orders.find(NAMES[:1]) is None
 
-    def test_it_knows_how_often_it_was_resumed(self, orders: PendingOrderStore, now: datetime) -> None:
+    def test_an_order_has_the_number_of_its_resumptions(
+        self, orders: PendingOrderStore, now: datetime
+    ) -> None:
         """
-        An order that an older version wrote has not been resumed.
+        An order has the number of its resumptions.
         """
         orders.save(NAMES, URL, expires=None, reserved=False, resumed=3)
 
@@ -56,38 +58,36 @@ class TestKeep:
         assert pending is not None
         assert 3 == pending.resumed
 
-    def test_each_ca_has_its_own(
+    def test_each_ca_has_its_own_orders(
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime
     ) -> None:
         """
-        Each CA has orders of its own.
+        The orders of one CA are not found for another CA.
         """
         orders.save(NAMES, URL, expires=None, reserved=False)
 
         assert PendingOrderStore(connection, "other", lambda: now).find(NAMES) is None
 
     @pytest.mark.parametrize("expires", [None, datetime(9999, 1, 1, tzinfo=UTC)])
-    def test_redis_forgets_it_after_a_week_at_the_latest(
+    def test_an_order_expires_after_a_week_at_the_latest(
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, expires: datetime | None
     ) -> None:
         """
-        Each key in Redis expires.
+        The key of an order expires after a week at the latest.
         """
         orders.save(NAMES, URL, expires=expires, reserved=False)
 
         assert 0 < connection.ttl(f"{ORDERS}ca:{only_key(connection)}") <= timedelta(days=7).total_seconds()
 
-    def test_an_order_that_has_expired_is_no_reason_to_fail(
-        self, orders: PendingOrderStore, now: datetime
-    ) -> None:
+    def test_an_expired_order_is_no_error(self, orders: PendingOrderStore, now: datetime) -> None:
         """
-        The clocks of a CA and of a worker differ.
+        Saving an expired order raises no error. The clocks of CA and worker differ.
         """
         orders.save(NAMES, URL, expires=now - timedelta(days=1), reserved=False)
 
-    def test_forgetting_twice_is_no_mistake(self, orders: PendingOrderStore, now: datetime) -> None:
+    def test_deleting_an_order_twice_is_no_error(self, orders: PendingOrderStore, now: datetime) -> None:
         """
-        Two workers may remove the same order.
+        Deleting an order twice raises no error, because two workers may delete the same order.
         """
         orders.save(NAMES, URL, expires=None, reserved=False)
         orders.delete(NAMES)
@@ -111,11 +111,11 @@ class TestFind:
             b'{"url":"","names":["a.org","b.org"],"expires":"2030-01-01T00:00Z","reserved":true,"resumed":"x"}',
         ],
     )
-    def test_what_others_planted_is_none(
+    def test_an_invalid_order_is_none(
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, planted: bytes
     ) -> None:
         """
-        Other programs can write to Redis, too.
+        An invalid order in Redis is not returned.
         """
         orders.save(NAMES, URL, expires=None, reserved=False)
         connection.set(f"{ORDERS}ca:{only_key(connection)}", planted)
@@ -123,11 +123,11 @@ class TestFind:
         assert orders.find(NAMES) is None
 
     @pytest.mark.parametrize("planted", ["9999-12-31T23:59:59Z", "2999-01-01T00:00:00+00:00"])
-    def test_an_order_without_a_plausible_end_counts_for_a_week(
+    def test_an_order_with_an_implausible_expiry_expires_after_a_week(
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, planted: str
     ) -> None:
         """
-        A planted end does not outlive the orders of any CA.
+        An order with an implausible expiry has an expiry of one week.
         """
         orders.save(NAMES, URL, expires=None, reserved=False)
         key = f"{ORDERS}ca:{only_key(connection)}"
@@ -141,7 +141,7 @@ class TestFind:
 
 def only_key(connection: redis.Redis) -> str:
     """
-    The last part of the only key is the set of names.
+    Return the last part of the only key, which identifies the set of names.
     """
     (key,) = connection.keys(f"{ORDERS}*")
     return decode_text(key).rpartition(":")[2]

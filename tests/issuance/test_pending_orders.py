@@ -1,5 +1,5 @@
 """
-Pending orders at one CA: a later attempt resumes what an interrupted one placed.
+Test the pending orders of a CA: a later attempt resumes an interrupted order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.servers.worker import wait_until
 NAME = "shop.localhost"
 NAMES = (NAME,)
 
-#: The CA validates only once the second attempt presents the answer.
+#: The CA validates only after the second attempt presents the response.
 SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
 
 
@@ -36,7 +36,7 @@ NOT_VISIBLE = NotVisible(record=NAME, name=NAME, servers="ns1.localhost", detail
 
 def failed(issuer: Issuer, url: str) -> bool | None:
     """
-    Return whether the CA has decided that the order at *url* never becomes valid; None: not yet.
+    Return whether the CA has decided that the order at *url* fails. Return None before its decision.
     """
     try:
         issuer.client.resume(url, NAMES)
@@ -45,7 +45,7 @@ def failed(issuer: Issuer, url: str) -> bool | None:
     return None
 
 
-def asked(authority: FaultyAuthority, kind: str) -> int:
+def request_count(authority: FaultyAuthority, kind: str) -> int:
     """
     Return how many requests of *kind* the CA received.
     """
@@ -69,11 +69,11 @@ def issuer(app: App) -> Issuer:
 
 class TestResume:
     @pytest.mark.parametrize("kind", ["authorization", "challenge", "order", "finalize", "certificate"])
-    def test_an_outage_in_the_middle_costs_no_second_order(
+    def test_an_attempt_after_an_outage_resumes_the_order(
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        The next attempt resumes the order where the CA failed.
+        After an outage of the CA, the next attempt resumes the same order.
         """
         app_authority.faults.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
         app_authority.faults.fail(kind, Fault())
@@ -81,13 +81,16 @@ class TestResume:
             app.issuance.issue(NAMES)
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert (1, 1) == (asked(app_authority, "newOrder"), len({app.issuance.issue(NAMES).metadata.serial}))
+        assert (1, 1) == (
+            request_count(app_authority, "newOrder"),
+            len({app.issuance.issue(NAMES).metadata.serial}),
+        )
 
-    def test_an_answer_that_got_lost_costs_no_second_order(
+    def test_an_attempt_after_a_lost_answer_resumes_the_order(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The CA has issued the certificate and its answer is lost; the key is still stored.
+        After a lost answer of the CA, the next attempt downloads the certificate with the stored key.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
@@ -96,13 +99,13 @@ class TestResume:
         app.issuance.issue(NAMES)
 
         assert 1 == len(keys)
-        assert (1, 1) == (asked(app_authority, "newOrder"), asked(app_authority, "finalize"))
+        assert (1, 1) == (request_count(app_authority, "newOrder"), request_count(app_authority, "finalize"))
 
     def test_without_its_key_a_finalized_order_is_replaced(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A certificate without its key is useless, so a new order is placed.
+        A finalized order without its key is replaced, because its certificate is useless.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
@@ -111,26 +114,26 @@ class TestResume:
             key.unlink()
         app.issuance.issue(NAMES)
 
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1/order/1", "{}/order/unknown", "nonsense", ""])
-    def test_a_url_that_is_not_of_this_ca_s_orders_is_not_gone_on_with(
+    def test_an_order_with_an_invalid_url_is_not_resumed(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority, url: str
     ) -> None:
         """
-        A writer to Redis cannot make the worker send signed requests to another server.
+        A planted URL is not requested, so the worker signs no request for another server.
         """
         planted = url.format(app_authority.directory_url.rpartition("/")[0])
         issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False)
         app.issuance.issue(NAMES)
 
-        assert 1 == asked(app_authority, "newOrder")
+        assert 1 == request_count(app_authority, "newOrder")
 
-    def test_an_order_for_other_names_is_not_gone_on_with(
+    def test_an_order_for_other_names_is_not_resumed(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        The order of another name is not resumed, although it belongs to this account.
+        A planted order of this account for another name is not resumed.
         """
         other = issuer.client.order(("other.localhost",))
         issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False)
@@ -144,7 +147,7 @@ class TestFailedOrder:
         self, app: App, app_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
-        The CA leaves the order unfinished; once the cause has gone, the name gets its certificate.
+        After a failed validation, the next attempt places a new order, in each state of the old one.
         """
         app_authority.faults.aftermath = aftermath
         app_authority.faults.refusal = REFUSED
@@ -154,14 +157,14 @@ class TestFailedOrder:
         app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
     def test_an_order_that_failed_at_the_ca_is_replaced_at_once(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
-        The attempt ended before the CA decided. The failed order is still `pending` at the CA.
+        An order that failed at the CA after the attempt is replaced, although its state is `pending`.
         """
         app_authority.faults.aftermath = aftermath
         app_authority.faults.refusal = REFUSED
@@ -174,29 +177,29 @@ class TestFailedOrder:
         app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
     @pytest.mark.parametrize("kind", ["order", "authorization", "challenge", "finalize", "certificate"])
-    def test_a_failure_of_a_resumed_order_leads_to_a_new_one(
+    def test_a_failed_resumption_leads_to_a_new_order(
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        An order that fails at the CA does not block the name.
+        A resumed order that fails at the CA is replaced in the next attempt.
         """
         app_authority.faults.fail(kind, Fault(), times=2)
         for _ in range(2):
             with pytest.raises(ServerInternal):
                 app.issuance.issue(NAMES)
-        assert 1 == asked(app_authority, "newOrder")
+        assert 1 == request_count(app_authority, "newOrder")
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
-    def test_an_unreachable_ca_says_nothing_about_the_order(
+    def test_an_order_is_resumed_after_several_outages(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The order is finished after the outage.
+        The order is resumed when the CA is reachable, even after several outages.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         for _ in range(3):
@@ -206,13 +209,13 @@ class TestFailedOrder:
         app_authority.start()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert (1, 1) == (asked(app_authority, "newOrder"), asked(app_authority, "finalize"))
+        assert (1, 1) == (request_count(app_authority, "newOrder"), request_count(app_authority, "finalize"))
 
     def test_an_order_is_resumed_six_times_at_most(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        A CA that never finishes an order, or an order that crashes each worker, costs a new order in the end.
+        A new order is placed after six resumptions, so an order cannot block its name.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
@@ -224,13 +227,13 @@ class TestFailedOrder:
         )
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
-    def test_each_resumption_is_counted_before_the_ca_is_asked(
+    def test_each_resumption_is_counted_before_its_request(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        A resumption counts before the request, because the worker may crash during it.
+        A resumption is counted before its request, because the worker may crash during it.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
@@ -244,58 +247,59 @@ class TestFailedOrder:
 
 
 class TestForce:
-    def test_it_drops_the_order_of_an_attempt_that_has_failed(
+    def test_a_forced_request_replaces_the_order_of_a_failed_attempt(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A forced request places a new order.
+        A forced request after a failed attempt places a new order and deletes the key of the old one.
         """
         app_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
 
         assert "issued" == app.issuance.issue(NAMES, force=True).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
         assert [] == keys_in(app)
 
-    def test_it_resumes_the_order_of_a_worker_that_died(
+    def test_a_forced_request_resumes_the_order_of_a_killed_worker(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        The same forced request may have placed it, so nothing is ordered twice.
+        A forced request resumes the order of a killed worker, which may have placed it for the same
+        request.
         """
         issuer.pending_orders.place(NAMES, None)
 
         assert "issued" == app.issuance.issue(NAMES, force=True).state
-        assert 1 == asked(app_authority, "newOrder")
+        assert 1 == request_count(app_authority, "newOrder")
 
 
-class TestForget:
-    def test_nothing_is_left_of_an_order_in_service(self, app: App, issuer: Issuer) -> None:
+class TestCleanup:
+    def test_a_finished_order_leaves_no_key(self, app: App, issuer: Issuer) -> None:
         """
-        The key of an order is removed with the order.
+        A finished order and its key are deleted.
         """
         app.issuance.issue(NAMES)
 
         assert issuer.pending_orders.find(NAMES) is None
         assert [] == keys_in(app)
 
-    def test_a_failed_validation_ends_the_order(
+    def test_an_order_with_a_failed_validation_is_deleted(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        The CA has invalidated the order, too.
+        An order with a failed validation is deleted, because it is invalid at the CA, too.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("unreachable.invalid",))
 
         assert issuer.pending_orders.find(("unreachable.invalid",)) is None
 
-    def test_a_certificate_that_is_wrong_is_not_fetched_again_and_again(
+    def test_an_order_with_an_invalid_certificate_is_replaced(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        The same order would yield the same certificate.
+        An order with an invalid certificate is replaced, because it would yield the same certificate.
         """
         app_authority.faults.flaws = frozenset({Flaw.OTHER_KEY})
         with pytest.raises(BadCertificate):
@@ -303,13 +307,13 @@ class TestForget:
         app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
-    def test_a_forced_order_is_finished_although_nothing_is_due(
+    def test_a_forced_order_is_resumed_although_no_renewal_is_due(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        The pending order shows that the request was forced.
+        A forced order is resumed by a later request, although no renewal is due.
         """
         first = app.issuance.issue(NAMES)
         app_authority.faults.fail("certificate", Fault())
@@ -318,7 +322,7 @@ class TestForget:
         second = app.issuance.issue(NAMES)
 
         assert first.metadata.serial != second.metadata.serial
-        assert 2 == asked(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
 
 class TestDns01:
@@ -332,8 +336,8 @@ class TestDns01:
         ],
         ids=["provider failed", "not configured", "not visible to certworker", "not visible to the CA"],
     )
-    def test_only_a_validation_ends_an_order(self, failure: CertworkerError, over: bool) -> None:
+    def test_only_a_failed_validation_ends_an_order(self, failure: CertworkerError, over: bool) -> None:
         """
-        A DNS provider that is down for a day costs no order for each attempt.
+        A failure of the DNS provider does not end the order, and a failed validation does.
         """
         assert over is _is_over(failure, None)

@@ -1,5 +1,5 @@
 """
-The removal of a name from the proxy, the volume and Redis.
+Test the removal of a name from the proxy, the volume and Redis.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ OTHER = f"www.{NAME}"
 
 
 class TestRemove:
-    def test_it_is_not_served_stored_or_renewed_any_more(self, app: App) -> None:
+    def test_a_removed_name_is_neither_served_nor_stored_nor_renewed(self, app: App) -> None:
         """
-        A removed name leaves no trace.
+        A removed name is neither on the volume, nor in Traefik's files, nor in Redis.
         """
         app.issuance.issue((NAME,))
 
@@ -33,9 +33,9 @@ class TestRemove:
         assert app.records.read(NAME) is None
         assert 0 == app.reconciler.reconcile()
 
-    def test_it_is_logged(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_removal_is_logged(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The log shows which name was removed, and when.
+        The log has the removed name, and whether it had a certificate.
         """
         with caplog.at_level(logging.INFO, "certworker"):
             app.removal.remove(NAME)
@@ -48,24 +48,24 @@ class TestRemove:
             app.removal.remove(NAME)
         assert "taken out of service" == caplog.messages[-1]
 
-    def test_an_unknown_name_is_no_failure(self, app: App) -> None:
+    def test_the_removal_of_an_unknown_name_is_no_error(self, app: App) -> None:
         """
-        A list of names to remove may be used twice.
+        The removal of an unknown name raises no error.
         """
         assert not app.removal.remove(NAME)
 
-    def test_a_name_that_never_got_a_certificate_is_asked_for_no_more(self, app: App) -> None:
+    def test_a_removed_name_without_a_certificate_leaves_the_agenda(self, app: App) -> None:
         """
-        A removed name is not tried again.
+        A removed name that never had a certificate leaves the agenda.
         """
         app.agenda.put(NAME, app.clock())
 
         assert app.removal.remove(NAME)
         assert NAME not in app.agenda
 
-    def test_the_other_names_get_a_certificate_without_it(self, app: App) -> None:
+    def test_the_other_names_get_a_certificate_without_the_removed_one(self, app: App) -> None:
         """
-        The next renewal does not restore the removed name.
+        The other names of the certificate are requested without the removed one.
         """
         app.issuance.issue((NAME, OTHER))
         app.removal.remove(NAME)
@@ -78,11 +78,11 @@ class TestRemove:
         assert (OTHER,) == metadata.names
 
     @pytest.mark.parametrize("names", [(NAME,), (NAME, OTHER)])
-    def test_a_pending_order_is_dropped(
+    def test_the_pending_order_of_a_removed_name_is_deleted(
         self, app: App, app_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
-        A later request for the name begins with a new order.
+        The pending order of a removed name and its key are deleted.
         """
         app_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
@@ -95,9 +95,9 @@ class TestRemove:
         assert issuer.pending_orders.find(names) is None
         assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
 
-    def test_not_while_a_certificate_for_it_is_being_issued(self, app: App) -> None:
+    def test_a_name_is_not_removed_during_its_issuance(self, app: App) -> None:
         """
-        The removal fails while a job is issuing a certificate for the name.
+        The removal fails while a job issues a certificate for the name.
         """
         app.issuance.issue((NAME,))
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):

@@ -1,5 +1,5 @@
 """
-The issuance of one certificate, with real Redis, volume and CA.
+Test the issuance of a certificate with a real Redis, volume and CA.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def orders(authority: FaultyAuthority) -> int:
     """
     Return how many orders the CA received.
     """
-    return sum(asked.kind == "newOrder" for asked in authority.requests)
+    return sum(request.kind == "newOrder" for request in authority.requests)
 
 
 def served(app: App, name: str) -> Certificate:
     """
-    Return the certificate to which Traefik's file leads.
+    Return the certificate that Traefik's file names.
     """
     files = app.traefik.files(name)
     assert files is not None
@@ -54,7 +54,7 @@ def served(app: App, name: str) -> Certificate:
 
 
 class TestIssue:
-    def test_a_new_name_gets_a_certificate_that_traefik_can_serve(self, app: App) -> None:
+    def test_a_new_name_gets_a_certificate_in_service(self, app: App) -> None:
         """
         A first request issues a certificate and puts it into service.
         """
@@ -65,7 +65,7 @@ class TestIssue:
 
     def test_a_certificate_that_is_not_due_is_kept(self, app: App, authority: FaultyAuthority) -> None:
         """
-        A second request finds the certificate and orders nothing.
+        A second request returns the certificate and places no order.
         """
         first = app.issuance.issue((NAME,))
         second = app.issuance.issue((NAME,))
@@ -75,11 +75,12 @@ class TestIssue:
         assert 1 == orders(authority)
 
     @pytest.mark.parametrize("seconds", [3, 900])
-    def test_a_certificate_is_not_checked_at_once_however_short_it_lives(
+    def test_a_new_certificate_is_not_checked_at_once(
         self, app: App, authority: FaultyAuthority, seconds: int
     ) -> None:
         """
-        A CA with very short validity periods does not cause a loop of orders.
+        The next check is at least five seconds after the issuance, so that short lifetimes cause no
+        loop.
         """
         authority.lifetime = timedelta(seconds=seconds)
         before = app.clock()
@@ -89,9 +90,9 @@ class TestIssue:
         assert outcome.next_check >= before + timedelta(seconds=5)
         assert outcome.next_check < outcome.metadata.not_after or seconds < 5
 
-    def test_force_issues_a_new_certificate(self, app: App, authority: FaultyAuthority) -> None:
+    def test_a_forced_request_issues_a_new_certificate(self, app: App, authority: FaultyAuthority) -> None:
         """
-        A new certificate is issued although the current one is valid, for example after a key was stolen.
+        A forced request issues a new certificate although the current one is valid.
         """
         first = app.issuance.issue((NAME,))
         second = app.issuance.issue((NAME,), force=True)
@@ -102,7 +103,7 @@ class TestIssue:
 
     def test_several_names_share_one_certificate_and_one_generation(self, app: App) -> None:
         """
-        Each name has a file for Traefik, and all files name the same certificate.
+        Several names share one certificate, and each name has a file for Traefik.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -110,11 +111,11 @@ class TestIssue:
         assert set(names) == set(served(app, names[0]).names)
         assert app.traefik.files(names[0]) == app.traefik.files(names[1])
 
-    def test_a_name_that_joins_a_set_means_a_new_certificate(
+    def test_an_additional_name_requires_a_new_certificate(
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        A certificate for one name does not serve two.
+        A request with an additional name issues a new certificate.
         """
         app.issuance.issue((NAME,))
         outcome = app.issuance.issue((NAME, f"www.{NAME}"))
@@ -122,26 +123,26 @@ class TestIssue:
         assert "issued" == outcome.state
         assert 2 == orders(authority)
 
-    @pytest.mark.parametrize("asked", [(NAME,), (f"WWW.{NAME}".lower(),), (f"www.{NAME}", NAME)])
-    def test_a_request_for_some_names_of_a_valid_certificate_keeps_it(
-        self, app: App, authority: FaultyAuthority, asked: tuple[str, ...]
+    @pytest.mark.parametrize("names", [(NAME,), (f"WWW.{NAME}".lower(),), (f"www.{NAME}", NAME)])
+    def test_a_request_for_some_names_returns_the_valid_certificate(
+        self, app: App, authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
-        The certificate serves them; nothing is ordered, and no name is lost.
+        A request for some names of a valid certificate places no order and removes no name.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}", f"shop.{NAME}"))
-        outcome = app.issuance.issue(asked)
+        outcome = app.issuance.issue(names)
 
-        assert ("kept", asked[0]) == (outcome.state, outcome.metadata.names[0])
+        assert ("kept", names[0]) == (outcome.state, outcome.metadata.names[0])
         assert first.metadata.serial == outcome.metadata.serial
         assert {served(app, name).serial for name in first.metadata.names} == {first.metadata.serial}
         assert 1 == orders(authority)
 
-    def test_when_it_is_due_it_is_renewed_for_all_its_names(
+    def test_a_due_certificate_is_renewed_for_all_its_names(
         self, app: App, authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log names the other names of the certificate.
+        A request for one name of a due certificate renews it for all names, and the log has the others.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -156,9 +157,9 @@ class TestIssue:
         assert f"also for {NAME}: they are renewed together" in caplog.text
         assert 2 == orders(authority)
 
-    def test_force_orders_exactly_the_names_of_the_request(self, app: App) -> None:
+    def test_a_forced_request_orders_exactly_its_names(self, app: App) -> None:
         """
-        The other name is served as before.
+        A forced request orders exactly its names. The other name retains its certificate.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}"))
         outcome = app.issuance.issue((NAME,), force=True)
@@ -169,11 +170,11 @@ class TestIssue:
             served(app, f"www.{NAME}").serial,
         )
 
-    def test_a_name_that_has_left_is_not_renewed_with_the_others(
+    def test_a_name_with_a_newer_certificate_is_not_renewed_with_the_others(
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        Each of the two names has a certificate of its own from then on.
+        A certificate is renewed without a name that has a newer certificate of its own.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}"))
         app.issuance.issue((f"www.{NAME}",), force=True)
@@ -184,13 +185,13 @@ class TestIssue:
             app.issuance, decide=lambda metadata, now: replace(app.issuance.decide(metadata, now), due=True)
         )
         assert (NAME,) == due.issue((NAME,)).metadata.names
-        assert 3 == sum(asked.kind == "finalize" for asked in authority.requests)
+        assert 3 == sum(request.kind == "finalize" for request in authority.requests)
 
-    def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
+    def test_a_lost_file_of_traefik_is_written_without_an_order(
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        The certificate on the volume is complete, so only the file is written.
+        A lost file of Traefik is written without an order, because the volume has the certificate.
         """
         app.issuance.issue((NAME,))
         app.traefik.remove(NAME)
@@ -199,9 +200,9 @@ class TestIssue:
         assert NAME in served(app, NAME).names
         assert 1 == orders(authority)
 
-    def test_the_answer_to_the_challenge_is_gone_afterwards(self, app: App) -> None:
+    def test_the_response_to_the_challenge_is_removed_after_the_issuance(self, app: App) -> None:
         """
-        Neither the responder nor the webroot answers for a finished challenge.
+        No response to the challenge remains after the issuance, neither in Redis nor in the webroot.
         """
         app.issuance.issue((NAME,))
 
@@ -211,7 +212,7 @@ class TestIssue:
 
     def test_the_next_check_is_on_the_agenda(self, app: App) -> None:
         """
-        Only names on the agenda are renewed.
+        The next check of the certificate is on the agenda.
         """
         outcome = app.issuance.issue((NAME,))
 
@@ -219,16 +220,16 @@ class TestIssue:
         assert planned is not None
         assert outcome.next_check.timestamp() == pytest.approx(planned.timestamp())
 
-    def test_two_at_a_time_are_one(self, app: App) -> None:
+    def test_a_concurrent_job_fails_at_once(self, app: App) -> None:
         """
-        The second job fails at once instead of waiting for the lock.
+        A second concurrent job for the same name fails at once, and does not wait for the lock.
         """
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
             app.issuance.issue((NAME,))
 
 
 class TestFailure:
-    def test_it_is_recorded_with_its_remedy_and_the_next_attempt(
+    def test_a_failure_is_recorded_with_its_remedy_and_the_next_attempt(
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
@@ -245,13 +246,13 @@ class TestFailure:
         assert record.next_check > app.clock()
 
     @pytest.mark.parametrize("same", [True, False])
-    def test_what_preflight_had_found_is_part_of_a_refusal(self, app: App, same: bool) -> None:
+    def test_the_failure_has_the_findings_of_preflight(self, app: App, same: bool) -> None:
         """
-        Its remedy names the record to create; the CA does not know the address of this server.
+        The failure of a validation has the finding of preflight, with its remedy.
         """
         record = NoRecord(name="unreachable.invalid", detail="", expected="203.0.113.7")
-        doubt = HttpSluggish(name="unreachable.invalid", address="203.0.113.7", seconds=7)
-        findings = [doubt, record] if same else [doubt]
+        warning = HttpSluggish(name="unreachable.invalid", address="203.0.113.7", seconds=7)
+        findings = [warning, record] if same else [warning]
         app = replace(app, issuance=replace(app.issuance, preflight=lambda *_, **__: findings))
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue(("unreachable.invalid",))
@@ -264,13 +265,15 @@ class TestFailure:
             assert failure.message.endswith(f" Preflight found [dns.no_record]: {record.message}")
             assert record.remedy == failure.remedy
         else:
-            assert failure.message.endswith(f" Preflight found [{doubt.code}]: {doubt.message}")
+            assert failure.message.endswith(f" Preflight found [{warning.code}]: {warning.message}")
             assert failure.remedy.startswith("Create an A record")
-            assert failure.remedy.endswith(f" · {doubt.remedy}")
+            assert failure.remedy.endswith(f" · {warning.remedy}")
 
-    def test_a_failure_that_is_no_refusal_stays_as_it_is(self, app: App, authority: FaultyAuthority) -> None:
+    def test_an_outage_does_not_have_the_findings_of_preflight(
+        self, app: App, authority: FaultyAuthority
+    ) -> None:
         """
-        An outage of the CA is not related to what preflight found about a name.
+        An outage of the CA does not have the finding of preflight, because it is unrelated to the name.
         """
         findings = [NoRecord(name=NAME, detail="", expected="203.0.113.7")]
         authority.stop()
@@ -280,9 +283,11 @@ class TestFailure:
 
         assert "Preflight" not in caught.value.message
 
-    def test_what_was_in_service_stays_in_service(self, app: App, authority: FaultyAuthority) -> None:
+    def test_the_certificate_in_service_is_served_after_a_failure(
+        self, app: App, authority: FaultyAuthority
+    ) -> None:
         """
-        A failed renewal does not change what is served.
+        A failed renewal does not change the served certificate.
         """
         first = app.issuance.issue((NAME,))
         authority.stop()
@@ -291,9 +296,9 @@ class TestFailure:
 
         assert first.metadata.serial == served(app, NAME).serial
 
-    def test_an_answer_is_removed_after_a_failure(self, app: App) -> None:
+    def test_the_response_to_the_challenge_is_removed_after_a_failure(self, app: App) -> None:
         """
-        The answer is removed after a failure, too.
+        No response to the challenge remains after a failure.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("unreachable.invalid",))
@@ -301,12 +306,12 @@ class TestFailure:
         assert {} == app.tokens.all()
 
 
-class TestWhoMayIssue:
-    def test_a_public_ca_wants_production_and_a_contact(
+class TestAuthority:
+    def test_a_public_ca_requires_production_and_an_email_address(
         self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The job fails with the code of the missing setting, and no request is sent to the CA.
+        Without a required setting, the job fails with its code, and the CA gets no order.
         """
         for more, failure in (({}, NotProduction), ({"_APP_ENV": "production"}, EmailMissing)):
             settings = {"CERTWORKER_PRIVATE_NETWORK": "false", **more}
@@ -322,7 +327,7 @@ class TestWhoMayIssue:
         self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        A wrong setting does not replace a public certificate by one that browsers reject.
+        A development CA does not replace a public certificate that is in service.
         """
         public = {
             "CERTWORKER_PRIVATE_NETWORK": "false",

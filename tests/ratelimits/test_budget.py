@@ -1,5 +1,5 @@
 """
-The limits of a CA, shared by all workers.
+Test the limits of a CA, which all workers share.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Issued = list[tuple[tuple[str, ...], datetime]]
 
 class World:
     """
-    A budget with its clock and the certificates of the volume.
+    Hold a budget with its clock and the certificates on the volume.
     """
 
     def __init__(self, connection: Redis, limits: Limits = LETS_ENCRYPT) -> None:
@@ -63,15 +63,15 @@ class World:
 
     def refused(self, failure: CertworkerError, name: str) -> None:
         """
-        Let the CA refuse the order with *failure*.
+        Make the CA refuse the order with *failure*.
         """
         self._end(failure, name, placed=False)
 
     def until(self, name: str, *, exempt: bool = False, renewal: bool = False) -> datetime | None:
         """
-        Return when *name* may be ordered; None: now. Nothing is charged.
+        Return when *name* can be ordered, or None for now. No charge remains.
         """
-        failed = ServerInternal(authority="the CA", detail="only asked")
+        failed = ServerInternal(authority="the CA", detail="a query")
         try:
             self._end(failed, name, placed=False, exempt=exempt, renewal=renewal)
         except LocalGuard as guard:
@@ -96,40 +96,41 @@ class World:
             if failure not in (ended, ended.__cause__):
                 raise
 
-    def quiet(self, *, after: timedelta = 30 * DAY) -> None:
+    def wait(self, *, after: timedelta = 30 * DAY) -> None:
         """
-        Let time pass until the assumptions about an empty Redis have ended.
+        Advance the clock until the assumptions about an empty Redis have ended.
         """
-        self.until("somebody.example.com")
+        self.until("any.example.com")
         self.now += after
 
 
 @pytest.fixture
 def world(connection: Redis) -> World:
     """
-    Return a budget that has been in use for a while.
+    Return a budget that has been in use for a month.
     """
     world = World(connection)
-    world.quiet()
+    world.wait()
     return world
 
 
 class TestSpend:
     def test_three_hundred_orders_then_one_every_36_seconds(self, world: World) -> None:
         """
-        The limit of Let's Encrypt for an account.
+        The budget allows Let's Encrypt's number of orders for an account, and reserves a tenth for new
+        names.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
         began = world.now
 
-        # A tenth is for those who have not asked yet.
+        # A tenth of the orders is reserved for new names.
         assert began + timedelta(seconds=36 * 31) == world.until("a.other.com")
         assert world.until("a.other.com", renewal=True) is None
 
     def test_fifty_new_certificates_of_a_registered_domain_a_week(self, world: World) -> None:
         """
-        The limit of Let's Encrypt for a registered domain, shared with all its users.
+        The budget allows Let's Encrypt's number of new certificates for a registered domain.
         """
         for number in range(50):
             world.order(f"tenant{number}.example.co.uk")
@@ -140,9 +141,9 @@ class TestSpend:
         assert world.until("new.other.co.uk") is None
         assert world.until("new.example.co.uk", renewal=True) is None
 
-    def test_the_same_names_three_times_then_only_a_person_who_insists(self, world: World) -> None:
+    def test_the_same_names_three_times_then_only_with_the_full_quota(self, world: World) -> None:
         """
-        A loop of forced orders does not use up the five that the CA allows.
+        The budget allows three certificates for the same names, and two more with `use_full_quota`.
         """
         world.order(NAME)
         world.order(NAME, force=True)
@@ -154,35 +155,36 @@ class TestSpend:
         with pytest.raises(LocalGuard):
             world.order(NAME, force=True, use_full_quota=True)
 
-    def test_a_restart_loop_with_a_failing_name_asks_three_times(
+    def test_a_restart_loop_with_a_failing_name_orders_three_times(
         self, connection: Redis, world: World
     ) -> None:
         """
-        The charges survive every restart.
+        The charges of failures remain after each restart.
         """
-        asked = 0
+        placed_orders = 0
         for _restart in range(50):
-            again = World(connection)
-            again.now = world.now
-            if again.until(NAME) is None:
-                again.fail(NAME)
-                asked += 1
+            restarted = World(connection)
+            restarted.now = world.now
+            if restarted.until(NAME) is None:
+                restarted.fail(NAME)
+                placed_orders += 1
 
-        assert 3 == asked
+        assert 3 == placed_orders
         assert world.now + 12 * MINUTE == world.until(NAME)
 
-    def test_a_renewal_that_fails_is_not_tried_without_end_either(self, world: World) -> None:
+    def test_the_failures_of_an_exempt_renewal_are_limited(self, world: World) -> None:
         """
-        The CA would accept the order, and count the failures until it pauses the name.
+        The budget limits the failures of an exempt renewal, because the CA counts them until it pauses the
+        name.
         """
         for _ in range(3):
             world.fail(NAME)
 
         assert world.until(NAME, exempt=True, renewal=True)
 
-    def test_a_year_of_daily_failures_never_ends_in_a_pause(self, world: World) -> None:
+    def test_daily_failures_never_exhaust_the_budget(self, world: World) -> None:
         """
-        The CA forgives one failure a day.
+        A daily failure never exhausts the budget, because the CA refills one failure a day.
         """
         for _ in range(2 * 365):
             world.fail(NAME)
@@ -190,9 +192,9 @@ class TestSpend:
 
         assert world.until(NAME) is None
 
-    def test_failures_in_a_row_stop_before_the_pause(self, connection: Redis) -> None:
+    def test_consecutive_failures_stop_before_the_pause(self, connection: Redis) -> None:
         """
-        The last failure before the pause is left; a success resets the count.
+        The budget reserves the last failure before a pause, and a success resets the count.
         """
         world = World(connection, Limits(failures_until_pause=Limit(4, 4 * DAY, ours=3)))
         for _ in range(3):
@@ -204,9 +206,9 @@ class TestSpend:
         for _ in range(3):
             world.fail(NAME)
 
-    def test_a_ca_that_fails_costs_nothing(self, world: World) -> None:
+    def test_an_outage_of_the_ca_is_not_charged(self, world: World) -> None:
         """
-        An outage of a day does not use up the limit of a week.
+        Failures of the CA are not charged.
         """
         for _ in range(100):
             world.refused(ServerInternal(authority="the CA", detail="500"), NAME)
@@ -215,7 +217,7 @@ class TestSpend:
 
     def test_replacements_are_exempt(self, world: World) -> None:
         """
-        The CA does not count exempt orders, whatever else is used up.
+        Exempt orders are allowed although all other orders are used.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
@@ -224,9 +226,9 @@ class TestSpend:
                 reservation.placed(replaces=True)
                 reservation.validated()
 
-    def test_a_ca_without_known_limits_is_asked_at_any_time(self, connection: Redis) -> None:
+    def test_a_ca_without_known_limits_has_no_budget(self, connection: Redis) -> None:
         """
-        The refusals of the CA count.
+        Without known limits each order is allowed. Only the refusals of the CA count.
         """
         world = World(connection, Limits())
         for number in range(500):
@@ -237,9 +239,9 @@ class TestSpend:
 
 
 class TestCorrection:
-    def test_the_ca_knows_better(self, world: World) -> None:
+    def test_a_refusal_of_the_ca_counts_more_than_the_budget(self, world: World) -> None:
         """
-        Another program uses the same account: Retry-After counts more than the model.
+        The Retry-After of the CA counts more than the budget, because other programs may use the account.
         """
         later = world.now + HOUR
         world.refused(TooManyOrders(until=later, authority="the CA", detail="too many new orders"), NAME)
@@ -250,9 +252,9 @@ class TestCorrection:
         assert world.until("another.example.net") is None
 
     @pytest.mark.parametrize("limits", [LETS_ENCRYPT, Limits()])
-    def test_a_busy_ca_is_left_alone_by_everybody(self, connection: Redis, limits: Limits) -> None:
+    def test_a_busy_ca_gets_no_order_from_any_worker(self, connection: Redis, limits: Limits) -> None:
         """
-        The load balancer of the CA sent 503 with Retry-After to one of sixteen slots on three hosts.
+        After a 503 with Retry-After no worker places an order until that time.
         """
         world = World(connection, limits)
         later = world.now + MINUTE
@@ -260,9 +262,9 @@ class TestCorrection:
 
         assert later == world.until("other.example.net", exempt=True, renewal=True)
 
-    def test_a_limit_without_a_moment_lasts_a_minute_for_the_others(self, world: World) -> None:
+    def test_a_rate_limit_without_a_time_lasts_a_minute(self, world: World) -> None:
         """
-        The certificates of a private CA may be valid for minutes, and it names no end of the limit.
+        A rate limit without a time lasts a minute for other names.
         """
         world.refused(CaBusy(authority="the CA", detail="busy"), NAME)
 
@@ -270,9 +272,9 @@ class TestCorrection:
         world.now += MINUTE
         assert world.until("other.example.net") is None
 
-    def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
+    def test_a_long_rate_limit_of_one_name_lasts_an_hour_for_others(self, world: World) -> None:
         """
-        An unknown CA may limit one name, with its own text.
+        A rate limit of a week, which may apply to one name only, lasts an hour for other names.
         """
         busy = CaBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
         world.refused(busy, NAME)
@@ -284,14 +286,14 @@ class TestPause:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        Return limits in which the CA has paused a name.
+        Return a budget in which the CA has paused a name.
         """
         world.refused(Paused(authority="the CA", name=NAME, url="https://ca.example/unpause?jwt=x"), NAME)
         return world
 
-    def test_a_paused_name_is_not_asked_for_and_the_link_is_shown_again(self, world: World) -> None:
+    def test_a_paused_name_is_not_ordered_and_its_link_is_shown(self, world: World) -> None:
         """
-        The name stays paused, also after restarts.
+        A paused name is not ordered, and the remedy has the link and the command that end the pause.
         """
         world.now += 6 * DAY
         with pytest.raises(Paused) as caught:
@@ -300,24 +302,23 @@ class TestPause:
         assert "https://ca.example/unpause?jwt=x" in caught.value.remedy
         assert f"certworker resume {NAME}" in caught.value.remedy
 
-    def test_others_are_not_concerned(self, world: World) -> None:
+    def test_other_names_are_not_paused(self, world: World) -> None:
         """
-        The pause concerns one name of the account.
+        A pause applies to one name only.
         """
         assert world.until("other.example.org") is None
 
-    def test_a_person_ends_it(self, world: World) -> None:
+    def test_resume_ends_a_pause(self, world: World) -> None:
         """
-        The CA is asked again at once.
+        After `resume` the name can be ordered at once.
         """
         assert world.budget.resume([NAME])
         assert world.until(NAME) is None
         assert not world.budget.resume([NAME])
 
-    def test_the_ca_is_asked_again_after_a_week(self, world: World, connection: Redis) -> None:
+    def test_a_paused_name_is_ordered_again_after_a_week(self, world: World, connection: Redis) -> None:
         """
-        Only the CA knows whether a person has ended the pause there. A certificate ends the pause here, also
-        after a loss of the budget.
+        A paused name can be ordered after a week. A certificate ends the pause, even after a loss of Redis.
         """
         world.now += 7 * DAY
         world.order(NAME)
@@ -325,17 +326,17 @@ class TestPause:
 
         assert world.until(NAME) is None
 
-    def test_a_pause_that_has_run_out_can_still_be_ended(self, world: World) -> None:
+    def test_resume_ends_an_expired_pause(self, world: World) -> None:
         """
-        The next check of the name may be a day ahead.
+        `resume` ends a pause that has expired, because the next check may be a day later.
         """
         world.now += 7 * DAY
 
         assert world.budget.resume([NAME])
 
-    def test_it_outlives_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
+    def test_a_pause_remains_after_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
         """
-        After an eviction of both keys the CA reports the pause again.
+        A paused name remains paused after the loss of the budget's key.
         """
         connection.delete(BUDGET + LETSENCRYPT.label)
 
@@ -343,9 +344,9 @@ class TestPause:
             world.until(NAME)
 
 
-class TestForeign:
+class TestInvalidValues:
     """
-    Return times and pauses that another program wrote.
+    Test the times and the pauses that another program wrote.
     """
 
     @pytest.mark.parametrize("score", ["inf", "1e300", "1e15"])
@@ -353,11 +354,11 @@ class TestForeign:
         "member",
         ["stop", "orders", f"failures {NAME}", f"streak {NAME}", f"pause {NAME}", "domain example.org"],
     )
-    def test_no_retry_time_blocks_the_ca_without_end(
+    def test_an_invalid_time_blocks_no_order(
         self, world: World, connection: Redis, member: str, score: str
     ) -> None:
         """
-        No invalid member of the budget stops the orders.
+        An invalid time in the budget blocks no order, and is removed.
         """
         connection.zadd(f"{BUDGET}letsencrypt", {member: float(score)})
 
@@ -365,9 +366,9 @@ class TestForeign:
 
         assert (connection.zscore(f"{BUDGET}letsencrypt", member) or 0) < 1e14
 
-    def test_a_plausible_stop_is_obeyed_and_a_long_one_is_not(self, world: World, connection: Redis) -> None:
+    def test_a_stop_of_more_than_an_hour_is_ignored(self, world: World, connection: Redis) -> None:
         """
-        certworker waits for a busy CA for an hour at most.
+        A stop of an hour is respected, and a longer one is ignored.
         """
         soon = world.now + HOUR
         connection.zadd(f"{BUDGET}letsencrypt", {"stop": soon.timestamp() * 1_000})
@@ -376,9 +377,9 @@ class TestForeign:
         connection.zadd(f"{BUDGET}letsencrypt", {"stop": (soon + MINUTE).timestamp() * 1_000})
         assert world.until(NAME) is None
 
-    def test_a_ca_that_asks_for_years_waits_a_week(self, world: World) -> None:
+    def test_a_rate_limit_of_years_lasts_a_week(self, world: World) -> None:
         """
-        The next answer of the CA may be another one.
+        A rate limit of years lasts a week at most, after which the CA's next answer counts.
         """
         world.refused(TooManyOrders(authority="the CA", detail="years", until=world.now + 3_650 * DAY), NAME)
 
@@ -386,11 +387,11 @@ class TestForeign:
         assert until
         assert until <= world.now + 7 * DAY + HOUR
 
-    def test_the_list_of_pauses_holds_names_only(
+    def test_invalid_names_in_the_list_of_pauses_are_removed(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is read after a loss of the budget; invalid names are removed with one line.
+        Invalid names in the list of pauses are removed with one log line, and valid names remain paused.
         """
         pauses: dict[str | bytes, str] = {
             "x" * 100_000: "",
@@ -411,9 +412,9 @@ class TestForeign:
             world.order(NAME)
 
     @pytest.mark.parametrize("page", ["x" * 5_000_000, "javascript:alert(1)", "", b"\xff\x1b[2J"])
-    def test_a_page_that_is_no_link_is_not_shown(self, world: World, connection: Redis, page: str) -> None:
+    def test_an_invalid_link_is_not_shown(self, world: World, connection: Redis, page: str) -> None:
         """
-        The remedy names the web site of the CA instead.
+        An invalid link is not shown. The remedy names the web site of the CA instead.
         """
         connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": (world.now + DAY).timestamp() * 1_000})
         connection.hset(f"{PAUSES}letsencrypt", NAME, page)
@@ -425,9 +426,9 @@ class TestForeign:
 
 
 class TestLoss:
-    def test_the_volume_remembers_the_certificates(self, connection: Redis) -> None:
+    def test_the_certificates_on_the_volume_are_charged_after_a_loss(self, connection: Redis) -> None:
         """
-        An emptied Redis does not allow five more certificates of the same set.
+        After a loss of Redis, the certificates on the volume count for their set of names.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - number * HOUR) for number in range(1, 4)]
@@ -436,9 +437,9 @@ class TestLoss:
         assert until
         assert 3 * 7 * DAY / 5 - 3 * HOUR - 2 * 7 * DAY / 5 == until - NOW
 
-    def test_it_remembers_them_for_the_registered_domain_too(self, connection: Redis) -> None:
+    def test_the_certificates_on_the_volume_count_for_the_registered_domain(self, connection: Redis) -> None:
         """
-        Renewals do not count for the domain: of each set only the first certificate does.
+        After a loss of Redis, the first certificate of each set on the volume counts for the domain.
         """
         world = World(connection)
         world.issued = [((f"{number}.example.org",), NOW - MINUTE) for number in range(50)]
@@ -448,18 +449,18 @@ class TestLoss:
         world.issued = [(("1.example.org",), NOW - number * MINUTE) for number in range(50)]
         assert world.until("new.example.org") is None
 
-    def test_what_is_older_than_the_limit_costs_nothing(self, connection: Redis) -> None:
+    def test_a_certificate_older_than_the_interval_is_not_charged(self, connection: Redis) -> None:
         """
-        The charges expire as they do at the CA.
+        A certificate that is older than the interval of the limit is not charged.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - 8 * DAY)] * 5
 
         assert world.until(NAME) is None
 
-    def test_the_orders_count_as_half_used(self, connection: Redis) -> None:
+    def test_after_a_loss_half_of_the_orders_are_available(self, connection: Redis) -> None:
         """
-        The volume knows the certificates, not the orders.
+        After a loss of Redis half of the orders are available, because the volume has only certificates.
         """
         world = World(connection)
         for number in range(150):
@@ -467,18 +468,18 @@ class TestLoss:
 
         assert world.until("a.other.com")
 
-    def test_the_failures_of_a_name_count_as_half_used_for_an_hour(self, connection: Redis) -> None:
+    def test_after_a_loss_one_failure_of_a_name_is_allowed(self, connection: Redis) -> None:
         """
-        After each loss of Redis one failure is allowed, then the name waits.
+        After a loss of Redis one failure of a name is allowed, and then the name waits.
         """
         world = World(connection)
         world.fail(NAME)
 
         assert NOW + 6 * MINUTE == world.until(NAME)
 
-    def test_a_redis_without_memory_forgets_nothing_that_the_volume_knows(self, connection: Redis) -> None:
+    def test_the_certificates_are_charged_after_each_eviction(self, connection: Redis) -> None:
         """
-        The Redis of Appwrite evicts keys that were not used lately.
+        The certificates on the volume are charged again after each eviction of the budget.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - number * MINUTE) for number in range(1, 6)]
@@ -488,27 +489,27 @@ class TestLoss:
             assert world.until(NAME, renewal=True)
 
 
-class TestEnds:
+class TestAvailableAt:
     def test_fifty_thousand_names_take_three_weeks(self, world: World) -> None:
         """
-        300 orders per 3 hours, however fast the worker is.
+        The estimate for 50,000 names is three weeks, as Let's Encrypt allows 300 orders in three hours.
         """
         ends = world.budget.available_at([f"a.shop{number}.com" for number in range(50_000)])
         assert ends
 
         assert 20 * DAY < ends - world.now < 21 * DAY
 
-    def test_the_slowest_bucket_decides(self, world: World) -> None:
+    def test_the_slowest_limit_decides(self, world: World) -> None:
         """
-        A hundred names of one domain take another week.
+        The limit of the registered domain decides if it is slower than that of the account.
         """
         ends = world.budget.available_at([f"{number}.example.org" for number in range(100)])
 
         assert world.now + 7 * DAY == ends
 
-    def test_what_is_used_already_counts(self, world: World) -> None:
+    def test_orders_that_were_placed_count(self, world: World) -> None:
         """
-        Orders that were placed already make the end later.
+        Orders that were placed before make the estimate later.
         """
         for number in range(50):
             world.order(f"{number}.example.org")
@@ -516,82 +517,82 @@ class TestEnds:
 
         assert ends == world.until("new.example.org")
 
-    def test_a_few_names_end_now(self, world: World) -> None:
+    def test_a_few_names_are_available_now(self, world: World) -> None:
         """
-        The limits allow them now.
+        The estimate for a few names is now.
         """
         assert world.now == world.budget.available_at([NAME])
 
-    def test_nobody_knows_it_of_a_ca_without_figures(self, connection: Redis) -> None:
+    def test_without_limits_or_names_there_is_no_estimate(self, connection: Redis) -> None:
         """
-        Without names or limits there is no end.
+        Without limits or names there is no estimate.
         """
         assert World(connection, Limits()).budget.available_at([NAME]) is None
         assert World(connection).budget.available_at([]) is None
 
 
-class TestLine:
+class TestQueue:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        Return limits in which all orders are used up.
+        Return a budget without remaining orders.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
         return world
 
-    def test_each_of_thousands_gets_a_moment_of_its_own(self, world: World) -> None:
+    def test_each_waiting_name_gets_its_own_time(self, world: World) -> None:
         """
-        Otherwise all of them would try again whenever one order is possible.
+        Each waiting name gets its own time, so that not all of them try the same order.
         """
         waits = [(world.until(f"a.new{number}.com") or NOW) - world.now for number in range(5_000)]
 
-        assert [timedelta(seconds=36 * (30 + place)) for place in range(1, 2_001)] == waits[:2_000]
+        assert [timedelta(seconds=36 * (30 + position)) for position in range(1, 2_001)] == waits[:2_000]
         assert max(waits) <= DAY
         assert max(Counter(wait // HOUR for wait in waits).values()) < 500
 
-    def test_asking_again_changes_nothing(self, world: World) -> None:
+    def test_a_repeated_request_does_not_change_the_time(self, world: World) -> None:
         """
-        A restart loop neither loses its turn nor takes those of others.
+        A repeated request for a name changes neither its time nor that of another name.
         """
         first = world.until("a.new.com")
         assert {first} == {world.until("a.new.com") for _ in range(50)}
         assert first
         assert first + timedelta(seconds=36) == world.until("a.other.com")
 
-    def test_whoever_comes_for_the_first_time_does_not_wait_behind_them(self, world: World) -> None:
+    def test_a_new_name_does_not_wait_behind_waiting_names(self, world: World) -> None:
         """
-        A tenth of the orders is reserved for new names.
+        A new name gets one of the reserved orders, although other names wait.
         """
         for number in range(1_000):
             world.until(f"a.new{number}.com")
         world.now += timedelta(seconds=36) * 30
 
         assert world.until("a.new0.com")
-        assert world.until("a.person.com") is None
+        assert world.until("a.newest.com") is None
 
-    def test_the_line_moves_on(self, world: World) -> None:
+    def test_each_waiting_name_gets_an_order(self, world: World) -> None:
         """
-        Each request that comes back at its time gets an order in the end.
+        Each waiting name that returns at its time gets an order.
         """
-        moments = {f"a.new{number}.com": world.until(f"a.new{number}.com") for number in range(100)}
+        times = {f"a.new{number}.com": world.until(f"a.new{number}.com") for number in range(100)}
         for _ in range(5_000):
-            name, moment = min(moments.items(), key=lambda each: each[1] or NOW)
-            world.now = max(world.now, moment or NOW)
-            moments[name] = world.until(name)
-            if moments[name] is None:
+            name, time = min(times.items(), key=lambda each: each[1] or NOW)
+            world.now = max(world.now, time or NOW)
+            times[name] = world.until(name)
+            if times[name] is None:
                 world.order(name)
-                del moments[name]
-            if not moments:
+                del times[name]
+            if not times:
                 break
 
-        assert {} == moments
+        assert {} == times
 
 
-class TestRedisIsAway:
-    def test_a_certificate_is_not_lost_because_the_budget_cannot_be_settled(self, connection: Redis) -> None:
+class TestRedisError:
+    def test_a_redis_error_at_the_end_of_an_order_is_ignored(self, connection: Redis) -> None:
         """
-        Reserved charges stay reserved until the buckets refill.
+        An error of Redis at the end of an order does not lose the certificate. The charges remain reserved.
         """
         world = World(connection)
         with world.budget.reserve((NAME,), exempt=False, renewal=False) as reservation:
@@ -600,21 +601,21 @@ class TestRedisIsAway:
             connection.set(BUDGET + LETSENCRYPT.label, "no sorted set")
 
 
-def limits_file(place: Path, directory_url: str, **limits: str) -> str:
+def limits_file(directory: Path, directory_url: str, **limits: str) -> str:
     """
     Write the limits of the CA at *directory_url* to a file, and return its path.
     """
-    file = place / "limits.json"
+    file = directory / "limits.json"
     file.write_text(json.dumps({directory_url: limits}))
     return str(file)
 
 
 class TestForIssuer:
-    def test_the_file_of_the_operator_counts(
+    def test_the_limits_file_applies(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The file has the limits that a CA has granted.
+        The limits of the operator's file apply to its CA.
         """
         url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
@@ -623,11 +624,11 @@ class TestForIssuer:
             with pytest.raises(LocalGuard):
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
-    def test_an_emptied_redis_is_filled_from_the_volume(
+    def test_the_generations_on_the_volume_are_charged_after_a_loss(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The generations on the volume are the history of what was issued.
+        After a loss of the budget, the generations on the volume are charged.
         """
         url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
@@ -637,11 +638,11 @@ class TestForIssuer:
             with pytest.raises(LocalGuard):
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
-    def test_a_file_that_is_not_understood_stops_the_start(
+    def test_an_invalid_limits_file_prevents_the_start(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The start fails, not the first job.
+        An invalid limits file prevents the start of the worker.
         """
         url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="many")

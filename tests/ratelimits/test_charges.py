@@ -1,5 +1,5 @@
 """
-What an order costs, and what is given back.
+Test the charges of an order, and which of them are refunded.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ALL = ORDER | CERTIFICATE | FAILURES
 
 def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> CertworkerError:
     """
-    Return the failure *kind* with the words of the CA.
+    Return the failure *kind* with the text of the CA.
     """
     problem = {"type": "urn:ietf:params:acme:error:x", "detail": detail, "status": 400}
     return kind(until=LATER, problem=problem, authority="the CA", detail=detail, **more)
@@ -47,24 +47,24 @@ def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> Cer
 
 def reservation(*, exempt: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Reservation:
     """
-    Return an order for two names under two registered domains.
+    Return the reservation of an order for two names of two registered domains.
     """
     return Reservation(charges_for(NAMES, limits, use_full_quota=False), exempt=exempt, renewal=renewal)
 
 
-def kept(reservation: Reservation, fault: BaseException | None) -> set[str]:
+def remaining_charges(reservation: Reservation, fault: BaseException | None) -> set[str]:
     """
-    Return which reserved charges are kept.
+    Return the reserved charges that remain after *fault*.
     """
-    given_back = {
+    refunded = {
         change.bucket.name for change in reservation.ended(fault) if change.kind in ("give back", "forget")
     }
-    return {charge.bucket.name for charge in reservation.reserved if charge.limit} - given_back
+    return {charge.bucket.name for charge in reservation.reserved if charge.limit} - refunded
 
 
-def shut(fault: CertworkerError) -> set[str]:
+def closed_buckets(fault: CertworkerError) -> set[str]:
     """
-    Return the buckets that *fault* closes, all until its time.
+    Return the buckets that *fault* closes until its time.
     """
     changes = [change for change in reservation().ended(fault) if change.kind == "shut"]
     assert all(change.until == fault.until for change in changes)
@@ -72,35 +72,35 @@ def shut(fault: CertworkerError) -> set[str]:
 
 
 class TestReserved:
-    def test_an_order_costs_all_that_may_be_counted(self) -> None:
+    def test_an_order_reserves_all_charges(self) -> None:
         """
-        A failed validation is charged before it begins, so that a crash in between does not make it free.
+        An order reserves all charges, also those of failures, so that a crash during a validation counts.
         """
         assert {charge.bucket.name for charge in reservation().reserved if charge.limit} == ALL
 
-    def test_a_renewal_costs_no_order_and_nothing_of_the_domain(self) -> None:
+    def test_a_renewal_is_charged_for_its_set_and_failures_only(self) -> None:
         """
-        Let's Encrypt counts a renewal for its set of names only.
+        A renewal is charged for its set of names and its failures only, as Let's Encrypt counts it.
         """
         reserved = {charge.bucket.name for charge in reservation(renewal=True).reserved if charge.limit}
 
         assert reserved == FAILURES | {f"set {set_of(NAMES)}"}
 
-    def test_a_replacement_outside_its_window_is_a_renewal_like_any_other(
+    def test_a_replacement_outside_its_window_is_charged_as_a_renewal(
         self,
     ) -> None:
         """
-        After a mass revocation all windows are in the past, and so is the exemption.
+        A replacement outside its window is charged as a renewal, for example after a mass revocation.
         """
         order = reservation(exempt=False, renewal=True)
         order.placed(replaces=True)
         order.validated()
 
-        assert kept(order, None) == {f"set {set_of(NAMES)}"}
+        assert remaining_charges(order, None) == {f"set {set_of(NAMES)}"}
 
-    def test_what_replaces_a_certificate_costs_nothing_but_its_failures(self) -> None:
+    def test_an_exempt_replacement_is_charged_for_its_failures_only(self) -> None:
         """
-        RFC 9773: the CA wants the renewal. A name that fails again and again still waits.
+        An exempt replacement (RFC 9773) is charged for its failures only.
         """
         reserved = {
             charge.bucket.name for charge in reservation(exempt=True, renewal=True).reserved if charge.limit
@@ -108,9 +108,9 @@ class TestReserved:
 
         assert reserved == FAILURES
 
-    def test_two_names_of_one_domain_pay_once(self) -> None:
+    def test_two_names_of_a_registered_domain_are_charged_once(self) -> None:
         """
-        The CA counts certificates there, not names.
+        Two names of a registered domain are charged once, because the CA counts certificates.
         """
         domains = [
             p
@@ -120,9 +120,9 @@ class TestReserved:
 
         assert ["example.org"] == [charge.subject for charge in domains]
 
-    def test_a_wildcard_is_charged_to_the_name_below_which_it_covers_names(self) -> None:
+    def test_a_wildcard_is_charged_to_its_base(self) -> None:
         """
-        The CA validates that name. The set of names includes the star.
+        A wildcard's failures are charged to its base. The set of names contains the wildcard.
         """
         names = ("shop.example.org", "*.shop.example.org")
         charges = charges_for(names, LETS_ENCRYPT, use_full_quota=False)
@@ -136,22 +136,22 @@ class TestReserved:
 
     def test_the_order_of_the_names_does_not_matter(self) -> None:
         """
-        The order of the names does not matter.
+        The order of the names does not change their set.
         """
         assert set_of(NAMES) == set_of(reversed(NAMES))
         assert set_of(NAMES) != set_of(NAMES[:1])
 
 
 class TestEnded:
-    def test_a_certificate_costs_the_order_and_itself(self) -> None:
+    def test_a_certificate_is_charged_with_its_order(self) -> None:
         """
-        A success ends the failures in a row.
+        A success is charged for the order and the certificate, and resets the consecutive failures.
         """
         order = reservation()
         order.placed(replaces=False)
         order.validated()
 
-        assert kept(order, None) == ORDER | CERTIFICATE
+        assert remaining_charges(order, None) == ORDER | CERTIFICATE
         assert {"forget"} == {
             change.kind for change in order.ended(None) if change.bucket.name[:6] == "streak"
         }
@@ -166,21 +166,21 @@ class TestEnded:
             KeyboardInterrupt(),
         ],
     )
-    def test_without_an_order_nothing_is_counted(self, fault: BaseException) -> None:
+    def test_a_failure_before_the_order_is_not_charged(self, fault: BaseException) -> None:
         """
-        The CA failed, or the attempt was given up before.
+        A failure before the order is not charged.
         """
-        assert set() == kept(reservation(), fault)
+        assert set() == remaining_charges(reservation(), fault)
 
-    def test_a_failed_validation_costs_the_order_and_a_failure_of_that_name(self) -> None:
+    def test_a_failed_validation_is_charged_for_its_name(self) -> None:
         """
-        The other names of the set did not fail.
+        A failed validation is charged for the order and for the failed name, and not for other names.
         """
         order = reservation()
         order.placed(replaces=False)
         fault = NoAddress(name=NAMES[0], detail="NXDOMAIN", address="none")
 
-        assert kept(order, fault) == ORDER | {f"failures {NAMES[0]}", f"streak {NAMES[0]}"}
+        assert remaining_charges(order, fault) == ORDER | {f"failures {NAMES[0]}", f"streak {NAMES[0]}"}
 
     @pytest.mark.parametrize(
         "names",
@@ -192,9 +192,9 @@ class TestEnded:
             ("2001:db8::7", "2001:db8::77"),
         ],
     )
-    def test_a_name_inside_another_one_did_not_fail(self, names: tuple[str, str]) -> None:
+    def test_a_name_within_another_name_is_not_charged(self, names: tuple[str, str]) -> None:
         """
-        The text of the failure has the longer name only, with a port, in a URL, or in capitals.
+        A failure is charged for the whole name in its text, and not for a name within it.
         """
         host = f"[{names[1]}]" if ":" in names[1] else names[1]
         for shown in (names[1], names[1].upper(), f"{host}:80", f'"{names[1]}".', f"http://{host}/x"):
@@ -204,7 +204,11 @@ class TestEnded:
             order.placed(replaces=False)
             failed = HttpTimeout(name=shown, address="192.0.2.1")
 
-            assert kept(order, failed) == {"orders", f"failures {names[1]}", f"streak {names[1]}"}
+            assert remaining_charges(order, failed) == {
+                "orders",
+                f"failures {names[1]}",
+                f"streak {names[1]}",
+            }
 
     @pytest.mark.parametrize(
         "fault",
@@ -215,24 +219,24 @@ class TestEnded:
             SystemExit(),
         ],
     )
-    def test_what_interrupts_a_validation_is_no_failure_of_the_name(self, fault: BaseException) -> None:
+    def test_an_interrupted_validation_is_not_charged_as_a_failure(self, fault: BaseException) -> None:
         """
-        The CA has not validated the name, or has not answered.
+        An interrupted validation is charged for the order only.
         """
         order = reservation()
         order.placed(replaces=False)
 
-        assert kept(order, fault) == ORDER
+        assert remaining_charges(order, fault) == ORDER
 
-    def test_a_certificate_that_is_refused_is_not_counted(self) -> None:
+    def test_a_refused_certificate_is_not_charged(self) -> None:
         """
-        The CA has issued nothing.
+        A refusal after the validation is charged for the order only, because no certificate exists.
         """
         order = reservation()
         order.placed(replaces=False)
         order.validated()
 
-        assert kept(order, refused(BadCsr)) == ORDER
+        assert remaining_charges(order, refused(BadCsr)) == ORDER
 
     @pytest.mark.parametrize(
         "fault",
@@ -242,19 +246,19 @@ class TestEnded:
             SystemExit(),
         ],
     )
-    def test_a_certificate_that_may_have_been_issued_is_counted(self, fault: BaseException) -> None:
+    def test_a_certificate_that_may_exist_is_charged(self, fault: BaseException) -> None:
         """
-        The certificate may have been lost on the way.
+        A failure after the validation is charged for the certificate, which the CA may have issued.
         """
         order = reservation()
         order.placed(replaces=False)
         order.validated()
 
-        assert kept(order, fault) == ORDER | CERTIFICATE
+        assert remaining_charges(order, fault) == ORDER | CERTIFICATE
 
-    def test_a_replacement_that_the_ca_does_not_take_as_one_is_counted_afterwards(self) -> None:
+    def test_a_replacement_that_the_ca_does_not_accept_is_charged_afterwards(self) -> None:
         """
-        The certificate had been replaced already, so the order counts like any other renewal.
+        A replacement that the CA does not accept is charged afterwards as a renewal.
         """
         order = reservation(exempt=True, renewal=True)
         order.placed(replaces=False)
@@ -263,9 +267,9 @@ class TestEnded:
 
         assert taken == {f"set {set_of(NAMES)}"}
 
-    def test_a_replacement_that_it_takes_is_not(self) -> None:
+    def test_a_replacement_that_the_ca_accepts_is_not_charged(self) -> None:
         """
-        The CA does not count an accepted replacement.
+        A replacement that the CA accepts is not charged.
         """
         order = reservation(exempt=True, renewal=True)
         order.placed(replaces=True)
@@ -274,33 +278,35 @@ class TestEnded:
         assert {"give back", "forget"} == {change.kind for change in order.ended(None)}
 
 
-class TestShut:
-    def test_a_refusal_shuts_the_bucket_that_it_speaks_of(self) -> None:
+class TestClosedBuckets:
+    def test_a_refusal_closes_the_bucket_that_it_names(self) -> None:
         """
-        The refusal of the CA counts: others may use the same domain or account.
+        A refusal of the CA closes the bucket that it names, because others may use the same limit.
         """
-        assert {"orders"} == shut(refused(TooManyOrders))
-        assert {f"set {set_of(NAMES)}"} == shut(refused(DuplicateCertificates))
-        assert {"domain example.net"} == shut(refused(RegisteredDomainLimit, 'issued for "example.net"'))
-        assert {f"failures {NAMES[1]}"} == shut(
+        assert {"orders"} == closed_buckets(refused(TooManyOrders))
+        assert {f"set {set_of(NAMES)}"} == closed_buckets(refused(DuplicateCertificates))
+        assert {"domain example.net"} == closed_buckets(
+            refused(RegisteredDomainLimit, 'issued for "example.net"')
+        )
+        assert {f"failures {NAMES[1]}"} == closed_buckets(
             refused(FailedValidations, f'failed authorizations for "{NAMES[1]}"', name="the domain")
         )
 
-    def test_one_that_does_not_say_whose_shuts_all_of_them(self) -> None:
+    def test_a_refusal_without_a_name_closes_the_buckets_of_all_names(self) -> None:
         """
-        The names cannot be ordered together while one of them is limited.
+        A refusal that names no domain closes the buckets of all domains in the order.
         """
-        assert {"domain example.org", "domain example.net"} == shut(refused(RegisteredDomainLimit))
+        assert {"domain example.org", "domain example.net"} == closed_buckets(refused(RegisteredDomainLimit))
 
-    def test_a_busy_ca_is_busy_for_everybody(self) -> None:
+    def test_a_busy_ca_stops_all_orders(self) -> None:
         """
-        Sixteen slots would otherwise send sixteen requests.
+        A busy CA stops the orders of all workers.
         """
-        assert {"stop"} == shut(refused(CaBusy))
+        assert {"stop"} == closed_buckets(refused(CaBusy))
 
-    def test_a_pause_is_for_all_names_of_the_order(self) -> None:
+    def test_a_pause_applies_to_all_names_of_the_order(self) -> None:
         """
-        The text names one "and possibly others", and no name gets a certificate without that one.
+        A pause applies to all names of the order, because the CA names only one of them.
         """
         paused = Paused(until=LATER, authority="the CA", name=NAMES[0], url="https://ca.example/")
         changes = [change for change in reservation().ended(paused) if change.kind == "shut"]
@@ -309,9 +315,9 @@ class TestShut:
             (each.bucket.name, each.until) for each in changes
         }
 
-    def test_an_exemption_that_the_ca_refuses_shuts_the_exemption_and_no_limit(self) -> None:
+    def test_a_refused_exemption_closes_only_the_exemption(self) -> None:
         """
-        Thousands of renewals would otherwise each get the same refusal. New names have their own limit.
+        A refused exemption closes the exemption for other renewals, and no limit of new names.
         """
         order = reservation(renewal=True)
         changes = [each for each in order.ended(refused(TooManyOrders)) if each.kind == "shut"]
@@ -320,15 +326,15 @@ class TestShut:
         assert "exempt orders" in {charge.bucket.name for charge in reservation(renewal=True).reserved}
         assert "exempt orders" not in {charge.bucket.name for charge in reservation().reserved}
 
-    def test_any_other_failure_shuts_nothing(self) -> None:
+    def test_another_failure_closes_no_bucket(self) -> None:
         """
-        Neither does a successful order.
+        A failure that is not a rate limit closes no bucket.
         """
-        assert set() == shut(ServerInternal(authority="the CA", detail="500"))
+        assert set() == closed_buckets(ServerInternal(authority="the CA", detail="500"))
 
-    def test_a_ca_without_figures_can_still_say_when(self) -> None:
+    def test_a_ca_without_known_limits_can_close_a_bucket(self) -> None:
         """
-        The time of the failure is all that is known.
+        A rate limit of a CA without known limits closes the bucket until its time.
         """
         order = reservation(limits=Limits())
         changes = list(order.ended(refused(TooManyOrders)))

@@ -1,5 +1,5 @@
 """
-The limits of known CAs, and those of the operator's file.
+Test the limits of known CAs, and those of the operator's file.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """
-    Return the path of the file with granted limits.
+    Return the path of the limits file.
     """
     return tmp_path / "limits.json"
 
 
 class TestTable:
-    def test_the_figures_are_those_of_lets_encrypt(self) -> None:
+    def test_the_limits_are_those_of_lets_encrypt(self) -> None:
         """
-        The intervals are those of its page on rate limits: 36 seconds, 202 minutes, 34 hours …
+        The refill intervals are those of Let's Encrypt's page on rate limits.
         """
         limits = TABLE["letsencrypt"]
         refills = [
@@ -40,21 +40,21 @@ class TestTable:
 
         assert [timedelta(seconds=36), 7 * DAY / 50, 7 * DAY / 5, HOUR / 5, DAY] == refills
 
-    def test_its_labels_are_those_of_the_settings(self) -> None:
+    def test_the_labels_are_those_of_the_settings(self) -> None:
         """
-        A wrong label would be a CA without limits.
+        Each label of the table is that of a known CA. An unknown label would disable its limits.
         """
         assert set(TABLE) <= {choice.label for choice in KNOWN_CAS}
 
-    def test_of_another_ca_nothing_is_assumed(self) -> None:
+    def test_an_unknown_ca_has_no_limits(self) -> None:
         """
-        The refusals of an unknown CA are obeyed.
+        An unknown CA has no limits, and only its refusals count.
         """
         assert Limits() == limits_of("ca.example.org", None)
 
-    def test_certworker_by_itself_leaves_some_to_a_person(self) -> None:
+    def test_some_failures_are_reserved_for_the_full_quota(self) -> None:
         """
-        After a restart loop an operator who has fixed the cause can still try.
+        certworker uses three of five failures, so that an operator can retry after a restart loop.
         """
         failures = LETS_ENCRYPT.failures_per_name
         assert failures
@@ -63,9 +63,9 @@ class TestTable:
 
 
 class TestFile:
-    def test_it_changes_what_it_names_and_nothing_else(self, file: Path) -> None:
+    def test_a_file_changes_only_the_limits_that_it_names(self, file: Path) -> None:
         """
-        A CA grants one limit at a time.
+        The file changes the limits that it names, and no others.
         """
         file.write_text(json.dumps({"letsencrypt": {"orders_per_account": "3000/3h"}}))
         limits = limits_of("letsencrypt", file)
@@ -73,9 +73,9 @@ class TestFile:
         assert Limit(3_000, 3 * HOUR) == limits.orders_per_account
         assert LETS_ENCRYPT.certificates_per_set == limits.certificates_per_set
 
-    def test_a_registered_domain_may_have_a_figure_of_its_own(self, file: Path) -> None:
+    def test_a_registered_domain_can_have_its_own_limit(self, file: Path) -> None:
         """
-        Let's Encrypt grants such a limit to the owner of one large domain.
+        A registered domain can have its own limit, which a CA grants to the owner.
         """
         file.write_text(json.dumps({"letsencrypt": {"domains": {"Example.org": "500/7d"}}}))
         limits = limits_of("letsencrypt", file)
@@ -83,34 +83,34 @@ class TestFile:
         assert Limit(500, 7 * DAY) == limits.of_domain("example.org")
         assert LETS_ENCRYPT.certificates_per_domain == limits.of_domain("example.net")
 
-    def test_a_ca_is_named_as_in_the_setting(self, file: Path) -> None:
+    def test_a_ca_can_be_named_as_in_the_setting(self, file: Path) -> None:
         """
-        The file may use the value of CERTWORKER_AUTHORITY.
+        The file can name a CA by its value in CERTWORKER_AUTHORITY.
         """
         file.write_text(json.dumps({"https://ca.example.org/acme/directory": {"failures_per_name": "2/10m"}}))
         limits = limits_of("ca.example.org-acme", file)
 
         assert Limit(2, timedelta(minutes=10)) == limits.failures_per_name
 
-    def test_a_part_of_it_may_be_left_to_a_person(self, file: Path) -> None:
+    def test_a_part_of_a_limit_can_be_reserved(self, file: Path) -> None:
         """
-        As in the table for failures.
+        The file can reserve a part of a limit for requests with the full quota.
         """
         file.write_text(json.dumps({"letsencrypt": {"failures_per_name": "10 of 50/1h"}}))
 
         assert Limit(50, HOUR, ours=10) == limits_of("letsencrypt", file).failures_per_name
 
-    def test_null_is_no_limit(self, file: Path) -> None:
+    def test_null_removes_a_limit(self, file: Path) -> None:
         """
-        A contract may have no limit.
+        A null removes the limit, for example after a contract with the CA.
         """
         file.write_text(json.dumps({"letsencrypt": {"orders_per_account": None}}))
 
         assert limits_of("letsencrypt", file).orders_per_account is None
 
-    def test_other_cas_are_left_alone(self, file: Path) -> None:
+    def test_other_cas_retain_their_limits(self, file: Path) -> None:
         """
-        One file serves all workers, whatever their CA.
+        Other CAs retain their limits.
         """
         file.write_text(json.dumps({"letsencrypt": {"orders_per_account": "3000/3h"}}))
 
@@ -136,18 +136,18 @@ class TestFile:
             "\xff",
         ],
     )
-    def test_invalid_content_is_reported_at_the_start(self, file: Path, content: str) -> None:
+    def test_invalid_content_prevents_the_start(self, file: Path, content: str) -> None:
         """
-        An unknown field would be ignored until the limit of the CA is met.
+        Invalid content and unknown fields prevent the start, and the message names the setting.
         """
         file.write_text(content, encoding="latin-1")
 
         with pytest.raises(InvalidSettings, match="CERTWORKER_LIMITS_FILE"):
             limits_of("letsencrypt", file)
 
-    def test_a_missing_file_is_reported(self, file: Path) -> None:
+    def test_a_missing_file_prevents_the_start(self, file: Path) -> None:
         """
-        A missing mount does not lower the granted limits silently.
+        A missing file prevents the start, so that a missing mount does not change limits silently.
         """
         with pytest.raises(InvalidSettings):
             limits_of("letsencrypt", file)

@@ -1,5 +1,5 @@
 """
-Token buckets in Redis, used by many workers at once.
+Test the token buckets in Redis, which many workers use concurrently.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ BUCKET = TokenBucket("orders", MINUTE, 3)
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
-#: Scores that no worker writes: without end, and beyond any window of a CA.
-NONSENSE = ["inf", "1e300", f"{(NOW + timedelta(days=3_650)).timestamp() * 1_000 * 50:.0f}"]
+#: Scores that no worker writes: infinite ones, and ones after any window of a CA.
+INVALID_SCORES = ["inf", "1e300", f"{(NOW + timedelta(days=3_650)).timestamp() * 1_000 * 50:.0f}"]
 
 
 class Clock:
     """
-    A clock that a test sets.
+    Return a time that a test can set.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def buckets(connection: Redis, clock: Clock) -> TokenBuckets:
     """
-    Return buckets without other knowledge.
+    Return buckets that know no other times.
     """
     return buckets_of(connection, clock)
 
@@ -56,7 +56,7 @@ def buckets_of(
     connection: Redis, clock: Clock | None, known: dict[str, datetime] | None = None
 ) -> TokenBuckets:
     """
-    Return buckets of which *known* is known without Redis.
+    Return buckets that know the times *known* without Redis.
     """
     return TokenBuckets(connection, KEY, known=lambda _now: known or {}, doubt=60 * MINUTE, clock=clock)
 
@@ -69,15 +69,17 @@ def take_all(buckets: TokenBuckets, bucket: TokenBucket = BUCKET) -> int:
 
 
 class TestTake:
-    def test_as_many_as_fit_are_granted_at_once(self, buckets: TokenBuckets) -> None:
+    def test_all_tokens_of_a_full_bucket_are_available(self, buckets: TokenBuckets) -> None:
         """
-        All tokens of a full bucket are available now.
+        All tokens of a full bucket are available at once.
         """
         assert 3 == take_all(buckets)
 
-    def test_the_answer_is_the_moment_of_the_next_one(self, buckets: TokenBuckets, clock: Clock) -> None:
+    def test_an_empty_bucket_has_the_time_of_the_next_token(
+        self, buckets: TokenBuckets, clock: Clock
+    ) -> None:
         """
-        The failure has the time of the next token.
+        An empty bucket has the time of its next token.
         """
         take_all(buckets)
         full = buckets.take([BUCKET])
@@ -87,9 +89,9 @@ class TestTake:
         clock.now = NOW + MINUTE
         assert 1 == take_all(buckets)
 
-    def test_it_refills_evenly_and_not_beyond_the_brim(self, buckets: TokenBuckets, clock: Clock) -> None:
+    def test_a_bucket_refills_evenly_up_to_its_capacity(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        A bucket never has more than its capacity.
+        A bucket refills evenly, and never has more tokens than its capacity.
         """
         take_all(buckets)
         clock.now += 2 * MINUTE
@@ -97,9 +99,9 @@ class TestTake:
         clock.now += timedelta(days=365)
         assert 3 == take_all(buckets)
 
-    def test_from_all_or_from_none(self, buckets: TokenBuckets) -> None:
+    def test_tokens_are_taken_from_all_buckets_or_none(self, buckets: TokenBuckets) -> None:
         """
-        A refusal of one bucket takes nothing from the others.
+        If one bucket is empty, no token is taken from the others.
         """
         other = TokenBucket("domain example.org", MINUTE, 1)
         assert buckets.take([BUCKET, other]) is None
@@ -109,9 +111,9 @@ class TestTake:
         assert other == full.bucket
         assert 2 == take_all(buckets)
 
-    def test_the_bucket_that_is_free_last_is_reported(self, buckets: TokenBuckets) -> None:
+    def test_the_bucket_with_the_latest_time_is_returned(self, buckets: TokenBuckets) -> None:
         """
-        At any earlier time the bucket would still be empty.
+        The empty bucket with the latest time is returned.
         """
         slow, quick = TokenBucket("slow", 10 * MINUTE), TokenBucket("quick", MINUTE)
         buckets.take([quick, slow])
@@ -120,19 +122,21 @@ class TestTake:
 
         assert (slow, NOW + 10 * MINUTE) == (full.bucket, full.until)
 
-    def test_one_without_figures_is_never_empty(self, buckets: TokenBuckets, connection: Redis) -> None:
+    def test_a_bucket_without_an_interval_is_never_empty(
+        self, buckets: TokenBuckets, connection: Redis
+    ) -> None:
         """
-        A bucket without an interval costs no memory.
+        A bucket without an interval is never empty, and has no entry in Redis.
         """
         unknown = TokenBucket("orders")
         assert [None] * 100 == [buckets.take([unknown]) for _ in range(100)]
         assert connection.zscore(KEY, "orders") is None
 
-    def test_what_is_full_again_is_forgotten(
+    def test_the_entries_of_full_buckets_are_removed(
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        Full buckets of a million names cost nothing.
+        The entries of full buckets are removed from Redis.
         """
         for number in range(100):
             buckets.take([TokenBucket(f"set {number}", MINUTE, 3)])
@@ -141,11 +145,11 @@ class TestTake:
 
         assert {b"orders", b"alive"} == set(connection.zrange(KEY, 0, -1))
 
-    def test_threads_and_workers_share_exactly_the_limit(
+    def test_concurrent_workers_share_the_limit_exactly(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Eight threads, a hundred attempts each, by the clock of Redis.
+        Eight concurrent workers get exactly the tokens of the limit.
         """
         bucket = TokenBucket("orders", timedelta(hours=1), 300)
 
@@ -159,18 +163,18 @@ class TestTake:
 
 
 class TestSettle:
-    def test_what_is_given_back_can_be_taken_again(self, buckets: TokenBuckets) -> None:
+    def test_a_returned_token_is_available(self, buckets: TokenBuckets) -> None:
         """
-        A CA that failed has counted nothing.
+        A returned token is available, for example after a failure of the CA.
         """
         take_all(buckets)
         buckets.settle([Adjustment("give back", BUCKET), Adjustment("give back", BUCKET)])
 
         assert 2 == take_all(buckets)
 
-    def test_giving_back_late_does_not_overfill(self, buckets: TokenBuckets, clock: Clock) -> None:
+    def test_a_late_return_does_not_exceed_the_capacity(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        The bucket was refilled in the meantime.
+        A token that is returned after the refill does not exceed the capacity.
         """
         take_all(buckets)
         clock.now += 60 * MINUTE
@@ -178,9 +182,9 @@ class TestSettle:
 
         assert 3 == take_all(buckets)
 
-    def test_what_is_taken_afterwards_needs_no_room(self, buckets: TokenBuckets) -> None:
+    def test_a_later_charge_is_taken_from_an_empty_bucket(self, buckets: TokenBuckets) -> None:
         """
-        A later charge is taken even from an empty bucket.
+        A later charge is taken even from an empty bucket, and delays its next token.
         """
         take_all(buckets)
         buckets.settle([Adjustment("take", BUCKET)])
@@ -190,11 +194,11 @@ class TestSettle:
         assert NOW + 2 * MINUTE == full.until
 
     @pytest.mark.parametrize("bucket", [BUCKET, TokenBucket("orders")])
-    def test_a_bucket_is_shut_until_the_moment_the_ca_names(
+    def test_a_closed_bucket_has_a_token_at_its_time(
         self, buckets: TokenBuckets, clock: Clock, bucket: TokenBucket
     ) -> None:
         """
-        Exactly one token is available at that time.
+        A closed bucket is empty until the given time, and then has a token.
         """
         later = NOW + 60 * MINUTE
         buckets.settle([Adjustment("shut", bucket, later)])
@@ -205,9 +209,9 @@ class TestSettle:
         clock.now = later
         assert buckets.take([bucket]) is None
 
-    def test_an_earlier_moment_opens_nothing(self, buckets: TokenBuckets) -> None:
+    def test_an_earlier_time_does_not_open_a_closed_bucket(self, buckets: TokenBuckets) -> None:
         """
-        Two answers of the CA may arrive in any order.
+        An earlier time does not open a closed bucket, because answers of the CA may arrive in any order.
         """
         buckets.settle(
             [Adjustment("shut", BUCKET, NOW + 60 * MINUTE), Adjustment("shut", BUCKET, NOW + MINUTE)]
@@ -217,9 +221,9 @@ class TestSettle:
 
         assert NOW + 60 * MINUTE == full.until
 
-    def test_a_shut_bucket_can_be_opened(self, buckets: TokenBuckets) -> None:
+    def test_a_closed_bucket_can_be_opened(self, buckets: TokenBuckets) -> None:
         """
-        A person may end a closure before its time.
+        A closed bucket can be opened before its time.
         """
         pause = TokenBucket("pause a.org")
         buckets.settle([Adjustment("shut", pause, NOW + LONGEST_WINDOW)])
@@ -230,33 +234,33 @@ class TestSettle:
 
 
 class TestLoss:
-    def test_what_is_free_at_the_moment_of_the_loss_is_granted(self, connection: Redis) -> None:
+    def test_a_token_is_available_in_the_millisecond_of_a_loss(self, connection: Redis) -> None:
         """
-        Redis counts whole milliseconds, and a loss and the next order may be in the same one.
+        A token is available in the same millisecond as the loss of Redis.
         """
         bucket = TokenBucket("orders", MINUTE, capacity=2)
-        refused = []
+        results = []
         for _ in range(300):
             connection.flushall()
             buckets = TokenBuckets(
                 connection, KEY, known=lambda now: {bucket.name: now + MINUTE}, doubt=60 * MINUTE
             )
-            refused.append(buckets.take([bucket]))
+            results.append(buckets.take([bucket]))
 
-        assert [None] * 300 == refused
+        assert [None] * 300 == results
 
-    def test_what_is_known_elsewhere_is_remembered(self, connection: Redis, clock: Clock) -> None:
+    def test_known_times_are_restored_after_a_loss(self, connection: Redis, clock: Clock) -> None:
         """
-        An emptied Redis does not fill the buckets.
+        After a loss of Redis, the buckets have the times that are known without it.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE, "pause a.org": NOW + MINUTE})
         assert buckets.take([TokenBucket("pause a.org")])
 
         assert 1 == take_all(buckets)
 
-    def test_eviction_takes_all_or_nothing(self, connection: Redis, clock: Clock) -> None:
+    def test_an_eviction_removes_all_buckets_together(self, connection: Redis, clock: Clock) -> None:
         """
-        One key, so that no single failure is lost while the others stay.
+        One key has all buckets, so an eviction removes all of them together.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + MINUTE})
         take_all(buckets)
@@ -264,11 +268,11 @@ class TestLoss:
 
         assert 2 == take_all(buckets)
 
-    def test_what_is_doubtful_counts_as_half_used_for_a_while(
+    def test_a_doubtful_bucket_is_half_full_after_a_loss(
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        Only Redis had the names that failed.
+        A doubtful bucket is half full for an hour after a loss of Redis, which alone has its times.
         """
         failures = [TokenBucket(f"failures {name}", MINUTE, 4, doubtful=True) for name in ("a.org", "b.org")]
 
@@ -276,12 +280,12 @@ class TestLoss:
         clock.now += 61 * MINUTE
         assert 4 == take_all(buckets, failures[1])
 
-    @pytest.mark.parametrize("odd", NONSENSE)
-    def test_a_moment_that_makes_no_sense_counts_as_lost(
+    @pytest.mark.parametrize("odd", INVALID_SCORES)
+    def test_an_invalid_time_counts_as_lost(
         self, connection: Redis, clock: Clock, caplog: pytest.LogCaptureFixture, odd: str
     ) -> None:
         """
-        The bucket gets what is known elsewhere, and the other buckets stay.
+        A bucket with an invalid time gets its known time, and the other buckets are unchanged.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE})
         other = TokenBucket("set x", MINUTE, 3)
@@ -295,13 +299,13 @@ class TestLoss:
             line.getMessage() for line in caplog.records
         ]
 
-    @pytest.mark.parametrize("odd", NONSENSE)
+    @pytest.mark.parametrize("odd", INVALID_SCORES)
     @pytest.mark.parametrize("member", ["doubt", "turn me", "line orders", "pause a.org"])
-    def test_no_other_member_shuts_a_bucket_either(
+    def test_no_other_invalid_member_closes_a_bucket(
         self, connection: Redis, clock: Clock, odd: str, member: str
     ) -> None:
         """
-        Lines, turns and doubts are times as well.
+        An invalid time of another member closes no bucket.
         """
         buckets = buckets_of(connection, clock)
         line = TokenBucket("orders", MINUTE, 3, reserved_for_new=0)
@@ -315,11 +319,11 @@ class TestLoss:
         assert full
         assert full.until == NOW + MINUTE
 
-    def test_a_moment_within_the_longest_window_is_obeyed(
+    def test_a_time_within_the_longest_window_is_respected(
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        Another worker may have closed the bucket for as long as a CA asks for.
+        A time within the longest window is respected, because another worker may have closed the bucket.
         """
         take_all(buckets)
         until = NOW + LONGEST_WINDOW - MINUTE
@@ -330,37 +334,37 @@ class TestLoss:
         assert full
         assert full.until == until
 
-    @pytest.mark.parametrize("odd", NONSENSE)
-    @pytest.mark.parametrize("what", ["take", "give back", "shut"])
-    def test_a_change_does_not_begin_with_nonsense(
-        self, connection: Redis, clock: Clock, odd: str, what: Literal["take", "give back", "shut"]
+    @pytest.mark.parametrize("odd", INVALID_SCORES)
+    @pytest.mark.parametrize("kind", ["take", "give back", "shut"])
+    def test_a_change_replaces_an_invalid_time(
+        self, connection: Redis, clock: Clock, odd: str, kind: Literal["take", "give back", "shut"]
     ) -> None:
         """
-        The end of an order may be the first to find it.
+        A change at the end of an order replaces an invalid time.
         """
         buckets = buckets_of(connection, clock)
         take_all(buckets)
         connection.zadd(KEY, {"orders": float(odd)})
 
-        buckets.settle([Adjustment(what, BUCKET, NOW + MINUTE)])
+        buckets.settle([Adjustment(kind, BUCKET, NOW + MINUTE)])
 
         (full,) = buckets.full_again([BUCKET])
         assert full is None or full <= NOW + 3 * MINUTE
 
-    @pytest.mark.parametrize("odd", NONSENSE)
-    def test_nonsense_is_not_reported_as_a_moment(
+    @pytest.mark.parametrize("odd", INVALID_SCORES)
+    def test_an_invalid_time_is_not_returned(
         self, buckets: TokenBuckets, connection: Redis, odd: str
     ) -> None:
         """
-        A report calculates with it.
+        An invalid time is not returned to reports.
         """
         connection.zadd(KEY, {"orders": float(odd)})
 
         assert [None] == buckets.full_again([BUCKET])
 
-    def test_thousands_are_remembered_in_portions(self, connection: Redis, clock: Clock) -> None:
+    def test_many_known_times_are_restored(self, connection: Redis, clock: Clock) -> None:
         """
-        The volume of a large host has many certificates.
+        Thousands of known times are restored in batches.
         """
         known = {f"set {number}": NOW + MINUTE for number in range(5_000)}
         buckets_of(connection, clock, known).take([BUCKET])

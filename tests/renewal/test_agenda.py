@@ -1,5 +1,5 @@
 """
-The next check of each name.
+Test the agenda: the next check of each name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture
 def woken() -> list[datetime]:
     """
-    Return the times for which a wake-up was requested.
+    Return the times for which the agenda requested a wake-up.
     """
     return []
 
@@ -37,12 +37,12 @@ def agenda(connection: redis.Redis, woken: list[datetime]) -> Agenda:
 
 class TestDue:
     """
-    Names whose next check has come are due.
+    Test the names whose next check is due.
     """
 
-    def test_the_earliest_comes_first_and_the_future_not_at_all(self, agenda: Agenda) -> None:
+    def test_due_names_are_in_the_order_of_their_times(self, agenda: Agenda) -> None:
         """
-        After an outage the names that waited longest are checked first.
+        Due names are in the order of their times. Later names are not due.
         """
         agenda.put_many(
             {
@@ -55,17 +55,17 @@ class TestDue:
 
         assert agenda.due(NOW, 10) == ["first.org", "late.org", "later.org"]
 
-    def test_no_more_than_asked_for(self, agenda: Agenda) -> None:
+    def test_the_number_of_due_names_has_a_limit(self, agenda: Agenda) -> None:
         """
-        One pass reads a limited number, so that a new request does not wait behind 50,000 names.
+        The number of due names has a limit, so that a new request does not wait behind 50,000 names.
         """
         agenda.put_many({f"{number}.org": NOW - number * MINUTE for number in range(9)})
 
         assert agenda.due(NOW, 2) == ["8.org", "7.org"]
 
-    def test_an_earlier_moment_is_kept_where_the_new_one_is_a_latest_one(self, agenda: Agenda) -> None:
+    def test_a_latest_time_does_not_replace_an_earlier_one(self, agenda: Agenda) -> None:
         """
-        A waiting request does not postpone a renewal that is planned sooner.
+        A time with `at_the_latest` does not postpone an earlier check.
         """
         agenda.put_many({"sooner.org": NOW, "later.org": NOW + 2 * MINUTE})
         late = dict.fromkeys(["sooner.org", "later.org", "new.org"], NOW + MINUTE)
@@ -74,11 +74,10 @@ class TestDue:
 
         assert agenda.next_checks(agenda.names()) == late | {"sooner.org": NOW}
 
-    def test_names_that_are_planned_for_never_are_found(
-        self, agenda: Agenda, connection: redis.Redis
-    ) -> None:
+    def test_names_with_an_infinite_time_are_found(self, agenda: Agenda, connection: redis.Redis) -> None:
         """
-        Older versions stored infinity for refused names; any writer can store the year 9999.
+        Names with an infinite or very late time are found. Older versions stored infinity for refused
+        names.
         """
         agenda.put_many({"now.org": NOW, "edge.org": NOW + MINUTE})
         connection.zadd(AGENDA, {"refused.org": float("inf"), "far.org": 1e300})
@@ -86,9 +85,9 @@ class TestDue:
         assert agenda.planned_after(NOW + MINUTE, 10) == ["refused.org", "far.org"]
         assert agenda.planned_after(NOW + MINUTE, 1) == ["refused.org"]
 
-    def test_a_member_that_is_no_text_is_thrown_out(self, agenda: Agenda, connection: redis.Redis) -> None:
+    def test_a_member_that_is_not_text_is_removed(self, agenda: Agenda, connection: redis.Redis) -> None:
         """
-        An invalid member is removed, because it would always be due.
+        A member that is not text is removed, because it would always be due.
         """
         connection.zadd(AGENDA, {b"\xff\xfe": 1})
         agenda.put("a.org", NOW)
@@ -97,8 +96,8 @@ class TestDue:
         assert len(agenda) == 1
 
 
-#: What other programs may write.
-NO_NAMES: list[Any] = [
+#: Invalid names that other programs may write.
+INVALID_NAMES: list[Any] = [
     *("", ".", "..", "UPPER.com", "a b.com", "../../etc/passwd", "x\ny.com", "x" * 300, "y" * 1_000_000),
     *(
         b"\xff\xfe",
@@ -113,52 +112,48 @@ NO_NAMES: list[Any] = [
 ]
 
 
-class TestMoments:
+class TestTimes:
     """
-    Names that are on the agenda are not missing.
+    Test the times of the names.
     """
 
-    def test_a_moment_comes_back_as_it_was_put(self, agenda: Agenda) -> None:
+    def test_a_time_is_not_rounded(self, agenda: Agenda) -> None:
         """
-        A time that was rounded would make a name due too early.
+        A time is stored without rounding, so that no name is due too early.
         """
         agenda.put("a.org", NOW + timedelta(microseconds=250_000))
 
         assert agenda.next_check("a.org") == NOW + timedelta(microseconds=250_000)
 
-    def test_a_new_moment_takes_the_place_of_the_old(self, agenda: Agenda) -> None:
+    def test_a_new_time_replaces_the_former_one(self, agenda: Agenda) -> None:
         """
-        Each name has one next check.
+        A new time replaces the former one of the same name.
         """
         agenda.put("a.org", NOW)
         agenda.put("a.org", NOW + MINUTE)
 
         assert agenda.next_checks(agenda.names()) == {"a.org": NOW + MINUTE}
 
-    def test_an_unknown_name_has_none(self, agenda: Agenda) -> None:
+    def test_an_unknown_name_has_no_next_check(self, agenda: Agenda) -> None:
         """
-        No check is planned for a name that was never requested.
+        An unknown name has no next check.
         """
         assert agenda.next_check("unknown.org") is None
         assert "unknown.org" not in agenda
 
     @pytest.mark.parametrize("score", ["inf", "1e300"])
-    def test_a_score_that_is_no_moment_is_none(
-        self, agenda: Agenda, connection: redis.Redis, score: str
-    ) -> None:
+    def test_an_invalid_score_has_no_time(self, agenda: Agenda, connection: redis.Redis, score: str) -> None:
         """
-        Other programs can write to Redis; the status is still shown.
+        A name with an invalid score, which another program wrote, has no time.
         """
         connection.zadd(AGENDA, {"odd.org": float(score)})
 
         assert agenda.next_checks(agenda.names()) == {"odd.org": None}
 
     @pytest.mark.parametrize("score", ["-inf", "-1e300", "-1"])
-    def test_a_score_before_all_time_is_due(
-        self, agenda: Agenda, connection: redis.Redis, score: str
-    ) -> None:
+    def test_a_negative_score_is_due(self, agenda: Agenda, connection: redis.Redis, score: str) -> None:
         """
-        An invalid member does not hide the names after it.
+        A name with a negative score is due, and does not hide other names.
         """
         connection.zadd(AGENDA, {"odd.org": float(score), "a.org": NOW.timestamp()})
 
@@ -166,14 +161,14 @@ class TestMoments:
         assert agenda.due(NOW, 10) == ["odd.org", "a.org"]
 
     @pytest.mark.parametrize("read", ["due", "names", "beyond"])
-    def test_what_is_no_name_is_removed_wherever_it_is_read(
+    def test_an_invalid_name_is_removed_by_each_reader(
         self, agenda: Agenda, connection: redis.Redis, caplog: pytest.LogCaptureFixture, read: str
     ) -> None:
         """
-        One line has the number of removed members; the valid names stay.
+        Each reader removes invalid names, logs their number in one line, and returns the valid names.
         """
         score = NOW.timestamp()
-        connection.zadd(AGENDA, dict.fromkeys([*NO_NAMES, "a.org", "2001:db8::1"], score))
+        connection.zadd(AGENDA, dict.fromkeys([*INVALID_NAMES, "a.org", "2001:db8::1"], score))
         reading: dict[str, Callable[[], list[str]]] = {
             "due": lambda: agenda.due(NOW, 3_000),
             "names": agenda.names,
@@ -183,29 +178,29 @@ class TestMoments:
         assert {"a.org", "2001:db8::1"} == set(reading[read]())
 
         assert 2 == len(agenda)
-        assert [f"removed {len(NO_NAMES)} entries from the agenda that are no names"] == [
+        assert [f"removed {len(INVALID_NAMES)} entries from the agenda that are no names"] == [
             line.getMessage().partition(",")[0] for line in caplog.records
         ]
 
-    def test_the_earliest_of_all(self, agenda: Agenda) -> None:
+    def test_the_earliest_time_is_that_of_all_names(self, agenda: Agenda) -> None:
         """
-        The log shows the time of the next check.
+        The earliest time is that of all names.
         """
         agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 
         assert agenda.earliest() == NOW
 
-    def test_an_empty_agenda_has_no_earliest(self, agenda: Agenda) -> None:
+    def test_an_empty_agenda_has_no_earliest_time(self, agenda: Agenda) -> None:
         """
-        Redis may be emptied at any time.
+        An empty agenda has no earliest time and no names.
         """
         assert agenda.earliest() is None
         assert len(agenda) == 0
         assert agenda.names() == []
 
-    def test_a_removed_name_is_unknown(self, agenda: Agenda) -> None:
+    def test_a_name_can_be_removed_twice(self, agenda: Agenda) -> None:
         """
-        Two workers may remove the same name.
+        A removed name is not on the agenda. A second removal raises no error.
         """
         agenda.put("a.org", NOW)
         agenda.remove("a.org")
@@ -213,58 +208,58 @@ class TestMoments:
 
         assert "a.org" not in agenda
 
-    def test_all_of_many_names(self, agenda: Agenda) -> None:
+    def test_a_large_agenda_loses_no_name(self, agenda: Agenda) -> None:
         """
-        A large agenda is written and read in batches without losing a name between two of them.
+        The agenda writes and reads many names in batches, and loses none.
         """
-        moments = {f"{number}.org": NOW + number * MINUTE for number in range(25_000)}
-        agenda.put_many(moments)
+        times = {f"{number}.org": NOW + number * MINUTE for number in range(25_000)}
+        agenda.put_many(times)
 
-        assert agenda.next_checks(agenda.names()) == moments
-        assert agenda.missing([*moments, "unknown.org"]) == ["unknown.org"]
+        assert agenda.next_checks(agenda.names()) == times
+        assert agenda.missing([*times, "unknown.org"]) == ["unknown.org"]
 
-    def test_reading_some_names_hides_none_of_the_others(self, agenda: Agenda) -> None:
+    def test_a_postponement_hides_no_name_from_a_reader(self, agenda: Agenda) -> None:
         """
-        Checks postpone thousands of names while all names are read, and no name is missed.
+        A reader of all names misses none while other names are postponed.
         """
         names = [f"{number}.org" for number in range(25_000)]
-        agenda.put_many({name: NOW + place * MINUTE for place, name in enumerate(names)})
+        agenda.put_many({name: NOW + position * MINUTE for position, name in enumerate(names)})
         due, others = names[:3_000], set(names[3_000:])
         stopped = threading.Event()
 
-        def look() -> None:
+        def postpone() -> None:
             for number in itertools.count(1):
                 if stopped.is_set():
                     return
                 later = NOW + number * 5_000 * MINUTE
-                agenda.put_many({name: later + place * MINUTE for place, name in enumerate(due)})
+                agenda.put_many({name: later + position * MINUTE for position, name in enumerate(due)})
 
-        looks = threading.Thread(target=look)
-        looks.start()
+        thread = threading.Thread(target=postpone)
+        thread.start()
         try:
             for _ in range(5):
                 assert others <= set(agenda.names())
         finally:
             stopped.set()
-            looks.join()
+            thread.join()
 
 
 class TestWake:
     """
-    The reader is woken at the time of the earliest check.
+    Test the wake-ups that the agenda requests.
     """
 
-    def test_the_earliest_of_the_moments(self, agenda: Agenda, woken: list[datetime]) -> None:
+    def test_a_batch_requests_one_wake_up(self, agenda: Agenda, woken: list[datetime]) -> None:
         """
-        A batch causes one wake-up, not one for each name.
+        A batch requests one wake-up, at its earliest time.
         """
         agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 
         assert woken == [NOW]
 
-    def test_no_moment_wakes_nothing(self, agenda: Agenda, woken: list[datetime]) -> None:
+    def test_an_empty_batch_requests_no_wake_up(self, agenda: Agenda, woken: list[datetime]) -> None:
         """
-        A check without names plans nothing.
+        A batch without names requests no wake-up.
         """
         agenda.put_many({})
 

@@ -1,5 +1,5 @@
 """
-The status of each name, from three sources that may each be empty.
+Test the status of each name, whose three sources may each be empty.
 """
 
 from __future__ import annotations
@@ -26,22 +26,24 @@ def status_after(app: App, name: str, after: timedelta = timedelta(0)) -> Domain
     return status_of(name, app.agenda, app.records, app.certificates, app.clock() + after)
 
 
-class TestStanding:
+class TestStatusOf:
     @pytest.mark.parametrize(
         ("after", "state"),
         [(timedelta(0), "valid"), (timedelta(days=80), "due"), (timedelta(days=91), "expired")],
     )
-    def test_the_state_of_a_certificate_is_its_age(self, app: App, after: timedelta, state: str) -> None:
+    def test_the_state_of_a_certificate_depends_on_its_age(
+        self, app: App, after: timedelta, state: str
+    ) -> None:
         """
-        The status shows due and expired certificates before any check has found them.
+        The state of a certificate depends on its age, even before its next check.
         """
         app.issuance.issue((NAME,))
 
         assert state == status_after(app, NAME, after).state
 
-    def test_a_failure_has_its_remedy_while_the_old_certificate_is_in_service(self, app: App) -> None:
+    def test_a_failed_renewal_has_its_remedy_and_the_remaining_days(self, app: App) -> None:
         """
-        The status has the days left and the remedy.
+        The status of a failed renewal has the code, the remedy and the days until the expiry.
         """
         app.issuance.issue((NAME,))
         with pytest.raises(CertworkerError):
@@ -53,26 +55,26 @@ class TestStanding:
         assert status.remedy
         assert (status.days_left(app.clock()) or 0) > 80
 
-    def test_an_emptied_redis_does_not_hide_a_certificate(self, app: App) -> None:
+    def test_an_empty_redis_does_not_hide_a_certificate(self, app: App) -> None:
         """
-        The certificate on the volume counts, whatever Redis has.
+        A certificate on the volume is valid although Redis is empty.
         """
         app.issuance.issue((NAME,))
         app.connection.flushall()
 
         assert "valid" == status_after(app, NAME).state
 
-    def test_a_name_without_anything_is_missing(self, app: App) -> None:
+    def test_an_unknown_name_is_missing(self, app: App) -> None:
         """
-        An unknown name is no error.
+        A name without a record and a certificate is missing.
         """
         assert "missing" == status_after(app, NAME).state
 
 
-class TestStandings:
-    def test_all_names_of_the_agenda_in_alphabetical_order(self, app: App) -> None:
+class TestListStatus:
+    def test_the_names_are_in_alphabetical_order(self, app: App) -> None:
         """
-        Pages of names need a stable order.
+        The names are in alphabetical order, so that pages of names are stable.
         """
         for name in ("b.localhost", "a.localhost"):
             app.issuance.issue((name,))
@@ -80,9 +82,9 @@ class TestStandings:
 
         assert ["a.localhost", "b.localhost"] == [row.name for row in rows]
 
-    def test_one_name_that_cannot_be_read_hides_no_other(self, app: App) -> None:
+    def test_an_unreadable_name_does_not_hide_the_others(self, app: App) -> None:
         """
-        A record of another program, or files of a newer certworker, are the failure of their name only.
+        A name with an unreadable record or certificate has a failure, and does not hide the others.
         """
         for name in ("a.localhost", "b.localhost", "c.localhost"):
             app.issuance.issue((name,))
@@ -104,9 +106,9 @@ class TestStandings:
         ]
         assert "state.schema_too_new" == rows[1].code
 
-    def test_a_life_of_no_length_has_nothing_left(self, app: App) -> None:
+    def test_a_certificate_without_a_lifetime_has_no_share_left(self, app: App) -> None:
         """
-        The remaining share is zero for a certificate of another program that ends when it begins.
+        The remaining share of a certificate that ends when it begins is zero.
         """
         app.issuance.issue((NAME,))
         one = status_after(app, NAME)

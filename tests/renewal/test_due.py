@@ -1,5 +1,5 @@
 """
-Everything that is due is enqueued, in the order of its priority.
+Test that due names are enqueued in the order of their priority.
 """
 
 from __future__ import annotations
@@ -60,22 +60,20 @@ def requested_together(app: App) -> tuple[str, ...]:
 class TestDueNames:
     def test_a_certificate_that_is_not_due_gets_its_next_check(self, app: App) -> None:
         """
-        Most checks find a certificate that is not due, and cost no job.
+        A certificate that is not due gets its next check, without a job.
         """
         app.issuance.issue((NAME,))
         app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
 
         assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
-        moment = app.agenda.next_check(NAME)
-        assert moment is not None
-        assert moment > app.clock()
+        next_check = app.agenda.next_check(NAME)
+        assert next_check is not None
+        assert next_check > app.clock()
         assert 0 == len(app.priority_queues)
 
-    def test_a_certificate_that_is_due_waits_for_a_slot(
-        self, app: App, app_authority: FaultyAuthority
-    ) -> None:
+    def test_a_due_certificate_is_enqueued(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        A due certificate is enqueued.
+        A due certificate is enqueued in the priority queues.
         """
         app_authority.lifetime = timedelta(seconds=2)
         app.issuance.issue((NAME,))
@@ -87,7 +85,7 @@ class TestDueNames:
 
     def test_all_names_of_a_certificate_are_requested_together_and_once(self, app: App) -> None:
         """
-        Each name is on the agenda, but there is one certificate, and one request.
+        All names of a due certificate are requested together, in one job.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -97,9 +95,9 @@ class TestDueNames:
         assert {"looked": 2, "requested": 1} == due_names.enqueue()
         assert 1 == len(app.priority_queues)
 
-    def test_a_name_that_left_a_certificate_is_checked_by_its_own(self, app: App) -> None:
+    def test_a_name_with_a_newer_certificate_is_requested_alone(self, app: App) -> None:
         """
-        The metadata of one name does not apply to a name that now leads elsewhere.
+        A name with a newer certificate of its own is requested alone.
         """
         www = f"www.{NAME}"
         app.issuance.issue((NAME, www))
@@ -109,9 +107,9 @@ class TestDueNames:
 
         assert {"looked": 2, "requested": 2} == due_names.enqueue()
 
-    def test_what_is_urgent_goes_first(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_an_expiring_certificate_is_first(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        A certificate that expires the next day goes before all that are only due.
+        A certificate that expires soon precedes due certificates and new names.
         """
         now = app.clock()
         for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
@@ -125,9 +123,9 @@ class TestDueNames:
             taken.tenant for taken in iter(lambda: take(app), None)
         ]
 
-    def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, app: App) -> None:
+    def test_a_renewal_that_the_ca_requested_precedes_others(self, app: App) -> None:
         """
-        The CA may revoke it within a day.
+        A renewal that the CA requested precedes others, because a revocation may follow within a day.
         """
         now = app.clock()
         for name in ("old.localhost", "revoked.localhost"):
@@ -145,9 +143,9 @@ class TestDueNames:
             taken.tenant for taken in iter(lambda: take(app), None)
         ]
 
-    def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, app: App) -> None:
+    def test_a_certificate_without_a_file_of_traefik_is_requested(self, app: App) -> None:
         """
-        A worker may crash between the certificate and Traefik's file, and people delete files.
+        A certificate without a file of Traefik is requested, for example after a crash.
         """
         app.issuance.issue((NAME,))
         (app.traefik.directory / f"{NAME}.yml").unlink()
@@ -155,9 +153,9 @@ class TestDueNames:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
-    def test_a_certificate_of_a_newer_certworker_gets_a_job_that_reports_it(self, app: App) -> None:
+    def test_a_certificate_of_a_newer_version_is_requested(self, app: App) -> None:
         """
-        An unreadable name does not stop the check of the others.
+        A certificate of a newer version is requested, and the failure of its job has the reason.
         """
         app.issuance.issue((NAME,))
         for meta in app.certificates.directory.glob(".certworker/generations/*/meta.json"):
@@ -171,22 +169,23 @@ class TestDueNames:
         assert record
         assert "state.schema_too_new" == record.code
 
-    def test_a_job_that_gets_lost_is_missed_after_a_while(self, app: App) -> None:
+    def test_a_requested_name_has_a_next_check_within_15_minutes(self, app: App) -> None:
         """
-        Redis may evict a job; the name is on the agenda until it has a certificate.
+        A requested name is checked again within 15 minutes, because Redis may evict its job.
         """
         app.agenda.put("new.localhost", app.clock() - timedelta(seconds=1))
         app.due_names.enqueue()
-        moment = app.agenda.next_check("new.localhost")
+        next_check = app.agenda.next_check("new.localhost")
 
-        assert moment is not None
-        assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
+        assert next_check is not None
+        assert timedelta(0) < next_check - app.clock() <= timedelta(minutes=15)
 
-    def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
+    def test_the_next_check_of_a_short_lived_certificate_is_sooner(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A quarter of an hour is the whole validity period of some certificates.
+        A requested certificate with a short lifetime is checked again within an eighth of its remaining
+        time.
         """
         app_authority.lifetime = timedelta(minutes=15)
         metadata = app.issuance.issue((NAME,)).metadata
@@ -196,15 +195,15 @@ class TestDueNames:
             later = replace(app.due_names, clock=partial(datetime.fromtimestamp, now.timestamp(), UTC))
 
             assert {"looked": 1, "requested": 1} == later.enqueue()
-            moment = app.agenda.next_check(NAME)
-            assert moment is not None
-            assert moment - now <= max(left / 8, timedelta(seconds=15))
+            next_check = app.agenda.next_check(NAME)
+            assert next_check is not None
+            assert next_check - now <= max(left / 8, timedelta(seconds=15))
 
-    def test_what_is_urgent_is_a_share_of_a_short_life(
+    def test_a_short_lived_certificate_is_urgent_near_its_expiry(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        All certificates of 47 hours expire within 48 hours; only those near their end go first.
+        A certificate of 47 hours is urgent only near its expiry.
         """
         app_authority.lifetime = timedelta(hours=47)
         now = app.clock()
@@ -218,9 +217,9 @@ class TestDueNames:
         replace(app.due_names, decide=always_due, clock=lambda: now + timedelta(hours=40)).enqueue()
         assert 1 == app.connection.exists(f"{PRIORITY_QUEUE}expiring")
 
-    def test_names_that_were_requested_together_stay_together(self, app: App) -> None:
+    def test_names_of_a_failed_attempt_are_requested_together(self, app: App) -> None:
         """
-        The first attempt failed, so only the records have the names.
+        The names of a failed attempt are requested together, as their records show.
         """
         names = (NAME, f"www.{NAME}")
         now = app.clock()
@@ -229,32 +228,32 @@ class TestDueNames:
 
         assert {"looked": 2, "requested": 1} == app.due_names.enqueue()
 
-    @pytest.mark.parametrize("asked", [(NAME,), (NAME, f"shop.{NAME}")])
-    def test_a_name_that_left_a_certificate_is_not_renewed_with_it(
-        self, app: App, asked: tuple[str, ...]
+    @pytest.mark.parametrize("requested", [(NAME,), (NAME, f"shop.{NAME}")])
+    def test_names_are_not_joined_with_those_of_a_newer_certificate(
+        self, app: App, requested: tuple[str, ...]
     ) -> None:
         """
-        A request for fewer or other names defines the new set; the remaining names get a certificate of their
-        own.
+        The names of a newer certificate and the remaining names are requested separately.
         """
         stays = (f"api.{NAME}", f"www.{NAME}")
         app.issuance.issue((NAME, *stays))
-        forced = app.issuance.issue(asked, force=True).metadata.serial
-        app.agenda.put_many(dict.fromkeys((*asked, *stays), app.clock()))
+        forced = app.issuance.issue(requested, force=True).metadata.serial
+        app.agenda.put_many(dict.fromkeys((*requested, *stays), app.clock()))
         due = replace(app.issuance, decide=always_due)
 
         assert 2 == replace(app.due_names, decide=always_due).enqueue()["requested"]
-        requested = {requested_together(app), requested_together(app)}
-        assert {asked, stays} == {tuple(sorted(names, key=[*asked, *stays].index)) for names in requested}
+        found = {requested_together(app), requested_together(app)}
+        assert {requested, stays} == {tuple(sorted(names, key=[*requested, *stays].index)) for names in found}
 
         assert set(stays) == set(due.issue(stays).metadata.names)
         metadata = app.certificates.metadata(NAME)
         assert metadata
         assert forced == metadata.serial
 
-    def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(self, app: App) -> None:
+    def test_a_partly_published_certificate_is_requested_for_all_its_names(self, app: App) -> None:
         """
-        The worker crashed while it put the new certificate into service.
+        A certificate that is in service for only some names, after a crash, is requested for all of
+        them.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -269,9 +268,9 @@ class TestDueNames:
         assert set(names) == set(requested_together(app))
 
     @pytest.mark.parametrize("served", [True, False])
-    def test_a_record_is_not_a_request(self, app: App, served: bool) -> None:
+    def test_a_forged_record_joins_no_names(self, app: App, served: bool) -> None:
         """
-        A forged record does not join the names of different tenants in one certificate.
+        A forged record does not join the names of different tenants in one request.
         """
         evil, now = "evil.localhost", app.clock()
         if served:
@@ -289,11 +288,11 @@ class TestDueNames:
         assert request
         assert {"domain": evil} == json.loads(request.fields["data"])[3]
 
-    def test_a_certificate_whose_names_are_refused_is_recorded_and_checked_again(
+    def test_a_certificate_with_refused_names_is_recorded_and_checked_again(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The job would be refused before its attempt begins, so the reason is recorded by the check.
+        The check records the failure of a name that its job would refuse, and plans the next check.
         """
         app.issuance.issue((NAME,))
         now = app.clock()
@@ -302,34 +301,35 @@ class TestDueNames:
 
         replace(app.due_names, check_request=public, decide=always_due).enqueue()
 
-        record, moment = app.records.read(NAME), app.agenda.next_check(NAME)
+        record, next_check = app.records.read(NAME), app.agenda.next_check(NAME)
         assert record
         assert ("failed", "name.no_public_suffix") == (record.state, record.code)
-        assert moment
-        assert timedelta(hours=23) < moment - now <= timedelta(days=1.1)
+        assert next_check
+        assert timedelta(hours=23) < next_check - now <= timedelta(days=1.1)
         assert 0 == len(app.priority_queues)
         assert "planted.localhost" not in app.agenda
         assert "name.no_public_suffix" in caplog.text
 
     @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
-    def test_an_invalid_name_is_dropped_and_stops_no_check(
+    def test_an_invalid_name_is_removed_and_the_others_are_checked(
         self, app: App, caplog: pytest.LogCaptureFixture, planted: str
     ) -> None:
         """
-        A writer to Redis can put anything on the agenda.
+        An invalid name on the agenda is removed and logged, and the other names are checked.
         """
-        moment = app.clock() - timedelta(days=1)
-        app.agenda.put_many({planted: moment, NAME: moment})
+        next_check = app.clock() - timedelta(days=1)
+        app.agenda.put_many({planted: next_check, NAME: next_check})
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
         assert planted not in app.agenda
         assert "removed 1 entries from the agenda that are no names" in caplog.text
 
-    def test_an_error_with_one_name_postpones_that_name_alone(
+    def test_an_error_with_one_name_postpones_only_that_name(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The error is logged with its traceback, and the other name is requested.
+        An error with one name is logged with its traceback and postpones it. The other name is
+        requested.
         """
         app.issuance.issue((NAME,))
         app.agenda.put_many(dict.fromkeys((NAME, "new.localhost"), app.clock() - timedelta(seconds=1)))
@@ -352,7 +352,7 @@ class TestDueNames:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        It concerns all names, so the maintenance loop reports it, and no name gets a traceback.
+        An error of Redis ends the pass without a traceback, because it concerns all names.
         """
 
         def refuse(_names: tuple[str, ...]) -> None:
@@ -379,9 +379,9 @@ class TestDueNames:
             {"message": "x" * 5_000_000, "unfinished": "-inf"},
         ],
     )
-    def test_a_planted_record_costs_no_other_name_its_check(self, app: App, fields: dict[str, str]) -> None:
+    def test_a_planted_record_does_not_affect_other_names(self, app: App, fields: dict[str, str]) -> None:
         """
-        One invalid record does not stop the checks of the other names.
+        An invalid record does not prevent the checks of the other names.
         """
         planted: dict[Any, Any] = {"state": "failed", "updated": "2026-01-01T00:00:00Z", **fields}
         app.connection.hset(RECORDS + "planted.localhost", mapping=planted)
@@ -391,12 +391,12 @@ class TestDueNames:
         assert {"looked": 6, "requested": 6} == app.due_names.enqueue()
         assert 6 == len(app.priority_queues)
 
-    def test_files_that_cannot_be_read_stop_no_check_of_others(self, app: App) -> None:
+    def test_unreadable_files_do_not_affect_other_names(self, app: App) -> None:
         """
-        The job of each name reports its failure.
+        A name with unreadable files is requested, and the other names are checked.
         """
         (app.certificates.directory / "loop.localhost").symlink_to("loop.localhost")
-        moment = app.clock() - timedelta(days=1)
-        app.agenda.put_many({"loop.localhost": moment, NAME: moment})
+        next_check = app.clock() - timedelta(days=1)
+        app.agenda.put_many({"loop.localhost": next_check, NAME: next_check})
 
         assert {"looked": 2, "requested": 2} == app.due_names.enqueue()

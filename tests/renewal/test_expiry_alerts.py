@@ -1,5 +1,5 @@
 """
-Overdue certificates are logged daily, and as errors close to their end.
+Test the daily log lines about overdue certificates, which are errors near their expiry.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def in_service(
     left: float, *, failed: bool = True, validity: timedelta = 90 * DAY, name: str = "shop.org"
 ) -> DomainStatus:
     """
-    Return a name with the share *left* of the *validity* of its certificate, and *failed* renewals.
+    Return a name whose certificate has the share *left* of its *validity*, with *failed* renewals.
     """
     not_after = NOW + left * validity
     return DomainStatus(
@@ -52,23 +52,23 @@ def in_service(
 
 
 def logged(
-    caplog: pytest.LogCaptureFixture, *all_of_them: DomainStatus, connection: Redis
+    caplog: pytest.LogCaptureFixture, *names: DomainStatus, connection: Redis
 ) -> list[tuple[str, str]]:
     """
-    Return the level and the text of each line about *all_of_them*.
+    Return the level and the text of each line about *names*.
     """
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        ExpiryAlerts(lambda: all_of_them, OncePer(connection, LOGGED, LOGGED_TTL).first, lambda: NOW).log()
+        ExpiryAlerts(lambda: names, OncePer(connection, LOGGED, LOGGED_TTL).first, lambda: NOW).log()
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-class TestLoudness:
+class TestLevel:
     @pytest.mark.parametrize("validity", [timedelta(hours=160), 45 * DAY, 90 * DAY])
     @pytest.mark.parametrize(
         ("left", "level"), [(0.21, None), (0.19, "WARNING"), (0.09, "ERROR"), (0.0, "ERROR"), (-0.5, "ERROR")]
     )
-    def test_it_follows_the_share_that_is_left(
+    def test_the_level_depends_on_the_remaining_share(
         self,
         caplog: pytest.LogCaptureFixture,
         connection: Redis,
@@ -77,18 +77,17 @@ class TestLoudness:
         validity: timedelta,
     ) -> None:
         """
-        The level depends on the share of its own validity period: twelve days are much for one, little for
-        another.
+        The level of a line depends on the remaining share of the certificate's lifetime.
         """
         lines = logged(caplog, in_service(left, validity=validity), connection=connection)
 
         assert [level] * bool(level) == [line[0] for line in lines]
 
-    def test_it_has_the_delay_the_attempts_the_cause_and_the_remedy(
+    def test_the_line_has_the_time_the_attempts_the_cause_and_the_remedy(
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        The line has the time left, the number of attempts, the last cause and the remedy.
+        The line has the remaining time, the number of attempts, the last cause and the remedy.
         """
         ((_, line),) = logged(caplog, in_service(0.15), connection=connection)
 
@@ -109,22 +108,22 @@ class TestLoudness:
             ),
         ],
     )
-    def test_it_claims_only_what_happened(
+    def test_the_line_has_the_state_of_the_renewal(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, change: dict[str, Any], words: str
     ) -> None:
         """
-        A renewal that was never tried did not fail, and has another remedy.
+        The line has the state of the renewal, and another remedy if no attempt took place.
         """
         ((_, line),) = logged(caplog, replace(in_service(0.04), **change), connection=connection)
 
         assert words in line
 
     @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 2 minutes;")])
-    def test_a_short_validity_is_shown_in_seconds(
+    def test_a_short_remaining_time_is_in_seconds_or_minutes(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
     ) -> None:
         """
-        "0 hours" would be wrong for a certificate of 15 minutes.
+        The remaining time of a short-lived certificate is in seconds or minutes.
         """
         late = in_service(seconds / 900, validity=timedelta(minutes=15))
         ((_, line),) = logged(caplog, late, connection=connection)
@@ -135,32 +134,33 @@ class TestLoudness:
         ("left", "words"),
         [(0.01, "ends in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
     )
-    def test_the_time_is_in_words(
+    def test_the_line_has_the_time_with_its_unit(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
     ) -> None:
         """
-        A short time is shown in hours.
+        The line has the remaining time, or the time since the expiry, in hours or days.
         """
         ((_, line),) = logged(caplog, in_service(left), connection=connection)
 
         assert words in line
 
-    def test_one_that_the_ca_wants_renewed_late_is_no_alarm(
+    def test_a_late_renewal_without_a_failure_is_logged_near_the_expiry(
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        Without a failure, less than a twentieth of the validity period is overdue, whatever the CA suggested.
+        Without a failure, a certificate is overdue only when less than a twentieth of its lifetime
+        remains.
         """
         assert [] == logged(caplog, in_service(0.08, failed=False), connection=connection)
         ((level, line),) = logged(caplog, in_service(0.04, failed=False), connection=connection)
         assert "ERROR" == level
         assert "certworker explain shop.org" in line
 
-    def test_a_name_without_a_certificate_is_not_late(
+    def test_a_name_without_a_certificate_is_not_overdue(
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        The failures of such a name are logged by its attempts.
+        A name without a certificate has no line, because its attempts log the failures.
         """
         nothing = replace(in_service(0.1), not_before=None, not_after=None)
 
@@ -168,11 +168,11 @@ class TestLoudness:
 
 
 class TestRepetition:
-    def test_once_a_day_and_at_once_when_it_gets_worse(
+    def test_a_line_is_logged_once_a_day_and_at_each_higher_level(
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        Each name has one line a day, and another one when it gets worse.
+        Each name has one line a day, and another one when its level rises or the certificate expires.
         """
         levels = [
             [level for level, _ in logged(caplog, in_service(left), connection=connection)]
@@ -183,24 +183,26 @@ class TestRepetition:
         assert [["WARNING"], [], ["ERROR"], [], ["ERROR"], []] == levels
         assert logged(caplog, in_service(-0.3), connection=connection)
 
-    def test_a_flood_ends_with_its_number(self, caplog: pytest.LogCaptureFixture, connection: Redis) -> None:
+    def test_the_number_of_lines_has_a_limit(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
         """
-        More lines with the same cause do not help.
+        The number of lines has a limit, and the last line counts the overdue names.
         """
-        many = [in_service(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
+        overdue = [in_service(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
 
-        lines = logged(caplog, *many, connection=connection)
+        lines = logged(caplog, *overdue, connection=connection)
 
         assert MAX_LINES + 1 == len(lines)
         assert "150 names" in lines[-1][1]
 
 
-class TestHouse:
+class TestRenewal:
     def test_a_renewal_that_fails_for_weeks_is_reported(
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Appwrite's worker gives up after five attempts; certworker never does.
+        A renewal that has failed for weeks is logged as overdue.
         """
         name = "shop.localhost"
         metadata = app.issuance.issue((name,)).metadata

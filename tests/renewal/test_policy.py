@@ -1,5 +1,5 @@
 """
-The time of the next check and of the next attempt, for all current and future validity periods.
+Test the times of the next check and of the next attempt, for current and future lifetimes.
 """
 
 from __future__ import annotations
@@ -36,38 +36,38 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 
-#: Let's Encrypt's of today, of February 2027 and of February 2028, its shortest, and those of other CAs.
+#: The lifetimes of Let's Encrypt today, from February 2027 and 2028, and the shortest; and of other CAs.
 VALIDITIES = [90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR, 365 * DAY, HOUR]
 
-#: Of private CAs.
+#: The lifetimes of private CAs.
 SHORT_VALIDITIES = [DAY, HOUR, 15 * MINUTE]
 
-#: A day, and the tenth that keeps names apart.
+#: A day, and the random tenth that spreads the attempts.
 LATEST = 1.1 * DAY
 
-#: A certificate of today.
+#: A certificate with the lifetime of today.
 LONG = Validity(NOW, NOW + 90 * DAY, "04ab")
 
-moments = st.integers(0, 15 * 365 * 24 * 60).map(lambda minutes: NOW + minutes * MINUTE)
+times = st.integers(0, 15 * 365 * 24 * 60).map(lambda minutes: NOW + minutes * MINUTE)
 validities = st.timedeltas(MINUTE, 400 * DAY)
 serials = st.integers(1, 2**159).map("{:x}".format)
 
 
 class Punctual(Random):
     """
-    Adds nothing to a pause.
+    Add nothing to a pause.
     """
 
     def random(self) -> float:
         """
-        Return the least of all numbers.
+        Return the smallest random number.
         """
         return 0.0
 
 
 class Failed(CertworkerError):
     """
-    A failure without a code, so that it is not in the catalogue.
+    Fail without a code, so that the catalogue does not contain the failure.
     """
 
     message_template = "It failed."
@@ -76,7 +76,7 @@ class Failed(CertworkerError):
 
 def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
     """
-    Return a failure that is tried again by *retry*.
+    Return a failure with the retry policy *retry*.
     """
     kind: type[CertworkerError] = type("FailedSo", (Failed,), {"retry": retry})
     return kind(until=until)
@@ -84,16 +84,16 @@ def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
 
 def ending(length: timedelta, left: timedelta) -> Validity:
     """
-    Return the validity of a certificate of *length*, of which *left* remains.
+    Return the validity of a certificate with the lifetime *length*, of which *left* remains.
     """
     return Validity(NOW + left - length, NOW + left, "04ab")
 
 
 class TestRenewalTime:
     @pytest.mark.parametrize("validity", VALIDITIES)
-    def test_it_is_a_share_of_the_life(self, validity: timedelta) -> None:
+    def test_the_renewal_is_after_a_share_of_the_lifetime(self, validity: timedelta) -> None:
         """
-        A fixed number of days would be wrong: short certificates would never be renewed, long ones in a loop.
+        A certificate is renewed when a third of its lifetime remains, or a half if it is short.
         """
         share = 1 / 2 if validity < 10 * DAY else 1 / 3
 
@@ -101,28 +101,28 @@ class TestRenewalTime:
 
         assert validity * share <= left <= validity * (share + 1 / 20)
 
-    @given(moments, validities, serials)
-    def test_it_comes_early_enough_and_never_before_the_first_third(
+    @given(times, validities, serials)
+    def test_the_renewal_is_in_the_middle_of_the_lifetime(
         self, begins: datetime, validity: timedelta, serial: str
     ) -> None:
         """
-        A third of the validity period leaves time for many attempts, and a new certificate is never due.
+        The renewal leaves time for many attempts, and a new certificate is never due.
         """
         due = renewal_time(Validity(begins, begins + validity, serial))
 
         assert begins + validity * 0.4 <= due <= begins + validity * 0.7
 
-    def test_it_is_the_same_at_every_check(self) -> None:
+    def test_the_renewal_time_is_the_same_at_each_check(self) -> None:
         """
-        All workers, also after a restart, compute the same time without storing it.
+        Each check and each worker computes the same renewal time.
         """
         assert renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab")) == renewal_time(
             Validity(NOW, NOW + 90 * DAY, "04ab")
         )
 
-    def test_certificates_issued_together_are_renewed_apart(self) -> None:
+    def test_the_renewals_of_certificates_issued_together_are_spread(self) -> None:
         """
-        Certificates that were issued within an hour are renewed over a longer time.
+        The renewals of certificates that were issued together are spread over several days.
         """
         days = Counter(
             renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}")).date() for number in range(5000)
@@ -134,9 +134,11 @@ class TestRenewalTime:
 
 class TestWindow:
     @given(serials, st.timedeltas(MINUTE, 30 * DAY), st.timedeltas(timedelta(0), 50 * DAY))
-    def test_a_window_is_kept_to(self, serial: str, length: timedelta, start: timedelta) -> None:
+    def test_the_renewal_time_is_in_the_window(
+        self, serial: str, length: timedelta, start: timedelta
+    ) -> None:
         """
-        The time is uniformly random in the window (RFC 9773, section 4.2), and the same at every check.
+        The renewal time is in the window (RFC 9773, section 4.2), and the same at each check.
         """
         window = Window(NOW + start, NOW + start + length)
         due = renewal_time(Validity(NOW, NOW + 90 * DAY, serial), window)
@@ -144,9 +146,9 @@ class TestWindow:
         assert max(window.start, NOW + 2 * HOUR) <= due <= max(window.end, NOW + 2 * HOUR)
         assert due == renewal_time(Validity(NOW, NOW + 90 * DAY, serial), window)
 
-    def test_moments_are_spread_over_the_window(self) -> None:
+    def test_the_renewal_times_are_spread_over_the_window(self) -> None:
         """
-        Each tenth of the window gets its share.
+        The renewal times are spread uniformly over the window.
         """
         window = Window(NOW + DAY, NOW + 11 * DAY)
         dues = [renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}"), window) for number in range(5000)]
@@ -154,16 +156,15 @@ class TestWindow:
 
         assert all(400 < days[day] < 600 for day in range(10))
 
-    def test_a_moved_window_means_another_moment(self) -> None:
+    def test_a_window_in_the_past_is_due_two_hours_after_the_issuance(self) -> None:
         """
-        A mass revocation moves the window into the past, which means now. A new certificate is not renewed,
-        even if the CA suggests it again and again.
+        A window in the past is due two hours after the issuance, so that no loop of renewals occurs.
         """
         assert renewal_time(LONG, Window(NOW - 2 * DAY, NOW - DAY)) == NOW + 2 * HOUR
 
-    def test_no_advice_lets_a_certificate_end(self) -> None:
+    def test_a_certificate_is_due_before_its_expiry_despite_a_later_window(self) -> None:
         """
-        With a twentieth of its validity period left it is due, whatever the window is.
+        A certificate is due when a twentieth of its lifetime remains, regardless of its window.
         """
         window = Window(NOW + 89 * DAY, NOW + 100 * DAY)
 
@@ -171,30 +172,30 @@ class TestWindow:
 
 
 class TestNextCheck:
-    @given(moments, validities, serials, st.floats(0, 1.5), st.randoms(use_true_random=False))
-    def test_it_is_ahead_and_never_after_the_moment_or_half_a_day(
+    @given(times, validities, serials, st.floats(0, 1.5), st.randoms(use_true_random=False))
+    def test_the_next_check_is_within_half_a_day_and_not_after_the_renewal(
         self, begins: datetime, validity: timedelta, serial: str, elapsed: float, random: Random
     ) -> None:
         """
-        A check twice a day finds changes at the CA and on the volume; the last one is on time.
+        The next check is within half a day, and not after the renewal time.
         """
         now, due = begins + validity * elapsed, renewal_time(Validity(begins, begins + validity, serial))
 
-        look = next_check(Validity(begins, begins + validity, serial), due, now, random)
+        check = next_check(Validity(begins, begins + validity, serial), due, now, random)
 
-        assert now <= look <= now + MAX_CHECK_INTERVAL
-        assert look <= max(due, now)
+        assert now <= check <= now + MAX_CHECK_INTERVAL
+        assert check <= max(due, now)
 
-    def test_checks_lead_to_the_moment_and_not_past_it(self) -> None:
+    def test_the_last_check_is_at_the_renewal_time(self) -> None:
         """
-        The checks of one certificate, from its start to its renewal, never stop and never loop.
+        The last check of a certificate is at its renewal time, after two to four checks a day.
         """
-        now, looks, random = NOW, 0, Random(5)
+        now, checks, random = NOW, 0, Random(5)
         while now < renewal_time(LONG):
-            now, looks = next_check(LONG, renewal_time(LONG), now, random), looks + 1
+            now, checks = next_check(LONG, renewal_time(LONG), now, random), checks + 1
 
         assert now == renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab"))
-        assert 2 * 55 <= looks <= 4 * 60
+        assert 2 * 55 <= checks <= 4 * 60
 
 
 class TestAfterIssuance:
@@ -207,17 +208,18 @@ class TestAfterIssuance:
             (LONG, 2 * HOUR),
         ],
     )
-    def test_a_certificate_that_is_due_at_its_issuance_is_not_ordered_at_once_again(
+    def test_a_certificate_that_is_due_at_its_issuance_is_not_ordered_at_once(
         self, validity: Validity, pause: timedelta
     ) -> None:
         """
-        A CA with very short or backdated certificates does not cause a loop of orders.
+        A certificate that is due at its issuance is checked after a pause, so that no loop of orders
+        occurs.
         """
         assert after_issuance(validity, NOW, NOW) == NOW + pause
 
-    def test_a_later_plan_stays(self) -> None:
+    def test_a_later_check_is_unchanged(self) -> None:
         """
-        Most certificates are checked half a day later.
+        A check that is planned later than the pause is unchanged.
         """
         assert after_issuance(LONG, NOW + 9 * HOUR, NOW) == NOW + 9 * HOUR
 
@@ -232,11 +234,12 @@ class TestShortened:
             (90 * DAY, timedelta(0), 15 * MINUTE),
         ],
     )
-    def test_a_wait_is_in_proportion_to_what_is_left(
+    def test_a_pause_is_in_proportion_to_the_remaining_time(
         self, length: timedelta, left: timedelta, expected: timedelta
     ) -> None:
         """
-        A lost request is noticed in time, also for a certificate of 15 minutes.
+        The pause before a lost request is repeated is in proportion to the certificate's remaining
+        time.
         """
         assert shortened(15 * MINUTE, ending(length, left), NOW) == expected
         assert shortened(15 * MINUTE, None, NOW) == 15 * MINUTE
@@ -251,24 +254,25 @@ class TestNextAttempt:
             next_attempt(failure(retry), attempt, NOW, Punctual()) - NOW for attempt in range(1, attempts + 1)
         ]
 
-    def test_the_ca_is_asked_with_patience_that_grows_to_a_day(self) -> None:
+    def test_the_pauses_after_refusals_of_the_ca_grow_to_a_day(self) -> None:
         """
-        The pauses follow Let's Encrypt's guide; two attempts a day for three years would pause the account.
+        The pauses after refusals of the CA grow to a day, as Let's Encrypt's guide recommends.
         """
         assert self.pauses(Retry.CA, 6) == [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY, DAY, DAY]
 
-    def test_a_failed_preflight_check_is_repeated_often_at_first(self) -> None:
+    def test_the_pauses_after_failed_preflights_are_short_at_first(self) -> None:
         """
-        A failed preflight costs no limit, and the cause is often fixed soon.
+        The pauses after failed preflights are short at first, because a preflight does not count at the
+        CA.
         """
         pauses = self.pauses(Retry.PREFLIGHT, 30)
 
         assert pauses[:5] == [MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR]
         assert pauses[27:] == [HOUR, DAY, DAY]
 
-    def test_a_passing_fault_is_tried_again_soon(self) -> None:
+    def test_the_pauses_after_temporary_failures_grow_from_seconds_to_a_day(self) -> None:
         """
-        A cut connection recovers soon, and an outage should not be flooded.
+        The pauses after temporary failures grow from seconds to a day.
         """
         pauses = self.pauses(Retry.SOON, 9)
 
@@ -278,55 +282,56 @@ class TestNextAttempt:
 
     def test_the_failures_of_an_hour_stay_below_the_limit_of_the_ca(self) -> None:
         """
-        Five failed validations of a name within an hour would lock it.
+        At most three attempts take place within an hour. The CA limits failed validations to five.
         """
-        moments = list(accumulate(self.pauses(Retry.CA, 10), initial=timedelta()))
+        times = list(accumulate(self.pauses(Retry.CA, 10), initial=timedelta()))
 
-        for moment in moments:
-            assert len([other for other in moments if moment <= other < moment + HOUR]) <= 3
+        for attempt_time in times:
+            assert len([other for other in times if attempt_time <= other < attempt_time + HOUR]) <= 3
 
-    def test_what_a_person_has_to_change_is_tried_once_a_day(self) -> None:
+    def test_a_configuration_error_is_retried_daily(self) -> None:
         """
-        Only an operator can end it, but the log shows it and the certificate is tried again.
+        A configuration error is retried daily, although only the operator can fix it.
         """
         assert self.pauses(Retry.CONFIG, 3) == [DAY, DAY, DAY]
 
     @pytest.mark.parametrize("until", [NOW + HOUR, NOW - HOUR])
-    def test_a_moment_that_was_named_is_kept(self, until: datetime) -> None:
+    def test_the_time_of_a_failure_is_respected(self, until: datetime) -> None:
         """
-        The attempt is never before that time, and a little after it: all names know the same time.
+        The attempt is within a minute after the failure's time, or after now if that time is in the
+        past.
         """
-        moment = next_attempt(failure(Retry.UNTIL, until), 1, NOW, Random(1))
+        attempt_time = next_attempt(failure(Retry.UNTIL, until), 1, NOW, Random(1))
 
-        assert max(until, NOW) <= moment <= max(until, NOW) + MINUTE
+        assert max(until, NOW) <= attempt_time <= max(until, NOW) + MINUTE
 
-    def test_a_moment_that_is_far_away_is_asked_for_within_a_day(self) -> None:
+    def test_a_distant_time_of_a_failure_leads_to_an_attempt_within_a_day(self) -> None:
         """
-        The budget refuses an early attempt without a request to the CA; the log shows it once a day.
+        The attempt after a failure with a distant time is within a day, and the budget refuses it.
         """
-        moment = next_attempt(failure(Retry.UNTIL, NOW + 8 * DAY), 1, NOW, Punctual())
+        attempt_time = next_attempt(failure(Retry.UNTIL, NOW + 8 * DAY), 1, NOW, Punctual())
 
-        assert moment == NOW + DAY
+        assert attempt_time == NOW + DAY
 
-    def test_a_limit_without_a_moment_is_an_hour(self) -> None:
+    def test_a_rate_limit_without_a_time_lasts_an_hour(self) -> None:
         """
-        Most limits refill within the hour; a minute would be too early.
+        A rate limit without a time lasts an hour, within which most limits refill.
         """
         assert next_attempt(failure(Retry.UNTIL), 1, NOW, Random(1)) >= NOW + HOUR
 
     @given(st.sampled_from(sorted(Retry, key=str)), st.integers(1, 10**6), st.integers())
-    def test_it_never_gives_up(self, retry: Retry, attempts: int, seed: int) -> None:
+    def test_each_failure_has_a_next_attempt(self, retry: Retry, attempts: int, seed: int) -> None:
         """
-        The millionth failure has a next attempt, too: within a day and a tenth, never at once.
+        Each failure has a next attempt within a day and a tenth, even the millionth.
         """
-        moment = next_attempt(failure(retry), attempts, NOW, Random(seed))
+        attempt_time = next_attempt(failure(retry), attempts, NOW, Random(seed))
 
-        assert timedelta(seconds=10) <= moment - NOW <= LATEST
+        assert timedelta(seconds=10) <= attempt_time - NOW <= LATEST
 
     @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
-    def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
+    def test_the_pauses_are_shorter_near_the_expiry(self, retry: Retry, least: timedelta) -> None:
         """
-        The pause after an expiry grows again; a limit of the CA is obeyed.
+        The pauses are shorter near the expiry of the certificate in service.
         """
         far, near, last = (
             next_attempt(failure(retry), 99, NOW, Punctual(), ending(90 * DAY, left))
@@ -335,9 +340,10 @@ class TestNextAttempt:
 
         assert (NOW + DAY, NOW + 2 * HOUR, NOW + least) == (far, near, last)
 
-    def test_the_pauses_grow_again_after_the_end(self) -> None:
+    def test_the_pauses_grow_after_the_expiry(self) -> None:
         """
-        A site that moved away does not cost a validation an hour for years: the CA would pause its name.
+        The pauses grow after the expiry, so that a site that moved away does not exhaust the CA's
+        limits.
         """
         pauses = [
             next_attempt(failure(Retry.CA), 99, NOW, Punctual(), ending(90 * DAY, -ago)) - NOW
@@ -347,28 +353,34 @@ class TestNextAttempt:
         assert pauses == [HOUR, HOUR, 3 * HOUR, DAY, DAY]
 
     @pytest.mark.parametrize("validity", SHORT_VALIDITIES)
-    def test_no_wait_outlives_a_short_certificate(self, validity: timedelta) -> None:
+    def test_the_pauses_of_a_short_lived_certificate_are_a_share_of_its_lifetime(
+        self, validity: timedelta
+    ) -> None:
         """
-        A fixed pause of ten minutes is two thirds of a certificate of fifteen.
+        The pauses of a short-lived certificate are a share of its remaining time.
         """
         for retry in Retry:
             for share in (0.5, 0.2, 0.1, 0.02, 0.0):
-                moment = next_attempt(failure(retry), 99, NOW, Random(1), ending(validity, validity * share))
+                attempt_time = next_attempt(
+                    failure(retry), 99, NOW, Random(1), ending(validity, validity * share)
+                )
 
-                assert moment - NOW <= 1.1 * max(validity * share / 8, validity / 60)
+                assert attempt_time - NOW <= 1.1 * max(validity * share / 8, validity / 60)
 
 
 class TestEveryFailure:
     """
-    Each failure of the catalogue has a finite next attempt within its bounds, in each situation.
+    Test that each failure of the catalogue has a next attempt within its bounds, in each situation.
     """
 
     @pytest.mark.parametrize("until", [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY])
     @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
-    def test_it_has_a_next_attempt(self, kind: type[CertworkerError], until: datetime | None) -> None:
+    def test_a_failure_has_a_next_attempt_within_its_bounds(
+        self, kind: type[CertworkerError], until: datetime | None
+    ) -> None:
         """
-        First issue: within a day and a tenth. Renewal with less than a fifth left: within a few hours. At the
-        end: within the hour. A time that the failure names is obeyed, up to a day.
+        A first issuance is retried within a day, and a late renewal within hours. A failure's time is
+        respected.
         """
         failure_of = type(
             "One",
@@ -404,22 +416,22 @@ class TestEveryFailure:
             return min(max(until - NOW, timedelta(0)), DAY)
         return timedelta(seconds=10)
 
-    def test_a_person_is_needed_only_where_nothing_else_ends_it(self) -> None:
+    def test_only_configuration_errors_require_the_operator(self) -> None:
         """
-        Failures caused by a limit or an outage end without an operator.
+        Failures caused by a limit or an outage do not have the retry policy of configuration errors.
         """
-        alone = {
+        automatic = {
             kind.code.partition(".")[0] for kind in catalogue() if kind.retry in (Retry.SOON, Retry.UNTIL)
         }
-        person = {kind.code.partition(".")[0] for kind in catalogue() if kind.retry is Retry.CONFIG}
+        config = {kind.code.partition(".")[0] for kind in catalogue() if kind.retry is Retry.CONFIG}
 
-        assert {"ca", "net", "rate", "redis"} <= alone
-        assert {"config", "acct", "proxy"} <= person
+        assert {"ca", "net", "rate", "redis"} <= automatic
+        assert {"config", "acct", "proxy"} <= config
         assert set(RETRY_PAUSES) == set(Retry)
 
 
 @pytest.mark.parametrize(
-    ("span", "words"),
+    ("span", "text"),
     [
         (timedelta(days=90) - timedelta(seconds=1), "89 days"),
         (timedelta(days=2), "2 days"),
@@ -429,16 +441,16 @@ class TestEveryFailure:
         (timedelta(0), "0 seconds"),
     ],
 )
-def test_a_span_in_words_is_rounded_down(span: timedelta, words: str) -> None:
+def test_a_time_span_in_words_is_rounded_down(span: timedelta, text: str) -> None:
     """
-    Log, status and doctor show the same number, and never more than is left.
+    A time span is rounded down, so that the log, the status and doctor never show too much time.
     """
-    assert words == in_words(span)
+    assert text == in_words(span)
 
 
-def test_only_a_failure_has_a_finer_state() -> None:
+def test_the_detail_of_a_failure_depends_on_the_certificate_in_service() -> None:
     """
-    A failure is critical only without a valid certificate in service.
+    A failure has the detail `no_certificate` only without a valid certificate in service.
     """
     now = datetime(2026, 11, 28, tzinfo=UTC)
     later = now + timedelta(days=1)
@@ -449,11 +461,13 @@ def test_only_a_failure_has_a_finer_state() -> None:
     assert "waiting" == detail_of("waiting", None, now)
 
 
-def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = timedelta(0)) -> RenewalDecision:
+def plan(
+    window: Window | None, retry_after: timedelta = DAY, age: timedelta = timedelta(0)
+) -> RenewalDecision:
     """
-    Return the decision for a certificate of ninety days and this *age*, for which the CA suggests *window*.
+    Return the decision for a certificate of 90 days with *age*, for which the CA suggests *window*.
     """
-    suggestion = RenewalSuggestion(window, NOW + age + ask_again)
+    suggestion = RenewalSuggestion(window, NOW + age + retry_after)
     metadata = CertificateMetadata(
         names=("shop.example.org",),
         not_before=NOW,
@@ -469,33 +483,33 @@ def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = tim
 
 
 class TestDecide:
-    def test_a_window_that_is_over_means_now(self) -> None:
+    def test_a_certificate_whose_window_is_over_is_due(self) -> None:
         """
-        A CA announces a mass revocation this way.
+        A certificate whose window is over is due. A CA announces a mass revocation this way.
         """
         assert plan(Window(NOW - 2 * DAY, NOW - DAY), age=DAY).due
 
-    def test_nobody_is_asked_about_a_certificate_that_has_expired(self) -> None:
+    def test_an_expired_certificate_is_due_without_a_suggestion(self) -> None:
         """
-        RFC 9773, section 4.3: the certificate is due without a suggestion.
+        An expired certificate is due, and the suggestion of the CA is ignored (RFC 9773, section 4.3).
         """
         ahead = Window(NOW + 95 * DAY, NOW + 96 * DAY)
 
         assert plan(ahead, age=91 * DAY).due
         assert not plan(ahead, age=91 * DAY).ca_requested
 
-    def test_a_window_ahead_means_not_yet_whatever_the_age(self) -> None:
+    def test_a_certificate_before_its_window_is_not_due(self) -> None:
         """
-        The suggestion of the CA counts more than the age, until a twentieth is left.
+        A certificate before its window is not due, regardless of its age.
         """
         ahead = Window(NOW + 80 * DAY, NOW + 82 * DAY)
 
         assert not plan(ahead, age=75 * DAY).due
         assert plan(None, age=75 * DAY).due
 
-    def test_the_safety_net_beats_the_window(self) -> None:
+    def test_a_certificate_near_its_expiry_is_due_despite_its_window(self) -> None:
         """
-        With a twentieth of the validity period left no suggestion counts.
+        A certificate is due when less than a twentieth of its lifetime remains, regardless of its window.
         """
         assert plan(Window(NOW + 100 * DAY, NOW + 101 * DAY), age=86 * DAY).due
 
@@ -508,11 +522,11 @@ class TestDecide:
             (-1 * DAY, 0 * DAY, False),
         ],
     )
-    def test_it_knows_whether_the_window_is_open(
+    def test_the_decision_shows_whether_the_window_is_open(
         self, start: timedelta, end: timedelta, expected: bool
     ) -> None:
         """
-        A window in the past means now, but does not exempt from a limit.
+        The decision shows whether the window is open, because an open window exempts from some limits.
         """
         age = 30 * DAY
 
@@ -521,8 +535,8 @@ class TestDecide:
 
     def test_the_next_check_is_not_after_the_retry_after_of_the_ca(self) -> None:
         """
-        A moved window is found within one check.
+        The next check is not after the Retry-After of the CA, so that a moved window is found.
         """
-        soon = plan(Window(NOW + 60 * DAY, NOW + 61 * DAY), ask_again=timedelta(minutes=5))
+        soon = plan(Window(NOW + 60 * DAY, NOW + 61 * DAY), retry_after=timedelta(minutes=5))
 
         assert soon.next_check <= NOW + timedelta(minutes=5)

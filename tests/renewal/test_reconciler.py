@@ -1,5 +1,5 @@
 """
-Everything that Redis has lost is restored from the volume.
+Test that the reconciliation restores the agenda from the volume.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ NAME = "shop.localhost"
 
 
 class TestRetryAfterAChange:
-    def test_what_needs_a_person_is_tried_now_and_nothing_else(self, app: App) -> None:
+    def test_only_configuration_errors_are_retried_after_a_change(self, app: App) -> None:
         """
-        The remedy ends with the command that restarts the worker.
+        After a change of the settings, only the names with a configuration error are due.
         """
         now = app.clock()
         later = now + timedelta(hours=20)
@@ -42,16 +42,16 @@ class TestRetryAfterAChange:
 
 
 class TestReconcile:
-    def test_files_that_cannot_be_read_are_reported_and_stop_nothing(
+    def test_unreadable_files_are_logged_and_do_not_affect_others(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A defective directory does not stop the renewals of the others.
+        An unreadable directory is logged, and the other names are on the agenda.
         """
         app.issuance.issue((NAME,))
-        spoilt = app.certificates.directory / "loop.localhost"
-        spoilt.mkdir()
-        (spoilt / "fullchain.pem").symlink_to("fullchain.pem")
+        unreadable = app.certificates.directory / "loop.localhost"
+        unreadable.mkdir()
+        (unreadable / "fullchain.pem").symlink_to("fullchain.pem")
         app.connection.flushdb()
 
         app.reconciler.reconcile()
@@ -59,9 +59,9 @@ class TestReconcile:
         assert NAME in app.agenda
         assert "loop.localhost" in caplog.text
 
-    def test_what_only_the_volume_remembers_comes_back(self, app: App) -> None:
+    def test_the_agenda_is_restored_from_the_volume(self, app: App) -> None:
         """
-        An emptied Redis loses no renewal.
+        The names on the volume return to the agenda after a loss of Redis.
         """
         for number in range(3):
             app.issuance.issue((f"shop{number}.localhost",))
@@ -73,7 +73,7 @@ class TestReconcile:
     @pytest.mark.parametrize("score", [float("inf"), 1e300])
     def test_a_name_without_a_next_check_gets_one(self, app: App, score: float) -> None:
         """
-        Older versions planned no check after some refusals, also for certificates in service.
+        A name with an infinite or very late time gets a next check. Older versions stored such times.
         """
         app.issuance.issue((NAME,))
         app.connection.zadd(AGENDA, {NAME: score, "refused.localhost": score})
@@ -81,28 +81,26 @@ class TestReconcile:
         app.reconciler.reconcile()
 
         for name in (NAME, "refused.localhost"):
-            moment = app.agenda.next_check(name)
-            assert moment is not None
-            assert moment - app.clock() <= timedelta(minutes=10)
+            next_check = app.agenda.next_check(name)
+            assert next_check is not None
+            assert next_check - app.clock() <= timedelta(minutes=10)
 
-    def test_what_the_agenda_knows_is_left_alone(self, app: App) -> None:
+    def test_a_planned_check_is_unchanged(self, app: App) -> None:
         """
-        Times that are already on the agenda stay, for example those of the next attempt after a failure.
+        A time that is on the agenda is unchanged, for example that of the next attempt.
         """
         outcome = app.issuance.issue((NAME,))
         app.reconciler.reconcile()
-        moment = app.agenda.next_check(NAME)
+        next_check = app.agenda.next_check(NAME)
 
-        assert moment is not None
-        assert outcome.next_check.timestamp() == pytest.approx(moment.timestamp())
+        assert next_check is not None
+        assert outcome.next_check.timestamp() == pytest.approx(next_check.timestamp())
 
 
 class TestProgress:
-    def test_a_line_every_ten_seconds_has_the_rate_and_the_time_left(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_a_long_comparison_logs_its_progress(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        An operator who moves 50,000 certificates sees how long it takes.
+        A long comparison has a log line every ten seconds, with the rate and the remaining time.
         """
         now = [datetime(2026, 11, 28, tzinfo=UTC)]
         progress = Progress(50_000, lambda: now[0])
@@ -117,9 +115,9 @@ class TestProgress:
         )
         assert 10_000 == progress.adopted
 
-    def test_short_work_has_no_line(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_short_comparison_logs_no_progress(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A small volume is compared every hour without any line.
+        A short comparison has no log line.
         """
         now = datetime(2026, 11, 28, tzinfo=UTC)
         with caplog.at_level(logging.INFO, "certworker"):

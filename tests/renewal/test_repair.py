@@ -1,5 +1,5 @@
 """
-The repair of what is in service, and the publication of what is stored.
+Test the repair of the files in service, and the publication of stored certificates.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def requested(app: App) -> list[str]:
 @pytest.fixture(scope="module")
 def signer() -> Signer:
     """
-    Return the CA that signs what is stored.
+    Return the CA that signs the stored certificates.
     """
     return Signer()
 
@@ -44,7 +44,7 @@ def signer() -> Signer:
 @pytest.fixture
 def stored(app: App) -> App:
     """
-    Return an app with a certificate that is stored, and not in service.
+    Return an app with a certificate that is stored and not in service.
     """
     certificate = Signer().certificate(NAME)
     app.certificates.store(certificate, authority="a", kind="private", token=1)
@@ -60,9 +60,9 @@ def served(app: App, name: str) -> str:
     return certificate.serial
 
 
-def spoil(app: App, damage: str) -> None:
+def damage_files(app: App, damage: str) -> None:
     """
-    Damage the files of NAME as people, disks and other programs do.
+    Damage the files of NAME as operators, disks and other programs do.
     """
     file = app.traefik.directory / f"{NAME}.yml"
     if damage == "missing":
@@ -74,7 +74,7 @@ def spoil(app: App, damage: str) -> None:
     elif damage == "elsewhere":
         file.write_text(file.read_text().replace("/privkey", "/elsewhere/privkey").replace("000", "999"))
     elif damage == "changed":
-        file.write_text("# mine\n" + file.read_text())
+        file.write_text("# changed\n" + file.read_text())
     elif damage == "a pipe":
         file.unlink()
         os.mkfifo(file)
@@ -90,7 +90,7 @@ class TestRepair:
         "damage",
         ["missing", "unreadable", "not text", "elsewhere", "changed", "a pipe", "all of them", "links"],
     )
-    def test_what_is_in_service_is_repaired_without_the_ca(
+    def test_damaged_files_are_repaired_without_the_ca(
         self,
         app: App,
         app_authority: FaultyAuthority,
@@ -98,25 +98,25 @@ class TestRepair:
         damage: str,
     ) -> None:
         """
-        After any damage Traefik finds the certificate again.
+        The repair restores damaged files in service without a request to the CA, and logs it once.
         """
         serials = {name: app.issuance.issue((name,)).metadata.serial for name in (NAME, "b.localhost")}
-        spoil(app, damage)
+        damage_files(app, damage)
         app_authority.stop()
-        asked = len(app_authority.requests)
+        requests = len(app_authority.requests)
 
         repaired = app.repair.repair()
 
         assert (2 if damage == "all of them" else 1) == repaired
         assert serials == {name: served(app, name) for name in serials}
-        assert asked == len(app_authority.requests)
+        assert requests == len(app_authority.requests)
         (line,) = [record for record in caplog.records if getattr(record, "event", "") == "repaired"]
         assert NAME in line.getMessage()
         assert 0 == app.repair.repair()
 
-    def test_nothing_is_written_where_all_is_well(self, app: App) -> None:
+    def test_undamaged_files_are_not_written(self, app: App) -> None:
         """
-        An undamaged file is not written, because each write makes Traefik read everything again.
+        The repair does not write undamaged files, because each write makes Traefik read all files.
         """
         app.issuance.issue((NAME, f"www.{NAME}"))
         before = app.traefik.directory.stat().st_mtime_ns
@@ -124,9 +124,9 @@ class TestRepair:
         assert 0 == app.repair.repair()
         assert before == app.traefik.directory.stat().st_mtime_ns
 
-    def test_a_later_generation_in_traefiks_file_stays(self, app: App) -> None:
+    def test_a_later_generation_in_traefiks_file_is_unchanged(self, app: App) -> None:
         """
-        A job may be between its two steps, and the newer file is right.
+        The repair does not replace a later generation in Traefik's file, because a job may be running.
         """
         app.issuance.issue((NAME,))
         older = app.certificates.current(NAME)
@@ -137,11 +137,11 @@ class TestRepair:
         assert 0 == app.repair.repair()
         assert newer.metadata.serial == served(app, NAME)
 
-    def test_one_file_that_cannot_be_written_costs_the_others_nothing(
+    def test_a_file_that_cannot_be_written_does_not_affect_the_others(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A directory has the name of the file.
+        A file that cannot be written is logged, and the other files are repaired.
         """
         for name in ("a.localhost", NAME, "z.localhost"):
             app.issuance.issue((name,))
@@ -152,9 +152,9 @@ class TestRepair:
         assert "[fs.io]" in caplog.text
         assert all(app.traefik.files(name) for name in ("a.localhost", "z.localhost"))
 
-    def test_a_name_that_is_back_at_an_older_certificate_is_checked_at_once(self, app: App) -> None:
+    def test_a_name_with_a_restored_older_certificate_is_checked_at_once(self, app: App) -> None:
         """
-        The older certificate may be due, so it is checked at once.
+        A name whose older certificate is restored is checked at once, because it may be due.
         """
         first = app.issuance.issue((NAME,))
         latest = app.issuance.issue((NAME,), force=True)
@@ -164,24 +164,24 @@ class TestRepair:
 
         assert 1 == app.repair.repair()
 
-        moment = app.agenda.next_check(NAME)
-        assert moment
-        assert moment <= app.clock()
+        check_time = app.agenda.next_check(NAME)
+        assert check_time
+        assert check_time <= app.clock()
         assert first.metadata.serial == served(app, NAME) != latest.metadata.serial
 
-    def test_a_name_with_nothing_left_is_checked_at_once_and_its_attempts_decide_from_then_on(
+    def test_a_name_without_any_certificate_is_checked_at_once_but_only_once(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The hourly repair does not cause a request to the CA each hour.
+        A name without any certificate is checked at once. Later repairs do not change its next attempt.
         """
         app.issuance.issue((NAME,))
         shutil.rmtree(app.certificates.directory / ".certworker/generations")
 
         app.repair.repair()
-        moment = app.agenda.next_check(NAME)
-        assert moment
-        assert moment <= app.clock()
+        check_time = app.agenda.next_check(NAME)
+        assert check_time
+        assert check_time <= app.clock()
         assert "no usable certificate is left" in caplog.text
 
         later = app.clock() + timedelta(hours=5)
@@ -193,20 +193,20 @@ class TestRepair:
 
     def test_the_same_repair_is_logged_once_a_day(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Another program may write the same file each hour.
+        The log has the same repair once a day, because another program may write the file each hour.
         """
         app.issuance.issue((NAME,))
         for hour in range(50):
-            spoil(app, "changed")
-            moment = app.clock() + timedelta(hours=hour)
-            assert 1 == replace(app.repair, clock=repeat(moment).__next__).repair()
+            damage_files(app, "changed")
+            check_time = app.clock() + timedelta(hours=hour)
+            assert 1 == replace(app.repair, clock=repeat(check_time).__next__).repair()
 
         lines = [record for record in caplog.records if getattr(record, "event", "") == "repaired"]
         assert 3 == len(lines)
 
-    def test_a_name_that_is_removed_at_the_same_time_stays_removed(self, app: App) -> None:
+    def test_a_concurrent_removal_is_not_undone(self, app: App) -> None:
         """
-        The repair reads the volume before the removal, and writes after it.
+        A repair that overlaps with a removal does not restore the name.
         """
         app.issuance.issue((NAME,))
         (app.traefik.directory / f"{NAME}.yml").unlink()
@@ -219,9 +219,9 @@ class TestRepair:
 
         assert not (app.traefik.directory / f"{NAME}.yml").exists()
 
-    def test_a_thousand_files_come_back_as_one_burst(self, app: App, signer: Signer) -> None:
+    def test_many_files_are_repaired_within_a_pause_of_traefik(self, app: App, signer: Signer) -> None:
         """
-        Traefik reads its directory again after each pause; here there is none.
+        A thousand files appear within one pause of Traefik, which reads its directory after each pause.
         """
         certificate = signer.certificate(*(f"shop{number}.localhost" for number in range(1_000)))
         stored = app.certificates.store(certificate, authority="a", kind="private", token=1)
@@ -244,14 +244,14 @@ class TestRepair:
         served = app.traefik.files("shop7.localhost")
         assert served is not None
         assert (stored.directory / "fullchain.pem").samefile(served[0])
-        # The files are prepared elsewhere, so that they appear together.
+        # The files are prepared in another directory, so that they appear together.
         assert (moved[-1] - moved[0]) / 1e9 < PAUSE_SECONDS
 
 
 class TestResumePublications:
-    def test_what_is_stored_and_not_in_service_is_requested(self, stored: App) -> None:
+    def test_a_stored_certificate_that_is_not_in_service_is_requested(self, stored: App) -> None:
         """
-        A worker crashed after it had stored the certificate; Redis may be empty.
+        A stored certificate that is not in service, for example after a crash, is requested.
         """
         assert 1 == stored.repair.resume_publications()
         assert ["shop.localhost"] == requested(stored)
@@ -259,42 +259,42 @@ class TestResumePublications:
         assert "issued" == stored.issuance.issue((NAME,)).state
         assert 0 == stored.repair.resume_publications()
 
-    def test_a_name_with_a_job_at_work_is_left_to_it(self, stored: App) -> None:
+    def test_a_name_with_a_running_job_is_not_requested(self, stored: App) -> None:
         """
-        The job is between its two steps.
+        A name with a running job is not requested, because the job publishes the certificate.
         """
         with stored.locks.hold([NAME]):
             assert 0 == stored.repair.resume_publications()
         assert 1 == stored.repair.resume_publications()
 
-    def test_pauses_double_while_the_cause_is_unknown(self, stored: App) -> None:
+    def test_the_pauses_between_publications_double(self, stored: App) -> None:
         """
-        Each attempt would write lines into the log.
+        The pauses between requests for the same publication double, so that the log has few lines.
         """
         now = stored.clock()
-        moments = []
+        times = []
         for second in range(3600):
-            moment = now + timedelta(seconds=second)
-            if replace(stored.repair, clock=repeat(moment).__next__).resume_publications():
-                moments.append(moment - now)
+            check_time = now + timedelta(seconds=second)
+            if replace(stored.repair, clock=repeat(check_time).__next__).resume_publications():
+                times.append(check_time - now)
 
-        pauses = [after - before for before, after in pairwise(moments)]
+        pauses = [after - before for before, after in pairwise(times)]
         assert FIRST_PAUSE == pauses[0]
         assert LONGEST_PAUSE == max(pauses)
         assert pauses == sorted(pauses)
 
-    def test_nothing_is_requested_while_a_directory_cannot_be_written(self, stored: App) -> None:
+    def test_no_publication_is_requested_while_a_directory_is_not_writable(self, stored: App) -> None:
         """
-        The attempt would fail. It is requested as soon as the directory can be written.
+        No publication is requested while a directory is not writable, and one is requested afterwards.
         """
-        place = stored.traefik.directory / ".certworker"
-        place.mkdir(exist_ok=True)
-        (place / "writing.lock").unlink(missing_ok=True)
-        (place / "writing.lock").mkdir()
+        directory = stored.traefik.directory / ".certworker"
+        directory.mkdir(exist_ok=True)
+        (directory / "writing.lock").unlink(missing_ok=True)
+        (directory / "writing.lock").mkdir()
         for _ in range(3):
             assert 0 == stored.repair.resume_publications()
         with pytest.raises(CertworkerError):
             stored.traefik.check_writable()
-        (place / "writing.lock").rmdir()
+        (directory / "writing.lock").rmdir()
 
         assert 1 == stored.repair.resume_publications()

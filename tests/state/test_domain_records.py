@@ -1,5 +1,5 @@
 """
-The last outcome of a name.
+Test the record of the last outcome of a name.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFUSED = BadCertificate(name="a.org", reason="its chain is out of order")
 @pytest.fixture
 def records(connection: redis.Redis) -> DomainRecords:
     """
-    Return the records, of which there are none yet.
+    Return the records, which are empty.
     """
     return DomainRecords(connection)
 
@@ -38,7 +38,7 @@ def issue(records: DomainRecords, *names: str) -> None:
 
 def metadata_of(*names: str) -> CertificateMetadata:
     """
-    Return the metadata of that certificate.
+    Return the metadata of a certificate of 90 days.
     """
     return CertificateMetadata(
         names=names,
@@ -65,7 +65,7 @@ def record_of(records: DomainRecords, name: str) -> DomainRecord:
 class TestIssued:
     def test_a_covered_name_has_the_certificate_of_its_wildcard(self, records: DomainRecords) -> None:
         """
-        An earlier failure is over.
+        A covered name has the certificate of its wildcard, and no earlier failure.
         """
         records.record_failed(["a.shop.org"], REFUSED, next_check=NOW, now=NOW)
 
@@ -78,9 +78,9 @@ class TestIssued:
         assert ("a.shop.org",) == record.names
         assert record.state in SERVED
 
-    def test_everything_is_read_back(self, records: DomainRecords) -> None:
+    def test_an_issued_name_has_all_fields(self, records: DomainRecords) -> None:
         """
-        Each of the names has all fields.
+        The record of each issued name has all fields.
         """
         issue(records, "a.org", "b.org")
 
@@ -103,7 +103,7 @@ class TestIssued:
 
     def test_a_success_removes_the_failure(self, records: DomainRecords) -> None:
         """
-        Neither its code nor its attempts remain.
+        A success removes the code and the attempts of an earlier failure.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         issue(records, "a.org")
@@ -115,7 +115,7 @@ class TestIssued:
 class TestFailed:
     def test_the_failure_is_recorded_with_its_remedy(self, records: DomainRecords) -> None:
         """
-        `certworker status` shows them.
+        A failure is recorded with its code, its message, its remedy and the next check.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         record = record_of(records, "a.org")
@@ -132,7 +132,7 @@ class TestFailed:
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        Otherwise each restart would permit another series of failures at the CA.
+        The number of attempts remains after a restart, so that restarts permit no further failures.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         after_a_restart = DomainRecords(connection)
@@ -141,9 +141,9 @@ class TestFailed:
 
         assert after_a_restart.attempts("a.org") == 2
 
-    def test_the_certificate_in_service_stays_recorded(self, records: DomainRecords) -> None:
+    def test_a_failure_does_not_change_the_recorded_certificate(self, records: DomainRecords) -> None:
         """
-        A failed renewal does not change it.
+        A failed renewal does not change the recorded expiry of the certificate in service.
         """
         issue(records, "a.org")
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
@@ -152,9 +152,9 @@ class TestFailed:
 
 
 class TestWaiting:
-    def test_a_wait_counts_no_attempt(self, records: DomainRecords) -> None:
+    def test_a_wait_is_not_an_attempt(self, records: DomainRecords) -> None:
         """
-        The pause after the next failure is not longer for it.
+        A failure that only waits does not increase the number of attempts.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         busy = CaBusy(until=NOW + DAY, authority="the CA", detail="later")
@@ -163,9 +163,9 @@ class TestWaiting:
 
         assert (record.state, record.code, record.attempts) == ("waiting", "rate.busy", 1)
 
-    def test_a_pause_by_the_ca_counts_no_attempt(self, records: DomainRecords) -> None:
+    def test_a_pause_by_the_ca_is_not_an_attempt(self, records: DomainRecords) -> None:
         """
-        The number of attempts stays the same, and the remedy has the link that a person has to open.
+        A pause by the CA does not increase the number of attempts, and the remedy has the link.
         """
         paused = Paused(authority="the CA", name="a.org", url="https://ca.example/unpause?jwt=x")
         records.record_failed(["a.org"], paused, next_check=NOW + DAY, now=NOW)
@@ -176,9 +176,9 @@ class TestWaiting:
 
 
 class TestDeferred:
-    def test_each_name_of_thousands_of_requests_waits(self, records: DomainRecords) -> None:
+    def test_each_name_of_deferred_requests_waits(self, records: DomainRecords) -> None:
         """
-        `certworker status` shows the reason.
+        Each name of deferred requests has the state `waiting` with its reason.
         """
         requests = [(f"{number}.example.org",) for number in range(600)] + [("a.org", "b.org")]
         records.defer(requests, next_check=NOW + DAY, now=NOW)
@@ -188,9 +188,9 @@ class TestDeferred:
             assert ("waiting", "", DEFERRED_MESSAGE) == (record.state, record.code, record.message)
             assert (names, NOW + DAY, NOW) == (record.names, record.next_check, record.updated)
 
-    def test_an_earlier_failure_is_removed_and_its_attempts_stay(self, records: DomainRecords) -> None:
+    def test_a_deferral_removes_the_failure_and_not_its_attempts(self, records: DomainRecords) -> None:
         """
-        Its message would mislead: it is not why the name waits.
+        A deferral removes an earlier failure, and does not change the number of attempts.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW, now=NOW)
         records.defer([("a.org",)], next_check=NOW + DAY, now=NOW)
@@ -200,16 +200,16 @@ class TestDeferred:
 
 
 class TestRead:
-    def test_a_name_without_a_record(self, records: DomainRecords) -> None:
+    def test_an_unknown_name_has_no_record(self, records: DomainRecords) -> None:
         """
-        It is None, and has no attempts.
+        A name without a record is None, and has no attempts.
         """
         assert records.read("unknown.org") is None
         assert records.attempts("unknown.org") == 0
 
-    def test_many_in_their_order(self, records: DomainRecords) -> None:
+    def test_many_records_are_in_the_order_of_the_names(self, records: DomainRecords) -> None:
         """
-        They are read in several commands.
+        Many records are read in batches, in the order of the names.
         """
         names = [f"{number}.org" for number in range(1_203)]
         for name in names[::2]:
@@ -221,9 +221,9 @@ class TestRead:
             name if number % 2 == 0 else None for number, name in enumerate(names)
         ]
 
-    def test_a_forgotten_name(self, records: DomainRecords) -> None:
+    def test_a_deleted_record_is_none(self, records: DomainRecords) -> None:
         """
-        It has no record.
+        A deleted record is None.
         """
         issue(records, "a.org")
         records.forget("a.org")
@@ -244,7 +244,7 @@ class TestRead:
         self, records: DomainRecords, connection: redis.Redis, fields: dict[Any, Any]
     ) -> None:
         """
-        Eviction followed by a counted attempt leaves half a record; other programs write anything.
+        An invalid or incomplete record counts as lost.
         """
         connection.hset(RECORDS + "a.org", mapping=fields)
 
@@ -254,7 +254,7 @@ class TestRead:
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        The records of other names are read.
+        A key of another type counts as lost, and the records of other names are read.
         """
         connection.set(RECORDS + "a.org", "text")
         issue(records, "b.org")
@@ -264,11 +264,11 @@ class TestRead:
     @pytest.mark.parametrize(
         "names", ["", "{", "[1]", '["b.org"]', "[" * 50_000, '["a.org", "A b"]', '["a.org", "\\ud800"]']
     )
-    def test_an_invalid_list_of_names_is_the_name_itself(
+    def test_an_invalid_list_of_names_is_replaced_with_the_name(
         self, records: DomainRecords, connection: redis.Redis, names: str
     ) -> None:
         """
-        Otherwise a planted record would order a certificate for names that no request has.
+        A record with an invalid list of names has only its own name, so that it joins no other names.
         """
         issue(records, "a.org")
         connection.hset(RECORDS + "a.org", mapping={"names": names, "attempts": "9" * 5_000})
@@ -277,9 +277,11 @@ class TestRead:
         assert record.names == ("a.org",)
         assert record.attempts == 0
 
-    def test_texts_are_printable_and_bounded(self, records: DomainRecords, connection: redis.Redis) -> None:
+    def test_texts_are_printable_and_have_a_maximum_length(
+        self, records: DomainRecords, connection: redis.Redis
+    ) -> None:
         """
-        Nothing in a record moves the cursor of a terminal, hides text or adds a line.
+        The texts of a record are printable and have a maximum length.
         """
         hostile = "m\x1b[2J\x1b]0;pwn\a\r\nfake\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}" + "x" * 10_000
         issue(records, "a.org")
@@ -293,16 +295,16 @@ class TestRead:
             assert len(text) <= LONGEST_TEXT
 
     @pytest.mark.parametrize(
-        "moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"]
+        "timestamp", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"]
     )
     def test_extreme_times_do_not_overflow(
-        self, records: DomainRecords, connection: redis.Redis, moment: str
+        self, records: DomainRecords, connection: redis.Redis, timestamp: str
     ) -> None:
         """
-        Adding days to them works.
+        Extreme times of a record can be compared and changed without an overflow.
         """
         issue(records, "a.org")
-        connection.hset(RECORDS + "a.org", mapping={"not_after": moment, "next_check": moment})
+        connection.hset(RECORDS + "a.org", mapping={"not_after": timestamp, "next_check": timestamp})
         record = record_of(records, "a.org")
 
         for each in (record.not_after, record.next_check):
@@ -312,7 +314,7 @@ class TestRead:
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        A record with megabytes or thousands of fields counts as lost; the others are read in order.
+        A very large record counts as lost, and the other records are read in order.
         """
         names = [f"{number}.org" for number in range(700)]
         for name in names:
@@ -332,9 +334,9 @@ class TestRead:
 @pytest.mark.parametrize(
     "fields", [{"not_before": "x" * 70_000}, {str(number): "x" for number in range(100)}]
 )
-def test_a_record_that_is_too_large_is_written_again(connection: redis.Redis, fields: dict[str, str]) -> None:
+def test_a_record_that_is_too_large_is_replaced(connection: redis.Redis, fields: dict[str, str]) -> None:
     """
-    Reading removes it: otherwise no later outcome of the name would be readable.
+    Reading removes a record that is too large, so that the next outcome replaces it.
     """
     records = DomainRecords(connection)
     for field, value in fields.items():

@@ -1,5 +1,5 @@
 """
-One worker at a time for a name, and a token that distinguishes an older lease from a newer one.
+Test the locks of names, and the tokens that order their leases.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from certworker.state.locks import FENCE, LOCKS, DomainLocks
 from tests.servers.redis import RedisServer
 from tests.servers.worker import wait_until
 
-#: Short enough to wait for its end, long enough for a busy machine.
+#: A lease that a test can wait for, and that does not expire early on a busy machine.
 SHORT_LEASE_SECONDS = 0.6
 
 
 def locks_of(connection: redis.Redis, lease_seconds: float = 90, highest: int = 0) -> DomainLocks:
     """
-    The locks of one worker on a volume whose highest token is *highest*.
+    Return the locks of one worker, on a volume whose highest token is *highest*.
     """
     return DomainLocks(connection, lease_seconds, highest_token=lambda: highest)
 
 
 def renewing_threads() -> int:
     """
-    How many threads renew leases, those of earlier tests included.
+    Return the number of threads that renew leases, including those of earlier tests.
     """
     return sum(thread.name == "leases" for thread in threading.enumerate())
 
 
-def impatient(server: RedisServer) -> redis.Redis:
+def without_retries(server: RedisServer) -> redis.Redis:
     """
-    A connection without retries, so that an outage is visible at once.
+    Return a connection without retries, so that an outage is visible at once.
     """
     return redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
 
@@ -49,7 +49,7 @@ def impatient(server: RedisServer) -> redis.Redis:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis that the test may kill.
+    Start a Redis that the test can kill.
     """
     server = RedisServer(tmp_path)
     server.start()
@@ -65,11 +65,11 @@ class TestFence:
             *(str(2**63 - 1), str(10**12), "9" * 12, "9" * 5_000),
         ],
     )
-    def test_a_counter_that_makes_no_sense_is_taken_from_the_volume(
+    def test_an_invalid_counter_is_replaced_with_that_of_the_volume(
         self, connection: redis.Redis, planted: str
     ) -> None:
         """
-        The next token is one more than the volume's.
+        After an invalid counter, the next token follows the highest one of the volume.
         """
         connection.set(FENCE, planted)
         locks = locks_of(connection, highest=41)
@@ -77,18 +77,20 @@ class TestFence:
         with locks.hold(["a.org"]) as first, locks.hold(["b.org"]) as second:
             assert (42, 43) == (first.token, second.token)
 
-    def test_a_counter_of_another_type_is_taken_from_the_volume(self, connection: redis.Redis) -> None:
+    def test_a_counter_of_another_type_is_replaced_with_that_of_the_volume(
+        self, connection: redis.Redis
+    ) -> None:
         """
-        The client removes the key.
+        A counter of another type is removed, and the next token follows the highest one of the volume.
         """
         connection.rpush(FENCE, "7")
 
         with locks_of(connection, highest=41).hold(["a.org"]) as lease:
             assert 42 == lease.token
 
-    def test_a_counter_ahead_of_the_volume_counts(self, connection: redis.Redis) -> None:
+    def test_a_counter_above_the_volume_continues(self, connection: redis.Redis) -> None:
         """
-        Most leases store no certificate.
+        A counter above the volume's highest token continues, because most leases store no certificate.
         """
         connection.set(FENCE, 1_000_000)
 
@@ -96,11 +98,9 @@ class TestFence:
             assert 1_000_001 == lease.token
 
     @pytest.mark.parametrize("highest", [10**12 - 1, 10**15])
-    def test_a_token_that_no_generation_can_have_is_refused(
-        self, connection: redis.Redis, highest: int
-    ) -> None:
+    def test_a_token_with_thirteen_digits_is_a_failure(self, connection: redis.Redis, highest: int) -> None:
         """
-        A generation with thirteen digits would count as the oldest; the lock is released.
+        A token with thirteen digits is a failure, and the lock is released.
         """
         locks = locks_of(connection, highest=highest)
         with pytest.raises(RedisFault, match="out of bounds"), locks.hold(["a.org"]):
@@ -109,11 +109,11 @@ class TestFence:
         assert not locks.is_held("a.org")
 
     @pytest.mark.parametrize("milliseconds", [None, 10**12])
-    def test_a_lock_that_no_worker_took_is_free(
+    def test_a_lock_with_an_invalid_expiry_is_free(
         self, connection: redis.Redis, milliseconds: int | None
     ) -> None:
         """
-        Otherwise a planted lock would block a renewal until the certificate expires.
+        A lock without an expiry, or with a very late one, is free.
         """
         connection.set(LOCKS + "a.org", "planted", px=milliseconds)
         assert not locks_of(connection).is_held("a.org")
@@ -124,12 +124,12 @@ class TestFence:
 
 class TestHold:
     """
-    Taking names and giving them back.
+    Test the locking and the release of names.
     """
 
-    def test_a_second_worker_is_refused_at_once(self, connection: redis.Redis) -> None:
+    def test_a_second_worker_fails_at_once(self, connection: redis.Redis) -> None:
         """
-        Two orders for one name would cost two of the CA's five a week. In this test a wait would never end.
+        A second worker gets a failure at once, and does not wait.
         """
         with (
             locks_of(connection).hold(["a.org"]),
@@ -140,9 +140,9 @@ class TestHold:
 
         assert "a.org" in caught.value.message
 
-    def test_the_names_are_free_afterwards(self, connection: redis.Redis) -> None:
+    def test_the_names_are_released_after_the_block(self, connection: redis.Redis) -> None:
         """
-        The next job does not wait for the lease to expire.
+        The names are released at the end of the block.
         """
         locks = locks_of(connection)
 
@@ -151,9 +151,9 @@ class TestHold:
 
         assert not locks.is_held("a.org")
 
-    def test_the_names_are_free_after_a_failure(self, connection: redis.Redis) -> None:
+    def test_the_names_are_released_after_a_failure(self, connection: redis.Redis) -> None:
         """
-        The next attempt does not wait for the lease to expire.
+        The names are released after an exception in the block.
         """
         locks = locks_of(connection)
 
@@ -162,9 +162,9 @@ class TestHold:
 
         assert not locks.is_held("a.org")
 
-    def test_a_set_is_taken_whole_or_not_at_all(self, connection: redis.Redis) -> None:
+    def test_all_names_of_a_set_are_locked_or_none(self, connection: redis.Redis) -> None:
         """
-        Otherwise names would be locked without being issued.
+        If one name of a set is locked, no other name of it is locked.
         """
         locks = locks_of(connection)
 
@@ -179,16 +179,16 @@ class TestHold:
         assert not locks.is_held("a.org")
         assert not locks.is_held("c.org")
 
-    def test_a_name_given_twice_is_one_lock(self, connection: redis.Redis) -> None:
+    def test_a_repeated_name_is_locked_once(self, connection: redis.Redis) -> None:
         """
-        A repeated name does not conflict with itself.
+        A repeated name is locked once.
         """
         with locks_of(connection).hold(["a.org", "a.org"]) as lease:
             assert lease.names == ("a.org",)
 
-    def test_a_dead_worker_keeps_its_names_for_one_lease_only(self, connection: redis.Redis) -> None:
+    def test_the_names_of_a_killed_worker_are_free_after_the_lease(self, connection: redis.Redis) -> None:
         """
-        After `kill -9` the lease expires.
+        The names of a killed worker are free after its lease expires.
         """
         connection.set(LOCKS + "a.org", "of a dead worker", px=50)
         time.sleep(0.1)
@@ -196,11 +196,9 @@ class TestHold:
         with locks_of(connection).hold(["a.org"]) as lease:
             assert lease.still_held()
 
-    def test_a_worker_that_ends_gives_them_back_although_it_is_not_done(
-        self, connection: redis.Redis
-    ) -> None:
+    def test_a_stopping_worker_releases_its_names(self, connection: redis.Redis) -> None:
         """
-        After `docker compose up -d` with a new image no worker waits for a lease to expire.
+        A stopping worker releases its names before the end of the block, so that another one can lock them.
         """
         ending, next_one = locks_of(connection), locks_of(connection)
         with ending.hold(["a.example"]) as lease:
@@ -213,12 +211,12 @@ class TestHold:
 
 class TestToken:
     """
-    The fencing token.
+    Test the fencing token.
     """
 
-    def test_each_hold_has_a_higher_one(self, connection: redis.Redis) -> None:
+    def test_each_lease_has_a_higher_token(self, connection: redis.Redis) -> None:
         """
-        The volume refuses the lower of two.
+        Each lease has a higher token than the former ones.
         """
         locks = locks_of(connection)
         tokens = []
@@ -228,29 +226,29 @@ class TestToken:
 
         assert tokens == sorted(set(tokens))
 
-    def test_an_emptied_redis_counts_on_above_the_volume(self, connection: redis.Redis) -> None:
+    def test_after_a_loss_the_token_follows_that_of_the_volume(self, connection: redis.Redis) -> None:
         """
-        The volume rejects certificates with a lower token.
+        After a loss of Redis, the next token follows the highest one of the volume.
         """
         connection.delete(FENCE)
 
         with locks_of(connection, highest=41).hold(["a.org"]) as lease:
             assert lease.token == 42
 
-    def test_a_counter_restored_from_an_old_snapshot_counts_on_above_the_volume(
+    def test_after_an_old_snapshot_the_token_follows_that_of_the_volume(
         self, connection: redis.Redis
     ) -> None:
         """
-        A restored Redis may have an old counter.
+        After Redis restores an old snapshot, the next token follows the highest one of the volume.
         """
         connection.set(FENCE, 7)
 
         with locks_of(connection, highest=41).hold(["a.org"]) as lease:
             assert lease.token == 42
 
-    def test_an_invalid_counter_begins_again(self, connection: redis.Redis) -> None:
+    def test_text_instead_of_a_counter_is_replaced(self, connection: redis.Redis) -> None:
         """
-        One planted value must not stop all issuance.
+        A counter that is not a number is replaced, so that it does not stop the issuance.
         """
         connection.set(FENCE, "seven")
 
@@ -260,12 +258,12 @@ class TestToken:
 
 class TestLease:
     """
-    What a holder knows of its lease.
+    Test the lease of a locked name.
     """
 
-    def test_it_is_renewed_for_as_long_as_it_is_held(self, connection: redis.Redis) -> None:
+    def test_a_lease_is_renewed_until_its_release(self, connection: redis.Redis) -> None:
         """
-        A CA may validate for minutes.
+        A lease is renewed until its release, because a CA may validate for minutes.
         """
         locks = locks_of(connection, 3)
 
@@ -277,9 +275,9 @@ class TestLease:
             assert locks.is_held("a.org")
             assert lease.still_held()
 
-    def test_one_thread_renews_all_of_them(self, connection: redis.Redis) -> None:
+    def test_one_thread_renews_all_leases(self, connection: redis.Redis) -> None:
         """
-        A thread for each of 64 slots would cost memory for nothing.
+        One thread renews all leases.
         """
         before = renewing_threads()
         locks = locks_of(connection)
@@ -287,9 +285,9 @@ class TestLease:
         with locks.hold(["a.org"]), locks.hold(["b.org"]), locks.hold(["c.org"]):
             assert renewing_threads() - before == 1
 
-    def test_a_lock_taken_by_another_worker_is_lost(self, connection: redis.Redis) -> None:
+    def test_a_lease_is_lost_to_another_worker(self, connection: redis.Redis) -> None:
         """
-        A worker without its lock must not publish.
+        A lease is not held after another worker has taken the lock, whose value is unchanged.
         """
         with locks_of(connection).hold(["a.org"]) as lease:
             connection.set(LOCKS + "a.org", "of another worker")
@@ -298,9 +296,9 @@ class TestLease:
 
         assert connection.get(LOCKS + "a.org") == b"of another worker"
 
-    def test_an_evicted_lock_is_taken_again(self, connection: redis.Redis) -> None:
+    def test_an_evicted_lock_is_restored(self, connection: redis.Redis) -> None:
         """
-        `allkeys-lru` may evict the key of a valid lease.
+        The lock of a valid lease is restored after its eviction.
         """
         locks = locks_of(connection)
 
@@ -310,9 +308,9 @@ class TestLease:
             assert lease.still_held()
             assert locks.is_held("a.org")
 
-    def test_it_does_not_come_back_after_its_end(self, connection: redis.Redis) -> None:
+    def test_a_released_lease_is_not_restored(self, connection: redis.Redis) -> None:
         """
-        A late renewal does not lock the name again.
+        A late check of a released lease does not lock the name.
         """
         locks = locks_of(connection)
         with locks.hold(["a.org"]) as lease:
@@ -321,24 +319,24 @@ class TestLease:
         assert not lease.still_held()
         assert not locks.is_held("a.org")
 
-    def test_its_length_is_known(self, connection: redis.Redis) -> None:
+    def test_a_lease_has_its_duration(self, connection: redis.Redis) -> None:
         """
-        A name is checked again after the lease of a killed worker.
+        A lease has its duration, after which the name of a killed worker is checked again.
         """
         with locks_of(connection, 7).hold(["a.org"]) as lease:
             assert lease.duration == timedelta(seconds=7)
 
 
-class TestRedisAway:
+class TestUnreachableRedis:
     """
-    What the lock does while Redis does not answer.
+    Test the locks while Redis is unreachable.
     """
 
-    def test_a_lease_is_believed_until_it_ends(self, own_redis: RedisServer) -> None:
+    def test_a_lease_is_held_until_its_expiry(self, own_redis: RedisServer) -> None:
         """
-        A short outage does not end an issuance.
+        A lease is held during an outage of Redis, until it expires.
         """
-        locks = locks_of(impatient(own_redis), SHORT_LEASE_SECONDS)
+        locks = locks_of(without_retries(own_redis), SHORT_LEASE_SECONDS)
 
         with locks.hold(["a.org"]) as lease:
             own_redis.kill()
@@ -349,9 +347,9 @@ class TestRedisAway:
 
             assert not lease.still_held()
 
-    def test_giving_back_fails_silently(self, own_redis: RedisServer) -> None:
+    def test_an_error_of_the_release_is_ignored(self, own_redis: RedisServer) -> None:
         """
-        An error of the release does not fail the job of an issued certificate.
+        An error of the release is ignored, so that the job of an issued certificate does not fail.
         """
-        with locks_of(impatient(own_redis)).hold(["a.org"]):
+        with locks_of(without_retries(own_redis)).hold(["a.org"]):
             own_redis.kill()

@@ -1,5 +1,5 @@
 """
-Keys of which the first writer within a time wins.
+Test the keys that only the first writer within a time can set.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ HOUR = timedelta(hours=1)
 
 def once_an_hour(connection: Redis) -> OncePer:
     """
-    Return the log lines of one hour.
+    Return a log with one line an hour.
     """
     return OncePer(connection, LOGGED, HOUR)
 
 
 class TestOncePer:
-    def test_the_first_call_wins_for_a_time(self, connection: Redis) -> None:
+    def test_only_the_first_call_within_the_time_succeeds(self, connection: Redis) -> None:
         """
-        The key has the value of the first call, and expires. Another subject has its own key.
+        Only the first call within the time sets the key, and each subject has its own key.
         """
         once = once_an_hour(connection)
 
@@ -38,7 +38,7 @@ class TestOncePer:
     @pytest.mark.parametrize("kind", PLANT)
     def test_a_key_without_expiry_counts_as_expired(self, connection: Redis, kind: str) -> None:
         """
-        Whatever its type is.
+        A key without expiry counts as expired, regardless of its type.
         """
         PLANT[kind](connection, KEY)
 
@@ -46,7 +46,7 @@ class TestOncePer:
 
     def test_a_key_with_a_later_expiry_counts_as_expired(self, connection: Redis) -> None:
         """
-        An expiry in ten years would block as long.
+        A key with a later expiry than a call can set counts as expired.
         """
         connection.set(KEY, "x", ex=timedelta(days=3_650))
 
@@ -54,7 +54,7 @@ class TestOncePer:
 
     def test_a_key_with_an_earlier_expiry_counts(self, connection: Redis) -> None:
         """
-        Another worker was first.
+        A key with an earlier expiry counts, because another worker has set it.
         """
         connection.set(KEY, "x", ex=timedelta(minutes=1))
 
@@ -68,7 +68,7 @@ class TestOncePer:
         self, connection: Redis, prefix: str, ttl: timedelta, least: timedelta
     ) -> None:
         """
-        The CA is asked again the next day, and an overdue certificate is in the log of each day.
+        The key of a doubt or of a log line expires within a day.
         """
         OncePer(connection, prefix, ttl).first("shop.org")
 
@@ -78,11 +78,11 @@ class TestOncePer:
 
 class TestBoundExpiry:
     @pytest.mark.parametrize("planted", [None, timedelta(days=1)])
-    def test_a_later_expiry_becomes_an_earlier_one(
+    def test_a_missing_or_later_expiry_is_replaced(
         self, connection: Redis, planted: timedelta | None
     ) -> None:
         """
-        The key exists until then.
+        A missing or later expiry is replaced with the limit.
         """
         connection.set(KEY, "x", ex=planted)
 
@@ -90,9 +90,9 @@ class TestBoundExpiry:
 
         assert 3_500_000 < connection.pttl(KEY) <= 3_600_000
 
-    def test_an_earlier_expiry_stays(self, connection: Redis) -> None:
+    def test_an_earlier_expiry_is_unchanged(self, connection: Redis) -> None:
         """
-        The writer chose it.
+        An earlier expiry is unchanged.
         """
         connection.set(KEY, "x", ex=60)
 
@@ -100,8 +100,8 @@ class TestBoundExpiry:
 
         assert connection.pttl(KEY) <= 60_000
 
-    def test_it_writes_no_key(self, connection: Redis) -> None:
+    def test_a_missing_key_is_not_written(self, connection: Redis) -> None:
         """
-        The result shows that there is none.
+        A missing key is not written, and the result is false.
         """
         assert not bound_expiry(connection, KEY, HOUR)

@@ -1,5 +1,5 @@
 """
-Notifications survive a crash, and are delivered once.
+Test that notifications survive a crash and are delivered once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME = "shop.example.org"
 
 def number(text: str) -> int | None:
     """
-    Return the number in a notification; None for any other value.
+    Return the number in a notification, or None for any other value.
     """
     try:
         return int(json.loads(text)["number"])
@@ -41,14 +41,14 @@ def number(text: str) -> int | None:
 @pytest.fixture
 def outbox(connection: Redis) -> Outbox:
     """
-    An empty one.
+    Return an empty outbox.
     """
     return Outbox(connection, "mail")
 
 
 def delivered(outbox: Outbox) -> list[int]:
     """
-    Return the numbers of all notifications that wait.
+    Deliver all waiting notifications, and return their numbers.
     """
     received: list[int] = []
     outbox.deliver(number, received.extend)
@@ -58,7 +58,7 @@ def delivered(outbox: Outbox) -> list[int]:
 class TestOutbox:
     def test_all_notifications_are_delivered_together_and_once(self, outbox: Outbox) -> None:
         """
-        One delivery takes all waiting notifications, and the next one takes none.
+        One delivery sends all waiting notifications, and the next one sends none.
         """
         received: list[Sequence[int]] = []
         outbox.put({"number": 1})
@@ -68,22 +68,22 @@ class TestOutbox:
         assert 0 == outbox.deliver(number, received.append)
         assert [[1, 2]] == received
 
-    def test_what_could_not_be_delivered_stays(self, outbox: Outbox) -> None:
+    def test_a_failed_delivery_is_repeated(self, outbox: Outbox) -> None:
         """
-        A mail server may be away for a day.
+        Notifications of a failed delivery wait for the next one.
         """
         outbox.put({"number": 1})
 
-        def refuse(letters: Sequence[int]) -> None:
+        def refuse(notifications: Sequence[int]) -> None:
             raise OSError("no")
 
         with pytest.raises(OSError, match="no"):
             outbox.deliver(number, refuse)
         assert [1] == delivered(outbox)
 
-    def test_two_workers_do_not_deliver_the_same(self, outbox: Outbox) -> None:
+    def test_a_concurrent_delivery_sends_no_notification(self, outbox: Outbox) -> None:
         """
-        While one delivers, the other one does nothing.
+        A second delivery during the first one sends no notification.
         """
         outbox.put({"number": 1})
         inside: list[int] = []
@@ -91,20 +91,20 @@ class TestOutbox:
 
         assert [0] == inside
 
-    def test_a_lock_that_another_worker_has_taken_stays_locked(
+    def test_a_delivery_does_not_release_the_lock_of_another_worker(
         self, connection: Redis, outbox: Outbox
     ) -> None:
         """
-        A delivery that took too long does not release the lock of another worker.
+        A delivery that exceeded its lock does not release the lock of another worker.
         """
         outbox.put({"number": 1})
         outbox.deliver(number, lambda _: connection.set(SENDING + "mail", "the second worker"))
 
         assert b"the second worker" == connection.get(SENDING + "mail")
 
-    def test_a_lock_without_end_holds_up_nothing(self, connection: Redis, outbox: Outbox) -> None:
+    def test_a_lock_without_expiry_is_ignored(self, connection: Redis, outbox: Outbox) -> None:
         """
-        No worker delivers for longer than two minutes.
+        A lock without expiry does not prevent a delivery.
         """
         outbox.put({"number": 1})
         connection.set(SENDING + "mail", "planted")
@@ -113,16 +113,16 @@ class TestOutbox:
 
     def test_a_notification_during_a_delivery_waits_for_the_next_one(self, outbox: Outbox) -> None:
         """
-        It was not in the one that went out.
+        A notification that is added during a delivery is sent by the next one.
         """
         outbox.put({"number": 1})
         outbox.deliver(number, lambda _: outbox.put({"number": 2}))
 
         assert [2] == delivered(outbox)
 
-    def test_a_letter_is_not_lost_while_a_full_outbox_is_delivered(self, outbox: Outbox) -> None:
+    def test_no_new_notification_is_lost_during_the_delivery_of_a_full_outbox(self, outbox: Outbox) -> None:
         """
-        Each new notification may drop the oldest one, which moves the others.
+        New notifications during the delivery of a full outbox are sent by the next delivery.
         """
         for each in range(MAX_ENTRIES):
             outbox.put({"number": each})
@@ -134,9 +134,9 @@ class TestOutbox:
         outbox.deliver(number, put_more)
         assert [MAX_ENTRIES, MAX_ENTRIES + 1, MAX_ENTRIES + 2] == delivered(outbox)
 
-    def test_a_receiver_that_never_comes_back_fills_nothing(self, connection: Redis, outbox: Outbox) -> None:
+    def test_the_outbox_has_a_maximum_length(self, connection: Redis, outbox: Outbox) -> None:
         """
-        The latest ones are stored; the log has all of them.
+        The outbox has a maximum length, and stores the latest notifications.
         """
         for each in range(MAX_ENTRIES + 5):
             outbox.put({"number": each})
@@ -147,11 +147,11 @@ class TestOutbox:
         "entry",
         ["", "rubbish", "[1]", b"\xff\xfe", '{"number": 1, "x": "%s"}' % ("x" * LARGEST_NOTIFICATION)],
     )
-    def test_what_is_no_letter_is_removed_and_the_others_are_delivered(
+    def test_an_invalid_notification_is_removed_and_the_others_are_delivered(
         self, connection: Redis, outbox: Outbox, entry: str | bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        An invalid entry does not block the others, and one log line reports it.
+        An invalid notification is removed with one log line, and the others are delivered.
         """
         connection.rpush(OUTBOX + "mail", entry)
         outbox.put({"number": 2})
@@ -162,12 +162,10 @@ class TestOutbox:
         assert 0 == connection.llen(OUTBOX + "mail")
 
 
-class TestTold:
-    def test_a_subject_is_notified_once_until_it_is_withdrawn(
-        self, connection: Redis, outbox: Outbox
-    ) -> None:
+class TestNotificationLog:
+    def test_a_subject_is_notified_once_until_its_recovery(self, connection: Redis, outbox: Outbox) -> None:
         """
-        Another attempt sends no mail.
+        A subject is notified once, and again after its recovery.
         """
         notification_log, other = NotificationLog(connection), Outbox(connection, "hook")
 
@@ -180,11 +178,11 @@ class TestTold:
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
 
     @pytest.mark.parametrize("days", [None, 10_000])
-    def test_a_subject_without_an_end_is_notified_again_later(
+    def test_an_entry_without_expiry_gets_one(
         self, connection: Redis, outbox: Outbox, days: int | None
     ) -> None:
         """
-        Another program wrote it, or took its expiry away.
+        An entry without an expiry, or with a very late one, gets the usual expiry.
         """
         connection.sadd(f"{NOTIFIED}{NAME}", "failed")
         if days:
@@ -198,7 +196,7 @@ class TestTold:
         self, redis_server: RedisServer, connection: Redis, outbox: Outbox
     ) -> None:
         """
-        Otherwise it would be lost for three months. A client that removes no wrong key shows it.
+        A notification that Redis did not store is sent by the next call.
         """
         connection.set(OUTBOX + "mail", "of another type")
         notification_log = NotificationLog(redis_server.client())

@@ -1,5 +1,5 @@
 """
-The request that is next: priorities, turns of tenants, and damaged keys.
+Test the priority queues: priorities, turns of tenants, and invalid keys.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued", "origin": "he
 
 def put(priority_queues: PriorityQueues, priority: Priority, *names: str) -> None:
     """
-    Queue a request for each of *names*, whose tenant is the last part of the name.
+    Queue a request for each of *names*. The last label of a name is its tenant.
     """
     priority_queues.put(
         priority, {Request((name,), name.rpartition(".")[2]): n for n, name in enumerate(names)}
@@ -27,7 +27,7 @@ def put(priority_queues: PriorityQueues, priority: Priority, *names: str) -> Non
 
 def order(connection: Redis, priority_queues: PriorityQueues, *over_quota_tenants: str) -> list[str]:
     """
-    Return the waiting names in the order in which they are taken.
+    Take all waiting requests, and return their names in order.
     """
     names = []
     while priority_queues.take(JOB, over_quota_tenants):
@@ -38,9 +38,9 @@ def order(connection: Redis, priority_queues: PriorityQueues, *over_quota_tenant
 
 
 class TestPriorityQueues:
-    def test_the_highest_priority_goes_first(self, connection: Redis) -> None:
+    def test_the_highest_priority_is_first(self, connection: Redis) -> None:
         """
-        A certificate that expires tomorrow precedes one that is due, and both precede new names.
+        Expiring certificates precede due renewals, and both precede new names.
         """
         priority_queues = PriorityQueues(connection)
         for priority in ("new", "renewal", "expiring", "advised"):
@@ -50,7 +50,7 @@ class TestPriorityQueues:
 
     def test_tenants_take_turns(self, connection: Redis) -> None:
         """
-        A tenant with two names does not wait for one with five thousand.
+        Tenants with waiting requests take turns, regardless of the number of their requests.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.big", "2.big", "3.big", "4.big")
@@ -60,19 +60,21 @@ class TestPriorityQueues:
             connection, priority_queues
         )
 
-    def test_a_tenant_with_more_than_its_share_comes_last(self, connection: Redis) -> None:
+    def test_a_tenant_over_its_quota_is_last(self, connection: Redis) -> None:
         """
-        Slow jobs would give a tenant all slots, if turns alone counted.
+        A tenant that uses more than its share of the slots is last.
         """
         priority_queues = PriorityQueues(connection)
-        put(priority_queues, "new", "1.greedy")
-        put(priority_queues, "new", "1.modest", "2.modest")
+        put(priority_queues, "new", "1.over_quota")
+        put(priority_queues, "new", "1.within_quota", "2.within_quota")
 
-        assert ["1.modest", "2.modest", "1.greedy"] == order(connection, priority_queues, "greedy", "other")
+        assert ["1.within_quota", "2.within_quota", "1.over_quota"] == order(
+            connection, priority_queues, "over_quota", "other"
+        )
 
-    def test_a_repeated_request_waits_once_and_keeps_its_position(self, connection: Redis) -> None:
+    def test_a_repeated_request_retains_its_position(self, connection: Redis) -> None:
         """
-        A check puts waiting requests again, every quarter of an hour.
+        A repeated request waits once, and retains its position.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "renewal", "1.a", "2.a")
@@ -83,7 +85,7 @@ class TestPriorityQueues:
 
     def test_a_request_becomes_a_job_in_one_step(self, connection: Redis) -> None:
         """
-        Whenever a worker crashes, the request is in its queue or its job is in the list.
+        Taking a request removes it from its queue and creates its job in one step.
         """
         priority_queues = PriorityQueues(connection)
         priority_queues.put("new", {Request(("a.org", "b.org"), "me", force=True, use_full_quota=True): 1})
@@ -99,9 +101,9 @@ class TestPriorityQueues:
         ] == json.loads(found[b"data"])
         assert [] == connection.keys(f"{PRIORITY_QUEUE}*")
 
-    def test_an_evicted_queue_does_not_stop_the_others(self, connection: Redis) -> None:
+    def test_an_evicted_queue_does_not_affect_the_others(self, connection: Redis) -> None:
         """
-        Redis may evict any key; the names are also on the agenda.
+        An evicted queue does not affect the queues of other tenants.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a")
@@ -111,11 +113,11 @@ class TestPriorityQueues:
         assert ["1.b"] == order(connection, priority_queues)
 
     @pytest.mark.parametrize("kind", ["string", "list", "hash", "set", "stream"])
-    def test_a_key_of_another_type_costs_its_tenant_only(
+    def test_a_key_of_another_type_affects_its_tenant_only(
         self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
         """
-        The key is removed, and one line names it.
+        A key of another type is removed with one log line, and the other tenants are served.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "expiring", "1.a", "1.b", "1.c")
@@ -129,9 +131,9 @@ class TestPriorityQueues:
             line.getMessage() for line in caplog.records
         ]
 
-    def test_what_waits_replaces_a_key_of_another_type(self, connection: Redis) -> None:
+    def test_a_request_replaces_a_key_of_another_type(self, connection: Redis) -> None:
         """
-        The tenant of that key gets its certificate.
+        A new request replaces a key of another type.
         """
         priority_queues = PriorityQueues(connection)
         connection.set(f"{PRIORITY_QUEUE}new:a", "x")
@@ -140,11 +142,11 @@ class TestPriorityQueues:
 
         assert ["1.a", "1.b"] == order(connection, priority_queues)
 
-    def test_a_request_that_is_too_large_costs_itself_only(
+    def test_a_request_that_is_too_large_is_removed(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Redis allows 512 MB, which no worker has to read.
+        A request or a tenant that is too large is removed with one log line, and the others are served.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a", "1.b")
@@ -157,9 +159,9 @@ class TestPriorityQueues:
         ]
 
     @pytest.mark.parametrize("turn", ["inf", "1e300", "-inf", "9007199254740993"])
-    def test_a_turn_beyond_all_bounds_does_not_end_the_turns(self, connection: Redis, turn: str) -> None:
+    def test_an_invalid_turn_does_not_affect_the_order(self, connection: Redis, turn: str) -> None:
         """
-        After an infinite turn all tenants would have the same turn, and the order of names would decide.
+        Tenants take turns after another program wrote an invalid turn.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.b")
@@ -169,9 +171,9 @@ class TestPriorityQueues:
         taken = order(connection, priority_queues)
         assert ["1.a", "1.b", "1.c"] == sorted(taken[:3])
 
-    def test_a_request_stays_where_its_job_cannot_be_made(self, connection: Redis) -> None:
+    def test_a_request_remains_if_its_job_cannot_be_created(self, connection: Redis) -> None:
         """
-        A failed script has changed nothing.
+        A request remains in its queue if Redis cannot create its job.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a")
@@ -182,21 +184,22 @@ class TestPriorityQueues:
 
         assert 1 == len(priority_queues)
 
-    def test_a_command_that_is_repeated_takes_one_request(self, connection: Redis) -> None:
+    def test_a_repeated_command_takes_one_request(self, connection: Redis) -> None:
         """
-        redis-py sends a command again whose answer was lost; the second request would replace the first.
+        A repeated command for the same job takes one request. redis-py repeats a command after a lost
+        answer.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a", "2.a")
 
-        first, again = priority_queues.take(JOB, []), priority_queues.take(JOB, [])
+        first, repeated = priority_queues.take(JOB, []), priority_queues.take(JOB, [])
 
-        assert first == again
+        assert first == repeated
         assert (1, 1) == (len(priority_queues), connection.llen("list"))
 
-    def test_a_thousand_names_are_put_in_two_commands(self, connection: Redis) -> None:
+    def test_a_large_batch_is_put_in_several_commands(self, connection: Redis) -> None:
         """
-        A large batch takes several commands.
+        A batch of a thousand requests is stored in several commands.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", *(f"{number}.a" for number in range(1_000)))

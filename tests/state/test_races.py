@@ -1,5 +1,5 @@
 """
-Locks with many workers at once, and with a frozen one.
+Test the locks with concurrent workers and with a frozen worker.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORKERS = 8
 HOLDS_EACH = 200
 NAMES = tuple(f"{letter}.example.org" for letter in "abcde")
 
-#: A worker in another process, which can be frozen with all its threads.
+#: Locks a name in another process, which a test can freeze with all its threads.
 HOLDER = """
 import sys
 import redis
@@ -43,7 +43,7 @@ with locks.hold(["a.example.org"]) as lease:
 
 class Holders:
     """
-    Records which workers hold a name, and counts two at once as a clash.
+    Record the workers that hold a name, and count concurrent holders as clashes.
     """
 
     def __init__(self) -> None:
@@ -64,7 +64,7 @@ class Holders:
 
     def leave(self, names: tuple[str, ...]) -> None:
         """
-        Record that it is about to release *names*.
+        Record that a worker releases *names*.
         """
         with self._mutex:
             for name in names:
@@ -73,7 +73,7 @@ class Holders:
 
 def work(server: RedisServer, holders: Holders, seed: int) -> None:
     """
-    Hold random sets of names, as one worker.
+    Lock random sets of names, as one worker does.
     """
     random = Random(seed)
     with server.client() as connection:
@@ -93,7 +93,7 @@ def work(server: RedisServer, holders: Holders, seed: int) -> None:
 @contextmanager
 def hold_when_free(locks: DomainLocks) -> Iterator[int]:
     """
-    Hold the name of the frozen worker after its lease has ended, and yield the token.
+    Lock the name of the frozen worker after its lease has expired, and yield the token.
     """
     deadline = time.monotonic() + 20
     while locks.is_held("a.example.org"):
@@ -105,14 +105,14 @@ def hold_when_free(locks: DomainLocks) -> Iterator[int]:
 
 class TestRaces:
     """
-    A name has one holder at a time.
+    Test that a name has one holder at a time.
     """
 
-    def test_there_are_never_two_holders_at_once_and_tokens_rise(
+    def test_a_name_has_one_holder_and_rising_tokens(
         self, connection: redis.Redis, redis_server: RedisServer
     ) -> None:
         """
-        1,600 holds by 8 workers on 5 names: one clash would be two orders for one name.
+        Eight workers with 1,600 leases of five names never hold a name concurrently, and the tokens rise.
         """
         holders = Holders()
         with ThreadPoolExecutor(WORKERS) as pool:
@@ -124,11 +124,11 @@ class TestRaces:
             assert holders.tokens[name] == sorted(set(holders.tokens[name]))
 
     @pytest.mark.parametrize("still_held", [True, False], ids=["another holds it", "another has released it"])
-    def test_a_holder_frozen_past_its_lease_notices(
+    def test_a_worker_frozen_beyond_its_lease_no_longer_holds_it(
         self, connection: redis.Redis, redis_server: RedisServer, still_held: bool
     ) -> None:
         """
-        A worker that continues after its lease has expired must not publish.
+        A worker that was frozen beyond its lease no longer holds it, and a later lease has a higher token.
         """
         frozen = subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(redis_server.port)],

@@ -1,5 +1,5 @@
 """
-The values in Redis that workers compare at their start.
+Test the values in Redis that workers compare at their start.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class TestCheckSchema:
         self, connection: Redis, found: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A missing version is written and not logged.
+        The same, an older or no version is replaced with the current one, without a log line.
         """
         if found:
             connection.set(KEY, found)
@@ -38,7 +38,7 @@ class TestCheckSchema:
         self, connection: Redis, planted: str | bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Such a value does not end the workers.
+        An invalid version is replaced and logged once.
         """
         connection.set(KEY, planted)
         check_schema(connection)
@@ -54,7 +54,7 @@ class TestCheckSchema:
         self, connection: Redis, command: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It does not prevent the start of a worker.
+        A key of another type is replaced and logged once.
         """
         connection.execute_command(command, KEY, "1", *(["2"] if command in ("HSET", "ZADD") else []))
         check_schema(connection)
@@ -65,7 +65,7 @@ class TestCheckSchema:
     @pytest.mark.parametrize("ahead", [1, LARGEST_LEAD])
     def test_a_newer_version_ends_the_worker(self, connection: Redis, ahead: int) -> None:
         """
-        The value stays.
+        A newer version ends the worker, and is unchanged.
         """
         connection.set(KEY, SCHEMA + ahead)
         with pytest.raises(SchemaTooNew):
@@ -75,7 +75,7 @@ class TestCheckSchema:
 
     def test_the_failure_has_the_remedy(self, connection: Redis) -> None:
         """
-        It names the command that starts the newer version.
+        The remedy of the failure is the command that starts the newer version.
         """
         connection.set(KEY, SCHEMA + 1)
         with pytest.raises(SchemaTooNew) as caught:
@@ -89,16 +89,16 @@ class TestCheckSchema:
 class TestHaveSettingsChanged:
     def test_only_other_settings_are_a_change(self, connection: Redis) -> None:
         """
-        The first start and a start with the same settings are none.
+        Only a start with other settings than the former one is a change.
         """
         starts = ["a", "a", "b", "b", "a"]
 
         changes = [have_settings_changed(connection, fingerprint) for fingerprint in starts]
         assert [False, False, True, False, True] == changes
 
-    def test_an_emptied_redis_is_no_change(self, connection: Redis) -> None:
+    def test_a_start_after_a_loss_of_redis_is_no_change(self, connection: Redis) -> None:
         """
-        Otherwise a crash of Redis would retry every failed name at once.
+        A start after a loss of Redis is no change, so that failed names are not all retried at once.
         """
         have_settings_changed(connection, "a")
         connection.flushall()

@@ -1,5 +1,5 @@
 """
-A worker with sample functions, as a process and as a thread, and jobs in the wire format of RQ.
+Run a worker with sample functions, and write jobs in the wire format of RQ.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from certworker.worker.scheduler import Scheduler
 from certworker.worker.worker import run
 from tests.servers.redis import RedisServer
 
-PATIENCE_SECONDS = 30.0
+TIMEOUT_SECONDS = 30.0
 
 
 def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
     """
-    Return the functions of the sample worker. Each call is recorded in Redis.
+    Return the functions of the sample worker. Redis records each call.
     """
 
     def issue(
@@ -40,7 +40,7 @@ def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         tenant: str = "",
     ) -> dict[str, object]:
         connection.rpush("sample:issued", json.dumps([domain or domains, force]))
-        time.sleep(float(connection.get("sample:nap") or 0))
+        time.sleep(float(connection.get("sample:pause") or 0))
         return {"state": "issued", "names": [domain]}
 
     def look() -> dict[str, object]:
@@ -59,7 +59,7 @@ def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         return "held"
 
     def sleep_in_steps() -> None:
-        # A thread can be stopped between two of its own steps only.
+        # An exception stops a thread only between two steps of the thread.
         for _ in range(200):
             time.sleep(0.05)
 
@@ -95,7 +95,7 @@ def worker_thread(
     functions: Mapping[str, Callable[..., object]] | None = None,
 ) -> Iterator[None]:
     """
-    Run the sample worker in a thread, or one with other *functions*.
+    Run a sample worker in a thread. *functions* replaces the sample functions.
     """
     stop, ready = Event(), Event()
     options: dict[str, Any] = {
@@ -111,11 +111,11 @@ def worker_thread(
     thread = Thread(target=run, args=(connection, registered), kwargs=options)
     thread.start()
     try:
-        assert ready.wait(PATIENCE_SECONDS)
+        assert ready.wait(TIMEOUT_SECONDS)
         yield
     finally:
         stop.set()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(TIMEOUT_SECONDS)
         assert not thread.is_alive()
 
 
@@ -124,7 +124,7 @@ def worker_process(
     server: RedisServer, *, slots: int = 4, lease_seconds: int = 2, stop_deadline_seconds: float = 10
 ) -> Iterator[subprocess.Popen[str]]:
     """
-    Run the sample worker as a process with a scheduler; its log is its output.
+    Run the sample worker as a process with a scheduler. Its output is its log.
     """
     arguments = [str(value) for value in (server.port, slots, lease_seconds, stop_deadline_seconds)]
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def push(
     **fields: Any,
 ) -> str:
     """
-    Put a job on the queue as any program can: a hash, and its id in a list.
+    Enqueue a job as any program can: store a hash, and append its id to a list.
     """
     call = json.dumps([function, None, list(arguments), {}])
     data: dict[str, Any] = {"data": zlib.compress(call.encode()), **fields}
@@ -161,7 +161,7 @@ def push(
 
 def end_of(connection: Redis, job_id: str) -> tuple[str, Any]:
     """
-    Return how a job ended: its status, with its result or the message of its failure.
+    Return the status of an ended job, with its result or the message of its failure.
     """
     assert eventually(lambda: connection.hget(f"rq:job:{job_id}", "status") in (b"finished", b"failed"))
     status = cast("bytes", connection.hget(f"rq:job:{job_id}", "status")).decode()
@@ -173,7 +173,7 @@ def end_of(connection: Redis, job_id: str) -> tuple[str, Any]:
     return status, json.loads(b64decode(result[b"return_value"]))
 
 
-def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = TIMEOUT_SECONDS) -> bool:
     """
     Return whether *condition* becomes true within *seconds*.
     """
@@ -187,7 +187,7 @@ def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECOND
 
 def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) -> int:
     """
-    Run the sample worker until it is stopped.
+    Run the sample worker until it receives a signal.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
     connection = Redis(port=int(port), max_connections=200)

@@ -1,5 +1,5 @@
 """
-The queue, hundreds of jobs at a time.
+Test the operations on hundreds of jobs of the queue at once.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from tests.worker.sample_tasks import end_of, push
 
 
 class TestBatches:
-    def test_a_batch_is_in_the_intermediate_list(self, connection: Redis) -> None:
+    def test_a_batch_moves_to_the_intermediate_list(self, connection: Redis) -> None:
         """
-        After a crash another worker finds it there.
+        A batch of jobs is in the intermediate list, where another worker finds it after a crash.
         """
         for number in range(3):
             push(connection, f"job{number}")
@@ -29,9 +29,9 @@ class TestBatches:
         assert all(jobs.values())
         assert [b"job0", b"job1", b"job2"] == connection.lrange(INTERMEDIATE, 0, -1)
 
-    def test_it_takes_the_end_of_a_long_queue(self, connection: Redis) -> None:
+    def test_a_batch_takes_the_end_of_a_long_queue(self, connection: Redis) -> None:
         """
-        The request of a new tenant is behind the backlog.
+        A batch takes the last jobs of a long queue, so the request of a new tenant starts soon.
         """
         connection.rpush(QUEUE_KEY, *(f"job{number}" for number in range(BATCH + 7)))
         left, jobs = BulkQueue(connection).take([])
@@ -41,9 +41,9 @@ class TestBatches:
     @pytest.mark.parametrize(
         "field", [{"success_callback_name": "os.system"}, {"data": "x" * 70_000}, {"webhooks": "[]"}], ids=str
     )
-    def test_what_is_not_plain_has_no_data(self, connection: Redis, field: dict[str, str]) -> None:
+    def test_an_unusual_job_has_no_data(self, connection: Redis, field: dict[str, str]) -> None:
         """
-        The closer check rejects it with its reason.
+        A job with unusual or invalid fields has no data. A later check rejects it with the reason.
         """
         push(connection, "odd", **field)
         connection.set("rq:job:string", "no hash")
@@ -53,9 +53,9 @@ class TestBatches:
             []
         )[1]
 
-    def test_returned_jobs_are_first_and_in_order(self, connection: Redis) -> None:
+    def test_requeued_jobs_are_first_and_in_order(self, connection: Redis) -> None:
         """
-        They come before later requests.
+        Requeued jobs precede later requests, in their order.
         """
         for number in range(3):
             push(connection, f"job{number}")
@@ -67,9 +67,9 @@ class TestBatches:
         assert [b"job0", b"job2", b"later"] == connection.lrange(QUEUE_KEY, 0, -1)
         assert [b"job1"] == connection.lrange(INTERMEDIATE, 0, -1)
 
-    def test_an_end_is_what_rq_would_have_written(self, connection: Redis) -> None:
+    def test_an_ended_job_has_the_fields_of_rq(self, connection: Redis) -> None:
         """
-        Programs in any language read it.
+        An ended job has the status, the result and the expiry that RQ writes.
         """
         push(connection, "job")
         batches = BulkQueue(connection)
@@ -82,9 +82,9 @@ class TestBatches:
 
 
 class TestNewJob:
-    def test_its_id_is_in_the_intermediate_list(self) -> None:
+    def test_a_new_job_is_in_the_intermediate_list(self) -> None:
         """
-        After a crash the same recovery finds it.
+        A new job has its own id in the intermediate list, where a worker finds it after a crash.
         """
         job = new_job("certworker.issue", datetime.now(UTC))
 

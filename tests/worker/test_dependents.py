@@ -1,5 +1,5 @@
 """
-Jobs that depend on other jobs, as Python programs enqueue them with RQ.
+Test the jobs that depend on other jobs, as Python programs enqueue them with RQ.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 @pytest.fixture
 def queue(connection: Redis) -> Queue:
     """
-    Return the queue of a producer with RQ.
+    Return a producer's queue of RQ.
     """
     return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
 
 
 def issued(connection: Redis) -> list[str]:
     """
-    Return the names that the worker of the test issued, in order.
+    Return the names that the sample worker issued, in order.
     """
     return [json.loads(note)[0] for note in connection.lrange("sample:issued", 0, -1)]
 
@@ -36,7 +36,7 @@ def issued(connection: Redis) -> list[str]:
 class TestRelease:
     def test_a_dependent_runs_after_its_parent(self, connection: Redis, queue: Queue) -> None:
         """
-        Both jobs finish, as with RQ's own worker.
+        Each job runs after the job on which it depends, and all of them finish.
         """
         first = queue.enqueue("certworker.issue", domain="a.org")
         second = queue.enqueue("certworker.issue", domain="b.org", depends_on=first)
@@ -48,9 +48,9 @@ class TestRelease:
         assert ["a.org", "b.org", "c.org"] == issued(connection)
         assert not connection.exists(DEFERRED_KEY)
 
-    def test_it_waits_for_all_of_them(self, connection: Redis, queue: Queue) -> None:
+    def test_a_dependent_waits_for_all_its_parents(self, connection: Redis, queue: Queue) -> None:
         """
-        The end of the first dependency does not release it.
+        A job with several parents runs after the last of them.
         """
         parents = [queue.enqueue("certworker.issue", domain=f"p{number}.org") for number in range(3)]
         last = queue.enqueue("certworker.issue", domain="last.org", depends_on=parents)
@@ -59,11 +59,11 @@ class TestRelease:
 
         assert "last.org" == issued(connection)[-1]
 
-    def test_after_a_failure_it_runs_only_where_that_is_allowed(
+    def test_after_a_failed_parent_a_job_runs_only_with_allow_failure(
         self, connection: Redis, queue: Queue
     ) -> None:
         """
-        RQ has the same rule.
+        After a failed parent, only a job with `allow_failure` runs, as with RQ.
         """
         failing = queue.enqueue("sample.fail")
         waits = queue.enqueue("certworker.issue", domain="waits.org", depends_on=failing)
@@ -80,11 +80,11 @@ class TestRelease:
     @pytest.mark.parametrize(
         "planted", ["", "no such job", "a:b", "*", b"\xff\xfe", "x" * 100_000, "job", "list"]
     )
-    def test_what_others_planted_does_not_fail_the_parent(
+    def test_a_planted_dependent_does_not_fail_the_parent(
         self, connection: Redis, planted: bytes | str
     ) -> None:
         """
-        The job finishes, whatever the set of dependents has.
+        The job finishes even if its set of dependents has invalid members.
         """
         connection.rpush("rq:job:list", "not a hash")
         connection.sadd("rq:job:job:dependents", planted)
@@ -97,7 +97,7 @@ class TestRelease:
         self, connection: Redis, queue: Queue, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Otherwise a producer could start any job of another application.
+        A dependent job of another queue stays deferred, and the log names it.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         others = Queue("mails", connection=connection, serializer=JSONSerializer)
@@ -113,9 +113,9 @@ class TestRelease:
 
 
 class TestSweep:
-    def test_whoever_waits_for_nothing_any_more_is_queued(self, connection: Redis, queue: Queue) -> None:
+    def test_a_dependent_of_a_finished_job_is_queued(self, connection: Redis, queue: Queue) -> None:
         """
-        A worker that was killed at the end of a job has released no dependents.
+        The sweep queues a dependent once if a killed worker did not release it.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
@@ -129,9 +129,9 @@ class TestSweep:
 
         assert [dependent.id.encode()] == connection.lrange(QUEUE_KEY, 0, -1)
 
-    def test_a_parent_that_redis_forgot_counts_as_met(self, connection: Redis, queue: Queue) -> None:
+    def test_a_dependent_of_an_expired_job_is_queued(self, connection: Redis, queue: Queue) -> None:
         """
-        Its result expires after an hour.
+        The sweep queues a dependent whose parent is no longer in Redis. Results expire after an hour.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
@@ -140,9 +140,9 @@ class TestSweep:
 
         assert [dependent.id.encode()] == connection.lrange(QUEUE_KEY, 0, -1)
 
-    def test_what_is_no_deferred_job_leaves_the_registry(self, connection: Redis) -> None:
+    def test_an_invalid_entry_of_the_registry_is_removed(self, connection: Redis) -> None:
         """
-        The sweep removes planted entries.
+        The sweep removes entries of the registry that name no deferred job.
         """
         connection.hset("rq:job:over", "status", "finished")
         connection.zadd(DEFERRED_KEY, {"over": 1, "unknown": 2, "\xff": 3, "a b": 4})
@@ -150,7 +150,7 @@ class TestSweep:
 
         assert not connection.exists(DEFERRED_KEY)
 
-    def test_a_worker_sweeps(self, connection: Redis, queue: Queue) -> None:
+    def test_a_worker_sweeps_as_it_renews_its_leases(self, connection: Redis, queue: Queue) -> None:
         """
         The worker sweeps with each renewal of its leases.
         """

@@ -1,5 +1,5 @@
 """
-Parking: a person never waits behind a backlog, and nothing that waits gets lost.
+Test that a new tenant does not wait behind a backlog, and that no waiting request is lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_process, 
 
 BACKLOG = 5_000
 
-#: RQ's registry of the jobs that run: JOB:EXECUTION.
+#: RQ's registry of running jobs: JOB:EXECUTION.
 STARTED_KEY = "rq:wip:certificates"
 
 
@@ -46,14 +46,14 @@ def push_many(connection: Redis, names: list[str]) -> None:
 
 def issued(connection: Redis) -> list[str]:
     """
-    Return the names that the worker of the test has issued, in order.
+    Return the names that the sample worker issued, in order.
     """
     return [json.loads(note)[0] for note in connection.lrange("sample:issued", 0, -1)]
 
 
 def backlog(count: int) -> list[str]:
     """
-    Return names of one tenant.
+    Return *count* names of one tenant.
     """
     return [f"shop{number}.big.localhost" for number in range(count)]
 
@@ -77,7 +77,7 @@ def waiting(connection: Redis) -> set[str]:
     return {json.loads(request)["domain"] for request in requests}
 
 
-def on_the_way(connection: Redis) -> set[str]:
+def queued_or_started(connection: Redis) -> set[str]:
     """
     Return the names of jobs on the queue, in the intermediate list, or started.
     """
@@ -88,11 +88,12 @@ def on_the_way(connection: Redis) -> set[str]:
 
 
 class TestBacklog:
-    def test_a_newcomer_starts_at_once(self, connection: Redis) -> None:
+    def test_a_new_tenant_starts_at_once(self, connection: Redis) -> None:
         """
-        Five thousand names of one tenant are on the queue before a request of another tenant.
+        The request of a new tenant starts soon, with five thousand names of another tenant on the
+        queue.
         """
-        connection.set("sample:nap", "1")
+        connection.set("sample:pause", "1")
         with worker_thread(connection, slots=16):
             push_many(connection, backlog(BACKLOG))
             push_many(connection, ["www.newcomer.localhost"])
@@ -100,13 +101,14 @@ class TestBacklog:
 
             assert issued(connection).index("www.newcomer.localhost") < BACKLOG / 20
             assert eventually(lambda: len(waiting(connection) | set(issued(connection))) > BACKLOG)
-            connection.delete("sample:nap")
+            connection.delete("sample:pause")
 
-    def test_a_newcomer_starts_at_once_beside_many_tenants(self, connection: Redis) -> None:
+    def test_a_new_tenant_starts_at_once_with_many_tenants(self, connection: Redis) -> None:
         """
-        Each of five hundred tenants has one domain.
+        The request of a new tenant starts soon, with one waiting domain of each of five hundred
+        tenants.
         """
-        connection.set("sample:nap", "0.4")
+        connection.set("sample:pause", "0.4")
         push_many(connection, [f"www.customer{number}.localhost" for number in range(500)])
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 400)
@@ -114,21 +116,22 @@ class TestBacklog:
             before = len(issued(connection))
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
-            connection.delete("sample:nap")
+            connection.delete("sample:pause")
 
-            # Four slots: the newcomer gets one of the next few that become free.
+            # With four slots, the new tenant gets one of the next few free slots.
             assert issued(connection).index("www.newcomer.localhost") - before < 40
 
-    def test_a_job_that_waits_has_ended_as_waiting(self, connection: Redis) -> None:
+    def test_the_job_of_a_deferred_request_ends_as_waiting(self, connection: Redis) -> None:
         """
-        Its name is on the agenda and has a record, so the loss of the priority queue loses no name.
+        The job of a deferred request finishes with the state `waiting`. The agenda and the record have
+        its name.
         """
-        connection.set("sample:nap", "2")
+        connection.set("sample:pause", "2")
         push_many(connection, backlog(10))
         with worker_thread(connection, slots=2):
             end = end_of(connection, "shop9-big-localhost")
             record = DomainRecords(connection).read("shop9.big.localhost")
-            connection.delete("sample:nap")
+            connection.delete("sample:pause")
 
         job = Job.fetch("shop9-big-localhost", connection, JSONSerializer)
         assert ("finished", {"state": "waiting", "names": ["shop9.big.localhost"]}) == end
@@ -139,28 +142,28 @@ class TestBacklog:
         assert record
         assert ("waiting", "") == (record.state, record.code)
 
-    def test_a_request_that_waits_does_not_postpone_a_renewal(self, connection: Redis) -> None:
+    def test_a_deferred_request_does_not_postpone_a_renewal(self, connection: Redis) -> None:
         """
-        Otherwise a short-lived certificate would expire after the loss of the priority queue.
+        A deferred request leaves an earlier next check of its name unchanged.
         """
         names, agenda = backlog(100), Agenda(connection)
         soon = datetime.now(UTC) + timedelta(minutes=2)
         agenda.put(names[-1], soon)
-        connection.set("sample:nap", "1")
+        connection.set("sample:pause", "1")
         push_many(connection, names)
         with worker_thread(connection, slots=2):
             assert eventually(lambda: agenda.next_checks(names[-2:])[names[-2]])
-            moments = agenda.next_checks(names[-2:])
-            connection.delete("sample:nap")
+            next_checks = agenda.next_checks(names[-2:])
+            connection.delete("sample:pause")
 
-        assert moments[names[-1]] == soon
-        assert (moments[names[-2]] or soon) > soon
+        assert next_checks[names[-1]] == soon
+        assert (next_checks[names[-2]] or soon) > soon
 
-    def test_what_was_asked_for_is_kept(self, connection: Redis) -> None:
+    def test_a_deferred_request_retains_its_flags(self, connection: Redis) -> None:
         """
-        The job of a deferred request has the same flags.
+        The job of a deferred request runs with the flags of the request.
         """
-        connection.set("sample:nap", "0.3")
+        connection.set("sample:pause", "0.3")
         push_many(connection, backlog(3))
         request_certificate("www.big.localhost", force=True, connection=connection)
         with worker_thread(connection, slots=2):
@@ -168,26 +171,26 @@ class TestBacklog:
 
         assert b'["www.big.localhost", true]' in connection.lrange("sample:issued", 0, -1)
 
-    def test_the_tenant_is_that_of_the_job(self, connection: Redis) -> None:
+    def test_the_domains_of_a_tenant_count_as_one_tenant(self, connection: Redis) -> None:
         """
-        The domains of a tenant count as one tenant.
+        Jobs with the same tenant share the slots of one tenant, regardless of their domains.
         """
-        connection.set("sample:nap", "0.5")
+        connection.set("sample:pause", "0.5")
         with connection.pipeline() as pipeline:
             for number in range(20):
-                asked = {"domain": f"www.shop{number}.localhost", "tenant": "project"}
-                call = json.dumps(["certworker.issue", None, [], asked])
+                arguments = {"domain": f"www.shop{number}.localhost", "tenant": "project"}
+                call = json.dumps(["certworker.issue", None, [], arguments])
                 pipeline.hset(f"rq:job:job{number}", "data", call)
                 pipeline.rpush(QUEUE_KEY, f"job{number}")
             pipeline.execute()
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 10)
             assert len(issued(connection)) <= 3
-            connection.delete("sample:nap")
+            connection.delete("sample:pause")
 
-    def test_what_waits_is_planned_by_the_clock_of_the_worker(self, connection: Redis) -> None:
+    def test_a_deferred_request_has_times_of_the_workers_clock(self, connection: Redis) -> None:
         """
-        A test of a year of renewals runs in seconds.
+        The record and the next check of a deferred request have times of the worker's clock.
         """
         now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
         slots = Slots(1)
@@ -200,12 +203,12 @@ class TestBacklog:
         assert now == record.updated
         assert now + timedelta(minutes=15) == Agenda(connection).next_check("shop1.big.localhost")
 
-    def test_whoever_follows_the_request_sees_its_end(self, connection: Redis) -> None:
+    def test_following_a_deferred_request_does_not_end_early(self, connection: Redis) -> None:
         """
-        `certworker request --wait` waits for the certificate.
+        `certworker request --wait` does not report a deferred request as ended.
         """
         records, name = DomainRecords(connection), "shop9.big.localhost"
-        connection.set("sample:nap", "0.2")
+        connection.set("sample:pause", "0.2")
         push_many(connection, backlog(9))
         job = request_certificate(name, connection=connection)
         with worker_thread(connection, slots=2):
@@ -217,38 +220,38 @@ class TestBacklog:
         assert "waiting" == record.state
         assert ended.text.startswith("not ended after")
 
-    def test_jobs_that_are_no_requests_do_not_wait(self, connection: Redis) -> None:
+    def test_jobs_without_a_request_do_not_wait(self, connection: Redis) -> None:
         """
         A check of the agenda starts as soon as a slot is free, and a rejected job ends.
         """
-        connection.set("sample:nap", "1")
+        connection.set("sample:pause", "1")
         push_many(connection, backlog(100))
         push(connection, "look", "certworker.look")
         push(connection, "odd", "os.system", "true")
         with worker_thread(connection, slots=4):
             assert "finished" == end_of(connection, "look")[0]
             assert "failed" == end_of(connection, "odd")[0]
-            connection.delete("sample:nap")
+            connection.delete("sample:pause")
 
 
 class TestDeath:
-    def test_nothing_is_lost_when_a_worker_dies_while_it_clears_the_queue(
+    def test_a_worker_killed_while_it_drains_the_queue_loses_no_name(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Killed at four points of its work, it loses no name.
+        No name is lost when the worker is killed at four points of its work.
         """
         names = backlog(1_200)
-        connection.set("sample:nap", "5")
+        connection.set("sample:pause", "5")
         push_many(connection, names)
         lost = set[str]()
         for share in (0.95, 0.6, 0.3, 0.0):
             with worker_process(redis_server, slots=4, lease_seconds=1) as worker:
                 assert eventually(partial(is_shorter, connection, share * len(names)))
                 worker.kill()
-            lost |= set(names) - waiting(connection) - on_the_way(connection) - set(issued(connection))
+            lost |= set(names) - waiting(connection) - queued_or_started(connection) - set(issued(connection))
 
-        connection.set("sample:nap", "0")
+        connection.set("sample:pause", "0")
         with worker_process(redis_server, slots=16, lease_seconds=1):
             assert eventually(lambda: not set(names) - set(issued(connection)), 60)
         assert set() == lost

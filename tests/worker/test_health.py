@@ -1,5 +1,5 @@
 """
-The health of a worker and its report.
+Test the health of a worker and its report.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.servers.worker import wait_until
 
 class Worker:
     """
-    A worker with one loop, and the clock of its heartbeats.
+    Hold a loop and the clock of its heartbeats, as a worker does.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Worker:
 
     def health(self, connection: Redis) -> Health:
         """
-        Return its health.
+        Return the health of the worker.
         """
         return Health(connection, self.heartbeats, lambda: self.scheduler)
 
@@ -52,7 +52,7 @@ def worker() -> Worker:
 @contextmanager
 def reporting(health: Health, connection: Redis, count: int = 1) -> Iterator[None]:
     """
-    Let *health* report to Redis, and wait until *count* workers have.
+    Report *health* to Redis in the block, which starts once *count* workers report.
     """
     health.loop.start()
     wait_until(lambda: len(reports(connection)) == count or None, lambda: "no report")
@@ -63,9 +63,9 @@ def reporting(health: Health, connection: Redis, count: int = 1) -> Iterator[Non
 
 
 class TestReport:
-    def test_a_healthy_worker(self, connection: Redis, worker: Worker) -> None:
+    def test_a_healthy_worker_has_no_problem(self, connection: Redis, worker: Worker) -> None:
         """
-        All parts of its report are good.
+        The report of a healthy worker has no problem.
         """
         assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == worker.health(
             connection
@@ -73,7 +73,7 @@ class TestReport:
 
     def test_a_stalled_loop_is_named_until_it_beats(self, connection: Redis, worker: Worker) -> None:
         """
-        The report names the loop.
+        The report names a stalled loop until its next heartbeat.
         """
         health = worker.health(connection)
         worker.now += 61
@@ -84,17 +84,17 @@ class TestReport:
         worker.maintenance.beat()
         assert health.report()["healthy"] is True
 
-    def test_a_worker_without_a_scheduler_is_not_healthy(self, connection: Redis, worker: Worker) -> None:
+    def test_a_worker_without_a_scheduler_is_unhealthy(self, connection: Redis, worker: Worker) -> None:
         """
-        A worker whose start is not complete is not healthy.
+        A worker is unhealthy before its scheduler starts.
         """
         worker.scheduler = False
 
         assert worker.health(connection).report()["healthy"] is False
 
-    def test_a_redis_that_is_away_has_its_reason(self, own_redis: RedisServer, worker: Worker) -> None:
+    def test_an_unreachable_redis_has_its_reason(self, own_redis: RedisServer, worker: Worker) -> None:
         """
-        The report still has the other parts.
+        The report has the reason of an unreachable Redis, and its other parts.
         """
         own_redis.kill()
         report = worker.health(own_redis.client()).report()
@@ -106,7 +106,7 @@ class TestReport:
 class TestReports:
     def test_the_report_is_in_redis(self, connection: Redis, worker: Worker) -> None:
         """
-        It is the answer of /healthz with the name of the host, and it expires.
+        Redis stores the report of /healthz with the host name, and the key expires.
         """
         worker.now += 61
         health = worker.health(connection)
@@ -120,7 +120,7 @@ class TestReports:
 
     def test_a_worker_that_stops_removes_its_report(self, connection: Redis, worker: Worker) -> None:
         """
-        `certworker health` and `doctor` must not name the loops of a worker that has ended.
+        A stopped worker has no report, so `certworker health` and `doctor` do not name its loops.
         """
         worker.now += 61
         with reporting(worker.health(connection), connection):
@@ -131,7 +131,7 @@ class TestReports:
 
     def test_the_id_of_an_expired_report_is_removed(self, connection: Redis, worker: Worker) -> None:
         """
-        The next report of another worker removes it.
+        The next report of another worker removes the id of an expired report.
         """
         connection.sadd(REPORTS, "expired")
 
@@ -158,7 +158,8 @@ class TestReports:
         stays: bool,
     ) -> None:
         """
-        A killed worker has left its report. In a container the new worker has the same host and process id.
+        A start removes the report of a killed process. A new container can have the same host and
+        process id.
         """
         killed = {"host": host or socket.gethostname(), "pid": process(), "healthy": False}
         report = {**killed, "scheduler": False, "stalled": ["jobs"]}
@@ -172,7 +173,8 @@ class TestReports:
 
     def test_a_report_without_expiry_expires(self, connection: Redis, worker: Worker) -> None:
         """
-        Otherwise a worker that has ended would be healthy forever.
+        The next report sets the expiry of a report without one, so an ended worker does not stay
+        healthy.
         """
         connection.sadd(REPORTS, "planted")
         connection.set(f"{REPORTS}:planted", "{}")
@@ -200,30 +202,30 @@ class TestReports:
         self, connection: Redis, worker: Worker, planted: bytes
     ) -> None:
         """
-        It is skipped, or it is printable.
+        A reader skips an invalid report, or makes it printable.
         """
         connection.sadd(REPORTS, "planted", b"\xff" * 50, "x" * 10_000)
         connection.set(f"{REPORTS}:planted", planted)
         health = worker.health(connection)
         health.loop.start()
         try:
-            ours = wait_until(
+            own = wait_until(
                 lambda: [each for each in reports(connection) if each.host == socket.gethostname()] or None,
                 lambda: "no report",
             )
         finally:
             health.stop()
 
-        assert 1 == len(ours)
+        assert 1 == len(own)
         assert json.dumps([each.as_json() for each in reports(connection)]).isprintable()
 
 
 class TestStall:
-    def test_it_is_logged_once_with_the_calls_that_do_not_return(
+    def test_a_stall_is_logged_once_with_its_call_stack(
         self, connection: Redis, worker: Worker, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The stack shows where the loop hangs. The log also has the end of the stall.
+        The log names a stalled loop once, with its call stack, and the end of the stall.
         """
         caplog.set_level(logging.INFO)
         hangs, end = threading.Event(), threading.Event()
@@ -245,8 +247,8 @@ class TestStall:
         worker.maintenance.beat()
         health._log_stalls()
 
-        stalled, again = caplog.records
+        stalled, recovered = caplog.records
         assert "worker.stalled" == stalled.__dict__["code"]
         assert "makes no progress in: maintenance" in stalled.message
         assert "hang_here" in stalled.message
-        assert "the loop maintenance makes progress again" == again.message
+        assert "the loop maintenance makes progress again" == recovered.message

@@ -1,5 +1,5 @@
 """
-What a job may ask for, and that nothing else happens when it asks for more.
+Test the jobs that a worker accepts, and the rejection of all others.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 class TestRegisteredJob:
     def test_a_function_that_is_not_registered_does_not_run(self, connection: Redis, tmp_path: Path) -> None:
         """
-        RQ's own job class would run any program.
+        A job with an unregistered function fails and starts no program. RQ's own job class would run
+        it.
         """
         proof = tmp_path / "proof"
 
@@ -47,9 +48,9 @@ class TestRegisteredJob:
             "rate_limit_key",
         ],
     )
-    def test_a_job_with_a_callback_is_refused(self, connection: Redis, field: str) -> None:
+    def test_a_job_with_a_callback_is_rejected(self, connection: Redis, field: str) -> None:
         """
-        A callback is imported and a webhook is called with the rights of the worker.
+        A job with a callback, a webhook or a rate limit is rejected, and its function does not run.
         """
         with worker_thread(connection):
             status, message = end_of(connection, push(connection, "evil", **{field: "os.abort"}))
@@ -62,7 +63,7 @@ class TestRegisteredJob:
 
     def test_pickled_data_is_not_unpickled(self, connection: Redis, tmp_path: Path) -> None:
         """
-        Pickle is RQ's default, and unpickling runs code.
+        A pickled job fails, and its data is not unpickled. Unpickling runs code.
         """
         proof = tmp_path / "proof"
 
@@ -78,9 +79,9 @@ class TestRegisteredJob:
         assert "serializer=JSONSerializer" in message
         assert not proof.exists()
 
-    def test_arguments_that_do_not_fit_are_refused(self, connection: Redis) -> None:
+    def test_invalid_arguments_are_rejected(self, connection: Redis) -> None:
         """
-        The message names the argument, without a traceback.
+        The message names the function whose arguments are invalid, without a traceback.
         """
         with worker_thread(connection):
             _, message = end_of(connection, push(connection, "odd", "sample.sleep", 1, 2, 3))
@@ -89,9 +90,11 @@ class TestRegisteredJob:
             "[queue.bad_payload] The job was rejected: sample.sleep does not take its arguments"
         )
 
-    def test_a_refusal_is_one_warning(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_rejected_job_is_logged_as_one_warning(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        The log has one line with code, message and remedy.
+        The log of a rejected job has one warning with code, message and remedy.
         """
         with worker_thread(connection):
             end_of(connection, push(connection, "evil", "os\n\x1b[31msystem"))
@@ -102,9 +105,9 @@ class TestRegisteredJob:
         assert "os\\n\\x1b[31msystem" in line.getMessage()
         assert line.getMessage().endswith("certworker request NAME")
 
-    def test_an_unknown_argument_is_refused_with_the_nearest_one(self, connection: Redis) -> None:
+    def test_an_unknown_argument_is_rejected_with_a_suggestion(self, connection: Redis) -> None:
         """
-        Otherwise a misspelled `force` would have no effect.
+        A job with a misspelled argument is rejected, and the message suggests the valid one.
         """
         data = json.dumps(["certworker.issue", None, [], {"domain": "a.org", "forse": True}])
         with worker_thread(connection):
@@ -132,7 +135,7 @@ class TestRegisteredJob:
             ("payload.too_large", zlib.compress(b'["certworker.issue"' + b" " * 10_000_000), {}),
         ],
     )
-    def test_a_refused_job_keeps_its_data_and_is_refused_again_for_the_same_reason(
+    def test_a_rejected_job_retains_its_data_and_its_reason(
         self,
         connection: Redis,
         serializer: type[JSONSerializer],
@@ -141,7 +144,7 @@ class TestRegisteredJob:
         fields: dict[str, str],
     ) -> None:
         """
-        `rq requeue` and rq-dashboard run the job of the producer again.
+        A rejected job retains its data, so `rq requeue` leads to the same rejection and reason.
         """
         push(connection, "job", data=data, **fields)
         with worker_thread(connection):
@@ -154,9 +157,9 @@ class TestRegisteredJob:
             assert message == end_of(connection, "job")
         assert message[1].startswith(f"[{code}]")
 
-    def test_what_is_too_long_for_redis_is_cut_and_refused_again(self, connection: Redis) -> None:
+    def test_a_very_long_field_of_a_rejected_job_is_cut(self, connection: Redis) -> None:
         """
-        Otherwise large rejected jobs would fill Redis for a day.
+        The worker cuts very long fields of a rejected job, so that such jobs do not fill Redis.
         """
         push(connection, "job", data=b"x" * 5_000_000, webhooks=b"y" * 5_000_000)
         with worker_thread(connection):
@@ -169,9 +172,10 @@ class TestRegisteredJob:
             assert message == end_of(connection, "job")
         assert message[1].startswith("[payload.too_large]")
 
-    def test_a_job_that_ran_keeps_what_its_producer_wrote(self, connection: Redis) -> None:
+    def test_a_finished_job_retains_the_fields_of_its_producer(self, connection: Redis) -> None:
         """
-        A worker adds the state of the job, and missing fields for RQ's tools.
+        A worker changes no field of the producer. It adds the state, and the fields that RQ's tools
+        need.
         """
         given = {"created_at": "2026-01-02T03:04:05.000000Z", "description": "ours", "result_ttl": "70000"}
         with worker_thread(connection):
@@ -197,11 +201,11 @@ class TestRegisteredJob:
             ("failure_ttl", "-1", 86_400),
         ],
     )
-    def test_times_are_kept_within_bounds(
+    def test_the_times_of_a_job_have_bounds(
         self, connection: Redis, field: str, given: str, clamped: int
     ) -> None:
         """
-        Whatever its fields are, a job ends and expires.
+        The timeout and the TTLs of a job are clamped, so each job ends and expires.
         """
         push(connection, "job", **{field: given})
 
@@ -209,9 +213,9 @@ class TestRegisteredJob:
 
         assert (None, clamped) == (job.failure, getattr(job, field))
 
-    def test_missing_values_of_a_job_have_defaults(self, connection: Redis) -> None:
+    def test_missing_fields_of_a_job_have_defaults(self, connection: Redis) -> None:
         """
-        A job with two fields has the defaults; RQ would store its failure for a year.
+        A job with two fields has the defaults. RQ would store its failure for a year.
         """
         job = job_class_for({"certworker.issue": print}).find(push(connection, "job").encode(), connection)
 
@@ -222,9 +226,9 @@ class TestRegisteredJob:
             job.origin,
         )
 
-    def test_the_agenda_alone_tries_again(self, connection: Redis) -> None:
+    def test_a_failed_job_is_not_retried_by_rq(self, connection: Redis) -> None:
         """
-        RQ's retries would repeat a wrong request at the CA.
+        A failed job ends even with `retries_left`. Only the agenda schedules retries.
         """
         with worker_thread(connection):
             status, _ = end_of(connection, push(connection, "job", "sample.fail", retries_left="5"))
@@ -244,7 +248,7 @@ class TestRegisteredJob:
     )
     def test_a_malformed_field_fails_the_job(self, connection: Redis, field: str, value: bytes | str) -> None:
         """
-        Each of these ends RQ's own worker.
+        A job with a malformed field fails, and the next job finishes. RQ's own worker would end.
         """
         push(connection, "job")
         connection.hset("rq:job:job", field, value)
@@ -266,7 +270,7 @@ class TestRegisteredJob:
         self, connection: Redis, raw_id: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Each of these but `nowhere` ends RQ's own worker at each start.
+        A worker removes an id without a valid job, logs it and runs the next job.
         """
         connection.rpush("rq:job:list", "not a hash")
         connection.rpush(QUEUE_KEY, raw_id)
@@ -279,9 +283,9 @@ class TestRegisteredJob:
         assert ["redis.wrong_type"] * (raw_id == b"list") + ["queue.bad_payload"] == codes
 
     @pytest.mark.parametrize("key", ["rq:executions:job", "rq:results:job", "rq:job:job:dependents"])
-    def test_a_key_of_another_type_beside_the_job(self, connection: Redis, key: str) -> None:
+    def test_a_key_of_another_type_is_removed(self, connection: Redis, key: str) -> None:
         """
-        A planted string instead of one of RQ's keys is removed, and the job finishes.
+        A planted string under one of RQ's keys is removed, and the job finishes.
         """
         connection.set(key, "planted")
 
@@ -304,11 +308,11 @@ class TestRegisteredJob:
             max_size=5,
         ),
     )
-    def test_any_value_in_redis_is_a_job_or_refused(
+    def test_any_hash_is_a_valid_or_a_rejected_job(
         self, connection: Redis, data: bytes, fields: dict[str, bytes]
     ) -> None:
         """
-        No exception of RQ, zlib or json reaches the worker.
+        Any hash is a valid job or a rejected one. No exception of RQ, zlib or json reaches the worker.
         """
         connection.delete("rq:job:any")
         connection.hset("rq:job:any", mapping={**fields, "data": data})  # type: ignore[dict-item] # redis-py accepts both
@@ -322,7 +326,7 @@ class TestRegisteredJob:
 
     def test_five_hundred_bad_jobs_do_not_end_a_worker(self, connection: Redis) -> None:
         """
-        A running worker finishes the valid job behind the invalid ones.
+        A running worker finishes the valid job behind five hundred invalid jobs.
         """
         generated: list[tuple[bytes, bytes]] = []
 
@@ -346,7 +350,7 @@ class TestRegisteredJob:
 class TestFind:
     def test_an_id_that_names_an_execution_is_no_job(self, connection: Redis) -> None:
         """
-        RQ reads `job:execution` as `job`, so one job would have many ids.
+        An id with a colon is no job. RQ reads `job:execution` as `job`.
         """
         push(connection, "job")
 

@@ -1,5 +1,5 @@
 """
-The reports of a job that has ended.
+Test the reports of an ended job.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ MAIL = {"_APP_SMTP_HOST": "127.0.0.1", "_APP_EMAIL_CERTIFICATES": "ops@shop.dev"
 
 def issue(app: App) -> dict[str, Any]:
     """
-    Call the registered function as a job would.
+    Call the registered function as a job does.
     """
     return build_tasks(app)["certworker.issue"](domain=NAME)
 
 
 class Broken:
     """
-    A function that fails.
+    Raise an error in each call.
     """
 
     def __call__(self, *_: object, **__: object) -> Any:
         """
-        Fail.
+        Raise an error.
         """
         raise TypeError("odd")
 
 
 class IssuanceWithAccident:
     """
-    The issuance, followed by an accident.
+    Issue a certificate, then cause an accident.
     """
 
     def __init__(self, issuance: CertificateIssuance, accident: Callable[[], object]) -> None:
@@ -61,7 +61,7 @@ class IssuanceWithAccident:
 
     def issue(self, *names: Any, **options: Any) -> Outcome:
         """
-        Issue, then cause the accident.
+        Issue the certificate, then cause the accident.
         """
         outcome = self._issuance.issue(*names, **options)
         self._accident()
@@ -70,7 +70,7 @@ class IssuanceWithAccident:
 
 def with_accident(app: App, accident: Callable[[], object]) -> App:
     """
-    Return *app*, in which *accident* is called after each issuance.
+    Return *app* with an issuance that calls *accident* after each certificate.
     """
     issuance: Any = IssuanceWithAccident(app.issuance, accident)
     return replace(app, issuance=issuance)
@@ -78,14 +78,14 @@ def with_accident(app: App, accident: Callable[[], object]) -> App:
 
 class TestFailedReports:
     """
-    A report that fails does not change the outcome of the job.
+    Test that a failed report does not change the outcome of the job.
     """
 
     def test_a_redis_that_fails_after_the_issuance_fails_no_job(
         self, tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The certificate is in service, and the result is `issued`.
+        The job returns `issued`, and the certificate is in service, although Redis fails afterwards.
         """
         url = app_authority.directory_url
         with own_redis.client() as connection, open_app(tmp_path, connection, url, http_port) as app:
@@ -99,7 +99,7 @@ class TestFailedReports:
     )
     def test_a_key_of_another_type_fails_no_job(self, app: App, key: str) -> None:
         """
-        Every program with access to Redis can write one.
+        The job returns `issued` although a key of its reports has another type.
         """
         notifier = Notifier.of(load(MAIL), app.connection, lambda _: None)
 
@@ -115,7 +115,7 @@ class TestFailedReports:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has its traceback.
+        The job returns `issued`, and the log has the traceback of the error.
         """
         notifier: Any = Notifier.of(load(MAIL), app.connection, lambda _: None)
         notifier.notify_recovered = Broken()
@@ -128,7 +128,7 @@ class TestFailedReports:
 class TestRecord:
     def test_a_failed_job_reads_the_record_once_before_and_once_after_its_attempt(self, app: App) -> None:
         """
-        All reports of the job use what was read after the attempt.
+        A failed job reads the record of its name only before and after its attempt.
         """
         reads: list[str] = []
 

@@ -1,5 +1,5 @@
 """
-The maintenance loop.
+Test the maintenance loop.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tests.servers.worker import wait_until
 
 def leftovers_of(app: App) -> Leftovers:
     """
-    Return the leftovers in the components of *app*.
+    Return the leftovers of the components of *app*.
     """
     return Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.dns01, app.clock)
 
@@ -38,7 +38,8 @@ def leftovers_of(app: App) -> Leftovers:
 class TestRemovals:
     def test_old_tokens_are_removed_unless_their_name_is_locked(self, app: App) -> None:
         """
-        A lock shows that an order waits for the CA. A check of port 80 takes less than a minute.
+        Old tokens are removed unless their name has a lock. A lock belongs to an order that waits for
+        the CA.
         """
         for token in ("dead", "alive"):
             app.tokens.remember(token, authority=app.issuers[0].client.label, name=f"{token}.localhost")
@@ -54,7 +55,7 @@ class TestRemovals:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Its failure is logged, and the leftovers elsewhere are removed.
+        The failure of one directory is logged, and the leftovers in other directories are removed.
         """
         leftover = app.traefik.directory / ".certworker" / "0123456789abcdef.tmp"
         leftover.parent.mkdir(exist_ok=True)
@@ -72,22 +73,22 @@ class TestRemovals:
 
 def maintenance_of(app: App) -> MaintenanceLoop:
     """
-    Return the maintenance loop of *app*, without own domains.
+    Return the maintenance loop of *app*, without domains of `_APP_DOMAIN`.
     """
     return build_maintenance(app, Loop("own_domains", lambda: None))
 
 
 def agenda_check_of(app: App) -> AgendaCheck:
     """
-    Return the check of the agenda of *app*.
+    Return the agenda check of *app*.
     """
     return AgendaCheck(app.agenda, app.certificates, app.due_names, app.reconciler, app.clock)
 
 
 class TestRound:
-    def test_the_first_one_compares_volume_and_agenda(self, app: App) -> None:
+    def test_the_first_round_compares_volume_and_agenda(self, app: App) -> None:
         """
-        After a start the agenda gets back what Redis lost.
+        The first round after a start restores the entries of the agenda that Redis lost.
         """
         app.issuance.issue(("shop.localhost",))
         app.connection.flushall()
@@ -96,9 +97,9 @@ class TestRound:
         wait_until(lambda: "shop.localhost" in app.agenda or None, lambda: "still missing")
         loop.stop()
 
-    def test_it_starts_the_requests_of_the_own_domains(self, app: App) -> None:
+    def test_a_round_starts_the_requests_of_the_own_domains(self, app: App) -> None:
         """
-        Each round does, as the loop ignores a second start.
+        A round starts the loop of the domains of `_APP_DOMAIN`.
         """
         started: list[bool] = []
         own_domains = Loop("own_domains", lambda: started.append(True))
@@ -107,9 +108,9 @@ class TestRound:
         wait_until(lambda: started or None, lambda: "not started")
         own_domains.stop()
 
-    def test_changed_settings_retry_what_needs_them(self, app: App) -> None:
+    def test_changed_settings_retry_the_names_that_need_them(self, app: App) -> None:
         """
-        The first start and a start with the same settings retry nothing.
+        Changed settings retry the names that need them. Unchanged settings retry no name.
         """
         name, later = "shop.localhost", app.clock() + timedelta(hours=20)
         app.records.record_failed([name], EmailMissing(), next_check=later, now=app.clock())
@@ -120,11 +121,12 @@ class TestRound:
 
             assert requested == app.due_names.enqueue()["requested"]
 
-    def test_its_interval_follows_the_shortest_life_and_its_own_duration(
+    def test_the_interval_follows_the_shortest_lifetime_and_the_duration_of_a_round(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A certificate of 15 minutes gets several rounds. Long rounds take a tenth of the time.
+        Short-lived certificates shorten the interval of the rounds. A round takes at most a tenth of
+        the time.
         """
         maintenance = maintenance_of(app)
         maintenance._report_overdue()
@@ -140,7 +142,7 @@ class TestRound:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        After a failed reconciliation the renewals that are due are enqueued, and the round is retried.
+        After a failed reconciliation the round enqueues due renewals, and the worker retries the round.
         """
         app.agenda.put("shop.localhost", app.clock() - timedelta(seconds=10))
         broken = [True]
@@ -163,9 +165,9 @@ class TestRound:
         broken[0], maintenance._next_round = False, 0.0
         assert maintenance._step() > 0
 
-    def test_long_duties_beat_with_each_certificate(self, app: App) -> None:
+    def test_a_long_duty_sends_a_heartbeat_with_each_certificate(self, app: App) -> None:
         """
-        A round over 100,000 names takes minutes, and does not count as a stall.
+        A long duty sends a heartbeat for each certificate, so it does not count as stalled.
         """
         beats: list[str] = []
 
@@ -194,9 +196,9 @@ class TestRound:
 
 
 class TestAgendaCheck:
-    def test_an_emptied_redis_gets_its_agenda_back(self, app: App) -> None:
+    def test_the_agenda_is_restored_after_the_loss_of_all_keys(self, app: App) -> None:
         """
-        The next check restores it, not the next round.
+        The agenda check restores the agenda after the loss of all keys.
         """
         app.issuance.issue(("shop.localhost",))
         app.connection.flushall()
@@ -205,9 +207,9 @@ class TestAgendaCheck:
         assert "shop.localhost" in app.agenda
 
     @pytest.mark.parametrize("lost", ["everything", "the agenda"])
-    def test_a_loss_is_noticed_whatever_was_written_since(self, app: App, lost: str) -> None:
+    def test_a_loss_is_detected_despite_later_requests(self, app: App, lost: str) -> None:
         """
-        Requests that come before the check do not hide the loss.
+        The check detects a lost agenda although later requests have written new entries.
         """
         names = [f"{number}.localhost" for number in range(3)]
         for name in names:
@@ -220,15 +222,15 @@ class TestAgendaCheck:
         else:
             app.connection.delete(AGENDA)
             written = 1
-        moment = app.clock() + timedelta(hours=1)
-        app.agenda.put_many({f"new{number}.localhost": moment for number in range(written)})
+        later = app.clock() + timedelta(hours=1)
+        app.agenda.put_many({f"new{number}.localhost": later for number in range(written)})
         check.run()
 
         assert [] == app.agenda.missing(names)
 
-    def test_a_loss_of_covered_names_is_noticed(self, app: App) -> None:
+    def test_a_loss_of_covered_names_is_detected(self, app: App) -> None:
         """
-        They have no link to a certificate, and are on the agenda all the same.
+        The check restores covered names, which have no certificate of their own, to the agenda.
         """
         app.issuance.issue(("shop.localhost",))
         check = agenda_check_of(app)
@@ -242,7 +244,7 @@ class TestAgendaCheck:
 
     def test_an_interrupted_comparison_is_repeated(self, app: App) -> None:
         """
-        A comparison during which Redis was emptied does not count.
+        A comparison does not count as complete if Redis loses its keys meanwhile.
         """
         app.agenda.begin_comparison()
         app.connection.flushall()
@@ -253,7 +255,7 @@ class TestAgendaCheck:
 
     def test_a_completed_comparison_is_not_repeated(self, app: App) -> None:
         """
-        The check runs every ten seconds and reads the volume only after a loss.
+        The check reads the volume only after a loss.
         """
         app.issuance.issue(("shop.localhost",))
         check = agenda_check_of(app)
@@ -266,9 +268,9 @@ class TestAgendaCheck:
         assert "shop.localhost" not in app.agenda
         assert -1 == app.connection.ttl(COMPARED)
 
-    def test_a_missing_wake_up_is_replaced(self, app: App) -> None:
+    def test_due_names_are_enqueued_without_a_wake_up(self, app: App) -> None:
         """
-        A killed worker's scheduler holds its lock for a minute, so no wake-up comes.
+        The check enqueues due names if no wake-up comes, for example after a killed worker.
         """
         app.agenda.put("shop.localhost", app.clock() - timedelta(seconds=10))
         agenda_check_of(app).run()
@@ -279,7 +281,7 @@ class TestAgendaCheck:
 class TestDelivery:
     def test_each_channel_has_a_loop_that_delivers(self, app: App) -> None:
         """
-        A notification that waits is delivered by the first step.
+        The loop of each notification channel delivers a waiting notification in its first step.
         """
         with MailReceiver() as receiver:
             environ = {

@@ -1,5 +1,5 @@
 """
-The requests for the names of `_APP_DOMAIN` at the start.
+Test the requests for the names of `_APP_DOMAIN` at the start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Probe = Callable[[Http01Challenge], bool]
 
 class Start:
     """
-    A start of a worker with *domains*, and the names that it has requested.
+    Start the own domains of a worker with *domains*, and record the requested names.
     """
 
     def __init__(self, app: App, *domains: str, probe: Probe | None = None, seconds: float = 60) -> None:
@@ -62,9 +62,9 @@ class Start:
 
 
 class TestRequests:
-    def test_a_name_that_dns_proves_is_requested_without_a_probe(self, app: App) -> None:
+    def test_a_name_with_dns01_is_requested_without_a_probe(self, app: App) -> None:
         """
-        Port 80 proves no wildcard.
+        Only names with HTTP-01 are probed at port 80 before their request.
         """
         probed: list[str] = []
 
@@ -79,9 +79,9 @@ class TestRequests:
         assert ["*.localhost", "b.localhost", "a.localhost"] == start.requested
         assert ["a.localhost"] == probed
 
-    def test_each_name_is_requested_once_its_answer_arrives(self, app: App) -> None:
+    def test_each_reachable_name_is_requested_once(self, app: App) -> None:
         """
-        Another spelling of the same name is not requested. The answers are removed afterwards.
+        Each reachable name is requested once, regardless of its spelling. The tokens are removed afterwards.
         """
         start = Start(app, "a.localhost", "b.localhost", "A.localhost")
         start.own_domains.step()
@@ -92,7 +92,7 @@ class TestRequests:
 
     def test_the_composition_root_probes_port_80_and_enqueues(self, app: App) -> None:
         """
-        The HTTP server of the fixture answers, and the request is on the queue.
+        The app probes port 80 at its own HTTP server, and enqueues the request.
         """
         settings = app.settings.model_copy(update={"domains": ("main.localhost", "not a name")})
         build_own_domains(replace(app, settings=settings)).step()
@@ -102,7 +102,7 @@ class TestRequests:
 
     def test_without_a_domain_nothing_is_requested(self, app: App) -> None:
         """
-        The step returns at once.
+        Without a domain the step requests no name.
         """
         start = Start(app)
         start.own_domains.step()
@@ -111,9 +111,9 @@ class TestRequests:
 
     def test_a_reachable_name_does_not_wait_for_an_unreachable_one(self, app: App) -> None:
         """
-        It is requested while the other name is still probed.
+        A reachable name is requested while the probe of another name continues.
         """
-        start = Start(app, "deaf.localhost", "a.localhost", probe=lambda answer: answer.name[0] == "a")
+        start = Start(app, "closed.localhost", "a.localhost", probe=lambda answer: answer.name[0] == "a")
         thread = threading.Thread(target=start.own_domains.step)
         thread.start()
         wait_until(lambda: start.requested or None, lambda: "nothing was requested")
@@ -122,9 +122,10 @@ class TestRequests:
 
         assert ["a.localhost"] == start.requested
 
-    def test_names_are_probed_at_the_same_time(self, app: App) -> None:
+    def test_names_are_probed_concurrently(self, app: App) -> None:
         """
-        A firewall that drops packets delays each probe by ten seconds.
+        The step probes all names concurrently. A firewall that drops packets delays a probe by ten
+        seconds.
         """
         together = threading.Barrier(3, timeout=30)
 
@@ -141,7 +142,8 @@ class TestRequests:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Port 80 may be closed from inside only. The log names the wait, its length and its names.
+        Unreachable names are requested when the wait ends. The log has the wait, its length and the
+        names.
         """
         start = Start(app, "a.localhost", "b.localhost", probe=lambda _: False, seconds=0.2)
         with caplog.at_level(logging.INFO, "certworker"):
@@ -155,7 +157,7 @@ class TestRequests:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The other names are counted.
+        The log line names the first names and counts the others.
         """
         names = [f"n{number}.localhost" for number in range(MAX_NAMES_SHOWN + 3)]
         start = Start(app, *names, probe=lambda _: False, seconds=0)
@@ -169,7 +171,8 @@ class TestRequests:
 class TestErrors:
     def test_an_error_with_one_name_does_not_affect_the_others(self, app: App) -> None:
         """
-        The next step requests the name again, and no other one.
+        An error with one name does not affect the others. The next step repeats only the failed
+        request.
         """
         start = Start(app, "a.localhost", "b.localhost", "c.localhost")
         start.errors["a.localhost"] = RedisAway("away")
@@ -183,7 +186,7 @@ class TestErrors:
 
     def test_a_probe_that_fails_delays_its_name(self, app: App) -> None:
         """
-        The name is requested when the wait ends, and the step raises the error.
+        A name whose probe fails is requested when the wait ends, and the step raises the error.
         """
 
         def probe(answer: Http01Challenge) -> bool:
@@ -195,11 +198,11 @@ class TestErrors:
 
         assert ["a.localhost"] == start.requested
 
-    def test_without_a_place_for_the_answer_the_name_is_requested_at_once(
+    def test_without_a_writable_webroot_names_are_requested_at_once(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Its job reports the webroot that is not writable, and is retried.
+        Names are requested without a probe if the webroot is not writable. The log has the reason.
         """
         webroot = app.settings.certificates_dir / ".well-known"
         webroot.write_text("a file instead of a directory")
@@ -211,7 +214,7 @@ class TestErrors:
 
     def test_a_name_that_no_ca_certifies_is_notified_once(self, app: App) -> None:
         """
-        No job reports it, and the operator may not read the log.
+        An invalid name leads to one notification, as no job reports it.
         """
         with MailReceiver() as receiver:
             notifier = Notifier.of(load(mail_settings(receiver)), app.connection, lambda _: None)
@@ -226,7 +229,7 @@ class TestErrors:
 
     def test_the_notification_has_the_certificate_in_service(self, app: App) -> None:
         """
-        After a change of the CA a name may be rejected while its certificate is valid.
+        The notification about a rejected name has the remaining validity of its certificate in service.
         """
         app.issuance.issue(("a.localhost",))
         with MailReceiver() as receiver:
@@ -243,11 +246,11 @@ class TestErrors:
         assert "a.localhost: action required" in text
         assert re.search(r"The certificate in service is valid for \d+ more days\.", text)
 
-    def test_the_end_of_the_worker_ends_the_wait(self, app: App) -> None:
+    def test_a_stop_of_the_worker_ends_the_wait(self, app: App) -> None:
         """
-        Nothing is requested: the next start does it.
+        A stop of the worker ends the wait, and no name is requested.
         """
-        start = Start(app, "deaf.localhost", probe=lambda _: False)
+        start = Start(app, "closed.localhost", probe=lambda _: False)
         thread = threading.Thread(target=start.own_domains.step)
         thread.start()
         start.own_domains.loop.stopping.set()

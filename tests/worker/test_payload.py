@@ -1,5 +1,5 @@
 """
-The data of a job, as any program may write it.
+Test the reader of a job's data, which any program can write.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CALL: list[object] = ["certworker.issue", None, [], {"domain": "api.example.org"
 
 def nested(depth: int) -> bytes:
     """
-    Return the call of a function whose data has *depth* lists in each other.
+    Return the call of a function with *depth* nested lists as its data.
     """
     return b'["f", null, ' + b"[" * (depth - 1) + b"]" * (depth - 1) + b", {}]"
 
@@ -27,7 +27,7 @@ class TestReadCall:
     @pytest.mark.parametrize("packed", [True, False])
     def test_a_call_is_read(self, packed: bool) -> None:
         """
-        RQ compresses it; a producer without zlib need not.
+        A call is read with and without compression.
         """
         text = json.dumps(CALL).encode()
 
@@ -47,17 +47,18 @@ class TestReadCall:
             ("certworker.remove", {"i_know": True}, {"i_know": True}),
         ],
     )
-    def test_the_former_keyword_is_read(
+    def test_the_former_keyword_of_a_request_is_read(
         self, function: str, keywords: dict[str, object], read: dict[str, object]
     ) -> None:
         """
-        `i_know` is `use_full_quota`. With both, and for other functions, `i_know` is an unknown argument.
+        `i_know` is an alias of `use_full_quota`. With both, or for other functions, the reader does not
+        translate it.
         """
         assert read == read_call(json.dumps([function, None, [], keywords]).encode()).keywords
 
-    def test_the_depth_of_its_arguments_has_a_limit(self) -> None:
+    def test_the_depth_of_the_arguments_has_a_limit(self) -> None:
         """
-        The limit is the same for each version of Python; the cases of a refusal are below.
+        Arguments at the depth limit are valid. The limit does not depend on the version of Python.
         """
         assert "f" == read_call(nested(DEEPEST)).function
 
@@ -96,12 +97,12 @@ class TestReadCall:
         ],
         ids=lambda value: value if isinstance(value, str) else value[:24].hex(),
     )
-    def test_everything_else_is_refused(self, data: bytes, code: str) -> None:
+    def test_invalid_data_is_rejected(self, data: bytes, code: str) -> None:
         """
         Each type of invalid data has its code.
         """
-        with pytest.raises(CertworkerError) as refused:
+        with pytest.raises(CertworkerError) as caught:
             read_call(data)
 
-        assert code == refused.value.code
-        assert "\n" not in str(refused.value)
+        assert code == caught.value.code
+        assert "\n" not in str(caught.value)

@@ -1,5 +1,5 @@
 """
-The examples in PHP of examples and of the documentation.
+Test the PHP examples of the repository and of the documentation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "producer.php"
 
 def produce(server: RedisServer, *names: str, user: str = "", password: str = "") -> list[str]:
     """
-    Run the example for *names*; return its output.
+    Run the example for *names*, and return the lines of its output.
     """
     redis = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": user, "PASS": password}
     environment = {**os.environ, **{f"_APP_REDIS_{name}": value for name, value in redis.items()}}
@@ -35,9 +35,9 @@ def produce(server: RedisServer, *names: str, user: str = "", password: str = ""
 
 
 class TestProducer:
-    def test_its_jobs_run(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_the_jobs_of_the_example_finish(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The README shows this file.
+        A worker finishes the jobs of the example.
         """
         message = produce(redis_server, "a.example.org", "b.example.org")
 
@@ -49,20 +49,18 @@ class TestProducer:
             "sample:issued", 0, -1
         )
 
-    def test_what_waits_is_not_asked_for_again(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_a_waiting_request_is_not_repeated(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        A web application may repeat a request.
+        The example enqueues one job for two requests for the same name.
         """
         message = produce(redis_server, "a.example.org", "a.example.org")
 
         assert [True, False] == ["requested" in line for line in message]
         assert 1 == queue_length(connection)
 
-    def test_what_has_ended_can_be_asked_for_again(
-        self, redis_server: RedisServer, connection: Redis
-    ) -> None:
+    def test_an_ended_request_can_be_repeated(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        After a failure the next request runs.
+        The example enqueues a new job after the end of the former one.
         """
         with worker_thread(connection):
             for _ in range(2):
@@ -71,9 +69,11 @@ class TestProducer:
 
         assert 2 == connection.llen("sample:issued")
 
-    def test_two_plain_commands_are_enough(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_two_plain_commands_are_a_complete_request(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
         """
-        A hash with `data` and its id on the list are enough.
+        A hash with `data` and its id on the list are a complete request.
         """
         program = f"""
             $redis = new Redis();
@@ -90,11 +90,11 @@ class TestProducer:
         assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
 
     @pytest.mark.parametrize(("page", "block"), blocks("php"))
-    def test_each_example_of_the_documentation_is_enough(
+    def test_each_example_of_the_documentation_requests_a_certificate(
         self, page: str, block: str, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        The copied example requests a certificate.
+        Each PHP example of the documentation requests a certificate.
         """
         program = f"""
             $redis = new Redis();
@@ -110,9 +110,9 @@ class TestProducer:
 
         assert ("finished", {"state": "issued", "names": [name]}) == end
 
-    def test_it_sends_the_password(self, tmp_path: Path) -> None:
+    def test_the_example_sends_the_password(self, tmp_path: Path) -> None:
         """
-        Both read the same variables of one `.env`.
+        The example sends the password of `_APP_REDIS_PASS`, as the worker does.
         """
         server = RedisServer(tmp_path)
         server.start()
@@ -124,7 +124,7 @@ class TestProducer:
             assert 1 == queue_length(connection)
         server.kill()
 
-    def test_it_needs_no_more_rights_than_documented(
+    def test_the_example_needs_only_the_documented_rights(
         self, redis_server: RedisServer, connection: Any
     ) -> None:
         """

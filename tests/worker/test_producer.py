@@ -1,5 +1,5 @@
 """
-The queue: requests and wake-ups, each on its way once.
+Test the producer: requests and wake-ups, each enqueued once.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REDIS_VARIABLES = (
     "CERTWORKER_REDIS_URL",
 )
 FILES = frozenset({"_APP_REDIS_PASS_FILE", "CERTWORKER_REDIS_URL_FILE"})
-#: Right for one variable or another, with what surrounds values.
+#: Valid and invalid values of the variables, some with quotes or white space.
 VALUES = (
     *(
         "",
@@ -75,9 +75,9 @@ def call_of(connection: Redis, job_id: str) -> list[object]:
 
 
 class TestRequestCertificate:
-    def test_it_writes_what_rq_writes(self, connection: Redis) -> None:
+    def test_a_request_is_a_job_of_rq(self, connection: Redis) -> None:
         """
-        RQ's own tools read the job.
+        The producer writes a job that RQ's own tools read.
         """
         job_id = request_certificate("api.example.org", connection=connection)
 
@@ -100,14 +100,14 @@ class TestRequestCertificate:
 
     def test_the_same_request_is_on_the_queue_once(self, connection: Redis) -> None:
         """
-        A repeated request does not lengthen the queue.
+        Repeated requests for the same name are one job.
         """
         ids = {request_certificate(name, connection=connection) for name in ("a.org", " A.org", ["a.org"])}
 
         assert 1 == len(ids)
         assert 1 == queue_length(connection)
 
-    def test_what_differs_is_another_request(self, connection: Redis) -> None:
+    def test_different_requests_have_different_ids(self, connection: Redis) -> None:
         """
         A forced request and a request for several names have their own ids.
         """
@@ -119,18 +119,18 @@ class TestRequestCertificate:
 
         assert 3 == len(ids) == queue_length(connection)
 
-    def test_several_names_go_into_one_job(self, connection: Redis) -> None:
+    def test_several_names_are_one_job(self, connection: Redis) -> None:
         """
-        The order of the names does not matter.
+        A request for several names is one job, regardless of the order of the names.
         """
         job_id = request_certificate(["b.org", "a.org"], connection=connection)
 
         assert {"domains": ["b.org", "a.org"], "force": False} == call_of(connection, job_id)[3]
         assert job_id == request_certificate(["a.org", "b.org"], connection=connection)
 
-    def test_the_tenant_goes_with_the_job(self, connection: Redis) -> None:
+    def test_a_job_has_the_tenant_of_the_request(self, connection: Redis) -> None:
         """
-        A producer knows the tenant of each domain.
+        The job has the tenant of the request.
         """
         job_id = request_certificate("a.example.org", tenant="project-7", connection=connection)
 
@@ -140,7 +140,7 @@ class TestRequestCertificate:
 
     def test_four_producers_at_once_queue_one_job(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The check and the enqueuing are one step.
+        Four concurrent producers enqueue one job, as the check and the enqueuing are one step.
         """
 
         def produce(_: int) -> None:
@@ -156,7 +156,7 @@ class TestRequestCertificate:
     @pytest.mark.parametrize("status", ["finished", "failed", "stopped", "canceled"])
     def test_a_job_that_ended_is_replaced(self, connection: Redis, status: str) -> None:
         """
-        A new request after a failure runs at once, although RQ stores the failure for a day.
+        A new request replaces an ended job and its result, which RQ stores for up to a day.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -170,9 +170,9 @@ class TestRequestCertificate:
         assert not connection.exists(f"rq:results:{job_id}")
 
     @pytest.mark.parametrize("status", ["queued", "scheduled", "started"])
-    def test_a_status_alone_is_no_job(self, connection: Redis, status: str) -> None:
+    def test_a_job_on_no_list_is_requested_again(self, connection: Redis, status: str) -> None:
         """
-        A Redis that evicts keys can lose the list and keep the hash.
+        A job whose id is on no list is requested again. A Redis that evicts keys can lose the list.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -190,11 +190,11 @@ class TestRequestCertificate:
             ("started", lambda redis, job: redis.zadd(f"rq:executions:{job}", {"e": 9_999_999_999})),
         ],
     )
-    def test_a_job_under_way_is_a_duplicate(
+    def test_a_waiting_or_running_job_is_not_repeated(
         self, connection: Redis, status: str, put: Callable[[Redis, str], object]
     ) -> None:
         """
-        From the queue to its end it stays one job.
+        A repeated request enqueues no job while the first one waits or runs.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -205,11 +205,11 @@ class TestRequestCertificate:
 
         assert 0 == queue_length(connection)
 
-    def test_without_a_connection_the_environment_names_redis(
+    def test_without_a_connection_the_environment_sets_redis(
         self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A program with the variables of the worker needs no connection.
+        Without a connection the producer reads the variables of the worker.
         """
         monkeypatch.setenv("_APP_REDIS_HOST", "127.0.0.1")
         monkeypatch.setenv("_APP_REDIS_PORT", str(redis_server.port))
@@ -219,11 +219,11 @@ class TestRequestCertificate:
 
         assert 1 == queue_length(connection)
 
-    def test_the_url_of_the_environment_wins(
+    def test_the_url_overrides_the_other_variables(
         self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        The worker has the same rule.
+        CERTWORKER_REDIS_URL overrides the other variables, as in the worker.
         """
         monkeypatch.setenv("_APP_REDIS_HOST", "another.invalid")
         monkeypatch.setenv("CERTWORKER_REDIS_URL", redis_server.url)
@@ -240,7 +240,8 @@ class TestRequestCertificate:
         self, redis_server: RedisServer, connection: Redis, user: str | None, begins: str
     ) -> None:
         """
-        Redis can deny a producer the jobs of others. A name with other characters is no prefix.
+        A job id starts with the Redis user, so that Redis can restrict a producer. An unusual name
+        is omitted.
         """
         connection.acl_setuser(
             user or "default", enabled=True, nopass=True, keys=["*"], categories=["+@all"], channels=["*"]
@@ -250,9 +251,9 @@ class TestRequestCertificate:
 
         assert re.fullmatch(f"{begins}[0-9a-f]{{32}}", job_id)
 
-    def test_importing_it_imports_no_worker(self) -> None:
+    def test_importing_the_producer_imports_no_worker(self) -> None:
         """
-        A web application need not import RQ.
+        Importing the producer does not import RQ or other packages of the worker.
         """
         program = (
             "import sys, certworker; assert 'redis' not in sys.modules\n"
@@ -266,20 +267,20 @@ class TestRequestCertificate:
 class TestWakeAt:
     def test_a_wake_up_is_in_the_scheduled_registry(self, connection: Redis) -> None:
         """
-        RQ's tools show the next wake-up.
+        RQ's tools show the next wake-up in the scheduled registry.
         """
-        moment = datetime.now(UTC) + timedelta(hours=1)
+        due = datetime.now(UTC) + timedelta(hours=1)
 
-        wake_at(connection, moment)
+        wake_at(connection, due)
 
         registry = Queue("certificates", connection=connection).scheduled_job_registry
         (job_id,) = registry.get_job_ids()
         assert ["certworker.look", None, [], {}] == call_of(connection, job_id)
-        assert timedelta(0) <= registry.get_scheduled_time(job_id) - moment < timedelta(seconds=1)
+        assert timedelta(0) <= registry.get_scheduled_time(job_id) - due < timedelta(seconds=1)
 
-    def test_an_earlier_wake_up_serves_a_later_one_too(self, connection: Redis) -> None:
+    def test_a_wake_up_after_another_one_is_not_scheduled(self, connection: Redis) -> None:
         """
-        A million names on the agenda do not mean a million jobs.
+        A wake-up is not scheduled if an earlier one exists, so many names need one job.
         """
         now = datetime.now(UTC)
         for hours in (3, 3, 4, 5):
@@ -287,9 +288,9 @@ class TestWakeAt:
 
         assert 1 == connection.zcard(SCHEDULED_KEY)
 
-    def test_an_earlier_moment_gets_a_wake_up_of_its_own(self, connection: Redis) -> None:
+    def test_an_earlier_time_gets_another_wake_up(self, connection: Redis) -> None:
         """
-        A retry in a minute does not wait for a renewal in a month.
+        An earlier time gets another wake-up, so a retry does not wait for a later renewal.
         """
         now = datetime.now(UTC)
         for hours in (5, 3, 1):
@@ -297,21 +298,21 @@ class TestWakeAt:
 
         assert 3 == connection.zcard(SCHEDULED_KEY)
 
-    def test_a_wake_up_that_redis_has_forgotten_does_not_count(self, connection: Redis) -> None:
+    def test_a_wake_up_without_its_job_does_not_count(self, connection: Redis) -> None:
         """
-        The id of an evicted job is no wake-up.
+        A wake-up whose job Redis has evicted does not count.
         """
-        moment = datetime.now(UTC) + timedelta(hours=1)
-        wake_at(connection, moment)
+        due = datetime.now(UTC) + timedelta(hours=1)
+        wake_at(connection, due)
         connection.delete(*connection.keys("rq:job:look-*"))
 
-        wake_at(connection, moment + timedelta(hours=1))
+        wake_at(connection, due + timedelta(hours=1))
 
         assert 2 == connection.zcard(SCHEDULED_KEY)
 
     def test_other_delayed_jobs_are_no_wake_ups(self, connection: Redis) -> None:
         """
-        A delayed request is no wake-up.
+        A delayed request does not count as a wake-up.
         """
         connection.hset("rq:job:issue-1", "status", "scheduled")
         connection.zadd(SCHEDULED_KEY, {"issue-1": 1})
@@ -320,9 +321,9 @@ class TestWakeAt:
 
         assert 2 == connection.zcard(SCHEDULED_KEY)
 
-    def test_a_moment_that_is_over_is_now(self, connection: Redis) -> None:
+    def test_a_past_time_enqueues_the_wake_up_now(self, connection: Redis) -> None:
         """
-        A due wake-up does not wait for the scheduler.
+        A wake-up for a past time is on the queue at once, and not in the scheduled registry.
         """
         wake_at(connection, datetime.now(UTC) - timedelta(days=1))
 
@@ -335,18 +336,18 @@ class TestAddressIn:
             strategies.sampled_from([*REDIS_VARIABLES, *FILES]), strategies.sampled_from(VALUES), max_size=5
         )
     )
-    def test_a_producer_finds_the_redis_of_the_worker(
+    def test_a_producer_uses_the_redis_of_the_worker(
         self, tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]
     ) -> None:
         """
-        Variables, files, quotes and defaults are the same.
+        A producer reads variables, files, quotes and defaults as the worker does.
         """
-        place = tmp_path_factory.getbasetemp() / "secrets"
-        place.mkdir(exist_ok=True)
+        directory = tmp_path_factory.getbasetemp() / "secrets"
+        directory.mkdir(exist_ok=True)
         for number, value in enumerate(VALUES):
-            (place / str(number)).write_text(f"{value}\n", errors="surrogateescape")
+            (directory / str(number)).write_text(f"{value}\n", errors="surrogateescape")
         for name in FILES & environ.keys():
-            environ[name] = str(place / str(VALUES.index(environ[name])))
+            environ[name] = str(directory / str(VALUES.index(environ[name])))
         try:
             expected = load(environ).redis
         except InvalidSettings:
@@ -365,12 +366,12 @@ class TestAddressIn:
             {"_APP_REDIS_PASS_FILE": "/no/hunter2"},
         ],
     )
-    def test_a_wrong_one_is_a_value_error_without_its_value(self, environ: dict[str, str]) -> None:
+    def test_an_invalid_setting_is_a_value_error_without_its_value(self, environ: dict[str, str]) -> None:
         """
-        The log of a web server must not show a password.
+        The error of an invalid setting does not show its value, which can be a password.
         """
         environ = {name: value if value != "hunter2\n" else "hunter2\nx" for name, value in environ.items()}
-        with pytest.raises(ValueError) as refused:  # noqa: PT011 (each has words of its own)
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 (the messages differ)
             address_in(environ)
 
-        assert "hunter2" not in str(refused.value)
+        assert "hunter2" not in str(caught.value)

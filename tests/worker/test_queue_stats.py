@@ -1,5 +1,5 @@
 """
-The state of the queue.
+Test the state of the queue.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 
 def run_worker(connection: Any, name: str, *, healthy: bool = True) -> None:
     """
-    Register a worker as RQ does, with a report of its health.
+    Register a worker as RQ does, with a health report.
     """
     connection.sadd("rq:workers:certificates", f"rq:worker:{name}")
     connection.hset(f"rq:worker:{name}", "birth", "1")
@@ -44,9 +44,9 @@ def run_worker(connection: Any, name: str, *, healthy: bool = True) -> None:
 
 
 class TestQueuedName:
-    def test_a_name_is_found_whichever_program_requests_it(self, connection: Redis) -> None:
+    def test_a_name_is_found_in_the_requests_of_any_program(self, connection: Redis) -> None:
         """
-        Ids, spellings and requests for several names differ. The first request counts.
+        The first request for a name counts, regardless of its id, its spelling and its other names.
         """
         request_removal("c.org", connection=connection)
         request_certificate("a.org", connection=connection)
@@ -61,7 +61,7 @@ class TestQueuedName:
 
     def test_invalid_jobs_hide_no_request(self, connection: Any) -> None:
         """
-        Lost hashes, large data, keys of another type and invalid calls have a position and no name.
+        Invalid jobs count as positions, and do not hide the names behind them.
         """
         connection.rpush(QUEUE_KEY, "lost", "large", "list", "odd", "args", b"\xff")
         connection.hset("rq:job:large", "data", "x" * 100_000)
@@ -86,7 +86,7 @@ class TestQueuedName:
 class TestJobPosition:
     def test_a_job_has_a_position_until_a_worker_takes_it(self, connection: Redis) -> None:
         """
-        The next job has position 1.
+        Only a job on the queue has a position. The next job has position 1.
         """
         first = request_certificate("a.org", connection=connection)
         second = request_certificate("b.org", connection=connection)
@@ -95,9 +95,9 @@ class TestJobPosition:
 
         assert (None, 1) == (job_position(connection, first), job_position(connection, second))
 
-    def test_without_the_rights_the_answers_are_unknown(self, connection: Any) -> None:
+    def test_without_the_rights_the_values_are_unknown(self, connection: Any) -> None:
         """
-        A producer's own Redis user may read neither the workers nor the queue.
+        The values are unknown to a Redis user without the rights to read workers and queue.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.execute_command("ACL", "SETUSER", "few", "on", "nopass", "~*", "+@connection")
@@ -110,9 +110,9 @@ class TestJobPosition:
 
 
 class TestAreSuspended:
-    def test_it_is_the_key_of_rq(self, connection: Redis) -> None:
+    def test_a_suspension_is_the_key_of_rq(self, connection: Redis) -> None:
         """
-        Another module would import RQ for it.
+        The constant equals the key of RQ, so readers of the state need not import RQ.
         """
         assert WORKERS_SUSPENDED == SUSPENDED
         assert not are_suspended(connection)
@@ -124,7 +124,7 @@ class TestAreSuspended:
 class TestRunningWorkers:
     def test_a_running_worker_is_registered_and_reports(self, connection: Redis) -> None:
         """
-        A stopped worker is not registered, and a killed one reports nothing.
+        Only registered workers with a health report count. A killed worker has no report.
         """
         assert 0 == running_workers(connection)
         run_worker(connection, "killed", healthy=False)
@@ -141,7 +141,7 @@ class TestRunningWorkers:
 class TestQueueStats:
     def test_an_empty_redis_has_zeros(self, connection: Redis) -> None:
         """
-        There are neither jobs nor workers.
+        An empty Redis has no jobs and no workers.
         """
         found = queue_stats(connection)
 
@@ -155,7 +155,7 @@ class TestQueueStats:
 
     def test_jobs_and_workers_are_counted(self, connection: Redis) -> None:
         """
-        A killed worker is in the set, but its key has expired.
+        Waiting jobs and running workers are counted. An expired worker does not count.
         """
         request_certificate("shop.example.org", connection=connection)
         connection.sadd("rq:workers:certificates", "rq:worker:alive", "rq:worker:dead")
@@ -167,7 +167,7 @@ class TestQueueStats:
 
     def test_a_queue_without_a_worker_is_reported(self, connection: Redis) -> None:
         """
-        A producer may have misspelled the name of the queue.
+        A queue with jobs and without a worker is reported. A producer may have misspelled its name.
         """
         connection.sadd("rq:queues", "rq:queue:certificates", "rq:queue:v1-certificates", "rq:queue:mails")
         connection.rpush("rq:queue:v1-certificates", "a", "b")
@@ -180,7 +180,7 @@ class TestQueueStats:
 
     def test_invalid_keys_hide_no_queue(self, connection: Redis) -> None:
         """
-        Names that are invalid or too long, and keys of another type, are skipped.
+        Queues with invalid or long names, or with keys of another type, are skipped.
         """
         members: list[bytes | str] = [
             b"\xff\xfe",
@@ -204,7 +204,7 @@ class TestQueueStats:
 
     def test_the_number_of_reported_queues_is_limited(self, connection: Redis) -> None:
         """
-        The command returns soon.
+        The number of reported queues has a limit, so the command ends soon.
         """
         with connection.pipeline(transaction=False) as pipe:
             for number in range(2_000):
@@ -214,9 +214,9 @@ class TestQueueStats:
 
         assert MAX_UNSERVED == len(queue_stats(connection).unserved)
 
-    def test_a_redis_that_evicts_is_reported(self, connection: Redis) -> None:
+    def test_an_evicting_redis_is_reported(self, connection: Redis) -> None:
         """
-        It may evict jobs.
+        A Redis that can evict jobs is reported with its policy.
         """
         connection.config_set("maxmemory", "1gb")
         connection.config_set("maxmemory-policy", "allkeys-lru")
@@ -232,7 +232,7 @@ class TestQueueStats:
 
     def test_without_config_the_eviction_is_unknown(self, connection: Redis) -> None:
         """
-        Many providers forbid CONFIG.
+        The eviction policy is unknown if the user lacks CONFIG, which many providers forbid.
         """
         connection.acl_setuser(
             "guest", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-config"]
@@ -245,32 +245,32 @@ class TestQueueStats:
 
 def state_of_the_worker(connection: Redis) -> str:
     """
-    Return what `rq info` shows of the only worker.
+    Return the state of the only worker, as `rq info` shows it.
     """
     (worker,) = Worker.all(connection)
     return str(worker.get_state())
 
 
-def passes(connection: Redis) -> int:
+def checks_for_suspension(connection: Redis) -> int:
     """
-    Return how often the worker checked for a suspension, at most.
+    Return an upper bound of how often the worker checked for a suspension.
     """
     return int(connection.info("commandstats")["cmdstat_exists"]["calls"])
 
 
 class TestSuspendedWorker:
-    def test_no_job_starts_until_the_work_is_resumed(
+    def test_no_job_starts_until_the_worker_resumes(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has one line at the start and one at the end; then the job runs.
+        No job starts during a suspension. The log has one line at its start and one at its end.
         """
         with caplog.at_level(logging.INFO, "certworker"), worker_thread(connection):
             suspend(connection)
             assert eventually(lambda: state_of_the_worker(connection) == "suspended")
             job_id = request_certificate("a.org", connection=connection)
-            before = passes(connection)
-            assert eventually(lambda: passes(connection) > before + 8)
+            before = checks_for_suspension(connection)
+            assert eventually(lambda: checks_for_suspension(connection) > before + 8)
 
             assert 1 == queue_length(connection)
             resume(connection)
@@ -282,9 +282,9 @@ class TestSuspendedWorker:
             line.partition(":")[0] if "rq suspend" in line else line for line in logged
         ]
 
-    def test_a_job_taken_at_that_time_returns_to_the_queue(self, connection: Redis) -> None:
+    def test_a_job_taken_during_the_suspension_returns_to_the_queue(self, connection: Redis) -> None:
         """
-        A worker that waits for a job takes one after the suspension has started.
+        A job that a suspended worker takes returns to the queue, and runs after the suspension.
         """
         with worker_thread(connection):
             for number in range(5):
@@ -302,9 +302,9 @@ class TestSuspendedWorker:
                 connection.delete(WORKERS_SUSPENDED)
                 assert "finished" == end_of(connection, f"x{number}")[0]
 
-    def test_a_worker_that_starts_suspended_waits(self, connection: Redis) -> None:
+    def test_a_worker_that_starts_during_a_suspension_waits(self, connection: Redis) -> None:
         """
-        A restart does not end the suspension.
+        A worker that starts during a suspension starts no job until its end.
         """
         suspend(connection)
         job_id = request_certificate("a.org", connection=connection)
@@ -316,11 +316,11 @@ class TestSuspendedWorker:
 
 
 class TestSuspension:
-    def test_it_is_logged_once_and_again_each_hour(
+    def test_a_suspension_is_logged_at_its_start_and_each_hour(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A forgotten suspension ends with expired certificates.
+        The log has a suspension at its start and then each hour, as certificates expire meanwhile.
         """
         now = [0.0]
         suspension = Suspension(connection, lambda: now[0])
@@ -338,9 +338,9 @@ class TestSuspension:
         assert ["WARNING", "WARNING", "INFO"] == [line.levelname for line in caplog.records]
         assert not suspension.known
 
-    def test_it_may_expire(self, connection: Redis) -> None:
+    def test_a_suspension_can_expire(self, connection: Redis) -> None:
         """
-        `rq suspend --duration` sets its end.
+        A suspension with a duration ends, as with `rq suspend --duration`.
         """
         suspend(connection, ttl=1)
 

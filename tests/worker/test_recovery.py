@@ -1,5 +1,5 @@
 """
-What dead workers leave behind, and that it is found.
+Test the recovery of jobs and entries that killed workers leave behind.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from certworker.worker.producer import QUEUE_KEY
 from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 
 LEASES = "rq:wip:certificates"
-IN_BETWEEN = f"{QUEUE_KEY}:intermediate"
+INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 
 
 def leave_behind(connection: Redis, job_id: str, **fields: str) -> None:
     """
-    Leave what a worker leaves that is killed during *job_id*: an expired lease and a started job.
+    Write the state of a worker that was killed during *job_id*: an expired lease and a started job.
     """
     push(connection, job_id, status="started", **fields)
     connection.delete(QUEUE_KEY)
@@ -28,7 +28,7 @@ def leave_behind(connection: Redis, job_id: str, **fields: str) -> None:
 class TestSweep:
     def test_an_abandoned_job_runs_again(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The job may not be the cause of the crash, so it gets a second run.
+        The job of a killed worker runs again, as the job may not be the cause of the crash.
         """
         leave_behind(connection, "job")
 
@@ -40,7 +40,7 @@ class TestSweep:
 
     def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
         """
-        A job that crashes its worker must not crash one worker after the other.
+        A job that was abandoned twice fails, so it cannot crash one worker after another.
         """
         leave_behind(connection, "job", abandoned="1")
 
@@ -52,9 +52,10 @@ class TestSweep:
         assert 0 < connection.ttl("rq:job:job") <= 86_400
 
     @pytest.mark.parametrize("count", ["often", "nan", "inf", "1e300", "-5", "9" * 400])
-    def test_a_count_that_is_none_counts_as_none(self, connection: Redis, count: str) -> None:
+    def test_an_invalid_count_counts_as_zero(self, connection: Redis, count: str) -> None:
         """
-        The job runs again, and the count becomes a number.
+        An invalid count of abandoned runs counts as zero. The job runs again, and the count becomes a
+        number.
         """
         leave_behind(connection, "job", abandoned=count)
 
@@ -65,7 +66,7 @@ class TestSweep:
 
     def test_many_workers_recover_a_job_once(self, connection: Redis) -> None:
         """
-        All of them sweep; the job returns once.
+        Several workers return an abandoned job to the queue only once.
         """
         leave_behind(connection, "job")
 
@@ -79,22 +80,22 @@ class TestSweep:
 
         assert 1 == connection.llen("sample:issued")
 
-    def test_an_id_that_got_stuck_between_the_lists_goes_back(self, connection: Redis) -> None:
+    def test_an_id_in_the_intermediate_list_returns_to_the_queue(self, connection: Redis) -> None:
         """
-        A worker can crash between taking an id and starting its job.
+        An id in the intermediate list returns to the queue if its worker crashes before the job starts.
         """
         push(connection, "job", status="queued")
-        connection.rename(QUEUE_KEY, IN_BETWEEN)
+        connection.rename(QUEUE_KEY, INTERMEDIATE)
 
         with worker_thread(connection, lease_seconds=1):
             status, _ = end_of(connection, "job")
 
-        assert ("finished", 0) == (status, connection.llen(IN_BETWEEN))
+        assert ("finished", 0) == (status, connection.llen(INTERMEDIATE))
 
     @pytest.mark.parametrize("lease", [b"\xff\xfe:x", b"no colon", b"a.b:c", b"nowhere:execution", b""])
-    def test_a_lease_without_a_job_is_dropped(self, connection: Redis, lease: bytes) -> None:
+    def test_a_lease_without_a_job_is_removed(self, connection: Redis, lease: bytes) -> None:
         """
-        The worker removes an invalid lease, and runs the next job. RQ's own maintenance would raise.
+        The worker removes an invalid lease, and runs the next job. RQ's own maintenance would fail.
         """
         connection.zadd(LEASES, {lease: 1})
 
@@ -103,18 +104,20 @@ class TestSweep:
             end_of(connection, push(connection, "job"))
 
     @pytest.mark.parametrize("raw_id", [b"\xff\xfe", b"a.b", b""])
-    def test_garbage_between_the_lists_is_dropped(self, connection: Redis, raw_id: bytes) -> None:
+    def test_an_invalid_id_in_the_intermediate_list_is_removed(
+        self, connection: Redis, raw_id: bytes
+    ) -> None:
         """
-        A worker that crashed while it read an invalid id has left it there.
+        The worker removes an invalid id, which a crashed worker has left in the intermediate list.
         """
-        connection.rpush(IN_BETWEEN, raw_id)
+        connection.rpush(INTERMEDIATE, raw_id)
 
         with worker_thread(connection, lease_seconds=1):
-            assert eventually(lambda: not connection.exists(IN_BETWEEN, QUEUE_KEY))
+            assert eventually(lambda: not connection.exists(INTERMEDIATE, QUEUE_KEY))
 
-    def test_a_lease_that_outlived_its_job_means_nothing(self, connection: Redis) -> None:
+    def test_the_lease_of_a_finished_job_is_removed(self, connection: Redis) -> None:
         """
-        The job has ended and its worker crashed before it recorded that: the job does not run again.
+        A finished job does not run again if its worker crashed before it removed the lease.
         """
         leave_behind(connection, "job")
         connection.hset("rq:job:job", "status", "finished")
@@ -124,19 +127,20 @@ class TestSweep:
 
         assert not connection.exists("sample:issued")
 
-    @pytest.mark.parametrize("key", [LEASES, IN_BETWEEN, "rq:workers", "rq:workers:certificates"])
-    def test_members_beyond_all_bounds_do_not_end_the_sweep(
+    @pytest.mark.parametrize("key", [LEASES, INTERMEDIATE, "rq:workers", "rq:workers:certificates"])
+    def test_very_long_members_do_not_end_the_sweep(
         self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
     ) -> None:
         """
-        With a hundred megabytes in one key the abandoned job is recovered, and one line names the key.
+        The sweep removes a hundred megabytes of entries, logs the key once, and recovers the abandoned
+        job.
         """
         leave_behind(connection, "job")
         for number in range(100):
             member = f"{number}{'x' * 1_000_000}"
             if key == LEASES:
                 connection.zadd(key, {member: 1})
-            elif key == IN_BETWEEN:
+            elif key == INTERMEDIATE:
                 connection.rpush(key, member)
             else:
                 connection.sadd(key, member)
@@ -148,12 +152,12 @@ class TestSweep:
         assert "finished" == status
         lines = [line.getMessage() for line in caplog.records]
         removed = sum(line.startswith("removed entries") and line.endswith(f" {key}") for line in lines)
-        # The sweep may be first to remove the members of a registry of workers: none of them runs.
-        assert removed in ((1,) if key in (LEASES, IN_BETWEEN) else (0, 1))
+        # The sweep can be the first to remove the members of a registry, because no such worker runs.
+        assert removed in ((1,) if key in (LEASES, INTERMEDIATE) else (0, 1))
 
-    def test_dead_workers_are_forgotten(self, connection: Redis) -> None:
+    def test_ended_workers_are_removed_from_the_registries(self, connection: Redis) -> None:
         """
-        `rq info` lists the running workers; an invalid name would end it.
+        The registries have only running workers. An invalid name would end `rq info`.
         """
         for registry in ("rq:workers", "rq:workers:certificates"):
             connection.sadd(registry, b"\xff\xfe", "rq:worker:dead")

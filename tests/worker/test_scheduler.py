@@ -1,5 +1,5 @@
 """
-The scheduler's thread: delayed jobs come in time, and nothing ends it.
+Test the thread of the scheduler: it enqueues delayed jobs on time, and survives invalid data.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOCK = "rq:scheduler-lock:certificates"
 @contextmanager
 def scheduling(connection: Redis) -> Iterator[Scheduler]:
     """
-    Run a scheduler for the length of the block.
+    Run a scheduler during the block.
     """
     scheduler = Scheduler(connection)
     scheduler.start()
@@ -38,21 +38,21 @@ def scheduling(connection: Redis) -> Iterator[Scheduler]:
 
 
 class TestScheduler:
-    def test_a_wake_up_comes_in_time(self, connection: Redis) -> None:
+    def test_a_wake_up_runs_on_time(self, connection: Redis) -> None:
         """
-        A wake-up of the agenda is at most about a second late.
+        A wake-up of the agenda runs at most 2.5 seconds late.
         """
-        moment = datetime.now(UTC) + timedelta(seconds=1)
+        due = datetime.now(UTC) + timedelta(seconds=1)
         with worker_thread(connection), scheduling(connection):
-            wake_at(connection, moment)
+            wake_at(connection, due)
             assert eventually(lambda: connection.llen("sample:looked") == 1)
 
-        late = float(connection.lrange("sample:looked", 0, 0)[0]) - moment.timestamp()
+        late = float(connection.lrange("sample:looked", 0, 0)[0]) - due.timestamp()
         assert 0 <= late < 2.5
 
-    def test_a_job_delayed_by_rq_itself_comes_too(self, connection: Redis) -> None:
+    def test_a_job_delayed_with_rq_runs(self, connection: Redis) -> None:
         """
-        Other programs use `enqueue_at`.
+        A job that another program delays with RQ's `enqueue_at` runs.
         """
         queue = Queue("certificates", connection=connection, serializer="json")
         queue.enqueue_at(datetime.now(UTC) + timedelta(seconds=1), "certworker.issue", domain="a.org")
@@ -60,11 +60,11 @@ class TestScheduler:
         with worker_thread(connection), scheduling(connection):
             assert eventually(lambda: connection.lrange("sample:issued", 0, -1) == [b'["a.org", false]'])
 
-    def test_an_invalid_job_is_dropped_and_logged(
+    def test_an_invalid_job_is_removed_and_logged(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Each of these ends RQ's own scheduler, and with it all later renewals.
+        Invalid delayed jobs are removed and logged. Each of them would end RQ's own scheduler.
         """
         connection.hset("rq:job:bogus", mapping={"status": "bogus", "data": "x"})
         connection.hset("rq:job:binary", mapping={"status": b"\xff", "data": "x"})
@@ -79,9 +79,9 @@ class TestScheduler:
         assert 0 == connection.zcard(SCHEDULED_KEY)
         assert len(poison) == caplog.text.count("[queue.bad_payload]")
 
-    def test_many_that_are_due_come_together(self, connection: Redis) -> None:
+    def test_many_due_jobs_are_enqueued_in_order(self, connection: Redis) -> None:
         """
-        After a night without a worker all of them are due.
+        Thousands of due jobs are enqueued in their order, for example after a night without a worker.
         """
         for number in range(2_500):
             connection.hset(f"rq:job:issue-{number}", "status", "scheduled")
@@ -93,7 +93,7 @@ class TestScheduler:
         assert [b"issue-0", b"issue-1"] == connection.lrange(QUEUE_KEY, 0, 1)
         assert b"queued" == connection.hget("rq:job:issue-7", "status")
 
-    def test_one_of_two_schedules(self, connection: Redis) -> None:
+    def test_one_of_two_schedulers_enqueues_a_job(self, connection: Redis) -> None:
         """
         With several workers each delayed job is enqueued once.
         """
@@ -105,39 +105,39 @@ class TestScheduler:
 
         assert 1 == queue_length(connection)
 
-    def test_it_takes_over_when_the_other_is_gone(self, connection: Redis) -> None:
+    def test_another_scheduler_takes_an_expired_lock(self, connection: Redis) -> None:
         """
-        The lock of a killed worker expires, and another scheduler takes it.
+        After the lock of a killed worker expires, another scheduler takes it and enqueues the job.
         """
-        connection.set(LOCK, "somebody who died", px=1_500)
+        connection.set(LOCK, "a killed worker", px=1_500)
         wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.1))
 
         with scheduling(connection):
             assert eventually(lambda: queue_length(connection) == 1)
-            assert b"somebody who died" != connection.get(LOCK)
+            assert b"a killed worker" != connection.get(LOCK)
 
     @pytest.mark.parametrize("seconds", [None, 10**9])
-    def test_a_lock_without_end_ends(self, connection: Redis, seconds: int | None) -> None:
+    def test_a_lock_without_expiry_expires(self, connection: Redis, seconds: int | None) -> None:
         """
-        Otherwise no delayed job would be enqueued and no name renewed.
+        A scheduler limits the expiry of any lock, so a planted lock does not prevent renewals.
         """
         connection.set(LOCK, "planted", ex=seconds)
 
         with scheduling(connection):
             assert eventually(lambda: 0 < connection.ttl(LOCK) <= LONGEST_LOCK.total_seconds())
 
-    def test_it_leaves_the_lock_to_others(self, connection: Redis) -> None:
+    def test_a_stopped_scheduler_releases_its_lock(self, connection: Redis) -> None:
         """
-        A restart does not wait for the lock to expire.
+        A stopped scheduler releases its lock, so a restart need not wait for the expiry.
         """
         with scheduling(connection):
             assert eventually(lambda: connection.exists(LOCK))
 
         assert not connection.exists(LOCK)
 
-    def test_it_lives_until_it_is_stopped(self, connection: Redis) -> None:
+    def test_a_scheduler_is_alive_until_it_is_stopped(self, connection: Redis) -> None:
         """
-        The health check of the container reads it.
+        A scheduler is alive between its start and its stop, which the health check reads.
         """
         scheduler = Scheduler(connection)
         before = scheduler.alive()
@@ -151,7 +151,7 @@ class TestScheduler:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The scheduler removes a registry that is no sorted set, logs its name, and moves later jobs.
+        The scheduler removes a registry of another type, logs its name, and enqueues later jobs.
         """
         connection.set(SCHEDULED_KEY, "planted")
         with scheduling(connection):
@@ -161,9 +161,9 @@ class TestScheduler:
 
         assert 1 == caplog.text.count(f"{SCHEDULED_KEY} was a string, not a zset")
 
-    def test_it_outlives_redis(self, tmp_path: Path) -> None:
+    def test_a_scheduler_survives_a_restart_of_redis(self, tmp_path: Path) -> None:
         """
-        After a restart of Redis, even an empty one, it takes its lock again.
+        After a restart of Redis without its data, the scheduler takes its lock again and enqueues jobs.
         """
         server = RedisServer(tmp_path)
         server.start()
@@ -178,9 +178,9 @@ class TestScheduler:
             assert scheduler.alive()
         server.kill()
 
-    def test_rq_sees_it(self, connection: Redis) -> None:
+    def test_the_tools_of_rq_find_the_scheduler(self, connection: Redis) -> None:
         """
-        RQ's tools list it.
+        The tools of RQ find the scheduler by the name in its lock.
         """
         with scheduling(connection):
             assert eventually(lambda: connection.exists(LOCK))

@@ -1,5 +1,5 @@
 """
-The slots: who may start.
+Test the slots: which requests can start.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from certworker.worker.slots import Slots
 
 
 class TestSlots:
-    def test_a_tenant_from_the_queue_gets_its_share(self) -> None:
+    def test_a_tenant_gets_a_share_of_the_slots(self) -> None:
         """
-        The first tenant gets half of the slots and the second a third: the rest is for the next tenant.
+        The first tenant gets half of the slots and the second one a third. The others are for the next
+        tenant.
         """
         slots = Slots(12)
         while slots.may_start("first"):
@@ -25,25 +26,25 @@ class TestSlots:
         assert (6, 4) == (first, slots.used() - first)
         assert ["first", "second"] == slots.over_quota_tenants()
 
-    def test_the_last_slot_is_for_a_newcomer(self) -> None:
+    def test_the_last_slot_is_for_a_new_tenant(self) -> None:
         """
-        Requests of the priority queues take all slots but one, whatever the backlog is.
+        The requests of a backlog leave one slot for a new tenant.
         """
         slots = Slots(4)
         while slots.wait_for_capacity(0):
             slots.take("backlog")
 
-        assert (3, False, True) == (slots.used(), slots.may_start("backlog"), slots.may_start("newcomer"))
+        assert (3, False, True) == (slots.used(), slots.may_start("backlog"), slots.may_start("new tenant"))
 
-    def test_a_single_slot_is_for_everybody(self) -> None:
+    def test_a_single_slot_is_for_all_tenants(self) -> None:
         """
-        With one slot none is reserved.
+        A single slot is not reserved for new tenants.
         """
         assert Slots(1).wait_for_capacity(0)
 
-    def test_a_request_without_a_tenant_may_always_start(self) -> None:
+    def test_a_request_without_a_tenant_can_always_start(self) -> None:
         """
-        A check of the agenda, for example, must not wait for the jobs that it enqueues.
+        A request without a tenant can use the last slot, for example a check of the agenda.
         """
         slots = Slots(4)
         for _ in range(3):
@@ -51,29 +52,29 @@ class TestSlots:
 
         assert slots.may_start(None)
 
-    def test_a_slot_that_is_given_back_is_free_before_its_job_ends(self) -> None:
+    def test_a_released_slot_is_free_before_its_job_ends(self) -> None:
         """
-        A job that only waits for Traefik's file must not delay others.
+        A job can release its slot before its end, for example while it waits for Traefik.
         """
         slots = Slots(1)
-        place = slots.take("a")
-        Timer(0.05, slots.release, [place]).start()
+        slot = slots.take("a")
+        Timer(0.05, slots.release, [slot]).start()
 
         assert slots.wait_for_slot(5)
         assert not slots.wait_until_idle(0)
-        slots.end(place)
+        slots.end(slot)
         assert slots.wait_until_idle(0)
         assert 0 == slots.used()
 
-    def test_no_more_than_some_go_on_without_a_slot(self) -> None:
+    def test_the_number_of_jobs_without_a_slot_has_a_limit(self) -> None:
         """
-        Each is a thread: a volume that cannot be written must not lead to thousands of them.
+        The number of jobs that continue without a slot has a limit, because each uses a thread.
         """
         slots = Slots(1)
         for _ in range(MAX_RELEASED + 1):
-            place = slots.take("a")
-            slots.release(place)
+            slot = slots.take("a")
+            slots.release(slot)
 
         assert not slots.wait_for_slot(0)
-        slots.end(place)
+        slots.end(slot)
         assert slots.wait_for_slot(0)

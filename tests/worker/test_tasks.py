@@ -1,5 +1,5 @@
 """
-The functions that a job may name.
+Test the registered functions.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ MINUTE = timedelta(minutes=1)
 
 def issue(app: App, **arguments: object) -> dict[str, Any]:
     """
-    Call the registered function as a job would.
+    Call the registered function as a job does.
     """
     return build_tasks(app)["certworker.issue"](**arguments)
 
 
 def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
     """
-    The audit lines.
+    Return the audit lines of the log.
     """
     return [line.getMessage() for line in caplog.records if getattr(line, "event", "") == "audit"]
 
@@ -45,7 +45,8 @@ def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
 class TestIssue:
     def test_the_result_has_the_certificate_and_the_next_check(self, app: App) -> None:
         """
-        A second request returns `kept`.
+        The result has the state, the names, the expiry and the next check. A second request returns
+        `kept`.
         """
         result = issue(app, domain=NAME)
 
@@ -64,7 +65,7 @@ class TestIssue:
             ({"domain": "*.shop.localhost"}, Wildcard),
         ],
     )
-    def test_a_bad_request_is_one_warning_and_reaches_neither_ca_nor_disk(
+    def test_an_invalid_request_is_one_warning_without_an_order(
         self,
         app: App,
         app_authority: FaultyAuthority,
@@ -73,19 +74,19 @@ class TestIssue:
         failure: type[CertworkerError],
     ) -> None:
         """
-        The function raises the failure of the value that is wrong.
+        An invalid request raises the failure of its invalid value, logs one warning and sends no order.
         """
         with caplog.at_level(logging.INFO, "certworker"), pytest.raises(failure):
             issue(app, **arguments)
 
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert failure.code in caplog.text
-        assert [] == [asked for asked in app_authority.requests if asked.kind == "newOrder"]
+        assert [] == [request for request in app_authority.requests if request.kind == "newOrder"]
         assert [] == app.agenda.names()
 
     def test_fair_scheduling_has_the_same_arguments(self, app: App) -> None:
         """
-        It reads requests without calling the function.
+        Fair scheduling reads the same arguments as the function, because it does not call it.
         """
         signature = inspect.signature(build_tasks(app)["certworker.issue"])
 
@@ -95,7 +96,7 @@ class TestIssue:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It compares each name with its own text in the request.
+        The log has each warning about a name once, with that name.
         """
         with caplog.at_level(logging.WARNING, "certworker.worker"):
             issue(app, domains=[" a.localhost", "b.localhost", "c.localhost ", "ｄ.localhost"])
@@ -105,9 +106,9 @@ class TestIssue:
             ("d.localhost", "some characters were replaced by their plain forms"),
         ] == [(line.__dict__["domain"], line.getMessage()) for line in caplog.records]
 
-    def test_a_name_that_another_job_has_locked_ends_the_job_as_waiting(self, app: App) -> None:
+    def test_the_job_of_a_locked_name_ends_as_waiting(self, app: App) -> None:
         """
-        The job neither fails nor waits in its slot.
+        A job for a locked name ends as `waiting`. It neither fails nor occupies its slot.
         """
         with app.locks.hold([NAME]):
             result = issue(app, domain=NAME)
@@ -116,34 +117,34 @@ class TestIssue:
 
     def test_a_name_with_an_orphaned_lock_is_retried_after_the_lease(self, app: App) -> None:
         """
-        Redis accepted no writes when its job failed: neither the next attempt nor the release of the lock.
+        A name with the lock of an ended job is retried after the lock's lease.
         """
         app.connection.set(LOCKS + NAME, "a job that ended", px=10_000)
         before = app.clock()
 
         assert "waiting" == issue(app, domain=NAME)["state"]
-        moment = app.agenda.next_check(NAME)
-        assert moment
-        assert app.locks.duration < moment - before < 2 * app.locks.duration
+        next_check = app.agenda.next_check(NAME)
+        assert next_check
+        assert app.locks.duration < next_check - before < 2 * app.locks.duration
 
-    def test_an_earlier_check_of_a_locked_name_stays_planned(self, app: App) -> None:
+    def test_an_earlier_next_check_of_a_locked_name_is_unchanged(self, app: App) -> None:
         """
-        A later check would delay an urgent renewal.
+        A job for a locked name does not postpone an earlier next check.
         """
         soon = app.clock() + timedelta(seconds=1)
         app.agenda.put(NAME, soon)
         with app.locks.hold([NAME]):
             issue(app, domain=NAME)
 
-        moment = app.agenda.next_check(NAME)
-        assert moment
-        assert abs(moment - soon) < timedelta(milliseconds=1)
+        next_check = app.agenda.next_check(NAME)
+        assert next_check
+        assert abs(next_check - soon) < timedelta(milliseconds=1)
 
-    def test_the_last_line_of_a_failure_has_code_remedy_and_the_next_attempt(
+    def test_the_last_line_of_a_failure_has_code_remedy_and_next_attempt(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        One line is enough to act on.
+        The last log line of a failed job has the code, the remedy and the next attempt.
         """
         with caplog.at_level(logging.INFO, "certworker"), pytest.raises(CertworkerError) as caught:
             issue(app, domain="nowhere.invalid")
@@ -157,10 +158,11 @@ class TestIssue:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log, the record and the result have it instead of `worker.unexpected`. The next job succeeds.
+        The log and the record have `redis.rights` instead of `worker.unexpected`. The next job
+        succeeds.
         """
         connection: Any = app.connection
-        # Redis rejects only the challenges.
+        # The user cannot write the keys of challenges.
         connection.execute_command("ACL", "SETUSER", "default", "resetkeys", "~certworker:[^c]*", "~rq:*")
         try:
             with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisPermissionDenied):
@@ -181,7 +183,8 @@ class TestUnexpected:
         self, app: App, caplog: pytest.LogCaptureFixture, component: str
     ) -> None:
         """
-        Within an attempt or before it, the log has the traceback, and the pauses grow.
+        An unexpected error fails its job with a traceback in the log, and the pauses between retries
+        grow.
         """
         broken = replace(app, issuance=replace(app.issuance, **{component: Broken()}))  # type: ignore[arg-type] # a double
         pauses = []
@@ -191,9 +194,9 @@ class TestUnexpected:
             record = app.records.read(NAME)
             assert record
             assert ("failed", Unexpected.code) == (record.state, record.code)
-            moment = app.agenda.next_check(NAME)
-            assert moment
-            pauses.append(moment - app.clock())
+            next_check = app.agenda.next_check(NAME)
+            assert next_check
+            pauses.append(next_check - app.clock())
 
         assert [True, True, True] == [
             pause < limit
@@ -205,9 +208,9 @@ class TestUnexpected:
         assert all("odd" in str(line.exc_info) for line in traces)
         assert 3 == caplog.text.count("certificate not issued: [worker.unexpected]")
 
-    def test_the_plan_of_another_worker_stays(self, app: App) -> None:
+    def test_an_error_does_not_change_the_record_of_a_locked_name(self, app: App) -> None:
         """
-        The worker that holds the lock records the next attempt.
+        An unexpected error writes no record while another worker holds the lock.
         """
         broken = replace(app, issuance=replace(app.issuance, locks=Broken()))  # type: ignore[arg-type] # a double
         with app.locks.hold([NAME]), pytest.raises(Unexpected):
@@ -215,11 +218,11 @@ class TestUnexpected:
 
         assert app.records.read(NAME) is None
 
-    def test_an_unexpected_error_fails_the_other_functions_as_well(
+    def test_an_unexpected_error_fails_each_function(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        They raise the same code and log a traceback.
+        Each function raises `worker.unexpected` and logs a traceback.
         """
         functions = build_tasks(replace(app, removal=Broken(), due_names=Broken()))  # type: ignore[arg-type] # doubles
         for name, arguments in (("certworker.remove", {"domain": NAME}), ("certworker.look", {})):
@@ -231,12 +234,12 @@ class TestUnexpected:
 
 class Broken:
     """
-    A component whose calls fail.
+    Raise an error in each call.
     """
 
     def __call__(self, *_: object, **__: object) -> Any:
         """
-        Fail.
+        Raise an error.
         """
         raise TypeError("odd")
 
@@ -253,11 +256,12 @@ class TestAudit:
             ({}, []),
         ],
     )
-    def test_a_forced_issuance_is_logged_with_its_requester(
+    def test_a_request_is_logged_with_its_requester(
         self, app: App, caplog: pytest.LogCaptureFixture, given: dict[str, object], logged: list[str]
     ) -> None:
         """
-        So is a request with `by`. The text of the job is printable in the log.
+        A forced request and a request with `by` are logged, with the requester's name in printable
+        form.
         """
         with caplog.at_level(logging.INFO, "certworker"):
             issue(app, domain=NAME, **given)
@@ -266,7 +270,7 @@ class TestAudit:
 
     def test_a_removal_is_logged_with_its_requester(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The line comes before the removal, so a crash in between does not lose it.
+        A removal is logged before its start, so that a crash does not lose the line.
         """
         with caplog.at_level(logging.INFO, "certworker"):
             build_tasks(app)["certworker.remove"](domain=NAME, by="ann")

@@ -1,5 +1,5 @@
 """
-The slots: how jobs run in them, and what is left of a job when it has ended.
+Test the threaded worker: its slots, and the results of its jobs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LEASES = "rq:wip:certificates"
 class TestPooledWorker:
     def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
         """
-        Programs in any language read the result of a job.
+        The result of a job is JSON, which programs in any language read.
         """
         with worker_thread(connection):
             end = end_of(connection, request_certificate("a.org", connection=connection))
@@ -30,9 +30,9 @@ class TestPooledWorker:
         assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
         assert [b'["a.org", false]'] == connection.lrange("sample:issued", 0, -1)
 
-    def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
+    def test_a_failure_has_its_message_without_a_traceback(self, connection: Redis) -> None:
         """
-        The result of the job is the message with its remedy, and no traceback.
+        The result of a failed job is the message with its remedy, without a traceback.
         """
         with worker_thread(connection):
             status, message = end_of(connection, push(connection, "full", "sample.fail"))
@@ -41,11 +41,11 @@ class TestPooledWorker:
         assert message.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
         assert "Traceback" not in message
 
-    def test_a_fault_of_the_program_leaves_its_trace_in_the_job(
+    def test_an_unexpected_error_has_its_traceback_in_the_job(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has the error once, with its traceback.
+        The job and one log line have the traceback of an unexpected error.
         """
         with worker_thread(connection):
             status, message = end_of(connection, push(connection, "bug", "sample.raise_unexpected"))
@@ -55,20 +55,20 @@ class TestPooledWorker:
         assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
         assert line.exc_info
 
-    def test_a_job_during_an_outage_of_redis_reports_it(self, connection: Redis) -> None:
+    def test_a_redis_error_in_a_job_has_its_code(self, connection: Redis) -> None:
         """
-        An error of Redis during a job has a code and a remedy.
+        An error of Redis during a job has its code and the address of Redis.
         """
         with worker_thread(connection):
             status, message = end_of(connection, push(connection, "job", "sample.misuse_redis"))
 
         assert ("failed", True) == (status, message.startswith("[redis.fault] Redis at 127.0.0.1:"))
 
-    def test_a_job_that_takes_too_long_is_stopped(
+    def test_a_job_that_exceeds_its_timeout_fails(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Whatever a job does, its slot is released.
+        A job that exceeds its timeout fails and releases its slot.
         """
         with worker_thread(connection):
             push(connection, "long", "sample.sleep_in_steps", timeout="1")
@@ -82,9 +82,9 @@ class TestPooledWorker:
             line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
         ]
 
-    def test_slots_run_side_by_side(self, connection: Redis) -> None:
+    def test_slots_run_concurrently(self, connection: Redis) -> None:
         """
-        All of sixteen jobs have begun before one of them ends.
+        Sixteen slots run sixteen jobs concurrently.
         """
         jobs = [push(connection, f"job-{number}", "sample.hold") for number in range(16)]
 
@@ -93,34 +93,35 @@ class TestPooledWorker:
             connection.set("sample:release", 1)
             assert {("finished", "held")} == {end_of(connection, job) for job in jobs}
 
-    def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
+    def test_a_worker_without_a_free_slot_takes_no_job(self, connection: Redis) -> None:
         """
-        With two workers a job does not wait behind a long one while the other worker is idle.
+        A worker without a free slot leaves jobs on the queue, where another worker can take them.
         """
         for number in range(5):
             push(connection, f"job-{number}", "sample.hold")
 
         with worker_thread(connection, slots=2):
             assert eventually(lambda: connection.llen("sample:began") == 2)
-            # In this time a worker would take a third job.
+            # Without the limit, the worker would take a third job within this time.
             time.sleep(0.4)
 
             assert (3, 2) == (queue_length(connection), connection.zcard(LEASES))
             assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
             connection.set("sample:release", 1)
 
-    def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
+    def test_a_job_can_run_longer_than_its_lease(self, connection: Redis) -> None:
         """
-        While its worker runs, no other worker recovers the job.
+        No other worker recovers a job that runs longer than its lease, because its worker renews the
+        lease.
         """
         with worker_thread(connection, lease_seconds=3), worker_thread(connection, lease_seconds=3):
             end_of(connection, push(connection, "long", "sample.sleep", 7))
 
         assert 1 == connection.llen("sample:began")
 
-    def test_a_heartbeat_at_the_start_of_a_job_leaves_its_hash_alone(self, connection: Redis) -> None:
+    def test_a_heartbeat_does_not_change_the_hash_of_a_job(self, connection: Redis) -> None:
         """
-        The lease is renewed, and the hash still has the fields of its producer.
+        The first heartbeat of a job renews its lease and does not change its hash.
         """
         push(connection, "job", "sample.sleep", 1)
         pool = ThreadedWorker(
@@ -142,9 +143,9 @@ class TestPooledWorker:
         assert before == connection.hgetall("rq:job:job")
         assert (connection.zscore(LEASES, execution.composite_key) or 0) > time.time() + 20
 
-    def test_it_is_idle_when_it_is(self, connection: Redis) -> None:
+    def test_a_worker_without_a_job_is_idle(self, connection: Redis) -> None:
         """
-        `rq info` shows whether jobs run.
+        The state of a worker is `idle` after its last job. `rq info` shows it.
         """
         with worker_thread(connection):
             end_of(connection, push(connection, "job"))

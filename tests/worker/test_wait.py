@@ -1,5 +1,5 @@
 """
-Following a request to its end.
+Test the wait for the end of a request.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ NAMES = ("a.example.org",)
 
 
 class TestFollow:
-    def test_a_request_that_ends_well(self, connection: Redis) -> None:
+    def test_an_issued_request_has_its_outcome(self, connection: Redis) -> None:
         """
-        The outcome is one word, which decides the exit code.
+        The outcome of an issued request is `issued`.
         """
         job_id = request_certificate(NAMES, connection=connection)
 
@@ -29,9 +29,9 @@ class TestFollow:
                 connection, [(job_id, NAMES)], timeout_seconds=10
             )
 
-    def test_a_request_that_fails(self, connection: Redis) -> None:
+    def test_a_failed_request_has_its_message(self, connection: Redis) -> None:
         """
-        The outcome has the whole message with its remedy.
+        The outcome of a failed request has the code and the whole message.
         """
         push(connection, "job", "sample.fail", status="queued")
 
@@ -42,9 +42,10 @@ class TestFollow:
         assert ("failed", "fs.full") == (ended.state, ended.code)
         assert ended.text.startswith("[fs.full] The disk of")
 
-    def test_a_request_that_no_worker_takes(self, connection: Redis) -> None:
+    def test_a_wait_without_a_worker_ends(self, connection: Redis) -> None:
         """
-        Without a worker the wait ends and names the command for the state.
+        Without a worker the wait ends at its timeout, and the outcome names the command that shows the
+        state.
         """
         job_id = request_certificate(NAMES, connection=connection)
 
@@ -53,9 +54,9 @@ class TestFollow:
         assert not ended.ok
         assert ended.text.endswith("certworker status a.example.org")
 
-    def test_the_end_of_an_earlier_request_is_not_that_of_this_one(self, connection: Redis) -> None:
+    def test_the_outcome_of_an_earlier_request_does_not_count(self, connection: Redis) -> None:
         """
-        A request after a failure does not return the earlier failure.
+        A repeated request does not return the outcome of the earlier one.
         """
         job_id = request_certificate(NAMES, connection=connection)
         with worker_thread(connection):
@@ -66,9 +67,9 @@ class TestFollow:
         (ended,) = wait_for(connection, [(job_id, NAMES)], timeout_seconds=0.3)
         assert not ended.ok
 
-    def test_the_time_is_that_of_all_jobs_together(self, connection: Redis) -> None:
+    def test_the_timeout_is_that_of_all_jobs_together(self, connection: Redis) -> None:
         """
-        Without a worker the wait for a hundred names takes as long as for one.
+        The timeout of a wait does not grow with the number of jobs.
         """
         last = (request_certificate("d.org", connection=connection), ("d.org",))
         with worker_thread(connection):
@@ -77,7 +78,7 @@ class TestFollow:
         seconds = count(step=20)
         ended = wait_for(connection, [*waiting, last], timeout_seconds=45, clock=lambda: next(seconds))
 
-        # Each round takes 20 seconds here: two rounds use up the time.
+        # Each round takes 20 seconds in this test, so two rounds exceed the timeout.
         late = "not ended after 45 s; see its state: certworker status"
         assert [
             JobOutcome(NOT_ENDED, f"{late} a.org"),
@@ -86,30 +87,31 @@ class TestFollow:
         ] == ended
         assert 160 > next(seconds)
 
-    def test_each_end_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
+    def test_each_outcome_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
         """
-        A job behind a waiting one is reported at once; an expired job has the outcome of its record.
+        An ended job behind a waiting one is reported at once. An expired job has the outcome of its
+        record.
         """
         first = (request_certificate("a.org", connection=connection), ("a.org",))
         with worker_thread(connection):
             wait_for(connection, [first], timeout_seconds=10)
         never = (request_certificate("b.org", connection=connection), ("b.org",))
-        forgotten, gone = ("job-1", ("c.org",)), ("job-2", ("d.org",))
+        issued, failed_job = ("job-1", ("c.org",)), ("job-2", ("d.org",))
         updated = {"updated": "2026-01-01T00:00:00Z"}
         connection.hset(RECORDS + "c.org", mapping={"state": "issued", **updated})
         failed = {"state": "failed", "code": "dns.no_record", "message": "m.", "remedy": "r.", **updated}
         connection.hset(RECORDS + "d.org", mapping=failed)
         reported: list[JobOutcome] = []
 
-        wait_for(connection, [never, first, forgotten, gone], timeout_seconds=0.3, report=reported.append)
+        wait_for(connection, [never, first, issued, failed_job], timeout_seconds=0.3, report=reported.append)
 
         failure = JobOutcome("failed", "[dns.no_record] m. r.")
         assert [JobOutcome("issued", "issued"), JobOutcome("issued", "issued"), failure] == reported
         assert "dns.no_record" == failure.code
 
-    def test_thousands_of_jobs_are_asked_for_together(self, connection: Redis) -> None:
+    def test_a_poll_reads_each_job_with_one_command(self, connection: Redis) -> None:
         """
-        A poll of 3,000 jobs takes a few commands.
+        A poll of 3,000 jobs sends one command for each job, and few others.
         """
         jobs = [(f"job-{number}", (f"shop{number}.org",)) for number in range(3_000)]
         with connection.pipeline() as pipe:

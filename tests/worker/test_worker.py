@@ -1,5 +1,5 @@
 """
-The worker: what it does when Redis, other workers or operators misbehave.
+Test the worker during failures of Redis, of other workers and of operators.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from certworker.worker.worker import run, stop_on_signals
 from tests.servers.redis import RedisServer
 from tests.servers.worker import wait_until
 from tests.worker.sample_tasks import (
-    PATIENCE_SECONDS,
+    TIMEOUT_SECONDS,
     end_of,
     eventually,
     push,
@@ -61,7 +61,7 @@ with stop_on_signals() as stop:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    Start a Redis that the test may kill.
+    Start a Redis that the test can kill.
     """
     server = RedisServer(tmp_path)
     server.start()
@@ -70,13 +70,12 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class TestRun:
-    def test_half_of_the_producers_have_ids_of_their_own(
+    def test_identical_requests_of_certworker_are_one_job(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Of a thousand identical requests, those made with the function of certworker are one job.
-
-        The others are jobs that end early, because they check again under the lock.
+        Identical requests of certworker's producer are one job. Requests with other ids are separate
+        jobs, and all of them finish.
         """
 
         def produce(producer: int) -> None:
@@ -94,9 +93,9 @@ class TestRun:
         with worker_thread(connection, slots=16):
             assert eventually(lambda: connection.llen("sample:issued") == 501)
 
-    def test_an_emptied_redis_is_no_reason_to_end(self, connection: Redis) -> None:
+    def test_a_worker_survives_the_loss_of_all_keys(self, connection: Redis) -> None:
         """
-        After FLUSHALL the worker registers again and takes the next job.
+        After FLUSHALL the worker registers again and runs the next job.
         """
         with worker_thread(connection, lease_seconds=1):
             connection.flushall()
@@ -124,7 +123,7 @@ class TestRun:
         self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
     ) -> None:
         """
-        The worker removes the key, logs its name, and runs the job.
+        The worker removes a key of another type, logs its name, and runs the job.
         """
         with worker_thread(connection, lease_seconds=1):
             connection.delete(key)
@@ -137,9 +136,9 @@ class TestRun:
 
         assert 1 <= caplog.text.count(f"removed a key of another type from Redis: {key} was a stream")
 
-    def test_rq_sees_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_rq_info_shows_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        `rq info` shows it.
+        `rq info` shows the queue, the worker and its running job.
         """
         push(connection, "job", "sample.sleep", 3)
         with worker_thread(connection, slots=1):
@@ -162,7 +161,7 @@ class TestAccidents:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        The job of a killed worker runs on another worker within a lease.
+        Another worker runs the job of a killed worker after its lease.
         """
         with worker_process(redis_server) as first:
             push(connection, "job", "sample.sleep", 2)
@@ -174,11 +173,11 @@ class TestAccidents:
         assert ("finished", "slept") == end
         assert 2 == connection.llen("sample:began")
 
-    def test_sigterm_finishes_what_runs_and_takes_nothing_new(
+    def test_sigterm_finishes_running_jobs_and_starts_no_others(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A restart during an issuance loses no job.
+        After SIGTERM the worker finishes its running jobs, and leaves the others on the queue.
         """
         with worker_process(redis_server, slots=2) as process:
             for number in range(4):
@@ -186,33 +185,36 @@ class TestAccidents:
             assert eventually(lambda: connection.llen("sample:began") == 2)
             process.send_signal(signal.SIGTERM)
 
-            assert 0 == process.wait(PATIENCE_SECONDS)
+            assert 0 == process.wait(TIMEOUT_SECONDS)
 
         assert (2, 2) == (connection.llen("sample:ended"), queue_length(connection))
         assert 0 == connection.scard("rq:workers")
         assert not connection.exists("rq:scheduler-lock:certificates")
 
-    def test_what_is_not_done_by_the_deadline_goes_back(
+    def test_a_job_that_exceeds_the_stop_deadline_returns_to_the_queue(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A slow CA does not delay the shutdown of a host.
+        A job that exceeds the stop deadline returns to the queue, so a slow CA does not delay a
+        shutdown.
         """
         with worker_process(redis_server, stop_deadline_seconds=0.5) as process:
             push(connection, "job", "sample.sleep", 60)
             assert eventually(lambda: connection.llen("sample:began") == 1)
             process.send_signal(signal.SIGTERM)
 
-            assert 0 == process.wait(PATIENCE_SECONDS)
+            assert 0 == process.wait(TIMEOUT_SECONDS)
 
         assert 0 == connection.llen("sample:ended")
         assert [b"job"] == connection.lrange(QUEUE_KEY, 0, -1)
         assert b"queued" == connection.hget("rq:job:job", "status")
         assert 0 == connection.zcard(LEASES)
 
-    def test_a_second_signal_ends_it_at_once(self, redis_server: RedisServer, connection: Redis) -> None:
+    def test_a_second_signal_ends_the_worker_at_once(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
         """
-        A second Ctrl-C ends the worker at once.
+        A second signal ends the worker before its job ends.
         """
         with worker_process(redis_server) as process:
             push(connection, "job", "sample.sleep", 60)
@@ -221,11 +223,11 @@ class TestAccidents:
             time.sleep(0.3)
             process.send_signal(signal.SIGINT)
 
-            assert 128 + signal.SIGINT == process.wait(PATIENCE_SECONDS)
+            assert 128 + signal.SIGINT == process.wait(TIMEOUT_SECONDS)
 
-    def test_sigterm_while_redis_is_away(self, own_redis: RedisServer) -> None:
+    def test_sigterm_during_an_outage_of_redis(self, own_redis: RedisServer) -> None:
         """
-        If Redis ends first, the worker still ends with 0.
+        After SIGTERM the worker ends with exit code 0 although Redis is unreachable.
         """
         with worker_process(own_redis) as process:
             assert process.stdout is not None
@@ -234,13 +236,13 @@ class TestAccidents:
                 pass
             process.send_signal(signal.SIGTERM)
 
-            assert 0 == process.wait(PATIENCE_SECONDS)
+            assert 0 == process.wait(TIMEOUT_SECONDS)
 
-    def test_redis_killed_and_started_again(
+    def test_a_worker_survives_a_restart_of_redis(
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has one line for the outage and one for its end; jobs run afterwards.
+        The log has one line for an outage of Redis and one for its end. Jobs run afterwards.
         """
         caplog.set_level("INFO")
         with own_redis.client() as connection, worker_thread(connection, lease_seconds=3):
@@ -254,9 +256,9 @@ class TestAccidents:
 
         assert 1 == caplog.text.count("redis.unreachable")
 
-    def test_redis_is_not_there_yet(self, own_redis: RedisServer) -> None:
+    def test_a_worker_can_start_before_redis(self, own_redis: RedisServer) -> None:
         """
-        After a restart of the host the worker may start before Redis.
+        A worker that starts before Redis runs jobs as soon as Redis answers.
         """
         own_redis.kill()
         later = threading.Timer(1, own_redis.start)
@@ -267,11 +269,12 @@ class TestAccidents:
                 connection, request_certificate("a.org", connection=connection)
             )
 
-    def test_a_job_whose_end_redis_did_not_hear_of_runs_again(
+    def test_a_job_that_ends_during_an_outage_of_redis_runs_again(
         self, own_redis: RedisServer, tmp_path: Path
     ) -> None:
         """
-        In the restored Redis the job is started, and no worker runs it.
+        A job that ends during an outage runs again after the restart, because Redis still lists it as
+        started.
         """
         own_redis.kill()
         own_redis.start("--appendonly", "yes", "--appendfsync", "always")
@@ -286,9 +289,9 @@ class TestAccidents:
 
 
 class TestSchema:
-    def test_a_worker_beside_a_newer_one_ends_with_the_remedy(self, connection: Redis) -> None:
+    def test_a_worker_ends_when_a_newer_schema_appears(self, connection: Redis) -> None:
         """
-        It finishes its running jobs, takes no others, and does not start again.
+        A worker finishes its running jobs, ends with `state.schema_too_new`, and does not start again.
         """
         ready, ended = threading.Event(), list[object]()
 
@@ -328,18 +331,18 @@ class TestSchema:
 
 class TestStopOnSignals:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_the_first_sets_the_event(self, number: signal.Signals) -> None:
+    def test_the_first_signal_sets_the_event(self, number: signal.Signals) -> None:
         """
-        Docker sends SIGTERM, and a terminal SIGINT.
+        SIGTERM and SIGINT set the event. Docker sends SIGTERM, and a terminal sends SIGINT.
         """
         with stop_on_signals() as stop:
             os.kill(os.getpid(), number)
 
             assert stop.wait(5)
 
-    def test_the_second_ends_the_process(self) -> None:
+    def test_the_second_signal_ends_the_process(self) -> None:
         """
-        Even a main thread that waits forever does not delay it.
+        A second signal ends the process even if its main thread waits forever.
         """
         with subprocess.Popen(
             [sys.executable, "-c", WAITS_TWICE], stdout=subprocess.PIPE, text=True
@@ -351,9 +354,9 @@ class TestStopOnSignals:
 
             assert 128 + signal.SIGTERM == process.wait(5)
 
-    def test_the_former_handlers_return(self) -> None:
+    def test_the_former_handlers_are_restored(self) -> None:
         """
-        A program that runs a worker for a while has its own handlers afterwards.
+        The block restores the former signal handlers at its end.
         """
         before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
         with stop_on_signals():
@@ -362,9 +365,9 @@ class TestStopOnSignals:
         assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
         assert -1 == signal.set_wakeup_fd(-1)
 
-    def test_sighup_is_ignored_with_a_line(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_sighup_is_ignored_and_logged(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The line names the way to reload the settings.
+        SIGHUP does not stop the worker, and the log names the way to reload the settings.
         """
         caplog.set_level(logging.INFO)
         before = signal.getsignal(signal.SIGHUP)
@@ -377,9 +380,9 @@ class TestStopOnSignals:
         assert "SIGHUP is ignored" in caplog.text
         assert before == signal.getsignal(signal.SIGHUP)
 
-    def test_other_signals_do_not_stop_it(self) -> None:
+    def test_other_signals_do_not_stop_the_worker(self) -> None:
         """
-        For example, a child process that ends.
+        Other signals do not set the event, for example that of an ended child process.
         """
         former = signal.signal(signal.SIGUSR1, lambda *_: None)
         try:
@@ -393,7 +396,7 @@ class TestStopOnSignals:
 
 def cpus_after_pinning(seed: int) -> set[int]:
     """
-    Return the CPUs of a thread in a process that is pinned to one.
+    Return the CPUs of a thread in a process that uses one CPU.
     """
     command = [sys.executable, "-c", PIN.format(seed=seed)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -403,7 +406,7 @@ def cpus_after_pinning(seed: int) -> set[int]:
 class TestPinToOneCpu:
     def test_all_threads_run_on_one_permitted_cpu(self) -> None:
         """
-        A container may have some of the CPUs of the machine.
+        All threads of a worker run on one CPU that the container permits.
         """
         (cpu,) = cpus_after_pinning(seed=1)
 
@@ -411,7 +414,7 @@ class TestPinToOneCpu:
 
     def test_several_workers_use_several_cpus(self) -> None:
         """
-        Otherwise all of them would share one CPU.
+        Different workers select different CPUs.
         """
         chosen = set().union(*(cpus_after_pinning(seed) for seed in range(8)))
 
