@@ -1,5 +1,5 @@
 """
-Test processes beside each other never listen at the same port.
+Test processes that run at the same time never listen at the same port.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from tests.servers.ports import BLOCK_SIZE, CLUSTER_BUS, PORTS, Block, NoFreePort, free_port
 from tests.servers.redis import RedisServer
 
-#: Take a block, print a number of its ports, and live until standard input ends.
+#: Take a block, print a number of its ports, and run until standard input ends.
 TAKE = """
 import sys
 from pathlib import Path
@@ -26,7 +26,7 @@ print(*(block.free_port() for _ in range(int(sys.argv[2]))), flush=True)
 sys.stdin.read()
 """
 
-#: Take all blocks, as many processes together do.
+#: Lock all blocks, as a large number of processes does.
 LOCK_ALL = """
 import fcntl
 import sys
@@ -40,7 +40,7 @@ sys.stdin.read()
 @contextmanager
 def another_process(file: Path, count: int = 1) -> Iterator[set[int]]:
     """
-    Yield *count* ports that another process has for the length of the block.
+    Yield *count* ports of another process, which runs for the duration of the context.
     """
     command = [sys.executable, "-c", TAKE, str(file), str(count)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -50,7 +50,7 @@ def another_process(file: Path, count: int = 1) -> Iterator[set[int]]:
 
 def outgoing() -> range:
     """
-    Return the ports that this machine gives to connections on their way out.
+    Return the ports that the kernel uses for outgoing connections.
     """
     first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
     return range(int(first), int(last) + 1)
@@ -58,7 +58,7 @@ def outgoing() -> range:
 
 def test_processes_share_no_port(tmp_path: Path) -> None:
     """
-    Not even with the second port of a Redis cluster, however many ports each of them asks for.
+    No two processes get the same port, or the same second port of a Redis cluster.
     """
     with ExitStack() as stack:
         file, count = tmp_path / "ports", 2 * BLOCK_SIZE
@@ -71,9 +71,9 @@ def test_processes_share_no_port(tmp_path: Path) -> None:
     assert len(set().union(*both)) == sum(map(len, both))
 
 
-def test_without_a_free_block_there_is_a_sentence(tmp_path: Path) -> None:
+def test_a_process_without_a_free_block_gets_an_exception(tmp_path: Path) -> None:
     """
-    A block is free again when its process has ended, however it ended.
+    A process gets `NoFreePort` if all blocks have owners. A block is free again after SIGKILL of its owner.
     """
     file = tmp_path / "ports"
     command = [sys.executable, "-c", LOCK_ALL, str(file)]
@@ -86,9 +86,9 @@ def test_without_a_free_block_there_is_a_sentence(tmp_path: Path) -> None:
     assert Block(file).free_port() in PORTS
 
 
-def test_a_port_with_a_listener_is_left_out(tmp_path: Path) -> None:
+def test_a_port_with_a_listener_is_omitted(tmp_path: Path) -> None:
     """
-    A listener at any address, for TCP or UDP, at the port or at the port of the cluster bus.
+    A block omits a port with a TCP or UDP listener, or with a listener at its port of the cluster bus.
     """
     block = Block(tmp_path / "ports")
     with ExitStack() as stack:
@@ -105,9 +105,9 @@ def test_a_port_with_a_listener_is_left_out(tmp_path: Path) -> None:
             assert taken not in {block.free_port() for _ in range(2 * BLOCK_SIZE)}
 
 
-def test_a_cluster_has_the_second_port_to_itself(tmp_path: Path) -> None:
+def test_a_cluster_gets_its_second_port(tmp_path: Path) -> None:
     """
-    A Redis cluster starts beside servers at the ports before and after its own.
+    A Redis cluster starts while other servers use the previous and the next port.
     """
     servers = [RedisServer(tmp_path / name) for name in ("before", "cluster", "after")]
     try:
@@ -118,9 +118,9 @@ def test_a_cluster_has_the_second_port_to_itself(tmp_path: Path) -> None:
             server.kill()
 
 
-def test_no_port_belongs_to_connections_on_their_way_out() -> None:
+def test_no_port_is_a_port_of_outgoing_connections() -> None:
     """
-    The kernel would give one of those to a connection of any program.
+    No port is in the range from which the kernel gives ports to outgoing connections.
     """
     assert free_port() in PORTS
     assert PORTS.stop - 1 + CLUSTER_BUS < outgoing().start
@@ -128,7 +128,7 @@ def test_no_port_belongs_to_connections_on_their_way_out() -> None:
 
 def test_a_redis_that_ends_gives_its_reason(tmp_path: Path) -> None:
     """
-    Redis prints the reason to its standard output.
+    A Redis that ends at its start raises an exception with the output of Redis.
     """
     server = RedisServer(tmp_path / "redis")
     with socket.socket() as other:

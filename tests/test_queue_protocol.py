@@ -1,5 +1,5 @@
 """
-docs/reference/queue-protocol.md: its tables are those of the code, its examples run.
+The tables of docs/reference/queue-protocol.md match the code, and its examples run.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ TEXT = PAGE.read_text()
 
 def blocks() -> list[tuple[str, str]]:
     """
-    The examples that run, each with its language, in the order of the page.
+    Return the language and the text of each example that runs, in the order of the page.
     """
     return re.findall(r"^```(sh|python) run\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
 
 
 def rows(heading: str) -> dict[str, str]:
     """
-    The table that begins with *heading*: the last cell of each row by its first.
+    Return the last cell of each row by its first cell, from the table with *heading*.
     """
     table = TEXT.partition(f"| {heading} |")[2].partition("\n\n")[0]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
@@ -54,7 +54,7 @@ def rows(heading: str) -> dict[str, str]:
 @pytest.fixture
 def tools(tmp_path: Path, redis_server: RedisServer) -> Mapping[str, str]:
     """
-    An environment in which `redis-cli` and the tools of RQ go to the Redis of the test.
+    Return an environment in which `redis-cli` and the tools of RQ connect to the Redis of the test.
     """
     (tmp_path / "bin").mkdir()
     client = tmp_path / "bin" / "redis-cli"
@@ -66,9 +66,9 @@ def tools(tmp_path: Path, redis_server: RedisServer) -> Mapping[str, str]:
 
 
 class TestTables:
-    def test_functions_and_arguments_are_those_of_the_code(self, app: App) -> None:
+    def test_functions_and_arguments_match_the_code(self, app: App) -> None:
         """
-        A producer may send these and no others.
+        The page has each function and each argument that a producer may send, and no others.
         """
         functions = rows("function | arguments")
         known = {
@@ -79,9 +79,9 @@ class TestTables:
         assert known == functions
         assert set(rows("argument | type | meaning")) == set(functions["`certworker.issue`"].split(", "))
 
-    def test_the_bounds_are_those_of_the_code(self) -> None:
+    def test_the_limits_match_the_code(self) -> None:
         """
-        Each number of the table is one of the code.
+        Each limit in the table is a limit of the code.
         """
         fields = rows("field | | value")
 
@@ -91,9 +91,9 @@ class TestTables:
         assert f"{SHORTEST_TTL} to {FAILURE_TTL:,}, {FAILURE_TTL:,} by default" in fields["`failure_ttl`"]
         assert [] == [field for field in FORBIDDEN_FIELDS if f"`{field}`" not in TEXT]
 
-    def test_the_refusal_is_word_for_word(self, app: App, connection: Redis) -> None:
+    def test_the_message_of_a_rejection_is_exact(self, app: App, connection: Redis) -> None:
         """
-        People search for the text of their log.
+        The page has the exact message of a rejected job, because users search for it.
         """
         data = b'["certworker.issue", null, [], {"domain": "a.org", "forse": true}]'
         with worker_thread(connection, functions=build_tasks(app)):
@@ -105,7 +105,7 @@ class TestTables:
         self, app: App, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A job with `i_know` is issued with the full quota of the CA.
+        A job with `i_know` uses the full rate limit of the CA.
         """
         data = b'["certworker.issue", null, [], {"domain": "a.localhost", "force": true, "i_know": true}]'
         with worker_thread(connection, functions=build_tasks(app)):
@@ -118,7 +118,7 @@ class TestTables:
 
     def test_each_link_leads_to_a_file(self) -> None:
         """
-        A dead link is a broken promise.
+        Each relative link leads to an existing file.
         """
         targets = re.findall(r"\]\((?!https?://)([^)#]+)", TEXT)
 
@@ -131,7 +131,7 @@ class TestExamples:
         self, tmp_path: Path, redis_server: RedisServer, connection: Redis, tools: Mapping[str, str]
     ) -> None:
         """
-        Word for word, beside a worker: all names of the page get certificates.
+        The examples run without changes beside a worker, and each name of the page gets a certificate.
         """
         http_port = free_port()
         with development_authority(tmp_path, http01_port=http_port) as authority:
@@ -152,7 +152,7 @@ class TestDashboard:
     @pytest.fixture
     def port(self, tools: Mapping[str, str]) -> Iterator[int]:
         """
-        Return the port of an rq-dashboard, started as on the page.
+        Start an rq-dashboard with the command of the page, and yield its port.
         """
         (command,) = re.findall(r"`(rq-dashboard .+)`", TEXT)
         port = free_port()
@@ -167,7 +167,7 @@ class TestDashboard:
 
     def test_each_list_of_jobs_is_shown(self, connection: Redis, port: int) -> None:
         """
-        Jobs that finished, failed, were refused, wait, are deferred, scheduled and canceled.
+        The dashboard shows finished, failed, rejected, queued, deferred, scheduled and canceled jobs.
         """
         queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
         with worker_thread(connection):

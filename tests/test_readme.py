@@ -1,5 +1,5 @@
 """
-README.md: short, with links that work on PyPI, and with examples that run.
+README.md is short, and its links work on PyPI.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from tests.documentation import README, ROOT
 
 LONGEST_LINES = 150
 
-#: Where the files of the project are on the Internet. Relative links are broken on PyPI.
+#: The URL of the project's files. Relative links do not work on PyPI.
 FILES = "https://github.com/certworker/certworker/blob/main/"
 IMAGES = "https://raw.githubusercontent.com/certworker/certworker/main/"
 
 TEXT = README.read_text()
 
-#: Each definition of a link: its label and its target.
+#: The target of each link definition by its label.
 LINKS = dict(re.findall(r"^\[([a-z-]+)\]: (\S+)$", TEXT, flags=re.MULTILINE))
 
 
 class TestReadme:
     def test_it_is_short(self) -> None:
         """
-        The README has at most 150 lines. Everything else is in docs.
+        The README has at most 150 lines.
         """
         assert len(TEXT.splitlines()) <= LONGEST_LINES
 
-    def test_the_first_screen_has_the_two_commands_that_need_nothing(self) -> None:
+    def test_the_first_screen_has_the_two_commands_without_requirements(self) -> None:
         """
-        The commands `make demo` and `make test` are on the first 24 lines.
+        The first 24 lines have the commands `make demo` and `make test`.
         """
         screen = "\n".join(TEXT.splitlines()[:24])
 
@@ -40,7 +40,7 @@ class TestReadme:
 class TestLinks:
     def test_each_link_leads_to_a_file_of_the_project(self) -> None:
         """
-        Each target is absolute, and its path exists in this checkout.
+        Each target is an absolute URL, and its path exists in this checkout.
         """
         paths = {
             label: target.removeprefix(FILES).removeprefix(IMAGES).partition("#")[0]
@@ -52,7 +52,7 @@ class TestLinks:
 
     def test_each_label_is_defined_and_used(self) -> None:
         """
-        A label without a definition is printed as it is.
+        Each label has a definition, and each definition has a link.
         """
         used = re.findall(r"\]\[([a-z-]+)\]", TEXT)
 
@@ -60,6 +60,6 @@ class TestLinks:
 
     def test_no_link_is_relative(self) -> None:
         """
-        All links are in the list at the end, so that one test sees them.
+        Each link has its target in the list at the end.
         """
         assert [] == re.findall(r"\]\([^)]+\)", TEXT)

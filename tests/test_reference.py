@@ -12,28 +12,28 @@ from tests.reference import DEFAULTS, GROUPS, cell, commands, settings, variable
 class TestSettings:
     def test_each_variable_is_in_one_group(self) -> None:
         """
-        The tables have the variables of `.env.example`, each once.
+        The tables have each variable of `.env.example` once.
         """
         names = [name for name, _, _ in variables()]
 
         assert len(names) > 40
         assert [1] * len(names) == [settings().count(f"| `{name}` |") for name in names]
 
-    def test_what_is_set_to_another_value_has_its_default(self) -> None:
+    def test_a_variable_with_another_value_has_its_default(self) -> None:
         """
-        The file begins with the staging CA; the table has what a worker does without the variable.
+        The table has the default of a variable for which `.env.example` has another value.
         """
         assert load(DEFAULTS) == load({})
 
     def test_each_variable_has_a_meaning(self) -> None:
         """
-        Variables that follow each other share the sentence above the first one.
+        Each variable has a meaning. Consecutive variables share the sentence above the first one.
         """
         assert [] == [name for name, _, meaning in variables() if not meaning]
 
     def test_each_group_has_variables(self) -> None:
         """
-        A beginning that fits no variable is a mistake; the last group takes the rest.
+        Each prefix of a group fits a variable.
         """
         names = [f"{name}=" for name, _, _ in variables()]
 
@@ -47,7 +47,7 @@ class TestSettings:
 class TestCommands:
     def test_each_command_has_its_section(self) -> None:
         """
-        The sections have the options of the program.
+        Each command has a section with its options.
         """
         text = commands()
 
@@ -56,8 +56,8 @@ class TestCommands:
         assert "### certworker account rotate-key\n" in text
 
 
-def test_a_cell_has_no_line_of_a_table_and_no_markup() -> None:
+def test_a_cell_has_no_column_separator_and_no_markup() -> None:
     """
-    A variable is code, a bar and a bracket are text.
+    A cell shows a variable as code, and a bar and a bracket as text.
     """
     assert cell("_APP_ENV|<x>") == "`_APP_ENV`\\|&lt;x>"

@@ -1,5 +1,5 @@
 """
-The pages of docs/reference about events, files, HTTP and metrics describe a worker that runs.
+The pages of docs/reference about events, files, HTTP and metrics match a running worker.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def page(name: str) -> str:
 @dataclass(frozen=True)
 class Running:
     """
-    A worker that has issued one certificate and failed for one name.
+    A worker after one issuance and one failure.
     """
 
     place: Path
@@ -48,7 +48,7 @@ class Running:
 
     def get(self, path: str, method: str = "GET") -> tuple[int, bytes]:
         """
-        Return the status and the body of the answer to a request for *path*.
+        Return the status and the body of the response to a request for *path*.
         """
         client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         client.putrequest(method, path)
@@ -71,7 +71,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
     ):
         connection.flushall()
         settings = variables(place, redis_server, authority, port)
-        # A channel, so that the metric of waiting notifications has its label.
+        # A channel gives the metric of waiting notifications its label.
         settings["CERTWORKER_NOTIFY_URL"] = f"http://127.0.0.1:{free_port()}/"
         with WorkerProcess(settings, place / "log") as worker:
             worker.wait_for_line(f"{NAME}: certificate issued")
@@ -88,7 +88,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
 class TestEvents:
     def test_the_example_has_the_fields_of_an_event(self, running: Running) -> None:
         """
-        Events of issued and of failed names have the same fields; `problem` has words of the CA.
+        Events of issued and of failed names have the fields of the page.
         """
         (example,) = re.findall(r"^```json\n(.*?)^```", page("events"), re.DOTALL | re.MULTILINE)
         stream = running.connection.xrange("certworker:events")
@@ -105,7 +105,7 @@ class TestEvents:
 
     def test_the_page_lists_fields_of_the_record(self, running: Running) -> None:
         """
-        The record of a name with a certificate has all of them but those of a failure.
+        The page lists each field of a record.
         """
         row = next(
             line for line in page("events").splitlines() if line.startswith("| hash `certworker:name:")
@@ -121,7 +121,7 @@ class TestEvents:
 class TestMetrics:
     def test_the_page_lists_each_metric(self, running: Running) -> None:
         """
-        The names and the labels are those of a scrape.
+        The page has the name and the labels of each metric of a scrape.
         """
         rows = re.findall(r"^\| `(certworker_\w+)` \| [\w ]+ \| (.*?) \|", page("metrics"), re.MULTILINE)
         status, body = running.get("/metrics")
@@ -139,9 +139,9 @@ class TestMetrics:
 
 
 class TestHttp:
-    def test_the_paths_of_the_page_answer(self, running: Running) -> None:
+    def test_the_paths_of_the_page_return_200(self, running: Running) -> None:
         """
-        A healthy worker answers 200 to `/healthz` and `/metrics`.
+        A healthy worker returns 200 for `/healthz` and `/metrics`.
         """
         paths = re.findall(r"^\| `(/[^`]+)` \|", page("http"), re.MULTILINE)
 
@@ -151,13 +151,13 @@ class TestHttp:
     @pytest.mark.parametrize("path", ["/", "//metrics", "/%6Detrics"])
     def test_any_other_path_is_404(self, running: Running, path: str) -> None:
         """
-        A proxy that blocks the literal path blocks it completely.
+        The worker returns 404 for another spelling of a path, so a proxy can block the path.
         """
         assert 404 == running.get(path)[0]
 
     def test_other_methods_are_not_allowed(self, running: Running) -> None:
         """
-        Only GET and HEAD read.
+        The worker allows only GET and HEAD.
         """
         assert [405, 200] == [running.get("/healthz", method)[0] for method in ("POST", "HEAD")]
 
@@ -165,7 +165,7 @@ class TestHttp:
 class TestFiles:
     def test_the_directories_have_the_files_of_the_page(self, running: Running) -> None:
         """
-        The links of the name lead to one generation, and Traefik's file names it.
+        The directories have the files of the page.
         """
         text = page("files")
         (pem_files,) = re.findall(r"^  DOMAIN/\{(.+?)\}\.pem ", text, re.MULTILINE)
@@ -176,7 +176,7 @@ class TestFiles:
         assert running.place / "certificates" / ".certworker" / "generations" == generation.parent
         assert str(generation) in (running.place / "config" / f"{NAME}.yml").read_text()
 
-    def test_keys_are_for_the_worker_only(self, running: Running) -> None:
+    def test_only_the_worker_can_read_keys(self, running: Running) -> None:
         """
         Private keys and account keys have mode 0600.
         """

@@ -1,5 +1,5 @@
 """
-docs/internals/rfc-checklist.md: each rule of the RFCs has a test that exists.
+Each rule in docs/internals/rfc-checklist.md has an existing test.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ TOP = Path(__file__).parents[1]
 PAGE = TOP / "docs" / "internals" / "rfc-checklist.md"
 TEXT = PAGE.read_text()
 
-#: Each row: the section, the level, what the client does, and the test.
+#: The section, the level, the behavior of the client, and the test of each row.
 ROWS = re.findall(r"^\| ([\w.]+) \| (\w*) \| (.+?) \| `(tests/[\w/]+\.py)::(\w+)` \|$", TEXT, re.MULTILINE)
 
 
 class TestRows:
-    def test_each_line_of_a_table_is_one(self) -> None:
+    def test_each_line_of_a_table_is_a_row(self) -> None:
         """
-        A row that is written in another way has no test.
+        Each line of a table has the format of a row.
         """
         lines = [line for line in TEXT.splitlines() if line.startswith("|")]
         heads = [line for line in lines if line.startswith(("| section", "|---"))]
@@ -32,7 +32,7 @@ class TestRows:
     @pytest.mark.parametrize(("section", "path", "test"), [(row[0], row[3], row[4]) for row in ROWS])
     def test_its_test_exists(self, section: str, path: str, test: str) -> None:
         """
-        A rule whose test has gone is a hope.
+        The test of each rule exists.
         """
         tree = ast.parse((TOP / path).read_text())
         found = {each.name for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)}
@@ -42,13 +42,13 @@ class TestRows:
 
     def test_levels_are_those_of_rfc_2119(self) -> None:
         """
-        Or the rule follows from the text.
+        The level of a rule is MUST, SHOULD or empty.
         """
         assert {"", "MUST", "SHOULD"} == {row[1] for row in ROWS}
 
     @pytest.mark.parametrize("document", ["8555, section 6", "8555, section 7", "8555, section 8", "9773"])
     def test_each_document_has_a_table(self, document: str) -> None:
         """
-        They were read section by section.
+        Each document has its table.
         """
         assert re.search(rf"^## RFC {document}.*\n\n\| section", TEXT, re.MULTILINE)

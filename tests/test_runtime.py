@@ -13,15 +13,15 @@ from certworker.runtime import _start_after_issuance, build_tasks
 
 
 class TestFunctions:
-    def test_jobs_may_name_three(self, app: App) -> None:
+    def test_jobs_may_call_three_functions(self, app: App) -> None:
         """
-        The wire format has these names.
+        The functions of a worker are the three of the wire format.
         """
         assert {"certworker.issue", "certworker.remove", "certworker.look"} == set(build_tasks(app))
 
-    def test_without_proxy_and_reloads_nothing_follows_an_issuance(self, app: App) -> None:
+    def test_without_proxy_and_reloads_no_loop_starts(self, app: App) -> None:
         """
-        Then no thread is started.
+        The worker starts no thread for work after an issuance without a proxy and without reloads.
         """
         settings = app.settings.model_copy(update={"proxy_address": None})
         threads = threading.active_count()

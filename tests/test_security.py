@@ -34,10 +34,10 @@ TOP = Path(__file__).parents[1]
 TEXT = (TOP / "SECURITY.md").read_text()
 GUIDE = (TOP / "docs" / "guides" / "redis.md").read_text()
 
-#: redis-py ignores that Redis refuses it; Redis before 7.2 does not know it.
+#: Commands that redis-py sends and does not need. Redis before 7.2 does not have them.
 UNNEEDED = {"client|setinfo"}
 
-#: The names of redis-py for commands that have another name there, or none.
+#: The commands of Redis for methods of redis-py with another name, or None.
 RENAMED = {
     "delete": "del",
     "hscan_iter": "hscan",
@@ -50,13 +50,13 @@ RENAMED = {
 #: A second producer.
 SHOP = "shop"
 
-#: The value for PASSWORD.
+#: The value of PASSWORD in the guide.
 SECRET = "correct-horse"
 
 
 def rights(user: str) -> list[str]:
     """
-    Return the line of the guide for *user*, as ACL SETUSER takes it; for any other name that of a producer.
+    Return the line of the guide for *user*, in the format of ACL SETUSER. Any other name is a producer.
     """
     lines = dict(re.findall(r"^([\w-]+) (on .*)$", GUIDE, re.MULTILINE))
     line = lines.get(user) or lines["producer"].replace("producer", user)
@@ -65,14 +65,14 @@ def rights(user: str) -> list[str]:
 
 def refused_by(everything: Redis) -> set[str]:
     """
-    Return the commands and keys that Redis had to refuse.
+    Return the commands and keys that Redis denied.
     """
     return {str(refused["object"]) for refused in everything.acl_log()}
 
 
 def unknown_keys(everything: Any) -> dict[str, bytes]:
     """
-    Return the keys that the table of all keys does not have, or has with another type; with their types.
+    Return the type of each key that is not in the table of all keys, or has another type there.
     """
     types = {key.decode(): everything.type(key) for key in everything.scan_iter()}
     kinds = {key: kind_of(key) for key in types}
@@ -81,7 +81,7 @@ def unknown_keys(everything: Any) -> dict[str, bytes]:
 
 def as_user(server: RedisServer, user: str) -> Redis:
     """
-    Return a connection of *user*.
+    Return a connection as *user*.
     """
     return Redis(port=server.port, username=user, password=SECRET)
 
@@ -89,7 +89,7 @@ def as_user(server: RedisServer, user: str) -> Redis:
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    Start a Redis with the users of the guide, among them two producers.
+    Start a Redis with the users of the guide, including two producers.
     """
     (tmp_path / "redis").mkdir()
     server = RedisServer(tmp_path / "redis")
@@ -104,7 +104,7 @@ def guarded(tmp_path: Path) -> Iterator[RedisServer]:
 class TestStatements:
     def test_each_test_exists(self) -> None:
         """
-        The page names no test that was renamed or removed.
+        Each test that the page names exists.
         """
         named = re.findall(r"(tests/[\w/]+\.py)::(\w+)", TEXT)
 
@@ -115,7 +115,7 @@ class TestStatements:
 
     def test_each_statement_has_its_test(self) -> None:
         """
-        The name of a test follows each statement, except those of the last section.
+        Each statement before the last section ends with the name of a test.
         """
         statements, _, unprotected = TEXT.partition("## No protection")
         listed = re.findall(r"^\* .*(?:\n  .*)*", statements, re.MULTILINE)
@@ -130,7 +130,7 @@ class TestRights:
         self, tmp_path: Path, guarded: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Redis logs what it has refused.
+        Redis denies the worker no command and no key, and the rights have no unused command.
         """
         access = {"_APP_REDIS_USER": "certworker", "_APP_REDIS_PASS": SECRET}
         variables = environment(
@@ -167,9 +167,9 @@ class TestRights:
                 with pytest.raises(NoPermissionError):
                     own.execute_command(*refused.split())
 
-    def test_each_command_of_the_code_is_among_them(self, connection: Redis) -> None:
+    def test_each_command_of_the_code_is_allowed(self, connection: Redis) -> None:
         """
-        Those of rare moments, too, which no run of a worker meets: in scripts and as methods of the client.
+        The rights include each command of the code, in scripts and as methods, even if no test run uses it.
         """
         granted = {right[1:].partition("|")[0] for right in rights("certworker") if right.startswith("+")}
         commands = {str(name).lower() for name in connection.command()}
@@ -179,16 +179,16 @@ class TestRights:
             text = path.read_text()
             used = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", text)}
             methods = re.findall(r"\b_?(?:connection|pipe|pipeline|impatient)\.([a-z_]+)\(", text)
-            if "from redis" in text:  # another connection is a socket
+            if "from redis" in text:  # In other modules, `connection` is a socket.
                 used |= {RENAMED.get(name, name) for name in methods} & commands
 
             assert used - granted <= {"config"}, path
 
-    def test_over_tls_they_are_enough_as_well(
+    def test_the_rights_are_enough_over_tls(
         self, tmp_path: Path, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Redis has only a port with TLS, and requires a client certificate.
+        The rights are enough for a Redis that has only a TLS port and requires a client certificate.
         """
         server = SecureRedis(tmp_path / "redis")
         server.start("--tls-auth-clients", "yes")
@@ -216,9 +216,9 @@ class TestRights:
         finally:
             server.kill()
 
-    def test_the_right_to_ask_a_sentinel_is_enough_and_no_more(self, tmp_path: Path) -> None:
+    def test_the_rights_at_a_sentinel_are_enough_and_no_more(self, tmp_path: Path) -> None:
         """
-        A user with more rights could make another Redis the primary.
+        The Sentinel denies the worker all other commands, which could change the primary.
         """
         sentinels = Sentinels(tmp_path, sentinel_password="of-the-administrator")
         sentinels.start()
@@ -241,7 +241,7 @@ class TestRights:
 class TestProducers:
     def test_the_rights_of_a_producer_are_enough(self, guarded: RedisServer) -> None:
         """
-        A producer requests a certificate twice and reads how the job ended; Redis refuses it nothing.
+        Redis denies nothing to a producer that requests a certificate twice and reads the result of the job.
         """
         with as_user(guarded, SHOP) as shop, guarded.client() as everything:
             job_id = request_certificate("a.example.org", connection=shop)
@@ -257,7 +257,7 @@ class TestProducers:
 
     def test_a_producer_does_not_reach_the_jobs_of_another(self, guarded: RedisServer) -> None:
         """
-        The same request of two producers is two jobs, and Redis refuses each the job of the other.
+        The same request of two producers is two jobs, and Redis denies each producer the job of the other.
         """
         with as_user(guarded, "producer") as own, as_user(guarded, SHOP) as shop:
             job_id = request_certificate("a.example.org", by="Jane Doe", connection=own)
@@ -276,7 +276,7 @@ class TestProducers:
 
     def test_a_producer_has_no_other_commands(self, guarded: RedisServer) -> None:
         """
-        Of all commands that Redis has, a producer can run two on the queue and none on the keys of others.
+        Of all commands, a producer can run two on the queue and none on the keys of others.
         """
         others = ["rq:job:look-1", "rq:wip:certificates", SCHEDULED_KEY, "certworker:agenda", "x"]
         allowed = {key: set[str]() for key in (QUEUE_KEY, *others)}
@@ -291,14 +291,15 @@ class TestProducers:
 
             assert {"rpush", "lpos"} == queue_alone
             assert [harmless] * len(others) == [allowed[key] for key in others]
-            # Commands without a key, of which none changes anything for others.
+            # These commands have no key, and none of them affects others.
             assert {"ping", "select", "multi", "exec", "unwatch"} >= harmless - CONNECTION
             for script in ("EVAL x 0", "EVALSHA x 0", "FCALL x 0", "SCRIPT LOAD x", "FUNCTION LOAD x"):
                 assert not is_allowed(everything, SHOP, *script.split())
 
-    def test_whatever_a_producer_writes_the_queue_continues(self, guarded: RedisServer) -> None:
+    def test_invalid_jobs_of_a_producer_do_not_stop_the_queue(self, guarded: RedisServer) -> None:
         """
-        Wrong ids, wrong hashes and ids of others end as refused jobs; the request of another producer runs.
+        The worker rejects invalid ids, invalid hashes and ids of others, and runs the job of another
+        producer.
         """
         with as_user(guarded, "producer") as own, as_user(guarded, SHOP) as shop:
             with guarded.client() as everything:
@@ -314,10 +315,10 @@ class TestProducers:
                 assert eventually(lambda: everything.llen(QUEUE_KEY) == 0)
 
 
-#: What Redis answers to everyone, whatever their rights.
+#: Commands that Redis allows for each user.
 CONNECTION = {"auth", "hello", "quit", "reset"}
 
-#: Hashes that no program of good will writes.
+#: Hashes that only a hostile program writes.
 FIELDS: list[dict[Any, Any]] = [
     {"data": b"\xff" * 1_000_000},
     {"data": "[]", "status": "x" * 100_000, "timeout": "-1e400"},
@@ -326,13 +327,13 @@ FIELDS: list[dict[Any, Any]] = [
     {"data": json.dumps(["os.system", None, ["x"], {}]), "success_callback_name": "os.system"},
 ]
 
-#: Ids that are none, and ids of jobs of others.
+#: Invalid ids, and ids of other jobs.
 IDS = ["", "issue-of-another-kind", "../x", b"\xff\xfe", "x" * 1_000_000, "issue-shop-unknown", "look-1"]
 
 
 def is_allowed(everything: Any, user: str, *command: str) -> bool:
     """
-    Return whether Redis lets *user* run *command*; a wrong number of arguments counts as refused.
+    Return whether Redis allows *command* for *user*. A wrong number of arguments counts as denied.
     """
     try:
         answer = everything.execute_command("ACL", "DRYRUN", user, *command)
@@ -344,7 +345,8 @@ def is_allowed(everything: Any, user: str, *command: str) -> bool:
 class TestRoutes:
     def test_no_route_leads_to_the_metrics(self) -> None:
         """
-        They name how many domains there are, and how their jobs end.
+        No route of the proxy leads to the metrics, which contain the number of domains and the results of
+        jobs.
         """
         routers = yaml.safe_load((TOP / "traefik" / "acme-challenge.yml").read_text())["http"]["routers"]
 

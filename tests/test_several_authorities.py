@@ -1,5 +1,5 @@
 """
-Several CAs, and the staging environment of one: which CA receives a request, and which does not.
+The selection of the CA with several CAs, and with a staging environment.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOT_FOUND = Problem("unauthorized", "127.0.0.1: Invalid response from http://sho
 @pytest.fixture
 def first(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    Return the CA that is tried first.
+    Start the CA that certworker uses first.
     """
     with development_authority(tmp_path / "first", http01_port=http_port) as started:
         yield started
@@ -46,7 +46,7 @@ def first(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
 @pytest.fixture
 def second(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    Return the CA that is tried after the first, or the staging environment of the first.
+    Start the CA that certworker uses after the first, or the staging environment of the first.
     """
     with development_authority(tmp_path / "second", http01_port=http_port) as started:
         yield started
@@ -61,7 +61,7 @@ def app(
     http_port: int,
 ) -> Iterator[App]:
     """
-    Return an app with both CAs in its list.
+    Open an app with both CAs in its list.
     """
     both = f"{first.directory_url}, {second.directory_url}"
     with app_of(tmp_path, connection, http_port, {}, CERTWORKER_AUTHORITY=both) as opened:
@@ -73,7 +73,7 @@ def app_of(
     place: Path, connection: Redis, http_port: int, urls: dict[str, str], **more: str
 ) -> Iterator[App]:
     """
-    Return an app whose CAs are at their usual URLs, or at *urls*.
+    Open an app whose CAs have their usual URLs, or *urls*.
     """
     with open_app(place, connection, "", http_port, urls=urls, variables=more) as opened:
         yield opened
@@ -84,7 +84,7 @@ def lets_encrypt(
     place: Path, connection: Redis, http_port: int, first: FaultyAuthority, second: FaultyAuthority
 ) -> Iterator[App]:
     """
-    Return an app for which *first* is Let's Encrypt, without its limit of failures, and *second* its staging.
+    Open an app for which *first* is Let's Encrypt without its limit of failures, and *second* its staging CA.
     """
     limits = place / "limits.json"
     limits.write_text('{"letsencrypt": {"failures_per_name": null}}')
@@ -96,26 +96,26 @@ def lets_encrypt(
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    Return how many orders *authority* received.
+    Return the number of orders that *authority* received.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
 
-class TestTheNextOne:
-    def test_it_is_left_alone_while_the_first_one_works(self, app: App, second: FaultyAuthority) -> None:
+class TestNextAuthority:
+    def test_it_gets_no_request_while_the_first_ca_works(self, app: App, second: FaultyAuthority) -> None:
         """
-        The list is in the order of preference.
+        The first CA of the list issues the certificate, and the second CA gets no request.
         """
         outcome = app.issuance.issue((NAME,))
 
         assert app.issuers[0].ca.label == outcome.metadata.authority
         assert [] == second.requests
 
-    def test_an_outage_is_bridged_at_once(
+    def test_it_issues_during_an_outage_of_the_first_ca(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The certificate has the label of its CA, so that the renewal names it to the right CA.
+        The second CA issues the certificate at once if the first CA is unreachable.
         """
         first.stop()
         outcome = app.issuance.issue((NAME,))
@@ -123,22 +123,22 @@ class TestTheNextOne:
         assert app.issuers[1].ca.label == outcome.metadata.authority
         assert 1 == orders(second)
 
-    def test_a_refusal_by_policy_is_one_ca_s_own(
+    def test_it_issues_after_a_policy_rejection_of_the_first_ca(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Another CA may accept what one CA never does.
+        The second CA issues the certificate if the policy of the first CA rejects the name.
         """
         first.faults.fail("newOrder", Fault(403, "rejectedIdentifier"))
 
         assert app.issuers[1].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
     @pytest.mark.parametrize(("seconds", "label"), [(30, None), (86_400, 1)])
-    def test_a_limit_is_worth_another_ca_only_if_it_is_long(
+    def test_it_issues_only_during_a_long_limit_of_the_first_ca(
         self, app: App, first: FaultyAuthority, seconds: int, label: int | None
     ) -> None:
         """
-        Half a minute is waited for; a week without a renewal would be an outage.
+        The second CA issues during a limit of a day. During a limit of 30 seconds, certworker waits.
         """
         first.faults.rate_limit(seconds)
         if label is None:
@@ -147,11 +147,11 @@ class TestTheNextOne:
         else:
             assert app.issuers[label].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
-    def test_a_failed_validation_is_not_repeated_elsewhere(
+    def test_it_gets_no_order_after_a_failed_validation(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The next CA gets no order: the validation would fail there, too, and count there.
+        The second CA gets no order after a failed validation, which would fail there, too.
         """
         first.faults.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
@@ -159,11 +159,11 @@ class TestTheNextOne:
 
         assert 0 == orders(second)
 
-    def test_when_no_ca_can_issue_the_failure_with_the_earliest_retry_counts(
+    def test_without_any_ca_the_failure_with_the_earliest_retry_applies(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The next attempt is soon, not in the week that the second CA names.
+        The next attempt follows the failure with the earliest retry, not the limit of the second CA.
         """
         first.faults.fail("newOrder", Fault(500, "serverInternal"), times=None)
         second.faults.rate_limit(86_400)
@@ -178,7 +178,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        RFC 9773, section 5: a CA rejects a certificate that it did not issue.
+        An order names its predecessor only at the CA that issued it (RFC 9773, section 5).
         """
         first.stop()
         app.issuance.issue((NAME,))
@@ -189,9 +189,9 @@ class TestTheNextOne:
             issuer.replaces_id(current) for issuer in app.issuers
         ]
 
-    def test_each_has_an_account_of_its_own(self, app: App, first: FaultyAuthority) -> None:
+    def test_each_ca_has_its_own_account_key(self, app: App, first: FaultyAuthority) -> None:
         """
-        One key at two CAs would link the two accounts.
+        The accounts at two CAs have different keys, so the keys do not link them.
         """
         app.issuance.issue((NAME,))
         first.stop()
@@ -199,7 +199,7 @@ class TestTheNextOne:
 
         assert len({issuer.client.thumbprint for issuer in app.issuers}) == 2
 
-    def test_a_development_certificate_is_no_stopgap_for_a_public_one(
+    def test_a_development_certificate_does_not_replace_a_public_one(
         self,
         tmp_path: Path,
         connection: Redis,
@@ -208,7 +208,8 @@ class TestTheNextOne:
         http_port: int,
     ) -> None:
         """
-        A valid certificate of the old CA is better than none.
+        During an outage of the public CA, its valid certificate stays. Only a new name gets a development
+        certificate.
         """
         urls = {"letsencrypt": first.directory_url, "development": second.directory_url}
         wanted = {"CERTWORKER_AUTHORITY": "letsencrypt,development", **PUBLIC}
@@ -234,7 +235,7 @@ class TestStagingFirst:
         http_port: int,
     ) -> Iterator[App]:
         """
-        Return an app whose last attempt was a failed validation in production.
+        Open an app whose last attempt was a failed validation in production.
         """
         with lets_encrypt(tmp_path, connection, http_port, first, second) as opened:
             first.faults.refusal = NOT_FOUND
@@ -242,19 +243,19 @@ class TestStagingFirst:
                 opened.issuance.issue((NAME,))
             yield opened
 
-    def test_the_first_attempt_does_not_need_it(
+    def test_the_first_attempt_has_no_dry_run(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Most validations succeed, and are faster without a dry run.
+        The first attempt sends no order to the staging CA.
         """
         assert (1, 0) == (orders(first), orders(second))
 
-    def test_production_is_not_asked_while_staging_says_no(
+    def test_production_gets_no_order_while_staging_fails(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Production allows five failures an hour, staging two hundred.
+        The production CA gets no order while the dry run fails. The staging CA allows more failures per hour.
         """
         second.faults.refusal = NOT_FOUND
         for _ in range(2):
@@ -263,11 +264,11 @@ class TestStagingFirst:
 
         assert (1, 2) == (orders(first), orders(second))
 
-    def test_production_is_asked_at_once_when_staging_says_yes(
+    def test_production_issues_after_a_successful_dry_run(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Certificates of staging are never installed; the dry run does not even finalize its order.
+        The production CA issues at once after a successful dry run, which does not finalize its order.
         """
         first.faults.reset()
         outcome = app.issuance.issue((NAME,))
@@ -276,7 +277,7 @@ class TestStagingFirst:
         assert (2, 1) == (orders(first), orders(second))
         assert "finalize" not in {asked.kind for asked in second.requests}
 
-    def test_it_is_remembered_over_a_restart(
+    def test_a_dry_run_follows_a_restart(
         self,
         app: App,
         tmp_path: Path,
@@ -285,7 +286,7 @@ class TestStagingFirst:
         second: FaultyAuthority,
     ) -> None:
         """
-        Operators restart the worker to debug.
+        After a restart, the next attempt for a failed name begins with a dry run, too.
         """
         with lets_encrypt(tmp_path, connection, free_port(), first, second) as restarted:
             second.faults.refusal = NOT_FOUND
@@ -294,11 +295,11 @@ class TestStagingFirst:
 
         assert (1, 1) == (orders(first), orders(second))
 
-    def test_each_rehearsal_is_a_real_one(
+    def test_each_dry_run_has_a_new_validation(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        A CA that keeps an authorization for 30 days would report success without a validation.
+        Each dry run validates again, even if the authorization of the last dry run is still valid.
         """
         with pytest.raises(HttpNotFound):
             app.issuance.issue((NAME,))
@@ -308,11 +309,11 @@ class TestStagingFirst:
 
         assert (2, 2) == (orders(first), orders(second))
 
-    def test_a_person_who_insists_asks_production(
+    def test_a_forced_request_goes_to_production(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The operator has fixed the cause.
+        A forced request sends its order to the production CA, without a dry run.
         """
         first.faults.reset()
         app.issuance.issue((NAME,), force=True)
@@ -323,18 +324,18 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Staging has no guaranteed availability; a certificate must not expire because of it.
+        The production CA issues the certificate if the staging CA is unreachable.
         """
         first.faults.reset()
         second.stop()
 
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_after_a_success_there_is_none(
+    def test_no_dry_run_follows_a_success(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        After a success there is no dry run any more.
+        The next request after a success sends no order to the staging CA.
         """
         first.faults.reset()
         app.issuance.issue((NAME,))

@@ -14,7 +14,7 @@ from tests.site import SEARCHES, main
 
 def build(site: Path, head: str = "", style: str = "") -> str:
     """
-    Write a site with one page that has *head*, one *style* and an index of the search.
+    Write a site with one page with *head*, one *style* and a search index.
     """
     entries = [{"location": address, "title": word, "text": ""} for word, address in SEARCHES.items()]
     (site / "search").mkdir()
@@ -35,33 +35,33 @@ class TestSite:
             '<div class="md-source__repository">',
         ],
     )
-    def test_whatever_a_browser_loads_from_another_host_is_named(
+    def test_an_element_from_another_host_is_reported(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str], head: str
     ) -> None:
         """
-        Fonts, scripts and images of other hosts are missing without the Internet.
+        The check reports each element that a browser loads from another host.
         """
         assert 1 == main(build(tmp_path, head))
         assert "index.html" in capsys.readouterr().err
 
     @pytest.mark.parametrize("style", ["@import 'x.css';", "a { src: url(https://example.org/x.woff) }"])
-    def test_so_is_what_a_style_loads(self, tmp_path: Path, style: str) -> None:
+    def test_a_file_that_a_style_loads_is_reported(self, tmp_path: Path, style: str) -> None:
         """
-        Styles load fonts.
+        The check reports a file that a style loads from another host or imports.
         """
         assert 1 == main(build(tmp_path, style=style))
 
     def test_a_link_is_allowed(self, tmp_path: Path) -> None:
         """
-        A browser follows it only if the reader does.
+        The check allows a link to another host.
         """
         assert 0 == main(build(tmp_path, '<a href="https://example.org"></a><script src="x.js"></script>'))
 
-    def test_a_word_that_the_search_does_not_find_is_named(
+    def test_a_word_that_the_search_does_not_find_is_reported(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        Without an index the search is empty.
+        The check reports each word whose page the search does not find.
         """
         site = build(tmp_path)
         (tmp_path / "search" / "search_index.json").write_text('{"docs": []}')

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "certworker"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-#: From the bottom up. A package imports from the floors below its own only.
+#: The floors from the lowest to the top. A package imports only from the floors below its own.
 FLOORS = [
     {"errors"},
     {"deadline", "hosts", "http_dates", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
@@ -46,13 +46,14 @@ FLOORS = [
     {"__main__"},
 ]
 
-#: Apart: a CA and a Redis that only the commands and the tests start.
+#: The packages that `devca` may import. Only the commands and the tests start its CA and its Redis.
 DEVCA_KNOWS = {"errors", "storage", "certificates", "challenges"}
 
-#: The module for Python programs, and the version.
+#: Modules without a floor: the module for Python programs, and the version.
 FREE = {"__init__", "version"}
 
-#: A library that changes affects one package. Many pass a Redis connection on.
+#: The packages that may import each library. A change of a library affects one package. Many packages pass a
+#: Redis connection to others.
 LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
@@ -99,7 +100,7 @@ EMPTY_NAMES = {"utils", "base", "manager", "helpers", "common"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
 
-#: The catalogue is tested as a whole, in tests/errors/test_failure.py.
+#: The modules of the catalogue. tests/errors/test_failure.py tests all of them.
 CATALOGUE = {PACKAGE / "errors" / f"{kind.__module__.rpartition('.')[2]}.py" for kind in catalogue()}
 FAILURES = {kind.__name__: kind for kind in catalogue()}
 
@@ -129,7 +130,7 @@ def nodes(path: Path) -> list[ast.AST]:
 
 def imported(path: Path) -> Iterator[str]:
     """
-    Yield each module that the one at *path* imports, except those for the type checker only.
+    Yield each module that the module at *path* imports, except imports for the type checker.
     """
     for node in nodes(path):
         if isinstance(node, ast.Import):
@@ -147,7 +148,7 @@ def imported(path: Path) -> Iterator[str]:
 @cache
 def for_the_type_checker(path: Path) -> set[ast.AST]:
     """
-    Return the imports that never run.
+    Return the imports that only the type checker reads.
     """
     blocks = (node for node in nodes(path) if isinstance(node, ast.If))
     return {line for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for line in block.body}
@@ -162,7 +163,7 @@ def modules_known(path: Path) -> set[str]:
 
 def listed(package: Path) -> list[str]:
     """
-    Return the modules of a package in the order in which its docstring lists them.
+    Return the modules of *package* in the order of its docstring.
     """
     found = re.findall(r"^ {4}(\w+) {2,}\S", ast.get_docstring(tree(package / "__init__.py")) or "", re.M)
     return [name for name in found if (package / f"{name}.py").exists() or (package / name).is_dir()]
@@ -170,7 +171,7 @@ def listed(package: Path) -> list[str]:
 
 def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | ast.FunctionDef]:
     """
-    The classes, functions and methods that others use, without the failures of the catalogue.
+    Yield the public classes, functions and methods, without the failures of the catalogue.
     """
     for thing in parent.body:
         if isinstance(thing, ast.ClassDef | ast.FunctionDef):
@@ -185,7 +186,7 @@ def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | 
 @cache
 def words() -> dict[str, list[Path]]:
     """
-    Every name that the code outside of the catalogue uses, with its place.
+    Return the files that use each name, except those of the catalogue.
     """
     found: dict[str, list[Path]] = {}
     for path in set(MODULES) - CATALOGUE:
@@ -197,7 +198,7 @@ def words() -> dict[str, list[Path]]:
 
 def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
     """
-    Every call of the class *name* in the package.
+    Yield each call of the class *name* in the package.
     """
     for path in set(words().get(name, [])):
         for node in nodes(path):
@@ -209,7 +210,7 @@ class TestFloors:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_imports_only_go_down(self, path: Path) -> None:
         """
-        A reader needs to know only the package and the floors below it.
+        A module imports only modules of its package and of the floors below.
         """
         home, *_ = module_name(path).split(".")
         known = {name.partition(".")[0] for name in modules_known(path)} - {home} - FREE
@@ -226,7 +227,7 @@ class TestFloors:
     @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES} - {PACKAGE}), ids=module_name)
     def test_modules_import_only_those_listed_above_them(self, folder: Path) -> None:
         """
-        The docstring of a package lists its modules, and each imports only those above it.
+        A module imports only modules that the docstring of its package lists above it.
         """
         order = listed(folder)
         package = f"{module_name(folder / '__init__.py')}."
@@ -244,7 +245,7 @@ class TestLibraries:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_each_library_has_its_packages(self, path: Path) -> None:
         """
-        A library that is not in the table is a new dependency, which needs a reason.
+        Only the packages in the table import a library.
         """
         libraries = {name.partition(".")[0] for name in imported(path)}
 
@@ -257,14 +258,14 @@ class TestSizes:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_a_module_has_at_most_400_lines(self, path: Path) -> None:
         """
-        One that has grown beyond it has two subjects.
+        A module has at most 400 lines.
         """
         assert len(path.read_text().splitlines()) <= LONGEST_MODULE
 
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_a_function_has_at_most_60_lines(self, path: Path) -> None:
         """
-        A longer function contains a step that deserves a name. The docstring does not count.
+        A function has at most 60 lines without its docstring.
         """
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
@@ -274,7 +275,7 @@ class TestSizes:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_its_name_describes_its_content(self, path: Path) -> None:
         """
-        A module for everything cannot be found.
+        The name of a module is not one of the generic names.
         """
         assert not EMPTY_NAMES & set(module_name(path).split("."))
 
@@ -283,7 +284,7 @@ class TestWords:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_every_public_thing_has_a_docstring(self, path: Path) -> None:
         """
-        Failures of the catalogue have their message instead.
+        Each public class, function and method has a docstring, except the failures of the catalogue.
         """
         assert ast.get_docstring(tree(path))
         for thing in public_things(tree(path)):
@@ -294,7 +295,7 @@ class TestWords:
     )
     def test_every_module_has_its_tests(self, path: Path) -> None:
         """
-        The tests have the same path in the other tree.
+        Each module has a test file with the corresponding path.
         """
         folder = ROOT / "tests" / path.relative_to(PACKAGE).parent
 
@@ -305,14 +306,14 @@ class TestFailures:
     @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
     def test_each_failure_of_the_catalogue_happens(self, kind: type[CertworkerError]) -> None:
         """
-        The table of errors is generated from it.
+        The code raises each failure of the catalogue.
         """
         assert kind.__name__ in words()
 
     @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
-    def test_each_is_raised_with_the_values_of_its_sentences(self, kind: type[CertworkerError]) -> None:
+    def test_each_failure_gets_the_values_of_its_message(self, kind: type[CertworkerError]) -> None:
         """
-        A missing value would raise a KeyError instead of the failure.
+        Each call of a failure class has the values of its message and remedy.
         """
         needed = {
             field

@@ -31,7 +31,7 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 NAMES = [f"shop{number}.tenant{number % 7}.localhost" for number in range(500)]
 
-#: On two cores, beside other tests.
+#: The time limit on two cores, beside other tests.
 LONGEST_SECONDS = 300.0
 
 
@@ -40,7 +40,7 @@ def workers(
     tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
-    Start three workers; the CA validates at the first one, whichever ordered.
+    Start three workers. The CA validates at the first worker, even if another worker placed the order.
     """
     with ExitStack() as stack:
         processes = []
@@ -62,7 +62,7 @@ def workers(
 
 def push(connection: Redis, names: list[str]) -> None:
     """
-    Enqueue a job for each of *names*, each with an id of its own.
+    Enqueue a job for each of *names*. Each job has its own id.
     """
     with connection.pipeline(transaction=False) as pipeline:
         for number, name in enumerate(names):
@@ -75,7 +75,7 @@ def push(connection: Redis, names: list[str]) -> None:
 
 def left(connection: Any, count: int) -> int:
     """
-    Return how many of the first *count* jobs have not ended.
+    Return the number of the first *count* jobs that have not ended.
     """
     with connection.pipeline(transaction=False) as pipeline:
         for number in range(count):
@@ -89,10 +89,10 @@ class Tally:
     The certificates of a name at the CA and on the volume.
     """
 
-    #: Orders and finalizations at the CA.
+    #: The numbers of orders and finalizations at the CA.
     orders: int
     finalizations: int
-    #: Serial numbers: signed by the CA, in the generations on the volume, and in service.
+    #: The serial numbers that the CA signed, those of the generations on the volume, and those in service.
     signed: tuple[int, ...]
     stored: tuple[int, ...]
     served: tuple[int, ...]
@@ -100,7 +100,7 @@ class Tally:
     @property
     def is_single(self) -> bool:
         """
-        Return whether there is one of each, and it is the same everywhere.
+        Return whether each has exactly one entry, and all serial numbers are the same.
         """
         counts = self.orders, self.finalizations, len(self.signed)
         return counts == (1, 1, 1) and self.signed == self.stored == self.served
@@ -108,7 +108,7 @@ class Tally:
 
 def tallies(authority: FaultyAuthority, place: Path) -> dict[str, Tally]:
     """
-    Return the certificates of each name at the CA and on the volume under *place*.
+    Return the certificates of each name at the CA and on the volume in *place*.
     """
     asked = Counter((each.kind, name) for each in authority.requests for name in each.names)
     volume, signed = CertificateStore(place / "certificates"), authority.serials
@@ -138,7 +138,7 @@ def report(
     workers: list[WorkerProcess],
 ) -> str:
     """
-    Return the differences for each of *names*, with its history and its log lines of all *workers*.
+    Return the differences for each name, with its history and its log lines of all *workers*.
     """
     found, stories, lines = tallies(authority, place), History(connection), []
     for name in sorted(names):
@@ -159,7 +159,7 @@ class TestThreeWorkers:
         tmp_path: Path,
     ) -> None:
         """
-        Five hundred names, every third of them requested twice; the log of the CA is compared.
+        Three workers issue one certificate for each of 500 names. One third of the names have two requests.
         """
         for worker in workers:
             worker.wait_for_line("ready")
@@ -176,7 +176,7 @@ class TestThreeWorkers:
         with own_redis.client() as connection:
             push(connection, jobs)
             wait_until(served, logs, LONGEST_SECONDS)
-            # The second job for a name may be the last one.
+            # The second job for a name may be the last job to end.
             wait_until(lambda: left(connection, len(jobs)) == 0 or None, logs, LONGEST_SECONDS)
             differing = set(NAMES) - {
                 name for name, found in tallies(app_authority, tmp_path).items() if found.is_single
@@ -184,7 +184,7 @@ class TestThreeWorkers:
             assert not differing, report(differing, app_authority, tmp_path, connection, workers)
         assert min(worker.log.count(": certificate issued ") for worker in workers) > 0
 
-        # Traefik reads all of it again after each burst of changes.
+        # Traefik reads its directory again after each burst of changes.
         bursts = [now for before, now in pairwise([0, *sorted(changed)]) if now - before > 500_000_000]
         assert len(bursts) <= 5 + (max(changed) - min(changed)) / 1e9 / PAUSE_SECONDS
 
@@ -193,7 +193,7 @@ def test_a_second_order_is_reported_with_the_history(
     app: App, app_authority: FaultyAuthority, tmp_path: Path, connection: Redis
 ) -> None:
     """
-    The comparison finds a name that was ordered and stored twice.
+    The report contains a name with two orders and two stored certificates.
     """
     once, twice = NAMES[:2]
     for name, force in ((once, False), (twice, False), (twice, True)):
@@ -209,6 +209,6 @@ def test_a_second_order_is_reported_with_the_history(
 
 def lengths(tally: Tally) -> tuple[int, int, int]:
     """
-    Return how many certificates were signed, stored and served.
+    Return the numbers of signed, stored and served certificates.
     """
     return len(tally.signed), len(tally.stored), len(tally.served)

@@ -1,5 +1,5 @@
 """
-Tests of the cache.
+The cache whose values expire.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from certworker.ttl_cache import MAX_ENTRIES, TtlCache
 
 
 class TestKept:
-    def test_a_value_is_there_until_its_time_is_over(self) -> None:
+    def test_a_value_is_returned_until_it_expires(self) -> None:
         """
-        A value is returned until it expires.
+        The cache returns a value until it expires.
         """
         cache: TtlCache[str, int] = TtlCache()
         cache.put("long", 1, 60)
@@ -20,9 +20,9 @@ class TestKept:
         assert None is cache.get("over")
         assert None is cache.get("never")
 
-    def test_the_newer_value_counts(self) -> None:
+    def test_a_newer_value_replaces_the_older_one(self) -> None:
         """
-        A newer value replaces the older one.
+        The cache returns the newest value of a key.
         """
         cache: TtlCache[str, int] = TtlCache()
         cache.put("name", 1, 60)
@@ -30,9 +30,9 @@ class TestKept:
 
         assert 2 == cache.get("name")
 
-    def test_the_oldest_go_when_there_are_too_many(self) -> None:
+    def test_a_full_cache_drops_the_oldest_value(self) -> None:
         """
-        The oldest value is dropped when the cache is full.
+        A full cache drops its oldest value for a new one.
         """
         cache: TtlCache[int, int] = TtlCache()
         for number in range(MAX_ENTRIES + 1):
@@ -42,9 +42,9 @@ class TestKept:
         assert 1 == cache.get(1)
         assert MAX_ENTRIES == cache.get(MAX_ENTRIES)
 
-    def test_what_has_ended_is_forgotten(self) -> None:
+    def test_expired_values_are_removed(self) -> None:
         """
-        Expired values are removed, without a lookup of their keys.
+        The cache removes expired values without a lookup of their keys.
         """
         now = [0.0]
         cache: TtlCache[str, int] = TtlCache(lambda: now[0])

@@ -1,5 +1,5 @@
 """
-Spans of time of a certificate.
+The validity period and the renewal window of a certificate.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 class TestValidity:
     def test_left_is_the_share_of_the_validity_period(self) -> None:
         """
-        It is 1 for a new certificate, 0 at its end, and negative after it.
+        The share is 1 for a new certificate, 0 at its end, and negative after its end.
         """
         validity = Validity(START, START + 90 * DAY, "04ab")
 
@@ -26,7 +26,7 @@ class TestValidity:
 class TestWindow:
     def test_it_contains_its_start_but_not_its_end(self) -> None:
         """
-        The end of the window is the first moment outside it.
+        The end of a window is the first moment outside it.
         """
         window = Window(START, START + DAY)
 

@@ -1,5 +1,5 @@
 """
-What of a variable counts, and secrets in files.
+The values of environment variables, and secrets in files.
 """
 
 from __future__ import annotations
@@ -15,25 +15,26 @@ from certworker.variables import LARGEST_SECRET, bare, content_of, is_line, is_u
 class TestBare:
     def test_spaces_and_quotes_belong_to_passwords_only(self) -> None:
         """
-        Old versions of compose pass the quotes of an env_file on.
+        The function removes spaces and quotes, except from a password. Old versions of compose pass quotes
+        on.
         """
         assert "redis" == bare("_APP_REDIS_HOST", ' "redis" ')
         assert ' "a" ' == bare("_APP_REDIS_PASS", ' "a" ')
 
 
 class TestContentOf:
-    def test_the_end_of_the_last_line_does_not_count(self, tmp_path: Path) -> None:
+    def test_the_last_line_break_is_removed(self, tmp_path: Path) -> None:
         """
-        An editor ends it.
+        The secret has no line break at its end, because editors add one to a file.
         """
         (tmp_path / "secret").write_text("a b\n\n")
 
         assert "a b\n" == content_of(str(tmp_path / "secret"))
 
     @pytest.mark.timeout(20)
-    def test_what_is_no_file_with_a_secret_is_refused(self, tmp_path: Path) -> None:
+    def test_a_file_without_a_valid_secret_is_rejected(self, tmp_path: Path) -> None:
         """
-        A pipe is not waited for, and a device is not read.
+        The function rejects a pipe, a device, a directory, and a file that is empty, too large or not UTF-8.
         """
         os.mkfifo(tmp_path / "pipe")
         (tmp_path / "empty").touch()
@@ -41,14 +42,14 @@ class TestContentOf:
         (tmp_path / "large").write_bytes(b"x" * (LARGEST_SECRET + 1))
         places = [tmp_path / name for name in ("pipe", "empty", "latin", "large", "missing", "\0", ".")]
         for path in [*map(str, places), "/dev/zero"]:
-            with pytest.raises(ValueError):  # noqa: PT011 (the codec has words of its own)
+            with pytest.raises(ValueError):  # noqa: PT011 (some messages come from the codec)
                 content_of(path)
 
 
 class TestValueIn:
     def test_a_secret_may_be_in_a_file(self, tmp_path: Path) -> None:
         """
-        As Docker mounts secrets.
+        A variable with the suffix `_FILE` names the file of a secret, as Docker mounts it.
         """
         (tmp_path / "secret").write_text("word\n")
 
@@ -57,7 +58,7 @@ class TestValueIn:
 
     def test_an_invalid_value_is_reported_without_the_value(self, tmp_path: Path) -> None:
         """
-        The message may end in a log.
+        The error message names the variable, and does not contain its value.
         """
         for environ in ({"A": "hunter2\udcff"}, {"A": "hunter2", "A_FILE": "x"}, {"A_FILE": "/hunter2"}):
             with pytest.raises(ValueError, match=r"^A") as refused:
@@ -66,9 +67,9 @@ class TestValueIn:
 
 
 class TestTexts:
-    def test_lone_surrogates_are_no_utf8(self) -> None:
+    def test_lone_surrogates_are_not_utf8(self) -> None:
         """
-        They are how the environment shows other bytes.
+        A text with a lone surrogate, by which Python represents an invalid byte, is not UTF-8.
         """
         assert is_utf8("bücher €")
         assert not is_utf8("\udcff")
@@ -76,7 +77,7 @@ class TestTexts:
     @pytest.mark.parametrize("odd", ["\n", "\r", "\0", "\x1b", "\u2028", "\x85"])
     def test_a_line_has_no_control_character(self, odd: str) -> None:
         """
-        Headers, logs and terminals would read more than one.
+        A text with a control character or a line separator is not one line.
         """
         assert is_line("My Appwrite, bücher\u00a0€")
         assert not is_line(f"a{odd}b")

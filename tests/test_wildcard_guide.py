@@ -1,7 +1,7 @@
 """
-docs/guides/wildcards.md and docs/guides/dns-providers.md: each setting and each command runs as it is.
+The settings and commands of docs/guides/wildcards.md and docs/guides/dns-providers.md run without changes.
 
-The name servers and services of the pages are real ones, at other addresses.
+The name servers and services are real, at other addresses than on the pages.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from tests.servers.ports import free_port
 from tests.servers.powerdns import API_KEY, PowerDns
 from tests.servers.redis import RedisServer
 
-#: The sections with settings or commands; each has a test below.
+#: The sections with settings or commands. Each has a test below.
 SECTIONS = {
     WILDCARDS: {
         "Five minutes to a wildcard",
@@ -67,13 +67,13 @@ class TestPages:
     @pytest.mark.parametrize("page", SECTIONS, ids=lambda page: page.stem)
     def test_each_section_with_commands_is_run(self, page: Path) -> None:
         """
-        A new section needs a test.
+        Each section with settings or commands is in SECTIONS.
         """
         assert SECTIONS[page] == {title for title, section in sections(page).items() if section["sh"]}
 
     def test_each_failure_of_dns01_is_in_the_table(self) -> None:
         """
-        An operator finds the code of the log in the guide.
+        The table of the guide has the code of each failure of DNS-01.
         """
         table = WILDCARDS.read_text().partition("## If it does not work")[2]
         codes = {kind.code for kind in catalogue() if kind.code.startswith("dns01.")}
@@ -82,9 +82,9 @@ class TestPages:
 
 
 class TestWildcards:
-    def test_from_nothing_to_covered_names(self, machine: Machine) -> None:
+    def test_the_first_section_leads_to_covered_names(self, machine: Machine) -> None:
         """
-        The commands of the page run in its order, with its settings and its name server.
+        The commands of the page lead to covered names, with the settings and the name server of the page.
         """
         page = sections(WILDCARDS)
         provider, domains = page["Five minutes to a wildcard"].settings
@@ -119,7 +119,7 @@ class TestWildcards:
 
     def test_a_name_of_a_customer(self, machine: Machine) -> None:
         """
-        The record is created in the zone for challenges, and no provider has the zone of the customer.
+        certworker creates the record in the challenge zone, without a provider for the zone of the customer.
         """
         page = sections(WILDCARDS)
         section = page["Domains of your customers"]
@@ -142,7 +142,7 @@ class TestWildcards:
 
     def test_each_setting_reaches_the_container(self) -> None:
         """
-        Appwrite's file passes only its own variables to the service.
+        The compose override of the page passes each of its settings to the service.
         """
         section = sections(WILDCARDS)["Five minutes to a wildcard"]
         content = yaml.safe_load(section["yaml"][0])
@@ -158,7 +158,7 @@ class TestWildcards:
 class TestProviders:
     def test_several_providers(self, machine: Machine) -> None:
         """
-        The settings are valid together with those of each kind, and each zone has its provider.
+        The settings of several providers are valid together, and each zone has its provider.
         """
         page = sections(PROVIDERS)
         secret(machine, "tsig", "c2VjcmV0")
@@ -174,9 +174,10 @@ class TestProviders:
             ("exec", None),
         ]
 
-    def test_the_compose_file_has_all_that_these_settings_need(self, machine: Machine) -> None:
+    def test_the_compose_file_is_valid_and_mounts_each_secret(self, machine: Machine) -> None:
         """
-        It adds to the service of docker-compose.yml, mounts each secret that it names, and is valid.
+        The compose file of the page extends the service of docker-compose.yml, and mounts each secret that it
+        names.
         """
         [text] = sections(PROVIDERS)["Secrets in files"]["yaml"]
         content = yaml.safe_load(text)
@@ -194,7 +195,7 @@ class TestProviders:
 
     def test_rfc2136(self, machine: Machine) -> None:
         """
-        BIND has the key and the policy of the page.
+        certworker updates a BIND with the key and the policy of the page.
         """
         [settings] = sections(PROVIDERS)["rfc2136"].settings
         with name_server(machine) as server:
@@ -203,7 +204,7 @@ class TestProviders:
 
     def test_lexicon(self, machine: Machine) -> None:
         """
-        The real dns-lexicon changes a zone of a real PowerDNS.
+        dns-lexicon changes a zone of a real PowerDNS.
         """
         _, settings = sections(PROVIDERS)["lexicon"].settings
         secret(machine, "powerdns", API_KEY)
@@ -214,7 +215,7 @@ class TestProviders:
 
     def test_exec(self, machine: Machine) -> None:
         """
-        The program of the page changes records by an API with a token.
+        The program of the page changes records through an API with a token.
         """
         page = sections(PROVIDERS)["exec"]
         [settings], [program] = page.settings, page["python"]
@@ -236,7 +237,7 @@ class TestProviders:
 
     def test_httpreq(self, machine: Machine) -> None:
         """
-        The service gets the JSON of the page, and the user and the password of the settings.
+        The service receives the JSON of the page, and the user and the password of the settings.
         """
         page = sections(PROVIDERS)["httpreq"]
         [settings], [content] = page.settings, page["json"]
@@ -259,7 +260,7 @@ class TestProviders:
 
     def test_acme_dns(self, machine: Machine) -> None:
         """
-        A name is registered, and the CNAME that the command prints leads to its account.
+        The command registers a name, and prints a CNAME that leads to its account.
         """
         page = sections(PROVIDERS)["acme-dns"]
         [settings], [register] = page.settings, page.commands
@@ -282,7 +283,7 @@ class TestProviders:
 
     def test_accounts_of_lego(self, machine: Machine) -> None:
         """
-        The account in the file of the page is used, and acme-dns gets no request.
+        certworker uses the account in the file of the page, and registers none.
         """
         page = sections(PROVIDERS)["acme-dns"]
         [settings], [register], [accounts] = page.settings, page.commands, page["json"]

@@ -1,5 +1,5 @@
 """
-Wildcards from the request to the proxy: `*.example.com` everywhere but in the names of files.
+Wildcards from the request to the proxy. Only file names do not contain the star.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_
 
 def stored(app: App, *names: str) -> CertificateMetadata:
     """
-    Put a certificate for *names* into service, as if the CA of *app* had issued it.
+    Put a certificate for *names* into service, as after an issuance by the CA of *app*.
     """
     authority = app.settings.authority
     app.certificates.store(
@@ -58,11 +58,11 @@ def stored(app: App, *names: str) -> CertificateMetadata:
 
 
 class TestService:
-    def test_readers_find_it_and_people_read_its_star(
+    def test_events_records_and_status_have_the_star(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The job, its event, its record, the status and the log have the star; files have none.
+        The job, its event, its record, the status and the log have the star. File names have no star.
         """
         caplog.set_level(logging.INFO, "certworker")
         stored(app, WILDCARD)
@@ -81,18 +81,18 @@ class TestService:
         assert (app.certificates.directory / FILE / "fullchain.pem").is_file()
         assert (app.traefik.directory / f"{FILE}.yml").is_file()
 
-    def test_its_history_is_kept_under_its_name(self, app: App) -> None:
+    def test_its_history_is_stored_under_its_name(self, app: App) -> None:
         """
-        `certworker explain` shows it.
+        The history of a wildcard has its name as the key.
         """
         app.history.append(WILDCARD, HistoryEntry(app.clock(), "INFO", "requested"))
         app.history.flush()
 
         assert ["requested"] == [entry.text for entry in app.history.read(WILDCARD)]
 
-    def test_what_is_damaged_is_repaired(self, app: App) -> None:
+    def test_a_missing_file_is_repaired(self, app: App) -> None:
         """
-        The repair works for the files of a wildcard like for any other name.
+        The repair restores Traefik's file of a wildcard.
         """
         metadata = stored(app, WILDCARD)
         (app.traefik.directory / f"{FILE}.yml").unlink()
@@ -100,9 +100,9 @@ class TestService:
         assert 1 == app.repair.repair()
         assert app.traefik.serves(WILDCARD, metadata)
 
-    def test_it_is_planned_again_after_a_loss_of_redis(self, app: App) -> None:
+    def test_it_is_on_the_agenda_again_after_a_flush_of_redis(self, app: App) -> None:
         """
-        The volume knows its name.
+        After a flush of Redis, the reconciler restores the agenda entry from the volume.
         """
         stored(app, WILDCARD)
         app.connection.flushall()
@@ -110,9 +110,9 @@ class TestService:
         assert 1 == app.reconciler.reconcile()
         assert [WILDCARD] == list(app.agenda.names())
 
-    def test_a_removal_leaves_nothing(self, app: App) -> None:
+    def test_a_removal_is_complete(self, app: App) -> None:
         """
-        The job for a removal accepts a wildcard.
+        A removal job deletes the certificate, Traefik's file and the agenda entry of a wildcard.
         """
         stored(app, WILDCARD)
 
@@ -124,7 +124,7 @@ class TestService:
 
     def test_a_directory_that_appwrite_deletes_is_removed(self, app: App) -> None:
         """
-        A deleted rule of Appwrite may be for a wildcard.
+        The reconciler removes Traefik's file of a wildcard whose directory Appwrite deleted.
         """
         stored(app, WILDCARD)
         shutil.rmtree(app.certificates.directory / FILE)
@@ -135,7 +135,7 @@ class TestService:
 
     def test_it_shares_a_certificate_with_its_base(self, app: App) -> None:
         """
-        A wildcard does not cover its base.
+        One certificate for a wildcard and its base domain is in service for both names.
         """
         metadata = stored(app, NAME, WILDCARD)
 
@@ -149,7 +149,7 @@ class TestAdoption:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Both names lead to it from then on.
+        certworker adopts the certificate for the name and the wildcard, and places no order.
         """
         left_by_appwrite(app, NAME, WILDCARD)
 
@@ -165,7 +165,7 @@ class TestWithoutProvider:
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Nothing is ordered, and the remedy is a setting.
+        The remedy names the setting for a DNS provider, and certworker places no order.
         """
         with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
             with pytest.raises(Wildcard) as caught:
@@ -173,7 +173,7 @@ class TestWithoutProvider:
             assert "CERTWORKER_DNS01_PROVIDER" in caught.value.remedy
             assert 0 == orders(app_authority)
 
-    def test_a_wildcard_of_another_program_is_left_out_of_the_renewal(
+    def test_a_wildcard_of_another_program_is_omitted_from_the_renewal(
         self,
         tmp_path: Path,
         connection: Redis,
@@ -182,7 +182,7 @@ class TestWithoutProvider:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The name beside it is renewed in time.
+        The renewal omits the wildcard, so that the other name does not expire.
         """
         with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
             left_by_appwrite(app, NAME, WILDCARD)
@@ -202,7 +202,7 @@ class TestWorker:
         http_port: int,
     ) -> None:
         """
-        Messages of both formats of Appwrite, commands and the documents of the Console: all say success.
+        Messages, commands and documents report success for covered names, and certworker places no order.
         """
         url, names = app_authority.directory_url, [f"{name}.{NAME}" for name in ("php", "resque", "typed")]
         with open_app(tmp_path, connection, url, http_port, wildcards=True) as app:
@@ -246,7 +246,7 @@ class TestEmbeddedAuthority:
         self, tmp_path: Path, connection: Redis, redis_server: RedisServer, http_port: int
     ) -> None:
         """
-        In development the embedded CA queries the server of _APP_DNS for the TXT record.
+        In development, the embedded CA validates a wildcard with the name server of _APP_DNS.
         """
         with DevelopmentNameServer("demo.localhost") as name_server:
             address = "{}:{}".format(*name_server.address)

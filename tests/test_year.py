@@ -1,6 +1,6 @@
 """
-A year without an operator: validity periods change, the CA has outages, some attempts fail, and nothing
-expires.
+A year without an operator. Validity periods change, the CA has outages, some attempts fail, and no
+certificate expires.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 NAMES = [f"shop{number}.localhost" for number in range(200)]
 
-#: The validity of certificates, and the outage of the CA in the middle of the year: a week, or a quarter of
+#: The outage of the CA in the middle of the year, by the lifetime of certificates: a week, or a quarter of
 #: 160 hours.
 OUTAGES = {90 * DAY: 7 * DAY, 64 * DAY: 7 * DAY, 45 * DAY: 7 * DAY, 160 * HOUR: 40 * HOUR}
 
 
-#: How many names a certificate has: all of them together are 200.
+#: The numbers of names of the certificates, 200 in total.
 MANY = (50, 40, 30, 25, 20, 15, 10, 5, 4, 1)
-#: Certificates that are renewed eighty times in a year.
+#: The same for certificates with eighty renewals in a year.
 FEW = (80, 60, 50, 10)
 
 
 def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
     """
-    Return all names, on certificates of so many names each.
+    Return the names of certificates with *sizes*.
     """
     names = iter(NAMES)
     return [tuple(islice(names, size)) for size in sizes]
@@ -46,7 +46,7 @@ def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
 
 def check_nothing_expired(simulation: Simulation, sizes: Sequence[int], renewals: int) -> None:
     """
-    Check that no certificate has expired after at least *renewals* of each, and that there were failures.
+    Assert that no certificate has expired, that each had more than *renewals*, and that failures occurred.
     """
     metadata = [simulation.app.certificates.metadata(name) for name in NAMES]
 
@@ -55,7 +55,7 @@ def check_nothing_expired(simulation: Simulation, sizes: Sequence[int], renewals
     assert len(NAMES) == sum(each is not None for each in metadata)
     assert len(sizes) == len(simulation.orders)
     assert min(map(len, simulation.orders.values())) > renewals
-    # The CA failed and had an outage. No limit was hit, neither of the CA nor of certworker.
+    # The CA failed and had an outage. No attempt reached a limit of the CA or of certworker.
     assert {ServerInternal.code, CaUnreachable.code} == set(simulation.failed)
     # Let's Encrypt's limit: five certificates for the same names in a week.
     assert simulation.most_issued(7 * DAY) <= 5
@@ -66,7 +66,7 @@ class TestYear:
     @pytest.mark.parametrize("lifetime", OUTAGES, ids=lambda lifetime: f"{lifetime / HOUR:.0f} h")
     def test_of_one_lifetime(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
         """
-        No operator acts after the first certificate.
+        No certificate of one lifetime expires in a year.
         """
         with simulated(tmp_path, connection) as simulation:
             sizes = FEW if lifetime < 45 * DAY else MANY
@@ -77,7 +77,7 @@ class TestYear:
     @pytest.mark.parametrize("lifetime", [DAY, HOUR, HOUR / 4], ids=lambda lifetime: f"{lifetime / HOUR:g} h")
     def test_of_a_private_ca(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
         """
-        Certificates of a quarter of an hour leave no time for a wait of a quarter of an hour.
+        No certificate with a lifetime from 15 minutes to a day expires in 80 lifetimes.
         """
         with simulated(tmp_path, connection) as simulation:
             simulation.begin(certificates(FEW), lifetime)
@@ -87,7 +87,7 @@ class TestYear:
 
     def test_of_lifetimes_that_change(self, tmp_path: Path, connection: Redis) -> None:
         """
-        The validity period goes from 90 days to 64, 45 and 160 hours, as at Let's Encrypt.
+        No certificate expires while the lifetime changes from 90 days to 64 days, 45 days and 160 hours.
         """
         with simulated(tmp_path, connection) as simulation:
             simulation.begin(certificates(MANY), 90 * DAY)
@@ -98,7 +98,7 @@ class TestYear:
 
 class TestSpread:
     """
-    Computed only: 20,000 names that were issued within one day.
+    The computed renewal times of 20,000 names whose certificates were issued within one day.
     """
 
     NAMES = 20_000
@@ -113,7 +113,7 @@ class TestSpread:
     @pytest.mark.parametrize("advised", [True, False])
     def test_no_hour_has_more_than_three_times_its_share(self, lifetime: timedelta, advised: bool) -> None:
         """
-        Certificates that were issued together are renewed apart, with and without the CA's suggestion.
+        The renewals are spread evenly, with and without the CA's suggested window.
         """
         random, dues = Random(7), []
         for number in range(self.NAMES):
@@ -126,9 +126,9 @@ class TestSpread:
 
         assert max(hours.values()) <= 3 * share
 
-    def test_an_outage_is_made_up_for_without_a_rush_a_week_later(self) -> None:
+    def test_the_retries_after_an_outage_are_spread(self) -> None:
         """
-        Attempts that failed together are not repeated together.
+        The retries after an outage are spread evenly.
         """
         random, outage, moments = Random(7), 7 * DAY, []
         failure = ServerInternal(authority="the CA", detail="away")
