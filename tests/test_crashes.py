@@ -55,8 +55,7 @@ LEASE_SECONDS = 2.0
 MUCH_LONGER_THAN_THE_KILL_SECONDS = 120.0
 
 #: A process loses its order if the signal comes before Redis has the URL of the order. The number of this
-#: step
-#: differs between processes.
+#: step differs between processes.
 MOST_LOST = 4
 
 #: An issuance has at least this number of steps.
@@ -101,7 +100,7 @@ class Victims:
                 assert line["status"] == 0
         raise AssertionError("the program has ended")
 
-    def go_on(self) -> Iterator[int]:
+    def continue_all(self) -> Iterator[int]:
         """
         Continue the stopped processes. Yield the exit status of each.
         """
@@ -254,8 +253,7 @@ class TestKilledWithTxtRecord:
     def bind(self, tmp_path: Path) -> Iterator[Bind]:
         """
         Start a BIND with a zone for each process, because a killed process holds the lock of its zone until
-        the
-        lease ends.
+        the lease ends.
         """
         zones = [f"n{step}.localhost" for step in ("", *range(MOST_STEPS_OF_A_WILDCARD))]
         with Bind(tmp_path / "bind", ("127.0.0.1", free_port()), dict.fromkeys(zones, ())) as server:
@@ -274,8 +272,7 @@ class TestKilledWithTxtRecord:
     ) -> None:
         """
         After SIGKILL at any step, the next worker issues the wildcard and deletes the TXT record. certworker
-        lists
-        a record before it creates it.
+        lists a record before it creates it.
         """
         server = "{}:{}".format(*bind.address)
         provider = {
@@ -357,7 +354,7 @@ class TestFrozen:
             time.sleep(LEASE_SECONDS)
             with ThreadPoolExecutor(len(frozen.names)) as pool:
                 serials = list(pool.map(partial(site.issue, force=True), frozen.names))
-            statuses = list(frozen.go_on())
+            statuses = list(frozen.continue_all())
         for number, name in enumerate(frozen.names):
             if serials[number] == VolumeLocked.code:
                 # A stopped process with the lock of the volume blocks the next worker, which retries.

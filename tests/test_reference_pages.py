@@ -105,7 +105,7 @@ class TestEvents:
 
     def test_the_page_lists_fields_of_the_record(self, running: Running) -> None:
         """
-        The page lists each field of a record.
+        A record of a name with a certificate has each field of the page, except those of a failure.
         """
         row = next(
             line for line in page("events").splitlines() if line.startswith("| hash `certworker:name:")
@@ -139,7 +139,7 @@ class TestMetrics:
 
 
 class TestHttp:
-    def test_the_paths_of_the_page_return_200(self, running: Running) -> None:
+    def test_the_paths_of_the_page_are_served(self, running: Running) -> None:
         """
         A healthy worker returns 200 for `/healthz` and `/metrics`.
         """

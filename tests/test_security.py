@@ -37,7 +37,7 @@ GUIDE = (TOP / "docs" / "guides" / "redis.md").read_text()
 #: Commands that redis-py sends and does not need. Redis before 7.2 does not have them.
 UNNEEDED = {"client|setinfo"}
 
-#: The commands of Redis for methods of redis-py with another name, or None.
+#: The command of Redis for each method of redis-py with another name.
 RENAMED = {
     "delete": "del",
     "hscan_iter": "hscan",

@@ -155,8 +155,8 @@ class TestJobs:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A program with access to Redis may write anything. Even a valid name is not ordered
-        here: the worker lacks the settings for a public CA.
+        A program with access to Redis may write anything. Even a valid name is not ordered here: the worker
+        lacks the settings for a public CA.
         """
         random, refused = Random(1), 0
         caplog.set_level(logging.WARNING, "certworker")

@@ -1,5 +1,5 @@
 """
-A minimal ACME client, which sends exactly what a test wants, also invalid requests.
+A minimal ACME client that sends any request of a test, including invalid ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 10
 
 def account_key() -> JWK:
     """
-    A new key for an account.
+    Return a new key for an account.
     """
     return JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
 
@@ -42,14 +42,14 @@ class Ordered:
     @property
     def status(self) -> str:
         """
-        Its status when it was asked for.
+        The status of the order in this response.
         """
         return str(self.content["status"])
 
 
 class AcmeClient:
     """
-    One account at the CA whose directory is *directory_url*; `register` makes it.
+    An account at the CA with *directory_url*. `register` creates the account.
     """
 
     def __init__(self, directory_url: str, key: JWK | None = None, algorithm: JWASignature = ES256) -> None:
@@ -62,13 +62,13 @@ class AcmeClient:
 
     def nonce(self) -> str:
         """
-        A fresh nonce.
+        Return a new nonce.
         """
         return self.session.head(self.directory["newNonce"]).headers["Replay-Nonce"]
 
     def sign(self, url: str, payload: Any, **header: Any) -> bytes:
         """
-        The signed message for *url*; *header* replaces what is right (nonce, url, kid, key, alg).
+        Return the signed message for *url*. *header* replaces correct values (nonce, url, kid, key, alg).
         """
         content = b"" if payload is None else json.dumps(payload).encode()
         fields = {
@@ -85,19 +85,19 @@ class AcmeClient:
 
     def send(self, url: str, body: bytes, content_type: str = "application/jose+json") -> requests.Response:
         """
-        POST *body* as it is.
+        Send *body* without changes in a POST request.
         """
         return self.session.post(url, data=body, headers={"Content-Type": content_type})
 
     def post(self, url: str, payload: Any = None, **header: Any) -> requests.Response:
         """
-        Say *payload* to *url*; None is POST-as-GET.
+        Send *payload* to *url* in a signed POST request. None is POST-as-GET.
         """
         return self.send(url, self.sign(url, payload, **header))
 
     def register(self, **fields: Any) -> requests.Response:
         """
-        Ask for an account and remember its URL.
+        Register an account, and store its URL.
         """
         answer = self.post(self.directory["newAccount"], {"termsOfServiceAgreed": True, **fields}, kid=None)
         self.kid = answer.headers.get("Location")
@@ -105,14 +105,14 @@ class AcmeClient:
 
     def new_order(self, *names: str, **fields: Any) -> requests.Response:
         """
-        Order *names*, and return the answer of the CA, also a refusal.
+        Order *names*, and return the response of the CA, which may be a rejection.
         """
         identifiers = [{"type": "dns", "value": name} for name in names]
         return self.post(self.directory["newOrder"], {"identifiers": identifiers, **fields})
 
     def order(self, *names: str, **fields: Any) -> Ordered:
         """
-        Order *names*, which has to work.
+        Order *names*, and assert that the CA accepts the order.
         """
         answer = self.new_order(*names, **fields)
         assert answer.status_code == 201, answer.text
@@ -120,7 +120,7 @@ class AcmeClient:
 
     def answer(self, order: Ordered, server: ChallengeServer) -> Ordered:
         """
-        Answer the challenges of *order* at *server*, and wait until the CA has validated them.
+        Serve the challenge responses of *order* at *server*, and wait until the CA has validated them.
         """
         for url in order.content["authorizations"]:
             challenge = self.post(url).json()["challenges"][0]
@@ -132,14 +132,14 @@ class AcmeClient:
 
     def finalize(self, order: Ordered, key: PrivateKey, *names: str) -> requests.Response:
         """
-        Send the signing request of *key* for *names*, by default those of the order.
+        Send the signing request of *key* for *names*. The default is the names of the order.
         """
         wanted = names or tuple(each["value"] for each in order.content["identifiers"])
         return self.post(order.content["finalize"], {"csr": encode_b64jose(key.sign_request(wanted))})
 
     def settled(self, order: Ordered, unlike: str) -> Ordered:
         """
-        The order as soon as its status is another one than *unlike*.
+        Return the order as soon as its status differs from *unlike*.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
@@ -151,7 +151,7 @@ class AcmeClient:
 
     def issue(self, *names: str, server: ChallengeServer, **fields: Any) -> Certificate:
         """
-        The whole way to a certificate.
+        Order, validate, finalize and return a certificate for *names*.
         """
         if self.kid is None:
             self.register()
@@ -165,7 +165,7 @@ class AcmeClient:
 
 def problem_of(answer: requests.Response) -> tuple[int, str]:
     """
-    Status and type of the problem document in *answer*.
+    Return the status and the type of the problem document in *answer*.
     """
     assert answer.headers["Content-Type"] == "application/problem+json"
     content = answer.json()

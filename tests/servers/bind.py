@@ -1,5 +1,5 @@
 """
-A real BIND 9 on the loopback interface, owned and ended by the test run.
+A real BIND 9 on the loopback interface, which the test run starts and stops.
 
 ::
 
@@ -37,7 +37,7 @@ from tests.servers.relay import Relay
 
 HERE = "127.0.0.1"
 
-#: It may start slowly on a busy machine.
+#: The time limit of a start on a busy machine.
 PATIENCE_SECONDS = 20.0
 
 
@@ -48,30 +48,30 @@ class TsigKey:
     """
 
     name: str = "certworker."
-    #: Base64.
+    #: The secret in Base64.
     secret: str = "Y2VydHdvcmtlciB0ZXN0cyBhbmQgbm90aGluZyBlbHNl"
     algorithm: str = "hmac-sha256"
 
 
-#: The key that may change every open zone.
+#: The key that may change each open zone.
 KEY = TsigKey()
-#: The server knows this key, and no zone allows it to change anything.
+#: The server has this key, but no zone accepts changes with it.
 POWERLESS = TsigKey("powerless.", "cG93ZXJsZXNzIGtleSBvZiB0aGUgdGVzdHMgb25seSEh")
 
 
 class Bind:
     """
-    An authoritative server; a context manager that starts and ends it.
+    An authoritative server. As a context manager it starts and stops.
 
     Args:
-        address: Where it listens, over UDP and TCP.
-        zones: The lines of each zone besides SOA and NS, in the format of zone files. The names of a
-            secondary are enough.
-        keys: The keys that the server knows; only the first one may change zones.
+        address: The address at which it listens, over UDP and TCP.
+        zones: The lines of each zone besides SOA and NS, in the format of zone files. A secondary
+        needs only the names of the zones.
+        keys: The keys of the server. Only the first key may change zones.
         closed: Zones that no key may change.
-        servers: The targets of the NS records of each zone; this server alone by default.
-        primary: Another server has the zones, and this one is its secondary. It only follows when
-            :meth:`catch_up` is called.
+        servers: The targets of the NS records of each zone. The default is this server only.
+        primary: The address of the primary. This server is then a secondary, which copies a zone only
+        in :meth:`catch_up`.
     """
 
     def __init__(
@@ -91,10 +91,10 @@ class Bind:
         directory.mkdir(exist_ok=True)
         self.address = address
         self.directory = directory
-        #: It listens only at the addresses of network interfaces.
+        #: BIND listens only at the addresses of network interfaces.
         self._own = address if address[0] == HERE else (HERE, free_port())
         self._relay: Relay | None = None
-        #: What it wrote.
+        #: The file with the output of the server.
         self.log = directory / "named.log"
         self.zones: tuple[str, ...] = tuple(zones)
         lines = zones if isinstance(zones, Mapping) else {}
@@ -120,7 +120,7 @@ class Bind:
 
     def start(self) -> None:
         """
-        Start it, and return when it answers for all zones.
+        Start the server, and wait until it answers for all zones.
         """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -137,7 +137,7 @@ class Bind:
 
     def kill(self) -> None:
         """
-        End it at once, as a crash would.
+        Kill the server, as after a crash.
         """
         if self._relay is not None:
             self._relay.stop()
@@ -149,14 +149,14 @@ class Bind:
 
     def freeze(self) -> None:
         """
-        Keep it from answering; the kernel still accepts connections for it.
+        Stop the process, so that it does not answer. The kernel still accepts connections for it.
         """
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """
-        Let it answer again.
+        Continue the stopped process.
         """
         assert self._process
         self._process.send_signal(signal.SIGCONT)
@@ -174,7 +174,7 @@ class Bind:
 
     def add(self, zone: str, owner: str, kind: str, value: str, ttl: int = 300) -> None:
         """
-        Add a record as its operator does; *owner* is relative to *zone*.
+        Add a record as the operator of *zone* does. *owner* is relative to *zone*.
         """
         key = dns.tsig.Key(KEY.name, KEY.secret, KEY.algorithm)
         update = dns.update.UpdateMessage(zone, keyring=key)
@@ -185,7 +185,7 @@ class Bind:
 
     def catch_up(self, zone: str) -> None:
         """
-        Let a secondary copy *zone* from its primary, and return at once.
+        Start the copy of *zone* from the primary, and return at once.
         """
         notice = dns.message.make_query(zone, "SOA")
         notice.set_opcode(dns.opcode.NOTIFY)
@@ -195,7 +195,7 @@ class Bind:
 
     def ask(self, name: str, kind: str) -> Message:
         """
-        Return the answer of this server, as it came.
+        Return the unchanged answer of this server.
         """
         host, port = self.address
         return dns.query.tcp(dns.message.make_query(name, kind), host, port=port, timeout=PATIENCE_SECONDS)

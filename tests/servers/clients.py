@@ -1,5 +1,5 @@
 """
-The ACME clients of Debian, lego and certbot, as processes: the CA has to be right for them, too.
+The ACME clients lego and certbot as processes. The development CA supports them, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAIL = "someone@certworker.example"
 @dataclass(frozen=True)
 class Run:
     """
-    What the client did.
+    The result of a run of a client.
     """
 
     code: int
@@ -29,7 +29,7 @@ class Run:
 
     def installed(self) -> Certificate:
         """
-        The certificate that it put on disk, read as certworker reads one.
+        Return the certificate that the client stored, in certworker's type.
         """
         return Certificate.from_pem(self.fullchain.read_bytes(), PrivateKey.from_pem(self.key.read_bytes()))
 
@@ -43,7 +43,7 @@ def lego(
     command: str = "run",
 ) -> Run:
     """
-    Have lego get a certificate for *names*, or do another *command* with it.
+    Run lego with *command* for *names*. The default command requests a certificate.
     """
     words = [_program("lego"), "--server", directory_url, "--accept-tos", "--email", MAIL]
     words += ["--path", str(home), "--http", "--http.webroot", str(webroot), *options]
@@ -61,9 +61,9 @@ def lego_dns(
     resolver: tuple[str, int],
 ) -> Run:
     """
-    Have lego get a certificate for *name* by DNS-01, with its *provider* and the *variables* of the provider.
+    Request a certificate for *name* with lego by DNS-01, through *provider* with its *variables*.
 
-    It does not wait until the name servers show the record.
+    lego does not wait until the name servers have the record.
     """
     words = [_program("lego"), "--server", directory_url, "--accept-tos", "--email", MAIL]
     words += ["--path", str(home), "--dns", provider, "--dns.resolvers", "{}:{}".format(*resolver)]
@@ -76,7 +76,7 @@ def lego_dns(
 
 def certbot(directory_url: str, home: Path, webroot: Path, *names: str, options: tuple[str, ...] = ()) -> Run:
     """
-    Have certbot get a certificate for *names*.
+    Request a certificate for *names* with certbot.
     """
     command = [_program("certbot"), "certonly", "--server", directory_url, "--agree-tos", "--email", MAIL]
     command += ["--non-interactive", "--no-eff-email", "--webroot", "--webroot-path", str(webroot)]

@@ -18,14 +18,14 @@ from tests.servers.ports import free_port
 
 class ChallengeServer:
     """
-    What listens on port 80 of a domain: it answers from `answers` (token to key authorization) and a webroot.
+    A server for port 80 of a domain. It serves `answers` (token to key authorization) and a webroot.
     """
 
     def __init__(self, webroot: Path | None = None, port: int = 0) -> None:
         self.answers: dict[str, str] = {}
-        #: The Host header of each request that came in.
+        #: The Host header of each request.
         self.hosts: list[str] = []
-        #: Token → where it is redirected to.
+        #: The target of the redirect for each token.
         self.redirects: dict[str, str] = {}
         self.webroot = webroot
         self._server = HttpServer(("127.0.0.1", port), _handler(self))
@@ -51,7 +51,7 @@ class ChallengeServer:
 
 def development_authority(directory: Path, **options: Any) -> FaultyAuthority:
     """
-    Return a development CA that validates HTTP-01 at a free port; the caller starts it.
+    Return a development CA that validates HTTP-01 at a free port. The caller starts the CA.
     """
     return FaultyAuthority(directory / "authority", **{"http01_port": free_port(), **options})
 

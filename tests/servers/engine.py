@@ -1,5 +1,5 @@
 """
-A container engine as far as certworker needs one: it speaks the Docker API over a Unix socket or TCP.
+A container engine with the part of the Docker API that certworker uses, over a Unix socket or TCP.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Unix(Listening, socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def get_request(self) -> tuple[Any, Any]:
-        # The handler wants the address of a client, which has none here.
+        # The handler requires the address of the client, which has none on a Unix socket.
         visitor, _ = super().get_request()
         return visitor, ("", 0)
 
@@ -36,10 +36,10 @@ class _Unix(Listening, socketserver.ThreadingUnixStreamServer):
 @dataclass
 class Listed:
     """
-    A container of the engine, as a list shows it.
+    A container in the list of the engine.
 
     Attributes:
-        more: Further fields of its entry in the list.
+        more: Additional fields of its entry in the list.
     """
 
     name: str
@@ -50,13 +50,13 @@ class Listed:
     @property
     def id(self) -> str:
         """
-        What the engine knows it by.
+        The id of the container.
         """
         return sha256(self.name.encode()).hexdigest()
 
     def entry(self) -> dict[str, Any]:
         """
-        Its entry.
+        Return the entry of the container in the list.
         """
         known = {"Id": self.id, "Names": [f"/{self.name}"], "Labels": self.labels, "State": self.state}
         return {**known, **self.more}
@@ -64,17 +64,17 @@ class Listed:
 
 class Engine:
     """
-    The containers *running*, and what was done to them.
+    An engine with the containers *running*. It records the requests.
 
     Args:
-        socket: Where it listens; None: at a port of the loopback interface.
-        refusing: Paths that it answers with 403, as a socket proxy does.
+        socket: The Unix socket at which it listens. None means a port of the loopback interface.
+        refusing: The pattern of paths for which it returns 403, as a socket proxy does.
 
     Attributes:
-        asked: Each request but those for the version, as METHOD PATH?QUERY without the version.
-        listed: What a list shows; what runs without a label need not stand there.
-        exit_code: How every command ends.
-        followers: Who follows the events.
+        asked: Each request except those for the version, as METHOD PATH?QUERY without the version.
+        listed: The containers in the list. A container without a label may be absent.
+        exit_code: The exit code of each command.
+        followers: The connections that receive events.
     """
 
     def __init__(self, running: set[str], socket: Path | None = None, *, refusing: str = "$^") -> None:
@@ -117,7 +117,7 @@ class Engine:
 
     def start(self, name: str, **labels: str) -> None:
         """
-        Start a container, and send its event. In *labels*, `_` is a dot.
+        Start a container, and send its event. In *labels*, `_` represents a dot.
         """
         started = Listed(name, {label.replace("_", "."): text for label, text in labels.items()})
         self.running.add(name)
@@ -130,7 +130,7 @@ class Engine:
 
     def hang_up(self) -> None:
         """
-        End the connections of those who follow the events.
+        End each connection that receives events.
         """
         for follower in self.followers:
             follower.put(b"")
@@ -140,7 +140,7 @@ class Engine:
         path = request.path.removeprefix(f"/v{API}")
         if path.startswith("/events") and not re.search(self.refusing, path):
             self.asked.append(f"{request.command} {path}")
-            self._tell_events(request, _filters(path))
+            self._send_events(request, _filters(path))
             return
         status, content = self._respond(request.command, path, body)
         request.send_response(status)
@@ -149,9 +149,9 @@ class Engine:
         request.end_headers()
         request.wfile.write(content)
 
-    def _tell_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
+    def _send_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
         request.protocol_version = "HTTP/1.1"
-        # After this answer the client gets all events. It may have disconnected.
+        # After this response the client gets all events. It may have disconnected.
         with self._following() as follower, suppress(OSError):
             request.send_response(200)
             request.send_header("Content-Type", "application/json")

@@ -1,5 +1,5 @@
 """
-The faults that the CA of the tests injects.
+The faults that a test injects into its CA.
 
 A test may change each of them while the CA runs, from any thread::
 
@@ -23,7 +23,7 @@ from certworker.devca.messages import Problem
 
 class Flaw(Enum):
     """
-    What may be wrong with a certificate.
+    A flaw of a certificate.
     """
 
     CHAIN_MISSING = "the leaf alone"
@@ -35,7 +35,7 @@ class Flaw(Enum):
 
 class Aftermath(Enum):
     """
-    What a failed validation leaves; each is the way of some CA.
+    The states after a failed validation. Each member is the behavior of a CA.
     """
 
     ORDER_INVALID = "challenge, authorization and order are invalid: Boulder"
@@ -48,64 +48,64 @@ class Aftermath(Enum):
 @dataclass(frozen=True)
 class Fault:
     """
-    An answer that has nothing to do with the request.
+    A response that does not depend on the request.
     """
 
     status: int = 500
-    #: The type of the problem document; None: an HTML page, as load balancers send.
+    #: The type of the problem document. None means an HTML page, as load balancers send.
     problem: str | None = "serverInternal"
     retry_after_seconds: int | None = None
     detail: str = "The CA was told to fail."
-    #: The request is carried out all the same.
+    #: Whether the CA processes the request nevertheless.
     carried_out: bool = False
-    #: The request is carried out, but the connection ends without an answer.
+    #: Whether the CA processes the request, but ends the connection without a response.
     cut: bool = False
 
 
 @dataclass
 class FaultInjection:
     """
-    How the CA misbehaves; as it is made, it does not.
+    The faults of the CA. A new object has none.
     """
 
-    #: So many of the next signed requests are refused with badNonce …
+    #: The number of next signed requests that the CA rejects with badNonce.
     bad_nonces: int = 0
-    #: … and this share of the others, 0 to 1.
+    #: The share of the other signed requests that the CA rejects with badNonce, 0 to 1.
     bad_nonce_share: float = 0.0
-    #: How long the answer to a kind of request (``newOrder``, ``challenge``, …) takes, after it was done.
+    #: The delay of the response by the kind of request (``newOrder``, ``challenge``, …).
     slow_seconds: dict[str, float] = field(default_factory=dict)
-    #: How long the CA waits before it validates.
+    #: The delay before each validation.
     validation_seconds: float = 0.0
-    #: A finalized order is ``processing`` for so many polls and at least so long.
+    #: A finalized order is ``processing`` for this number of polls, and at least for this time.
     processing_polls: int = 0
     processing_seconds: float = 0.0
-    #: Retry-After on orders and authorizations that are not done.
+    #: Retry-After of unfinished orders and authorizations.
     poll_after_seconds: int | None = None
-    #: The result of every validation, whatever the domain answers.
+    #: The result of each validation, independent of the response of the domain.
     refusal: Problem | None = None
-    #: What a failed validation leaves of the challenge, its authorization and the order.
+    #: The states of the challenge, its authorization and the order after a failed validation.
     aftermath: Aftermath = Aftermath.ORDER_INVALID
-    #: With `CHALLENGE_PENDING`: the challenge is ``processing``, as if the CA went on trying.
+    #: Whether the challenge is ``processing`` with `CHALLENGE_PENDING`, as if the CA continued to validate.
     processing_after_an_error: bool = False
-    #: The type of the problem for a response to a challenge that is not pending; Boulder's is ``conflict``.
+    #: The problem type for a response to a challenge that is not pending. Boulder's type is ``conflict``.
     repeated_response: str = "malformed"
-    #: So many of the next polls of authorizations show their challenges as pending, as a slow replica does.
+    #: The number of next polls of authorizations that show pending challenges, as a slow replica does.
     stale_authorizations: int = 0
-    #: Added in front of each list of challenges.
+    #: Additional challenges at the beginning of each list.
     more_challenges: tuple[Any, ...] = ()
-    #: A valid order does not name its certificate for so many polls.
+    #: The number of polls for which a valid order does not name its certificate.
     certificate_polls: int = 0
-    #: What every finalized order ends with, instead of a certificate.
+    #: The problem with which each finalized order ends, instead of a certificate.
     order_failure: Problem | None = None
-    #: Whether it reports why a validation or an order failed.
+    #: Whether the CA reports the reason of a failed validation or order.
     tells_why: bool = True
-    #: The only kind of challenge that it offers.
+    #: The only challenge type that the CA offers.
     challenge: str = "http-01"
-    #: Each alternate chain begins with the first certificate that the CA has issued.
+    #: Whether each alternate chain begins with the first certificate that the CA issued.
     mixes_alternates_up: bool = False
-    #: What is wrong with each certificate issued.
+    #: The flaws of each issued certificate.
     flaws: frozenset[Flaw] = frozenset()
-    #: Chooses whose nonce is bad.
+    #: The generator that selects the requests with a bad nonce.
     random: Random = field(default_factory=Random, repr=False)
     _faults: dict[str, deque[Iterator[Fault | None]]] = field(
         default_factory=lambda: defaultdict(deque), repr=False
@@ -114,14 +114,14 @@ class FaultInjection:
 
     def fail(self, kind: str, fault: Fault, *, times: int | None = 1) -> None:
         """
-        Answer the next *times* requests of *kind* with *fault*, after those already asked for; None: all.
+        Answer the next *times* requests of *kind* with *fault*, after the faults already set. None means all.
         """
         with self._lock:
             self._faults[kind].append(iter(repeat(fault) if times is None else repeat(fault, times)))
 
     def after(self, kind: str, times: int, fault: Fault) -> None:
         """
-        Answer *times* requests of *kind* as usual, and all further ones with *fault*.
+        Answer *times* requests of *kind* as usual, and all later ones with *fault*.
         """
         with self._lock:
             self._faults[kind].append(chain(repeat(None, times), repeat(fault)))
@@ -134,13 +134,13 @@ class FaultInjection:
         times: int | None = 1,
     ) -> None:
         """
-        Refuse the next *times* orders with ``rateLimited`` (RFC 8555, section 6.6).
+        Reject the next *times* orders with ``rateLimited`` (RFC 8555, section 6.6).
         """
         self.fail("newOrder", Fault(429, "rateLimited", retry_after_seconds, detail), times=times)
 
     def reset(self) -> None:
         """
-        Turn every switch off.
+        Remove all faults.
         """
         with self._lock:
             fresh = FaultInjection()
@@ -150,7 +150,7 @@ class FaultInjection:
 
     def next_fault(self, kind: str) -> Fault | None:
         """
-        What the request of *kind* that has just come in is answered with; None: the truth.
+        Return the fault for the current request of *kind*, or None for the usual response.
         """
         with self._lock:
             waiting = self._faults.get(kind)
@@ -162,7 +162,7 @@ class FaultInjection:
 
     def spoils_nonce(self) -> bool:
         """
-        Whether the nonce of the request that has just come in counts as bad.
+        Return whether the CA rejects the nonce of the current request.
         """
         with self._lock:
             if self.bad_nonces > 0:

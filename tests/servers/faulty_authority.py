@@ -1,5 +1,5 @@
 """
-The development CA with faults: each part of it replaced by one that a test can make fail.
+The development CA with faults. A test can make each of its parts fail.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from certworker.devca.policy import Policy
 from certworker.devca.resources import Authorization, Issued, Memory, Order
 from tests.servers.fault_injection import Aftermath, Fault, FaultInjection, Flaw
 
-#: What a load balancer in front of a CA sends; it knows no nonces.
+#: The content type of a response of a load balancer in front of a CA, which has no nonce.
 HTML = "text/html"
 
 
@@ -41,7 +41,7 @@ class FaultyAuthorization(Authorization):
 
     def status(self, now: datetime) -> str:
         """
-        Return its status at *now*.
+        Return the status at *now*.
         """
         if self.aftermath is Aftermath.AUTHORIZATION_PENDING and self.state == "invalid":
             return "pending" if now < self.expires else "invalid"
@@ -51,18 +51,18 @@ class FaultyAuthorization(Authorization):
 @dataclass
 class FaultyOrder(Order):
     """
-    An order that takes its time, or that a failed validation leaves pending.
+    An order with a delay, or one that a failed validation leaves pending.
     """
 
-    #: ``processing`` until so many polls were answered and this moment has come.
+    #: The order is ``processing`` until this number of polls and until this time.
     polls_left: int = 0
     ready: datetime | None = None
-    #: ``valid`` without a certificate until so many polls were answered.
+    #: The number of polls for which the order is ``valid`` without a certificate.
     certificate_polls_left: int = 0
 
     def status(self, now: datetime) -> str:
         """
-        Return its status at *now*.
+        Return the status at *now*.
         """
         status = super().status(now)
         if status == "valid" and (self.polls_left > 0 or (self.ready and now < self.ready)):
@@ -76,7 +76,7 @@ class FaultyOrder(Order):
 
 class FaultyDispatcher(Dispatcher):
     """
-    Replies with faults, late, or not at all.
+    A dispatcher that replies with faults, with a delay, or not at all.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class FaultyDispatcher(Dispatcher):
 
     def answer(self, request: Request) -> Reply | None:
         """
-        Return the reply to *request*; None: the connection ends without one.
+        Return the reply to *request*. After None the connection ends without a reply.
         """
         fault = self._faults.next_fault(request.kind)
         with self._lock:
@@ -122,7 +122,7 @@ class FaultyDispatcher(Dispatcher):
 
 class FaultySigning(Signing):
     """
-    Signs something else than what was ordered.
+    A signing part whose certificates differ from the order.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class FaultySigning(Signing):
 
 class FaultyCertification(Certification):
     """
-    Mixes up the leaves of alternate chains.
+    A certification part that returns wrong leaves of alternate chains.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class FaultyCertification(Certification):
 
 class FaultyOrdering(Ordering):
     """
-    Delays, hides and spoils what it shows of orders, authorizations and challenges.
+    An ordering part that delays, omits and changes members of orders, authorizations and challenges.
     """
 
     order_type = FaultyOrder
@@ -201,7 +201,7 @@ class FaultyOrdering(Ordering):
 
     def show_order(self, call: Call) -> Reply:
         """
-        Return an order; each poll brings it nearer to its end.
+        Return an order, and count the poll.
         """
         order = self._order(call)
         reply = super().show_order(call)
@@ -234,7 +234,7 @@ class FaultyOrdering(Ordering):
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
         """
-        Record the end of a validation, as one of the CAs of :class:`Aftermath` does.
+        Record the result of a validation with the behavior of a CA of :class:`Aftermath`.
         """
         if authorization.state != "processing":
             return
@@ -291,7 +291,7 @@ class FaultyOrdering(Ordering):
 
 class FaultyAuthority(DevelopmentAuthority):
     """
-    The development CA, which injects the faults of :attr:`faults`.
+    The development CA with the faults of :attr:`faults`.
     """
 
     def __init__(
@@ -303,7 +303,7 @@ class FaultyAuthority(DevelopmentAuthority):
 
     def add_root(self, name: str) -> bytes:
         """
-        Offer a second chain from now on, to a root called *name*, and return its certificate (PEM).
+        Offer a second chain to a new root *name*. Return the certificate of the root (PEM).
         """
         root = Signer.root(name, self._clock())
         self._memory.cross_signed.append(root.cross_sign(self._hierarchy.intermediate, self._clock()))
@@ -311,21 +311,21 @@ class FaultyAuthority(DevelopmentAuthority):
 
     def forget_accounts(self) -> None:
         """
-        Forget all accounts: their requests get ``accountDoesNotExist``.
+        Delete all accounts. Their requests get ``accountDoesNotExist``.
         """
         with self._lock:
             self._accounts.forget()
 
     def start(self) -> None:
         """
-        Listen.
+        Start to listen.
         """
         self._stopped.clear()
         super().start()
 
     def stop(self) -> None:
         """
-        End every connection and every delay.
+        End each connection and each delay.
         """
         self._stopped.set()
         super().stop()

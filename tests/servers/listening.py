@@ -1,5 +1,5 @@
 """
-Servers that can always be ended.
+Servers that stop reliably.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from http.server import ThreadingHTTPServer
 
 class Listening(socketserver.TCPServer):
     """
-    A connection may be gone between the moment it is seen and the one it is accepted (accept(2), notes); who
-    waits for the next one then never hears that it is to end.
+    A TCP server whose accept call does not block. A connection may end before the server accepts it
+    (accept(2), notes). A blocked server would not receive the request to stop.
     """
 
     def server_activate(self) -> None:
         """
-        Listen.
+        Start to listen.
         """
         super().server_activate()
         self.socket.setblocking(False)
@@ -24,7 +24,7 @@ class Listening(socketserver.TCPServer):
 
 class TcpServer(Listening, socketserver.ThreadingTCPServer):
     """
-    A thread for each connection.
+    A TCP server with a thread for each connection.
     """
 
     daemon_threads = True
@@ -32,5 +32,5 @@ class TcpServer(Listening, socketserver.ThreadingTCPServer):
 
 class HttpServer(Listening, ThreadingHTTPServer):
     """
-    The same, for HTTP.
+    An HTTP server with a thread for each connection.
     """

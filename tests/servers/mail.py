@@ -1,5 +1,5 @@
 """
-A real SMTP server that keeps what it is given.
+A real SMTP server that stores its mails.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from tests.servers.ports import free_port
 
 class MailReceiver:
     """
-    An SMTP server on the loopback interface; a context manager that starts and stops it.
+    An SMTP server on the loopback interface. As a context manager it starts and stops.
 
     Args:
-        starttls: The directory for its certificate, if it offers STARTTLS.
-        password: Demanded, if given.
-        mechanisms: How it may be proven.
-        smtputf8: Whether addresses may have letters beyond ASCII.
+        starttls: The directory of its certificate, if it offers STARTTLS.
+        password: The required password, if any.
+        mechanisms: The authentication mechanisms that it offers.
+        smtputf8: Whether addresses may have characters outside ASCII.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class MailReceiver:
         smtputf8: bool = False,
     ) -> None:
         self.mails: list[EmailMessage] = []
-        #: The user of each mail that proved the password, and the sender of each mail.
+        #: The authenticated user of each mail, and the sender of each mail.
         self.users: list[str] = []
         self.senders: list[str] = []
-        #: Whether the sender encrypted, for each mail.
+        #: Whether the connection of each mail was encrypted.
         self.encrypted: list[bool] = []
         self.port = free_port()
         options: dict[str, Any] = {"enable_SMTPUTF8": smtputf8}
@@ -72,7 +72,7 @@ class MailReceiver:
 
     async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         """
-        Take a mail; aiosmtpd calls it.
+        Store a mail. aiosmtpd calls this method.
         """
         self.senders.append(str(envelope.mail_from))
         parsed = BytesParser(policy=default).parsebytes(envelope.original_content or b"")

@@ -1,7 +1,7 @@
 """
 A name server on the loopback interface.
 
-Each name is 127.0.0.1, unless its first label or a test says otherwise.
+Each name has the address 127.0.0.1, unless its first label or a test sets another answer.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tests.servers.ports import free_port
 A = 1
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 
-#: What the first label of a name makes of the answer.
+#: The code of the answer by the first label of a name.
 CODES = {b"servfail": SERVER_FAILURE, b"nxdomain": NO_SUCH_NAME}
 
 
 class NameServer:
     """
-    Answers over UDP and TCP (RFC 1035), on one port, in threads of the test run.
+    A name server over UDP and TCP (RFC 1035), on one port, in threads of the test run.
 
     Attributes:
-        addresses: Name → its IPv4 address, where that is not 127.0.0.1.
+        addresses: The IPv4 address of each name that is not at 127.0.0.1.
     """
 
     def __init__(self) -> None:
@@ -45,13 +45,13 @@ class NameServer:
     @property
     def address(self) -> str:
         """
-        Where it listens, as HOST:PORT.
+        The address at which the server listens, as HOST:PORT.
         """
         return f"127.0.0.1:{self._tcp.server_address[1]}"
 
     def stop(self) -> None:
         """
-        Answer no more.
+        Stop the server.
         """
         for server in (self._tcp, self._udp):
             server.shutdown()
@@ -74,7 +74,7 @@ class _TcpHandler(socketserver.StreamRequestHandler):
         super().__init__(*arguments)
 
     def handle(self) -> None:
-        # Each message is preceded by its length (section 4.2.2).
+        # The length of each message precedes it (section 4.2.2).
         while length := self.rfile.read(2):
             answer = _answer(self.rfile.read(struct.unpack("!H", length)[0]), self._addresses)
             self.wfile.write(struct.pack("!H", len(answer)) + answer)
@@ -86,7 +86,7 @@ def _answer(query: bytes, addresses: Mapping[str, str]) -> bytes:
     labels = _labels(question)
     code = CODES.get(labels[0], NO_ERROR)
     found = code == NO_ERROR and struct.unpack("!H", question[-4:-2])[0] == A
-    # Response, recursion desired and available; one question, perhaps one answer.
+    # A response, with recursion desired and available, one question, and at most one answer.
     header = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, int(found), 0, 0)
     record = struct.pack("!HHHIH", 0xC00C, A, 1, 0, 4)
     address = ip_address(addresses.get(b".".join(labels).decode("latin-1"), "127.0.0.1"))

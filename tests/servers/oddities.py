@@ -1,5 +1,5 @@
 """
-A server that answers whatever a test wants: what a CA should never say.
+A server with any response of a test, including responses that no CA sends.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from tests.servers.listening import HttpServer
 @dataclass(frozen=True)
 class Oddity:
     """
-    One answer.
+    One response.
     """
 
     body: bytes = b"{}"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: How long it takes.
+    #: The delay of the response.
     delay_seconds: float = 0.0
 
 
 @dataclass
 class OddServer:
     """
-    Answers each path, or each method with its path (`HEAD /nonce`), with its oddity; counts connections.
+    The responses by path, or by method and path (`HEAD /nonce`), and the number of connections.
     """
 
     url: str = ""
@@ -43,7 +43,7 @@ class OddServer:
 @contextmanager
 def odd_server() -> Iterator[OddServer]:
     """
-    Such a server on a free port.
+    Start a server with these responses on a free port.
     """
     state = OddServer()
 

@@ -1,7 +1,7 @@
 """
-Pebble, the test CA of Let's Encrypt, owned and ended by the test run.
+Pebble, the test CA of Let's Encrypt, which the test run starts and stops.
 
-It deadlocks with 16 orders under way; keep it to 4. Debian's 2.4 and current releases both work.
+Pebble deadlocks with 16 pending orders, so the tests limit them to 4. Debian's 2.4 and current releases work.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ INSTALL = (
 
 def programs() -> list[str]:
     """
-    The Pebbles of this machine, the preferred one first: $PEBBLE alone, else Go's, PATH's and Debian's.
+    Return the Pebbles of this machine in order of preference: only $PEBBLE, or Go's, PATH's and Debian's.
 
     Raises:
-        RuntimeError: There is none; it says what to install.
+        RuntimeError: There is none. The message has the command that installs one.
     """
     if chosen := os.environ.get("PEBBLE"):
         candidates = [shutil.which(chosen)]
@@ -49,15 +49,15 @@ def programs() -> list[str]:
 
 class Pebble:
     """
-    A Pebble process with a name server of its own, for which every name is 127.0.0.1.
+    A Pebble process with its own name server, for which each name is at 127.0.0.1.
 
     Args:
-        resolver: Another name server instead, as HOST:PORT.
+        resolver: Another name server, as HOST:PORT.
 
     Attributes:
-        http_port: Where it looks for the answers to HTTP-01 challenges.
-        ca_bundle: The root of its own TLS certificate; not of those that it issues.
-        log: What it wrote.
+        http_port: The port from which it fetches the responses to HTTP-01 challenges.
+        ca_bundle: The root of its own TLS certificate. The certificates that it issues have another root.
+        log: The file with its output.
     """
 
     def __init__(self, directory: Path, program: str | None = None, *, resolver: str = "") -> None:
@@ -75,23 +75,23 @@ class Pebble:
     @property
     def directory_url(self) -> str:
         """
-        Where an ACME client begins.
+        The URL of the ACME directory.
         """
         return f"https://127.0.0.1:{self._port}/dir"
 
     @property
     def resolver(self) -> str:
         """
-        The name server that it asks, as HOST:PORT.
+        The name server that Pebble queries, as HOST:PORT.
         """
         return self._names.address if self._names else self._resolver
 
     def start(self, *, external_accounts: dict[str, str] | None = None, **options: str) -> None:
         """
-        Start it and return when it answers.
+        Start Pebble, and wait until it answers.
 
-        *external_accounts* (key id to HMAC key, in base64url) are demanded of new accounts; *options* go into
-        its environment: PEBBLE_WFE_NONCEREJECT="20" refuses every fifth nonce.
+        A new account needs a binding to one of *external_accounts* (key id to HMAC key, in base64url).
+        *options* are environment variables: PEBBLE_WFE_NONCEREJECT="20" rejects one fifth of the nonces.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         certificate, key = make_tls(self._directory, "pebble")
@@ -126,7 +126,7 @@ class Pebble:
 
     def stop(self) -> None:
         """
-        End it; it forgets all accounts and orders.
+        Stop Pebble, which loses all accounts and orders.
         """
         if self._process is not None:
             self._process.kill()
@@ -135,7 +135,7 @@ class Pebble:
 
     def close(self) -> None:
         """
-        End it and its name server.
+        Stop Pebble and its name server.
         """
         self.stop()
         if self._names:
@@ -143,7 +143,7 @@ class Pebble:
 
     def requests(self) -> list[str]:
         """
-        What it was asked, in order, as METHOD PATH-WITHOUT-ITS-ID.
+        Return the requests in their order, as METHOD PATH without the id.
         """
         handled = [
             line.split(" -> calling handler()")[0].split(" ")[-2:]
@@ -168,7 +168,10 @@ class Pebble:
 
 def make_tls(directory: Path, host: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
     """
-    A root, and a certificate for *host* and *address*, in *directory*; returns its path and its key's.
+    Write a root and a certificate for *host* and *address* to *directory*.
+
+    Returns:
+        The paths of the certificate and of its key.
     """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = _signed("Pebble's TLS root", root_key, "Pebble's TLS root", root_key, address=None)

@@ -1,8 +1,8 @@
 """
 Ports for servers.
 
-A port that is free now may have another owner before its server listens. A test process therefore takes a
-block of ports for as long as it lives, and no other test process gets a port of that block.
+Another program may take a free port before the server of a test listens. Each test process therefore takes
+a block of ports until it ends. No other test process gets a port of that block.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from itertools import cycle
 from pathlib import Path
 from random import SystemRandom
 
-#: A Redis cluster listens at its port plus this as well: no port of a block is the second port of another.
+#: A Redis cluster also listens at its port plus this number. No port of a block is the second port of
+#: another.
 CLUSTER_BUS = 10_000
 
-#: All of them, and their ports of the cluster bus, are below those of connections on their way out
-#: (ip(7), ip_local_port_range).
+#: The ports of all blocks. They and their ports of the cluster bus are below the ports of outgoing
+#: connections (ip(7), ip_local_port_range).
 PORTS = range(11_000, 11_000 + CLUSTER_BUS)
 
 BLOCK_SIZE = 250
@@ -30,16 +31,16 @@ BLOCK_SIZE = 250
 
 class NoFreePort(RuntimeError):
     """
-    Every block belongs to a test process, or another program has the ports of this block.
+    Each block belongs to a test process, or other programs use all ports of this block.
     """
 
 
 class Block:
     """
-    Ports that belong to this process until it ends, however it ends.
+    A block of ports that belongs to this process until it ends or is killed.
 
     Args:
-        file: Which every test process of this machine and user locks in part: one byte per block.
+        file: The lock file of all test processes of this machine and user, with one byte per block.
 
     Raises:
         NoFreePort: All blocks belong to other processes.
@@ -48,11 +49,11 @@ class Block:
     def __init__(self, file: Path) -> None:
         self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         starts = list(range(PORTS.start, PORTS.stop, BLOCK_SIZE))
-        # A block that another process had until now has servers that are just ending.
+        # The servers of the last owner of a block may still be ending, so the order is random.
         SystemRandom().shuffle(starts)
         for start in starts:
             with suppress(BlockingIOError, PermissionError):
-                # The kernel frees such a lock when its process ends; a child process does not inherit it.
+                # The kernel releases this lock when its process ends. A child process does not inherit it.
                 fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, start)
                 self.ports = range(start, start + BLOCK_SIZE)
                 self._next: Iterator[int] = cycle(self.ports)
@@ -61,9 +62,9 @@ class Block:
 
     def free_port(self) -> int:
         """
-        Return a port that has no listener and no recent connection, on any address, for TCP or UDP.
+        Return a port without a listener and without a recent connection, on any address, for TCP and UDP.
 
-        Ports come one after the other: the same port comes again after all others of the block.
+        Calls return the ports in turn. The same port follows after all others of the block.
 
         Raises:
             NoFreePort: No port of the block is free.
@@ -79,7 +80,7 @@ def free_port() -> int:
     """
     Return a port of the block of this process.
     """
-    # A process that forks has a block of its own: the lock stays with its parent.
+    # A forked process needs its own block, because the lock belongs to its parent.
     return _block_of(os.getpid()).free_port()
 
 

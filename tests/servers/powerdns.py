@@ -1,5 +1,5 @@
 """
-A real PowerDNS with its HTTP API on the loopback interface, owned and ended by the test run.
+A real PowerDNS with its HTTP API on the loopback interface, which the test run starts and stops.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from tests.servers.ports import free_port
 HERE = "127.0.0.1"
 SCHEMA = Path("/usr/share/pdns-backend-sqlite3/schema/schema.sqlite3.sql")
 
-#: The key of the API. It is a secret: a test looks for it in logs.
+#: The key of the API. It is a secret, and a test asserts that no log contains it.
 API_KEY = "pdns-api-key-of-the-tests"
 
-#: It may start slowly on a busy machine.
+#: The time limit of a start on a busy machine.
 PATIENCE_SECONDS = 20.0
 
 OPTIONS = (
@@ -39,11 +39,11 @@ OPTIONS = (
 
 class PowerDns:
     """
-    An authoritative server; a context manager that starts and ends it.
+    An authoritative server. As a context manager it starts and stops.
 
     Args:
-        zones: The zones that it has at the start.
-        address: Where it listens, over UDP and TCP.
+        zones: The zones at the start.
+        address: The address at which it listens, over UDP and TCP.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class PowerDns:
         self.address = address or (HERE, free_port())
         self.api_port = free_port()
         self.zones = tuple(zones)
-        #: What it wrote.
+        #: The file with the output of the server.
         self.log = directory / "pdns.log"
         database = directory / "pdns.sqlite3"
         with sqlite3.connect(database) as connection:
@@ -108,7 +108,7 @@ class PowerDns:
 
     def kill(self) -> None:
         """
-        End it at once, as a crash would.
+        Kill the server, as after a crash.
         """
         if self._process is not None:
             self._process.kill()
@@ -117,14 +117,14 @@ class PowerDns:
 
     def freeze(self) -> None:
         """
-        Keep it from answering; the kernel still accepts connections for it.
+        Stop the process, so that it does not answer. The kernel still accepts connections for it.
         """
         assert self._process
         self._process.send_signal(signal.SIGSTOP)
 
     def txt(self, name: str) -> set[str]:
         """
-        Return the values of the TXT records at *name*, as its DNS server answers.
+        Return the values of the TXT records at *name* from the DNS server.
         """
         host, port = self.address
         answer = dns.query.tcp(dns.message.make_query(name, "TXT"), host, port=port, timeout=PATIENCE_SECONDS)
@@ -153,7 +153,7 @@ class PowerDns:
 
     def call(self, method: str, path: str, content: Any = None) -> Any:
         """
-        Send a request to the API, with its key, and return the JSON of the answer.
+        Send a request with the key to the API, and return the JSON of the response.
         """
         connection = http.client.HTTPConnection(HERE, self.api_port, timeout=PATIENCE_SECONDS)
         try:

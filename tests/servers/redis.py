@@ -1,5 +1,5 @@
 """
-A real redis-server on a free port, owned and ended by the test run.
+A real redis-server on a free port, which the test run starts and stops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.servers.ports import free_port
 
 class RedisServer:
     """
-    A redis-server process; `kill` and `start` again play its accidents.
+    A redis-server process. A test can kill it and start it again.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -27,16 +27,16 @@ class RedisServer:
         self.program = program
         self.directory = directory
         self.port = free_port()
-        #: What it wrote: Redis gives the reason of its end on standard output.
+        #: The file with the output of Redis, which writes the reason of its end to standard output.
         self.log = directory / "redis.log"
-        #: What it is started to ask for.
+        #: The password that Redis requires.
         self.password: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         """
-        Where it listens.
+        The URL of Redis.
         """
         return f"redis://127.0.0.1:{self.port}/0"
 
@@ -49,7 +49,7 @@ class RedisServer:
 
     def start(self, *options: str) -> None:
         """
-        Start it, with *options* of redis-server, and return when it answers.
+        Start Redis with *options* of redis-server, and wait until it answers.
         """
         command = [self.program, *self.listening, "--bind", "127.0.0.1", "--save", "", *options]
         with self.log.open("wb") as log:
@@ -70,7 +70,7 @@ class RedisServer:
 
     def kill(self) -> None:
         """
-        End it at once, as a crash would.
+        Kill Redis, as after a crash.
         """
         if self.process is not None:
             self.process.kill()
@@ -79,7 +79,7 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """
-        A new connection to it.
+        Return a new connection.
         """
         return redis.Redis(host="127.0.0.1", port=self.port, password=self.password)
 

@@ -1,8 +1,8 @@
 """
-Another address for a name server that listens only at the addresses of network interfaces.
+An additional address for a name server that listens only at the addresses of network interfaces.
 
-BIND does not listen at 127.0.0.2, because no interface has this address. A relay does, and passes each
-message on.
+BIND does not listen at 127.0.0.2, because no interface has this address. A relay listens there and forwards
+each message.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from threading import Thread
 
 from tests.servers.listening import TcpServer
 
-#: No server of a test takes longer for an answer.
+#: The highest response time of a server of the tests.
 PATIENCE_SECONDS = 60.0
 
 
 class Relay:
     """
-    Passes what reaches *address*, over UDP and TCP, on to *target*, and the answers back.
+    A relay that forwards messages to *address* over UDP and TCP to *target*, and returns the answers.
     """
 
     def __init__(self, address: tuple[str, int], target: tuple[str, int]) -> None:

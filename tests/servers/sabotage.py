@@ -1,7 +1,7 @@
 """
-`certworker work` whose loops fail or hang while a file exists, with short heartbeats.
+`certworker work` with short heartbeats, whose loops fail or hang while a file exists.
 
-Its arguments are the directory of those files and the seconds of a lease.
+Its arguments are the directory of these files and the lease time in seconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.observability import log
 from certworker.settings import load
 from certworker.supervision import Heartbeat
 
-#: What each loop does in one step.
+#: The function of one step of each loop.
 STEPS = {
     "jobs": "certworker.worker.threaded_worker ThreadedWorker.poll",
     "scheduler": "certworker.worker.scheduler _Mover.enqueue_scheduled_jobs",
@@ -36,13 +36,13 @@ STEPS = {
     "health": "certworker.worker.health Health._log_stalls",
 }
 
-#: The same of the loops that end when their work at the start is done.
+#: The same for the loops that end after their work at the start.
 STEPS_AT_THE_START = {
     "own_domains": "certworker.worker.own_domains OwnDomains.step",
     "machine_check": "certworker.runtime _check_machine",
 }
 
-#: Pauses between two steps, of which the production's are minutes.
+#: The pauses between two steps. In production they are minutes.
 PAUSES = (
     "certworker.worker.maintenance AGENDA_CHECK_SECONDS",
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
@@ -58,7 +58,7 @@ BEAT_SECONDS = 1.0
 
 def sabotaged(place: Path, loop: str, step: Callable[..., Any]) -> Callable[..., Any]:
     """
-    Return *step*, which raises or hangs while a file of that name is in *place*.
+    Return *step* with a fault: it raises or hangs while the file of *loop* for that fault is in *place*.
     """
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
@@ -73,7 +73,7 @@ def sabotaged(place: Path, loop: str, step: Callable[..., Any]) -> Callable[...,
 
 def main(place: str, lease_seconds: str) -> int:
     """
-    Work with sabotaged loops.
+    Run the worker with sabotaged loops.
     """
     for loop, target in {**STEPS, **STEPS_AT_THE_START}.items():
         module, _, path = target.partition(" ")

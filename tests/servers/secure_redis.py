@@ -1,5 +1,5 @@
 """
-Real redis-servers with TLS: at a second port beside a plain one, or at the only port.
+Real redis-servers with TLS, at a second port or at the only port.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from tests.servers.pebble import make_tls
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 
-#: Who may do everything, besides those that need no name.
+#: A user with all rights, besides the default user.
 USER = ("--user", "worker", "on", ">p@ss/word", "~*", "&*", "+@all")
 
-#: The same in a URL, with the characters that a URL has a use for.
+#: The user and the password in a URL, with escaped special characters.
 ACCESS = "worker:p%40ss%2Fword"
 
 
 class Tls:
     """
-    A certificate for *host* and *address*, with its key and the bundle that its owner trusts.
+    A certificate for *host* and *address*, with its key and the CA bundle of its owner.
     """
 
     def __init__(self, directory: Path, host: str = "localhost", address: str = "127.0.0.1") -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.certificate, self.key = make_tls(directory, host, address)
-        #: What the certificate is signed with, and at first all that is in the bundle.
+        #: The root of the certificate, which at first is the only one in the bundle.
         self.root = directory / "root.pem"
         self.ca_bundle = directory / "trusted.pem"
         copyfile(self.root, self.ca_bundle)
 
     def trust(self, other: Tls) -> None:
         """
-        Take the root of *other* into the bundle.
+        Add the root of *other* to the bundle.
         """
         with self.ca_bundle.open("ab") as bundle:
             bundle.write(other.root.read_bytes())
@@ -43,7 +43,7 @@ class Tls:
     @property
     def settings(self) -> dict[str, str]:
         """
-        The same in words of redis-server, which asks a client for no certificate.
+        Return the settings of redis-server, without client certificates.
         """
         return {
             "tls-cert-file": str(self.certificate),
@@ -55,14 +55,14 @@ class Tls:
     @property
     def options(self) -> tuple[str, ...]:
         """
-        The same in the command that starts one.
+        Return the same settings as command-line options.
         """
         return tuple(part for name, value in self.settings.items() for part in (f"--{name}", value))
 
 
 class OnlyTlsRedis(RedisServer):
     """
-    A Redis with TLS only, also to its replica; it has the user `worker`.
+    A Redis that uses only TLS, also to its replica, with the user `worker`.
     """
 
     def __init__(self, directory: Path, tls: Tls) -> None:
@@ -72,7 +72,7 @@ class OnlyTlsRedis(RedisServer):
     @property
     def url(self) -> str:
         """
-        Where it listens.
+        The URL of Redis.
         """
         return f"rediss://127.0.0.1:{self.port}/0?ssl_ca_certs={self.tls.ca_bundle}"
 
@@ -86,7 +86,7 @@ class OnlyTlsRedis(RedisServer):
 
     def client(self) -> redis.Redis:
         """
-        A new connection to it.
+        Return a new connection.
         """
         return redis.Redis(
             host="127.0.0.1",
@@ -100,11 +100,11 @@ class OnlyTlsRedis(RedisServer):
 
 class SecureRedis(RedisServer):
     """
-    One with TLS, and with the user `worker` whose password is `p@ss/word`.
+    A Redis with an additional TLS port, and with the user `worker` and the password `p@ss/word`.
 
     Attributes:
-        ca_bundle: What its certificate is signed with.
-        certificate: Its own; for a client that has to show one, too.
+        ca_bundle: The root of its certificate.
+        certificate: Its certificate, which a test also uses as a client certificate.
     """
 
     access = ACCESS
@@ -117,13 +117,13 @@ class SecureRedis(RedisServer):
 
     def start(self, *options: str) -> None:
         """
-        Start it, with *options* of redis-server, and return when it answers.
+        Start Redis with *options* of redis-server, and wait until it answers.
         """
         super().start("--tls-port", str(self.tls_port), *self.tls.options, *USER, *options)
 
     def secure_url(self, **options: object) -> str:
         """
-        Where it speaks TLS, with *options* after the question mark.
+        Return the URL of the TLS port, with *options* as its query.
         """
         given = {"ssl_ca_certs": self.ca_bundle, **options}
         query = "&".join(f"{name}={value}" for name, value in given.items())

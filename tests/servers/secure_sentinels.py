@@ -1,5 +1,5 @@
 """
-Three real Sentinels, a primary and its replica, none of which speaks anything but TLS.
+Three real Sentinels, a primary and its replica. All of them use only TLS.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tests.servers.sentinels import SERVICE, Sentinels
 
 class SecureSentinels(Sentinels):
     """
-    As in a company with a root for each service: the Sentinels' certificate is signed with another one than
-    that of Redis. `tls` is theirs; its bundle has both.
+    Sentinels whose certificate has another root than the certificate of Redis. `tls` is the certificate of
+    the Sentinels. Its bundle has both roots.
 
     Args:
-        address: What the certificates are for; all of them listen at 127.0.0.1.
+        address: The address in the certificates. All servers listen at 127.0.0.1.
     """
 
     def __init__(
@@ -40,13 +40,13 @@ class SecureSentinels(Sentinels):
     @property
     def url(self) -> str:
         """
-        The URL of the primary for a worker with the user `worker`.
+        Return the URL of the primary for a worker with the user `worker`.
         """
         return self.url_with(ssl_ca_certs=self.tls.ca_bundle)
 
     def url_with(self, **options: object) -> str:
         """
-        The same with *options* after the question mark, and no other bundle than one of them.
+        Return the URL with *options* as its query. It has a bundle only if *options* have one.
         """
         if self._sentinel_password:
             options["sentinel_password"] = self._sentinel_password
@@ -55,7 +55,7 @@ class SecureSentinels(Sentinels):
 
     def sentinel(self, port: int) -> redis.Redis:
         """
-        A connection to the Sentinel at *port*.
+        Return a connection to the Sentinel at *port*.
         """
         return redis.Redis(
             port=port,

@@ -1,5 +1,5 @@
 """
-A real primary with a replica, watched by three real Sentinels.
+A real primary with a replica, and three real Sentinels that monitor them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from tests.servers.worker import wait_until
 
 SERVICE = "certificates-redis"
 
-#: For an election on a machine that is busy.
+#: The time limit of an election on a busy machine.
 PATIENCE_SECONDS = 90.0
 
 
 class Sentinels:
     """
-    A primary, its replica, and three Sentinels of which two have to agree.
+    A primary, its replica, and three Sentinels with a quorum of two.
 
     Args:
-        password: What Redis asks of everybody; None: nothing.
-        sentinel_password: What the Sentinels ask.
+        password: The password of Redis. None means no password.
+        sentinel_password: The password of the Sentinels.
     """
 
     def __init__(
@@ -43,18 +43,18 @@ class Sentinels:
 
     def start(self) -> None:
         """
-        Start all of them, and return when each Sentinel knows all others.
+        Start all servers, and wait until each Sentinel knows all others.
         """
         try:
             self._start()
         except BaseException:
-            self.kill()  # a fixture that fails has no end
+            self.kill()  # pytest does not finalize a fixture that fails.
             raise
 
     @property
     def hosts(self) -> str:
         """
-        The Sentinels, as a URL names them.
+        The Sentinels in the format of a URL.
         """
         return ",".join(f"127.0.0.1:{port}" for port in self.ports)
 
@@ -68,7 +68,7 @@ class Sentinels:
 
     def sentinel(self, port: int) -> redis.Redis:
         """
-        A connection to the Sentinel at *port*.
+        Return a connection to the Sentinel at *port*.
         """
         return redis.Redis(port=port, password=self._sentinel_password, retry=Retry(NoBackoff(), 0))
 
@@ -82,7 +82,7 @@ class Sentinels:
 
     def fail_over(self) -> RedisServer:
         """
-        Kill the primary, and the first Sentinel with it; return the new primary.
+        Kill the primary and the first Sentinel. Return the new primary.
         """
         killed = self.primary
         self._end(self.ports[0])
@@ -91,7 +91,7 @@ class Sentinels:
 
     def hand_over(self) -> RedisServer:
         """
-        Promote the replica while the primary runs, as for its maintenance, and return the new primary.
+        Promote the replica while the primary runs, as for maintenance. Return the new primary.
         """
         retiring = self.primary
         with self.sentinel(self.ports[-1]) as asked:
@@ -100,7 +100,7 @@ class Sentinels:
 
     def kill(self) -> None:
         """
-        End all of them.
+        Kill all servers.
         """
         for port in list(self._processes):
             self._end(port)

@@ -1,5 +1,5 @@
 """
-DNSSEC (RFC 4033 to 4035): a zone that is really signed, for a resolver that really checks.
+DNSSEC (RFC 4033 to 4035): a signed zone for a resolver that verifies signatures.
 
 ::
 
@@ -33,10 +33,10 @@ NSEC, RRSIG = dns.rdatatype.NSEC, dns.rdatatype.RRSIG
 
 class SignedZone:
     """
-    The zone *name* with *rows*, by host and type, in which each set has its signature and each gap its proof.
+    The zone *name* with *rows* by host and type. Each record set has its signature, and each gap its proof.
 
     Args:
-        ended: The signatures ended so long ago; before zero they will end.
+        ended: The time since the end of the signatures. A negative value is the time until their end.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class SignedZone:
 
     def fill(self, answer: Message, name: str, kind: str, *, signatures: bool) -> None:
         """
-        Put into *answer* what there is of *name* and *kind*, or the proof that there is nothing.
+        Add the records of *name* and *kind* to *answer*, or the proof that there are none.
         """
         owner, rdtype = dns.name.from_text(name), dns.rdatatype.from_text(kind)
         if self._add(answer.answer, owner, rdtype, signatures=signatures):
@@ -79,7 +79,7 @@ class SignedZone:
         apex = dns.name.from_text(self.name)
         self._add(answer.authority, apex, dns.rdatatype.SOA, signatures=signatures)
         if signatures:
-            # All of them: in a zone as small as this the right ones are among them.
+            # The zone is small, so the answer has all proofs, including the necessary ones.
             for each in self._zone:
                 self._add(answer.authority, each, NSEC, signatures=True)
 
@@ -104,7 +104,7 @@ def validating(
     directory: Path, address: tuple[str, int], trusted: SignedZone, zones: Mapping[str, tuple[str, int]]
 ) -> Unbound:
     """
-    A resolver at *address* that trusts the key of one zone, and knows where each of *zones* is served.
+    Return a resolver at *address* that trusts the key of one zone, and has the server of each of *zones*.
     """
     stubs = {f"{name}.": f"{host}@{port}" for name, (host, port) in zones.items()}
     return Unbound(
@@ -113,7 +113,7 @@ def validating(
         [
             'module-config: "validator iterator"',
             f'trust-anchor: "{trusted.name}. DS {trusted.ds}"',
-            # It reports why a signature is invalid (RFC 8914).
+            # The resolver reports the reason of an invalid signature (RFC 8914).
             "ede: yes",
         ],
         stubs,

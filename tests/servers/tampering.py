@@ -1,5 +1,5 @@
 """
-A development CA whose answers a test changes on their way: each oddity of another CA, one at a time.
+A development CA whose responses a test changes, to reproduce the behavior of another CA.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Change = Callable[[Request, Reply], Reply]
 @contextmanager
 def tampered(authority: FaultyAuthority, change: Change) -> Iterator[None]:
     """
-    Let *change* have each answer of *authority* before it goes out.
+    Change each response of *authority* with *change* before the CA sends it.
     """
     server = authority._server
     assert server is not None
@@ -41,10 +41,10 @@ def refusing(
     authority: FaultyAuthority, decide: Callable[[Request, dict[str, Any]], Problem | None]
 ) -> Iterator[None]:
     """
-    Let *authority* refuse each request for which *decide* returns a problem; it does not carry it out.
+    Reject each request to *authority* for which *decide* returns a problem. The CA does not process it.
 
     Args:
-        decide: Gets the request and the protected header of its JWS, which is empty for a GET.
+        decide: A function of the request and of the protected header of its JWS, which is empty for a GET.
     """
     server = authority._server
     assert server is not None
@@ -61,7 +61,7 @@ def refusing(
 
 def protected(request: Request) -> dict[str, Any]:
     """
-    Return the protected header of the JWS in *request*; empty for a GET.
+    Return the protected header of the JWS in *request*. It is empty for a GET.
     """
     if not request.body:
         return {}
@@ -71,7 +71,7 @@ def protected(request: Request) -> dict[str, Any]:
 
 def with_headers(reply: Reply, **changed: str | None) -> Reply:
     """
-    Return *reply* with other headers (`Replay_Nonce` is `Replay-Nonce`); None removes one.
+    Return *reply* with changed headers (`Replay_Nonce` is `Replay-Nonce`). None removes a header.
     """
     headers = {**reply.headers, **{name.replace("_", "-"): value for name, value in changed.items()}}
     return replace(reply, headers={name: value for name, value in headers.items() if value is not None})
@@ -79,7 +79,7 @@ def with_headers(reply: Reply, **changed: str | None) -> Reply:
 
 def with_members(reply: Reply, **changed: Any) -> Reply:
     """
-    Return *reply* with other members in its JSON object; None removes one.
+    Return *reply* with changed members in its JSON object. None removes a member.
     """
     members = json.loads(reply.body) | changed
     kept = {name: value for name, value in members.items() if value is not None}
@@ -88,6 +88,6 @@ def with_members(reply: Reply, **changed: Any) -> Reply:
 
 def only(kind: str, change: Callable[[Reply], Reply]) -> Change:
     """
-    Return the *change* for answers to requests of *kind* (`newOrder`, `directory`, …) alone.
+    Return *change* for only the responses to requests of *kind* (`newOrder`, `directory`, …).
     """
     return lambda request, reply: change(reply) if request.kind == kind else reply

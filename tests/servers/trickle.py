@@ -1,8 +1,8 @@
 """
-Clients that send a request byte by byte, in a process of their own.
+Clients that send a request byte by byte, in a separate process.
 
-`python -m tests.servers.trickle HOST PORT COUNT` opens each connection that the server closes again. It ends
-with its standard input.
+`python -m tests.servers.trickle HOST PORT COUNT` reopens each connection that the server closes. The program
+ends at the end of its standard input.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS_BETWEEN_TWO_BYTES = 1.0
 @contextmanager
 def trickling(host: str, port: int, count: int) -> Iterator[None]:
     """
-    For the length of a `with` block, *count* connections that send a byte a second.
+    Send one byte per second on *count* connections for the duration of the context.
     """
     command = [sys.executable, "-m", "tests.servers.trickle", host, str(port), str(count)]
     with subprocess.Popen(command, cwd=TOP, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as clients:
@@ -35,7 +35,7 @@ def trickling(host: str, port: int, count: int) -> Iterator[None]:
 
 def main(host: str, port: int, count: int) -> None:
     """
-    Send bytes until the standard input ends.
+    Send bytes until standard input ends.
     """
     connections: list[socket.socket | None] = [None] * count
     with selectors.DefaultSelector() as ended:

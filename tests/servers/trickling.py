@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: A peer that is never late for a single call; it gives up long before a test does.
+#: The pause between two bytes. It is shorter than the timeout of a single call.
 PAUSE_SECONDS = 0.02
 MOST_PIECES = 1_000
 
@@ -19,7 +19,7 @@ MOST_PIECES = 1_000
 @contextmanager
 def trickling(context: ssl.SSLContext | None = None, greeting: bytes = b"") -> Iterator[int]:
     """
-    The port of a peer that sends *greeting* and then one byte at a time, over TLS with a *context*.
+    Yield the port of a peer that sends *greeting* and then one byte at a time, with *context* over TLS.
     """
 
     def serve() -> None:

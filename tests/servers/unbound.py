@@ -1,5 +1,5 @@
 """
-A real unbound on the loopback interface, owned and ended by the test run.
+A real unbound on the loopback interface, which the test run starts and stops.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import dns.exception
 import dns.message
 import dns.query
 
-#: It may start slowly on a busy machine.
+#: The time limit of a start on a busy machine.
 PATIENCE_SECONDS = 20.0
 
 ALWAYS = (
@@ -26,12 +26,12 @@ ALWAYS = (
 
 class Unbound:
     """
-    A resolver; a context manager that starts and ends it.
+    A resolver. As a context manager it starts and stops.
 
     Args:
-        address: Where it listens.
-        options: Lines of the part `server:` of its configuration, see unbound.conf(5).
-        stubs: Where the servers of zones are, as ADDRESS@PORT.
+        address: The address at which it listens.
+        options: Lines of the section `server:` of its configuration (unbound.conf(5)).
+        stubs: The server of each zone, as ADDRESS@PORT.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Unbound:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
         host, port = self.address
-        # It answers this without a query.
+        # unbound answers this question without a query.
         question = dns.message.make_query("localhost.", "A")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

@@ -16,7 +16,7 @@ from typing import Self
 
 from certworker.challenges.challenge import CHALLENGE_PATH
 
-#: Returns the bytes to send for a path, or uses the connection itself.
+#: A function that returns the response to a path, or uses the connection directly.
 Respond = Callable[[str, socket.socket], bytes]
 
 
@@ -25,7 +25,7 @@ class WebServer:
     A server that answers each request with *respond*.
 
     Args:
-        pair: The files of a certificate chain and its key, for TLS.
+        pair: The files of the certificate chain and its key for TLS.
     """
 
     def __init__(
@@ -95,21 +95,21 @@ def response(status: int, body: bytes | str = b"", **headers: str) -> bytes:
 
 def always(status: int, body: bytes | str = b"", **headers: str) -> Respond:
     """
-    Send the same response to every request.
+    Send the same response to each request.
     """
     return lambda _path, _client: response(status, body, **headers)
 
 
 def sends(content: bytes) -> Respond:
     """
-    Send the same bytes to every request, whether they are HTTP or not.
+    Send the same bytes to each request. They need not be HTTP.
     """
     return lambda _path, _client: content
 
 
 def redirects(location: str, status: int = 302) -> Respond:
     """
-    Redirect every request to *location*, in which {path} is the requested path.
+    Redirect each request to *location*, in which {path} is the requested path.
     """
     return lambda path, _client: response(status, Location=location.replace("{path}", path))
 
@@ -136,7 +136,7 @@ def silent(_path: str, _client: socket.socket) -> bytes:
 
 def trickling(_path: str, client: socket.socket) -> bytes:
     """
-    Send a few bytes again and again, without end.
+    Send a few bytes repeatedly, without end.
     """
     client.sendall(b"HTTP/1.1 200 OK\r\n")
     while True:

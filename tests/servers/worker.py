@@ -1,5 +1,5 @@
 """
-A worker process, `certworker work`, with all its accidents.
+A worker process, `certworker work`, which a test can stop and kill.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 class WorkerProcess:
     """
-    `certworker work` with *environment*; its log is in `log`.
+    `certworker work` with *environment*.
     """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
@@ -38,7 +38,7 @@ class WorkerProcess:
         self.http_port = int(environment["CERTWORKER_HTTP_ADDRESS"].rpartition(":")[2])
         self.log_file = log
         self.process: subprocess.Popen[bytes] | None = None
-        #: What is run; production's leases are too long for tests that wait for their end.
+        #: The program. Some tests replace it with one that has shorter leases than production.
         self.program = ["-m", "certworker", "work"]
 
     def __enter__(self) -> Self:
@@ -53,13 +53,13 @@ class WorkerProcess:
     @property
     def log(self) -> str:
         """
-        All lines so far.
+        The log lines so far.
         """
         return self.log_file.read_text()
 
     def start(self) -> None:
         """
-        Start it and return at once.
+        Start the worker, and return at once.
         """
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
@@ -68,7 +68,7 @@ class WorkerProcess:
 
     def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """
-        Send SIGTERM and return the exit code; it may take so many *seconds*.
+        Send SIGTERM, and return the exit code. The worker has *seconds* to end.
         """
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -76,7 +76,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """
-        End it at once, as a crash would.
+        Kill the worker, as after a crash.
         """
         if self.process is not None:
             self.process.kill()
@@ -97,7 +97,7 @@ class WorkerProcess:
 
     def get(self, path: str) -> tuple[int, str]:
         """
-        Status and body of *path* at its HTTP port.
+        Return the status and the body of *path* at the HTTP port of the worker.
         """
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
         try:
@@ -109,7 +109,7 @@ class WorkerProcess:
 
     def wait_for_line(self, pattern: str) -> str:
         """
-        The first line of the log that has *pattern*; fails, showing the log, if none comes.
+        Wait for the first log line with *pattern*, and return it. Without such a line, fail with the log.
         """
         return wait_until(lambda: self._line(pattern), lambda: f"no line with {pattern!r} in:\n{self.log}")
 
@@ -122,7 +122,7 @@ def two_workers(
     place: Path, directory_url: str, *, redis_port: int, webroot: Path, http01_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
-    Two workers with one volume under *place*; the CA finds the responses of both in *webroot*.
+    Start two workers with one volume in *place*. The CA finds the responses of both in *webroot*.
     """
     with ExitStack() as stack:
         workers = []
@@ -150,7 +150,7 @@ def wait_until(
     pause_seconds: float = 0.02,
 ) -> Found:
     """
-    What *found* returns once it returns something; fails with *complaint* after *seconds*.
+    Wait until *found* does not return None, and return its value. Fail with *complaint* after *seconds*.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,5 +1,5 @@
 """
-`certworker work` with leases of as many seconds as its argument, for tests that wait for their end.
+`certworker work` with the lease time of its argument in seconds, for tests that wait until a lease ends.
 """
 
 from __future__ import annotations

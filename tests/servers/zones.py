@@ -1,13 +1,13 @@
 """
-A small DNS on the loopback interface: a resolver, and name servers at addresses of their own beside it.
+A small DNS on the loopback interface: a resolver, and name servers at separate addresses.
 
 ::
 
     with World() as world:
         world.zone("shop.org", {"shop.org": {"A": ["203.0.113.7"], "CAA": ['0 issue "letsencrypt.org"']}})
 
-All of them listen at the same port: `world.resolver` is where to begin, and a zone's server is at 127.0.0.2
-and upwards.
+All servers listen at the same port. Queries begin at `world.resolver`. The servers of the zones have
+addresses from 127.0.0.2.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ Rows = dict[str, dict[str, list[str]]]
 
 class ZoneServer:
     """
-    One name server: its rows, and how it misbehaves.
+    A name server with its records and its faults.
     """
 
     def __init__(self, host: str, port: int = 0) -> None:
         self.host = host
         self.rows: Rows = {}
-        #: Time to live of each answer, in seconds.
+        #: The time to live of each answer in seconds.
         self.ttl = 60
-        #: The answer for a name and a type instead of its rows: SERVFAIL, REFUSED, NOTIMP …
+        #: The response code for a name and a type instead of its records: SERVFAIL, REFUSED, NOTIMP …
         self.codes: dict[tuple[str, str], str] = {}
-        #: Names whose signatures are wrong: SERVFAIL, unless the query disables the check.
+        #: Names with invalid signatures. The answer is SERVFAIL, unless the query disables the check.
         self.bogus: set[str] = set()
         #: Names for which the server sends no answer.
         self.silent: set[str] = set()
         #: The zone and the servers to which a query for a name is referred.
         self.refer: Callable[[str], tuple[str, list[str]]] | None = None
-        #: Queries over UDP get lost.
+        #: Whether the server ignores queries over UDP.
         self.tcp_only = False
-        #: The extended error beside SERVFAIL (RFC 8914): a code and a text.
+        #: The code and the text of the extended error beside SERVFAIL (RFC 8914).
         self.reason: tuple[int, str] | None = None
         self.delay_seconds = 0.0
         self.authoritative = False
-        #: Answers over UDP are cut, as if they were too long.
+        #: Whether the server truncates answers over UDP.
         self.truncates = False
-        #: Answers over TCP come one byte at a time, with this pause before each.
+        #: The pause in seconds before each byte of an answer over TCP.
         self.trickle_seconds = 0.0
-        #: Which names were asked for, as "NAME TYPE".
+        #: The queries, as "NAME TYPE".
         self.asked: list[str] = []
-        #: Its rows with signatures, instead of those without.
+        #: The signed zone, which replaces the unsigned records.
         self.signed: SignedZone | None = None
         #: The server for names of other zones.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
@@ -81,13 +81,13 @@ class ZoneServer:
     @property
     def address(self) -> tuple[str, int]:
         """
-        Where it listens.
+        The address at which the server listens.
         """
         return self.host, int(self._tcp.server_address[1])
 
     def stop(self) -> None:
         """
-        Answer no more.
+        Stop the servers.
         """
         for server in (self._tcp, self._udp):
             server.shutdown()
@@ -138,7 +138,7 @@ class ZoneServer:
 
 class World:
     """
-    A resolver that knows what all zones know, and a server for each zone.
+    A resolver with the records of all zones, and a server for each zone.
     """
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class World:
 
     def zone(self, name: str, rows: Rows, *, servers: int = 1) -> ZoneServer:
         """
-        Serve the zone *name* with *rows*, by host and type, from so many *servers*; returns the first.
+        Serve the zone *name* with *rows* by host and type from *servers* name servers. Return the first.
         """
         port = self.resolver.address[1]
         made = [ZoneServer(f"127.0.0.{2 + len(self.servers) + number}", port) for number in range(servers)]
@@ -157,14 +157,14 @@ class World:
             server.rows = {host: dict(kinds) for host, kinds in rows.items()}
             self.resolver.rows[f"ns{number}.{name}"] = {"A": [server.host]}
         self.resolver.rows.setdefault(name, {})["NS"] = [f"ns{n}.{name}" for n in range(1, servers + 1)]
-        # The registries' part of the tree.
+        # The zone of the registry.
         self.resolver.rows.setdefault(name.rpartition(".")[2], {"SOA": []})
         self.servers += made
         return made[0]
 
     def stop(self) -> None:
         """
-        Answer no more.
+        Stop the servers.
         """
         for server in (self.resolver, *self.servers):
             server.stop()
@@ -208,7 +208,7 @@ class _TcpHandler(socketserver.StreamRequestHandler):
     server: _Tcp
 
     def handle(self) -> None:
-        # Each message is preceded by its length (RFC 1035, section 4.2.2).
+        # The length of each message precedes it (RFC 1035, section 4.2.2).
         while length := self.rfile.read(2):
             query = dns.message.from_wire(self.rfile.read(struct.unpack("!H", length)[0]))
             if answer := self.server.answer(query, True):
