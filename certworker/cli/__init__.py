@@ -1,10 +1,10 @@
 """
-The commands. Each is imported when it runs, so that the help stays fast.
+The commands. Each module is imported when its command runs, so that `--help` is fast.
 
 In the order in which they may import each other::
 
     demo         `certworker demo`: Redis, a CA, the worker and a TLS server on one machine
-    output       The output of commands: printable lines, JSON, and the progress line of long work
+    output       The output of commands: printable lines, JSON, and the progress line of long commands
     work         ★ `certworker work`: the worker, with its options and exit codes
     account      `certworker account`: the account at the CA
     arguments    The names in the arguments of a command, and in its file
@@ -35,10 +35,10 @@ COMMANDS = {
     "work": "Take requests from the queue, and issue and renew the certificates.",
     "request": "Request certificates.",
     "remove": "Remove names from the proxy and from the volume.",
-    "resume": "Order again for a name that the CA has paused.",
+    "resume": "Resume the orders for a name that the CA has paused.",
     "revoke": "Revoke a certificate, and request a new one with another key.",
     "account": "Show the account at the CA, change its key, or deactivate it.",
-    "status": "Show which certificates are in service, until when, and what failed.",
+    "status": "Show which certificates are in service, when they expire, and what failed.",
     "explain": "Show what happened to a name, or what an error code means.",
     "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
     "records": "Print the DNS records that names need, and which of them exist.",
@@ -128,8 +128,8 @@ def main() -> None:
 
     # In a container this is process 1, for which the kernel ignores SIGTERM without a handler.
     if sys.argv[1:2] == ["work"]:
-        # The worker sets its own handlers at its start. Until then an exception from a handler would
-        # end in a traceback.
+        # The worker sets its own handlers when it starts. Until then an exception from a handler would
+        # print a traceback.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     else:

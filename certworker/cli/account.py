@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 
 def ca_choice(settings: Settings, label: str | None) -> CaChoice:
     """
-    Return the CA *label* of *settings*; None: the first one.
+    Return the CA with *label* in *settings*; the first CA if *label* is None.
 
     Raises:
         click.ClickException: No CA has this label.
@@ -33,7 +33,7 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
     known = {choice.label: choice for choice in settings.authorities}
     if label not in known:
         raise click.ClickException(
-            f"{label} is not one of the CAs that are set ({', '.join(known)}). Add it for this command: "
+            f"{label} is not a configured CA ({', '.join(known)}). Add it for this command: "
             "CERTWORKER_AUTHORITY=… certworker …"
         )
     return known[label]
@@ -42,12 +42,12 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
 @contextmanager
 def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     """
-    Yield a client of the CA *choice*, which has not sent a request yet.
+    Yield a client of the CA *choice*. It has not sent a request yet.
     """
     if choice.directory_url:
         yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)
         return
-    # The embedded CA runs inside the worker. Another one with the same keys and accounts is equivalent.
+    # The embedded CA runs inside the worker. A second instance with the same keys and accounts is equivalent.
     from certworker.devca.authority import DevelopmentAuthority
 
     with DevelopmentAuthority(settings.state_dir / "development", clock=now_in_utc) as embedded:
@@ -59,14 +59,14 @@ def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     "--authority",
     "label",
     metavar="LABEL",
-    help="Which of the CAs of CERTWORKER_AUTHORITY, for example letsencrypt; otherwise the first.",
+    help="One of the CAs in CERTWORKER_AUTHORITY, for example letsencrypt. Without it, the first CA.",
 )
 @click.pass_context
 def command(context: click.Context, label: str | None) -> None:
     """
     Show the account at the CA, change its key, or deactivate it.
 
-    The first order creates it. Its contact follows _APP_EMAIL_CERTIFICATES.
+    The first order creates the account. certworker keeps its contact equal to _APP_EMAIL_CERTIFICATES.
 
     \b
     Example:
@@ -81,7 +81,7 @@ def command(context: click.Context, label: str | None) -> None:
 @click.pass_obj
 def show(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
-    Show the account as the CA has it.
+    Show the account as the CA reports it.
 
     \b
     Example:
@@ -126,7 +126,7 @@ def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
 
 
 @command.command()
-@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @json_option
 @click.pass_obj
 def deactivate(chosen: tuple[Settings, CaChoice], yes: bool, as_json: bool) -> None:

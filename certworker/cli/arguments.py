@@ -27,7 +27,7 @@ timeout_option = click.option(
     type=click.IntRange(1),
     default=300,
     show_default=True,
-    help="Seconds to --wait, for all names together.",
+    help="How many seconds --wait waits, for all names together.",
 )
 
 
@@ -40,14 +40,14 @@ def caller_identity(command: str) -> str:
 
 def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wildcards: bool) -> list[str]:
     """
-    Return *names* and those in *file* in their normalized form, each once.
+    Return the normalized names in *names* and *file*, each once.
 
-    If lines of the file are invalid, print them and end the program.
+    If lines of the file are invalid, print a message for each of them and exit.
 
     Args:
         names: The names in the arguments.
         file: The file with more names, one per line.
-        private: The CA is private, so that private suffixes are allowed.
+        private: Whether the CA is private, so that private suffixes are allowed.
         wildcards: Whether wildcards are accepted.
 
     Raises:

@@ -35,7 +35,7 @@ from certworker.worker.producer import request_certificate
 @dataclass(frozen=True)
 class Subject:
     """
-    What the demo requests, and the site that shows it.
+    The name that the demo requests, and the site that serves its certificate.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Subject:
     @property
     def files(self) -> str:
         """
-        Return the name of its files.
+        Return the name of the certificate directory and of Traefik's file.
         """
         return file_name(self.name)
 
@@ -53,7 +53,7 @@ ZONE = "demo.localhost"
 ONE_NAME = Subject(ZONE, ZONE)
 WILDCARD = Subject(f"*.{ZONE}", f"anything.{ZONE}")
 
-#: Short enough to watch a renewal, which is due after half of it.
+#: Short enough for a demo: a renewal is due after half of it.
 LIFETIME = timedelta(seconds=16)
 #: With `--keep`, the lifetime of certificates issued after the renewal.
 LIFETIME_AFTERWARDS = timedelta(days=90)
@@ -65,14 +65,15 @@ PREFIXES = ("_APP_", "CERTWORKER_")
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep running until Ctrl-C, and print commands to try.")
-@click.option("--wildcard", is_flag=True, help="Prove a wildcard by DNS-01, with a name server of the demo.")
+@click.option("--wildcard", is_flag=True, help="Request a wildcard, and prove it by DNS-01.")
 def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
     It starts a Redis, a CA, a worker and a TLS server, and removes all their files when it ends. With --keep
-    it also writes a settings file that makes every other command work while the demo runs. With --wildcard
-    the worker creates the TXT record of the challenge by a signed update (RFC 2136).
+    it also writes a settings file, with which every other command works while the demo runs. With --wildcard
+    it also starts a name server. The worker creates the TXT record of the challenge there by a signed update
+    (RFC 2136).
 
     \b
     Example:
@@ -165,14 +166,14 @@ Settings: {environment}
 Certificate: {directory}/certificates/{subject.files}/
 Configuration of Traefik: {directory}/config/{subject.files}.yml
 
-Ctrl-C ends the demo and removes all of this.
+Ctrl-C ends the demo and removes all its files.
 """
     )
 
 
 def _exports(settings: Mapping[str, str]) -> str:
     """
-    Return *settings* as a shell script, which removes all other settings and finds this `certworker`.
+    Return *settings* as a shell script. It also removes all other settings, and adds this program to PATH.
     """
     program = Path(sys.argv[0] if Path(sys.argv[0]).name == "certworker" else sys.executable).absolute()
     others = sorted(name for name in os.environ if name.startswith(PREFIXES) and name not in settings)
@@ -202,7 +203,7 @@ def _settings(directory: Path, redis_port: int, http_port: int, directory_url: s
 def _dns01_settings(name_server: DevelopmentNameServer) -> dict[str, str]:
     host, port = name_server.address
     return {
-        # The wildcard is requested at the start, as in an installation.
+        # The worker requests the wildcard when it starts, as in an installation.
         "_APP_DOMAIN": "",
         "_APP_DOMAIN_FUNCTIONS": ZONE,
         "_APP_DNS": f"{host}:{port}",
@@ -219,7 +220,7 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
         Path(settings[directory]).mkdir()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
-    # The child inherits an ignored SIGINT. A Ctrl-C during its imports would print a traceback.
+    # The child inherits an ignored SIGINT. Otherwise Ctrl-C during its imports would print a traceback.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)
     signal.signal(signal.SIGINT, handler)
@@ -236,7 +237,10 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
 
 def _wait_until_served(site: str, port: int, root: Path, unlike: str | None) -> str:
     """
-    Wait until the proxy serves a certificate for *site* with another serial number than *unlike*; return it.
+    Wait until the proxy serves another certificate for *site*, and return its serial number.
+
+    Args:
+        unlike: The serial number of the certificate before it; None if there is none.
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
@@ -248,7 +252,7 @@ def _wait_until_served(site: str, port: int, root: Path, unlike: str | None) -> 
             pass  # The certificate is not in service yet.
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"{site} was not served within a minute; the log of the worker above has the reason."
+                f"{site} was not served within a minute; the worker's log above shows the reason."
             )
         time.sleep(0.1)
 

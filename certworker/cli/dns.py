@@ -43,8 +43,8 @@ def test(names: Sequence[str], as_json: bool) -> None:
     """
     Test the DNS provider of each NAME with a harmless TXT record.
 
-    The command creates the record, waits until all name servers show it, and deletes it. It needs Redis,
-    because one worker at a time changes a zone. Exit code 1 if a name fails.
+    The command creates the record, waits until all name servers show it, and deletes it. It needs Redis to
+    lock the zone: only one worker at a time changes a zone. Exit code 1 if a name fails.
 
     \b
     Example:
@@ -83,7 +83,7 @@ def register(name: str) -> None:
     """
     Register NAME at acme-dns, and print the CNAME record to create.
 
-    An existing account in ACME_DNS_STORAGE_PATH is used again.
+    If ACME_DNS_STORAGE_PATH contains an account of NAME, the command uses that account.
 
     \b
     Example:
@@ -93,7 +93,7 @@ def register(name: str) -> None:
     providers = build_providers(settings.dns01, settings.ca_bundle)
     provider = next((each for each in providers if isinstance(each, AcmeDns)), None)
     if provider is None:
-        raise click.UsageError("CERTWORKER_DNS01_PROVIDER has no acme-dns.")
+        raise click.UsageError("CERTWORKER_DNS01_PROVIDER does not contain acme-dns.")
     domain = base_name(_normalized(name, settings))
     say(f"_acme-challenge.{domain}. CNAME {provider.register(domain)}.")
 
@@ -103,11 +103,11 @@ def register(name: str) -> None:
 @json_option
 def records(names: Sequence[str], as_json: bool) -> None:
     """
-    Print the DNS records that the owner of each NAME creates, and which of them exist.
+    Print the DNS records that the owner of each NAME must create, and which of them exist.
 
-    A wildcard, and each other name that uses DNS-01, needs no record in a zone of the DNS provider. In
-    another zone it needs the CNAME that delegates the challenge. A name that uses HTTP-01 needs the records
-    of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA. Exit code 1 if a record is
+    A wildcard, or another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other
+    zone it needs the CNAME that delegates the challenge. A name that uses HTTP-01 needs the records of
+    _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA. Exit code 1 if a record is
     missing or wrong.
 
     \b

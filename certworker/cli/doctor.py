@@ -45,23 +45,24 @@ MARKS = {
     "file",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Also write FILE, to be attached to a bug report; it has no secret. - is the standard output.",
+    help="Also write FILE, a report for bug reports without secrets. - is the standard output.",
 )
 def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
     Check settings, volumes, Redis, the CA and each NAME, and show remedies.
 
-    Without a NAME it checks those of _APP_DOMAIN, and some that have failed. It orders no certificate.
+    Without a NAME it checks the names in _APP_DOMAIN, and some names that have failed. Without
+    --staging-order it orders no certificate.
 
-    Exit code 0 if all checks pass, 1 for warnings with --strict, 2 for failures.
+    Exit code 0 if no check fails, 1 for warnings with --strict, 2 for failures.
 
     \b
     Example:
       certworker doctor api.example.org
     """
-    # The report has a line for everything that a module would log.
+    # The report contains everything that a module would log.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
-    # The standard output has nothing else if it is the file.
+    # With `--report -` the standard output contains only the report.
     console = Console(highlight=False, soft_wrap=True, quiet=file == "-")
     findings: list[Finding] = []
     if not as_json:
@@ -91,7 +92,7 @@ def _write(findings: Sequence[Finding], file: str) -> None:
         write(f"{content}\n".encode(), file)
     except OSError as error:
         raise click.FileError(file, error.strerror or str(error)) from error
-    say(f"Wrote {file}. Read it before you attach it: it has your domains.", err=True)
+    say(f"Wrote {file}. Read it before you attach it: it contains your domains.", err=True)
 
 
 def _show(console: Console, finding: Finding, first: bool) -> None:

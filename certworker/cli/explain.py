@@ -19,7 +19,7 @@ from certworker.redis.client import connected
 from certworker.settings import Settings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
 
-#: The least share of equal letters for a suggested code.
+#: The minimum similarity of a suggested code, from 0 to 1.
 LEAST_LIKENESS = 0.75
 
 
@@ -30,7 +30,7 @@ def command(subject: str, as_json: bool) -> None:
     """
     Show the history of NAME: first the remedy, then the last fifty events.
 
-    With CODE, show the page of an error code: cause, how to check, remedy, and when certworker tries again.
+    With CODE, show the page of an error code: its cause, how to check it, the remedy, and the retries.
 
     Exit code 1 if NAME or CODE is unknown.
 
@@ -70,7 +70,7 @@ def _show_page(code: str, as_json: bool) -> None:
 
 def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
-    End the program if *subject* is a misspelled code, and not a name that the CA can certify.
+    Exit if *subject* is a misspelled code, and not a name that the CA can certify.
     """
     similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
     try:
@@ -103,7 +103,7 @@ def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -
 
 def _covered_by(name: str, record: DomainRecord | None) -> str:
     """
-    Return the wildcard that covers *name* by its *record*; empty for any other name.
+    Return the wildcard that covers *name* according to *record*; empty if the name is not covered.
     """
     return (covering_wildcard(name) or "") if record and record.state == "covered" else ""
 

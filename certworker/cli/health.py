@@ -28,8 +28,8 @@ def command() -> None:
     """
     Check whether the running worker is healthy.
 
-    Exit code 0 if Redis answers, the scheduler runs and each loop makes progress, 1 if not. With
-    CERTWORKER_HTTP_ADDRESS=off it reads the last report in Redis of each worker on this host.
+    Exit code 0 if Redis answers, the scheduler runs and each loop makes progress, otherwise 1. With
+    CERTWORKER_HTTP_ADDRESS=off it reads the last report of each worker on this host from Redis.
 
     \b
     Example:
@@ -61,5 +61,5 @@ def _read_reports(settings: Settings) -> bool:
     for report in found:
         say_json(report.as_json())
     if not found:
-        say(f"No worker on {host} has reported to Redis in the last seconds.", err=True)
+        say(f"No worker on {host} has reported to Redis in the last few seconds.", err=True)
     return bool(found) and all(report.healthy for report in found)

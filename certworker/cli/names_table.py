@@ -16,10 +16,10 @@ from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
 
-#: States that need a person, with their colors on a terminal. A table has them in this order.
+#: The states that a user has to fix, in the order of a table, with their colors on a terminal.
 COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}
 
-#: The meaning of a state, where its word is not clear.
+#: Longer texts for states whose names are not clear.
 MEANINGS = {
     "failing": "failing; the certificate in service is still valid",
     "no_certificate": "no certificate; the last attempt failed",
@@ -27,7 +27,7 @@ MEANINGS = {
     "covered": "covered by a wildcard",
 }
 
-#: Columns. A cell has at least this width on any terminal.
+#: Columns. A table does not shorten names below this width.
 LEAST_WIDTH = 12
 
 
@@ -39,13 +39,13 @@ class Files:
 
     #: The four files by `cert`, `chain`, `fullchain` and `privkey`.
     paths: dict[str, str]
-    #: The issuer of the certificate, the issuer of that one, and so on.
+    #: The issuers in the chain, from the issuer of the certificate upward.
     issuers: list[str]
 
 
 def urgency(one: DomainStatus) -> tuple[int, str]:
     """
-    Return the sort key of *one* in a table: first the names that need a person, then alphabetically.
+    Return the sort key of *one* in a table: names that a user has to fix first, then by name.
     """
     order = list(COLORS)
     return order.index(one.detail) if one.detail in COLORS else len(order), one.name
@@ -53,7 +53,7 @@ def urgency(one: DomainStatus) -> tuple[int, str]:
 
 def show_one(one: DomainStatus, files: Files | None, queued: Queued, now: datetime) -> None:
     """
-    Print all that is known of *one*.
+    Print all fields of *one*, one per line.
     """
     for label, value in _fields(one, files, queued, now):
         say(f"{label:<12} {value}", color=COLORS.get(one.detail) if label == "state" else None)
@@ -91,7 +91,7 @@ def _fields(
 
 def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
     """
-    Print a line for each of *shown*, cut at the width of the terminal.
+    Print a line for each of *shown*, cut to the width of the terminal.
     """
     lines = [("NAME", "STATE", "VALID FOR", "NEXT CHECK", "LAST ERROR"), *(_cells(one, now) for one in shown)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

@@ -29,9 +29,9 @@ def command() -> None:
 @command.command("test")
 def test() -> None:
     """
-    Send a test notification by each channel that is set.
+    Send a test notification by each configured channel.
 
-    It needs neither Redis nor a running worker. Exit code 1 if a channel fails, 2 if none is set.
+    It needs neither Redis nor a running worker. Exit code 1 if a channel fails, 2 if none is configured.
 
     \b
     Example:

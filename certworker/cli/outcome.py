@@ -19,7 +19,7 @@ Job = tuple[str, tuple[str, ...]]
 #: More requests than this share one line.
 MOST_LINES = 10
 
-NO_WORKER = "No worker is running. Start one, which takes the requests from the queue: certworker work"
+NO_WORKER = "No worker is running. Start one to process the requests: certworker work"
 
 SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume"
 
@@ -41,7 +41,7 @@ def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_js
     workers = running_workers(connection)
     few = len(jobs) <= MOST_LINES
     for job_id, names in jobs if few or as_json else ():
-        # For each position Redis reads the whole queue.
+        # Redis reads the whole queue to find one position.
         position = job_position(connection, job_id) if few else None
         if as_json:
             say_json(_about(job_id, names) | {"state": "requested", "position": position, "workers": workers})
@@ -85,7 +85,7 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
 
 def why_nothing_starts(connection: Redis) -> str:
     """
-    Return why no worker takes a request from the queue, with the remedy; empty if one does.
+    Return why no worker takes requests from the queue, with the remedy; empty if one does.
     """
     if running_workers(connection) == 0:
         return NO_WORKER

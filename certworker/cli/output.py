@@ -1,8 +1,8 @@
 """
-The output of commands: printable lines, JSON, and the progress line of long work.
+The output of commands: printable lines, JSON, and the progress line of long commands.
 
-Other programs may have written texts from Redis, from a CA or from files. Control characters in them would
-move the cursor, hide text or change the title of the terminal.
+Texts from Redis, from a CA or from a file may contain control characters, which would move the cursor, hide
+text or change the title of the terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST_LINE = 50_000
 
 BAR_WIDTH = 20
 
-#: Called with the number of items that are done (including failures), that failed, and in total.
+#: Takes the number of items that are done (including failures), that failed, and in total.
 Update = Callable[[int, int, int], None]
 
 
@@ -66,7 +66,7 @@ def progress_line() -> Iterator[Update]:
     """
     Show a progress line during the block; yield the function that updates it.
 
-    Only a terminal shows it, on the standard error: a file or a pipe gets the results alone.
+    Only a terminal shows it, on the standard error. A file or a pipe gets only the results.
     """
     if not sys.stderr.isatty():
         yield lambda *_: None

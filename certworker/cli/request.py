@@ -26,11 +26,15 @@ from certworker.worker.producer import request_certificate, request_removal
 @file_option
 @click.option("--force", is_flag=True, help="Issue even if the certificate in service is not due.")
 @click.option(
-    "--use-full-quota", is_flag=True, help="With --force: as often as the CA allows, not three times a week."
+    "--use-full-quota",
+    is_flag=True,
+    help="With --force: as often as the CA allows, instead of three times a week.",
 )
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
-    "--wait", is_flag=True, help="Wait for the end: exit code 0 if all are issued, kept or covered, 1 if not."
+    "--wait",
+    is_flag=True,
+    help="Wait for the outcomes. Exit code 0 if all names are issued, kept or covered, otherwise 1.",
 )
 @timeout_option
 @json_option
@@ -79,14 +83,16 @@ def command(
 @click.command()
 @names_argument
 @file_option
-@click.option("--wait", is_flag=True, help="Wait for the end: exit code 0 if all are removed, 1 if not.")
+@click.option(
+    "--wait", is_flag=True, help="Wait for the outcomes. Exit code 0 if all names are removed, otherwise 1."
+)
 @timeout_option
 @json_option
 def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int, as_json: bool) -> None:
     """
-    Remove each NAME from the proxy and from the volume, and end its renewals.
+    Remove each NAME from the proxy and from the volume, and stop its renewals.
 
-    Nothing is revoked. The next start requests the names in _APP_DOMAIN again.
+    It revokes no certificate. The worker requests the names in _APP_DOMAIN again at its next start.
 
     \b
     Example:
@@ -110,7 +116,7 @@ def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int
 @json_option
 def resume(name: str, as_json: bool) -> None:
     """
-    Order again for NAME, which the CA has paused.
+    Resume the orders for NAME, which the CA has paused.
 
     First fix the cause of the failures and open the link of the CA, which certworker status NAME shows.
 

@@ -61,7 +61,7 @@ LARGEST_CHAIN = 1024 * 1024
 @dataclass(frozen=True)
 class Counts:
     """
-    The number of names, of those with a certificate or a failure, and of those with a failure.
+    The number of all names, of names with a certificate or a failure, and of names with a failure.
     """
 
     names: int
@@ -73,9 +73,9 @@ def watch_names(
     connection: Redis, stores: Stores, *, as_json: bool, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """
-    Show the progress of all names until each has a certificate or has failed, or until Ctrl-C.
+    Show the progress until each name has a certificate or has failed, or until Ctrl-C.
 
-    A terminal shows one line. A file gets a line for each change.
+    A terminal shows one line that changes. A file gets a line for each change.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -90,7 +90,7 @@ def watch_names(
             if counts != shown and lines:
                 _print(counts, now, as_json)
             update(counts.done, counts.failed, counts.names)
-            # Two equal counts, because a request is briefly neither in the queue nor recorded.
+            # The end needs two equal counts: a request is briefly neither in the queue nor recorded.
             if counts.done == counts.names and counts == shown:
                 break
             shown = counts
@@ -105,7 +105,7 @@ def _counts(names: Iterable[DomainStatus], queued: int) -> Counts:
         total += 1
         open_names += one.not_after is None and one.detail in OPEN
         failed += one.detail == "no_certificate"
-    # The names of requests in the queue are not counted yet.
+    # The count above does not include the names of queued requests.
     return Counts(total + queued, total - open_names, failed)
 
 
@@ -143,15 +143,17 @@ class Duration(click.ParamType[timedelta]):
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 @click.option("--state", type=click.Choice([*STATES, *FAILURES]), help="Only names in this state.")
 @click.option(
-    "--due", type=Duration(), metavar="SPAN", help="Only names to be renewed within SPAN, such as 7d."
+    "--due", type=Duration(), metavar="SPAN", help="Only names whose renewal is due within SPAN, such as 7d."
 )
-@click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page to show.")
+@click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="The page to show.")
 @click.option(
     "--page-size", type=click.IntRange(1), default=PAGE_SIZE, show_default=True, help="Names per page."
 )
-@click.option("--all", "everything", is_flag=True, help="No pages.")
+@click.option("--all", "everything", is_flag=True, help="Show all names on one page.")
 @click.option(
-    "--summary", is_flag=True, help="The number of names in each state, and when the last one is ordered."
+    "--summary",
+    is_flag=True,
+    help="Show the number of names in each state, and when the last certificate is ordered.",
 )
 @click.option(
     "--watch", is_flag=True, help="Show the progress until each name has a certificate or has failed."
@@ -168,9 +170,9 @@ def command(
     watch: bool,
 ) -> None:
     """
-    Show which certificates are in service, until when, and what failed.
+    Show which certificates are in service, when they expire, and what failed.
 
-    With NAME, show its details; exit code 1 if NAME is unknown. Names that need a person come first.
+    With NAME, show its details; exit code 1 if NAME is unknown. Names that a user has to fix come first.
 
     \b
     Example:
@@ -192,7 +194,7 @@ def command(
             _show_summary(connection, settings, stores, now, as_json)
         else:
             chosen = (one for one in list_status(*stores, now) if _is_chosen(one, state, due, now))
-            # Sorting needs all names. With JSON a program reads the first line at once.
+            # Sorting needs all names. JSON is unsorted, so that a program gets the first line at once.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
             shown = list(islice(ordered, first, None if everything else first + page_size))

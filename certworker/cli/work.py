@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
     "--override-limits",
     type=click.Path(dir_okay=False),
     metavar="FILE",
-    help="The limits that a CA has granted beyond its usual ones, instead of CERTWORKER_LIMITS_FILE.",
+    help="A file with higher limits that a CA has granted, instead of CERTWORKER_LIMITS_FILE.",
 )
 def command(override_limits: str | None) -> None:
     """
@@ -69,7 +69,7 @@ def log_thread_exception(ended: threading.ExceptHookArgs) -> None:
     """
     Log the exception that ended a thread, in the format of the log.
 
-    A time limit may interrupt a thread whose job has just ended. That is not logged: nothing is lost.
+    A time limit may interrupt a thread whose job has just ended. That loses nothing, and is not logged.
     """
     error = ended.exc_value or ended.exc_type()
     if not isinstance(error, Interrupted):
@@ -97,7 +97,7 @@ def _log_warnings() -> None:
 
 
 def _log_settings(failure: InvalidSettings) -> None:
-    # One line each: all of them together may be longer than a log line.
+    # Each finding has a line of its own, because all of them together may exceed the length of a log line.
     for finding in failure.findings:
         logger.error("[%s] %s.", failure.code, finding, extra={"code": failure.code})
     logger.error("invalid settings: %d. %s", len(failure.findings), failure.remedy)
@@ -109,7 +109,7 @@ def _log(failure: CertworkerError) -> None:
 
 def _unwritable(settings: Settings) -> list[VolumeReadOnly]:
     """
-    Return the failures of directories whose mount or owner a person has to change.
+    Return the failures of directories whose mount or owner the operator has to change.
     """
     failures = []
     for check in volume_checks(settings):

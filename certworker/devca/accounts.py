@@ -1,7 +1,7 @@
 """
 The accounts of the CA's clients, stored in the state directory.
 
-Each account has a file, so that a restart preserves it.
+Each account has a file, so that it survives a restart.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.storage import durable
 @dataclass(frozen=True)
 class Account:
     """
-    An account; a change makes a new value with the same id.
+    An account. A change creates a new value with the same id.
     """
 
     id: str
@@ -68,7 +68,7 @@ class Accounts:
 
     def get(self, identifier: str) -> Account | None:
         """
-        Return the account *identifier*, even if another replica made it; None if there is none.
+        Return the account *identifier*, even if another replica has created it; None if there is none.
         """
         if identifier not in self._known:
             self._read_all()
@@ -116,7 +116,7 @@ class Accounts:
         return account
 
     def _read_all(self) -> None:
-        # Another replica may have written accounts. There are few of them.
+        # Another replica may have written accounts. There are few accounts.
         for file in self._directory.glob("*.json"):
             content = json.loads(file.read_bytes())
             key, contact = read_key(content["key"]), tuple(content["contact"])

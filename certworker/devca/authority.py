@@ -3,7 +3,7 @@ A small complete ACME CA on the loopback interface, for the demo and the tests.
 
 It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP. Its challenges are HTTP-01 and, if
 it has a name server to query, DNS-01. A browser can import its root certificate from a file. `_routes` lists
-all its resources.
+all resources.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ class DevelopmentAuthority:
 
     Args:
         state_directory: The directory of its root and its accounts; replicas may share it.
-        port: The TCP port; 0 means any free port, which stays the same over `stop` and `start`.
+        port: The TCP port. 0 means any free port, which stays the same after `stop` and `start`.
         host: The address to listen on.
         lifetime: The lifetime of its certificates.
         http01_port: The port of HTTP-01 validations, instead of port 80.
-        local_port: The same for `localhost` and the names under it; None: *http01_port*.
+        local_port: The same for `localhost` and the names below it; None: *http01_port*.
         clock: Returns the time of certificates and orders.
         resolve: Returns the host to connect to for a name under validation.
         dns_server: The address and port of the name server that DNS-01 validations query; None: no DNS-01.
@@ -69,7 +69,7 @@ class DevelopmentAuthority:
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")
         self._server: Server | None = None
-        # The CA handles one request at a time. None takes long.
+        # The CA handles one request at a time, because each request is short.
         self._lock = Lock()
         self._clock = clock
         self._memory = memory = Memory()
@@ -128,7 +128,7 @@ class DevelopmentAuthority:
 
     def stop(self) -> None:
         """
-        End every connection and the server, as in an outage; the next `start` continues with the same state.
+        Stop the server and close every connection, as in an outage. The next `start` uses the same state.
         """
         if self._server is not None:
             self._server.end()

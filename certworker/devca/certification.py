@@ -23,13 +23,14 @@ from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy, Window
 from certworker.devca.resources import Issued, Memory, Order, rfc3339
 
-#: Certificates are valid a little early, for clients whose clock is behind. Short ones are not.
+#: The validity of a certificate begins a little earlier, for clients whose clock is behind. Short lifetimes are
+#: an exception.
 EARLY = timedelta(hours=1)
 LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
 
 #: The start and the end of the suggested window, as remaining shares of the lifetime.
 WINDOW = (0.35, 0.30)
-#: The time between two checks of a client: six hours, or a share of a shorter lifetime.
+#: The time between two requests for renewal information: six hours, or a share of a shorter lifetime.
 LONGEST_PAUSE = timedelta(hours=6)
 SHARE_BETWEEN_CHECKS = 0.04
 
@@ -54,7 +55,7 @@ class Signing:
         Return the certificate for *order*, by its signing request *csr* (base64url of DER).
 
         Raises:
-            Refused: ``badCSR``: it has other names than the order, or an unsuitable key.
+            Refused: ``badCSR``: the signing request has other names than the order, or an unsuitable key.
         """
         return self._issue(order, self._requested_key(owner, order, csr), order.names)
 
@@ -177,10 +178,10 @@ class Certification:
 
     def replaceable(self, owner: Account, replaces: Any, names: tuple[str, ...]) -> int | None:
         """
-        Return the serial number of the certificate that an order for *names* replaces; None if it names none.
+        Return the serial number of the certificate that an order for *names* replaces; None without one.
 
         Raises:
-            Refused: ``alreadyReplaced`` (409), or *owner* has no such certificate that shares a name.
+            Refused: ``alreadyReplaced`` (409), or *owner* has no such certificate with one of *names*.
         """
         if replaces is None:
             return None
@@ -188,7 +189,7 @@ class Certification:
         if serial is None:
             raise Refused("malformed", "The certificate to be replaced is from another CA.")
         issued = self._memory.issued.get(serial)
-        # A restart forgets certificates. One from before it is accepted without a check of its account.
+        # A restart loses the list of certificates. An older one is accepted without a check of its account.
         if issued and (issued.account != owner.id or not set(issued.names) & set(names)):
             raise Refused("malformed", "The certificate to be replaced is not yours or shares no name.")
         successor = self._memory.replaced.get(serial)

@@ -1,5 +1,5 @@
 """
-The steps of every request: signature and nonce, the reply of its resource, the list of requests.
+The steps of every request: signature and nonce, its resource, the list of requests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from certworker.devca.protocol import Nonces, verify
 
 logger = logging.getLogger(__name__)
 
-#: The list of requests has the latest ones.
+#: The list contains the latest requests only.
 MAX_LOGGED_REQUESTS = 100_000
 
 
@@ -38,7 +38,7 @@ class LoggedRequest:
 @dataclass(frozen=True)
 class Route:
     """
-    The handler of a resource, and how its requests must be signed.
+    The handler of a resource, and the rules for the signatures of its requests.
     """
 
     answer: Callable[[Call], Reply]
@@ -66,7 +66,7 @@ class Dispatcher:
 
     def answer(self, request: Request) -> Reply | None:
         """
-        Return the reply to *request*; None: the connection ends without one.
+        Return the reply to *request*. None ends the connection without a reply.
         """
         with self._lock:
             reply = self._reply(request)

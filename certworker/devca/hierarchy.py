@@ -1,7 +1,7 @@
 """
-The root and the intermediate with their keys, and the certificates that they sign.
+The root and the intermediate with their keys, which sign the certificates.
 
-The keys last as long as the state directory, so that a browser imports one root only.
+The keys are in the state directory and survive restarts, so that a browser imports the root only once.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CA_LIFE = timedelta(days=3650)
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
-#: The certificate for browsers. KEYS_FILE has the keys, and only its owner may read it.
+#: The certificate that browsers import. KEYS_FILE contains the keys, and only its owner may read it.
 ROOT_FILE = "root.pem"
 KEYS_FILE = "authority.pem"
 
@@ -72,7 +72,7 @@ class Signer:
 
     def intermediate(self, name: str, now: datetime) -> Self:
         """
-        Return a new CA under this one, which signs end certificates only.
+        Return a new CA below this one, which may sign only end-entity certificates.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = _common_name_of(self.certificate)
@@ -80,7 +80,7 @@ class Signer:
 
     def cross_sign(self, other: Self, now: datetime) -> bytes:
         """
-        Return a certificate (PEM) with the name and the key of *other*, a CA under another root.
+        Return a certificate (PEM) with the name and the key of *other*, a CA below another root.
         """
         issuer, subject = _common_name_of(self.certificate), _common_name_of(other.certificate)
         certificate = _authority(subject, other.key, issuer, self.key, now, path_length=0)
@@ -106,7 +106,7 @@ class Signer:
 
 def validity(serial: int) -> tuple[datetime, datetime] | None:
     """
-    Return the dates in a serial number of this CA; None for another number.
+    Return the dates in a serial number of this CA; None for any other number.
     """
     octets = serial.to_bytes(20, "big") if serial.bit_length() <= 160 else b""
     if octets[:1] != b"\x01":
@@ -118,15 +118,15 @@ def validity(serial: int) -> tuple[datetime, datetime] | None:
 
 def public_der(key: Any) -> bytes:
     """
-    Return the public key *key* as octets that can be compared.
+    Return the public key *key* as DER, which can be compared.
     """
     der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return der
 
 
 def _serial_number(not_before: datetime, not_after: datetime) -> int:
-    # It contains the dates, so that renewal information needs no memory and survives a restart.
-    # Ten random octets are more than the 64 bits that readers of RFC 5280 expect.
+    # The number contains the dates, so that renewal information survives a restart without storage. Its ten
+    # random octets exceed the 64 bits that the Baseline Requirements for public CAs demand.
     lifetime = int((not_after - not_before).total_seconds())
     dates = int(not_before.timestamp()).to_bytes(5, "big") + lifetime.to_bytes(4, "big")
     return int.from_bytes(b"\x01" + dates + secrets.token_bytes(10), "big")
@@ -203,7 +203,7 @@ def _authority(
 @dataclass(frozen=True)
 class Hierarchy:
     """
-    The root, and the intermediate that signs for it.
+    The root, and the intermediate that signs the certificates.
     """
 
     root: Signer
@@ -212,7 +212,7 @@ class Hierarchy:
     @classmethod
     def open(cls, directory: Path, now: datetime) -> Hierarchy:
         """
-        Return the hierarchy of *directory*; the first process creates it.
+        Return the hierarchy in *directory*, and create it if there is none.
         """
         durable.make_directory(directory)
         with _exclusive(directory / f"{KEYS_FILE}.lock"):

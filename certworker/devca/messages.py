@@ -35,7 +35,7 @@ class Request:
     """
 
     method: str
-    #: The address that the client used, ``http://HOST:PORT``: every URL in the reply begins with it.
+    #: The address that the client used, ``http://HOST:PORT``. Every URL in the reply begins with it.
     base: str
     path: str
     content_type: str = ""
@@ -51,14 +51,14 @@ class Request:
     @property
     def kind(self) -> str:
         """
-        Return the resource in the words of the directory: ``newOrder``, ``order``, …
+        Return the kind of the resource, the first part of the path: ``newOrder``, ``order``, …
         """
         return self.path.removeprefix("/").partition("/")[0]
 
     @property
     def id(self) -> str:
         """
-        Return the id of the resource; empty for resources that exist once.
+        Return the id of the resource; empty if there is only one resource of its kind.
         """
         return self.path.removeprefix("/").partition("/")[2]
 
@@ -83,7 +83,7 @@ class Call:
         Return the payload.
 
         Raises:
-            Refused: There is none.
+            Refused: The request has no payload.
         """
         if self.payload is None:
             raise Refused("malformed", "This request needs a JSON object as payload.")
@@ -152,7 +152,7 @@ class Problem:
     #: The last part of the URN, such as ``badNonce``.
     kind: str
     detail: str
-    #: None: the status that belongs to the kind.
+    #: The HTTP status; None: the usual status of the kind.
     status: int | None = None
     #: Further members of the document, such as ``algorithms`` or ``subproblems``.
     members: tuple[tuple[str, Any], ...] = ()
@@ -178,7 +178,7 @@ class Problem:
 
 class Refused(Exception):
     """
-    The reply to the request is a problem document.
+    The CA refuses a request with a problem document.
     """
 
     def __init__(

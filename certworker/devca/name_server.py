@@ -1,7 +1,7 @@
 """
-A name server for one zone, on the loopback interface: it takes signed updates (RFC 2136, RFC 8945).
+A name server for one zone on the loopback interface. It accepts signed updates (RFC 2136, RFC 8945).
 
-With it, DNS-01 can be shown on a laptop. It serves only what a validation needs.
+The demo uses it for DNS-01. It answers only the queries of certworker and of the development CA.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ TTL_SECONDS = 60
 #: SOA timers (RFC 1035, section 3.3.13): refresh, retry, expire and minimum, in seconds.
 TIMERS = "60 60 3600 1"
 
-#: A client that connects and sends nothing holds a thread no longer.
+#: The seconds after which the server closes an idle connection, which occupies a thread.
 IDLE_SECONDS = 10
 
 
 class DevelopmentNameServer:
     """
-    Serves *zone* until the end of the `with` block. All names in it lead to this machine.
+    Serves *zone* until the end of the `with` block. All names in the zone resolve to this machine.
 
     Args:
         zone: The name of the zone.
@@ -170,7 +170,7 @@ class DevelopmentNameServer:
 
 def _refusal(wire: bytes, error: dns.rcode.Rcode) -> bytes | None:
     """
-    Return NOTAUTH for a message with a wrong signature: TSIG has the *error* (RFC 8945, section 5.2).
+    Return NOTAUTH for a message with a wrong signature. Its TSIG record has *error* (RFC 8945, section 5.2).
     """
     try:
         message = dns.message.from_wire(wire, keyring=False)
@@ -224,4 +224,4 @@ class _TcpHandler(socketserver.StreamRequestHandler):
                     return
                 self.wfile.write(struct.pack("!H", len(reply)) + reply)
         except (OSError, struct.error):
-            return  # the client is gone
+            return  # the client has closed the connection

@@ -24,7 +24,7 @@ LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 253
 WILDCARD = "*."
 
-#: The end of the URL of a DNS-01 challenge. That of HTTP-01 ends with the id of the authorization.
+#: The end of the URL of a DNS-01 challenge. The URL of HTTP-01 ends with the id of the authorization.
 OF_DNS01 = "-dns-01"
 
 
@@ -126,7 +126,7 @@ class Ordering:
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
         """
-        Record the result of a validation, unless the client deactivated the authorization in the meantime.
+        Record the result of a validation, unless the client has deactivated the authorization.
         """
         if authorization.state != "processing":
             return

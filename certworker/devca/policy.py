@@ -1,5 +1,5 @@
 """
-The rules that differ from CA to CA; all of them may change while the CA runs.
+The rules of the CA that a test or the demo may change while the CA runs.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ class Policy:
 
     #: The time between the two dates of a certificate.
     lifetime: timedelta = timedelta(days=90)
-    #: How long further orders of the account need no new validation; zero: each order needs one.
+    #: How long a validation is valid for further orders of the account; zero: each order needs one.
     authorization_reuse: timedelta = timedelta(0)
-    #: By name; orders without a profile get the first one.
+    #: The profiles by name. An order without a profile gets the first one.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
-    #: Offer DNS-01 as well, and certificates for wildcards.
+    #: Whether the CA offers DNS-01 as well, and certificates for wildcards.
     offers_dns01: bool = False
-    #: Every name is valid at once, for tests with thousands of names.
+    #: Whether every authorization is valid at once, for tests with thousands of names.
     trusts_every_name: bool = False
-    #: Key id → HMAC key; if not empty, a new account needs one (RFC 8555, section 7.3.4).
+    #: Key id → HMAC key. If there are any, a new account needs one of them (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
-    #: Suggested windows by name, "" for all names; otherwise the dates of the certificate decide.
+    #: Suggested windows by name, or "" for all names. By default the dates of the certificate decide.
     windows: dict[str, Window] = field(default_factory=dict)
-    #: Certificates issued before this time are to be renewed now, as before a mass revocation.
+    #: The CA suggests an immediate renewal of certificates issued before this time (a mass revocation).
     recalled_before: datetime | None = None
 
     def lifetime_of(self, profile: str) -> timedelta:

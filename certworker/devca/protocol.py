@@ -56,11 +56,11 @@ def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> 
     Args:
         request: The request.
         accounts: The accounts of the CA.
-        brings_key: True: it contains its key (``jwk``: a new account). False: it names an account (``kid``).
-            None: either (a revocation).
+        brings_key: Whether the request must contain its key (``jwk``, for a new account) or name an account
+            (``kid``). None allows both (for a revocation).
 
     Raises:
-        Refused: It is not signed according to RFC 8555.
+        Refused: The request is not signed according to RFC 8555.
     """
     if request.content_type.partition(";")[0].strip() != "application/jose+json":
         raise Refused("malformed", "The content type must be application/jose+json.", status=415)
@@ -87,7 +87,7 @@ def parse(body: bytes | str) -> tuple[JWS, Header]:
         jws = JWS.from_json(content)
         header: Header = jws.signature.combined
     except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
-        # josepy does not catch errors of unexpected types.
+        # josepy does not catch the errors of unexpected types.
         raise Refused("malformed", f"This is not a signed message ({type(error).__name__}).") from error
     return jws, header
 
@@ -97,7 +97,7 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
     Verify that *key* signed the message, with the algorithm of the key.
 
     Raises:
-        Refused: It did not.
+        Refused: It did not, or used another algorithm.
     """
     algorithm = _algorithm(key)
     if header.alg != algorithm:
@@ -112,10 +112,10 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
 
 def payload(jws: JWS) -> dict[str, Any] | None:
     """
-    Return the signed JSON object; None: there is none, as in a POST-as-GET.
+    Return the signed JSON object; None for a POST-as-GET.
 
     Raises:
-        Refused: The payload is something else.
+        Refused: The payload is not a JSON object.
     """
     if not jws.payload:
         return None

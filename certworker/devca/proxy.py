@@ -15,7 +15,7 @@ RESPONSE = (
     b"This name has a valid certificate.\n"
 )
 
-#: For each read and write of a connection.
+#: The time limit of each read and write.
 TIMEOUT_SECONDS = 5.0
 
 
@@ -24,7 +24,7 @@ class DevelopmentProxy:
     Serves TLS on a free port of the loopback interface, with the files that *files_of* returns.
 
     Args:
-        files_of: Returns the paths of chain and key for a name, by the current configuration of the proxy.
+        files_of: Returns the paths of chain and key for a name, from the current configuration of the proxy.
     """
 
     def __init__(self, files_of: Callable[[str], tuple[Path, Path] | None]) -> None:
@@ -75,7 +75,7 @@ class DevelopmentProxy:
 
 def handshake(name: str, port: int, root: Path) -> dict[str, object]:
     """
-    Connect to *name* as a browser that trusts *root*, and return the certificate of the server.
+    Connect to *name* like a browser that trusts *root*, and return the certificate of the server.
 
     Raises:
         ssl.SSLError: The certificate is not for *name*, not from *root*, or not valid now.

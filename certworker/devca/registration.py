@@ -67,9 +67,9 @@ class Registration:
             raise Refused("malformed", "The inner message needs jwk and the url of the outer one.")
         check_signature(jws, header, header.jwk)
         inner = payload(jws) or {}
-        # Only the path is compared: the port of a development CA may change at each start.
-        names_it = str(inner.get("account")).endswith(f"/account/{account.id}")
-        if not names_it or _thumbprint_in(inner.get("oldKey")) != thumbprint(account.key):
+        # The CA compares only the path, because its port may change at each start.
+        names_account = str(inner.get("account")).endswith(f"/account/{account.id}")
+        if not names_account or _thumbprint_in(inner.get("oldKey")) != thumbprint(account.key):
             raise Refused("malformed", "The inner message does not name this account and its key.")
         holder = self._accounts.with_key(header.jwk)
         if holder is not None:

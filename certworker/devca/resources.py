@@ -19,7 +19,7 @@ from certworker.devca.messages import Problem
 
 def rfc3339(moment: datetime) -> str:
     """
-    Return *moment* in the format of the protocol.
+    Return *moment* in the format of RFC 3339, which the protocol uses.
     """
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -45,9 +45,9 @@ def identifier(name: str) -> dict[str, str]:
 @dataclass
 class Authorization:
     """
-    The permission of one account for one name, with a challenge of each type that the CA offers for it.
+    The authorization of one account for one name, with a challenge of each type that the CA offers for it.
 
-    The challenges share the token. The first one that the client responds to decides.
+    The challenges share a token. The result of the first challenge that the client responds to is final.
     """
 
     account: str
@@ -65,7 +65,7 @@ class Authorization:
 
     def status(self, now: datetime) -> str:
         """
-        Return its status at *now*.
+        Return the status of the authorization at *now*.
         """
         if self.state in ("pending", "processing"):
             return "pending" if now < self.expires else "invalid"
@@ -101,7 +101,7 @@ class Issued:
     @property
     def serial(self) -> int:
         """
-        Return its serial number.
+        Return the serial number of the certificate.
         """
         return self.leaf.serial_number
 
@@ -132,13 +132,13 @@ class Order:
     @property
     def names(self) -> tuple[str, ...]:
         """
-        Return its names.
+        Return the names of the order.
         """
         return tuple(authorization.name for authorization in self.authorizations)
 
     def status(self, now: datetime) -> str:
         """
-        Return its status at *now* (RFC 8555, section 7.1.6).
+        Return the status of the order at *now* (RFC 8555, section 7.1.6).
         """
         if self.problem:
             return "invalid"
@@ -153,17 +153,17 @@ class Order:
 @dataclass
 class Memory:
     """
-    The state of the CA without the accounts; a restart forgets it.
+    The state of the CA without the accounts. A restart loses it.
     """
 
     orders: dict[str, Order] = field(default_factory=dict)
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     #: The latest authorization of each account for each name.
     latest: dict[tuple[str, str], Authorization] = field(default_factory=dict)
-    #: By serial number.
+    #: The certificates by serial number.
     issued: dict[int, Issued] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
-    #: Certificates of the intermediate by other roots (PEM), one for each alternate chain.
+    #: Certificates of the intermediate (PEM) that other roots have signed, one for each alternate chain.
     cross_signed: list[bytes] = field(default_factory=list)
     #: Serial number → the order that renews it.
     replaced: dict[int, Order] = field(default_factory=dict)

@@ -16,13 +16,13 @@ from certworker.devca.messages import Reply, Request
 
 logger = logging.getLogger(__name__)
 
-#: Bytes. No request of an ACME client is longer.
+#: Bytes. The requests of ACME clients are shorter.
 LONGEST_BODY = 1_000_000
 
 
 class Server(ThreadingHTTPServer):
     """
-    A server with a thread for each connection. Connections stay open, as at a public CA.
+    A server with a thread for each connection. Connections are persistent, as at a public CA.
     """
 
     daemon_threads = True
@@ -39,14 +39,14 @@ class Server(ThreadingHTTPServer):
 
     def server_activate(self) -> None:
         """
-        Listen, without waiting for a connection that closes before it is accepted (accept(2), notes).
+        Listen with a non-blocking socket: a client may close its connection before accept(2) returns it.
         """
         super().server_activate()
         self.socket.setblocking(False)
 
     def end(self) -> None:
         """
-        Stop listening and end every connection, even idle ones.
+        Stop the server, and close every connection, even idle ones.
         """
         self.shutdown()
         self.server_close()
@@ -65,7 +65,7 @@ class Server(ThreadingHTTPServer):
 
     def shutdown_request(self, request: Any) -> None:
         """
-        Forget the connection and end it.
+        Close the connection, and remove it from the list.
         """
         with self._lock:
             self._open.discard(request)
@@ -73,7 +73,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """
-        Log a connection that breaks at level debug only.
+        Log the error of a connection at level debug only.
         """
         logger.debug("a connection broke", exc_info=True)
 

@@ -1,7 +1,7 @@
 """
 Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, sections 8.3 and 8.4).
 
-Two rules of HTTP-01 differ: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and
+HTTP-01 differs in two rules: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and
 another port may replace port 80.
 """
 
@@ -25,7 +25,7 @@ from dns.message import QueryMessage
 from certworker.challenges.challenge import CHALLENGE_PATH, Dns01Challenge
 from certworker.devca.messages import Problem
 
-# A public CA follows a redirect to https without verifying the certificate. The warning would be noise.
+# Like a public CA, this one follows a redirect to https without verifying the certificate, on purpose.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 #: The limits of Boulder: seconds, bytes, redirects.
@@ -50,7 +50,7 @@ CAUSES = (
 
 def resolve(name: str) -> str:
     """
-    Return the host to connect to for *name*: this machine for ``*.localhost``, otherwise *name* for DNS.
+    Return the host to connect to for *name*: this machine for ``*.localhost``, otherwise *name* itself.
     """
     return "127.0.0.1" if _is_this_machine(name) else name
 
@@ -63,12 +63,12 @@ class Validator:
 
     port: int = 80
     resolve: Callable[[str], str] = resolve
-    #: The port for `localhost` and the names under it; None: *port*.
+    #: The port for `localhost` and the names below it; None: *port*.
     local_port: int | None = None
 
     def validate(self, name: str, token: str, key_authorization: str) -> Problem | None:
         """
-        Return why *name* does not answer *token* with *key_authorization*; None: it does.
+        Return why *name* does not answer *token* with *key_authorization*; None if it does.
         """
         url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
         answer = self._fetch(url)
@@ -100,7 +100,7 @@ class Validator:
 
     def _refused_target(self, url: str) -> str | None:
         """
-        Return which part of *url* the CA does not follow a redirect to; None: it follows.
+        Return the part of *url* because of which the CA does not follow a redirect; None if it follows.
         """
         try:
             parts = urlsplit(url)
@@ -136,12 +136,12 @@ class DnsValidator:
     Queries one name server for the TXT records of challenges.
     """
 
-    #: Its address and port. It is authoritative for the names, or a resolver.
+    #: The address and the port of a resolver, or of a server that is authoritative for the names.
     server: tuple[str, int]
 
     def validate(self, name: str, key_authorization: str) -> Problem | None:
         """
-        Return why the TXT records of *name* do not answer with *key_authorization*; None: they do.
+        Return why the TXT records of *name* do not prove *key_authorization*; None if they do.
         """
         challenge = Dns01Challenge(name, "", key_authorization)
         try:
@@ -201,7 +201,7 @@ def _problem(error: Exception, url: str) -> Problem:
     Return the problem of *error* in the words of Let's Encrypt, by which clients recognize the cause.
     """
     if found := re.search(r"Failed to resolve '([^']+)' \((.+?)\)", str(error)):
-        # `getaddrinfo` does not always distinguish an unknown name from a resolver that does not answer.
+        # `getaddrinfo` does not always distinguish an unknown name from a resolver without an answer.
         return Problem("dns", f"no valid A records found for {found[1]}; {found[2]}")
     text = f"{type(error).__name__} {error}"
     for pattern, kind, cause in CAUSES:

@@ -1,8 +1,8 @@
 """
-The file of `certworker doctor --report`, to be attached to a bug report.
+The file of `certworker doctor --report`, for bug reports.
 
-It has versions, settings, findings and recent history, and no secret. A setting that may contain a secret is
-masked, and every known secret is removed from all other texts.
+It contains versions, settings, findings and recent history, but no secret. Settings that may contain a secret
+are masked, and every known secret is removed from all other texts.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ LIBRARIES = (
 MASK = "(set)"
 #: Replaces a secret within a text.
 REMOVED = "(secret)"
-#: Characters. A shorter secret is part of too many words.
+#: Characters. Shorter secrets stay, because they are parts of too many words.
 SHORTEST_SECRET = 4
 SHORTEST_TOKEN = 8
 
-#: Shown unchanged if all settings are valid. Any other variable, or an invalid one, may contain a secret.
+#: Shown unchanged if all settings are valid. Any other or invalid variable may contain a secret.
 SHOWN = frozenset(
     {
         *("_APP_ENV", "_APP_DOMAIN", "_APP_REDIS_HOST", "_APP_REDIS_PORT", "_APP_DNS", "_APP_SMTP_HOST"),
@@ -65,9 +65,9 @@ SHOWN = frozenset(
 #: Only the scheme and the host of these URLs are shown.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
 
-#: The file has the history of this number of names, those with failures first.
+#: The file contains the history of this number of names. Names with failures come first.
 MOST_NAMES = 30
-#: With more names on the agenda the file has no history.
+#: With more names on the agenda, the file contains no history.
 MOST_ON_THE_AGENDA = 2_000
 
 
@@ -76,7 +76,7 @@ def report(environ: Mapping[str, str], findings: Iterable[Finding], now: datetim
     Return the content of the file, ready for JSON.
 
     Args:
-        environ: The variables.
+        environ: The environment.
         findings: The findings of the doctor.
         now: The current time.
     """
@@ -138,7 +138,7 @@ def _of_redis(settings: Settings) -> dict[str, Any]:
 
 
 def _version_of(connection: Redis) -> str:
-    # The Redis user may not be allowed to read it.
+    # The Redis user may lack the permission to read it.
     with suppress(RedisError):
         server: Any = connection.info("server")
         return str(server.get("redis_version"))
@@ -192,13 +192,13 @@ def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
 def _secrets_in_url(value: str) -> set[str]:
     authority, _, tokens = value.partition("://")[2].partition("/")
     user, _, password = authority.rpartition("@")[0].partition(":")
-    # Many receivers have a token in the path, or instead of a user name.
+    # The URLs of many receivers contain a token in the path, or instead of a user name.
     parts = {password or user, tokens if len(tokens) >= SHORTEST_TOKEN else ""}
     return parts | set(map(unquote, parts))
 
 
 def _secrets_in_settings(settings: Settings) -> set[str]:
-    # In the form in which they are used: a key without padding, a password decoded.
+    # The settings contain the form that is used: a key without padding, or a decoded password.
     used = {settings.redis.password or "", *settings.redis.sentinel_access.values()}
     for name in ("eab_hmac_key", "smtp_password", "notify_secret", "redis_password", "redis_url"):
         if secret := getattr(settings, name):

@@ -42,7 +42,7 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
         if settings.docker_labels:
             yield MACHINE.failure(DOCKER, refused)
         else:
-            # A reload needs no list, so a strict proxy is right.
+            # A reload needs no list, so a proxy that refuses the list is configured correctly.
             text = f"{settings.docker_host} does not allow GET /containers/json, which this check needs"
             yield MACHINE.skip(DOCKER, text)
         return
@@ -52,7 +52,7 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
     count = sum(container.state == "running" for container in containers)
     yield MACHINE.ok(DOCKER, f"{settings.docker_host} answers, {count} containers run")
     if settings.proxy_address:
-        # Unless the configuration sets another one, the host name of a container begins its id.
+        # The host name of a container is the beginning of its id, unless the configuration sets another one.
         own = next((container for container in containers if container.id[:12] == host_name), None)
         yield from _proxy(settings, settings.proxy_address.host, containers, own)
 
@@ -63,7 +63,7 @@ def _proxy(
     traefik = _traefik(containers, host, own)
     if traefik is None:
         remedy = "If it runs elsewhere, set CERTWORKER_PROXY_ADDRESS to its address there, or to off"
-        yield MACHINE.warn(TRAEFIK, f"No container is called {host} or has its image.", remedy)
+        yield MACHINE.warn(TRAEFIK, f"No container has the name {host} or an image of Traefik.", remedy)
         return
     if traefik.state != "running":
         remedy = "See why: docker compose logs traefik. Then start it: docker compose up -d traefik"
@@ -81,7 +81,7 @@ def _traefik(containers: Sequence[Container], host: str, own: Container | None) 
     named = [each for each in containers if host in (each.name, each.labels.get(SERVICE))]
     found = named or [each for each in containers if _image_name(each).startswith("traefik")]
     same_project = [each for each in found if own and each.labels.get(PROJECT) == own.labels.get(PROJECT)]
-    # The first running container, otherwise the first one.
+    # The first running container, otherwise the first container.
     return min(same_project or found, key=lambda each: each.state != "running", default=None)
 
 

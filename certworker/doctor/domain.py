@@ -37,12 +37,12 @@ from certworker.traefik.tls_probe import check_address, check_proxy, leaf_of
 PORT_80 = "port 80"
 HTTPS = 443
 
-#: Failures that have their own line in the report, and that make a check of a name impossible.
+#: The prefixes of failures that make a check of a name impossible. They have their own line in the report.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
 
 RETRY_PAUSE_SECONDS = 0.5
 
-#: With this number of failures within an hour the user should fix the cause before the next attempt.
+#: From this number of failures within an hour, the report warns that the next attempt needs a fix first.
 MANY_FAILURES = 3
 
 CERTIFICATE, SERVED, LIMITS = "certificate", "served", "CA limits"
@@ -59,10 +59,10 @@ class DomainReport:
 
     settings: Settings
     authorities: Sequence[AcmeClient]
-    #: The solvers that can publish a test answer.
+    #: The solvers that publish a test answer.
     solvers: Sequence[Solver]
     plan_record: PlanRecord
-    #: Impossible checks with the reason.
+    #: The checks that are impossible, each with its reason.
     impossible: Mapping[str, str]
 
     def findings(self, name: str) -> Iterator[Finding]:
@@ -81,7 +81,7 @@ class DomainReport:
                 continue
             result = self._run(check, CheckContext(name, records, challenge_type=challenge_type))
             if check.name == PORT_80 and result.failure:
-                # Traefik may be reading its files at this time.
+                # Traefik may be reading its files at this moment.
                 time.sleep(RETRY_PAUSE_SECONDS)
                 result = self._run(check, CheckContext(name, resolver.look_up(name)))
             if result.failure and result.failure.code.startswith(OF_THE_MACHINE):
@@ -107,7 +107,7 @@ def certificate_findings(
     Args:
         settings: The settings.
         name: The name.
-        record: The record of the last attempt; None: there is none.
+        record: The record of the last attempt; None without one.
         now: The current time.
     """
     section = Section(name)
@@ -164,7 +164,8 @@ def served_findings(
         if failure is None:
             yield section.ok(SERVED, f"{address} serves it")
         else:
-            # Traefik has its own line. From the inside, a router may answer with another certificate.
+            # This is only a warning: from the inside, a router may answer with another certificate. Traefik
+            # has its own line.
             yield section.warn(SERVED, failure.message, failure.remedy, failure.code)
 
 
@@ -212,7 +213,7 @@ def place_staging_order(
 
     Args:
         name: The name.
-        staging: The staging CA; None: the CA has none.
+        staging: The staging CA; None if the CA has none.
         solvers: Returns the solvers that publish the answers for a CA.
         present_in_dns: Publishes TXT records within its block.
     """

@@ -12,8 +12,8 @@ from enum import Enum
 from certworker.errors import CertworkerError, Severity
 from certworker.preflight.result import CheckResult
 
-#: The commands of remedies for Docker, and those for a machine with systemd. Docker's come first in a remedy
-#: because most installations use it.
+#: Patterns for Docker commands in remedies, and their replacements on a machine with systemd. The remedies
+#: contain Docker commands, because most installations use Docker.
 SYSTEMD = (
     (r"docker compose run [^:;]*--entrypoint chown \S+", "sudo chown"),
     (r"docker compose pull \S+ && docker compose up -d", "sudo systemctl restart certworker"),
@@ -70,7 +70,7 @@ class Finding:
 @dataclass(frozen=True)
 class Section:
     """
-    A heading of the report, which makes the lines below it.
+    A heading of the report, which creates the lines below it.
     """
 
     title: str
@@ -116,7 +116,7 @@ class Section:
         elif evidence and not result.warnings:
             yield (self.skip if result.is_skipped else self.ok)(subject, evidence)
         for number, warning in enumerate(result.warnings):
-            # A line that the check passed would contradict a warning about the same subject.
+            # A separate line for the passed check would contradict a warning about the same subject.
             first = f"{evidence}; " if evidence and not number and not result.failure else ""
             yield self.warn(subject, first + warning.message, warning.remedy, warning.code)
 

@@ -24,7 +24,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: At its start the worker ignores these findings: it is the worker that they miss.
+#: The subjects of findings that the worker ignores when it starts, because it is not registered yet.
 OF_THE_WORKER = ("worker",)
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -42,7 +42,7 @@ def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[F
 
 def log_findings(findings: Iterator[Finding]) -> None:
     """
-    Log each problem in *findings* as a line, or one line if there is none.
+    Log a line for each problem in *findings*, or one line if there is no problem.
     """
     try:
         problems = [
@@ -71,11 +71,11 @@ def for_this_machine(
     finding: Finding, markers: Iterable[Path] = (*CONTAINER_MARKERS, DOCKER_SOCKET)
 ) -> Finding:
     """
-    Return *finding* with a remedy that fits this machine.
+    Return *finding* with a remedy for this machine.
 
     Args:
         finding: The finding.
-        markers: One of these files exists on a machine with Docker, and in a container.
+        markers: On a machine with Docker, and in a container, one of these files exists.
     """
     return finding if any(exists(marker) for marker in markers) else finding.without_docker()
 
@@ -88,7 +88,7 @@ def storage(settings: Settings) -> Iterator[Finding]:
     yield _directory(settings.certificates_dir, CertificateStore(settings.certificates_dir).check_writable)
     yield _directory(settings.config_dir, traefik.check_writable)
     for further in dict.fromkeys((settings.state_dir, settings.webroot)):
-        # The worker creates missing ones.
+        # The worker creates missing directories.
         if further and further != settings.certificates_dir and exists(further):
             yield _directory(further, partial(durable.check_writable, further))
     for risk in non_persistent_directories(settings):
@@ -100,7 +100,7 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 def exists(path: Path) -> bool:
     """
-    Return whether *path* exists; False if it cannot be read, which has its own line.
+    Return whether *path* exists; False if it cannot be read. Another line of the report shows that failure.
     """
     try:
         return path.exists()
@@ -134,7 +134,7 @@ def _account(settings: Settings, choice: CaChoice) -> Finding:
     except CertworkerError as failure:
         return MACHINE.failure(subject, failure)
     if account is None:
-        return MACHINE.skip(subject, f"none for {choice.title} yet; the worker makes one")
+        return MACHINE.skip(subject, f"none for {choice.title} yet; the worker creates one")
     mode = files.key_path.stat().st_mode & 0o777
     if mode & 0o077:
         return MACHINE.warn(

@@ -25,7 +25,7 @@ from certworker.validity import now_in_utc
 from certworker.worker.health import reports
 from certworker.worker.queue_stats import QueueStats, queue_stats
 
-#: A CA that takes longer makes jobs slow.
+#: A CA that takes longer to answer makes jobs slow.
 SLOW_SECONDS = 3.0
 
 #: Traefik is in the same network, so a short time suffices.
@@ -41,20 +41,20 @@ class DirectoryProbe:
     """
 
     choice: CaChoice
-    #: None: the CA is embedded in the worker, and no other process can reach it.
+    #: None for the embedded CA, which only its worker can reach.
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How much its clock is ahead of the clock of this machine; None: its answer has no time.
+    #: How far the clock of the CA is ahead of the clock of this machine; None if its answer has no time.
     offset: timedelta | None
 
 
 def probe_directories(authorities: Sequence[tuple[CaChoice, AcmeClient | None]]) -> list[DirectoryProbe]:
     """
-    Return the results of requests to all *authorities*, made at the same time.
+    Request the directories of all *authorities* at the same time, and return the results.
 
     Args:
-        authorities: Each CA with its client; None: the CA is embedded in the worker, another process.
+        authorities: Each CA with its client; None for the embedded CA, which only its worker can reach.
     """
     with ThreadPoolExecutor(len(authorities)) as pool:
         return list(pool.map(_reach, authorities))
@@ -62,7 +62,7 @@ def probe_directories(authorities: Sequence[tuple[CaChoice, AcmeClient | None]])
 
 def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     """
-    Yield whether this machine and the CA have the same time.
+    Yield whether the clocks of this machine and of the CA agree.
     """
     if reached.authority is None:
         yield MACHINE.ok("clock", "the embedded CA has the same clock")
@@ -103,7 +103,7 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     if reached.authority is None:
         return MACHINE.ok("CA", "embedded; it runs inside the worker")
     if failure := reached.failure:
-        # A job retries it. Here it blocks every order, so it is never a warning.
+        # For a job this may be a warning, because the job is retried. Here it blocks every order.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
@@ -120,7 +120,7 @@ def proxy(settings: Settings) -> Iterator[Finding]:
     if address is None:
         yield MACHINE.skip("proxy", "CERTWORKER_PROXY_ADDRESS is off")
         return
-    # With another port for TLS, the port of plain HTTP is unknown.
+    # If the port for TLS is another one, the port for plain HTTP is unknown.
     ports = [80, 443] if address.port == 443 else [address.port]
     for port in ports:
         yield _port(HttpAddress(address.host, port))

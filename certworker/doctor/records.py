@@ -1,5 +1,5 @@
 """
-The DNS records that the owner of a name creates, and which of them exist.
+The DNS records that the owner of a name must create, and which of them exist.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ def needed_records(
     settings: Settings, name: str, look_up: Callable[[str], DnsRecords], plan_record: Callable[[str], Plan]
 ) -> Iterator[NeededRecord]:
     """
-    Yield the records that the owner of the normalized *name* creates.
+    Yield the records that the owner of the normalized *name* must create.
 
     For HTTP-01 these are the address records, or the CNAME, of the target for custom domains. For DNS-01 it
-    is the CNAME that delegates the challenge to a zone of a provider, if none serves the zone of the name.
+    is the CNAME that delegates the challenge to the zone of a provider. It is needed if no provider serves
+    the zone of the name.
 
     Args:
         look_up: Returns the DNS records of a name.

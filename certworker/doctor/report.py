@@ -47,10 +47,10 @@ from certworker.validity import now_in_utc
 
 #: Without names, the doctor also checks this number of names with failures.
 MOST_FAILED = 5
-#: With more names on the agenda it does not search for failures.
+#: With more names on the agenda, the doctor does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
 
-#: An unused URL: the embedded CA has a port inside the worker only.
+#: A URL that is never requested: only its worker can reach the embedded CA.
 NOWHERE = "http://localhost:9/directory"
 
 #: The subject of the finding about a name that needs no order.
@@ -65,7 +65,7 @@ def examine(
 
     Args:
         environ: The variables.
-        names: The names to check; none: those of `_APP_DOMAIN`, and some that have failed.
+        names: The names to check. If there are none, the names in `_APP_DOMAIN`, and some that have failed.
         staging_order: Also order a certificate for each name at the staging CA.
     """
     warnings = {warning.variable: warning for warning in environment_warnings(environ)}
@@ -76,7 +76,7 @@ def examine(
     except CertworkerError as failure:
         yield SETTINGS.failure("environment", failure)
         return
-    # One line for each variable: the first names the cause.
+    # Each variable has one line only: the warning, which names the cause.
     yield from (finding for finding in configuration(settings) if finding.subject not in warnings)
     reached = probe_directories([(choice, _authority(settings, choice)) for choice in settings.authorities])
     yield from machine(settings, reached)
@@ -95,7 +95,7 @@ class _Examination:
 
     def names(self) -> list[str]:
         """
-        Return the names to check by default. The section of the settings has invalid names.
+        Return the names to check by default. The section of the settings reports invalid names.
         """
         found = []
         for given in self.settings.domains:
@@ -152,7 +152,7 @@ class _Examination:
 
     def _covering(self, name: str) -> str:
         """
-        Return the wildcard that *name* relies on while its certificate is valid; empty without one.
+        Return the wildcard that covers *name*, while its certificate is valid; empty without one.
         """
         metadata, wildcard = CertificateStore(self.settings.certificates_dir).serving(name)
         return wildcard if metadata and now_in_utc() < metadata.not_after else ""
@@ -235,7 +235,7 @@ class _Examination:
         if not self._solvers(has_redis, self._authority(preferred.choice)):
             impossible[PORT_80] = "a test answer needs Redis or a webroot"
         elif not exists(files.key_path):
-            # Created here, it might belong to the wrong user.
+            # A key that this command created might belong to the wrong user.
             impossible[PORT_80] = "there is no account key yet; the worker creates one at its start"
         return impossible
 

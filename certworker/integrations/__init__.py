@@ -4,7 +4,7 @@ Other programs: Appwrite, Docker, and programs of the operator.
 In import order::
 
     publications  The certificates that jobs have issued, until a loop takes them in bursts
-    appwrite      Appwrite's messages, as requests of certworker
+    appwrite      Appwrite's messages, which become requests of certworker
     docker        Containers: labels that request certificates, and reloads after a change
     deploy_hook   ★ The operator's program that runs after each publication
 """

@@ -1,8 +1,8 @@
 """
 The operator's program that runs after each publication (`CERTWORKER_DEPLOY_HOOK`).
 
-It runs beside the jobs, without a shell and without the variables of certworker, which hold passwords. A
-program that fails or hangs fails no issuance. It is tried again after growing pauses.
+It runs beside the jobs, without a shell and without the variables of certworker, which contain passwords. A
+program that fails or hangs fails no issuance. A failed run is retried after increasing pauses.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from certworker.supervision import Faults, Loop, beat
 
 logger = logging.getLogger(__name__)
 
-#: A program that runs longer is killed, with its children.
+#: A program that runs longer is killed together with its children.
 DEADLINE_SECONDS = 60.0
-#: At the end of the worker, all programs together have this time.
+#: The time for all programs together when the worker stops.
 SHUTDOWN_TIMEOUT_SECONDS = 15.0
 
-#: How often the end of a program is looked for.
+#: The interval between two checks whether a program has ended.
 POLL_SECONDS = 0.1
 PAUSE_WITHOUT_A_PUBLICATION_SECONDS = 60.0
 
-#: The end of the output that the log shows, in bytes.
+#: Bytes. The log shows the end of the output.
 MAX_OUTPUT = 300
 
-#: The pauses after one failure, after two, and so on; the last one repeats.
+#: The pauses after the first failure, the second one, and so on; the last pause repeats.
 PAUSES = tuple(pause.total_seconds() for pause in RETRY_PAUSES[HookFailed.retry].pauses)
 
 #: The variables with the files of the certificate.
@@ -56,19 +56,20 @@ FILES = {
 @dataclass
 class _Pending:
     name: str
-    #: When the program runs for it, by the monotonic clock.
+    #: When the program runs for the name, by the monotonic clock.
     at: float
     attempts: int = 0
 
 
 class DeployHook:
     """
-    A thread that runs *program* for each certificate that was published.
+    A thread that runs *program* for each published certificate.
 
     Args:
-        program: An absolute path.
+        program: The absolute path of the program.
+        certificates: The published certificates.
         deadline_seconds: How long one run may take.
-        pauses: Seconds after the first failure, the second one, and so on.
+        pauses: The seconds before the next run: after the first failure, after the second one, and so on.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -94,20 +95,20 @@ class DeployHook:
 
     def start(self) -> None:
         """
-        Begin.
+        Start the thread.
         """
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End, after one run for each certificate that has had none.
+        Stop the thread, after one run for each certificate that has had none.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, followed by a run for what it has issued.
+        Return *issue*, the function behind a job, changed so that a run follows each new certificate.
         """
         return self._publications.after(issue)
 
@@ -129,11 +130,11 @@ class DeployHook:
     def _attempt(self, pending: _Pending) -> None:
         pending.attempts += 1
         pause = self._pauses[min(pending.attempts, len(self._pauses)) - 1]
-        # First, so that an unexpected error costs the others nothing and is no busy loop.
+        # The time is set before the run, so that an unexpected error does not cause a busy loop.
         pending.at = time.monotonic() + pause
         about = {"domain": pending.name, "event": "hook"}
         try:
-            # A name that was removed meanwhile has none.
+            # A name may have been removed in the meantime. Then it has no metadata.
             if metadata := self._certificates.metadata(pending.name):
                 self._run(pending.name, metadata)
                 logger.info("the deploy hook succeeded", extra=about)
@@ -157,6 +158,7 @@ def environment(metadata: CertificateMetadata, directory: Path) -> dict[str, str
     Return the variables of the program: those of the certificate, PATH and LANG, and no others.
 
     Args:
+        metadata: The metadata of the certificate.
         directory: The directory of the first name, with the files of the certificate.
     """
     return {
@@ -176,7 +178,7 @@ class _Failed(Exception):
 
 def run(program: Path, variables: Mapping[str, str], deadline_seconds: float) -> None:
     """
-    Run *program* with *variables* and nothing else, and wait until it ends.
+    Run *program* with *variables* as its whole environment, and wait until it ends.
 
     Raises:
         _Failed: It cannot be started, its exit code is not 0, or it runs longer than *deadline_seconds*.
@@ -208,7 +210,7 @@ def run(program: Path, variables: Mapping[str, str], deadline_seconds: float) ->
                 output = _read(pipe, selector, output)
             elif not selector.get_map():
                 time.sleep(POLL_SECONDS)
-        # A child in the background may hold the pipe: its end is not waited for.
+        # A child in the background may hold the pipe open. The worker does not wait for such a child.
         if selector.get_map() and selector.select(0):
             output = _read(pipe, selector, output)
     if code:
@@ -228,7 +230,7 @@ def _shown(output: bytes) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # It leads a session of its own, so its children belong to its group.
+    # The program leads a session of its own, so its children belong to its group.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -15,12 +15,12 @@ from certworker.supervision import beat
 
 class Publications:
     """
-    The names of each certificate that was issued and that no loop has taken yet.
+    The names of each issued certificate that no loop has taken yet.
 
     Args:
-        wake: Ends the pause of the loop that takes them.
-        quiet_seconds: A burst is over after this time without a publication.
-        longest_burst_seconds: A burst without such a pause ends after this time.
+        wake: Ends the pause of the loop that takes the names.
+        quiet_seconds: A burst ends after this time without a publication.
+        longest_burst_seconds: Any burst ends after this time.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Publications:
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, changed so that it adds what it has issued.
+        Return *issue*, the function behind a job, changed to add the names of each new certificate.
         """
 
         @wraps(issue)
@@ -49,7 +49,7 @@ class Publications:
 
     def add(self, names: Sequence[str]) -> None:
         """
-        Add the certificate for *names*, and return at once.
+        Add the names of a certificate, and return at once.
         """
         with self._changed:
             self._names.append(tuple(names))
@@ -66,7 +66,7 @@ class Publications:
 
     def take(self) -> list[tuple[str, ...]]:
         """
-        Wait until the burst is over, then return and remove its names; an empty list if there is none.
+        Wait until the burst ends, then return and remove its names. Return an empty list without a burst.
         """
         until = time.monotonic() + self._longest
         with self._changed:

@@ -21,12 +21,12 @@ from urllib.parse import unquote
 from certworker.deadline import Deadline
 from certworker.notify.message import Notification, html, plain, subject
 
-#: For a whole delivery. A server may delay mail from unknown senders on purpose.
+#: The time limit of a whole delivery. A server may delay mail from unknown senders on purpose.
 LONGEST_SECONDS = 60.0
 
-#: The server requests the next part of the authentication (RFC 4954, section 4).
+#: The code with which the server requests the next part of the authentication (RFC 4954, section 4).
 CHALLENGE = 334
-#: The sender is authenticated, now or already.
+#: The codes for a sender that is now authenticated, or was before.
 AUTHENTICATED = (235, 503)
 
 
@@ -55,7 +55,7 @@ class Mailer:
     #: May be URL-encoded, as in Appwrite's own files.
     sender_name: str
     recipients: tuple[str, ...]
-    #: For one delivery.
+    #: The time limit of one delivery.
     seconds: float = LONGEST_SECONDS
 
     def send(self, notices: Sequence[Notification]) -> None:
@@ -132,7 +132,7 @@ class _Session(smtplib.SMTP):
         Begin the session, with TLS where it is required or offered.
         """
         if "." not in self.local_hostname and self.sock:
-            # Servers refuse a short name; an address is always valid (RFC 5321, section 4.1.3).
+            # Servers refuse a name without a dot. An address is always valid (RFC 5321, section 4.1.3).
             own = self.sock.getsockname()[0]
             self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
         self.ehlo()

@@ -28,10 +28,10 @@ HEADLINES: dict[Kind, str] = {
     "test": "test notification",
 }
 
-#: The worst type first.
+#: The most urgent kind comes first.
 URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
 
-#: The fields of a notification that are texts; an earlier version wrote only `TEXTS`.
+#: The text fields of a notification. An earlier version wrote only the fields in `TEXTS`.
 TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
 LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
@@ -53,13 +53,13 @@ class Notification:
     message: str
     remedy: str
     in_service: InService
-    #: Of the certificate in service, rounded down; None unless it is valid.
+    #: The days until the certificate in service expires, rounded down; None unless it is valid.
     days_left: int | None
     #: ISO 8601; empty if no attempt is planned.
     next_attempt: str
-    #: When it happened, ISO 8601.
+    #: The time of the event, ISO 8601.
     moment: str
-    #: The same for each delivery by each channel, and different for each notification.
+    #: Unique for each notification, and the same in each delivery by each channel.
     id: str
     #: The installation: its main domain, or its Redis.
     instance: str
@@ -77,7 +77,7 @@ class Notification:
 
 def read(text: str) -> Notification | None:
     """
-    Return the notification in *text*, which any writer to Redis may have written; None: it is invalid.
+    Return the notification in *text*, which any program may have written to Redis; None if it is invalid.
     """
     try:
         fields = json.loads(text)
@@ -102,21 +102,21 @@ def read(text: str) -> Notification | None:
 
 def sort(notices: Iterable[Notification]) -> list[Notification]:
     """
-    Return *notices* by name, and those of one name in the order in which they happened.
+    Return *notices* grouped by name, and in chronological order for each name.
 
-    The name with the worst last notification comes first.
+    The name with the most urgent last notification comes first.
     """
     by_name: dict[str, list[Notification]] = {}
     for notice in notices:
         by_name.setdefault(notice.name, []).append(notice)
-    # The order of the outbox counts, because the clocks of two workers may differ.
+    # The order of the outbox is the chronological one, because the clocks of two workers may differ.
     groups = sorted(by_name.values(), key=lambda group: (URGENCY.index(group[-1].kind), group[-1].name))
     return [notice for group in groups for notice in group]
 
 
 def subject(notices: Sequence[Notification]) -> str:
     """
-    Return the subject of a mail about the sorted *notices*: the last notification of the first name.
+    Return the subject of a mail about the sorted *notices*. It is about the last one of the first name.
     """
     last = [notice for notice in notices if notice.name == notices[0].name][-1]
     others = len({notice.name for notice in notices}) - 1

@@ -29,17 +29,17 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: With less of its lifetime left, a certificate that cannot be renewed is overdue.
+#: A certificate that cannot be renewed is overdue if less than this share of its lifetime is left.
 OVERDUE_SHARE = 1 / 5
 
-#: Only a person can fix these: the same request always gets the same answer.
+#: Failures that a retry cannot fix: the same request always gets the same answer.
 NEEDS_ACTION = (Retry.CONFIG, Retry.NEVER)
 
 
 @dataclass(frozen=True)
 class Channel:
     """
-    A way to notify people.
+    A way to deliver notifications.
     """
 
     outbox: Outbox
@@ -51,12 +51,12 @@ class Notifier:
     Stores and delivers notifications.
 
     Args:
-        log: The notifications so far.
-        channels: By name, `mail` and `hook`; without any channel nothing is stored.
-        life_of: Returns the life of the certificate in service for a name, or None; raises a CertworkerError
-            where the volume cannot be read.
-        instance: The installation, for people.
-        docs_url: The site with the page of each failure; None: the command that prints it.
+        log: The log of sent notifications.
+        channels: The channels by name, `mail` and `hook`. Without a channel, the notifier stores nothing.
+        life_of: Returns the validity of the certificate in service for a name, or None. It raises a
+            CertworkerError if the volume cannot be read.
+        instance: The name of the installation in notifications.
+        docs_url: The site with the page of each failure; None: failures name the command that prints it.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Notifier:
     @classmethod
     def of(cls, settings: Settings, connection: Redis, life_of: Callable[[str], Validity | None]) -> Notifier:
         """
-        Return the notifier of *settings*; *life_of* is that of :class:`Notifier`.
+        Return the notifier of *settings*; see :class:`Notifier` for *life_of*.
         """
         channels = {
             name: Channel(Outbox(connection, name), receiver.send)
@@ -96,7 +96,7 @@ class Notifier:
 
     def waiting(self) -> dict[str, int]:
         """
-        Return by channel how many notifications wait for their delivery.
+        Return how many notifications wait in each channel.
         """
         return {name: len(channel.outbox) for name, channel in self._channels.items()}
 
@@ -126,7 +126,7 @@ class Notifier:
             self._log.notify_recovery(name, notice.as_json(), self._outboxes)
 
     def _in_service(self, name: str, now: datetime) -> tuple[InService, Validity | None]:
-        # If it cannot be read, the notification makes no statement about it.
+        # If the volume cannot be read, the notification contains nothing about the certificate.
         try:
             life = self._life_of(name)
         except CertworkerError:
@@ -165,7 +165,7 @@ class Notifier:
         """
         Deliver the waiting notifications of *channel*.
 
-        A failed delivery is logged once, and its notifications stay for the next one.
+        A failed delivery is logged once, and its notifications stay in the outbox.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -196,7 +196,7 @@ class Notifier:
 
 def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
     """
-    Return the receivers of *settings* by channel, `mail` and `hook`.
+    Return the configured receivers by channel, `mail` and `hook`.
     """
     found: dict[str, Mailer | Webhook] = {}
     if settings.smtp_host and settings.email:
@@ -214,7 +214,7 @@ def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
 
 def instance_of(settings: Settings) -> str:
     """
-    Return the name of the installation for people: its first main domain, else its Redis.
+    Return the name of the installation in notifications: its first main domain, or its Redis.
     """
     return next(iter(settings.domains), str(settings.redis))
 
@@ -249,7 +249,7 @@ def undelivered(channel: str, fault: Exception) -> NoticeUndelivered:
 
 class _Undelivered(Exception):
     """
-    A channel raised *fault*.
+    A delivery failed with *fault*.
     """
 
     def __init__(self, fault: Exception) -> None:

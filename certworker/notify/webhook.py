@@ -1,5 +1,5 @@
 """
-The same notifications as signed JSON by HTTP POST, for programs.
+Notifications as signed JSON by HTTP POST, for programs and chats.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from certworker.deadline import Deadline
 from certworker.notify.message import Notification, short
 from certworker.version import __version__
 
-#: For a whole request with its answer.
+#: The time limit of a whole request with its answer.
 LONGEST_SECONDS = 20.0
 
-#: Characters: what Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
+#: The characters that Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
 LONGEST_CHAT_TEXT = 2_000
 
-#: GitHub's and others' form: the algorithm, an equals sign, the digest of the body in hexadecimal.
+#: As at GitHub, the value is the algorithm, an equals sign, and the digest of the body in hexadecimal.
 SIGNATURE = "X-Certworker-Signature"
 
 PORTS = {"http": 80, "https": 443}
@@ -57,11 +57,11 @@ class Webhook:
     """
 
     url: str
-    #: Signs the body (HMAC-SHA-256); without it there is no signature.
+    #: The key that signs the body (HMAC-SHA-256); None: requests have no signature.
     secret: str | None
-    #: Whether the URL may lead to an address of this network.
+    #: Whether the URL may lead to a private address.
     private: bool
-    #: For one delivery.
+    #: The time limit of one delivery.
     seconds: float = LONGEST_SECONDS
 
     @property
@@ -105,7 +105,7 @@ class Webhook:
 
     def _connect(self, target: SplitResult, deadline: Deadline) -> socket.socket:
         host = target.hostname or ""
-        # The checked address is the one to connect to: a second DNS answer might differ.
+        # It connects to the checked address, because a second DNS answer might differ.
         addresses = deadline.places(host, target.port or PORTS[target.scheme])
         allowed = [address for address in addresses if self.private or address.ip.is_global]
         if not allowed:

@@ -26,13 +26,13 @@ from certworker.storage.certificate_store import CertificateStore
 
 EVENTS = "certworker:events"
 
-#: About 20 MB. A program that has missed more events reads the records.
+#: About 20 MB. A program that misses more events reads the records.
 MAX_EVENTS = 10_000
 
 #: Fields that the stream adds to the records.
 ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 
-#: redis-py repeats a command whose answer was lost. An event with the id of one of the last events is a
+#: redis-py repeats a command whose answer is lost. An event with the id of one of these last events is such a
 #: repetition.
 LAST_EVENTS = 20
 
@@ -73,7 +73,7 @@ class EventStream:
         """
         fields = [part for field in ADDITIONAL_FIELDS for part in (field, str(event.get(field) or ""))]
         keys = [EVENTS, *(RECORDS + name for name in names)]
-        # Equal events may occur twice. Only the repetition of a command has the same id.
+        # Two events may have equal content. Only the repetition of a command has the same id.
         event_id, text = secrets.token_hex(8), json.dumps(event, ensure_ascii=False)
         try:
             self._append(keys, [MAX_EVENTS, LAST_EVENTS, event_id, text, *fields])
@@ -92,7 +92,7 @@ class EventPublisher:
     history: History
     certificates: CertificateStore
     clock: Callable[[], datetime]
-    #: The site of the documentation; None: a failure names the command that prints its page.
+    #: The site of the documentation; None: failures name the command that prints their page.
     docs_url: str | None = None
 
     def publish(
@@ -104,15 +104,15 @@ class EventPublisher:
         record: DomainRecord | None = None,
     ) -> dict[str, object]:
         """
-        Publish that *names* are in *state*, after *failure* if one led to it; return the published object.
+        Publish that *names* are in *state*, and return the published object.
 
-        Fields that Redis or the volume does not supply are empty: they do not change the outcome of a job.
+        Fields that Redis or the volume does not supply are empty: their absence must not fail a job.
 
         Args:
             names: The normalized names.
             state: Their state.
-            failure: The cause of the state.
-            record: The record of the first name; read from Redis if it is not given.
+            failure: The cause of the state; None without a failure.
+            record: The record of the first name. None: the method reads it from Redis.
         """
         result = self._payload(names, state, failure, record)
         self.events.append(names, result)

@@ -1,8 +1,8 @@
 """
 The history of each name: its last fifty log lines, in plain text that a console may show to a tenant.
 
-A job that wrote each of its lines to Redis would wait for Redis seven more times. A thread collects the lines
-and writes them in batches.
+If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a thread collects the
+lines and writes them in batches.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ HISTORY = "certworker:story:"
 
 MAX_ENTRIES = 50
 
-#: Lines in the buffer; with more the oldest ones are dropped.
+#: The number of lines in the buffer. The oldest lines above this number are dropped.
 MAX_BUFFERED = 10_000
 
 #: The history expires this long after its last event.
 HISTORY_TTL = timedelta(days=120)
 
-#: How long a line may wait for others.
+#: How long a line waits for others, so that they share a batch.
 FLUSH_INTERVAL_SECONDS = 0.05
 
 #: The pause of the loop without new lines.
@@ -62,12 +62,12 @@ class History:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._buffer: deque[tuple[str, str]] = deque(maxlen=MAX_BUFFERED)
-        #: Writers take turns, so that the lines of a name stay in order.
+        #: One thread at a time writes, so that the lines of a name stay in order.
         self._writing = Lock()
 
     def append(self, name: str, event: HistoryEntry) -> None:
         """
-        Add *event* to the history of *name* with the next :meth:`flush`.
+        Add *event* to the buffer. The next :meth:`flush` adds it to the history of *name*.
         """
         line = json.dumps(
             [encode_time(event.moment), event.level, printable(event.text, LONGEST_SENTENCE)],
@@ -129,7 +129,7 @@ class HistoryLogHandler(logging.Handler):
                 time = datetime.fromtimestamp(record.created, UTC)
                 self._append(name, time, LEVELS.get(record.levelno, record.levelname), sentence(record))
         except Exception:
-            # As in each handler of the standard library: logging must not fail the caller.
+            # As in the handlers of the standard library, an error of the log must not fail the caller.
             self.handleError(record)
 
 
@@ -151,7 +151,7 @@ class HistoryWriter:
 
     def __exit__(self, *_: object) -> None:
         self.loop.stop()
-        # Lines that arrived during the last write of the thread.
+        # Lines may have arrived during the last write of the thread.
         self._history.flush()
 
     def append(self, name: str, time: datetime, level: str, text: str) -> None:

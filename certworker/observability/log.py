@@ -1,5 +1,5 @@
 """
-The log: one line per step that a person can act on, for people or for machines.
+The log: one line per step of a job, for people or for machines.
 
 For people, the time in UTC, the level, the name (so that `grep` finds all of its lines), the message, and
 then the fields as `key=value`::
@@ -13,8 +13,8 @@ For machines, one JSON object per line, with these fields always under these nam
 ts, level, event, code, docs, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the
 other fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
-Text from a job or a CA never starts another line. Each value of a failure has a bound of its own, so the
-remedy is complete. A line of a library ends after 500 characters. The traceback of an unexpected error
+Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
+remedy is always complete. A line of a library ends after 500 characters. The traceback of an unexpected error
 follows its message at every level, one line per step; for machines it is the field `trace`.
 """
 
@@ -46,17 +46,17 @@ FIXED_FIELDS = (
     *("ts", "level", "event", "code", "docs", "stage", "domain", "job", "attempt"),
     *("message", "remedy", "next_attempt", "problem"),
 )
-#: Their values have bounds of their own.
+#: Each value in these fields is bounded separately.
 SENTENCES = ("message", "remedy")
 
-#: A line for people has these in its message.
+#: The message of a line for people contains the values of these fields.
 NOT_SHOWN = {*SENTENCES, "code", "problem"}
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLORS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
 NO_COLOR = "\x1b[0m"
 
-#: A traceback has more lines only where errors are chained or nested by the hundred.
+#: Only a traceback of many chained or deeply nested errors has more lines.
 MOST_TRACE_LINES = 200
 
 _job: ContextVar[str | None] = ContextVar("job", default=None)
@@ -72,7 +72,7 @@ def configure(
         form: For people or for machines.
         level: `debug`, `info`, `warning` or `error`, in any case.
         stream: Colored if it is a terminal and NO_COLOR (https://no-color.org) is not set.
-        docs_url: The site with the page of each failure; None: the command that prints it.
+        docs_url: The site with the page of each failure; None: lines name the command that prints it.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(stream)
@@ -85,7 +85,7 @@ def configure(
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("certworker").setLevel(threshold)
-    # During a flood it would log the length of its queue for each request.
+    # Under overload, this logger would write a line for each request.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
@@ -114,13 +114,13 @@ class HumanLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """
-        Return the line of *record*, and the lines of its traceback behind it.
+        Return the line of *record*, followed by the lines of its traceback.
         """
-        level, place = LEVELS.get(record.levelno, record.levelname), _subject(record)
+        level, subject = LEVELS.get(record.levelno, record.levelname), _subject(record)
         reference = _reference(record, self.docs_url)
         more = f" docs={_value(reference)}" if reference else ""
         lines = [printable(sentence(record) + _fault(record), _longest(record)) + more, *_trace(record)]
-        return "\n".join(self._line(record.created, level, place, line) for line in lines)
+        return "\n".join(self._line(record.created, level, subject, line) for line in lines)
 
     def _line(self, created: float, level: str, subject: str, text: str) -> str:
         shown = f"{level:5}"
@@ -206,8 +206,8 @@ def _value(value: object) -> str:
 
 
 def _longest(record: logging.LogRecord, field: str = "message") -> int:
-    is_ours = record.name.startswith("certworker") and field in SENTENCES
-    return LONGEST_SENTENCE if is_ours else MAX_TEXT
+    is_bounded = record.name.startswith("certworker") and field in SENTENCES
+    return LONGEST_SENTENCE if is_bounded else MAX_TEXT
 
 
 def _fault(record: logging.LogRecord) -> str:
@@ -215,8 +215,8 @@ def _fault(record: logging.LogRecord) -> str:
         return ""
     _, error, trace = record.exc_info
     steps = traceback.extract_tb(trace)
-    place = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
-    return f" ({type(error).__name__}{place}: {_text_of(error)})"
+    location = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
+    return f" ({type(error).__name__}{location}: {_text_of(error)})"
 
 
 def _text_of(error: BaseException) -> str:
@@ -233,7 +233,7 @@ def _trace(record: logging.LogRecord) -> list[str]:
     lines = [printable(line) for step in steps for line in step.splitlines()]
     if len(lines) <= MOST_TRACE_LINES:
         return lines
-    # The cause is at the end of a traceback, and how it got there at the beginning.
+    # A traceback begins with the outermost call and ends with the error. Both are shown.
     half = MOST_TRACE_LINES // 2
     return [*lines[:half], f"… {len(lines) - 2 * half} lines left out …", *lines[-half:]]
 

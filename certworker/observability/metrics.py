@@ -4,16 +4,16 @@ The metrics in the text format of Prometheus (https://prometheus.io/docs/practic
 ::
 
     certworker_jobs_total{outcome,code}                jobs that ended
-    certworker_job_duration_seconds                    how long they took
-    certworker_queue_jobs                              jobs that wait
+    certworker_job_duration_seconds                    the duration of jobs
+    certworker_queue_jobs                              jobs in the queue
     certworker_certificates{state}                     names by the state of their record
     certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
-    certworker_earliest_not_after_timestamp_seconds    when the first certificate in service ends
-    certworker_certificate_remaining_ratio             names by the share of their certificate's life left
+    certworker_earliest_not_after_timestamp_seconds    when the first certificate in service expires
+    certworker_certificate_remaining_ratio             names by the remaining share of the certificate's life
     certworker_notifications_waiting{channel}          notifications that are not delivered yet
-    certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
-    certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
-    certworker_build_info{version}                     1
+    certworker_loop_silence_seconds{loop}              seconds since a loop made progress
+    certworker_loop_stalled{loop}                      1 if the loop makes no progress, otherwise 0
+    certworker_build_info{version}                     always 1
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
 
-#: From a certificate that is still valid, through a fast CA, to a CA that validates for minutes.
+#: The buckets, from a job without an order, through a fast CA, to a CA that validates for minutes.
 DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
-#: Counting 50,000 names takes about a second; a worker spends at most this share of its time on it.
+#: A worker spends at most this share of its time on counting names. 50,000 names take about a second.
 MAX_COLLECT_SHARE = 1 / 20
 
 #: Expired, critical, overdue, due, new (see :mod:`certworker.renewal.policy`).
@@ -54,9 +54,9 @@ class Counted(NamedTuple):
     """
 
     state: str
-    #: Of its certificate's life: 1 is new, 0 or less has expired; None: it has no certificate.
+    #: The remaining share of its certificate's life: 1 is new, 0 or less is expired. None: no certificate.
     share_left: float | None
-    #: The end of that life.
+    #: When its certificate expires.
     not_after: datetime | None = None
 
 
@@ -85,8 +85,8 @@ class Metrics:
 
         Args:
             outcome: `issued`, `kept`, `covered`, `failed`, `waiting` or `removed`.
-            code: The failure's code; empty where there is none.
-            seconds: How long it took.
+            code: The code of the failure; empty without a failure.
+            seconds: The duration of the job.
         """
         self._jobs.labels(outcome, code).inc()
         self._durations.observe(seconds)
@@ -99,10 +99,10 @@ class Metrics:
         states: Sequence[str],
     ) -> None:
         """
-        Call these at each scrape. If one fails because Redis is unreachable, only its metrics are absent.
+        Count jobs and names at each scrape. If Redis is unreachable, only these metrics are absent.
 
         Args:
-            queue_jobs: Returns the number of jobs that wait on the queue.
+            queue_jobs: Returns the number of jobs in the queue.
             certificates: Yields every name.
             states: All states of a name. A state without names is 0: an absent series raises no alert.
         """
@@ -110,13 +110,13 @@ class Metrics:
 
     def watch_notifications(self, waiting: Callable[[], Mapping[str, int]]) -> None:
         """
-        Ask at a scrape how many notifications wait by channel. Where that fails, the metric is absent.
+        Count the waiting notifications by channel at each scrape. If that fails, the metric is absent.
         """
         self._registry.register(_Notifications(waiting))
 
     def watch_loops(self, heartbeats: Heartbeats) -> None:
         """
-        Report at each scrape the loops that run, and whether they make progress.
+        Report at each scrape whether the running loops make progress.
         """
         self._registry.register(_Loops(heartbeats))
 

@@ -1,17 +1,17 @@
 """
-The settings: what an operator may set, and how it is read.
+The settings of certworker, and how the variables become their values.
 
 In import order::
 
-    ca             The CA that signs, as an operator names it, and the contact address that it accepts
+    ca             The CA in a setting, and the contact address that it accepts
     limits         The rate limits of a CA, as values, and the file with the limits that a CA has granted
-    reload         How a container is reloaded, as CERTWORKER_RELOAD and the labels write it
-    fields         How a setting is declared: variable, default, allowed values, file
-    dns_providers  Which DNS providers an operator chose, for which zones, and which names use them
-    parsers        How the text of a variable becomes the value of a setting
+    reload         How a container is reloaded: the values of CERTWORKER_RELOAD and of the labels
+    fields         The declaration of a setting: variable, default, allowed values, file
+    dns_providers  The chosen DNS providers, their zones, and the names that use DNS-01
+    parsers        The parsers: from the text of a variable to the value of a setting
     dns01          The settings of DNS-01: the DNS providers, and their variables
     settings       ★ Every setting, with its variable, its default and the allowed values
-    loading        Read the environment and the secret files; invalid values, warnings, "Did you mean"
+    loading        Reads the environment and the secret files, and reports invalid and suspicious variables
 """
 
 from certworker.hosts import HttpAddress

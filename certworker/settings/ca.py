@@ -1,5 +1,5 @@
 """
-The CA that signs, as an operator names it, and the contact address that it accepts.
+The CA in a setting, and the contact address that it accepts.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from certworker.hosts import web_url_in
 @dataclass(frozen=True)
 class CaChoice:
     """
-    One CA that an operator named.
+    A CA that an operator chose.
     """
 
-    #: For the names of files and keys.
+    #: A part of the names of files and keys.
     label: str
-    #: For people.
+    #: The name in messages.
     title: str
-    #: None: the development CA, which certworker includes.
+    #: None for the development CA, which certworker includes.
     directory_url: str | None
     kind: Literal["public", "staging", "development", "private"]
-    #: The label of the staging environment of the CA; None: it has none that is known.
+    #: The label of the staging environment of the CA; None if no staging environment is known.
     staging_label: str | None = None
 
     @property
     def staging(self) -> CaChoice | None:
         """
-        The staging environment of the CA.
+        Return the staging environment of the CA; None if no staging environment is known.
         """
         return next((known for known in KNOWN_CAS if known.label == self.staging_label), None)
 
     @classmethod
     def named(cls, text: str, *, private_network: bool = False) -> CaChoice:
         """
-        Return the CA that *text* names: one of :data:`KNOWN_CAS`, or the URL of an ACME directory.
+        Return the CA of *text*, which is a label in :data:`KNOWN_CAS`, or the URL of an ACME directory.
 
         Raises:
-            ValueError: It is neither.
+            ValueError: The text is neither.
         """
         for known in KNOWN_CAS:
             if text.lower() == known.label or text == known.directory_url:
@@ -53,14 +53,14 @@ class CaChoice:
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
         if label in {known.label for known in KNOWN_CAS}:
-            # A host may have the name "development"; its account differs from that of the development CA.
+            # A host may have the name "development". It needs other files than the development CA.
             label += "-acme"
         return cls(label, url.netloc, text, "private" if private_network else "public")
 
     @property
     def private_names(self) -> bool:
         """
-        Whether it may certify names that only a private network knows.
+        Return whether the CA may certify names that only a private network knows.
         """
         return self.kind in ("development", "private")
 
@@ -87,7 +87,7 @@ def contact_problem(email: str | None) -> str | None:
     """
     Return why a CA would refuse *email* as the contact (boulder, policy/pa.go: ValidEmail), or None.
 
-    An order at a public CA checks it, not the start: an invalid address fails the job, not the worker.
+    certworker checks the address in an order at a public CA: an invalid one fails the job, not the start.
     """
     if not email:
         return "it is missing"

@@ -27,13 +27,13 @@ from certworker.storage import durable
 
 _KEY_NAME = re.compile(r"(?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?")
 
-#: The algorithms of TSIG (RFC 8945, section 6) that dnspython offers, by the names that lego accepts.
+#: The algorithms of TSIG (RFC 8945, section 6) in dnspython, by the names that lego accepts.
 HMAC_MD5 = "hmac-md5.sig-alg.reg.int"
 ALGORITHMS = {"hmac-md5": HMAC_MD5, HMAC_MD5: HMAC_MD5} | {
     name: name for name in ("hmac-sha1", "hmac-sha224", "hmac-sha256", "hmac-sha384", "hmac-sha512")
 }
 
-#: Bytes. An account of acme-dns takes 300.
+#: An account of acme-dns takes about 300 bytes.
 LARGEST_ACCOUNTS_FILE_BYTES = 4 * 1024 * 1024
 
 Value = TypeVar("Value")
@@ -54,7 +54,7 @@ READERS: Mapping[str, tuple[ProviderKind, bool]] = {
     "lexicon": ("lexicon", False),
 }
 
-#: A setting, and the one before it that it needs and that needs it.
+#: Pairs of settings that require each other. The second one of a pair is declared first.
 PAIRS = {"rfc2136_tsig_secret": "rfc2136_tsig_key", "httpreq_password": "httpreq_username"}
 
 
@@ -65,7 +65,7 @@ def _tsig_key(text: str) -> str:
 
 
 def _base64(text: str) -> SecretStr:
-    # base64 accepts 0 bytes, too.
+    # The library decodes a text without digits to 0 bytes.
     if not b64decode(text, validate=True):
         raise ValueError("empty")
     return SecretStr(text)
@@ -99,7 +99,7 @@ def _is_internal(host: str) -> bool:
     if address := read_address(host):
         return not is_public(address)
     if "." not in host:
-        # Compose and the hosts file have such names. Resolvers read a number as an address.
+        # Compose and the hosts file define names without a dot. Resolvers read a number as an address.
         return not host[0].isdigit()
     return host.removesuffix(".").rpartition(".")[2] in PRIVATE_SUFFIXES
 
@@ -131,13 +131,13 @@ Algorithm = Annotated[str, BeforeValidator(_algorithm)]
 Script = Annotated[Program, AfterValidator(_script)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 AccountsFile = Annotated[Path, AfterValidator(_accounts)]
-#: Each value may be in a file.
+#: A file may contain each value.
 Secrets = dict[str, Annotated[SecretStr, BeforeValidator(text_of)]]
 
 
 def of_provider(variable: str, allowed: str, default: Any = None) -> Any:
     """
-    Declare a setting that only one kind of provider reads. As in lego, a file may have its value.
+    Declare a setting that only one kind of provider reads. As in lego, a file may contain its value.
     """
     return setting(variable, allowed, default, checked=True, in_file=True)
 
@@ -147,7 +147,7 @@ class Dns01Settings(SettingGroup):
     The settings of DNS-01.
     """
 
-    #: Empty: no DNS-01.
+    #: Without a provider there is no DNS-01.
     providers: Providers = setting(
         "CERTWORKER_DNS01_PROVIDER",
         "rfc2136, exec, httpreq, acme-dns or lexicon:NAME, for example lexicon:cloudflare; or several, "
@@ -159,7 +159,7 @@ class Dns01Settings(SettingGroup):
         "wildcards, all, or suffixes separated by commas, for example internal.example.com",
         Dns01Names(),
     )
-    #: Seconds in which all authoritative servers must show a record.
+    #: The seconds within which all authoritative servers must show a record.
     timeout: Seconds = setting(
         "CERTWORKER_DNS01_TIMEOUT", "a number of seconds from 1 to 3600, for example 120", 120
     )
@@ -177,7 +177,7 @@ class Dns01Settings(SettingGroup):
         "RFC2136_NAMESERVER",
         "the name server that accepts updates, for example ns1.example.com or [2001:db8::53]:5353",
     )
-    #: None: the name server allows updates by the address of the client.
+    #: None if the name server allows updates by the address of the client.
     rfc2136_tsig_key: TsigKey | None = of_provider(
         "RFC2136_TSIG_KEY", "the name of the TSIG key, for example acme.example.com"
     )
@@ -191,7 +191,7 @@ class Dns01Settings(SettingGroup):
         "hmac-sha256",
     )
 
-    #: Runs as PATH present|cleanup FQDN VALUE.
+    #: The worker runs it as PATH present|cleanup FQDN VALUE.
     exec_path: Script | None = of_provider(
         "EXEC_PATH",
         "the absolute path of a program that this user may run, and that only its owner may change",
@@ -212,13 +212,13 @@ class Dns01Settings(SettingGroup):
         "ACME_DNS_API_BASE",
         "the URL of acme-dns, which begins with https://, or with http:// and a private address",
     )
-    #: It does not exist before the first registration.
+    #: The file does not exist before the first registration.
     acme_dns_storage_path: AccountsFile | None = of_provider(
         "ACME_DNS_STORAGE_PATH",
         "the absolute path of the JSON file with the accounts, for example /storage/state/acme-dns.json",
     )
 
-    #: The variables of dns-lexicon, by name. Only the process that uses one gets it.
+    #: The variables of dns-lexicon, by name. A variable is passed only to the process that uses it.
     lexicon: Secrets = setting(
         "LEXICON_*",
         "the credentials that the provider needs, for example LEXICON_CLOUDFLARE_AUTH_TOKEN",
@@ -245,7 +245,7 @@ class Dns01Settings(SettingGroup):
     @classmethod
     def _is_a_pair(cls, value: Any, known: ValidationInfo) -> Any:
         other = PAIRS[str(known.field_name)]
-        # An invalid one has its own failure.
+        # An invalid setting has its own failure.
         if other in known.data and (value is None) != (known.data[other] is None):
             raise ValueError("one is invalid without the other")
         return value
@@ -260,8 +260,9 @@ class Dns01Settings(SettingGroup):
     @property
     def own_wildcards(self) -> dict[str, str]:
         """
-        Return the wildcards of Appwrite's functions and sites, each with its variable. Without a
-        provider there are none.
+        Return the wildcards of Appwrite's functions and sites, each with its variable.
+
+        Without a provider there are none.
         """
         found: dict[str, str] = {}
         for variable, domains in (
@@ -274,20 +275,20 @@ class Dns01Settings(SettingGroup):
 
     def prove(self, name: str) -> bool:
         """
-        Return whether the normalized *name* is proved by DNS-01, not by HTTP-01.
+        Return whether the normalized *name* uses DNS-01 instead of HTTP-01.
         """
         return self.is_set and self.names.include(name)
 
     def lexicon_variables(self, choice: ProviderChoice) -> dict[str, SecretStr]:
         """
-        Return the variables of the chosen provider of dns-lexicon, for the process that uses it.
+        Return the variables of *choice*, a provider of dns-lexicon, for the process that uses it.
         """
         return _with_name(choice, self.lexicon)
 
 
 def _of_lexicon(chosen: Iterable[ProviderChoice], given: Mapping[str, Value]) -> dict[str, Value | None]:
     """
-    Return those of the *given* variables that the *chosen* providers use; None for one without any.
+    Return the *given* variables of the *chosen* providers; None for a provider without variables.
     """
     found: dict[str, Value | None] = {}
     for choice in chosen:

@@ -1,5 +1,5 @@
 """
-Which DNS providers an operator chose for DNS-01, for which zones, and which names use them.
+The DNS providers that an operator chose, their zones, and the names that use DNS-01.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from certworker.settings.fields import Unusable
 ProviderKind = Literal["rfc2136", "exec", "httpreq", "acme-dns", "lexicon"]
 KINDS = ("rfc2136", "exec", "httpreq", "acme-dns", "lexicon")
 
-#: The providers of dns-lexicon have such names, for example cloudflare.
+#: The name of a provider in dns-lexicon, for example cloudflare.
 _LEXICON_NAME = re.compile(r"[a-z0-9]{1,40}")
-#: A label for services, such as _acme-challenge (RFC 8552), which may be a zone.
+#: A label that begins with an underscore, such as _acme-challenge (RFC 8552). It may be a zone.
 _SERVICE_LABEL = re.compile(r"_[a-z0-9_-]{1,62}")
 
-#: More reasons than this help no reader.
+#: The number of reasons in a message.
 MOST_REASONS = 10
 
 
 @dataclass(frozen=True)
 class ProviderChoice:
     """
-    A DNS provider that an operator chose.
+    A chosen DNS provider.
     """
 
     kind: ProviderKind
-    #: The provider in dns-lexicon; None for another kind.
+    #: The name of the provider in dns-lexicon; None for another kind.
     lexicon_name: str | None = None
-    #: None: it serves each zone without a provider of its own.
+    #: None if it serves each zone that has no provider of its own.
     zone: str | None = None
 
 
 @dataclass(frozen=True)
 class Dns01Names:
     """
-    The names that use DNS-01 beside wildcards.
+    The names that use DNS-01 in addition to wildcards.
     """
 
     all_names: bool = False
-    #: These names and those below them.
+    #: These names and all names below them use DNS-01.
     suffixes: tuple[str, ...] = ()
 
     def include(self, name: str) -> bool:
         """
-        Return whether the normalized *name* uses DNS-01. A wildcard always does, an IP address never.
+        Return whether the normalized *name* uses DNS-01: a wildcard always does, an IP address never does.
         """
         if is_address(name):
             return False
@@ -63,10 +63,10 @@ class Dns01Names:
 
 def providers_in(text: str) -> tuple[ProviderChoice, ...]:
     """
-    Return the providers in *text*: KIND, KIND@ZONE, or several of them, separated by commas.
+    Return the providers in *text*: KIND or KIND@ZONE, or several of them, separated by commas.
 
     Raises:
-        Unusable: Some entries are invalid, or two serve the same zone. It names each by its number.
+        Unusable: An entry is invalid, or two entries serve the same zone. The text has their numbers.
     """
     found: dict[str | None, tuple[int, ProviderChoice]] = {}
     wrong = []
@@ -113,7 +113,7 @@ def lexicon_providers() -> frozenset[str]:
     Return the providers of the installed dns-lexicon; empty if its list of files is missing.
 
     Raises:
-        PackageNotFoundError: It is not installed.
+        PackageNotFoundError: dns-lexicon is not installed.
     """
     files = metadata.files("dns-lexicon") or []
     modules = {file.stem for file in files if file.parent.name == "providers" and file.suffix == ".py"}

@@ -1,8 +1,8 @@
 """
-How a setting is declared: its variable, its default, the allowed values, and whether a file may have it.
+The declaration of a setting: its variable, default and allowed values, and whether a file may contain it.
 
-A group is a class of settings. A new group becomes a field of :class:`certworker.settings.Settings`. The rest
-follows from the declaration: reading, failures, the list of variables, suggestions for typing errors.
+A group is a class of settings. A new group becomes a field of :class:`certworker.settings.Settings`. Reading,
+failures, the list of variables and suggestions for misspelled names follow from the declaration.
 """
 
 from __future__ import annotations
@@ -17,32 +17,32 @@ from pydantic_settings import SettingsConfigDict
 
 from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
 
-#: Behind the beginning of a name; it represents all variables that begin so.
+#: The end of a declared name that matches all variables with the same prefix.
 ALL = "*"
 
 
 class Unusable(ValueError):
     """
-    Why a value is invalid, in a clause for the operator that does not repeat the value.
+    A value is invalid. The text is a clause that says why, for the operator, and does not repeat the value.
     """
 
 
 class UnusableFile(ValueError):
     """
-    A variable with `_FILE` names no readable file, or the setting has a value beside it.
+    A variable with `_FILE` names no readable file, or the setting has a value as well.
     """
 
 
 @dataclass(frozen=True)
 class SecretFile:
     """
-    The file that has the value of a setting, as Docker mounts secrets.
+    The file that contains the value of a setting, as Docker mounts secrets.
     """
 
-    #: Of the setting, without `_FILE`.
+    #: The variable of the setting, without `_FILE`.
     variable: str
     path: str
-    #: The setting has a value, too.
+    #: Whether the setting has a value as well.
     is_second: bool
 
     def read(self) -> str:
@@ -50,7 +50,7 @@ class SecretFile:
         Return the value in the file.
 
         Raises:
-            UnusableFile: There is none, or the setting has a second one.
+            UnusableFile: The file has no value, or the setting has a value as well.
         """
         try:
             text = bare(self.variable, content_of(self.path))
@@ -63,11 +63,11 @@ class SecretFile:
 
 def text_of(value: object) -> object:
     """
-    Return the text of a variable, whether the variable or a file has it; other values are defaults.
+    Return the text of a variable, or of its file. Return any other value, a default, unchanged.
 
     Raises:
-        UnusableFile: The file does not have it.
-        Unusable: The variable is not UTF-8: nothing could send, print or store it.
+        UnusableFile: The file cannot be used.
+        Unusable: The text is not UTF-8, so it could not be sent, printed or stored.
     """
     if isinstance(value, SecretFile):
         return value.read()
@@ -89,13 +89,13 @@ def setting(
     Declare a setting.
 
     Args:
-        variable: Its name in the environment. With :data:`ALL` behind it, the setting is a mapping of all
-            variables that begin so.
-        allowed: The allowed values, as an operator reads them after "must be".
+        variable: Its name in the environment. If the name ends with :data:`ALL`, the setting is a mapping of
+            all variables with this prefix.
+        allowed: The allowed values, as the text after "must be" in a message.
         default: Its value if the variable is empty.
-        factory: Returns the default from the settings that are declared before this one.
-        checked: Validate the default, too, because it depends on other settings.
-        in_file: The variable with `_FILE` behind its name may name a file with the value.
+        factory: Returns the default, computed from the settings that are declared before this one.
+        checked: Whether the default is validated as well, because it depends on other settings.
+        in_file: Whether a variable with the suffix `_FILE` may name a file with the value.
     """
     more: dict[str, Any] = {
         "validation_alias": variable,
@@ -111,7 +111,7 @@ class SettingGroup(BaseModel):
     Settings that belong together.
     """
 
-    # The parsers read lists; pydantic-settings would decode JSON.
+    # The parsers read lists. Otherwise pydantic-settings would decode them as JSON.
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, enable_decoding=False)
 
     @field_validator("*", mode="before")
@@ -142,7 +142,7 @@ def declared(group: type[SettingGroup]) -> Iterator[tuple[str, str, FieldInfo]]:
 
 def may_be_in_file(field: FieldInfo) -> bool:
     """
-    Return whether a file may have the value of *field*.
+    Return whether a file may contain the value of *field*.
     """
     return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("in_file"))
 

@@ -16,7 +16,7 @@ from certworker.settings.ca import CaChoice
 from certworker.storage import durable
 
 _WRITTEN = re.compile(r"(?:([1-9][0-9]{0,8}) of )?([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
-#: A limit for each of ten thousand domains takes a tenth of this.
+#: Limits for ten thousand domains take a tenth of this.
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -24,12 +24,12 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 @dataclass(frozen=True)
 class Limit:
     """
-    A bucket: *count* at once, refilled evenly within *period*.
+    A token bucket of *count* tokens, which refills evenly within *period*.
     """
 
     count: int
     period: timedelta
-    #: How many of them certworker takes automatically; the rest needs `--use-full-quota`.
+    #: How many tokens certworker takes automatically; the others need `--use-full-quota`. None: all.
     ours: int | None = None
 
     @classmethod
@@ -38,7 +38,7 @@ class Limit:
         Return the limit in *text*, such as `300/3h`, `50/7d`, or `3 of 5/60m`.
 
         Raises:
-            ValueError: It is none.
+            ValueError: The text is not a limit.
         """
         written = _WRITTEN.fullmatch(text)
         if written is None:
@@ -49,13 +49,13 @@ class Limit:
     @property
     def interval(self) -> timedelta:
         """
-        The time after which one more is available.
+        Return the time after which the bucket has another token.
         """
         return self.period / self.count
 
     def taken(self, use_full_quota: bool) -> int:
         """
-        Return how many may be taken at once: all of them only with *use_full_quota*.
+        Return how many tokens certworker may take at once: all of them only with *use_full_quota*.
         """
         return self.count if use_full_quota or self.ours is None else min(self.ours, self.count)
 
@@ -63,23 +63,23 @@ class Limit:
 @dataclass(frozen=True)
 class Limits:
     """
-    The token buckets of one CA; None: it has no such limit, or none that is known.
+    The token buckets of one CA. None means that the CA has no such limit, or that the limit is unknown.
     """
 
     orders_per_account: Limit | None = None
-    #: All accounts of the CA share it.
+    #: All accounts of the CA share this limit.
     certificates_per_domain: Limit | None = None
-    #: Certificates for exactly the same names; all accounts of the CA share it, too.
+    #: Certificates for exactly the same names. All accounts of the CA share this limit as well.
     certificates_per_set: Limit | None = None
     failures_per_name: Limit | None = None
-    #: Failures of a name without a success in between, before the CA pauses the name.
+    #: How many consecutive failures of a name the CA accepts before it pauses the name.
     failures_until_pause: Limit | None = None
-    #: Registered domains that have a limit of their own.
+    #: The limits of registered domains that have their own.
     domains: Mapping[str, Limit] = field(default_factory=dict)
 
     def of_domain(self, domain: str) -> Limit | None:
         """
-        Return how many certificates the registered *domain* may have.
+        Return the limit of certificates for the registered *domain*.
         """
         return self.domains.get(domain, self.certificates_per_domain)
 
@@ -89,8 +89,8 @@ def grants_in(file: Path) -> Mapping[str, Mapping[str, Any]]:
     Return the fields of :class:`Limits` that *file* sets, by the label of the CA.
 
     Raises:
-        OSError: It cannot be read.
-        ValueError: Its content is not what CERTWORKER_LIMITS_FILE allows.
+        OSError: The file cannot be read.
+        ValueError: Its content is not valid for CERTWORKER_LIMITS_FILE.
     """
     granted: dict[str, dict[str, Any]] = {}
     try:

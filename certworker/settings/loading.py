@@ -1,8 +1,8 @@
 """
-Read the settings from an environment and its secret files, and report everything that is wrong with them.
+Reads the settings from an environment and its secret files, and reports invalid and suspicious variables.
 
-All invalid values are reported together, each with the allowed values and never with the given one: an
-environment has passwords, and users attach logs to reports.
+All invalid values are reported together, each with the allowed values, and never with the given value: an
+environment contains passwords, and users attach logs to bug reports.
 """
 
 from __future__ import annotations
@@ -44,30 +44,30 @@ ENVIRONMENTS = ("production", "development")
 #: Kubernetes sets these in each pod when a service has the name `certworker`.
 SERVICE = re.compile(r"CERTWORKER_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\w+)")
 
-#: The share of equal letters from which on a word is suggested: `prod` has 0.57 of `production`, `dev` has
-#: 0.43 of `development`.
+#: The minimum similarity of a suggested word. It is 0.57 for `prod` and `production`, and 0.43 for `dev` and
+#: `development`.
 LEAST_LIKENESS = 0.4
-#: Names of variables are long and begin alike.
+#: Names of variables are long and share prefixes, so they need a higher minimum.
 LEAST_LIKENESS_OF_NAMES = 0.75
 
-#: More warnings than this help no reader.
+#: The number of warnings that are shown.
 MOST_WARNINGS = 20
 
 PROXY_SUFFIX = "_proxy"
 PROXY_ALLOWED = (
     "http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before HOST where the proxy asks for it"
 )
-#: urllib3 supports it with another library only.
+#: urllib3 needs another library for SOCKS.
 SOCKS = "; SOCKS is not supported"
 
 
-#: By the name of the field; pydantic names a default by it.
+#: The variable of each field. In an error about a default, pydantic names the field instead of the variable.
 VARIABLES = {name: variable for name, variable, _ in declared(Settings)}
 ALLOWED = {variable: str(field.description) for _, variable, field in declared(Settings)}
 IN_FILES = frozenset(variable for _, variable, field in declared(Settings) if may_be_in_file(field))
 SECRETS = tuple(variable for _, variable, field in declared(Settings) if "SecretStr" in str(field.annotation))
 
-#: Names of dns-lexicon for the paths of files that it reads itself.
+#: Variables of dns-lexicon for the paths of files that dns-lexicon reads.
 PATHS_OF_LEXICON = frozenset(
     f"LEXICON_OCI_{option}_FILE" for option in ("AUTH_CONFIG", "AUTH_KEY", "CONFIG", "KEY")
 )
@@ -77,19 +77,19 @@ class Environment(EnvSettingsSource):
     """
     The settings source: an environment, and the secret files that it names.
 
-    An empty variable means its default, as compose passes unset variables as empty ones. Spaces and quotes
-    around a value are removed.
+    An empty variable means its default, because Compose passes unset variables as empty ones. Spaces and
+    quotes around a value are removed.
     """
 
     def __init__(self, group: type[SettingGroup], environ: Mapping[str, str]) -> None:
-        # The source uses only the fields and the configuration of the model.
+        # The base class uses only the fields and the configuration of the model.
         super().__init__(cast("type[BaseSettings]", group), case_sensitive=True)
         self._group, self._environ = group, environ
         self.env_vars = {name: text for name, value in environ.items() if (text := bare(name, value))}
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """
-        Return the text of *field* or the file with it, its key for the model, and whether it is complex.
+        Return the text of *field* or its file, its key in the model, and whether it is complex.
         """
         value, key, is_complex = super().get_field_value(field, field_name)
         if key.endswith(ALL):
@@ -100,7 +100,7 @@ class Environment(EnvSettingsSource):
 
     def _all(self, beginning: str) -> dict[str, str | SecretFile]:
         """
-        Return the variables that begin with *beginning*, and the files with their values.
+        Return the variables with the prefix *beginning*, each with its text or its file.
         """
         own = re.compile(rf"{beginning}[A-Z0-9_]+")
         found: dict[str, str | SecretFile] = {}
@@ -135,7 +135,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(Environment(Settings, environ)())
     except ValidationError as error:
         for each in error.errors(include_input=False, include_url=False):
-            # The default depends on another setting, which is the invalid one.
+            # The default depends on another setting. That one is invalid, and has its own finding.
             if each["type"] != "default_factory_not_called":
                 findings.setdefault(*_finding(each))
     wrong = [*findings.values(), *wrong_proxies(environ)]
@@ -146,7 +146,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def variables() -> dict[str, str]:
     """
-    Return every variable that is read and has a fixed name, with the allowed values.
+    Return every variable with a fixed name that certworker reads, with the allowed values.
     """
     found = {}
     for variable, allowed in ALLOWED.items():
@@ -159,7 +159,7 @@ def variables() -> dict[str, str]:
 
 def secret_variables(environ: Mapping[str, str]) -> set[str]:
     """
-    Return the variables with secrets: those with fixed names, and those of :data:`ALL` in *environ*.
+    Return the variables with secrets: those with fixed names, and those in *environ* that match :data:`ALL`.
     """
     beginnings = tuple(variable.removesuffix(ALL) for variable in SECRETS if variable.endswith(ALL))
     more = {name.removesuffix(IN_A_FILE) for name in environ if name.startswith(beginnings)}
@@ -168,10 +168,10 @@ def secret_variables(environ: Mapping[str, str]) -> set[str]:
 
 def _finding(error: ErrorDetails) -> tuple[str, str]:
     """
-    Return the variable of *error*, and the sentence about it.
+    Return the variable of *error*, and a sentence about it.
     """
     cause = error.get("ctx", {}).get("error")
-    # The groups are before the setting, and the members of a mapping are behind it.
+    # The groups precede the setting, and the members of a mapping follow it.
     *_, setting, variable = [None, *(VARIABLES.get(str(part), str(part)) for part in error["loc"])]
     if isinstance(cause, UnusableFile):
         return file_variable(variable), f"{file_variable(variable)} must be {_allowed_file(variable)}"
@@ -186,11 +186,11 @@ def _allowed_file(variable: str) -> str:
 
 def wrong_proxies(environ: Mapping[str, str]) -> list[str]:
     """
-    Return a sentence for each variable in *environ* that names a proxy which no connection can use.
+    Return a sentence for each variable in *environ* whose proxy no connection can use.
 
     The connections to a CA read HTTP_PROXY, HTTPS_PROXY and ALL_PROXY (:mod:`certworker.acme.http_pool`), by
-    the rules of urllib and requests. The name in lower case overrides the other, even if its value is empty.
-    ALL_PROXY replaces a missing one of the other two. An overridden variable does not matter.
+    the rules of urllib and requests. The name in lower case overrides the name in upper case, even if its
+    value is empty. ALL_PROXY replaces a missing one of the other two. An overridden variable has no effect.
     """
     names = _proxy_variables(environ)
     used = {names.get(scheme) or names.get("all") for scheme in WEB_PORTS}
@@ -203,7 +203,7 @@ def wrong_proxies(environ: Mapping[str, str]) -> list[str]:
 
 def _proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
     """
-    Return by scheme, or `all`, the name of the variable that counts.
+    Return the name of the effective variable for each scheme and for `all`.
     """
     found = {name.lower(): name for name, value in environ.items() if value}
     for name, value in environ.items():
@@ -216,7 +216,7 @@ def _proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 def _is_usable_proxy(value: str) -> bool:
     try:
-        # Without a scheme the connections use http.
+        # Without a scheme, connections use http.
         url = web_url_in(value if "://" in value else f"http://{value}")
     except ValueError:
         return False
@@ -242,8 +242,8 @@ def environment_warnings(environ: Mapping[str, str]) -> list[EnvironmentWarning]
     """
     Return a warning for each suspicious variable in *environ*. No warning contains a value.
 
-    Such a variable is valid. Without a warning a typing error would select a default, for example the
-    development CA.
+    Such a variable does not stop the worker. Without a warning, a misspelled name would silently select a
+    default, for example the development CA.
     """
     known = variables()
     unknown = sorted(name for name in environ if _is_unknown(name, known, environ))

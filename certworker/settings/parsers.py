@@ -1,8 +1,8 @@
 """
-How the text of a variable becomes the value of a setting.
+The parsers, which turn the text of a variable into the value of a setting.
 
-A parser gets the text without the spaces and quotes around it, and never an empty one. It raises ValueError
-only; an operator reads the text of an :class:`Unusable`.
+A parser gets a text that is not empty, without spaces and quotes around it. It raises ValueError only. A
+message contains the text of an :class:`Unusable`.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from certworker.settings.limits import grants_in
 from certworker.settings.reload import Reload, reloads_in
 from certworker.variables import is_line
 
-#: Let's Encrypt in production, else the development CA.
+#: Let's Encrypt in production, otherwise the development CA.
 AUTO = "auto"
 
 DNS_PORT = 53
 DOCKER_PORT = 2375
 
-#: In an e-mail address they have another meaning, or need quotes (RFC 5322, section 3.2.3).
+#: Characters with another meaning in an e-mail address, or that need quotes (RFC 5322, section 3.2.3).
 NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
 
-#: Bytes. Linux has no longer name for a Unix socket.
+#: The longest path of a Unix socket on Linux, in bytes.
 LONGEST_SOCKET = 107
 
 Given = ParamSpec("Given")
@@ -49,17 +49,17 @@ Value = TypeVar("Value")
 
 def reads_files(parse: Callable[Given, Value]) -> Callable[Given, Value]:
     """
-    Raise each failure of the file system in *parse* as a ValueError, so that the other settings are parsed.
+    Return *parse*, changed to raise OSError as ValueError, so that the other settings are parsed as well.
     """
 
     @wraps(parse)
-    def parses(*values: Given.args, **named: Given.kwargs) -> Value:
+    def wrapped(*values: Given.args, **named: Given.kwargs) -> Value:
         try:
             return parse(*values, **named)
         except OSError as error:
             raise Unusable(f"it cannot be read: {error.strerror or type(error).__name__}") from error
 
-    return parses
+    return wrapped
 
 
 def _is_production(text: str) -> bool:
@@ -96,7 +96,7 @@ def _address_or_off(text: str) -> HttpAddress | None:
 
 
 def _base64url(text: str) -> SecretStr:
-    # CAs show the key with or without padding, and some in the alphabet with + and /.
+    # CAs show the key with or without padding. Some use the alphabet with + and /.
     key = text.rstrip("=").replace("+", "-").replace("/", "_")
     if not re.fullmatch(r"[A-Za-z0-9_-]{2,}", key) or len(key) % 4 == 1:
         raise ValueError("not base64url")
@@ -131,7 +131,7 @@ def _mail_address(text: str) -> str:
     ):
         raise ValueError("not one plain address")
     try:
-        # Every mail server knows the form that DNS has.
+        # Every mail server accepts the ASCII form of a domain.
         name = normalize(domain, private=True)
     except CertworkerError as failure:
         raise Unusable(f"its domain is invalid: {failure.message}") from None
@@ -145,7 +145,7 @@ def mail_addresses(text: str) -> tuple[str, ...]:
     Return the e-mail addresses in *text*, which are separated by commas.
 
     Raises:
-        ValueError: One of them is invalid.
+        ValueError: An address is invalid.
     """
     return tuple(map(_mail_address, _comma_list(text)))
 
@@ -169,12 +169,12 @@ def _engine(text: str) -> str:
 
 @reads_files
 def _directory(path: Path) -> Path:
-    place = Path(_line(str(path))).absolute()
-    # A missing directory is created later; fs.readonly reports one that belongs to another user.
+    directory = Path(_line(str(path))).absolute()
+    # A missing directory is created later. fs.readonly reports a directory of another user.
     with suppress(FileNotFoundError, PermissionError):
-        if not stat.S_ISDIR(place.stat().st_mode):
+        if not stat.S_ISDIR(directory.stat().st_mode):
             raise Unusable("it is not a directory")
-    return place
+    return directory
 
 
 @reads_files
@@ -201,7 +201,7 @@ def _ca_bundle(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=_file(path))
     except ssl.SSLError:
-        # Windows saves UTF-16, and some CAs offer the same as DER.
+        # The file may be UTF-16, as Windows saves it, or DER, as some CAs offer it.
         pem = "openssl x509 -inform der -in FILE -out ca.pem"
         raise Unusable(
             f"the file has no certificate in PEM form; to convert one in DER form: {pem}"
@@ -252,7 +252,7 @@ EncodedLine = Annotated[str, AfterValidator(_encoded_line)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
-#: A name or an address, with the port of DNS if it has none.
+#: A name or an address; its default port is that of DNS.
 NameServer = Annotated[tuple[str, int], BeforeValidator(_server)]
 NameServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_name_servers)]
 Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]

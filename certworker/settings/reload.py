@@ -1,5 +1,5 @@
 """
-How a container is reloaded after a new certificate, as CERTWORKER_RELOAD and the labels write it.
+How a container is reloaded after a new certificate: the values of CERTWORKER_RELOAD and of the labels.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from typing import Literal
 #: Signals that make a server read its files again; none of them ends a server that handles it.
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
 
-#: As Docker allows it; the name becomes a part of a URL.
+#: The names that Docker allows. A name becomes a part of a URL.
 CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 
 
 @dataclass(frozen=True)
 class Reload:
     """
-    What makes one container read its certificates again.
+    The action that makes one container read its certificates again.
 
     Attributes:
-        container: Its name.
-        signal: For `kill`.
-        command: For `exec`; no shell interprets it.
+        container: The name of the container.
+        signal: The signal of `kill`.
+        command: The command of `exec`, which no shell interprets.
     """
 
     container: str
@@ -38,7 +38,7 @@ class Reload:
         Return the reload in *text*: NAME:SIGNAL, NAME:restart or NAME:exec:COMMAND.
 
         Raises:
-            ValueError: It is none of them.
+            ValueError: The text has another form.
         """
         container, _, action = text.strip().partition(":")
         if not CONTAINER.fullmatch(container):
@@ -63,6 +63,6 @@ def reloads_in(text: str) -> tuple[Reload, ...]:
     Return the reloads in *text*, which are separated by commas, each once.
 
     Raises:
-        ValueError: One of them is invalid.
+        ValueError: A reload is invalid.
     """
     return tuple(dict.fromkeys(map(Reload.parse, filter(str.strip, text.split(",")))))

@@ -45,23 +45,23 @@ from certworker.settings.parsers import (
 )
 from certworker.settings.reload import SIGNALS
 
-#: As in :mod:`certworker.certificates`, which settings do not import: a test compares the two.
+#: The same as in :mod:`certworker.certificates`, which settings do not import. A test compares the two.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
-#: Appwrite passes these where no target is set.
+#: The values that Appwrite passes if no target is set.
 UNSET_TARGETS = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Settings(SettingGroup):
     """
-    The settings.
+    All settings of certworker.
     """
 
     # Start
 
     #: Only production may use a public CA.
     production: Production = setting("_APP_ENV", "production or development", False)
-    #: Requested at every start, as the operator wrote them.
+    #: The names to request at every start, as the operator wrote them.
     domains: CommaList = setting(
         "_APP_DOMAIN", "names separated by commas, for example api.example.org", default=()
     )
@@ -72,7 +72,7 @@ class Settings(SettingGroup):
     redis_port: Port = setting("_APP_REDIS_PORT", "a number from 1 to 65535, for example 6379", 6379)
     redis_user: Line | None = setting("_APP_REDIS_USER", "a user name")
     redis_password: SecretStr | None = setting("_APP_REDIS_PASS", "a password", in_file=True)
-    #: Overrides the four above, which compose files pass on whether they are set or not.
+    #: Overrides the four settings above: Compose files pass on all of them, even unset ones.
     redis_url: RedisUrl | None = setting(
         "CERTWORKER_REDIS_URL",
         "redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or "
@@ -89,7 +89,7 @@ class Settings(SettingGroup):
         "for example https://ca.example.org/acme/directory; or several, separated by commas",
         (AUTO,),
     )
-    #: The certificates that a connection to these CAs trusts; None: those that the system trusts.
+    #: The root certificates that a connection to these CAs trusts; None: those of the system.
     ca_bundle: CaBundle | None = setting(
         "CERTWORKER_CA_BUNDLE",
         "the path of a PEM file that this user can read, for example /etc/ssl/my-ca.pem",
@@ -100,11 +100,11 @@ class Settings(SettingGroup):
     profile: Profile | None = setting(
         "CERTWORKER_PROFILE", "the name of one of the CA's profiles, for example shortlived"
     )
-    #: Which of the CA's chains to use, if it has several.
+    #: The chain to use, if the CA offers several.
     preferred_chain: Line | None = setting(
         "CERTWORKER_PREFERRED_CHAIN", "the common name of a root of the CA, for example ISRG Root X2"
     )
-    #: External account binding: the account on the CA's web site, if the CA requires one.
+    #: External account binding: the account on the CA's web site, if the CA requires one (RFC 8555, 7.3.4).
     eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's web site shows")
     eab_hmac_key: Base64Url | None = setting(
         "CERTWORKER_EAB_HMAC_KEY",
@@ -112,7 +112,7 @@ class Settings(SettingGroup):
         checked=True,
         in_file=True,
     )
-    #: The limits that a CA has granted beyond its usual ones.
+    #: Higher limits that a CA has granted.
     limits_file: LimitsFile | None = setting(
         "CERTWORKER_LIMITS_FILE",
         'the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
@@ -137,7 +137,7 @@ class Settings(SettingGroup):
         "a directory of its own, for example /storage/state",
         factory=lambda known: known["certificates_dir"] / ".certworker",
     )
-    #: Where challenge files are stored, too, for an application that serves them.
+    #: The directory for challenge files, for an application that serves them.
     webroot: DirectoryOrOff = setting(
         "CERTWORKER_WEBROOT",
         "a directory, for example /storage/certificates; or off",
@@ -146,7 +146,7 @@ class Settings(SettingGroup):
 
     # HTTP and the proxy
 
-    #: Challenge answers, health, metrics; None: no port at all.
+    #: The address for challenge answers, health and metrics; None: no HTTP server.
     http_address: AddressOrOff = setting(
         "CERTWORKER_HTTP_ADDRESS",
         "an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
@@ -167,7 +167,7 @@ class Settings(SettingGroup):
 
     # Preflight
 
-    #: The CA is private: private addresses and suffixes are allowed.
+    #: Whether the CA is private, so that private addresses and suffixes are allowed.
     private_network: bool = setting("CERTWORKER_PRIVATE_NETWORK", "true or false", False)
     #: The port that the checks connect to; a public CA always uses 80.
     http01_port: Port = setting("CERTWORKER_HTTP01_PORT", "a number from 1 to 65535, for example 80", 80)
@@ -177,11 +177,11 @@ class Settings(SettingGroup):
         "addresses separated by commas, for example 8.8.8.8 or 127.0.0.1:5353",
         (("8.8.8.8", 53),),
     )
-    # The check that uses an invalid target reports it, and nothing else stops.
+    # Only the check that uses an invalid target fails, and reports it.
     target_cname: Line | None = setting(
         "_APP_DOMAIN_TARGET_CNAME", "a public name, for example api.example.org"
     )
-    #: The name that the variable had before Appwrite 1.7.
+    #: The same as the variable above, before Appwrite 1.7.
     older_target: Line | None = setting("_APP_DOMAIN_TARGET", "a public name, for example api.example.org")
     target_a: Line | None = setting("_APP_DOMAIN_TARGET_A", "the public IPv4 address of this server")
     target_aaaa: Line | None = setting("_APP_DOMAIN_TARGET_AAAA", "the public IPv6 address of this server")
@@ -195,7 +195,7 @@ class Settings(SettingGroup):
 
     # Jobs and log
 
-    #: Jobs at a time.
+    #: The number of jobs at a time.
     concurrency: Slots = setting("CERTWORKER_CONCURRENCY", "a number from 1 to 1024, for example 16", 16)
     log: Annotated[Literal["human", "json"], LowerCase] = setting("CERTWORKER_LOG", "human or json", "human")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = setting(
@@ -209,7 +209,7 @@ class Settings(SettingGroup):
 
     # Notifications
 
-    #: None: no mail.
+    #: None: certworker sends no mail.
     smtp_host: HostName | None = setting("_APP_SMTP_HOST", "a bare host name, for example smtp.example.org")
     smtp_port: Port = setting("_APP_SMTP_PORT", "a number from 1 to 65535, for example 587", 25)
     smtp_secure: Annotated[Literal["", "tls", "ssl"], LowerCase] = setting(
@@ -217,9 +217,9 @@ class Settings(SettingGroup):
     )
     smtp_username: Line | None = setting("_APP_SMTP_USERNAME", "a user name")
     smtp_password: SecretStr | None = setting("_APP_SMTP_PASSWORD", "a password", in_file=True)
-    #: The contact of the account at the CA, under its name since Appwrite 1.5.1. It gets the notifications.
+    #: The contact of the account at the CA, and the recipient of notifications. Since Appwrite 1.5.1.
     newer_email: Line | None = setting("_APP_EMAIL_CERTIFICATES", "an e-mail address")
-    #: The name that the variable had before.
+    #: The same, before Appwrite 1.5.1.
     older_email: Line | None = setting("_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", "an e-mail address")
     mail_sender: MailAddress = setting(
         "_APP_SYSTEM_EMAIL_ADDRESS",
@@ -229,7 +229,7 @@ class Settings(SettingGroup):
     mail_sender_name: EncodedLine = setting(
         "_APP_SYSTEM_EMAIL_NAME", "a name on one line; it may be URL-encoded", "certworker"
     )
-    #: Gets the notifications as JSON.
+    #: The receiver of notifications as JSON.
     notify_url: WebUrl | None = setting(
         "CERTWORKER_NOTIFY_URL",
         "a URL that begins with https:// or http://, with a host of letters, digits, dots and "
@@ -241,7 +241,7 @@ class Settings(SettingGroup):
 
     # Appwrite
 
-    #: Whether certworker takes the messages of Appwrite; auto: after the first one.
+    #: Whether certworker processes the messages of Appwrite; auto: after the first message.
     appwrite: Annotated[Literal["auto", "on", "off"], LowerCase] = setting(
         "CERTWORKER_APPWRITE", "auto, on or off", "auto"
     )
@@ -251,7 +251,7 @@ class Settings(SettingGroup):
 
     # Other servers
 
-    #: Runs after each publication.
+    #: The program that runs after each publication.
     deploy_hook: Program | None = setting(
         "CERTWORKER_DEPLOY_HOOK",
         "the absolute path of a program that this user may run, such as /usr/local/bin/deploy",
@@ -262,9 +262,9 @@ class Settings(SettingGroup):
         "commas, for example nginx:HUP,mail:restart",
         default=(),
     )
-    #: Off by default: a socket proxy that allows the list of containers shows more than certworker needs.
+    #: Off by default: it needs the list of containers, which a socket proxy would have to allow.
     docker_labels: bool = setting("CERTWORKER_DOCKER_LABELS", "true or false", False)
-    #: Not DOCKER_HOST: compose would pass on the one of the operator's shell.
+    #: Not DOCKER_HOST, because Compose would pass on the value of the operator's shell.
     docker_host: EngineAddress = setting(
         "CERTWORKER_DOCKER_HOST",
         "an address that begins with tcp:// or unix:///, for example tcp://socket-proxy:2375",
@@ -274,7 +274,8 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory in the certificates directory is a name, and Traefik reads each file beside its own.
+        # Each directory in the certificates directory belongs to a name, and Traefik reads each file in the
+        # directory of the configuration.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")
         return value
@@ -289,8 +290,8 @@ class Settings(SettingGroup):
     @field_validator("newer_email", "older_email")
     @classmethod
     def _gets_mail(cls, value: str, known: ValidationInfo) -> str:
-        # Without a mail server the address is for the CA only; an order at a public CA checks it. An invalid
-        # setting is missing in the data, and counts as set.
+        # Without a mail server only the CA uses the address, and an order at a public CA checks it. The data
+        # has no invalid setting: a missing one counts as set.
         has_mail = known.data.get("smtp_host", True)
         is_used = known.field_name == "newer_email" or known.data.get("newer_email", True) is None
         if has_mail and is_used:
@@ -303,21 +304,21 @@ class Settings(SettingGroup):
     @property
     def own_names(self) -> dict[str, str]:
         """
-        The names to request at each start, as the operator wrote them, each with its variable.
+        Return the names to request at each start, as the operator wrote them, each with its variable.
         """
         return {**dict.fromkeys(self.domains, "_APP_DOMAIN"), **self.dns01.own_wildcards}
 
     @property
     def fingerprint(self) -> str:
         """
-        A digest of all settings without the secrets, which identifies a configuration.
+        Return a digest of all settings except secrets, which identifies a configuration.
         """
         return sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def redis(self) -> RedisURL:
         """
-        The address of Redis, with user and password.
+        Return the address of Redis, with user and password.
         """
         if self.redis_url:
             return RedisURL.parse(self.redis_url.get_secret_value())
@@ -327,14 +328,14 @@ class Settings(SettingGroup):
     @property
     def authorities(self) -> tuple[CaChoice, ...]:
         """
-        The CAs that may sign, in the order in which an order tries them.
+        Return the configured CAs, in the sequence in which certworker tries them.
         """
         return tuple(dict.fromkeys(map(self._authority, self.authority_names)))
 
     @property
     def authority(self) -> CaChoice:
         """
-        The first CA that may sign.
+        Return the first configured CA.
         """
         return self.authorities[0]
 
@@ -346,7 +347,7 @@ class Settings(SettingGroup):
     @property
     def targets(self) -> dict[str, str]:
         """
-        The targets of custom domains that are set, by variable.
+        Return the targets of custom domains, by variable.
         """
         given = {
             "_APP_DOMAIN_TARGET_CNAME": self.target_cname,
@@ -364,13 +365,13 @@ class Settings(SettingGroup):
     @property
     def email(self) -> str | None:
         """
-        The contact of the account at the CA; an order at a public CA checks it.
+        Return the contact of the account at the CA. An order at a public CA checks it.
         """
         return self.newer_email or self.older_email
 
     @property
     def mail_recipients(self) -> tuple[str, ...]:
         """
-        The recipients of notifications by mail: the contact. It is valid if there is a mail server.
+        Return the recipients of notifications by mail: the contact, which is valid if a mail server is set.
         """
         return mail_addresses(self.email or "")

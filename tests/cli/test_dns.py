@@ -146,7 +146,7 @@ class TestRegister:
         ended = worker.command("dns", "register", "shop.localhost")
 
         assert 2 == ended.returncode
-        assert "CERTWORKER_DNS01_PROVIDER has no acme-dns" in ended.stderr
+        assert "CERTWORKER_DNS01_PROVIDER does not contain acme-dns" in ended.stderr
 
 
 class TestRecords:

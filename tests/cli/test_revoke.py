@@ -111,7 +111,7 @@ class TestRevoke:
         ended = worker.command("revoke", NAME)
 
         assert 1 == ended.returncode
-        assert "is not one of the CAs that are set (development)" in ended.stderr
+        assert "is not a configured CA (development)" in ended.stderr
         assert [] == revocations(app_authority)
 
     def test_without_redis_nothing_is_revoked(

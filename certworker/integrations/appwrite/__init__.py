@@ -1,5 +1,5 @@
 """
-Appwrite's messages, as requests of certworker.
+Appwrite's messages, which become requests of certworker.
 
 In import order::
 

@@ -7,8 +7,8 @@ The claims of a worker: messages that it has taken from Appwrite's queue and not
                     ▲
                     └── claims of a dead worker
 
-A message is always in one of these lists. Each arrow is one Lua script. If another worker has taken over a
-message, settling it has no effect.
+A message is always in one of these lists. Each arrow is one Lua script. After another worker has taken over a
+claim, the first worker cannot settle the message any more.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 
 OURS = "certworker:appwrite"
 
-#: Milliseconds. A worker that has not taken messages for this time is dead.
+#: Milliseconds. A worker that has not taken messages for this time counts as dead.
 DEAD_AFTER = 10_000
 
-#: Claimed messages at a time.
+#: The maximum number of claims of a worker.
 MAX_CLAIMS = 100
 
-#: Characters of an unreadable message that are displayed.
+#: The number of characters of an unreadable message that are displayed.
 MAX_DISPLAYED = 200
 
 # KEYS: the queue, the worker's claims, the workers. ARGV: the worker's id, the prefixes of the keys of claims
-# and of signs of life, milliseconds until a worker counts as dead, the number of claims, the end of the queue
-# that is emptied, bytes of the largest message. Returns the claims, and the removed keys of another type. A
-# larger message is cut to a size that is still too large, so that it is refused. A sign of life that lasts
-# too long does not count.
+# and of heartbeats, milliseconds until a worker counts as dead, the maximum number of claims, the end of the
+# queue with the oldest message, bytes of the largest message. Returns the claims, and the removed keys of
+# another type. A larger message is cut to a size that is still too large, so that it is refused. A heartbeat
+# with a longer time to live is not certworker's, and does not count.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
 local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
@@ -137,6 +137,6 @@ class Claims:
 
 def displayed(raw: bytes) -> str:
     """
-    Return the beginning of an unreadable message, for messages.
+    Return the beginning of an unreadable message in a printable form.
     """
     return printable(raw[:MAX_DISPLAYED].decode(errors="backslashreplace"))

@@ -1,8 +1,8 @@
 """
 The thread that empties Appwrite's queues, and turns their messages into requests.
 
-A claim is removed after its request is on certworker's queue. So a worker may be killed at any time: another
-one finds the claim and repeats the request, which is not queued twice.
+A claim is removed only after its request is on certworker's queue. If a worker is killed before that, another
+worker finds the claim and repeats the request. The queue accepts the same request only once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PAUSE_SECONDS = 0.25
 #: How often `auto` checks whether Appwrite uses its queue.
 IDLE_PAUSE_SECONDS = 5.0
 
-#: Verifications at a time. They wait for DNS.
+#: The number of verifications at a time, which wait for DNS.
 VERIFICATIONS = 16
 
 
@@ -49,7 +49,7 @@ class Translator:
 
     #: Puts a name on certworker's queue, with or without force.
     request: Callable[[str, bool], object]
-    #: Checks a name before the CA is asked.
+    #: Checks the DNS records of a name, or raises a CertworkerError.
     verify: Callable[[str], None]
     #: Publishes the failed verification of a name.
     unverified: Callable[[str, CertworkerError], object]
@@ -69,9 +69,9 @@ class Translator:
 
     def needs_verification(self, message: Message) -> bool:
         """
-        Return whether DNS is checked before the request, which may take seconds.
+        Return whether the request needs a check of DNS first, which may take seconds.
 
-        Appwrite's own domain is never checked.
+        certworker never checks Appwrite's own domain.
         """
         own = message.validation_domain is not None and message.validation_domain == message.domain
         return message.action == "verification" and not (message.force or own)
@@ -139,21 +139,21 @@ class Consumer:
 
     def start(self) -> None:
         """
-        Start, unless the mode is `off`.
+        Start the loop, unless the mode is `off`.
         """
         if self._mode != "off":
             self.loop.start()
 
     def stop(self) -> None:
         """
-        Stop. Another worker takes over the claims soon.
+        Stop the loop. Another worker takes over the claims soon.
         """
         self.loop.stop()
         self._verifications.shutdown(wait=False, cancel_futures=True)
 
     def _pass(self) -> float:
         """
-        Empty each queue that is used; return the seconds to wait.
+        Empty each queue that Appwrite uses, and return the seconds to wait.
         """
         present = [queue for queue in self._queues if self._mode == "on" or queue.exists()]
         if present and "present" not in self._logged:
@@ -165,7 +165,7 @@ class Consumer:
         for queue in present:
             try:
                 taken += self._empty(queue)
-            except Exception as error:  # a key of another type at one queue does not stop the other
+            except Exception as error:  # a broken key of one queue does not stop the other queue
                 failed = error
         if failed:
             raise failed
@@ -175,7 +175,7 @@ class Consumer:
 
     def _empty(self, queue: AppwriteQueue) -> int:
         with self._lock:
-            # Before the claims are read: a message that is settled in between is in neither.
+            # The copy precedes the claims. Otherwise a message that is settled in between is handled again.
             verifying = self._verifying.copy()
         new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:
@@ -188,7 +188,7 @@ class Consumer:
             message = self._queues[queue](raw)
             name = self._translator.name_of(message)
         except Exception as error:
-            # An unexpected error must not delay the messages behind this one.
+            # An unexpected error must not delay the messages after this one.
             failure = error if isinstance(error, CertworkerError) else Unexpected(fault=repr(error))
             if isinstance(failure, Unexpected):
                 log_unexpected("a message of Appwrite", error)
@@ -220,15 +220,15 @@ class Consumer:
             queue.settle(raw)
             self._faults.succeeded()
         except BaseException as error:
-            # The message is still claimed, so it is verified again.
+            # The claim of the message remains, so the message is verified again.
             self.loop.stopping.wait(self._faults.failed(error))
         finally:
             with self._lock:
                 self._verifying[raw] -= 1
 
     def _check_for_other_consumers(self) -> None:
-        # Each consumer counts its messages. The total count minus certworker's is the count of other
-        # consumers.
+        # Each consumer adds its messages to a total. The total minus certworker's own count is the count of
+        # other consumers.
         if time.monotonic() - self._counted < self._seconds_between_counts:
             return
         self._counted = time.monotonic()

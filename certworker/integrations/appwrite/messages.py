@@ -1,8 +1,8 @@
 """
 The formats of a message: utopia-php/queue and php-resque.
 
-Messages are untrusted. The size is checked before parsing, and each field has to have its type: the text
-"false" is true in many languages.
+Messages are untrusted. Their size is checked before parsing. Each field must have the right type: many
+languages treat the text "false" as true.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Message:
     A request of Appwrite's core.
     """
 
-    #: Unchecked text.
+    #: A text that is not checked yet.
     domain: str
     action: Action = "generation"
     #: Issue even if the certificate in service is not due.
     force: bool = False
-    #: A domain that equals this one is not verified.
+    #: certworker does not verify a domain that equals this one.
     validation_domain: str | None = None
 
 
@@ -82,7 +82,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 
 def _domain_of(payload: Mapping[str, Any]) -> object:
-    # A whole document of Appwrite, of which one attribute counts.
+    # Appwrite sends its whole document of the domain. Only one attribute is needed.
     document = _object(payload, "domain")
     return document.get("domain") if document is not None else None
 

@@ -14,8 +14,8 @@ from certworker.errors import CertworkerError
 from certworker.integrations.appwrite.claims import Claims, displayed
 from certworker.worker.payload import LARGEST, read_json
 
-# KEYS: the queue, the times of delayed jobs. ARGV: now, the name of the queue. Delayed jobs of other queues
-# stay, and so do keys of another type.
+# KEYS: the queue, the times of delayed jobs. ARGV: the current time, the name of the queue. Delayed jobs of
+# other queues, and keys of another type, are unchanged.
 _BRING_DELAYED = """
 for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
     local list = 'resque:delayed:' .. moment
@@ -32,7 +32,7 @@ end
 """
 
 # KEYS: the claims. ARGV: the message, the entry for the list of failures, or an empty string after a success.
-# The keys of php-resque are for people. A key of another type stays as it is and costs no message.
+# Only the tools of php-resque read its keys. One of another type is unchanged, and fails no message.
 _SETTLE_RESQUE = """
 if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
 redis.pcall('INCR', 'resque:stat:processed')
@@ -76,7 +76,7 @@ class ResqueQueue:
 
     def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
         """
-        Remove the claim of the message *raw*; php-resque's tools show a *failure*.
+        Remove the claim of the message *raw*. The tools of php-resque show its *failure*.
         """
         entry = "" if failure is None else json.dumps(self._failed(raw, failure))
         self._settle([self._claims.key], [raw, entry])

@@ -20,7 +20,7 @@ from certworker.worker.payload import LARGEST
 #: Digits of a plausible count.
 MOST_DIGITS = 15
 
-# Only ids that Appwrite's retry command can read: it stops at any other.
+# `pid_of` accepts only ids that Appwrite's retry command can read, because the command stops at any other id.
 _UTOPIA = f"""
 local name = ARGV[#ARGV]
 local function key(kind, ...) return table.concat({{'utopia-queue', kind, name, ...}}, '.') end
@@ -32,8 +32,8 @@ local function pid_of(raw)
         and type(message.timestamp) == 'number' and type(message.pid) == 'string'
     return whole and #message.pid <= 100 and string.match(message.pid, '^[%w._-]+$')
 end
--- A count that is no number, or a key of another type, costs no message: the core's keys stay as they are,
--- and certworker's own count starts again.
+-- A count that is no number, or a key of another type, fails no message: the core's keys are unchanged, and
+-- certworker's own count starts again.
 local function count(command, counter) return type(redis.pcall(command, counter)) == 'number' end
 local function taken(raw)
     local ours = '{OURS}:taken:' .. name
@@ -98,8 +98,8 @@ class UtopiaQueue:
         """
         Remove the claim of the message *raw*.
 
-        After a *failure*, Appwrite's retry command can send the message again. An invalid message is stored
-        in a readable form.
+        After a *failure*, Appwrite's retry command can send the message again. certworker stores an invalid
+        message in a readable form.
         """
         how, pid = "failed" if failure else "success", uuid4().hex
         text = {

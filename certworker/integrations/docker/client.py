@@ -1,8 +1,8 @@
 """
 The Docker API: lists, events and reloads.
 
-A reload is one request by name, so a socket proxy needs to allow no more. Lists are requested only for labels
-and by the doctor.
+A reload needs only requests about one container by name, so a socket proxy can forbid all others. Only labels
+and the doctor need lists.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from docker import APIClient
     from docker.types import CancellableStream
 
-#: Seconds until a restart kills the container.
+#: The seconds until a restart kills the container.
 GRACE_SECONDS = 10
 TIMEOUT_SECONDS = 30
 
-#: After this much silence the connection may be dead.
+#: After this time without data, the client reconnects: the connection may be broken.
 MAX_SILENCE_SECONDS = 60
 
-#: Exceptions of the library for an answer that is not Docker's.
+#: The exceptions of the library for an answer that does not come from Docker.
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -50,7 +50,7 @@ class DockerClient:
         Raises:
             ReloadFailed: The container is missing or stopped, or its command failed.
             ReloadRefused: A proxy does not allow it.
-            EngineUnreachable: The engine does not answer, or refuses access.
+            EngineUnreachable: The engine does not answer, or denies access to its socket.
         """
         try:
             with self._client() as client:
@@ -88,7 +88,7 @@ class DockerClient:
 
     def starts(self, label: str) -> ContainerStarts:
         """
-        Return the containers with *label* that start from now on; the caller closes it.
+        Return the containers with *label* that start from now on. The caller closes the result.
 
         Raises:
             ListingRefused: A proxy does not allow it.
@@ -115,7 +115,7 @@ class DockerClient:
 
         with _translate_errors():
             client = self._open()
-            # The library's own call ignores the status, so a refusal looks like silence.
+            # The library's own method ignores the status. A refusal would seem to be a stream without events.
             answer = client.get(
                 f"{client.base_url}/v{client.api_version}/events",
                 params={"filters": json.dumps(filters)},
@@ -141,7 +141,7 @@ class DockerClient:
         from docker import APIClient
 
         class Direct(APIClient):  # type: ignore[misc] # the library has no types
-            # The proxy variables are for the CA. requests would use them for an engine over TCP as well.
+            # The proxy variables are for the CA. Otherwise requests would use them for an engine over TCP.
             trust_env = property(lambda _self: False, lambda _self, _value: None)
 
         return Direct(self._engine, timeout=TIMEOUT_SECONDS)
@@ -169,13 +169,13 @@ class ContainerStarts:
             try:
                 event = json.loads(line)
             except (ValueError, RecursionError):
-                continue  # cut off in the middle, or no event
+                continue  # an incomplete line, or not an event
             if container := Container.started(event):
                 yield container
 
     def close(self) -> None:
         """
-        End the iteration, also while another thread waits for the next container.
+        End the iteration, even while another thread waits for the next container.
         """
         with suppress(OSError, AttributeError):  # the engine has closed it already
             self._lines.close()
@@ -200,7 +200,7 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (DockerException, OSError, *UNUSABLE) as error:
-        # The library requests the version first, and wraps errors of that.
+        # The library requests the version first, and wraps the errors of that request.
         cause = error if isinstance(error, APIError) else error.__cause__ or error
         if not isinstance(cause, APIError):
             raise _Failed(None, cause) from error
@@ -209,7 +209,7 @@ def _translate_errors() -> Iterator[None]:
 
 def _perform(client: APIClient, reload: Reload) -> int:
     """
-    Perform *reload*, and return the exit code of its command, or 0.
+    Perform *reload*, and return the exit code of its command; 0 without a command.
     """
     if reload.action == "kill":
         client.kill(reload.container, reload.signal)

@@ -31,9 +31,9 @@ class Container:
     One container.
 
     Attributes:
-        state: Docker's word: running, exited, restarting and so on.
+        state: The state as Docker reports it: running, exited, restarting and so on.
         mounts: The source of each mount by its path: the name of a volume, or a directory of the host.
-        on_host_network: Its ports are those of the host.
+        on_host_network: Whether its ports are those of the host.
     """
 
     id: str
@@ -77,9 +77,9 @@ class Container:
     @classmethod
     def started(cls, event: object) -> Self | None:
         """
-        Return the container whose start *event* of GET /events reports; None if it reports none.
+        Return the container that started, according to *event* of GET /events; None for another event.
 
-        Its labels are among the attributes of the event.
+        The labels of the container are among the attributes of the event.
         """
         actor = _object(_object(event).get("Actor"))
         attributes = _texts(actor.get("Attributes"))
@@ -88,7 +88,7 @@ class Container:
 
     def mount_source(self, path: PurePath) -> str | None:
         """
-        Return the source of the mount at *path* or around it, with the rest of the path; None without one.
+        Return the source of the mount that contains *path*, with the rest of the path; None without a mount.
         """
         around = [point for point in map(PurePath, self.mounts) if path.is_relative_to(point)]
         if not around:

@@ -1,8 +1,8 @@
 """
 The requests of containers by their labels: a container gets certificates when it starts.
 
-Running containers are listed first, then the engine's events are followed. An unreachable engine is tried
-again until it answers, and nothing else waits for it.
+The watcher lists the running containers, then follows the events of the engine. It retries an unreachable
+engine until the engine answers. Nothing else waits for it.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ logger = logging.getLogger(__name__)
 
 DOMAINS_LABEL = "certworker.domains"
 
-#: Names of one container.
+#: The maximum number of names of one container.
 MAX_NAMES = 100
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: A container that restarts all the time causes requests only this often.
+#: The minimum interval between two requests of one container, which may restart again and again.
 START_INTERVAL_SECONDS = 60.0
 
 
@@ -42,7 +42,7 @@ class LabelWatcher:
         request: Puts a name on the queue, with the origin of the request.
         private_names: Whether names of a private network are accepted.
         wildcards: Whether wildcards are accepted.
-        explain: Returns the CertworkerError behind an error of *request*, or None.
+        explain: Returns the CertworkerError that describes an error of *request*, or None.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -84,7 +84,7 @@ class LabelWatcher:
 
     def stop(self) -> None:
         """
-        Stop the thread at once, although no event arrives.
+        Stop the thread at once, even if no event arrives.
         """
         self.loop.stopping.set()
         if starts := self._starts:
@@ -96,13 +96,13 @@ class LabelWatcher:
             self._follow()
             self._pause = self._first_pause
         except (EngineUnreachable, ListingRefused) as failure:
-            # The engine is unreachable, which is not a fault of this loop: it beats, and tries again.
+            # An unreachable engine is not a fault of this loop, which continues to beat and retries.
             self._log(failure)
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         return self._pause
 
     def _follow(self) -> None:
-        # Before the list: a container that starts meanwhile is in one of them, or in both.
+        # The events begin before the list, so that no container which starts in between is missed.
         with closing(self._containers.starts(DOMAINS_LABEL)) as starts:
             self._starts = starts
             running = self._containers.running(DOMAINS_LABEL)
@@ -132,7 +132,7 @@ class LabelWatcher:
 
     def _names(self, container: Container) -> Iterator[str]:
         """
-        Yield the valid names. If the container is new, log the first reason against the others.
+        Yield the valid names. If the container is new, log why the first invalid name is invalid.
         """
         reasons = []
         texts = [each for each in container.labels.get(DOMAINS_LABEL, "").split(",") if each.strip()]

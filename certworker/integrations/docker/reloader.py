@@ -1,8 +1,8 @@
 """
 The reloads of containers after their certificates have changed: one reload for a whole burst.
 
-Settings or labels name the containers. An unreachable engine fails no issuance, and is tried again until it
-answers.
+Settings or labels name the containers. An unreachable engine fails no issuance. The reloads are retried until
+the engine answers.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 RELOAD_LABEL = "certworker.reload"
 
-#: A burst is over after this much quiet.
+#: A burst ends after this time without a publication.
 QUIET_SECONDS = 3.0
-#: One that does not end is not waited for: a certificate that was renewed in it may be needed.
+#: Any burst ends after this time, because the containers may need its first certificate.
 MAX_BURST_SECONDS = 60.0
 
 RETRY_INTERVAL_SECONDS = 60.0
@@ -33,7 +33,7 @@ PAUSE_WITHOUT_A_CHANGE_SECONDS = 60.0
 #: A reload sends up to three requests, and a restart waits for the container.
 LONGEST_RELOAD_SECONDS = 120.0
 
-#: For a restart and the end of the container.
+#: Enough for a restart, which waits until the container has ended.
 SHUTDOWN_TIMEOUT_SECONDS = 15.0
 
 
@@ -42,8 +42,12 @@ class Reloader:
     A thread that performs the reloads after certificates have changed.
 
     Args:
+        reloads: The reloads in the settings.
         reload: Performs one reload, or raises CertworkerError.
         labeled: Returns the running containers with the label, or raises CertworkerError.
+        quiet_seconds: A burst ends after this time without a publication.
+        longest_burst_seconds: Any burst ends after this time.
+        pause_seconds: The pause before failed reloads are retried.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -81,20 +85,20 @@ class Reloader:
 
     def stop(self) -> None:
         """
-        Stop the thread; pending reloads are performed at once.
+        Stop the thread. It performs pending reloads at once.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, followed by the reloads for what it has issued.
+        Return *issue*, the function behind a job, changed so that the reloads follow each new certificate.
         """
         return self._publications.after(issue)
 
     def enqueue(self) -> None:
         """
-        Note that a certificate has changed, and return at once.
+        Request the reloads, because a certificate has changed, and return at once.
         """
         self._publications.add(())
 
@@ -112,7 +116,7 @@ class Reloader:
 
     def _reload_all_but(self, done: set[Reload], changes: int) -> bool:
         """
-        Perform the reloads that are not in *done*, and add them; return whether none is left.
+        Perform the reloads that are not in *done*, add them to it, and return whether none is left.
         """
         complete = True
         requested = self._reloads
@@ -129,7 +133,7 @@ class Reloader:
             try:
                 if reload not in done and self._succeeds(reload, changes):
                     done.add(reload)
-            except Exception as error:  # the others are done first
+            except Exception as error:  # the other reloads are performed first
                 unexpected = error
         if unexpected:
             raise unexpected
