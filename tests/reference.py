@@ -15,6 +15,7 @@ import click
 from certworker.cli import cli
 from certworker.errors.pages import markdown
 from certworker.redis import keys
+from certworker.variables import IN_A_FILE
 from tests.test_structure import FLOORS
 
 ROOT = Path(__file__).parent.parent
@@ -53,11 +54,19 @@ GROUPS = {
 def settings() -> str:
     """
     Return one table for each group of settings, with the texts of `.env.example`.
+
+    A setting and its variable for a file share a row if they share their meaning.
     """
     tables: dict[str, list[str]] = {group: [] for group in GROUPS}
-    for name, default, meaning in variables():
+    found = list(variables())
+    meanings = {name: meaning for name, _, meaning in found}
+    for name, default, meaning in found:
+        if meanings.get(name.removesuffix(IN_A_FILE)) == meaning and name.endswith(IN_A_FILE):
+            continue
+        in_file = name + IN_A_FILE
+        names = f"`{name}`, `{in_file}`" if meanings.get(in_file) == meaning else f"`{name}`"
         shown = f"`{default}`" if default else "–"
-        tables[_group(name)].append(f"| `{name}` | {shown} | {cell(meaning)} |")
+        tables[_group(name)].append(f"| {names} | {shown} | {cell(meaning)} |")
     return "\n\n".join(
         "\n".join([f"### {group}", "", "| variable | default | meaning |", "|---|---|---|", *rows])
         for group, rows in tables.items()

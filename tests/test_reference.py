@@ -4,6 +4,8 @@ The generated tables of the reference.
 
 from __future__ import annotations
 
+import re
+
 from certworker.cli import COMMANDS
 from certworker.settings import load
 from tests.reference import DEFAULTS, GROUPS, cell, commands, settings, variables
@@ -14,10 +16,18 @@ class TestSettings:
         """
         The tables have each variable of `.env.example` once.
         """
-        names = [name for name, _, _ in variables()]
+        names = sorted(name for name, _, _ in variables())
+        first_cells = re.findall(r"^\| (`.+?`) \|", settings(), re.MULTILINE)
 
         assert len(names) > 40
-        assert [1] * len(names) == [settings().count(f"| `{name}` |") for name in names]
+        assert names == sorted(re.findall(r"`(\w+)`", " ".join(first_cells)))
+
+    def test_a_setting_and_its_file_share_a_row(self) -> None:
+        """
+        A row has both variables if one sentence describes them, otherwise each has a row.
+        """
+        assert "| `EXEC_PATH`, `EXEC_PATH_FILE` | – | For exec: " in settings()
+        assert "| `_APP_REDIS_PASS_FILE` | – | A file with that password " in settings()
 
     def test_a_variable_with_another_value_has_its_default(self) -> None:
         """

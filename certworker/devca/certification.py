@@ -23,8 +23,8 @@ from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy, Window
 from certworker.devca.resources import Issued, Memory, Order, rfc3339
 
-#: The validity of a certificate begins a little earlier, for clients whose clock is behind. Short lifetimes are
-#: an exception.
+#: The validity of a certificate begins a little earlier, for clients whose clock is behind. Short lifetimes
+#: are an exception.
 EARLY = timedelta(hours=1)
 LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
 

@@ -13,13 +13,13 @@ In import order (★ to read first)::
     acme_dns        acme-dns, a small name server, to which a CNAME of `_acme-challenge` leads
     lexicon_child   The process that changes one record with dns-lexicon
     lexicon         The providers of dns-lexicon, each change in a process of its own
-    delegation      Where a record has to be created: CNAMEs, the zone, and its name servers
-    propagation     The wait until all name servers show the records
+    delegation      Where a record must be created: CNAMEs, the zone, and its name servers
+    propagation     The wait until all name servers show a record
     txt_records     The durable list of the created records
     zone_lock       One writer per zone among all workers
     provider_state  The pauses and the settle time of each provider
     record_changes  The creation and deletion of records, one writer per zone
     leftovers       The deletion of records that killed workers left behind
-    solver        ★ The records of the challenges of one order, from DNS to their deletion
+    solver        ★ The records of the challenges of one order, from the first DNS query to their deletion
     solver_factory  Builds the solver and its DNS providers from the settings
 """

@@ -1,8 +1,8 @@
 """
 acme-dns: a small name server with an HTTP API, to which a CNAME of `_acme-challenge` leads.
 
-The account file has the format of lego: one account for each name. acme-dns keeps the last two values of an
-account, and has no request to delete one.
+The account file has the format of lego: one account for each name. acme-dns stores the last two values of an
+account, and has no request to delete a value.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from certworker.validity import now_in_utc
 
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
-#: Bytes of an account file, as in the settings. An account takes 300.
+#: The largest account file in bytes, as in the settings. An account takes about 300.
 MAX_FILE = 4 << 20
 
-#: Only this user reads the passwords.
+#: Only the user of certworker may read the passwords.
 MODE = 0o600
 
-#: What a server may call an account: a name in DNS, or a part of one.
+#: A valid name of an account: a DNS name, or a part of one.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}")
-#: The user and the password are values of headers.
+#: A valid user or password, which is the value of a header.
 CREDENTIAL = re.compile(r"[!-~]{1,200}")
 
 
 @dataclass(frozen=True)
 class Account:
     """
-    One account of acme-dns, which can write the TXT records of one name.
+    An account of acme-dns, which changes the TXT records of one name.
     """
 
     #: The target of the CNAME.
@@ -51,7 +51,7 @@ class Account:
     @classmethod
     def read(cls, content: Any) -> Account | None:
         """
-        Return the account in the JSON object *content*; None if it has none.
+        Return the account in the JSON object *content*; None if it is invalid.
         """
         if not isinstance(content, dict):
             return None
@@ -65,7 +65,7 @@ class Account:
 @dataclass(frozen=True)
 class AcmeDns:
     """
-    A server of acme-dns, and the accounts there.
+    An acme-dns server, and the accounts of certworker there.
     """
 
     #: The URL of the API.
@@ -74,14 +74,14 @@ class AcmeDns:
     accounts: Path
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None = None
-    #: For one request and its answer.
+    #: The time limit of one request with its answer.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
     label: str = field(default="acme-dns", init=False)
 
     def present(self, record: TxtRecord) -> None:
         """
-        Set the value. The server keeps the one before it: a name and its wildcard share an account.
+        Set the value. The server also keeps the last value, so a name and its wildcard can share an account.
         """
         account = self._account(record)
         headers = {"X-Api-User": account.username, "X-Api-Key": account.password}
@@ -92,14 +92,14 @@ class AcmeDns:
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Do nothing: acme-dns cannot delete a value, and the next ones replace it.
+        Do nothing: acme-dns cannot delete a value. The next values replace it.
         """
 
     def register(self, name: str) -> str:
         """
         Return the target of the CNAME to create at `_acme-challenge` of *name*.
 
-        An existing account is used again; otherwise a new one is registered, and written to the account file.
+        Use the account of *name* in the account file. Otherwise register one, and store it in that file.
 
         Raises:
             CertworkerError: The server does not register it, or the file cannot be read or written.
@@ -143,7 +143,7 @@ class AcmeDns:
 
     def _stored(self) -> dict[str, Any]:
         """
-        Return the content of the account file, whose members may be anything.
+        Return the content of the account file. Its members are not checked.
         """
         try:
             content = json.loads(durable.read(self.accounts, MAX_FILE))

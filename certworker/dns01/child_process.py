@@ -1,10 +1,10 @@
 """
 Child processes of providers: a deadline for the whole process group, no input, and bounded output.
 
-The group ends with its program: what runs in the background then is killed. As the first process of a
-container, the worker inherits such processes, and reaps them.
+The group ends with its program: processes that still run in the background are killed. As the first process
+of a container, the worker inherits such processes, and reaps them.
 
-What a program writes may have secrets in it. Nothing of it reaches a log or a failure.
+The output of a program may contain secrets, so no log and no failure contains any of it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-#: A child in the background may hold the pipe open: the end of the program is checked this often.
+#: The interval between two checks whether the program has ended: a child may hold the pipe open.
 POLL_SECONDS = 0.1
 
-#: Seconds for processes that were killed to end. One of another user cannot be killed.
+#: The seconds in which killed processes must end. A process of another user cannot be killed.
 END_SECONDS = 2.0
 
-#: Each program gets these variables of the network: proxies and trusted CAs.
+#: The variables that each program gets for the network: proxies and trusted CAs.
 NETWORK = (
     *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
     *("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
@@ -40,7 +40,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """
     Return the environment of a program: PATH, LANG, those of :data:`NETWORK`, and *variables*.
 
-    The other variables of certworker have the passwords of Redis, the CA and mail.
+    The other variables of certworker contain the passwords of Redis, the CA and mail.
     """
     network = {name: os.environ[name] for name in NETWORK if name in os.environ}
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **network, **variables}
@@ -51,7 +51,7 @@ def run(command: Sequence[str], variables: Mapping[str, str], deadline_seconds: 
     Run *command* without a shell, discard its output, and return its exit code; a signal is negative.
 
     Raises:
-        ChildFailed: It cannot be started, or runs longer than *deadline_seconds*. Its group is killed.
+        ChildFailed: The command cannot be started, or runs longer than *deadline_seconds* and is killed.
     """
     with _started(command, variables, subprocess.DEVNULL) as process:
         try:
@@ -84,7 +84,7 @@ def read(
             if selector.select(0 if ended else POLL_SECONDS):
                 part = os.read(pipe, 65_536)
                 output = (output + part)[:longest]
-                # More may be in the pipe; without more, the writer has closed it.
+                # The pipe may contain more. An empty part means that all writers have closed it.
                 ended = not part and _waited(process, until - time.monotonic())
     return output
 
@@ -126,8 +126,8 @@ def _started(
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + END_SECONDS
-    # It leads a session of its own, so its children belong to its group. The number of a group is not given
-    # to another process while the group has members, and not soon afterwards.
+    # The program leads a session of its own, so its children belong to its group. The kernel does not reuse
+    # the number of a group while the group has members, and not soon afterwards.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     _waited(process, END_SECONDS)

@@ -1,14 +1,14 @@
 """
-Where the record of a challenge has to be created: after CNAMEs, in which zone, at which name servers.
+Where the record of a challenge must be created: after CNAMEs, in which zone, at which name servers.
 
 ::
 
     1  the resolvers         the zone of the name, and its name servers (SOA, NS, A, AAAA)
     2  the zone's servers    the alias of the name, and the zones that are delegated above it
 
-A resolver is never asked for the name of a challenge. It would cache that the name does not exist, and a CA
-behind the same resolver would not see the record for up to a day. The public suffix list and the DNS of the
-Internet are not needed, so zones of private networks work as well.
+certworker never queries a resolver for the name of a challenge. The resolver would cache that the name does
+not exist, and a CA behind it would not see the record for up to a day. The public suffix list and the DNS of
+the Internet are not needed, so zones of private networks work as well.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ from certworker.errors.dns import ContainerResolver, NameServersFail, NameServer
 from certworker.errors.dns01 import CnameElsewhere
 from certworker.ttl_cache import TtlCache
 
-#: Zones between the first known one and the record. More are a loop.
+#: The number of zones between the first known zone and the record. More count as a loop.
 MAX_CUTS = 8
-#: Name servers of a zone, and addresses of one: the root has 13 with 2 each.
+#: The number of name servers of a zone, and of addresses of one server. The root has 13 servers with 2 each.
 MAX_SERVERS = 16
 MAX_ADDRESSES = 4
-#: Name servers that get the first question about an alias; the others are asked if these do not answer.
+#: The number of name servers that get a query first. The others get it if these do not answer.
 FIRST_SERVERS = 3
-#: Labels of an alias. Each may have a wildcard, for which the servers are queried.
+#: The number of labels of an alias. The servers are queried for a wildcard at each label.
 MAX_LABELS = 32
-#: A second TXT record beside a key makes the signatures of mails invalid (RFC 6376, section 3.6.2.2).
+#: A second TXT record at the name of a DKIM key makes signatures invalid (RFC 6376, section 3.6.2.2).
 DKIM_LABEL = "_domainkey"
-#: A search begins no further step after this time.
+#: After this time a search begins no further step.
 TIMEOUT_SECONDS = 20.0
-#: How long a zone and its name servers are cached. An operator changes them and tries again.
+#: How long a zone and its name servers are cached. It is short, because an operator may change them.
 CACHE_SECONDS = 60.0
 
-#: The names that a provider can create. Other bytes could have a meaning to a script or an API.
+#: The names that a provider may create. Other characters could have a meaning in a script or an API.
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
@@ -59,7 +59,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 @dataclass(frozen=True)
 class ZoneServer:
     """
-    A name server of a zone, with the addresses to which this machine has a route; there may be none.
+    A name server of a zone, with those of its addresses to which this machine has a route.
     """
 
     name: str
@@ -72,18 +72,18 @@ Servers = tuple[ZoneServer, ...]
 @dataclass(frozen=True)
 class Location:
     """
-    Where the record of a challenge has to be created.
+    Where the record of a challenge must be created.
     """
 
     #: The name that the CA queries: _acme-challenge.NAME.
     name: str
-    #: The targets of the name, from alias to alias.
+    #: The targets of the CNAMEs that begin at the name.
     aliases: tuple[str, ...]
-    #: The zone of the last one.
+    #: The zone of the last target, or of the name.
     zone: str
     #: All name servers of that zone.
     servers: Servers
-    #: The wildcard that does not apply to the host while the TXT record exists; empty: there is none.
+    #: The wildcard that does not apply to the host while the TXT record exists; empty without one.
     hides: str = ""
 
     @property
@@ -97,16 +97,16 @@ class Location:
 @dataclass(frozen=True)
 class _Cut:
     """
-    What the servers of a zone answer for a name.
+    The answer of the servers of a zone for a name.
     """
 
-    #: The same zone, or one below it.
+    #: The same zone, or a zone below it.
     zone: str
     #: The names of its servers; empty if they are unknown.
     servers: tuple[str, ...] = ()
-    #: Addresses that came with the names.
+    #: The addresses of these servers in the same answer.
     glue: tuple[tuple[str, str], ...] = ()
-    #: The alias of the name in the same zone; empty if it is none.
+    #: The target of the CNAME at the name, in the same zone; empty without a CNAME.
     alias: str = ""
     #: The records of the name that a wildcard may have synthesized, by type.
     records: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -148,13 +148,13 @@ class _Search:
 
     def elsewhere(self, reason: str) -> CnameElsewhere:
         """
-        Return the failure of the aliases so far.
+        Return the failure of the aliases that were followed so far.
         """
         return CnameElsewhere(name=self.name, detail=f"{' → '.join([self.name, *self.aliases])} ({reason})")
 
     def check_time(self) -> None:
         """
-        Raise a failure after the deadline: each name server may take its time.
+        Raise a failure after the deadline, because each name server may be slow.
         """
         if time.monotonic() > self.until:
             detail = f"{self.current} was not found within {TIMEOUT_SECONDS:g} s"
@@ -167,7 +167,7 @@ class Delegations:
 
     Args:
         resolvers: The resolvers, each an address and a port.
-        private: Allow queries to name servers at private addresses.
+        private: Whether name servers at private addresses may be queried.
     """
 
     def __init__(self, resolvers: Sequence[Server], *, private: bool) -> None:
@@ -178,12 +178,12 @@ class Delegations:
 
     def find(self, name: str) -> Location:
         """
-        Return where the record of *name*, an `_acme-challenge` name, has to be created.
+        Return where the record of *name*, an `_acme-challenge` name, must be created.
 
         Raises:
             CnameElsewhere: The aliases are a loop, too many, or lead to no zone.
             ContainerResolver: The resolvers do not answer.
-            NameServersTimeout, NameServersFail: The name servers of the zone do not answer, or with errors.
+            NameServersTimeout, NameServersFail: The name servers of the zone give no answer or errors.
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:
@@ -195,7 +195,7 @@ class Delegations:
                 continue
             hides = wildcard if _hides(wildcard, search.current) else ""
             if hides and search.aliases:
-                # The owner of a name may not change what another name of the zone resolves to.
+                # The owner of a name must not change the addresses of another name in the zone.
                 raise search.elsewhere(f"a record there would hide the wildcard {hides}")
             return Location(name, tuple(search.aliases), cut.zone, servers, hides)
 
@@ -219,7 +219,7 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The zone itself has the final list; if none of those is reachable, these count.
+                    # The zone itself has the final list. If no server in it is reachable, the known ones stay.
                     servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone
@@ -236,11 +236,11 @@ class Delegations:
             search.check_time()
             answers = query_servers([DnsQuestion(server, candidate, "SOA") for server in self._resolvers])
             if all(answer.error == SILENT for answer in answers.values()):
-                asked = ", ".join(map(server_address, self._resolvers))
-                raise ContainerResolver(host=parent, reason=f"{asked or 'no resolver'} gave no answer")
+                resolvers = ", ".join(map(server_address, self._resolvers))
+                raise ContainerResolver(host=parent, reason=f"{resolvers or 'no resolver'} gave no answer")
             for answer in answers.values():
                 zone = _zone_in(answer, candidate)
-                # The zone of a top-level domain: the domain that an alias leads to does not exist.
+                # If only the top-level domain is a zone, the domain that an alias leads to does not exist.
                 if zone and ("." in zone or not search.aliases):
                     self._zones.put(parent, zone, CACHE_SECONDS)
                     return zone
@@ -256,8 +256,8 @@ class Delegations:
         self, zone: str, names: Iterable[str], glue: Sequence[tuple[str, str]], others: Servers = ()
     ) -> Servers:
         names = _selected(names)
-        asked_of = product(self._resolvers, names, ADDRESSES)
-        answers = query_servers([DnsQuestion(*each) for each in asked_of])
+        questions = [DnsQuestion(*each) for each in product(self._resolvers, names, ADDRESSES)]
+        answers = query_servers(questions)
         found = {name: [address for owner, address in glue if owner == name] for name in names}
         for asked, answer in answers.items():
             found[asked.name] += answer.of(asked.name, asked.kind)
@@ -283,7 +283,7 @@ class Delegations:
         if parsed is None or parsed.is_multicast or parsed.is_unspecified:
             return None
         if is_loopback(address):
-            # A whole DNS on this machine, as in tests: its servers use the port of the resolver.
+            # All of DNS is on this machine, as in tests: its servers use the port of the resolver.
             return (address, resolver[1]) if ip_address(resolver[0]).is_loopback else None
         return (address, PORT) if self._private or is_public(parsed) else None
 
@@ -311,7 +311,7 @@ class Delegations:
 
     def _wildcard_of(self, current: str, cut: _Cut, servers: Sequence[ZoneServer]) -> str:
         """
-        Return the wildcard that *current* has its records from; empty if the records are its own.
+        Return the wildcard that supplies the records of *current*; empty if the name has records of its own.
         """
         parents = domain_and_parents(current.partition(".")[2])
         wildcards = [f"*.{each}" for each in parents if f".{each}".endswith(f".{cut.zone}")]
@@ -355,7 +355,7 @@ def _cut_in(
     about_name: DnsAnswer, about_zone: DnsAnswer, *addresses: DnsAnswer, zone: str, current: str
 ) -> _Cut | None:
     """
-    Return what a server of *zone* answers for *current* and for its zone; None if the server does not know.
+    Return the answer of a server of *zone* for *current* and for its zone; None if the server cannot answer.
     """
     if about_name.error:
         return None
@@ -365,7 +365,7 @@ def _cut_in(
                 return _Cut(owner, about_name.authority[owner, "NS"], _glue(about_name))
         return None
     alias, *_ = about_name.values.get((current, "CNAME"), ("",))
-    # A server that has the child zone as well answers from it, and not with a referral.
+    # A server that serves the child zone as well answers from that zone, and not with a referral.
     deeper = (owner for owner in about_name.owners("SOA") if _is_between(owner, zone, current))
     if not alias and (child := next(deeper, "")):
         return _Cut(child)
@@ -379,7 +379,7 @@ def _cut_in(
 
 def _hides(wildcard: str, current: str) -> bool:
     """
-    Return whether a record at *current* keeps *wildcard* from a host: *current* itself, or a name above it.
+    Return whether a record at *current* hides *wildcard* from a host, which is *current* or a name above it.
     """
     only_itself = wildcard == f"*.{current.partition('.')[2]}"
     return bool(wildcard) and not (only_itself and current.startswith("_"))

@@ -12,7 +12,7 @@ from certworker.dns01.child_process import ChildFailed, environment, run
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
 from certworker.errors.dns01 import ProgramFailed
 
-#: A program gets the variables whose names begin so. The others have secrets of certworker.
+#: A program gets the variables with this prefix. The others contain secrets of certworker.
 PREFIX = "EXEC_"
 
 
@@ -21,23 +21,23 @@ class Exec:
     """
     A program that changes records. It gets few variables, see :func:`environment`.
 
-    Its background processes are killed when it ends.
+    When the program ends, its background processes are killed.
     """
 
     program: Path
-    #: For one run.
+    #: The time limit of one run.
     deadline_seconds: float = DEADLINE_SECONDS
     label: str = field(default="exec", init=False)
 
     def present(self, record: TxtRecord) -> None:
         """
-        Run the program with `present`. It has to add this value only.
+        Run the program with `present`. It must add only this value.
         """
         self._run("present", record)
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Run the program with `cleanup`. It has to delete this value only.
+        Run the program with `cleanup`. It must delete only this value.
         """
         self._run("cleanup", record)
 

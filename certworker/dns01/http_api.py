@@ -1,7 +1,7 @@
 """
 Requests to the HTTP API of a DNS provider: JSON by POST, one deadline, a bounded answer, no redirects.
 
-The text of an answer may have secrets in it. Failures show the status only.
+The text of an answer may contain secrets, so failures show only the status.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.version import __version__
 
 PORTS = {"http": 80, "https": 443}
 
-#: Bytes of an answer. Those of known servers have some hundred.
+#: Bytes. The answers of known servers have some hundred.
 MAX_ANSWER = 65_536
 
 
@@ -38,13 +38,13 @@ class Answer:
     @property
     def is_success(self) -> bool:
         """
-        Whether the API has done what the request says.
+        Return whether the API has performed the request.
         """
         return 200 <= self.status < 300
 
     def json(self) -> Any:
         """
-        Return the content as JSON; None if it is something else.
+        Return the parsed content; None if it is not JSON.
         """
         try:
             return json.loads(self.content)
@@ -55,19 +55,19 @@ class Answer:
 @dataclass(frozen=True)
 class HttpApi:
     """
-    An API at *url*, to which paths are appended.
+    An API. The paths of requests are appended to *url*.
     """
 
     url: str
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None
-    #: For one request and its answer.
+    #: The time limit of one request with its answer.
     deadline_seconds: float
 
     @property
     def place(self) -> str:
         """
-        The host and the port; the rest of the URL may be a secret.
+        Return the host and the port. The rest of the URL may be a secret.
         """
         target = urlsplit(self.url)
         return f"{target.hostname}:{target.port or PORTS[target.scheme]}"
@@ -77,7 +77,7 @@ class HttpApi:
         Send *content* as JSON, and return the answer.
 
         Raises:
-            OSError: There is no complete HTTP answer within the deadline, or TLS fails.
+            OSError: The API does not answer completely within the deadline, or TLS fails.
         """
         target = urlsplit(self.url)
         body = json.dumps(content).encode()

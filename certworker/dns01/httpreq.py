@@ -24,29 +24,29 @@ class HttpReq:
     A service that changes records.
     """
 
-    #: A URL, to which `/present` and `/cleanup` are appended.
+    #: The URL to which `/present` and `/cleanup` are appended.
     endpoint: str
-    #: Both, or none: Basic authentication (RFC 7617).
+    #: User and password for Basic authentication (RFC 7617). Without one of them, requests have none.
     username: str = ""
     password: str = field(default="", repr=False)
-    #: HTTPREQ_MODE=RAW: the service gets the challenge, and computes the record from it.
+    #: HTTPREQ_MODE=RAW: the service gets the challenge, and computes the record itself.
     raw: bool = False
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None = None
-    #: For one request and its answer.
+    #: The time limit of one request with its answer.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
     label: str = field(default="httpreq", init=False)
 
     def present(self, record: TxtRecord) -> None:
         """
-        Request `present`. The service has to add this value only.
+        Request `present`. The service must add only this value.
         """
         self._post("present", record)
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Request `cleanup`. The service has to delete this value only.
+        Request `cleanup`. The service must delete only this value.
         """
         self._post("cleanup", record)
 

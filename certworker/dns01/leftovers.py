@@ -27,20 +27,20 @@ LEASE_PREFIX = "dns01-order:"
 #: After this time all name servers show a record that was created.
 SETTLED = timedelta(minutes=10)
 
-#: A failed deletion is tried again after this time, doubled with each failure, at most after the second one.
+#: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=6)
 
-#: A provider may be paused for this long. A later time of the next attempt is invalid.
+#: The longest pause of a provider. A later time of the next attempt is invalid.
 LONGEST_POSTPONEMENT = timedelta(days=1)
 
-#: A record that could not be deleted for this long is dropped from the list: its zone may be gone for good.
+#: After this time certworker stops trying to delete a record: its zone may no longer exist.
 LONGEST_TRIED = timedelta(days=30)
 
-#: Seconds after which this worker checks a record again whose zone none of its providers serves.
+#: The seconds between two checks of a record whose zone no provider of this worker serves.
 UNSERVED_SECONDS = 3_600.0
 
-#: One pass takes no longer: providers may be slow, and the next pass continues.
+#: The maximum duration of one pass, because providers may be slow. The next pass continues.
 PASS = timedelta(minutes=1)
 
 
@@ -51,7 +51,7 @@ class Leftovers:
     Args:
         providers: The providers of this worker.
         delegations: Finds the servers of a zone.
-        propagation: Asks these servers.
+        propagation: Queries these servers.
         records: The list of created records.
         changes: Deletes records.
         locks: The leases of orders.
@@ -118,8 +118,8 @@ class Leftovers:
 
     def _is_due(self, entry: Entry) -> bool:
         now = self._clock()
-        # A younger one may belong to an order whose lease a lost Redis has forgotten. The clock of another
-        # worker may be ahead, but a much later time is invalid.
+        # A younger record may belong to an order whose lease was lost with Redis. The clock of another worker
+        # may be ahead, but a much later time is invalid.
         if abs(now - entry.created) < self._locks.duration:
             return False
         if entry.again and now < entry.again <= now + LONGEST_POSTPONEMENT:
@@ -130,7 +130,7 @@ class Leftovers:
         """
         Remove the *entry* if it is obsolete. Otherwise the worker with the provider deletes the record.
         """
-        # Nothing is postponed: a worker without the provider must not delay the one that has it.
+        # The entry is not postponed: a worker without the provider must not delay the worker that has it.
         identifier = identifier_of(entry.record)
         if self._unserved.get(identifier):
             return
@@ -151,7 +151,7 @@ class Leftovers:
 
     def _forget_obsolete(self, entry: Entry) -> bool:
         """
-        Remove the *entry* if its record is gone, or is tried for too long; return whether that is so.
+        Remove the *entry* if its record is gone, or was tried for too long; return whether it was removed.
         """
         record, age = entry.record, self._clock() - entry.created
         if age > LONGEST_TRIED:

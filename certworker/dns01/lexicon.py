@@ -1,9 +1,9 @@
 """
 The providers of dns-lexicon. Each change runs in a short-lived process of its own.
 
-Most providers have no timeout, and all are code of third parties with credentials. A process has a deadline
-and limited memory, it gets no secret of certworker, and its output is discarded. `LEXICON_NAME_TTL` sets
-another TTL than 60 s, for providers that require it.
+Most providers have no timeout, and all are third-party code that gets credentials. A process has a deadline
+and limited memory. It gets no secret of certworker, and the output of the provider is discarded.
+`LEXICON_NAME_TTL` sets another TTL than 60 s, for providers that require it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from certworker.dns01.refusals import Refusals
 from certworker.errors.dns01 import ExtraMissing
 from certworker.validity import now_in_utc
 
-#: Bytes of a result.
+#: The largest result in bytes.
 MAX_RESULT = 4_096
 
 
@@ -33,18 +33,18 @@ class Lexicon:
     One provider of dns-lexicon.
     """
 
-    #: As dns-lexicon calls it, for example cloudflare.
+    #: The name of the provider in dns-lexicon, for example cloudflare.
     name: str
     #: Its credentials, by the names of the variables.
     variables: Mapping[str, str] = field(repr=False)
-    #: For one change.
+    #: The time limit of one change.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
 
     @property
     def label(self) -> str:
         """
-        The provider in messages and logs.
+        Return the name of the provider in messages and logs.
         """
         return f"lexicon:{self.name}"
 
@@ -79,7 +79,7 @@ class Lexicon:
         raise refusals.failed(record, reason)
 
     def _run(self, action: str, record: TxtRecord) -> Mapping[str, Any]:
-        # -P: the working directory is not searched for modules.
+        # With -P, Python does not search the working directory for modules.
         command = [sys.executable, "-P", "-m", lexicon_child.__name__, action]
         command += [self.name, record.zone, record.fqdn, record.value]
         variables = dict(self.variables)

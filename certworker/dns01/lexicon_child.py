@@ -3,10 +3,11 @@ The process that changes one record with dns-lexicon::
 
     python -m certworker.dns01.lexicon_child create|delete PROVIDER ZONE FQDN VALUE
 
-Its environment has the credentials of the provider. Its output is one JSON object without any text of the
-provider, which may have secrets in it. What dns-lexicon and its providers write is discarded.
+Its environment contains the credentials of the provider. Its output is one JSON object without any text of
+the provider, which may contain secrets. The output of dns-lexicon and its providers is discarded.
 
-A provider has no timeout, and may fail in any way. :mod:`certworker.dns01.lexicon` ends the process in time.
+A provider may have no timeout, and may fail in any way. :mod:`certworker.dns01.lexicon` ends the process in
+time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 
 from certworker.dns01.provider import DEADLINE_SECONDS, TTL_SECONDS
 
-#: The results. Each but the first one is a failure.
+#: The results. All of them except the first one are failures.
 DONE = "done"
 CREDENTIALS = "credentials"
 FORBIDDEN = "forbidden"
@@ -32,13 +33,13 @@ RATE_LIMITED = "rate_limited"
 UNAVAILABLE = "unavailable"
 FAILED = "failed"
 
-#: dns-lexicon has one exception for wrong credentials and for a missing zone. Only its text differs.
+#: dns-lexicon has the same exception for wrong credentials and for a missing zone. Only the text differs.
 _ABOUT_THE_ZONE = re.compile(r"\b(domain|zone|folder)s?\b|\bnot managed\b", re.IGNORECASE)
 
-#: Bytes. An API that never ends its answer takes no memory from the worker.
+#: The memory limit in bytes, for example for an API that never ends its answer.
 MAX_MEMORY = 512 << 20
 
-#: Characters of a Retry-After header.
+#: The longest Retry-After header, in characters.
 MAX_HEADER = 60
 
 
@@ -47,7 +48,7 @@ def main(arguments: list[str]) -> None:
     Change the record, and write the result.
     """
     resource.setrlimit(resource.RLIMIT_DATA, (MAX_MEMORY, MAX_MEMORY))
-    # The worker may be killed in the meantime.
+    # The worker, which enforces the deadline, may be killed in the meantime.
     signal.setitimer(signal.ITIMER_REAL, DEADLINE_SECONDS)
     with os.fdopen(os.dup(sys.stdout.fileno()), "w") as result:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -71,7 +72,7 @@ def change(action: str, provider: str, zone: str, fqdn: str, value: str) -> dict
                 done = operations.create_record("TXT", fqdn, value)
             else:
                 done = operations.delete_record(None, "TXT", fqdn, value)
-    except BaseException as error:  # Some providers end the process.
+    except BaseException as error:  # some providers call sys.exit
         return failure_of(error, authenticated=authenticated)
     return {"result": DONE} if done is not False else {"result": FAILED, "reason": "no success"}
 
@@ -111,8 +112,8 @@ def _client(provider: str, zone: str) -> Any:
     from lexicon.client import Client
     from lexicon.config import ConfigResolver
 
-    # The zone is known. dns-lexicon would query the resolver of this machine for it, and some providers would
-    # download the public suffix list.
+    # The zone is known. Otherwise dns-lexicon would query the resolver of this machine for it, and some
+    # providers would download the public suffix list.
     name, _, suffix = zone.partition(".")
     vars(dns.resolver)["zone_for_name"] = lambda *_, **__: dns.name.from_text(zone)
     vars(tldextract)["extract"] = lambda *_, **__: SimpleNamespace(domain=name, suffix=suffix)
@@ -131,7 +132,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _answer(error: BaseException) -> tuple[int, Mapping[str, str]] | None:
-    # As requests has it.
+    # The exceptions of requests have this attribute.
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return (status, response.headers) if response is not None and isinstance(status, int) else None

@@ -1,8 +1,8 @@
 """
 The wait until all name servers of a zone show the records that were created in it.
 
-Each name server is asked directly, at all its addresses, over UDP and then over TCP. A resolver would cache
-that a record does not exist.
+certworker queries each name server directly, at all its addresses, over UDP and then over TCP. A resolver
+would cache that a record does not exist.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two rounds of queries: local servers show a record at once, others after some seconds.
+#: The seconds between two rounds of queries. Local servers show a record at once, others after some seconds.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 GROWTH = 1.6
 
-#: How long an address is not asked again that gave no answer while another address of its server did.
+#: If only another address of a server answers, certworker does not query the silent address for this time.
 SILENCE_SECONDS = 300.0
 
-#: Queries that are sent at once.
+#: The number of queries that are sent at once.
 MAX_QUERIES = 500
 
-#: Name servers in a message.
+#: The number of name servers in a message.
 MAX_SHOWN = 8
 
 MISSING = "record missing"
@@ -42,7 +42,7 @@ MISSING = "record missing"
 @dataclass(frozen=True)
 class Awaited:
     """
-    The values that all *servers* have to show at *fqdn*.
+    The values that all *servers* must show at *fqdn*.
     """
 
     #: The name of the challenge, for messages.
@@ -72,15 +72,15 @@ class Propagation:
         self._timeout = timeout_seconds
         self._pause = pause
         self._clock = clock
-        #: Addresses to which packets get lost, such as IPv6 addresses behind a broken tunnel.
+        #: Addresses that do not answer, such as IPv6 addresses behind a broken tunnel.
         self._silent: TtlCache[Server, bool] = TtlCache()
 
     def wait(self, awaited: Sequence[Awaited]) -> float:
         """
-        Wait until all servers show all values; return the seconds that this took.
+        Wait until all servers show all values, and return the elapsed seconds.
 
         Raises:
-            NotVisible: Some servers did not show a value in time. It names the server and what it answered.
+            NotVisible: A server did not show a value in time. The failure has the servers and their answers.
         """
         began = self._clock()
         pending = [(each, server) for each in awaited for server in each.servers if server.addresses]
@@ -99,7 +99,7 @@ class Propagation:
 
     def is_gone(self, fqdn: str, value: str, servers: Sequence[ZoneServer]) -> bool:
         """
-        Return whether all *servers* answer, and none shows *value* at *fqdn*.
+        Return whether all *servers* answer, and none of them shows *value* at *fqdn*.
         """
         asked = [DnsQuestion(each, fqdn, "TXT", own=True) for server in servers for each in server.addresses]
         answers = query_each_server(asked[:MAX_QUERIES])
@@ -110,7 +110,7 @@ class Propagation:
 
     def _query(self, pending: Sequence[tuple[Awaited, ZoneServer]]) -> dict[tuple[Awaited, ZoneServer], str]:
         """
-        Return, for each name server, what it lacks; empty if it shows all values.
+        Return the problem of each name server; empty if it shows all values.
         """
         states: dict[tuple[Awaited, ZoneServer], str] = {}
         for batch in _batches(pending):
@@ -138,7 +138,7 @@ class Propagation:
         if not answered:
             return SILENT
         for address in found.keys() - answered.keys():
-            # This machine does not reach the address, but the server has another one.
+            # This machine does not reach the address, but another address of the same server.
             self._silent.put(address, True, SILENCE_SECONDS)
         lacking = [f"{lack} at {server_address(address)}" for address, lack in answered.items() if lack]
         return ", ".join(lacking)

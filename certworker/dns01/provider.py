@@ -1,5 +1,5 @@
 """
-What a DNS provider does, and which provider serves which zone.
+What a DNS provider does, and which provider serves a zone.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-#: For one change of a record, whatever the provider does.
+#: The time limit of one change of a record, for every provider.
 DEADLINE_SECONDS = 60.0
 
-#: Seconds for which a resolver may cache a record of certworker.
+#: The seconds for which a resolver may cache a record of certworker.
 TTL_SECONDS = 60
 
 #: The zone of a provider that serves all zones without a provider of their own.
@@ -24,7 +24,7 @@ class TxtRecord:
     One TXT record that answers a challenge. Names are lower case, without a final dot.
     """
 
-    #: The owner, after CNAMEs.
+    #: The owner of the record: the end of the CNAMEs.
     fqdn: str
     #: The digest of the key authorization, base64url, 43 characters.
     value: str
@@ -48,12 +48,12 @@ class Provider(Protocol):
     @property
     def label(self) -> str:
         """
-        The provider in messages and logs, for example "rfc2136" or "lexicon:cloudflare".
+        Return the name of the provider in messages and logs, for example "rfc2136" or "lexicon:cloudflare".
         """
 
     def present(self, record: TxtRecord) -> None:
         """
-        Create *record*. Nothing changes if it exists.
+        Create *record*, unless it exists.
 
         Raises:
             CertworkerError: One of :mod:`certworker.errors.dns01`.
@@ -61,7 +61,7 @@ class Provider(Protocol):
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Delete *record*. Nothing changes if it does not exist.
+        Delete *record*, if it exists.
 
         Raises:
             CertworkerError: One of :mod:`certworker.errors.dns01`.
@@ -74,7 +74,7 @@ class Providers:
     The providers of this worker.
     """
 
-    #: By zone; :data:`ANY_ZONE` for all other zones.
+    #: The providers by zone. :data:`ANY_ZONE` has the provider of all other zones.
     by_zone: Mapping[str, Provider]
 
     def __iter__(self) -> Iterator[Provider]:
@@ -82,7 +82,7 @@ class Providers:
 
     def serving(self, zone: str) -> Provider | None:
         """
-        Return the provider of *zone* or of the closest zone above it; None if no provider serves it.
+        Return the provider of *zone*, or of the closest zone above it; None if no provider serves the zone.
         """
         closest = zone.lower().removesuffix(".")
         while closest:

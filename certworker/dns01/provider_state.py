@@ -1,8 +1,9 @@
 """
-What all workers remember about each DNS provider: until when it refuses requests, and how long it settles.
+The state of each DNS provider, which all workers share: its pause after a rate limit, and its settle time.
 
-A provider with hidden servers behind one address may show a record to certworker and not yet to the CA. After
-a validation that failed in spite of visible records, orders wait longer. Each success shortens that time.
+A provider with several servers behind one address may show a record to certworker and not yet to the CA.
+After a validation that failed in spite of visible records, orders wait longer. Each success shortens that
+time.
 """
 
 from __future__ import annotations
@@ -21,19 +22,19 @@ logger = logging.getLogger(__name__)
 PAUSES = "certworker:dns01:paused:"
 SETTLING = "certworker:dns01:settling:"
 
-#: A pause without an end, and the longest one: no API counts requests for more than a day.
+#: The default pause, and the longest one: the periods of rate limits are no longer than a day.
 PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 
-#: The wait after the first failed validation, in milliseconds; each further failure doubles it.
+#: The settle time after the first failed validation. Each further failure doubles it.
 FIRST_SETTLING_MS = 4_000
 LONGEST_SETTLING_MS = 60_000
-#: A shorter wait ends.
+#: A shorter settle time is removed.
 SHORTEST_SETTLING_MS = 500
-#: A time that is not needed for this long is forgotten.
+#: A settle time expires after this time without a change.
 SETTLING_TTL = timedelta(days=30)
 
-# KEYS: the time of a provider in milliseconds. ARGV: its first value, the longest one, how long it is stored.
+# KEYS: the settle time of a provider in milliseconds. ARGV: the first value, the longest one, the expiry.
 _LENGTHEN = """
 local found = redis.call('GET', KEYS[1]) or ''
 found = #found <= 6 and string.match(found, '^%d+$') and tonumber(found) or 0
@@ -42,8 +43,8 @@ redis.call('SET', KEYS[1], longer, 'PX', ARGV[3])
 return longer
 """
 
-# KEYS: the time of a provider in milliseconds. ARGV: the shortest time, how long it is stored. Takes a tenth
-# off.
+# KEYS: the settle time of a provider in milliseconds. ARGV: the shortest value, the expiry. It subtracts a
+# tenth.
 _SHORTEN = """
 local found = redis.call('GET', KEYS[1])
 if not found then return 0 end
@@ -72,7 +73,7 @@ class ProviderState:
 
     def pause(self, label: str, until: datetime | None) -> datetime:
         """
-        Store that the provider accepts no request before *until*; None: for a short time. Return the end.
+        Store that the provider accepts no request before *until*, by default for a minute; return the end.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -84,7 +85,7 @@ class ProviderState:
 
     def paused_until(self, label: str) -> datetime | None:
         """
-        Return when the pause of the provider ends; None if there is no pause, or if its time is invalid.
+        Return when the pause of the provider ends; None without a pause, or if the stored time is invalid.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -104,7 +105,7 @@ class ProviderState:
 
     def validation_failed(self, label: str) -> None:
         """
-        Let the next orders wait longer: the CA did not see a record that all name servers showed.
+        Lengthen the settle time: the CA did not see a record that all name servers showed.
         """
         try:
             arguments = [FIRST_SETTLING_MS, LONGEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
@@ -120,7 +121,7 @@ class ProviderState:
 
     def validated(self, label: str) -> None:
         """
-        Let the next orders wait a little shorter.
+        Shorten the settle time by a tenth.
         """
         try:
             arguments = [SHORTEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]

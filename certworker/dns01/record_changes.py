@@ -28,9 +28,8 @@ from certworker.supervision import beat
 
 logger = logging.getLogger(__name__)
 
-#: How long the removal of leftovers waits for other writers of a zone.
-PATIENCE_SECONDS = 5.0
-
+#: How long the deletion of leftovers waits for other writers of a zone.
+LEFTOVER_TIMEOUT_SECONDS = 5.0
 
 #: After these failures the provider has certainly not created the record.
 REFUSALS = (ChangeForbidden, CredentialsRejected, ProviderRateLimited, ZoneMissing)
@@ -59,10 +58,10 @@ class RecordChanges:
         """
         Create *records* in one zone for *order*.
 
-        They stay in the list if this fails, except those that the provider has certainly not created.
+        After a failure they stay in the list, except those that the provider has certainly not created.
 
         Raises:
-            ProviderRateLimited: The provider accepts no changes now. Nothing was sent if a pause was known.
+            ProviderRateLimited: The provider accepts no changes now. During a known pause, nothing is sent.
             ZoneBusy: Other writers had the zone for too long.
             CertworkerError: The provider or the volume failed.
             redis.RedisError: Redis failed.
@@ -70,21 +69,21 @@ class RecordChanges:
         zone = records[0].zone
         with self._zones.hold(zone) as lease:
             self.refuse_paused(provider.label)
-            # The records of a killed worker may exist already.
+            # A killed worker may have created the same records.
             new = [record for record in records if self._records.get(record) is None]
             self._records.add(records, order=order, provider=provider.label)
             for number, record in enumerate(records):
                 if not lease.still_held():
                     raise ZoneBusy(zone=zone, seconds=f"{lease.duration.total_seconds():g}")
                 try:
-                    with self._noticing_limits(provider.label):
+                    with self._storing_pauses(provider.label):
                         provider.present(record)
                 except REFUSALS:
                     for not_created in set(records[number:]) & set(new):
                         self._records.remove(not_created)
                     raise
                 if self._records.get(record) is None:
-                    # This worker was frozen meanwhile, and another one has deleted its leftovers.
+                    # This worker was frozen in the meantime, and another one has deleted its leftovers.
                     self._records.add([record], order=order, provider=provider.label)
                 beat()
 
@@ -92,7 +91,7 @@ class RecordChanges:
         """
         Delete those of *records*, in one zone, that *order* may have created.
 
-        A failure is logged. The record stays in the list: the result of the order matters more.
+        A failure is logged, and does not fail the order. The record stays in the list.
         """
         left = list(records)
         reason: Exception | None = None
@@ -113,13 +112,13 @@ class RecordChanges:
 
     def delete_leftover(self, entry: Entry, provider: Provider) -> bool:
         """
-        Delete the record of an *entry* whose order has ended; return whether this call did.
+        Delete the record of an *entry* whose order has ended; return whether this call has deleted it.
 
         Raises:
             CertworkerError: The provider or the volume failed.
             redis.RedisError: Redis failed.
         """
-        with self._zones.hold(entry.record.zone, PATIENCE_SECONDS):
+        with self._zones.hold(entry.record.zone, LEFTOVER_TIMEOUT_SECONDS):
             return self._delete_of(entry.order, entry.record, provider)
 
     def log_left_behind(self, record: TxtRecord, reason: Exception | None) -> None:
@@ -132,17 +131,17 @@ class RecordChanges:
         try:
             is_new = self._once_a_day.first(f"{failure.code}:{code}:{identifier_of(record)}")
         except RedisError:
-            # It may be the reason.
+            # A failure of Redis may be the reason itself.
             is_new = True
         if is_new:
             logger.warning("%s", failure, extra={"code": failure.code, "domain": record.name or record.fqdn})
 
     def refuse_paused(self, label: str) -> None:
         """
-        Raise the failure of a pause of the provider *label*.
+        Raise a failure if the provider *label* is paused.
 
         Raises:
-            ProviderRateLimited: The provider accepts no changes before the time of the failure.
+            ProviderRateLimited: The provider accepts no changes before the time in the failure.
             redis.RedisError: Redis failed.
         """
         if until := self._states.paused_until(label):
@@ -152,7 +151,7 @@ class RecordChanges:
         if not self._is_of(order, record):
             return False
         self.refuse_paused(provider.label)
-        with self._noticing_limits(provider.label):
+        with self._storing_pauses(provider.label):
             provider.withdraw(record)
         self._records.remove(record)
         beat()
@@ -164,7 +163,7 @@ class RecordChanges:
         return entry is not None and entry.order == order
 
     @contextmanager
-    def _noticing_limits(self, label: str) -> Iterator[None]:
+    def _storing_pauses(self, label: str) -> Iterator[None]:
         try:
             yield
         except ProviderRateLimited as limited:

@@ -1,5 +1,5 @@
 """
-The failures of one DNS provider, as its API describes them.
+The failures that the answers of a DNS provider describe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.errors.dns01 import (
 )
 from certworker.http_dates import retry_after
 
-#: The pause after a rate limit without Retry-After, and the bounds of one with it.
+#: The pause after a rate limit without Retry-After, and the bounds of a pause with it.
 DEFAULT_PAUSE = timedelta(minutes=5)
 SHORTEST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(days=1)
@@ -28,7 +28,7 @@ LONGEST_PAUSE = timedelta(days=1)
 @dataclass(frozen=True)
 class Refusals:
     """
-    The failures of one provider. No reason has a text of the provider, which may have secrets in it.
+    The failures of one provider. No reason contains text of the provider, which may contain secrets.
     """
 
     #: The provider in messages.
@@ -62,7 +62,7 @@ class Refusals:
 
     def rate_limited(self, headers: Mapping[str, str], now: datetime) -> CertworkerError:
         """
-        Return the failure of a limit that ends at the time in the Retry-After header, if there is one.
+        Return the failure of a rate limit. It ends at the time in the Retry-After header, if there is one.
         """
         wanted = {name.title(): value for name, value in headers.items()}
         until = retry_after(wanted, now) or now + DEFAULT_PAUSE

@@ -1,7 +1,7 @@
 """
 Dynamic updates of a name server (RFC 2136), signed with a TSIG key (RFC 8945), over TCP.
 
-Each call is one update message, which the server applies as a whole, and which names a single value.
+Each call sends one update message about a single value. The server applies the whole message or nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from certworker.errors.dns01 import (
     ZoneMissing,
 )
 
-#: What to correct if the server rejects the signature.
+#: The variables to correct if the server rejects the signature.
 VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET and RFC2136_TSIG_ALGORITHM"
 
 #: The reasons of a server that does not have the zone.
@@ -57,7 +57,7 @@ class TsigKey:
     name: str
     #: In base64.
     secret: str = field(repr=False)
-    #: As RFC 8945 names it.
+    #: The name of the algorithm in RFC 8945.
     algorithm: str = "hmac-sha256"
 
 
@@ -69,21 +69,21 @@ class Rfc2136:
 
     host: str
     port: int = 53
-    #: None: the server allows updates by the address of the client.
+    #: None if the server allows updates by the address of the client.
     key: TsigKey | None = None
-    #: For one update and its answer.
+    #: The time limit of one update with its answer.
     deadline_seconds: float = DEADLINE_SECONDS
     label: str = field(default="rfc2136", init=False)
 
     def present(self, record: TxtRecord) -> None:
         """
-        Add this value only. A record that exists is unchanged (RFC 2136, section 3.4.2.2).
+        Add only this value. An existing record stays unchanged (RFC 2136, section 3.4.2.2).
         """
         self._send(record, add=True)
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Delete this value only (RFC 2136, section 2.5.4).
+        Delete only this value (RFC 2136, section 2.5.4).
         """
         self._send(record, add=False)
 
@@ -123,7 +123,7 @@ class Rfc2136:
 
     def _reply(self, record: TxtRecord, update: UpdateMessage, content: bytes) -> Message:
         """
-        Return the answer in *content*; its signature is verified, if it has one.
+        Return the answer in *content*, and verify its signature, if it has one.
         """
         try:
             reply = dns.message.from_wire(content, keyring=False)
@@ -136,11 +136,11 @@ class Rfc2136:
         except dns.tsig.PeerError:
             self._reject("the secret is wrong (BADSIG)")
         except (dns.exception.DNSException, ValueError):
-            # It may be any program that listens there, or an answer that another key has signed.
+            # Another program may listen there, or another key has signed the answer.
             self._fail(record, "its answer is not a DNS message with a valid signature")
         if not update.is_response(reply):
             self._fail(record, "it answers another message")
-        # An error may be without a signature (RFC 8945, section 5.3.2), a confirmation may not.
+        # An error may have no signature (RFC 8945, section 5.3.2), but a confirmation must have one.
         if self.key and reply.rcode() == Rcode.NOERROR and not reply.had_tsig:
             self._fail(record, "its answer is not signed")
         return reply

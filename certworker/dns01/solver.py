@@ -1,5 +1,5 @@
 """
-The TXT records of the challenges of one order, from the first look at DNS to their deletion.
+The TXT records of the challenges of one order, from the first DNS query to their deletion.
 
 ::
 
@@ -7,8 +7,8 @@ The TXT records of the challenges of one order, from the first look at DNS to th
                                                                                                   │
                                       for each zone: lock, delete, remove from the list  ◄────────┘
 
-A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. Any worker
-deletes the records of a killed one, as soon as the lease of its order has ended.
+A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
+is killed, any other worker deletes its records, as soon as the lease of the order has ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
 logger = logging.getLogger(__name__)
 
-#: Names whose places are searched at the same time.
+#: The number of names whose zones are searched at the same time.
 SEARCHERS = 8
 
 
@@ -58,7 +58,7 @@ class Plan:
     #: The requested name, without "*.".
     name: str
     location: Location
-    #: None: no provider serves the zone.
+    #: None if no provider serves the zone.
     provider: Provider | None
 
     @property
@@ -72,16 +72,16 @@ class Plan:
         """
         if self.provider:
             return self.provider
-        place = self.location
-        if not place.aliases:
-            raise NotConfigured(name=self.name, zone=place.zone)
-        chain = " → ".join([place.name, *place.aliases])
-        raise CnameElsewhere(name=place.name, detail=f"{chain} (no provider serves the zone {place.zone})")
+        found = self.location
+        if not found.aliases:
+            raise NotConfigured(name=self.name, zone=found.zone)
+        chain = " → ".join([found.name, *found.aliases])
+        raise CnameElsewhere(name=found.name, detail=f"{chain} (no provider serves the zone {found.zone})")
 
     @property
     def warnings(self) -> tuple[HidesWildcard, ...]:
         """
-        Return the warning for a host that resolves by a wildcard only; none for any other host.
+        Return the warning for a host that only a wildcard resolves; none for any other host.
         """
         hides = self.location.hides
         return (HidesWildcard(name=self.name, wildcard=hides),) if hides else ()
@@ -90,20 +90,20 @@ class Plan:
 @dataclass(frozen=True)
 class Rehearsal:
     """
-    The seconds that each step of a rehearsal took.
+    The duration of each step of a rehearsal, in seconds.
     """
 
     plan: Plan
-    #: Until the provider had created the record.
+    #: The seconds until the provider had created the record.
     created: float
-    #: From then until all name servers showed it.
+    #: The seconds after that until all name servers showed the record.
     visible: float
-    #: Until the provider had deleted it.
+    #: The seconds after that until the provider had deleted the record.
     deleted: float
 
     def __str__(self) -> str:
         """
-        Return one line for people.
+        Return the durations as a sentence.
         """
         servers = len(self.plan.location.servers)
         return (
@@ -176,10 +176,10 @@ class Dns01Solver:
         Args:
             providers: The providers of this worker.
             resolvers: Find the zones and their name servers.
-            private: Allow queries to name servers at private addresses. A resolver at such an address allows
-                them as well.
+            private: Whether name servers at private addresses may be queried. A resolver at such an address
+                allows it as well.
             timeout_seconds: How long name servers may take to show a record.
-            directory: Where the list of created records is stored: STATE_DIR/dns01.
+            directory: The directory for the list of created records, STATE_DIR/dns01.
             connection: To Redis.
             locks: The locks of this worker.
             clock: Returns the time in UTC.
@@ -217,7 +217,7 @@ class Dns01Solver:
             name: Without "*.".
 
         Raises:
-            NameTooLong: The record would have too long a name.
+            NameTooLong: The name of the record would be too long.
             CnameElsewhere: The CNAME of the challenge is a loop, too long, or leads to no zone.
             CertworkerError: DNS cannot be queried.
         """
@@ -231,13 +231,13 @@ class Dns01Solver:
     @contextmanager
     def presenting(self, challenges: Sequence[Dns01Challenge]) -> Iterator[None]:
         """
-        Publish the records of *challenges* for the length of the block, which begins when all are visible.
+        Publish the records of *challenges* during the block, which begins when all of them are visible.
 
         A record that cannot be deleted afterwards is logged as `dns01.left_behind` and deleted later. If the
         block raises NotVisible, the CA did not see a visible record: the next orders wait longer.
 
         Raises:
-            CertworkerError: A record cannot be created, or is not visible in time. Nothing is left.
+            CertworkerError: A record cannot be created, or is not visible in time. The records are deleted.
             redis.RedisError: Redis failed.
         """
         answers = self._answers(challenges)
@@ -251,13 +251,13 @@ class Dns01Solver:
 
     def rehearse(self, name: str) -> Rehearsal:
         """
-        Create a harmless record for *name*, wait until it is visible, and delete it; return the times.
+        Create a harmless record for *name*, wait until it is visible, and delete it; return the durations.
 
         Args:
             name: Without "*.".
 
         Raises:
-            CertworkerError: As by :meth:`presenting`. Nothing is left.
+            CertworkerError: As by :meth:`presenting`.
             redis.RedisError: Redis failed.
         """
         token, thumbprint = (secrets.token_urlsafe(32) for _ in range(2))
@@ -290,9 +290,9 @@ class Dns01Solver:
             self._changes.refuse_paused(plan.served.label)
         answers = []
         for each in challenges:
-            place = plans[each.name].location
+            found = plans[each.name].location
             record = TxtRecord(
-                place.fqdn, each.value, place.zone, each.name, each.token, each.key_authorization
+                found.fqdn, each.value, found.zone, each.name, each.token, each.key_authorization
             )
             answers.append(_Answer(record, plans[each.name]))
         return answers
@@ -302,7 +302,7 @@ class Dns01Solver:
         order = secrets.token_hex(16)
         with self._locks.hold([LEASE_PREFIX + order]), ExitStack() as stack:
             for in_zone in _by_zone(answers):
-                # First: a creation that fails may have created the record all the same.
+                # The callback comes first, because a creation that fails may have created the record.
                 stack.callback(self._changes.delete, *in_zone, order)
                 self._changes.create(*in_zone, order)
             yield

@@ -1,5 +1,5 @@
 """
-Builds the solver and its DNS providers from the settings. Nothing is queried.
+Builds the solver and its DNS providers from the settings, without any query.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build_solver(
 
 def resolvers_of(settings: Settings) -> Sequence[Server]:
     """
-    Return the resolvers that find zones; none if neither the settings nor this machine have one.
+    Return the resolvers that find zones: those of the settings, otherwise those of this machine.
     """
     # Public resolvers do not know the zones of a private network.
     private = settings.authority.private_names
@@ -122,7 +122,7 @@ def _httpreq(settings: Dns01Settings, ca_bundle: Path | None) -> HttpReq:
 
 
 def _required(value: Value | None) -> Value:
-    # The settings are refused without it.
+    # The settings are invalid without this value.
     if value is None:
         raise ValueError("a setting of the provider is missing")
     return value

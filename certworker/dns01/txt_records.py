@@ -2,10 +2,10 @@
 The list of the TXT records that certworker has created: in Redis for all workers, and in the state directory.
 
 A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
-leaves no unknown record behind. Either of the two places is enough to find it.
+leaves no unknown record behind. Redis alone or the directory alone is enough to find it.
 
-Only a value that certworker itself computed is in the list: its key authorization proves that. So no program
-with access to Redis or to the files can have the value of another program deleted.
+The list contains only values that certworker computed, as their key authorizations prove. So a program with
+access to Redis or to the files cannot make certworker delete the value of another program.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ logger = logging.getLogger(__name__)
 RECORDS = "certworker:dns01:records"
 REMOVED = "certworker:dns01:removed:"
 
-#: Workers on other hosts have files of a removed record; each removes its own within this time.
+#: Workers on other hosts may have the file of a removed record. Each removes its own file within this time.
 REMOVED_TTL = timedelta(days=1)
 
 KEY_AUTHORIZATION = re.compile(r"[A-Za-z0-9_-]{1,100}\.[A-Za-z0-9_-]{43}")
 OWNER = re.compile(r"[0-9a-f]{32}")
 
-#: The name of a file, and the field in Redis: a digest of owner name and value.
+#: The name of a file, and the field in Redis: a digest of the owner name and the value.
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 _EXTENSION = ".json"
 
 #: Bytes. The longest entry has four names of full length.
 LARGEST_ENTRY = 4_096
-#: Records that are read at once. More are read after these are deleted.
+#: The number of records that are read at once. The others are read after these are deleted.
 MAX_RECORDS = 10_000
 
-# KEYS: the records. ARGV: how many are read, the largest size. Returns the fields and values, and how many
-# larger ones were removed.
+# KEYS: the records. ARGV: the number of records to read, the largest size. Returns the fields and values, and
+# the number of removed entries, which were invalid or larger.
 _READ = """
 local entries, removed = {}, 0
 for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -77,14 +77,14 @@ class Entry:
     #: The label of the provider.
     provider: str
     created: datetime
-    #: How many deletions failed, and when the next one is tried.
+    #: The number of failed deletions, and the time of the next attempt.
     failures: int = 0
     again: datetime | None = None
 
 
 def identifier_of(record: TxtRecord) -> str:
     """
-    Return the key of *record* in the list: the same for the same owner name and value.
+    Return the key of *record* in the list, a digest of its owner name and its value.
     """
     return hashlib.sha256(f"{record.fqdn} {record.value}".encode()).hexdigest()[:32]
 
@@ -95,7 +95,7 @@ class TxtRecords:
 
     Args:
         connection: To Redis.
-        directory: The directory of the files; it is created with the first record.
+        directory: The directory of the files, which is created with the first record.
         clock: Returns the time in UTC.
     """
 
@@ -118,7 +118,7 @@ class TxtRecords:
 
     def postpone(self, entry: Entry, until: datetime) -> None:
         """
-        Store that the deletion of the record failed, and is tried again at *until*.
+        Store that the deletion of the record failed, and is retried at *until*.
         """
         self._store([replace(entry, failures=entry.failures + 1, again=until)])
 
@@ -144,12 +144,12 @@ class TxtRecords:
         """
         shared = self._shared()
         files = self._files()
-        # After a loss of Redis, the leases of running orders are missing for a moment as well.
+        # The new time protects the records of running orders, whose leases a lost Redis has lost as well.
         now = self._clock()
         lost = {
             key: replace(entry, created=now)
             for key, entry in files.items()
-            # Another worker may have removed it meanwhile.
+            # Another worker may have removed the record in the meantime.
             if key not in shared and not self._is_removed(key)
         }
         self._store(list(lost.values()))
@@ -175,7 +175,7 @@ class TxtRecords:
     def _store(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        # First: other workers remove the file of a record that was removed before.
+        # The marks are deleted first: while they exist, other workers remove the files of these records.
         self._connection.delete(*(REMOVED + identifier_of(each.record) for each in entries))
         self._write(entries)
         self._connection.hset(
@@ -184,7 +184,7 @@ class TxtRecords:
 
     def _is_removed(self, identifier: str) -> bool:
         """
-        Return whether a worker has removed the record, and remove a file of it that is left on this host.
+        Return whether a worker has removed the record, and remove its file if this host still has one.
         """
         if not self._path(identifier).exists():
             return True
@@ -270,7 +270,7 @@ def _encode(entry: Entry) -> str:
 
 def _entry_in(stored: bytes | str | None) -> Entry | None:
     """
-    Return the entry in *stored*, which any program may have written; None if it is invalid.
+    Return the entry in *stored*, which may come from any program; None if it is invalid.
     """
     fields = fields_in(stored if stored and len(stored) <= LARGEST_ENTRY else None)
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}

@@ -1,9 +1,9 @@
 """
-One writer per zone among all workers, in the order in which they asked.
+A lock for each zone, which the writers of all workers get in the order of their requests.
 
-Many DNS APIs replace all values of a name at once, so that of two writers one would lose its value. The lock
-itself is a lease of :class:`~certworker.state.locks.DomainLocks`; before it, writers wait in a line in Redis.
-A writer that is killed while it waits leaves the line after some seconds.
+Many DNS APIs replace all values of a name at once, so one of two concurrent writers would lose its value. The
+lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Writers wait for it in a line in Redis. A
+writer that is killed while it waits disappears from the line after some seconds.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ logger = logging.getLogger(__name__)
 LINES = "certworker:dns01:line:"
 SEEN = "certworker:dns01:seen:"
 
-#: The lock of a zone is the lock of a name that no request can have.
+#: The lock of a zone is the lock of a name with this prefix, which no request can have.
 LOCK_PREFIX = "dns01-zone:"
 
-#: How long a writer waits: a job has 15 minutes for two waits, the propagation, and the validation.
-PATIENCE_SECONDS = 300.0
+#: How long a writer waits. A job has 15 minutes for two such waits, the propagation, and the validation.
+TIMEOUT_SECONDS = 300.0
 
-#: A writer asks again after this time for each writer before it, within these limits.
+#: The seconds between two attempts of a writer, for itself and for each writer before it; and their maximum.
 PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
-#: Milliseconds. A writer that has not asked for this long is gone.
+#: Milliseconds. A writer without an attempt for this time counts as gone.
 GONE_MS = 5_000
 #: Milliseconds. A line that no writer uses expires.
 LINE_MS = 60_000
 
-# KEYS: the line, when each writer asked last. ARGV: the writer. Returns how many writers are before it.
+# KEYS: the line, the last attempt of each writer. ARGV: the writer. Returns the number of writers before it.
 _WAIT = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -88,26 +88,27 @@ class ZoneLocks:
         self._wait = connection.register_script(_WAIT)
 
     @contextmanager
-    def hold(self, zone: str, patience_seconds: float = PATIENCE_SECONDS) -> Iterator[Lease]:
+    def hold(self, zone: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Lease]:
         """
-        Wait for the turn of this writer, and lock *zone* for the length of the block.
+        Wait for the turn of this writer, and lock *zone* during the block.
 
-        A block that locks a second zone could wait for a writer that waits for it: lock one zone at a time.
+        To avoid a deadlock, a block must not lock a second zone.
 
         Args:
-            patience_seconds: How long to wait.
+            zone: The name of the zone.
+            timeout_seconds: How long to wait.
 
         Raises:
             ZoneBusy: Other writers had the zone for too long.
             redis.RedisError: Redis failed.
         """
         with ExitStack() as stack:
-            yield self._in_turn(zone, patience_seconds, stack)
+            yield self._in_turn(zone, timeout_seconds, stack)
 
-    def _in_turn(self, zone: str, patience: float, stack: ExitStack) -> Lease:
+    def _in_turn(self, zone: str, timeout_seconds: float, stack: ExitStack) -> Lease:
         writer = secrets.token_hex(16)
         keys = [LINES + zone, SEEN + zone]
-        until = self._clock() + patience
+        until = self._clock() + timeout_seconds
         try:
             while True:
                 before = int(self._wait(keys, [writer]))
@@ -115,7 +116,7 @@ class ZoneLocks:
                     with suppress(AlreadyInProgress):
                         return stack.enter_context(self._locks.hold([LOCK_PREFIX + zone]))
                 if self._clock() > until:
-                    raise ZoneBusy(zone=zone, seconds=f"{patience:g}")
+                    raise ZoneBusy(zone=zone, seconds=f"{timeout_seconds:g}")
                 beat()
                 self._pause(min(PAUSE_SECONDS * (before + 1), LONGEST_PAUSE_SECONDS))
         finally:
@@ -128,4 +129,4 @@ class ZoneLocks:
                     pipe.zrem(key, writer)
                 pipe.execute()
         except RedisError as error:
-            logger.debug("a place in a line was not removed and ends after %d ms: %s", GONE_MS, error)
+            logger.debug("a writer was not removed from a line, and expires after %d ms: %s", GONE_MS, error)

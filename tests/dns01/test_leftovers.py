@@ -181,7 +181,7 @@ class TestDeletion:
         """
         A pass skips a zone whose lock another worker holds, so it does not wait for slow providers.
         """
-        monkeypatch.setattr("certworker.dns01.record_changes.PATIENCE_SECONDS", 0.1)
+        monkeypatch.setattr("certworker.dns01.record_changes.LEFTOVER_TIMEOUT_SECONDS", 0.1)
         world.left_by_a_killed_worker(RECORD)
         world.connection.set(f"{LOCKS}{LOCK_PREFIX}example.com", "another worker", px=60_000)
 
