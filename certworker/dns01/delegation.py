@@ -219,7 +219,7 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The zone itself has the final list. If no server in it is reachable, the known ones stay.
+                    # The zone itself has the final list. If none of them is reachable, the old list stays.
                     servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone
