@@ -38,17 +38,17 @@ main()
 
 class Demo:
     """
-    A running demo whose temporary files are in *place*.
+    A running demo whose temporary files are in *directory*.
     """
 
-    def __init__(self, place: Path, *arguments: str, **variables: str) -> None:
-        self.place = place / "temporary"
-        self.place.mkdir()
-        self.output = place / "output"
+    def __init__(self, directory: Path, *arguments: str, **variables: str) -> None:
+        self.directory = directory / "temporary"
+        self.directory.mkdir()
+        self.output = directory / "output"
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "certworker", "demo", *arguments],
-                env={**os.environ, "TMPDIR": str(self.place), "PYTHONUNBUFFERED": "1", **variables},
+                env={**os.environ, "TMPDIR": str(self.directory), "PYTHONUNBUFFERED": "1", **variables},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -73,11 +73,11 @@ class Demo:
 
 
 @contextmanager
-def demo(place: Path, *arguments: str, **variables: str) -> Iterator[Demo]:
+def demo(directory: Path, *arguments: str, **variables: str) -> Iterator[Demo]:
     """
     Yield a running demo, and end it afterwards.
     """
-    running = Demo(place, *arguments, **variables)
+    running = Demo(directory, *arguments, **variables)
     try:
         yield running
     finally:
@@ -98,7 +98,7 @@ class TestDemo:
         assert "6. renewed: serial" in output
         assert "certworker demo --keep" in output
         assert "Traceback" not in output
-        assert [] == list(running.place.iterdir())
+        assert [] == list(running.directory.iterdir())
         # The recording in the documentation has the lines of this run.
         assert steady(RECORDING.read_text()) <= steady(output), "run: make docs-recording"
 
@@ -115,7 +115,7 @@ class TestDemo:
         assert "4. https://anything.demo.localhost:" in output
         assert "6. renewed: serial" in output
         assert "Traceback" not in output
-        assert [] == list(running.place.iterdir())
+        assert [] == list(running.directory.iterdir())
 
     def test_keep_prints_what_the_other_commands_need(self, tmp_path: Path) -> None:
         """
@@ -127,7 +127,7 @@ class TestDemo:
         with demo(tmp_path, "--keep", **wrong) as running:
             running.wait_for("Ctrl-C ends the demo")
             printed = running.output.read_text()
-            (environment,) = running.place.glob("*/env")
+            (environment,) = running.directory.glob("*/env")
             assert 0 == stat.S_IMODE(environment.stat().st_mode) & 0o022
             commands = [line for line in printed.splitlines() if line.startswith(("  . ", "  certworker "))]
             assert 5 == len(commands), printed
@@ -155,7 +155,7 @@ class TestDemo:
                         assert 200 == answer.status
 
             assert 0 == running.end(signal.SIGINT), running.output.read_text()
-        assert [] == list(running.place.iterdir())
+        assert [] == list(running.directory.iterdir())
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
     def test_no_key_remains_after_a_signal(self, tmp_path: Path, number: signal.Signals) -> None:
@@ -165,7 +165,7 @@ class TestDemo:
         with demo(tmp_path) as running:
             running.wait_for("3. job")
             running.end(number)
-        assert [] == list(running.place.iterdir())
+        assert [] == list(running.directory.iterdir())
         assert "Traceback" not in running.output.read_text()
 
     def test_no_file_remains_after_a_failure(self, tmp_path: Path) -> None:

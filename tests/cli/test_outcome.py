@@ -15,11 +15,11 @@ from tests.cli.test_output import shown
 from tests.servers.worker import WorkerProcess
 
 
-def names_file(place: Path, count: int) -> str:
+def names_file(directory: Path, count: int) -> str:
     """
     Write a file of *count* names, and return its path.
     """
-    file = place / "names"
+    file = directory / "names"
     file.write_text("".join(f"shop{number}.localhost\n" for number in range(count)))
     return str(file)
 
@@ -56,16 +56,16 @@ class TestShowRequested:
         """
         ended = worker.command("request", "--json", "--together", "a.localhost", "b.localhost")
         (line,) = ended.stdout.splitlines()
-        asked = json.loads(line)
+        requested = json.loads(line)
 
-        assert connection.exists(f"rq:job:{asked.pop('job')}")
+        assert connection.exists(f"rq:job:{requested.pop('job')}")
         assert {
             "name": "a.localhost",
             "names": ["a.localhost", "b.localhost"],
             "state": "requested",
             "position": 1,
             "workers": 0,
-        } == asked
+        } == requested
 
     def test_suspended_workers_are_reported(self, worker: WorkerProcess, connection: Redis) -> None:
         """
@@ -74,10 +74,10 @@ class TestShowRequested:
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
         connection.set("rq:suspended", 1)
-        asked = worker.command("request", "a.localhost")
+        requested = worker.command("request", "a.localhost")
         status = worker.command("status", "a.localhost")
 
-        for ended in (asked, status):
+        for ended in (requested, status):
             assert 0 == ended.returncode
             assert ended.stderr.startswith("All workers are suspended and start no job. ")
 

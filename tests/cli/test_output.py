@@ -102,7 +102,7 @@ def plant_for_the_doctor(worker: WorkerProcess, connection: Any) -> None:
     for directory in ("CERTWORKER_CONFIG_DIR", "CERTWORKER_CERTIFICATES_DIR"):
         file = Path(worker.environment[directory]) / f"{PLAIN[:30]}.yml"
         file.write_text(PLAIN)
-    # The doctor reports the code of a blocked name in a field of its own.
+    # The doctor reports the code of a blocked name in a separate field.
     connection.hset(RECORDS + NAME, "state", "waiting")
 
 

@@ -43,7 +43,7 @@ def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]
         [NAME], Unexpected(fault=" and ".join(map(secret, (1, 10, 13, 14, 15)))), next_check=NOW, now=NOW
     )
     app.agenda.put(NAME, NOW)
-    app.history.append(NAME, HistoryEntry(NOW, "WARN", f"a story of {secret(3)}"))
+    app.history.append(NAME, HistoryEntry(NOW, "WARN", f"a note with {secret(3)}"))
     app.history.flush()
     return environ | {
         "_APP_REDIS_PASS": secret(1),
@@ -77,7 +77,7 @@ class TestReport:
         assert [] == [number for number in range(30) if secret(number) in text]
         assert "http://proxy.example.org:3128" in text
         assert "https://hooks.example.org/…" in text
-        assert "a story of (secret)" in text
+        assert "a note with (secret)" in text
 
     def test_the_report_has_versions_settings_findings_and_history(
         self, environ: dict[str, str], issued: App

@@ -187,7 +187,7 @@ class TestSend:
         The greeting has an address (RFC 5321, section 4.1.3), because a resolver could delay the mail.
         """
         monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")
-        monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("DNS was asked"))
+        monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("the name was resolved"))
         greeted: list[bytes] = []
         with scripted({}, greeted) as port, pytest.raises(smtplib.SMTPException):
             mailer_for(port).send([FAILED])

@@ -26,7 +26,7 @@ from certworker.state.domain_records import RECORDS, DomainRecords
 from tests.servers.redis import RedisServer
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-EVENT = {"state": "failed", "issue_date": "2026-11-23T12:00:00Z", "renew_date": None, "logs": "told"}
+EVENT = {"state": "failed", "issue_date": "2026-11-23T12:00:00Z", "renew_date": None, "logs": "the log"}
 
 NAME = "shop.localhost"
 
@@ -84,7 +84,7 @@ class TestEvents:
         EventStream(connection).append(["a.org", "b.org"], EVENT)
 
         stored = cast("dict[bytes, bytes]", connection.hgetall(f"{RECORDS}a.org"))
-        assert (b"told", b"") == (stored[b"logs"], stored[b"renew_date"])
+        assert (b"the log", b"") == (stored[b"logs"], stored[b"renew_date"])
         assert b"issuing" == stored[b"state"]
         assert not connection.exists(f"{RECORDS}b.org")
 

@@ -22,7 +22,7 @@ from certworker.variables import VERBATIM
 
 ROOT = Path(__file__).parents[2]
 
-#: A value that no message may contain.
+#: A value that no message contains.
 SECRET = "hunter2?"
 
 INVALID = {

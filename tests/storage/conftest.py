@@ -45,8 +45,8 @@ def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
     """
     Yield two empty directories, in memory if possible, because tests write thousands of states.
     """
-    with in_memory(tmp_path) as place:
-        root = place / "disk"
+    with in_memory(tmp_path) as memory:
+        root = memory / "disk"
         for directory in (root / "certificates", root / "config"):
             directory.mkdir(parents=True)
         yield Site(root, signer)

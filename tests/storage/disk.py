@@ -164,29 +164,29 @@ def replayed(tree: Tree, effects: Iterable[Effect]) -> Tree:
     return disk.present()
 
 
-def read_tree(place: Path) -> Tree:
+def read_tree(path: Path) -> Tree:
     """
-    Return the node at *place*.
+    Return the node at *path*.
     """
-    if place.is_symlink():
-        return Link(str(place.readlink()))
-    if place.is_dir():
-        return frozenset((path.name, read_tree(path)) for path in place.iterdir())
-    return place.read_bytes()
+    if path.is_symlink():
+        return Link(str(path.readlink()))
+    if path.is_dir():
+        return frozenset((child.name, read_tree(child)) for child in path.iterdir())
+    return path.read_bytes()
 
 
-def write_tree(place: Path, tree: Tree) -> None:
+def write_tree(path: Path, tree: Tree) -> None:
     """
-    Write *tree* to *place*, which does not exist.
+    Write *tree* to *path*, which does not exist.
     """
     if isinstance(tree, bytes):
-        place.write_bytes(tree)
+        path.write_bytes(tree)
     elif isinstance(tree, Link):
-        place.symlink_to(tree.target)
+        path.symlink_to(tree.target)
     else:
-        place.mkdir()
+        path.mkdir()
         for name, inner in tree:
-            write_tree(place / name, inner)
+            write_tree(path / name, inner)
 
 
 def _lasting(tree: Tree) -> Node:

@@ -38,9 +38,9 @@ WRITER = """
 import sys, time
 from pathlib import Path
 from certworker.storage.shared_directory import SharedDirectory
-place = Path(sys.argv[1])
-with SharedDirectory(place, place / "lock").writing():
-    (place / "0123456789abcdef.tmp").write_text("half")
+directory = Path(sys.argv[1])
+with SharedDirectory(directory, directory / "lock").writing():
+    (directory / "0123456789abcdef.tmp").write_text("half")
     print("writing", flush=True)
     time.sleep(600)
 """
@@ -84,19 +84,19 @@ class TestWriteLock:
         thread.join()
 
 
-def shared(place: Path) -> SharedDirectory:
+def shared(directory: Path) -> SharedDirectory:
     """
-    Return *place* as a shared directory with a short timeout and no minimum age of leftovers.
+    Return *directory* as a shared directory with a short timeout and no minimum age of leftovers.
     """
-    return SharedDirectory(place, place / "lock", timeout_seconds=0.02, least_age_seconds=0)
+    return SharedDirectory(directory, directory / "lock", timeout_seconds=0.02, least_age_seconds=0)
 
 
 @contextmanager
-def writer(place: Path) -> Iterator[subprocess.Popen[str]]:
+def writer(directory: Path) -> Iterator[subprocess.Popen[str]]:
     """
-    Run another process that writes a temporary file in *place*.
+    Run another process that writes a temporary file in *directory*.
     """
-    command = [sys.executable, "-c", WRITER, str(place)]
+    command = [sys.executable, "-c", WRITER, str(directory)]
     with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout
@@ -176,8 +176,8 @@ class Directories:
         self.webroot = Webroot(root / "certificates", lambda: "thumbprint", least_age_seconds=0)
         self.keys = OrderKeys(root / "state/orders/ca", "ec256", least_age_seconds=0)
         self.account = AccountFiles(root / "state/accounts/ca", "https://ca.test/directory")
-        for place in (self.webroot, self.keys):
-            place._shared._lock.timeout_seconds = 0.001
+        for directory in (self.webroot, self.keys):
+            directory._shared._lock.timeout_seconds = 0.001
 
     def clean(self) -> None:
         """

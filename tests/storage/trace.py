@@ -110,13 +110,13 @@ class Trace:
             raise AssertionError(f"a trace cannot represent os.{name}")
         return Effect(_KNOWN[name], path)
 
-    def _inside(self, place: Any, directory: int | None = None) -> str | None:
-        if isinstance(place, int):
-            path = _opened(place)
+    def _inside(self, file: Any, directory: int | None = None) -> str | None:
+        if isinstance(file, int):
+            path = _opened(file)
         elif directory is not None:
-            path = _opened(directory) / os.fspath(place)
+            path = _opened(directory) / os.fspath(file)
         else:
-            path = Path(place).absolute()
+            path = Path(file).absolute()
         return str(path.relative_to(self.root)) if self.root in path.parents else None
 
 

@@ -37,19 +37,19 @@ def engine() -> Iterator[Engine]:
 
 class TestReload:
     @pytest.mark.parametrize(
-        ("text", "request"),
+        ("text", "expected"),
         [
             ("web:HUP", "POST /containers/web/kill?signal=HUP"),
             ("web:restart", "POST /containers/web/restart?t=10"),
         ],
     )
-    def test_a_reload_is_one_request(self, engine: Engine, text: str, request: str) -> None:
+    def test_a_reload_is_one_request(self, engine: Engine, text: str, expected: str) -> None:
         """
         A reload is one request, so that a socket proxy can forbid all others.
         """
         DockerClient(engine.address).reload(Reload.parse(text))
 
-        assert [request] == engine.asked
+        assert [expected] == engine.asked
 
     def test_a_command_is_run_without_a_shell(self, engine: Engine) -> None:
         """

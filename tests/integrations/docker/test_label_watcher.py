@@ -46,21 +46,21 @@ class Queue:
     """
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
         self.failures = 0
 
     def __call__(self, name: str, by: str) -> None:
         if self.failures:
             self.failures -= 1
             raise ConnectionError("no Redis")
-        self.asked.append((name, by))
+        self.requests.append((name, by))
 
     @property
     def names(self) -> list[str]:
         """
         Return the requested names.
         """
-        return [name for name, _ in self.asked]
+        return [name for name, _ in self.requests]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def wait_for(queue: Queue, *names: str) -> None:
     """
     Wait until all *names* are requested.
     """
-    wait_until(lambda: set(names) <= set(queue.names) or None, lambda: str(queue.asked))
+    wait_until(lambda: set(names) <= set(queue.names) or None, lambda: str(queue.requests))
 
 
 def wait_for_followers(engine: Engine, count: int = 1) -> None:
@@ -132,7 +132,7 @@ class TestContainers:
         wait_for(queue, "www.example.com")
 
         by = "the label of the container shop"
-        assert [("shop.example.com", by), ("www.example.com", by)] == queue.asked
+        assert [("shop.example.com", by), ("www.example.com", by)] == queue.requests
 
     def test_a_started_container_causes_a_request(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
@@ -165,10 +165,10 @@ class TestContainers:
         engine.hang_up()
 
         follow(between=0)
-        wait_until(lambda: queue.names.count("shop.example.com") == 2 or None, lambda: str(queue.asked))
+        wait_until(lambda: queue.names.count("shop.example.com") == 2 or None, lambda: str(queue.requests))
         wait_for_followers(engine)
         engine.start("shop", certworker_domains="shop.example.com")
-        wait_until(lambda: queue.names.count("shop.example.com") == 3 or None, lambda: str(queue.asked))
+        wait_until(lambda: queue.names.count("shop.example.com") == 3 or None, lambda: str(queue.requests))
 
 
 class TestHostileLabels:
@@ -285,7 +285,7 @@ class TestOutages:
         wait_until(lambda: "[label.refused]" in caplog.text or None, lambda: caplog.text)
         time.sleep(0.7)
         assert 1 == caplog.text.count("[label.refused]")
-        assert [] == queue.asked
+        assert [] == queue.requests
         engine.refusing = "$^"
         wait_for(queue, "shop.example.com")
 
