@@ -64,7 +64,7 @@ class TestServing:
         """
         assert Providers({"example.com": COM}).serving("example.net") is None
 
-    def test_all_providers_are_iterated(self) -> None:
+    def test_the_iteration_yields_each_provider(self) -> None:
         """
         The iteration yields each provider.
         """

@@ -142,7 +142,7 @@ class TestUnservedZone:
         """
         return {**variables, "CERTWORKER_DNS01_PROVIDER": "rfc2136@example.com"}
 
-    def test_no_order_is_placed(self, app: App, authority: FaultyAuthority) -> None:
+    def test_a_zone_without_a_provider_gets_no_order(self, app: App, authority: FaultyAuthority) -> None:
         """
         Preflight fails if no provider serves the zone, and the remedy names the setting.
         """

@@ -47,7 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def buckets(connection: Redis, clock: Clock) -> TokenBuckets:
     """
-    Return buckets that know no other times.
+    Return buckets without known times.
     """
     return buckets_of(connection, clock)
 
@@ -56,7 +56,7 @@ def buckets_of(
     connection: Redis, clock: Clock | None, known: dict[str, datetime] | None = None
 ) -> TokenBuckets:
     """
-    Return buckets that know the times *known* without Redis.
+    Return buckets with the times *known*, which do not depend on Redis.
     """
     return TokenBuckets(connection, KEY, known=lambda _now: known or {}, doubt=60 * MINUTE, clock=clock)
 
