@@ -33,8 +33,7 @@ def files(tmp_path: Path) -> AccountFiles:
 class TestKey:
     def test_a_pipe_instead_of_the_key_file_blocks_no_worker(self, files: AccountFiles) -> None:
         """
-        A pipe is refused before it is opened. Opening a pipe waits until another program opens it,
-        too.
+        A pipe is refused at once. A blocking open would wait until another program opens the pipe.
         """
         with files.locked():
             os.mkfifo(files.key_path)
@@ -48,7 +47,7 @@ class TestKey:
         """
         assert files.read() is None
 
-    def test_it_is_created_once(self, files: AccountFiles) -> None:
+    def test_the_key_is_created_once(self, files: AccountFiles) -> None:
         """
         The second worker reads the key of the first worker.
         """
@@ -58,7 +57,7 @@ class TestKey:
 
         assert first.thumbprint == second.thumbprint
 
-    def test_its_thumbprint_is_that_of_rfc_7638(self, files: AccountFiles) -> None:
+    def test_the_thumbprint_follows_rfc_7638(self, files: AccountFiles) -> None:
         """
         The thumbprint is the hash of the sorted members without spaces, as the CA computes it.
         """
@@ -134,10 +133,10 @@ class TestKey:
         with files.locked():
             old = files.make_key()
             files.remember("https://ca.example/acct/1", None)
-            kept = files.retire_key()
+            retired = files.retire_key()
             new = files.make_key()
 
-        assert kept.is_file()
+        assert retired.is_file()
         assert old.thumbprint != new.thumbprint
         assert new.url is None
 

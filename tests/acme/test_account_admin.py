@@ -59,7 +59,7 @@ def registrations(authority: FaultyAuthority) -> int:
 
 
 class TestInfo:
-    def test_it_has_what_the_ca_knows(self, client: AcmeClient, files: AccountFiles) -> None:
+    def test_the_information_comes_from_the_ca(self, client: AcmeClient, files: AccountFiles) -> None:
         """
         The information has the status, contacts and URL of the CA. The URL is the accounturi of a CAA
         record.
@@ -72,7 +72,7 @@ class TestInfo:
         assert client.thumbprint == found.thumbprint
         assert files.key_path == found.key_path
 
-    def test_it_creates_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_no_account_is_created(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The command registers no account, because CAs limit new accounts.
         """
@@ -153,7 +153,7 @@ class TestChangeKey:
         assert (before, False) == (client.thumbprint, files.changing)
         assert 1 == registrations(authority)
 
-    def test_a_key_that_a_replica_does_not_know_yet_is_kept(
+    def test_the_next_key_stays_while_a_replica_knows_no_key(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
@@ -249,12 +249,12 @@ class TestChangeKey:
         assert not files.changing
 
     @pytest.mark.parametrize("carried_out", [True, False])
-    def test_after_a_conflict_the_ca_is_asked_which_key_it_knows(
+    def test_after_a_conflict_the_client_uses_the_key_that_the_ca_knows(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, carried_out: bool
     ) -> None:
         """
-        After HTTP 409, the client finds out which key the CA knows. An earlier request may have
-        changed it.
+        The client uses the key that the CA knows after HTTP 409. An earlier request may have changed
+        it.
         """
         before = client.thumbprint
         conflict = Problem("conflict", "already under way", 409)
@@ -311,9 +311,11 @@ class TestMalformedAccounts:
         """
         Members of the wrong type are shown as one printable line, or left out.
         """
-        odd = only("account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"]))
+        malformed_account = only(
+            "account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"])
+        )
 
-        with tampered(authority, odd):
+        with tampered(authority, malformed_account):
             found = client.account_admin.info()
 
         assert found is not None
@@ -330,10 +332,10 @@ class TestDeactivate:
         """
         before, key = client.account_admin.info(), files.key_path.read_bytes()
 
-        kept = client.account_admin.deactivate()
+        old_key = client.account_admin.deactivate()
 
-        assert kept is not None
-        assert key == kept.read_bytes()
+        assert old_key is not None
+        assert key == old_key.read_bytes()
         assert client.account_admin.info() is None
         client.order((NAME,))
         after = client.account_admin.info()
@@ -366,16 +368,16 @@ class TestDeactivate:
         """
         Each deactivated key has a backup of its own; none is overwritten.
         """
-        kept = set()
+        old_keys = set()
         for _ in range(3):
             key = files_key(client)
             path = client.account_admin.deactivate()
             assert path is not None
             assert key == path.read_bytes()
-            kept.add(path)
+            old_keys.add(path)
             client.order((NAME,))
 
-        assert ["key.pem.2.bak", "key.pem.3.bak", "key.pem.bak"] == sorted(path.name for path in kept)
+        assert ["key.pem.2.bak", "key.pem.3.bak", "key.pem.bak"] == sorted(path.name for path in old_keys)
 
 
 class TestRevoke:
@@ -396,7 +398,7 @@ class TestRevoke:
         assert client.account_admin.revoke(certificate, reason)
         assert not client.account_admin.revoke(certificate, reason)
 
-    def test_the_ca_suggests_its_renewal_at_once(
+    def test_a_revoked_certificate_is_due_for_renewal(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
@@ -409,7 +411,7 @@ class TestRevoke:
         assert suggestion.window is not None
         assert suggestion.window.end < suggestion.retry_after
 
-    def test_its_own_key_revokes_it_for_another_account(
+    def test_the_key_of_a_certificate_revokes_it_for_another_account(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """

@@ -65,9 +65,9 @@ class TestWithPebble:
             for number in range(100):
                 before = len(each_pebble.requests())
                 issued(client, site, f"warm-{number}.example.test")
-                asked = each_pebble.requests()[before:]
-                assert WARM_ORDER == [request for request, _ in groupby(asked)]
-                if len(asked) == len(WARM_ORDER):
+                received = each_pebble.requests()[before:]
+                assert WARM_ORDER == [request for request, _ in groupby(received)]
+                if len(received) == len(WARM_ORDER):
                     return
 
         pytest.fail("each order was polled more than once for a step")

@@ -221,7 +221,7 @@ class TestValidate:
         """
         authority.faults.validation_seconds = 3600
         order = presented(client.order(NAMES), challenge_server)
-        began = time.now
+        start = time.now
 
         with pytest.raises(PendingTimeout) as caught:
             order.validate()
@@ -229,7 +229,7 @@ class TestValidate:
         assert re.search(
             "demo.localhost is still pending at The CA after (8[7-9]|90) seconds", caught.value.message
         )
-        assert time.now - began <= timedelta(seconds=90)
+        assert time.now - start <= timedelta(seconds=90)
         assert max(time.slept) <= 2.5
 
     def test_a_wait_beyond_the_timeout_ends_at_once(
@@ -305,14 +305,14 @@ class TestValidate:
         order = client.order(NAMES)
         if answer is not None:
             challenge_server.answers[order.answers[0].token] = answer
-        began = time.now
+        start = time.now
 
         with pytest.raises(CertworkerError) as caught:
             order.validate()
 
         assert (code, Retry.CA) == (caught.value.code, caught.value.retry)
         assert caught.value.problem is not None
-        assert time.now - began <= timedelta(seconds=15)
+        assert time.now - start <= timedelta(seconds=15)
 
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
     def test_one_failed_name_of_many_is_found_although_the_order_stays_pending(
@@ -330,14 +330,14 @@ class TestValidate:
         authority.faults.aftermath = aftermath
         order = presented(client.order(names), challenge_server)
         del challenge_server.answers[order.answers[7].token]
-        began = time.now
+        start = time.now
 
         with pytest.raises(CertworkerError) as caught:
             order.validate()
 
         assert "http.404" == caught.value.code
         assert names[7] in caught.value.message
-        assert time.now - began <= timedelta(seconds=30)
+        assert time.now - start <= timedelta(seconds=30)
 
     def test_an_error_that_the_ca_reports_while_it_retries_is_reported_at_the_end(
         self,
@@ -353,13 +353,13 @@ class TestValidate:
         authority.faults.aftermath = Aftermath.CHALLENGE_PENDING
         authority.faults.processing_after_an_error = True
         order = client.order(NAMES)
-        began = time.now
+        start = time.now
 
         with pytest.raises(CertworkerError) as caught:
             order.validate()
 
         assert "http.404" == caught.value.code
-        assert time.now - began > timedelta(seconds=80)
+        assert time.now - start > timedelta(seconds=80)
 
     @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
     def test_a_failed_validation_without_a_reason_is_reported(
@@ -637,13 +637,13 @@ class TestNotFoundYet:
         section 15.5.5).
         """
         authority.faults.fail(kind, Fault(404, "malformed"), times=None)
-        began = time.now
+        start = time.now
 
         with pytest.raises(ResourceNotFound) as caught:
             issued(client, challenge_server, *NAMES)
 
         assert Retry.SOON is caught.value.retry
-        assert time.now - began <= timedelta(seconds=20)
+        assert time.now - start <= timedelta(seconds=20)
 
 
 class TestFaults:

@@ -36,8 +36,8 @@ def keys(directory: Path) -> OrderKeys:
 class TestKeys:
     def test_a_pipe_instead_of_the_file_is_no_key(self, keys: OrderKeys, directory: Path) -> None:
         """
-        A pipe is skipped before it is opened. Opening a pipe waits until another program opens it,
-        too.
+        A pipe counts as missing at once. A blocking open would wait until another program opens the
+        pipe.
         """
         directory.mkdir(parents=True)
         os.mkfifo(keys._path(URL))

@@ -76,7 +76,7 @@ class TestOptional:
 
 
 class TestSuggestion:
-    def test_it_is_requested_after_issuance_and_cached_until_retry_after(
+    def test_a_window_is_requested_after_issuance_and_cached_until_retry_after(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """

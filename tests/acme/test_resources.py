@@ -100,8 +100,8 @@ class TestOrderState:
         """
         Optional members of the wrong type do not prevent the order.
         """
-        strange = {"certificate": 7, "replaces": [], "authorizations": [None, "https://ca/authz/1", 7, {}]}
-        state = OrderState.read(answered(ORDER | strange))
+        malformed = {"certificate": 7, "replaces": [], "authorizations": [None, "https://ca/authz/1", 7, {}]}
+        state = OrderState.read(answered(ORDER | malformed))
 
         assert (None, None, ("https://ca/authz/1",)) == (
             state.certificate,
@@ -180,10 +180,10 @@ class TestAuthorization:
         """
         The usable HTTP-01 challenge is found among malformed challenges.
         """
-        strange: list[object] = [None, 7, [], {}, {"type": "http-01"}, {"url": "https://ca/2"}, {"type": 7}]
+        malformed: list[object] = [None, 7, [], {}, {"type": "http-01"}, {"url": "https://ca/2"}, {"type": 7}]
         unusable = {"type": "http-01", "url": "https://ca/chall/3", "token": "no token"}
         found = Authorization.read(
-            answered(AUTHORIZATION | {"challenges": [*strange, unusable, *AUTHORIZATION["challenges"]]})
+            answered(AUTHORIZATION | {"challenges": [*malformed, unusable, *AUTHORIZATION["challenges"]]})
         )
 
         challenge = found.challenge(HTTP01)

@@ -322,8 +322,8 @@ class TestDirectory:
         resources.
         """
         with odd_server() as server:
-            gone = f"http://127.0.0.1:{free_port()}"
-            server.answers["/directory"] = Oddity(directory(gone if answer is None else server.url))
+            unreachable = f"http://127.0.0.1:{free_port()}"
+            server.answers["/directory"] = Oddity(directory(unreachable if answer is None else server.url))
             server.answers["/nonce"] = answer or Oddity()
             network = network_of(f"{server.url}/directory", [datetime.now(UTC)])
             with pytest.raises(CertworkerError):
@@ -337,7 +337,7 @@ class TestDirectory:
         """
         Optional members of the wrong type count as missing.
         """
-        strange = {
+        malformed = {
             "revokeCert": "file:///x",
             "keyChange": 5,
             "renewalInfo": "",
@@ -345,7 +345,7 @@ class TestDirectory:
         }
         with odd_server() as server:
             members = json.loads(directory(server.url))
-            server.answers["/directory"] = Oddity(json.dumps(members | strange).encode())
+            server.answers["/directory"] = Oddity(json.dumps(members | malformed).encode())
 
             found = network_of(f"{server.url}/directory", [datetime.now(UTC)]).directory()
 

@@ -102,8 +102,8 @@ class TestLookUp:
         dns_world.zone("shop.org", {"shop.org": {"A": [ADDRESS]}})
 
         assert resolver.look_up("nowhere.shop.org").registered_exists
-        gone = resolver.look_up("www.gone.org")
-        assert ("gone.org", False) == (gone.registered, gone.registered_exists)
+        unregistered = resolver.look_up("www.gone.org")
+        assert ("gone.org", False) == (unregistered.registered, unregistered.registered_exists)
 
     def test_a_server_that_is_not_authoritative_does_not_count(
         self, dns_world: World, resolver: Resolver

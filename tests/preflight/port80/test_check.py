@@ -201,7 +201,7 @@ class TestPasses:
 
 class TestFailures:
     @pytest.mark.parametrize(
-        ("respond", "code", "words"),
+        ("respond", "code", "text"),
         [
             (always(404), "http.404", "404"),
             (always(404, "404 page not found\n"), "http.traefik_no_route", "docker compose up -d traefik"),
@@ -221,7 +221,7 @@ class TestFailures:
         ],
     )
     def test_a_wrong_response_is_a_failure(
-        self, world: World, respond: Respond, code: str, words: str
+        self, world: World, respond: Respond, code: str, text: str
     ) -> None:
         """
         A wrong response is a failure, because the CA also gets it.
@@ -231,7 +231,7 @@ class TestFailures:
 
         assert (Outcome.FAIL, code) == outcome_of(result)
         assert result.failure
-        assert words in str(result.failure)
+        assert text in str(result.failure)
         assert NAME in result.failure.message
         assert Retry.PREFLIGHT is result.failure.retry
 

@@ -115,7 +115,7 @@ class TestRedirects:
         assert status == result.reply.status
 
     @pytest.mark.parametrize(
-        ("location", "words"),
+        ("location", "text"),
         [
             ("", "nowhere"),
             ("ftp://www.example.org/", "ftp://"),
@@ -128,7 +128,7 @@ class TestRedirects:
             (f"http://www.example.org/{'x' * 2000}", "www.example.org"),
         ],
     )
-    def test_redirects_that_no_ca_follows_are_errors(self, location: str, words: str) -> None:
+    def test_redirects_that_no_ca_follows_are_errors(self, location: str, text: str) -> None:
         """
         A redirect that no CA follows is an error with its target.
         """
@@ -136,7 +136,7 @@ class TestRedirects:
 
         assert FetchError.BAD_REDIRECT is result.error
         assert f"http://{NAME}{PATH} redirects (302) to " in result.detail
-        assert words in result.detail
+        assert text in result.detail
 
     def test_the_same_url_twice_is_a_loop(self) -> None:
         """
