@@ -1,5 +1,5 @@
 """
-certworker: issues, serves and renews a TLS certificate for each name on the queue.
+certworker issues, serves and renews a TLS certificate for each name on the queue.
 
 Other Python programs call one function::
 
@@ -19,7 +19,7 @@ __all__ = ["request_certificate"]
 
 
 def __getattr__(name: str) -> Any:
-    # Most importers of this package need no Redis client.
+    # Most importers of this package do not need the Redis client.
     if name == "request_certificate":
         from certworker.worker.producer import request_certificate
 

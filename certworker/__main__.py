@@ -1,5 +1,5 @@
 """
-`python -m certworker` is `certworker`.
+Run the command line interface for `python -m certworker`.
 """
 
 from certworker.cli import main

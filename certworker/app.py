@@ -1,5 +1,5 @@
 """
-The composition root: builds each component once, and gives it the components that it uses.
+The composition root builds each component once, and passes it the components that it uses.
 
 No component receives the whole :class:`App`. :mod:`certworker.runtime` adds the loops and the servers.
 """
@@ -101,13 +101,13 @@ def build_app(
     Build the components for *settings*.
 
     Args:
-        settings: Read from the environment.
-        connection: To Redis.
-        directory_of: Returns the URL of a CA's directory. The embedded CA has its port only when it runs.
-        wake: Schedules a check of what is due.
+        settings: The settings from the environment.
+        connection: The connection to Redis.
+        directory_of: Returns the URL of a CA's directory. The embedded CA has a port only while it runs.
+        wake: Schedules a check for due names at a given time.
         lease_seconds: How long the names of a killed worker stay locked.
-        settling: The time after the start in which port 80 may be unreachable; None if it is over.
-        clock: Returns the time in UTC; a test may let a year pass in a minute.
+        settling: The period after the start in which port 80 may be unreachable; None if it is over.
+        clock: Returns the current time in UTC; tests pass a faster clock.
     """
     random, traefik = SystemRandom(), TraefikConfig(settings.config_dir)
     store = _build_store(settings)
@@ -161,16 +161,16 @@ def build_app(
 
 def validity_in_service(certificates: CertificateStore, domain: str) -> Validity | None:
     """
-    Return the validity of the certificate in service for *domain*; None without one.
+    Return the validity of the certificate in service for *domain*, or None if there is none.
 
     Args:
-        certificates: The volume.
-        domain: A name that is not normalized.
+        certificates: The certificates on the volume.
+        domain: A name, not necessarily normalized.
 
     Raises:
         CertworkerError: The volume cannot be read.
     """
-    # A name that the current CA does not certify may have a certificate of an earlier CA.
+    # An earlier CA may have issued a certificate for a name that the current CA rejects.
     try:
         name = normalize(domain, private=True, wildcards=True)
     except CertworkerError:
@@ -235,7 +235,7 @@ def _build_coverage(
 
 def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Responder:
     """
-    Return the responder of the HTTP server, which answers the challenges of all CAs.
+    Return the responder, with which the HTTP server answers the challenges of all CAs.
     """
     by_label = {
         issuer.ca.label: issuer for each in issuers for issuer in (each, each.staging) if issuer is not None
@@ -279,7 +279,7 @@ def _validities(certificates: CertificateStore, names: Iterable[str]) -> Iterato
 
 
 def _renewal_suggestion(issuers: Iterable[Issuer], metadata: CertificateMetadata) -> RenewalSuggestion | None:
-    # Only the CA that issued a certificate suggests its renewal.
+    # Only the CA that issued the certificate can suggest when to renew it.
     for issuer in issuers:
         if issuer.ca.label == metadata.authority:
             name, validity = metadata.names[0], metadata.validity

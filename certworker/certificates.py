@@ -1,7 +1,7 @@
 """
-Keys, signing requests and certificates, as values.
+Private keys, certificate signing requests and certificates, as immutable values.
 
-Names are read from the subject alternative names only, because a certificate may have no common name.
+The names come only from the subject alternative names, because a certificate may have no common name.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from certworker.errors.acme import BadCertificate
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
-#: The tolerance for the start of a certificate, because clocks differ.
+#: A certificate may start this much in the future, because clocks differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
-#: For a public CA: browsers do not know its intermediate certificate.
+#: The reason to reject a certificate of a public CA without its intermediate, which browsers do not have.
 NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may leave out"
 
-#: A chain has two or three certificates; more than this are not read.
+#: A chain has two or three certificates. The parser ignores the certificates after this number.
 MAX_CERTIFICATES = 20
 
 _BLOCK = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
-#: The errors of `cryptography` for a damaged certificate; it reads most parts only when they are used.
+#: The errors of `cryptography` for a damaged certificate. It parses most fields only on access.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -57,7 +57,7 @@ UNREADABLE = (
 @dataclass(frozen=True)
 class PrivateKey:
     """
-    The private key of one certificate, never the key of the account (RFC 8555, section 11.1).
+    The private key of one certificate; never the account key (RFC 8555, section 11.1).
     """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(repr=False)
@@ -79,7 +79,7 @@ class PrivateKey:
         Return the key in *pem*.
 
         Raises:
-            ValueError: *pem* has no elliptic-curve or RSA key.
+            ValueError: *pem* does not contain an elliptic-curve or RSA key.
         """
         try:
             key = load_pem_private_key(pem, password=None)
@@ -123,7 +123,7 @@ class Certificate:
     A certificate with its chain and its private key.
     """
 
-    #: Its names in lower case, in the order of the certificate.
+    #: The names in lower case, in the order of the certificate.
     names: tuple[str, ...]
     cert_pem: bytes = field(repr=False)
     chain_pem: bytes = field(repr=False)
@@ -132,9 +132,9 @@ class Certificate:
     not_after: datetime
     #: The serial number in hexadecimal, two digits for each byte, as OpenSSL and crt.sh show it.
     serial: str
-    #: The common name of the issuer, or its whole name if it has none.
+    #: The common name of the issuer, or its distinguished name if it has no common name.
     issuer: str
-    #: Its identifier for the renewal information of the CA (RFC 9773, section 4.1); empty if it has none.
+    #: The identifier for renewal information (RFC 9773, section 4.1); empty if there is none.
     renewal_id: str
 
     @property
@@ -150,7 +150,7 @@ class Certificate:
         Return the certificate in *fullchain*, with its chain (:func:`chain_of`).
 
         Raises:
-            BadCertificate: It cannot be read, its chain is incomplete, or it is for another key.
+            BadCertificate: It is unreadable, its chain is incomplete, or it is for another key.
         """
         try:
             leaf, *chain = chain_of(fullchain)
@@ -179,13 +179,13 @@ class Certificate:
 
     def check(self, names: tuple[str, ...], now: datetime, *, private: bool = False) -> None:
         """
-        Check that this is the ordered certificate: for exactly *names*, valid at *now*, with a chain.
+        Check that the certificate is the ordered one: for exactly *names*, valid at *now*, with a chain.
 
         Args:
-            private: Whether the CA is a private one, whose root may sign certificates without a chain.
+            private: Whether the CA is private. The root of a private CA may sign certificates directly.
 
         Raises:
-            BadCertificate: It is another one.
+            BadCertificate: It is not the ordered certificate.
         """
         if not self.chain_pem and not private:
             raise BadCertificate(name=names[0], reason=NO_CHAIN)
@@ -201,10 +201,11 @@ class Certificate:
 
 def chain_of(fullchain: bytes) -> list[x509.Certificate]:
     """
-    Return the chain in *fullchain* (PEM): the leaf, which is first, then the issuer of each certificate.
+    Return the chain in *fullchain* (PEM): first the leaf, then the issuer of each certificate.
 
-    The order of the others does not matter. Repeated, superfluous and unreadable ones are skipped. The chain
-    ends at a self-signed certificate, or at one whose issuer is missing.
+    *fullchain* must start with the leaf; the order of the other certificates does not matter. The function
+    skips repeated, superfluous and unreadable certificates. The chain ends at a self-signed certificate, or
+    where the issuer is missing.
 
     Raises:
         ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.
@@ -226,7 +227,7 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
 
 def issuers_in(fullchain: bytes) -> list[str]:
     """
-    Return the issuers of the chain in *fullchain* (PEM), that of the leaf first.
+    Return the issuers of the chain in *fullchain* (PEM), starting with the issuer of the leaf.
 
     Raises:
         ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.
@@ -252,7 +253,7 @@ def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     found = (
-        # Names compare without case (RFC 4343).
+        # DNS names are case-insensitive (RFC 4343).
         *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     )
@@ -275,7 +276,7 @@ def _renewal_id(certificate: x509.Certificate) -> str:
     except x509.ExtensionNotFound:
         return ""
     number = certificate.serial_number
-    # Integers in DER are signed: one more byte if the first bit of the number is set.
+    # Integers in DER are signed: a number whose first bit is set needs one more byte.
     der = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
     parts = (authority.key_identifier or b"", der)
     return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)

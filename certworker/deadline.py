@@ -1,9 +1,9 @@
 """
-One deadline for a whole exchange over a network, however many pieces its bytes come in.
+One deadline for a whole exchange over a network, independent of the number of reads and writes.
 
 The timeout of a socket applies to a single call, so a peer that sends one byte every few seconds never
-exceeds it. A socket that a :class:`Deadline` opens gets a new timeout before each call: what is left of the
-deadline. The resolution of the host, the connection and the TLS handshake count, too.
+exceeds it. A socket that a :class:`Deadline` opens gets a new timeout before each call: the remaining time.
+The deadline includes the resolution of the host, the connection and the TLS handshake.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-#: Bytes. An exchange with any peer ends here.
+#: Bytes. An exchange fails when the peer sends more.
 LARGEST_EXCHANGE = 64 << 20
 
 
@@ -35,13 +35,13 @@ class Place:
     """
 
     family: int
-    #: As the socket module has it.
+    #: The address in the format of the socket module.
     address: tuple[Any, ...]
 
     @classmethod
     def of(cls, address: IPv4Address | IPv6Address, port: int) -> Place:
         """
-        Return the place at *address*, which needs no resolver.
+        Return the place at *address*, without a resolver.
         """
         return cls(socket.AF_INET6 if address.version == 6 else socket.AF_INET, (str(address), port))
 
@@ -55,10 +55,10 @@ class Place:
 
 class Deadline:
     """
-    The moment at which an exchange ends, complete or not. It begins with the creation of this object.
+    The latest end of an exchange, which begins with the creation of this object.
 
     Args:
-        seconds: How long the exchange may take as a whole.
+        seconds: How long the whole exchange may take.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -68,10 +68,10 @@ class Deadline:
 
     def left(self) -> float:
         """
-        Return how many seconds are left.
+        Return the remaining time in seconds.
 
         Raises:
-            TimeoutError: None.
+            TimeoutError: No time is left.
         """
         left = self._moment - time.monotonic()
         if left <= 0:
@@ -81,10 +81,10 @@ class Deadline:
     @contextmanager
     def applied(self, connection: socket.socket) -> Iterator[None]:
         """
-        Give the one call within the block as long as is left.
+        Set the timeout of *connection* to the remaining time, for the one call within the block.
 
         Raises:
-            TimeoutError: It took longer.
+            TimeoutError: The call took longer.
         """
         connection.settimeout(self.left())
         try:
@@ -95,9 +95,9 @@ class Deadline:
     @contextmanager
     def begun(self) -> Iterator[None]:
         """
-        Bind the kept connections that this thread opens or uses within the block to this deadline.
+        Bind the persistent connections that this thread opens or uses within the block to this deadline.
 
-        A kept connection outlives the exchange that opened it; see :func:`kept` for TLS.
+        A persistent connection outlives the exchange that opened it; see :func:`kept` for TLS.
         """
         token = _current.set(self)
         try:
@@ -108,10 +108,10 @@ class Deadline:
     @staticmethod
     def present() -> Deadline:
         """
-        Return the deadline of the block of :meth:`begun` in which this thread is.
+        Return the deadline of the :meth:`begun` block that this thread runs.
 
         Raises:
-            LookupError: It is in none.
+            LookupError: This thread runs no such block.
         """
         return _current.get()
 
@@ -122,7 +122,7 @@ class Deadline:
         Raises:
             OSError: It has no address, or the resolver does not answer in time.
         """
-        # The C library has no deadline for this, and a thread that waits in it cannot be interrupted.
+        # The resolver of the C library has no deadline, and Python cannot interrupt a thread inside it.
         answer: SimpleQueue[list[Place] | OSError] = SimpleQueue()
         Thread(target=_resolve, args=(host, port, answer), name="resolve", daemon=True).start()
         try:
@@ -135,29 +135,29 @@ class Deadline:
 
     def connect(self, places: Sequence[Place], *, most_seconds: float = inf) -> socket.socket:
         """
-        Connect to the first of *places* that accepts; each gets its share of the time that is left.
+        Connect to the first of *places* that accepts; each gets an equal share of the remaining time.
 
         Args:
-            most_seconds: The largest share of a place.
+            most_seconds: The longest time for one place.
 
         Raises:
-            OSError: None accepts; the reason of the last one.
+            OSError: No place accepts; this is the error of the last one.
         """
-        trouble = OSError("no address")
+        last_error = OSError("no address")
         for number, place in enumerate(places):
             share = min(self.left() / (len(places) - number), most_seconds)
             try:
                 return self._opened(place.family, place.address, share)
             except OSError as error:
-                trouble = error
-        raise trouble
+                last_error = error
+        raise last_error
 
     def connect_to(self, host: str, port: int) -> socket.socket:
         """
         Resolve *host* and connect to its first address that accepts.
 
         Raises:
-            OSError: None accepts, or there is none.
+            OSError: The host has no address, or no address accepts.
         """
         return self.connect(self.places(host, port))
 
@@ -172,19 +172,19 @@ class Deadline:
 
     def secure(self, connection: socket.socket, context: ssl.SSLContext, host: str | None) -> ssl.SSLSocket:
         """
-        Begin TLS on *connection*, which this deadline has opened.
+        Start TLS on *connection*, which this deadline has opened.
 
         Args:
-            host: The name that the handshake asks for (SNI) and that *context* verifies; None: no name.
+            host: The name that the handshake sends (SNI) and that *context* verifies; None sends no name.
 
         Raises:
-            OSError: The handshake fails, or is not complete in time.
+            OSError: The handshake fails, or takes longer than the remaining time.
         """
         return self.within(context).wrap_socket(connection, server_hostname=host)
 
     def within(self, context: ssl.SSLContext) -> ssl.SSLContext:
         """
-        Return *context*, changed so that what it secures is bound to this deadline.
+        Bind the sockets that *context* wraps to this deadline; return *context*.
         """
 
         class Secured(_SecuredSocket):
@@ -195,10 +195,10 @@ class Deadline:
 
     def received(self, count: int) -> int:
         """
-        Count bytes that have come in, and return *count*.
+        Add *count* to the received bytes, and return *count*.
 
         Raises:
-            OSError: They are more than any exchange brings.
+            OSError: The exchange has exceeded :data:`LARGEST_EXCHANGE`.
         """
         self._received += count
         if self._received > LARGEST_EXCHANGE:
@@ -210,7 +210,7 @@ class Deadline:
 
     def _opened(self, family: int, address: Any, seconds: float) -> socket.socket:
         opened = _PlainSocket(family, socket.SOCK_STREAM)
-        # A connection that is opened within `begun` is a kept one.
+        # A connection that a thread opens within `begun` is persistent.
         opened.own = None if _current.get(None) is self else self
         try:
             opened.settimeout(seconds)
@@ -223,20 +223,20 @@ class Deadline:
 
 def kept(context: ssl.SSLContext) -> ssl.SSLContext:
     """
-    Return *context*, changed so that what it secures is bound to the deadline of each exchange that uses it.
+    Bind the sockets that *context* wraps to the deadline of the current exchange; return *context*.
 
-    :meth:`Deadline.begun` names the present one.
+    :meth:`Deadline.begun` sets the current deadline.
     """
     context.sslsocket_class = _SecuredSocket
     return context
 
 
-#: The exchange that this thread is in.
+#: The deadline of the exchange that this thread runs.
 _current: ContextVar[Deadline] = ContextVar("deadline")
 
 
 class _Bound:
-    #: None: that of the present exchange.
+    #: The deadline of this connection; None means that of the current exchange.
     own: Deadline | None = None
 
     @property
@@ -265,7 +265,7 @@ class _PlainSocket(_Bound, socket.socket):
 
 
 class _SecuredSocket(_Bound, ssl.SSLSocket):
-    # Its other methods for reading and writing end in these.
+    # The other methods that read and write call these.
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         with self.deadline.applied(self):
@@ -291,7 +291,7 @@ def _resolve(host: str, port: int, answer: SimpleQueue[list[Place] | OSError]) -
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         answer.put(error)
-    except Exception as error:  # The codec raises a UnicodeError for what is no host; another thread waits.
-        answer.put(OSError(f"{host} is no host ({error})"))
+    except Exception as error:  # The codec raises UnicodeError for an invalid host; the caller waits.
+        answer.put(OSError(f"{host} is not a host ({error})"))
     else:
         answer.put([Place(family, address) for family, *_, address in found])

@@ -1,7 +1,7 @@
 """
-Hosts, ports and URLs as people write them: names, and IP addresses with or without brackets.
+The parsing of hosts, ports and URLs in settings: names, and IP addresses with or without brackets.
 
-Only the standard library is needed: other programs import this together with the queue.
+This module uses only the standard library, because other programs import it together with the producer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 #: The default port of each scheme.
 WEB_PORTS = {"http": 80, "https": 443}
 
-#: RFC 1035, section 2.3.4; more is an error of the codec for host names, which no resolver gets to see.
+#: RFC 1035, section 2.3.4. The codec for host names raises an error for longer names.
 LONGEST_NAME = 253
 #: Container engines allow the underscore.
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
@@ -24,10 +24,10 @@ _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII)
 
 def host_in(text: str) -> str:
     """
-    Return the host in *text* as a socket wants it: without brackets.
+    Return the host in *text* without brackets, as sockets require it.
 
     Raises:
-        ValueError: There is none; the message does not have the text.
+        ValueError: *text* is not a host. The message does not contain the text.
     """
     if text.startswith("[") and text.endswith("]"):
         return _ipv6(text[1:-1])
@@ -44,10 +44,10 @@ def host_and_port_in(text: str, otherwise: int | None = None) -> tuple[str, int]
     Return the host and the port in *text*: HOST:PORT, with an IPv6 host in brackets.
 
     Args:
-        otherwise: The port of a text without one; None: it has to have one.
+        otherwise: The port if *text* has none; None means that the port is required.
 
     Raises:
-        ValueError: There is no host, or no port; the message does not have the text.
+        ValueError: *text* has no valid host or port. The message does not contain the text.
     """
     host, colon, port = text.rpartition(":")
     if not colon or port.endswith("]"):
@@ -64,7 +64,7 @@ def port_in(text: str) -> int:
     Return the port in *text*, from 1 to 65535.
 
     Raises:
-        ValueError: It is none.
+        ValueError: *text* is not a port.
     """
     if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
         raise ValueError("not a port")
@@ -73,19 +73,19 @@ def port_in(text: str) -> int:
 
 def with_port(host: str, port: int) -> str:
     """
-    Return *host* and *port* as one text, with an IPv6 host in brackets.
+    Return HOST:PORT, with an IPv6 host in brackets.
     """
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def web_url_in(text: str) -> SplitResult:
     """
-    Return the parts of the URL in *text*: http or https, a host, and a port from 1 to 65535 if it has one.
+    Return the parts of the URL in *text*: http or https, a host, and optionally a port from 1 to 65535.
 
     Raises:
-        ValueError: It is none; the message does not have the text.
+        ValueError: *text* is not such a URL. The message does not contain the text.
     """
-    # A URL has these characters in percent-encoded form only; urlsplit drops line feeds and tabs silently.
+    # A URL must percent-encode these characters, and urlsplit silently drops line feeds and tabs.
     if not text.isprintable() or " " in text or "\\" in text:
         raise ValueError("not a URL")
     try:
@@ -115,7 +115,7 @@ class HttpAddress:
         Return the address in *text*: HOST:PORT, with an IPv6 host in brackets.
 
         Raises:
-            ValueError: It is none; the message does not have the text.
+            ValueError: *text* is not an address. The message does not contain the text.
         """
         return cls(*host_and_port_in(text))
 
@@ -124,7 +124,7 @@ class HttpAddress:
 
 
 def _of_a_port(text: str) -> str:
-    # Without brackets the last part of an IPv6 address would be taken for the port.
+    # Without brackets, the last group of an IPv6 address would be mistaken for the port.
     if ":" in text and not text.startswith("["):
         raise ValueError("IPv6 without brackets")
     return host_in(text)
@@ -132,7 +132,7 @@ def _of_a_port(text: str) -> str:
 
 def _ipv6(text: str) -> str:
     try:
-        # The zone behind the percent sign is any text for the library.
+        # The library accepts any text as the zone after the percent sign.
         if _IPV6.fullmatch(text):
             return str(IPv6Address(text))
     except ValueError:

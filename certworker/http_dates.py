@@ -1,5 +1,5 @@
 """
-Times in the headers of HTTP answers (RFC 9110, sections 6.6.1 and 10.2.3).
+The times in the headers of HTTP responses (RFC 9110, sections 6.6.1 and 10.2.3).
 """
 
 from __future__ import annotations
@@ -11,20 +11,22 @@ from email.utils import parsedate_to_datetime
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
     """
-    Return the time in the Retry-After header, which has seconds or a date (RFC 9110, section 10.2.3).
+    Return the time in the Retry-After header, which contains seconds or a date (RFC 9110, section 10.2.3).
 
-    None: the header is missing or invalid.
+    Return None if the header is missing or invalid.
     """
     header = headers.get("Retry-After", "").strip()
     if header.isascii() and header.isdigit():
-        # Nine digits are thirty years: longer than any pause, without an overflow.
+        # Nine digits are about 30 years: longer than any pause, and short enough to avoid an overflow.
         return now + timedelta(seconds=int(header[:9]))
     return _date(header)
 
 
 def response_date(headers: Mapping[str, str]) -> datetime | None:
     """
-    Return the time in the Date header, by the clock of the server (RFC 9110, section 6.6.1).
+    Return the time in the Date header, from the clock of the server (RFC 9110, section 6.6.1).
+
+    Return None if the header is missing or invalid.
     """
     return _date(headers.get("Date", ""))
 

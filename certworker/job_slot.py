@@ -1,5 +1,5 @@
 """
-The slot of the running job, which the job releases early when it only has to wait.
+The slot of the running job. The job releases it early when it only needs to wait.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class JobSlot:
     """
-    The slot of a job.
+    The slot of one job.
     """
 
-    #: Frees the slot for the next job. The rest of the job waits, and then takes little time.
+    #: Frees the slot for the next job. The remaining work of this job is mostly waiting.
     release_early: Callable[[], None]
-    #: Returns whether other jobs of this worker run or wait.
+    #: Returns whether this worker has other running or waiting jobs.
     has_contention: Callable[[], bool]
 
 
-#: Commands and loops have no slot, and compete with no job.
+#: The slot of commands and loops, which do not compete with jobs.
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
-#: Jobs that have released their slot and still run. With more of them a job holds its slot to the end.
+#: How many running jobs may have released their slot. Further jobs hold their slot until they end.
 MAX_RELEASED = 64
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)
@@ -41,7 +41,7 @@ def current_slot() -> JobSlot:
 @contextmanager
 def running_in(slot: JobSlot) -> Iterator[None]:
     """
-    Make *slot* the current one for the length of the block.
+    Make *slot* the current slot within the block.
     """
     token = _current.set(slot)
     try:

@@ -1,7 +1,7 @@
 """
-The second half of the composition root: builds, starts and stops the loops and servers of a worker.
+The second half of the composition root builds, starts and stops the loops and servers of a worker.
 
-The components come from :mod:`certworker.app`. Here they get their threads: HTTP servers, scheduler,
+The components come from :mod:`certworker.app`. This module adds the threads: HTTP servers, scheduler,
 maintenance, Appwrite consumer, label watcher, reloads, deployment check, notifications and health.
 """
 
@@ -54,7 +54,7 @@ from certworker.worker.worker import pin_to_one_cpu, run, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-#: Connections of the loops and of the HTTP servers, beside those of the jobs.
+#: Redis connections for the loops and the HTTP servers, in addition to those for the jobs.
 CONNECTIONS_OF_LOOPS = 32
 
 Functions = Mapping[str, Callable[..., object]]
@@ -62,10 +62,10 @@ Functions = Mapping[str, Callable[..., object]]
 
 def run_worker(settings: Settings, *, lease_seconds: int) -> int:
     """
-    Run a worker until SIGTERM; return its exit code.
+    Run a worker until SIGTERM, and return its exit code.
 
     Args:
-        settings: Read from the environment.
+        settings: The settings from the environment.
         lease_seconds: How long the names and jobs of a killed worker stay locked.
 
     Raises:
@@ -143,7 +143,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
 
 def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
     """
-    Build the functions that a job may name.
+    Build the functions that jobs may call, by name.
     """
     explain = explainer(app.connection)
     private_names, wildcards = app.settings.authority.private_names, app.settings.dns01.is_set
@@ -157,7 +157,7 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
 
 def build_own_domains(app: App) -> OwnDomains:
     """
-    Build the requests for the names of the installation.
+    Build the component that requests certificates for the names in the settings.
     """
     settings = app.settings
     look_up = build_resolver(settings).look_up
@@ -182,7 +182,7 @@ def build_own_domains(app: App) -> OwnDomains:
 
 def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
     """
-    Build the maintenance loop; it starts the loop *own_domains*.
+    Build the maintenance loop, which starts the loop *own_domains*.
     """
     return MaintenanceLoop(
         leftovers=Leftovers(
@@ -251,8 +251,9 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
 
 def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[Loop]]:
     """
-    Start the components that act after an issuance; return the functions of jobs, which call them, and their
-    loops.
+    Start the components that act after an issuance.
+
+    Return their loops, and the job functions, which call them.
     """
     functions, settings = build_tasks(app), app.settings
     issue, loops = functions[ISSUE], list[Loop]()
@@ -286,7 +287,7 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
 
 
 def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:
-    # The log has it as well, and the deployment check repeats it after a day.
+    # The log has the failure as well, and the deployment check repeats after a day.
     with suppress(CertworkerError, RedisError):
         if not app.certificates.metadata(name):
             return

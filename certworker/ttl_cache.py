@@ -12,7 +12,7 @@ from itertools import count
 from threading import Lock
 from typing import Generic, TypeVar
 
-#: The oldest value is dropped when there are more.
+#: A full cache drops its oldest value.
 MAX_ENTRIES = 10_000
 
 Key = TypeVar("Key")
@@ -21,23 +21,23 @@ Value = TypeVar("Value")
 
 class TtlCache(Generic[Key, Value]):
     """
-    Values by key, each for a limited time; safe for threads.
+    A cache of values by key, each for a limited time; thread-safe.
 
     Args:
-        clock: Returns seconds; it never goes back.
+        clock: A monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._values: dict[Key, tuple[Value, float]] = {}
-        #: The end of each value; the number prevents comparisons of keys.
+        #: The expiry of each value. The sequence number ensures that the heap never compares keys.
         self._expiries: list[tuple[float, int, Key]] = []
         self._numbers = count()
         self._lock = Lock()
 
     def get(self, key: Key) -> Value | None:
         """
-        Return the value of *key*; None if there is none, or if it has expired.
+        Return the value of *key*, or None if it is missing or expired.
         """
         with self._lock:
             self._drop_expired()

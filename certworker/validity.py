@@ -1,7 +1,5 @@
 """
-Spans of time of a certificate: its validity, and the window in which its CA suggests to renew it.
-
-Their clock is :func:`now_in_utc`.
+The validity period of a certificate, and the window in which its CA suggests renewing it.
 """
 
 from __future__ import annotations
@@ -9,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-#: A fixed wait is never longer than this share of the validity period: 15 seconds of 15 minutes.
+#: A wait is at most this share of the validity period: 15 seconds of 15 minutes.
 SHARE_OF_A_SHORT_WAIT = 1 / 60
 
 
@@ -21,8 +19,8 @@ class Validity:
 
     not_before: datetime
     not_after: datetime
-    #: It seeds the random part of the renewal time, so that each worker computes the same time after each
-    #: restart without storing it.
+    #: The serial number seeds the random part of the renewal time. Each worker therefore computes the same
+    #: time after each restart, without storing it.
     serial: str
 
     @property
@@ -34,7 +32,7 @@ class Validity:
 
     def left(self, now: datetime) -> float:
         """
-        Return the share of the validity period that is left at *now*: 1 is new, 0 or less has expired.
+        Return the remaining share of the validity period at *now*: 1 is new, 0 or less is expired.
         """
         return (self.not_after - now) / self.length
 
@@ -47,7 +45,7 @@ class Window:
 
     start: datetime
     end: datetime
-    #: A page of the CA with the reason; empty if there is none.
+    #: The URL of the CA's explanation; empty if there is none.
     explanation_url: str = ""
 
     def contains(self, moment: datetime) -> bool:
@@ -59,16 +57,16 @@ class Window:
 
 def wait_within(validity: Validity | None, wait: timedelta) -> timedelta:
     """
-    Return the fixed *wait*, or a shorter one in proportion to a short *validity*.
+    Return *wait*, or a shorter time in proportion to a short *validity*.
 
     Args:
-        validity: The validity of the certificate in service; None: there is none.
+        validity: The validity of the certificate in service; None if there is none.
     """
     return min(wait, validity.length * SHARE_OF_A_SHORT_WAIT) if validity else wait
 
 
 def now_in_utc() -> datetime:
     """
-    Return the time, aware and in UTC: the clock of all components outside of tests.
+    Return the current time, aware and in UTC. All components outside tests use this clock.
     """
     return datetime.now(UTC)

@@ -1,7 +1,7 @@
 """
-Variables of the environment: their values without quotes, and secrets in files.
+Environment variables: their values without quotes, and secrets from files.
 
-Only the standard library is needed: other programs import this together with the queue.
+This module uses only the standard library, because other programs import it together with the producer.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import stat
 import unicodedata
 from collections.abc import Mapping
 
-#: Their values are unchanged: quotes and spaces may be a part of a password.
+#: The values of these variables stay unchanged, because a password may contain quotes and spaces.
 VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD", "HTTPREQ_PASSWORD"})
-#: So are those that begin with this. dns-lexicon reads them.
+#: So do the values of variables with this prefix, which dns-lexicon reads.
 VERBATIM_BEGINNING = "LEXICON_"
 
-#: A variable with this behind its name has the path of a file with the value.
+#: A variable whose name has this suffix contains the path of a file with the value.
 IN_A_FILE = "_FILE"
 
-#: Bytes. No secret is longer.
+#: The maximum size of a secret in bytes.
 LARGEST_SECRET = 65_536
 
 #: Control characters, lone surrogates, and the separators of lines and paragraphs.
@@ -28,7 +28,7 @@ NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 def bare(name: str, value: str) -> str:
     """
-    Return *value* without the spaces and quotes around it; that of a password is unchanged.
+    Return *value* without the spaces and quotes around it; return a password unchanged.
     """
     is_of_lexicon = name.startswith(VERBATIM_BEGINNING) and not name.endswith(IN_A_FILE)
     if name in VERBATIM or is_of_lexicon:
@@ -38,20 +38,20 @@ def bare(name: str, value: str) -> str:
 
 def content_of(path: str) -> str:
     """
-    Return the secret in the file at *path*, without the end of its last line.
+    Return the secret in the file at *path*, without the final line feed.
 
     Raises:
-        ValueError: There is none; the message does not have the path, which may be a secret by mistake.
+        ValueError: There is no secret. The message omits the path, which may be a secret by mistake.
     """
     try:
-        # Without O_NONBLOCK the call waits until another program opens a named pipe.
+        # Without O_NONBLOCK, opening a named pipe waits until another program opens it, too.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
             content = file.read(LARGEST_SECRET + 1) if regular else b""
     except OSError:
         content = b""
-    # An editor ends the last line of a file; a password does not end so.
+    # Editors add a line feed to the end of a file. It is not part of the password.
     text = content.decode().removesuffix("\n")
     if not text or len(content) > LARGEST_SECRET:
         raise ValueError("no file with a secret")
@@ -60,13 +60,14 @@ def content_of(path: str) -> str:
 
 def value_in(environ: Mapping[str, str], name: str, *, secret: bool = False) -> str:
     """
-    Return the value of the variable *name*; empty means that it is not set.
+    Return the value of the variable *name*, or an empty string if it is not set.
 
     Args:
-        secret: It may be in a file.
+        secret: Whether a file may contain the value.
 
     Raises:
-        ValueError: It is no text, or a secret is set twice, or is in no file; the message has no value.
+        ValueError: The value is not text, a secret is set twice, or its file has no secret. The message
+            does not contain the value.
     """
     value = bare(name, environ.get(name, ""))
     if secret and (path := bare(f"{name}{IN_A_FILE}", environ.get(f"{name}{IN_A_FILE}", ""))):
@@ -83,7 +84,7 @@ def value_in(environ: Mapping[str, str], name: str, *, secret: bool = False) -> 
 
 def is_utf8(value: str) -> bool:
     """
-    Return whether *value* is a text: one of other bytes has lone surrogates in their place.
+    Return whether *value* is valid text. Python replaces invalid bytes with lone surrogates.
     """
     try:
         value.encode()

@@ -1,5 +1,5 @@
 """
-The version, alone in its room so that a package build can read it without importing anything.
+The version. The package build reads it from this module, which imports nothing.
 """
 
 __version__ = "0.1.0"

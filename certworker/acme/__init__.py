@@ -3,20 +3,20 @@ The ACME client (RFC 8555, RFC 9773).
 
 In import order (★ to read first)::
 
-    http_pool           The connections to a CA, open for the life of the worker
+    http_pool           The connections to a CA, open as long as the worker runs
     order_keys          The private keys of pending orders, which survive a crash
-    sharing             A request that many threads need at once, sent once
+    sharing             A request whose result many threads share
     transport           HTTP to the CA: requests, answers, URLs, links and transport failures
-    polling             The pauses between two requests of an order: Retry-After, else short ones
-    problems            The problem document of a CA (RFC 7807), and the failure that it is
+    polling             The pauses between the requests of an order: Retry-After, or else short ones
+    problems            The problem document of a CA (RFC 7807), and the corresponding failure
     resources           Directory, order, authorization and challenge (RFC 8555, section 7.1)
     chains              The choice among the chains of one certificate (RFC 8555, section 7.4.2)
-    session             Signed requests (JWS) to one CA: its directory, its nonces, its refusals
+    session             Signed requests (JWS) to one CA: its directory, nonces and refusals
     account             The files of the account: its key, and its URL at the CA
     validation_mapping  Maps the error of a validation to a failure of certworker
     order               One order, from the challenges to the certificate (RFC 8555, section 7.4)
     registration        The registration of the account (RFC 8555, section 7.3)
-    renewal_info        When the CA suggests to renew a certificate (RFC 9773)
-    account_admin       What a person does with the account: show, change the key, revoke, deactivate
-    client              ★ A CA from which certificates are ordered
+    renewal_info        When the CA suggests renewing a certificate (RFC 9773)
+    account_admin       The operator's actions on the account: show, change the key, revoke, deactivate
+    client              ★ The client of one CA, which orders certificates
 """

@@ -1,13 +1,13 @@
 """
 The files of the account: its key and its URL at the CA, shared by all workers.
 
-    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; generated once, replaced only by:
+    STATE_DIR/accounts/LABEL/key.pem        the key, mode 0600; only a key change replaces it
     STATE_DIR/accounts/LABEL/key.next.pem   the next key, until the CA knows it
     STATE_DIR/accounts/LABEL/key.pem.bak    the key of a deactivated account; further ones: key.pem.2.bak, …
     STATE_DIR/accounts/LABEL/account.json   the URL, which the CA returns again for the key
-    STATE_DIR/accounts/LABEL/lock           held while a worker creates or changes the files
+    STATE_DIR/accounts/LABEL/lock           the lock of a worker that creates or changes the files
 
-A change by another worker is effective at once: the account in memory is valid only for unchanged files.
+A change by another worker takes effect at once: the cached account is valid only for unchanged files.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ from certworker.storage.shared_directory import SharedDirectory
 #: The version of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
-#: A key has some hundred bytes, and a URL is shorter.
+#: A key has a few hundred bytes, and a URL is shorter.
 LARGEST_FILE_BYTES = 64 * 1024
-#: Longer than an exchange with the CA, during which another worker holds the lock.
+#: The timeout for the lock. Another worker may hold it during an exchange with the CA, which is shorter.
 LOCK_SECONDS = 60.0
 LOCK_PAUSE_SECONDS = 0.02
 DIRECTORY_MODE = 0o700
@@ -57,7 +57,7 @@ class Account:
     """
 
     key: JWKEC = field(repr=False)
-    #: The URL at the CA; None: unknown.
+    #: The URL at the CA; None if unknown.
     url: str | None = None
     #: The contact that the CA has.
     contact: str | None = None
@@ -83,7 +83,7 @@ class AccountFiles:
 
     Args:
         directory: STATE_DIR/accounts/LABEL, created with the first key.
-        directory_url: The CA. A URL of another CA is ignored.
+        directory_url: The URL of the CA's directory. A stored account of another CA is ignored.
     """
 
     def __init__(self, directory: Path, directory_url: str) -> None:
@@ -92,7 +92,7 @@ class AccountFiles:
         self.key_path = directory / "key.pem"
         self._next_key_path = directory / "key.next.pem"
         self._account_path = directory / "account.json"
-        #: The last account, and the identity of its files.
+        #: The account that was read last, and the identity of its files.
         self._read: tuple[object, Account] | None = None
 
     @contextmanager
@@ -113,14 +113,14 @@ class AccountFiles:
             while not _try_lock(file, path):
                 if time.monotonic() > end:
                     raise VolumeLocked(path=path, seconds=f"{LOCK_SECONDS:g}")
-                # The wait is not in the kernel, so that the time limit of a job can end it.
+                # The program polls instead of waiting in the kernel, so that a job's time limit can end it.
                 time.sleep(LOCK_PAUSE_SECONDS)
             # Closing the file releases the lock, as does the end of the process.
             yield
 
     def remove_leftovers(self) -> None:
         """
-        Remove incomplete files of a crash. They may contain keys.
+        Remove incomplete files after a crash. They may contain keys.
 
         Raises:
             VolumeReadOnly, VolumeFault: A file cannot be removed.
@@ -130,7 +130,7 @@ class AccountFiles:
 
     def read(self) -> Account | None:
         """
-        Return the account; None if there is no key yet.
+        Return the account, or None if there is no key yet.
 
         Raises:
             AccountKeyUnreadable: The key cannot be read, or is not a P-256 key.
@@ -154,7 +154,7 @@ class AccountFiles:
 
     def next_key(self) -> JWKEC | None:
         """
-        Return the key that replaces the current one; None: no key change has begun.
+        Return the key that replaces the current one, or None if no key change has begun.
 
         Raises:
             AccountKeyUnreadable: The next key cannot be read.
@@ -163,7 +163,7 @@ class AccountFiles:
 
     def next_key_age(self) -> timedelta:
         """
-        Return the age of the next key; zero if there is none.
+        Return the age of the next key, or zero if there is none.
         """
         with durable.translate_os_errors(self._next_key_path):
             try:
@@ -223,7 +223,7 @@ class AccountFiles:
 
     def _backup_path(self) -> Path:
         """
-        Return an unused path for the key of an ended account.
+        Return an unused path for the key of a deactivated account.
         """
         first = self.key_path.with_name("key.pem.bak")
         others = (self.key_path.with_name(f"key.pem.{number}.bak") for number in count(2))
@@ -231,12 +231,12 @@ class AccountFiles:
 
     def _known(self) -> tuple[str | None, str | None]:
         """
-        Return the URL and the contact of the account; None for what is damaged or of another CA.
+        Return the URL and the contact of the account; None if the file is damaged or of another CA.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))
             if fields["directory"] == self._directory_url:
-                # An invalid URL raises an error, and the CA returns the URL for the key.
+                # An invalid URL raises an error. The CA then returns the URL for the key.
                 return resolved(fields["url"], ""), _text(fields["contact"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass
@@ -253,7 +253,7 @@ def _try_lock(file: BinaryIO, path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    # Each change of content, mode or path changes the second number.
+    # Each change of content, mode or path changes st_ctime_ns.
     try:
         status = path.stat()
     except OSError:

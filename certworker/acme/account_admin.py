@@ -1,5 +1,5 @@
 """
-What a person does with the account and its certificates: show, change the key, revoke, deactivate.
+The operator's actions on the account and its certificates: show, change the key, revoke, deactivate.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ REASONS = {
 }
 KEY_COMPROMISE = "keyCompromise"
 
-#: The CA refuses every request of the account.
+#: With these failures, the CA refuses every request of the account.
 LOST = (AccountBlocked, AccountDeactivated, AccountGone)
 
 
@@ -63,7 +63,7 @@ class AccountInfo:
 
 class AccountAdmin:
     """
-    The actions of a person on the account.
+    The operator's actions on the account.
     """
 
     def __init__(self, session: Session, files: AccountFiles, registration: AccountRegistration) -> None:
@@ -73,7 +73,7 @@ class AccountAdmin:
 
     def info(self) -> AccountInfo | None:
         """
-        Return the account at the CA; None if there is no account. None is registered.
+        Return the account at the CA, or None if there is no account. Do not register one.
 
         Raises:
             CertworkerError: The key is damaged, or the CA refuses or does not answer.
@@ -95,12 +95,12 @@ class AccountAdmin:
         """
         Change the account key (RFC 8555, section 7.3.5).
 
-        The new key is stored before the request. After an interruption, the next request finds out which key
-        the CA knows.
+        The new key is stored before the request. After an interruption, the next request determines which
+        key the CA knows.
 
         Raises:
-            KeyChangeRefused: The CA does not change keys; the account keeps its key.
-            CertworkerError: As for :meth:`info`. The next request finds out which key the CA knows.
+            KeyChangeRefused: The CA does not change the key; the account keeps its key.
+            CertworkerError: As for :meth:`info`. The next request determines which key the CA knows.
         """
         self._registration.ensure()
         with self._files.locked():
@@ -117,7 +117,7 @@ class AccountAdmin:
             except CertworkerError as refused:
                 if was_conflict(refused) and self._registration.resolve_key_change(account).key == next_key:
                     return
-                # The CA may know the key of an earlier attempt already: the next request finds out.
+                # The CA may already know the key of an earlier attempt; the next request determines that.
                 if resumed or not decides(refused) or isinstance(refused, LOST):
                     raise
                 self._files.drop_next_key()
@@ -133,7 +133,7 @@ class AccountAdmin:
 
     def deactivate(self) -> Path | None:
         """
-        Deactivate the account; return the backup of its key, or None if there was no account.
+        Deactivate the account. Return the path of the key's backup, or None if there was no account.
 
         The next order registers a new account.
         """
@@ -146,17 +146,17 @@ class AccountAdmin:
 
     def revoke(self, certificate: Certificate, reason: str) -> bool:
         """
-        Revoke *certificate* (RFC 8555, section 7.6); return whether it was not revoked before.
+        Revoke *certificate* (RFC 8555, section 7.6). Return False if it was already revoked.
 
-        The account key is one proof, and the key of the certificate is the other. A CA may accept only one of
-        them, so the second is sent after any refusal of the first. A compromised key signs first: after that
-        the CA never certifies it again.
+        Either the account key or the key of the certificate signs the request. A CA may accept only one of
+        them, so after a refusal the other key signs. A compromised key signs first, because the CA then
+        never certifies it again.
 
         Args:
             reason: One of :data:`REASONS`.
 
         Raises:
-            RevocationRefused: The CA accepts neither proof.
+            RevocationRefused: The CA accepts neither signature.
             CertworkerError: The CA is busy or does not answer.
         """
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)

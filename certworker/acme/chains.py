@@ -1,5 +1,5 @@
 """
-The choice among the chains of one certificate by their root (RFC 8555, section 7.4.2).
+The choice among the chains of one certificate, by the root (RFC 8555, section 7.4.2).
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
 
-#: Let's Encrypt has had two at a time. Further chains of a CA are ignored.
+#: Further chains of a CA are ignored. Let's Encrypt has offered two at a time.
 MAX_CHAINS = 10
 
-#: After this time no further chain is requested, because the certificate is issued already.
-PATIENCE = timedelta(seconds=30)
+#: After this time no further chain is requested, so that the issued certificate does not wait.
+TIMEOUT = timedelta(seconds=30)
 
 
 def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> bytes:
     """
-    Return the chain with a topmost certificate of the issuer *root* (a common name), else the *default*.
+    Return the chain whose topmost certificate *root* (a common name) has issued, else the *default*.
 
     A chain that cannot be fetched or does not match the certificate is logged and ignored.
 
     Args:
         default: The answer with the certificate, which links to the other chains.
-        context: Sends requests to the CA.
+        context: Sends the requests to the CA.
         name: A name of the certificate, for the log.
     """
     found = {_topmost_issuer(default.body): default.body}
-    deadline = context.clock() + PATIENCE
+    deadline = context.clock() + TIMEOUT
     for url in default.links("alternate")[:MAX_CHAINS]:
         if root in found or context.clock() >= deadline:
             break
@@ -74,7 +74,7 @@ def _topmost_issuer(fullchain: bytes) -> str:
         *_, topmost = chain_of(fullchain)
         names = topmost.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except UNREADABLE:
-        # The check of the certificate rejects an invalid chain later.
+        # A later check of the certificate rejects an invalid chain.
         return ""
     return str(names[0].value) if names else ""
 

@@ -1,5 +1,5 @@
 """
-A CA from which certificates are ordered. Start reading the package here.
+The client of one CA, which orders certificates. Start reading the package here.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from certworker.errors.ca import ServerInternal
 from certworker.errors.payload import TooManyNames
 from certworker.validity import Validity
 
-#: After these failures the order is placed again without `replaces`. A certificate of another account, or one
-#: that the CA has forgotten, must not end all renewals. Pebble fails if the serial number begins with a zero.
+#: After these failures the order is placed again without `replaces`. Otherwise, a certificate that the CA
+#: does not know, or that belongs to another account, would prevent every renewal. Pebble fails if the serial
+#: number begins with a zero.
 REPLACES_REFUSED = (
     AlreadyReplaced,
     AuthorizationGone,
@@ -50,10 +51,10 @@ REPLACES_REFUSED = (
     UnknownProblem,
 )
 
-#: The profile in which Let's Encrypt certifies IP addresses.
+#: The profile with which Let's Encrypt certifies IP addresses.
 ADDRESS_PROFILE = "shortlived"
 
-#: How many names Let's Encrypt puts into one certificate. The limits of other CAs are unknown.
+#: How many names one certificate of Let's Encrypt may have. The limits of other CAs are unknown.
 MAX_NAMES = {"classic": 100, "tlsserver": 25, "shortlived": 25}
 USUAL_PROFILE = "classic"
 LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
@@ -61,25 +62,25 @@ LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
 
 class AcmeClient:
     """
-    One CA and the account there. Any number of threads may order at once.
+    One CA and its account. Any number of threads may order at the same time.
 
     Attributes:
         label: The name of the CA in files and in Redis.
-        title: The name of the CA for people.
+        title: The name of the CA in messages.
 
     Args:
         directory_url: The URL of the directory (RFC 8555, section 7.1.1).
         state_directory: STATE_DIR. The account is in accounts/LABEL below it.
-        contact: The e-mail address of the account; None: none.
-        ca_bundle: The PEM file with the root of the CA; None: the roots of the system and of Mozilla.
-        profile: The profile to order; None: the default of the CA.
-        preferred_chain: The common name of the root of the chain to use; None: the default chain.
-        external_account: The external account that the CA binds the account to; None: none.
+        contact: The e-mail address of the account; None for an account without one.
+        ca_bundle: The PEM file with the root of the CA; None for the roots of the system and of Mozilla.
+        profile: The profile to order; None for the default of the CA.
+        preferred_chain: The common name of the preferred chain's root; None for the default chain.
+        external_account: The external account that the CA binds the account to, if any.
         challenge_type: Returns the type of the challenge to respond to, for a name of an order.
-        connections: How many threads order at once.
-        clock: Returns the time, for Retry-After and deadlines.
-        sleep: Waits between two polls of an order, in seconds.
-        random: Spreads the polls.
+        connections: How many threads order at the same time.
+        clock: Returns the current time, for Retry-After and deadlines.
+        sleep: Waits for a number of seconds between two polls of an order.
+        random: Randomizes the pauses between polls.
     """
 
     def __init__(
@@ -114,9 +115,9 @@ class AcmeClient:
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
         self._renewal_info = RenewalInfo(self._session, clock)
         self._registration = AccountRegistration(self._session, files, contact, external_account)
-        #: Removes what a crash left among the files of the account.
+        #: Removes incomplete account files after a crash.
         self.remove_leftovers = files.remove_leftovers
-        #: What a person does with the account.
+        #: The operator's actions on the account.
         self.account_admin = AccountAdmin(self._session, files, self._registration)
 
     @property
@@ -124,7 +125,7 @@ class AcmeClient:
         """
         Return the thumbprint of the account key (RFC 7638): TOKEN.THUMBPRINT responds to a challenge.
 
-        Without a key, a new one is generated. The CA is not asked.
+        Generate a key if there is none. Send no request to the CA.
 
         Raises:
             CertworkerError: The key is damaged, or the volume cannot be written.
@@ -134,7 +135,7 @@ class AcmeClient:
     @property
     def account_url(self) -> str | None:
         """
-        Return the URL of the account; None if there is no account yet. The CA is not asked.
+        Return the URL of the account, or None if there is no account yet. Send no request to the CA.
 
         Raises:
             AccountKeyUnreadable: The account key is damaged.
@@ -144,7 +145,7 @@ class AcmeClient:
     @property
     def caa_identities(self) -> tuple[str, ...]:
         """
-        Return the names of the CA in CAA records; none if it lists none (RFC 8555, section 7.1.1).
+        Return the names of the CA in CAA records, if it lists any (RFC 8555, section 7.1.1).
 
         Raises:
             CertworkerError: The CA does not answer, or the URL is not an ACME directory.
@@ -156,10 +157,10 @@ class AcmeClient:
         Verify that the CA answers in ACME, has the configured profile, and would register an account.
 
         Returns:
-            How much the clock of the CA is ahead of the clock of this machine; None: unknown.
+            How far the clock of the CA is ahead of the clock of this machine; None if unknown.
 
         Raises:
-            CertworkerError: The CA does not pass.
+            CertworkerError: The CA fails the check.
         """
         self._session.directory()
         self._profile_for(())
@@ -170,10 +171,10 @@ class AcmeClient:
         self, renewal_id: str, name: str, life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        Return when the CA suggests to renew the certificate *renewal_id* of *name*; None: no suggestion.
+        Return when the CA suggests renewing the certificate *renewal_id* of *name*, or None.
 
         Args:
-            life: The validity of the certificate; None: unknown.
+            life: The validity of the certificate; None if unknown.
         """
         return self._renewal_info.suggestion(renewal_id, name, life) if renewal_id else None
 
@@ -187,16 +188,16 @@ class AcmeClient:
         """
         Order a certificate for *names*, and read the challenges of the CA.
 
-        An account that the CA has lost is registered again, once.
+        If the CA no longer knows the account, register it again, once.
 
         Args:
             placed: Called with the URL and the expiry of the order, before any other request. With the URL,
                 :meth:`resume` continues the order.
             replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5). After
-                a refusal the order is placed once without it.
+                a refusal, the order is placed once without it.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not answer; or the account cannot be used.
+            CertworkerError: The CA refuses, is busy, or does not answer; or the account is unusable.
         """
         self._profile_for(names)
         account = self._registration.ensure()
@@ -216,10 +217,12 @@ class AcmeClient:
 
     def resume(self, url: str, names: tuple[str, ...]) -> Order | None:
         """
-        Return the order at *url*, which an earlier attempt placed; None if it has ended or is another one.
+        Return the order at *url*, which an earlier attempt placed.
+
+        Return None if the order is invalid or has other names.
 
         Args:
-            url: The URL of the order. It comes from Redis, so only a URL of this CA is requested.
+            url: The URL of the order. It comes from Redis, so a URL of another host is ignored.
 
         Raises:
             CertworkerError: The CA does not know the order, one of its authorizations or challenges has
@@ -258,7 +261,7 @@ class AcmeClient:
         try:
             return self._session.post(url, payload, account.signer)
         except (Malformed, UnknownProblem) as refused:
-            # A person changed the key during the order. The next attempt uses the new key.
+            # The operator may have changed the key during the order. The next attempt uses the new key.
             if self._registration.has_changed(account):
                 raise AccountGone(authority=self.title, problem=refused.problem) from refused
             raise
@@ -272,17 +275,17 @@ def profile_for(
     names: tuple[str, ...], wanted: str | None, offered: Mapping[str, str], *, label: str, title: str
 ) -> str | None:
     """
-    Return the profile of an order for *names*; None: the order has none, and the CA uses its default.
+    Return the profile of an order for *names*, or None for the default of the CA.
 
     Args:
-        wanted: The configured profile; None: none.
+        wanted: The configured profile, if any.
         offered: The profiles in the directory of the CA.
         label: The name of the CA in files.
-        title: The name of the CA for people.
+        title: The name of the CA in messages.
 
     Raises:
         InvalidProfile: The CA does not offer the configured profile.
-        TooManyNames: The CA is known to accept fewer names.
+        TooManyNames: The CA accepts fewer names.
     """
     if wanted is not None and wanted not in offered:
         known = ", ".join(offered) or "none"
@@ -305,5 +308,5 @@ def _same_origin(url: str, other: str) -> bool:
 
 
 def _identifier(name: str) -> dict[str, str]:
-    # An address is an identifier of its own type (RFC 8738).
+    # IP addresses have their own identifier type (RFC 8738).
     return {"type": "ip" if is_address(name) else "dns", "value": name}

@@ -1,12 +1,13 @@
 """
-The connections to a CA, which stay open for the life of the worker.
+The connections to a CA, which stay open as long as the worker runs.
 
-A new connection costs more than all requests of an order, and loading the trusted roots takes 38 ms. So all
-connections share one TLS context. urllib3 pools them, because a session of `requests` costs a millisecond per
-request and has cookies that change with the answers.
+A new connection takes longer than all requests of an order. Loading the trusted roots takes 38 ms, so all
+connections share one TLS context. urllib3 pools the connections, because a session of `requests` adds a
+millisecond per request and stores cookies.
 
-This module opens each connection: the :class:`~certworker.deadline.Deadline` of the exchange limits its name
-lookup, its TLS handshake and all of its bytes. A CA on the Internet leads to no private address.
+This module opens each connection within the :class:`~certworker.deadline.Deadline` of the exchange, which
+limits the name lookup, the TLS handshake and the transfer. A CA on the Internet must not lead certworker to a
+private address.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from certworker.deadline import Deadline, Place, kept
 from certworker.domains.address import is_loopback, is_public, read_address
 from certworker.version import __version__
 
-#: Seconds for one address of a host. A CA may have several.
+#: The timeout in seconds for one address of a host, which may have several addresses.
 CONNECT_SECONDS = 10
 
 #: A firewall may drop an idle connection silently, so the kernel probes it after a minute.
@@ -47,16 +48,16 @@ KEEPALIVE = (
 
 class PrivateAddress(HTTPError):
     """
-    A CA on the Internet names a host with a private address.
+    A CA on the Internet refers to a host with a private address.
     """
 
 
 class Reach:
     """
-    The hosts that the answers of a CA may name.
+    The hosts that the answers of a CA may refer to.
 
-    A CA whose directory is at a private address may name other private addresses. Any other CA may not,
-    because its answers would reach the networks behind this machine. The operator chooses the directory.
+    A CA whose directory has a private address may refer to other private addresses. Any other CA may not,
+    because its answers could then direct requests into private networks. The operator chooses the directory.
 
     Args:
         home: The host of the directory of the CA.
@@ -64,7 +65,7 @@ class Reach:
 
     def __init__(self, home: str) -> None:
         self._home = home
-        #: Whether the home has a private address; None: not resolved yet.
+        #: Whether the host of the directory has a private address; None before it is resolved.
         self._is_private: bool | None = None
 
     def check(self, host: str, places: Sequence[Place], deadline: Deadline) -> None:
@@ -72,7 +73,7 @@ class Reach:
         Raise an error unless a request may go to *host*, which has the addresses *places*.
 
         Raises:
-            PrivateAddress: The CA may not name this host.
+            PrivateAddress: The CA may not refer to this host.
             OSError: The host of the directory cannot be resolved.
         """
         private = [place.ip for place in places if not is_public(place.ip)]
@@ -87,7 +88,10 @@ class Reach:
 
     def check_behind_proxy(self, host: str) -> None:
         """
-        Check *host* like :meth:`check` if a proxy resolves names: only an address can be checked.
+        Check *host* if a proxy resolves the names: only an IP address can be checked.
+
+        Raises:
+            PrivateAddress: The CA may not refer to this address.
         """
         address, home = read_address(host), read_address(self._home)
         if address and host != self._home and not is_public(address) and (home is None or is_public(home)):
@@ -96,17 +100,23 @@ class Reach:
 
 def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
     """
-    Return connections that any number of threads may share. The arguments are those of the transport.
+    Return a pool of connections that any number of threads may share.
 
-    They use the proxy of the environment for *url* (HTTPS_PROXY, NO_PROXY), unless its host is on the
-    loopback interface. The caller sends each request within :meth:`~certworker.deadline.Deadline.begun`.
+    The pool uses the proxy of the environment for *url* (HTTPS_PROXY, NO_PROXY), unless the host of *url* is
+    on the loopback interface. The caller sends each request within
+    :meth:`~certworker.deadline.Deadline.begun`.
+
+    Args:
+        url: The URL of the directory.
+        ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
+        connections: How many connections stay open.
     """
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": connections,
         "ssl_context": _context(ca_bundle),
         "socket_options": KEEPALIVE,
-        # The texts of a CA appear in logs and remedies, which are in English (RFC 8555, section 6.1).
+        # The CA's texts appear in logs and remedies, which are in English (RFC 8555, section 6.1).
         "headers": {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"},
     }
     pools = _proxied(url, ca_bundle, options) or PoolManager(**options)
@@ -115,7 +125,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
 
 
 def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> ProxyManager | None:
-    # For a proxy, the loopback interface would be its own.
+    # A proxy on another machine would connect to its own loopback interface.
     proxy = None if is_loopback(urlsplit(url).hostname or "") else select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
@@ -180,7 +190,7 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
-    # The root of the operator or one of the system, because a proxy need not have that of the CA.
+    # Trust the operator's root and those of the system, because the proxy may have a certificate of either.
     context = _context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

@@ -37,32 +37,32 @@ from certworker.errors.acme import (
 from certworker.errors.ca import NotAcme
 from certworker.http_dates import retry_after
 
-#: For the validation, and again for the certificate. A job slot does not wait longer for a CA.
-PATIENCE = timedelta(seconds=90)
+#: The timeout of the validation, and of the issuance after it. A job slot does not wait longer for a CA.
+TIMEOUT = timedelta(seconds=90)
 
-#: A challenge that stays `pending` with an error is validated again only if the client requests it. A CA that
-#: retries leaves it `processing` (RFC 8555, section 8.2).
-PATIENCE_AFTER_AN_ERROR = timedelta(seconds=10)
+#: The timeout for a challenge that stays `pending` with an error. The CA validates it again only at the
+#: request of the client. A CA that retries leaves the challenge `processing` (RFC 8555, section 8.2).
+TIMEOUT_AFTER_AN_ERROR = timedelta(seconds=10)
 
-#: In any other state, the challenge of the authorization has not failed.
+#: In any other state of the authorization, its challenge has not failed.
 OPEN_OR_INVALID = ("pending", "invalid")
 
-#: From this pause on, the authorizations are polled as well. Most CAs have decided by then.
+#: From this pause on, the authorizations are polled, too. Most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
-#: Each authorization is polled once within so many polls of the order.
+#: Each authorization is polled once within this many polls of the order.
 INSPECTION_TURNS = 5
 
 
 @dataclass
 class Proof:
     """
-    An authorization that is not valid yet.
+    A pending authorization with the challenge to respond to.
 
     Attributes:
-        url: The authorization at the CA.
+        url: The URL of the authorization at the CA.
         name: The name of the authorization.
         challenge: The challenge to respond to.
-        failing_since: When a poll first showed an error in the pending challenge; None: never.
+        failing_since: When a poll first showed an error in the pending challenge, if any did.
     """
 
     url: str
@@ -73,19 +73,19 @@ class Proof:
 
 class Order:
     """
-    A pending order. Its answers must be published before :meth:`validate`.
+    A pending order. Publish its answers before :meth:`validate`.
 
     Attributes:
         names: The names of the certificate.
-        url: The order at the CA.
-        expires: When the order expires; None: unknown.
-        replaces: Whether the order replaces a certificate for the CA (RFC 9773, section 5).
+        url: The URL of the order at the CA.
+        expires: When the order expires; None if unknown.
+        replaces: Whether the CA has accepted `replaces` for the order (RFC 9773, section 5).
         answers: The responses that the CA fetches. A name with a valid authorization needs none.
     """
 
     def __init__(self, names: tuple[str, ...], url: str, state: OrderState, context: OrderContext) -> None:
         """
-        Read the authorizations of the order at *url*, if it is pending.
+        Read the authorizations of the order at *url* if it is pending.
 
         Raises:
             NoHttp01, NoDns01: The CA does not offer the challenge of a name.
@@ -105,16 +105,16 @@ class Order:
     @property
     def is_finalized(self) -> bool:
         """
-        Whether the CA has the signing request already. Only the key of that request matches the certificate.
+        Whether the CA already has the signing request. Only the key of that request matches the certificate.
         """
         return self._state.status in ("processing", "valid")
 
     def validate(self) -> None:
         """
-        Respond to each challenge that is pending, and return once all authorizations are valid.
+        Respond to each pending challenge, and return when all authorizations are valid.
 
         Raises:
-            CertworkerError: A validation failed, or took too long.
+            CertworkerError: A validation fails, or takes too long.
         """
         if self._state.status != "pending":
             return
@@ -153,7 +153,7 @@ class Order:
 
     def _proof(self, url: str) -> Proof | None:
         """
-        Return what is to be proved for the authorization *url*; None if it is valid.
+        Return the proof that the authorization *url* requires, or None if it is valid.
         """
         authorization = Authorization.read(reply := self._context.fetch(url))
         if authorization.status == "valid":
@@ -171,20 +171,22 @@ class Order:
         if not TOKEN.fullmatch(challenge.token):
             raise reply.unusable("no token")
         if kind == DNS01 and not self._contains(authorization.name):
-            # No record is created for a name that only the CA knows.
+            # The CA must not choose the name of the TXT record.
             raise reply.unusable("an authorization for another order")
         return Proof(url, authorization.name, challenge)
 
     def _contains(self, name: str) -> bool:
         """
-        Return whether the authorization for *name* is for a name of this order, or for a parent (RFC 9444).
+        Return whether *name* is a name of this order, or a parent of one (RFC 9444).
         """
         parent = f".{name.removeprefix(WILDCARD)}"
         return any(f".{each.removeprefix(WILDCARD)}".endswith(parent) for each in self.names)
 
     def _respond(self, proof: Proof) -> Reply | None:
         """
-        Respond to the challenge of *proof* (section 7.5.1); None if the CA is validating it already.
+        Respond to the challenge of *proof* (section 7.5.1).
+
+        Return the answer, or None if the CA is already validating the challenge.
         """
         retry = self._context.retries()
         while True:
@@ -193,20 +195,20 @@ class Order:
             except Conflict:
                 return None
             except UNKNOWN as refused:
-                # The CA does not know the challenge yet, or has already received a response.
+                # The CA does not know the challenge yet, or has already received the response.
                 retry(refused)
                 current = self._proof(proof.url)
                 if current is None or current.challenge.status != "pending":
                     return None
             except UnknownProblem as refused:
-                # Some CAs validate at once, and refuse the response for a name that fails.
+                # Some CAs validate at once, and refuse the response if the validation fails.
                 explained = self._explained(Problem.read(refused.problem), proof.name)
                 raise self._reported() or explained from refused
 
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # The answer is from a proxy. The CA has not seen the response and would never decide.
+            # The answer is from a proxy. The CA has not received the response, and would never decide.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
@@ -224,7 +226,7 @@ class Order:
             except Conflict:
                 return self._poll()
             except (OrderNotReady, *UNKNOWN) as refused:
-                # Another server of the CA lags behind, or an earlier request has arrived.
+                # Another server of the CA lags behind, or the CA has received an earlier request.
                 retry(refused)
                 reply = self._poll()
                 if self.is_finalized:
@@ -234,7 +236,7 @@ class Order:
                 return reply
 
     def _await_validation(self, reply: Reply | None) -> None:
-        deadline = self._context.clock() + PATIENCE
+        deadline = self._context.clock() + TIMEOUT
         for pause in intervals(VALIDATION_POLL_SECONDS, self._context.random):
             self._wait(reply, pause, deadline)
             reply = self._poll()
@@ -247,7 +249,7 @@ class Order:
         """
         Poll the order until it has the URL of its certificate. *reply* is the last answer of the CA.
         """
-        deadline = self._context.clock() + PATIENCE
+        deadline = self._context.clock() + TIMEOUT
         for pause in intervals(ISSUANCE_POLL_SECONDS, self._context.random):
             if self._state.status == "invalid":
                 raise self._failure_reason()
@@ -266,7 +268,7 @@ class Order:
 
     def _inspect(self) -> None:
         """
-        Poll some of the authorizations, because a CA may leave the order of a failed one pending.
+        Poll some of the authorizations. A CA may leave an order pending after an authorization has failed.
         """
         count = -(-len(self._proofs) // INSPECTION_TURNS)
         polled, others = self._proofs[:count], self._proofs[count:]
@@ -284,7 +286,7 @@ class Order:
             return False
         proof.failing_since = proof.failing_since or now
         failure = self._failure_of(authorization)
-        if failure and now - proof.failing_since >= PATIENCE_AFTER_AN_ERROR:
+        if failure and now - proof.failing_since >= TIMEOUT_AFTER_AN_ERROR:
             raise failure
         return False
 
@@ -302,12 +304,12 @@ class Order:
             name=", ".join(self.names),
             status=self._state.status,
             authority=self._context.ca_title,
-            seconds=round((now - (deadline - PATIENCE)).total_seconds()),
+            seconds=round((now - (deadline - TIMEOUT)).total_seconds()),
         )
 
     def _failure_reason(self) -> CertworkerError:
         """
-        Return why the CA ended the order: the error of a challenge, else that of the order.
+        Return the reason for the invalid order: the error of a challenge, else that of the order.
         """
         if reported := self._reported():
             return reported
@@ -317,10 +319,10 @@ class Order:
 
     def _reported(self) -> CertworkerError | None:
         """
-        Return the first error that an authorization of the order reports; None if none does.
+        Return the first error that an authorization of the order reports, or None.
         """
         for url in self._state.authorizations:
-            # If an authorization cannot be read, the others and the order may have an error.
+            # If an authorization cannot be read, another one or the order may have the error.
             with suppress(CertworkerError):
                 authorization = Authorization.read(self._context.request(url, None))
                 if authorization.status != "valid" and (failure := self._failure_of(authorization)):
@@ -332,7 +334,7 @@ class Order:
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
         """
-        Return the failure that *authorization* or its challenge reports; None if neither has failed.
+        Return the failure that *authorization* or its challenge reports, or None if neither has failed.
         """
         kind = self._context.challenge_type(authorization.name)
         if reported := authorization_failure(authorization, kind, self._context.ca_title):

@@ -1,9 +1,9 @@
 """
-The private keys of pending orders, so that a crash after the signing request loses no certificate.
+The private keys of pending orders. With them, a crash after the signing request loses no certificate.
 
-    STATE_DIR/orders/LABEL/HASH.pem        0600; HASH is the hash of the URL of the order
+    STATE_DIR/orders/LABEL/HASH.pem        mode 0600; HASH is the hash of the order's URL
 
-The URL is in Redis, which other programs read. A key never leaves the state directory.
+Redis has only the URL, because other programs read Redis. A key never leaves the state directory.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from certworker.storage import durable
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
-#: An RSA key of 4,096 bits has about three kilobytes.
+#: An RSA key of 4,096 bits takes about 3 kB.
 LARGEST_KEY_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
-#: Every CA forgets an order earlier (Let's Encrypt: after 7 days).
+#: Orders expire earlier at every known CA (Let's Encrypt: after 7 days).
 OLDEST = timedelta(days=8)
 
 
@@ -34,7 +34,7 @@ class OrderKeys:
     Args:
         directory: STATE_DIR/orders/LABEL, created with the first key.
         key_type: The type of new keys.
-        least_age_seconds: Younger files may still be written by another worker.
+        least_age_seconds: Another worker may still be writing younger files.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class OrderKeys:
 
     def find(self, order_url: str) -> PrivateKey | None:
         """
-        Return the key of the order at *order_url*; None if there is no usable key.
+        Return the key of the order at *order_url*, or None if there is no usable key.
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
@@ -57,7 +57,7 @@ class OrderKeys:
 
     def make(self, order_url: str) -> PrivateKey:
         """
-        Return a new key for the order at *order_url*, stored before its signing request is sent.
+        Store and return a new key for the order at *order_url*.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
@@ -74,12 +74,12 @@ class OrderKeys:
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
-            # If a power cut restores the file, the next start removes it.
+            # If a power failure restores the file, the next start removes it.
             path.unlink(missing_ok=True)
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of expired orders, and incomplete files of a crash.
+        Remove the keys of expired orders, and incomplete files after a crash.
         """
         self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()

@@ -1,7 +1,7 @@
 """
-How long an order waits between two requests: Retry-After of the CA, else short pauses.
+The pauses between the requests of an order: the CA's Retry-After, or else short pauses.
 
-:class:`OrderContext` sends the requests of an order, and repeats those for a resource that is too new.
+:class:`OrderContext` sends the requests of an order, and retries while the CA does not know a new resource.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest limit of Let's Encrypt is a week. A later time of a CA is wrong.
+#: The longest limit of Let's Encrypt is a week. A later end of a limit is an error of the CA.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
-#: For a limit that has already ended, because the clocks differ.
+#: The pause if the limit seems to have ended already, because the clocks differ.
 LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
-#: The first pauses. A local CA needs some milliseconds for a validation, and fewer to sign. A poll that comes
-#: too early is useless, and the next pause is twice as long.
+#: The first pauses. A local CA needs a few milliseconds for a validation, and fewer to sign. Each pause is
+#: twice as long as the previous one.
 VALIDATION_POLL_SECONDS = 0.008
 ISSUANCE_POLL_SECONDS = 0.002
-#: Before the first retry of a request for a new resource that the CA does not know yet.
+#: The pause before the first retry of a request for a new resource that the CA does not know yet.
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: The end of the text of every limit of Boulder.
+#: The end of the text of each rate limit of Boulder.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
-#: How long a CA that reads from replicas may not know a new resource.
-UNKNOWN_PATIENCE = timedelta(seconds=10)
+#: How long a CA with database replicas may not know a new resource.
+UNKNOWN_TIMEOUT = timedelta(seconds=10)
 
 #: The answers of a CA to a request for a resource that it does not know yet.
 UNKNOWN = (Malformed, ResourceNotFound)
@@ -44,9 +44,9 @@ UNKNOWN = (Malformed, ResourceNotFound)
 
 def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> datetime | None:
     """
-    Return when a limit of the CA ends, between a second and eight days from *now*; None: unknown.
+    Return when a limit of the CA ends, between a second and eight days from *now*; None if unknown.
 
-    The Retry-After header or the *text* of the problem has the time.
+    The time is in the Retry-After header or in the *text* of the problem.
     """
     end = retry_after(headers, now) or _limit_end(text)
     if end is None:
@@ -60,8 +60,8 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     """
     Yield the seconds between two polls: milliseconds at first, doubled up to two seconds.
 
-    A local CA is done at once; one on the Internet validates from several countries. Each pause is up to a
-    quarter longer at random, so that job slots that began together do not poll together.
+    A local CA finishes at once; a CA on the Internet validates from several countries. Each pause is randomly
+    up to 25 % longer, so that job slots that start at the same time do not poll at the same time.
     """
     pause = first_seconds
     while True:
@@ -83,24 +83,24 @@ class OrderContext:
     The signed requests of the account to one CA, and the pauses between them.
     """
 
-    #: The name of the CA for people.
+    #: The name of the CA in messages.
     ca_title: str
-    #: Sends a payload (None: POST-as-GET) to a URL, signed by the account of the order.
+    #: Sends a payload (None for POST-as-GET) to a URL, signed with the key of the order's account.
     request: Callable[[str, dict[str, Any] | None], Reply]
     #: The thumbprint of the account key (RFC 7638).
     thumbprint: str
-    #: The common name of the root of the preferred chain; None: the default chain of the CA.
+    #: The common name of the preferred chain's root; None for the default chain of the CA.
     preferred_chain: str | None
     #: Returns the type of the challenge to respond to, for a name of the order: `http-01` or `dns-01`.
     challenge_type: Callable[[str], str]
     clock: Callable[[], datetime]
-    #: Waits, in seconds.
+    #: Waits for a number of seconds.
     sleep: Callable[[float], None]
     random: Random
 
     def fetch(self, url: str) -> Reply:
         """
-        Return the resource at *url*, which the CA has named. A 404 or `malformed` is retried for 10 seconds.
+        Return the resource at *url*, which comes from the CA. Retry a 404 or `malformed` for 10 seconds.
 
         Raises:
             CertworkerError: The CA does not know the resource, refuses, or does not answer.
@@ -118,7 +118,7 @@ class OrderContext:
 
         The function takes the failure of the last attempt, and raises it after 10 seconds.
         """
-        deadline = self.clock() + UNKNOWN_PATIENCE
+        deadline = self.clock() + UNKNOWN_TIMEOUT
         seconds = intervals(UNKNOWN_SECONDS, self.random)
 
         def wait(failure: CertworkerError) -> None:

@@ -1,8 +1,8 @@
 """
-The problem document of a CA (RFC 7807), and the failure of certworker that it is.
+The problem document of a CA (RFC 7807), and the corresponding failure of certworker.
 
-The type of a problem (RFC 8555, section 6.7) decides the failure. The text only distinguishes problems of the
-same type, such as the limits of Let's Encrypt.
+The type of a problem (RFC 8555, section 6.7) determines the failure. The text only distinguishes problems of
+the same type, such as the rate limits of Let's Encrypt.
 """
 
 from __future__ import annotations
@@ -52,16 +52,16 @@ from certworker.errors.rate import (
     TooManyOrders,
 )
 
-#: The prefix of the types of ACME (RFC 8555, section 6.7).
+#: The prefix of the problem types of ACME (RFC 8555, section 6.7).
 ACME = "urn:ietf:params:acme:error:"
 
-#: Characters of a detail. Those of Let's Encrypt contain long links.
+#: The maximum characters of a detail. Let's Encrypt's details contain long links.
 LONGEST_DETAIL = 4000
 
 #: Boulder quotes the name in the detail if there is no identifier.
 _QUOTED_NAME = re.compile(r'for "([^"\s]+)"')
 
-#: The HTTP status while the CA is processing the same request.
+#: The HTTP status if the CA is already processing the same request.
 CONFLICT = 409
 
 #: Pattern of the type, pattern of the text, failure. The first row that matches applies.
@@ -115,9 +115,9 @@ class Problem:
     type: str
     detail: str
     status: int
-    #: The name that the problem is about; None: unknown.
+    #: The name that the problem is about; None if unknown.
     name: str | None = None
-    #: The page for this occurrence (RFC 7807, section 3.1), which may be a relative reference.
+    #: The URL of a page about this occurrence (RFC 7807, section 3.1), absolute or relative.
     instance: str | None = None
 
     @classmethod
@@ -125,7 +125,7 @@ class Problem:
         """
         Return the problem in *document*, which may be any JSON.
 
-        The first of several subproblems applies (RFC 8555, section 6.7.1): the outer text is only a summary.
+        Use the first of several subproblems (RFC 8555, section 6.7.1): the outer text is only a summary.
         """
         outer = document if isinstance(document, dict) else {}
         inner = outer.get("subproblems")
@@ -177,14 +177,14 @@ def _name(identifier: object, detail: str) -> str | None:
 
 def passes(status: int) -> bool:
     """
-    Return whether an answer with this HTTP *status* is about the state of the CA, not about the request.
+    Return whether this HTTP *status* describes the state of the CA, not a fault of the request.
     """
     return status == 429 or (status >= 500 and status != 501)
 
 
 def decides(failure: CertworkerError) -> bool:
     """
-    Return whether *failure* is a final decision of the CA: the request has no effect, now or later.
+    Return whether *failure* is a final decision of the CA: the request will never take effect.
     """
     if failure.problem is None or isinstance(failure, BadNonce):
         return False
@@ -200,7 +200,7 @@ def was_conflict(failure: CertworkerError) -> bool:
 
 def detail_of(failure: CertworkerError) -> str:
     """
-    Return the detail of the problem, else the message of *failure*, with a full stop.
+    Return the detail of the problem, or else the message of *failure*, with a period at the end.
     """
     text = str(failure.problem["detail"]) if failure.problem else failure.message
     return text if text.endswith((".", "!", "?")) else f"{text}."
@@ -208,7 +208,7 @@ def detail_of(failure: CertworkerError) -> str:
 
 def failure_from_reply(reply: Reply, ca_title: str, now: datetime) -> CertworkerError:
     """
-    Return the failure in an answer whose status is an error. *ca_title* is the name of the CA for people.
+    Return the failure in an answer whose status is an error. *ca_title* is the name of the CA in messages.
     """
     try:
         problem = Problem.read(reply.document, reply.status)
@@ -220,7 +220,7 @@ def failure_from_reply(reply: Reply, ca_title: str, now: datetime) -> Certworker
     return to_failure(
         problem,
         ca_title,
-        # The link shows new terms even if the text does not (section 7.3.3).
+        # The link indicates new terms even if the text does not (section 7.3.3).
         kind=TermsChanged if terms and problem.kind == "userActionRequired" else None,
         url=next(iter((*_instance(problem, reply.url), *terms)), None),
         until=rate_limit_end(reply.headers, problem.detail, now),
@@ -237,14 +237,14 @@ def to_failure(
     kind: type[CertworkerError] | None = None,
 ) -> CertworkerError:
     """
-    Return the failure that *problem* is.
+    Return the failure for *problem*.
 
     Args:
-        ca_title: The name of the CA for people.
+        ca_title: The name of the CA in messages.
         name: What the problem is about, if it has no identifier.
-        url: A page that a person must open.
+        url: A page that the operator must open.
         until: When the CA allows the next attempt.
-        kind: The class of the failure; None: status, type and text decide.
+        kind: The class of the failure; None to determine it from status, type and text.
     """
     kind, about = kind or _kind(problem, until), problem.name or name or "the domain"
     return kind(
@@ -261,7 +261,7 @@ def to_failure(
 
 
 def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
-    # The status decides first: the load balancer of Let's Encrypt sends 503 with Retry-After, but no ACME.
+    # The status comes first: the load balancer of Let's Encrypt sends 503 with Retry-After, but no problem.
     if problem.status == 503:
         return Maintenance if until is None else CaBusy
     # step-ca and Caddy send 501 with the type `rejectedIdentifier`.
@@ -269,7 +269,7 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
         return NotOffered
     for kind, text, found in REFUSALS:
         if problem.matches(kind, text):
-            # RFC 9110, section 15.5.5: a 404 says nothing about the request, whatever its type is called.
+            # A 404 is about the resource, not the request, whatever its type (RFC 9110, section 15.5.5).
             return ResourceNotFound if found is Malformed and problem.status == 404 else found
     if problem.status >= 500:
         return ServerInternal
@@ -278,7 +278,7 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
 
 def _instance(problem: Problem, base: str) -> list[str]:
     """
-    Return the page of this problem (RFC 7807, section 3.1), if it is a page.
+    Return the URL of the problem's page (RFC 7807, section 3.1), if it is an HTTP URL.
     """
     try:
         return [resolved(problem.instance, base)] if problem.instance else []

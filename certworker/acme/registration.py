@@ -29,7 +29,7 @@ from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
-#: After a key change, the servers of a CA may not know the new key for this long.
+#: How long after a key change the servers of a CA may not know the new key.
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
@@ -45,7 +45,10 @@ class ExternalAccountBinding:
 
     def binding(self, key: JWKEC, url: str) -> dict[str, str]:
         """
-        Return the proof that the account *key* belongs to the external account. *url* is that of newAccount.
+        Return the signature that binds the account *key* to the external account.
+
+        Args:
+            url: The newAccount URL of the CA.
         """
         public = json.dumps(key.public_key().to_partial_json()).encode()
         secret = JWKOct(key=decode_b64jose(self.hmac_key))
@@ -57,8 +60,8 @@ class AccountRegistration:
     The account at one CA.
 
     Args:
-        contact: The e-mail address of the account; None: none.
-        external_account: The external account to which a new account is bound; None: none.
+        contact: The e-mail address of the account, if any.
+        external_account: The external account that the CA binds a new account to, if any.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class AccountRegistration:
     @property
     def thumbprint(self) -> str:
         """
-        Return the thumbprint of the account key. Without a key, a new one is generated. The CA is not asked.
+        Return the thumbprint of the account key. Generate a key if there is none. Send no request to the CA.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
@@ -94,7 +97,7 @@ class AccountRegistration:
     @property
     def url(self) -> str | None:
         """
-        Return the URL of the account on the volume; None: unknown. The CA is not asked.
+        Return the URL of the account on the volume; None if unknown. Send no request to the CA.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
@@ -104,7 +107,7 @@ class AccountRegistration:
 
     def check(self) -> None:
         """
-        Raise an error if there is no account and none can be registered. Nothing is changed.
+        Raise an error if there is no account and certworker cannot register one. Change nothing.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
@@ -128,7 +131,7 @@ class AccountRegistration:
 
     def _ensure(self) -> Account:
         with self._files.locked():
-            # Another worker may have registered it during the wait for the lock.
+            # Another worker may have registered the account while this one waited for the lock.
             account = self.resolve_key_change(self._files.make_key())
             if self._is_current(account):
                 return account
@@ -139,7 +142,7 @@ class AccountRegistration:
 
     def reregister(self, lost: Account) -> Account:
         """
-        Return the account after the CA did not know *lost* or had deactivated it.
+        Return a usable account after the CA has forgotten or deactivated *lost*.
 
         Raises:
             CertworkerError: As for :meth:`ensure`.
@@ -165,8 +168,8 @@ class AccountRegistration:
         """
         Return the account with the key that the CA knows, after an interrupted key change.
 
-        The caller holds the lock. The servers of a CA may lag behind, so an unknown next key is not removed
-        at once.
+        The caller holds the lock. The servers of a CA may lag behind, so this method does not remove an
+        unknown next key at once.
 
         Raises:
             AccountGone: The CA knows neither key yet.
@@ -216,7 +219,7 @@ class AccountRegistration:
         if status == "deactivated":
             raise AccountDeactivated(authority=self._session.title)
         if status == "revoked":
-            # The CA has revoked it (section 7.1.6): certworker must not register another one.
+            # The CA has revoked the account (section 7.1.6): certworker must not register another one.
             raise AccountBlocked(authority=self._session.title, detail="the account is revoked.")
         url = reply.location
         self._files.remember(url, account.contact)
@@ -231,7 +234,7 @@ class AccountRegistration:
         try:
             reply = self._new_account(account, payload)
         except (Malformed, UnknownProblem) as refused:
-            # There is no type of problem for a wrong binding: CAs answer `unauthorized` or `malformed`.
+            # ACME has no problem type for a wrong binding: CAs answer `unauthorized` or `malformed`.
             if self._external_account is None:
                 raise
             raise ExternalAccountRequired(

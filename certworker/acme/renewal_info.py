@@ -1,5 +1,5 @@
 """
-When the CA suggests to renew a certificate (ACME Renewal Information, RFC 9773).
+When the CA suggests renewing a certificate (ACME Renewal Information, RFC 9773).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: The limits of Retry-After (RFC 9773, section 4.3.1). All other pauses are shorter for a certificate with a
-#: short life.
+#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, all other pauses are
+#: shorter.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-#: Without an answer the pauses grow up to this one (section 4.3.3).
+#: Without an answer, the pauses grow up to this length (section 4.3.3).
 LONGEST_BACKOFF = timedelta(hours=6)
 
-#: Failures of the CA, not of one certificate. The CA is not asked for any certificate for a while.
+#: Failures of the CA, not of one certificate. They pause the requests for all certificates.
 UNAVAILABLE = (
     CaUnreachable,
     CaBusy,
@@ -47,7 +47,7 @@ CACHED_ANSWERS = 100_000
 @dataclass(frozen=True)
 class RenewalSuggestion:
     """
-    The last suggestion of the CA.
+    The last suggestion of the CA, and when to request the next one.
     """
 
     window: Window | None
@@ -57,7 +57,7 @@ class RenewalSuggestion:
 
 class RenewalInfo:
     """
-    The windows that one CA suggests, requested on demand after its Retry-After has passed.
+    The renewal windows that one CA suggests. They are requested on demand, and again after Retry-After.
     """
 
     def __init__(self, session: Session, clock: Callable[[], datetime]) -> None:
@@ -65,33 +65,34 @@ class RenewalInfo:
         self._clock = clock
         self._known: dict[str, RenewalSuggestion] = {}
         self._lock = Lock()
-        #: Until when a CA that does not answer is not asked, and the number of its failures in a row.
-        self._silence: tuple[datetime, int] | None = None
+        #: When the pause of an unavailable CA ends, and the number of its consecutive failures.
+        self._pause: tuple[datetime, int] | None = None
 
     def suggestion(
         self, renewal_id: str, name: str, life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        Return the window for the certificate *renewal_id* (section 4.1); None if the CA offers none.
+        Return the suggestion for the certificate *renewal_id* (section 4.1), or None if the CA offers none.
 
-        After an error the known window remains: the certificate is renewed in time without a suggestion.
+        After an error, return the known window. Without a suggestion, the renewal time comes from the
+        validity.
 
         Args:
             name: A name of the certificate, for the log.
-            life: The validity of the certificate; None: unknown.
+            life: The validity of the certificate; None if unknown.
         """
         with self._lock:
-            known, silence = self._known.get(renewal_id), self._silence
+            known, pause = self._known.get(renewal_id), self._pause
         now = self._clock()
         if known and now < known.retry_after:
             return known
-        if silence and now < silence[0]:
-            # Otherwise a thousand names would wait for a thousand time-outs, one after the other.
-            return RenewalSuggestion(known.window if known else None, silence[0])
+        if pause and now < pause[0]:
+            # Otherwise, 1,000 names would wait for 1,000 timeouts, one after the other.
+            return RenewalSuggestion(known.window if known else None, pause[0])
         try:
             current = self._ask(renewal_id, known, now, life)
         except Exception:
-            # A bug of certworker: an optional suggestion must not prevent the renewal.
+            # This is a bug of certworker. An optional suggestion must not prevent the renewal.
             logger.exception("unexpected error in the renewal information", extra={"domain": name})
             return RenewalSuggestion(
                 known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)
@@ -120,22 +121,22 @@ class RenewalInfo:
             faults = known.faults + 1 if known else 1
             again = _again(failure, faults, now, life)
             if isinstance(failure, UNAVAILABLE):
-                again = self._fell_silent(failure, now, life)
+                again = self._pause_requests(failure, now, life)
             return RenewalSuggestion(known.window if known else None, again, faults)
         with self._lock:
-            self._silence = None
+            self._pause = None
         wanted = (retry_after(reply.headers, now) or now + wait_within(life, LONGEST_BACKOFF)) - now
         return RenewalSuggestion(
             window, now + min(max(wanted, wait_within(life, SHORTEST_PAUSE)), LONGEST_PAUSE)
         )
 
-    def _fell_silent(self, failure: CertworkerError, now: datetime, life: Validity | None) -> datetime:
+    def _pause_requests(self, failure: CertworkerError, now: datetime, life: Validity | None) -> datetime:
         with self._lock:
-            until, faults = self._silence or (now, 0)
+            until, faults = self._pause or (now, 0)
             # Simultaneous failures count as one.
             if until <= now:
                 until, faults = _again(failure, faults + 1, now, life), faults + 1
-                self._silence = until, faults
+                self._pause = until, faults
             return until
 
 
@@ -168,7 +169,7 @@ def _log_window(name: str, window: Window, *, moved: bool) -> None:
     if not moved and not window.explanation_url:
         return
     logger.warning(
-        "the CA suggests to renew this certificate between %s and %s%s",
+        "the CA suggests renewing this certificate between %s and %s%s",
         f"{window.start:%Y-%m-%d %H:%M}",
         f"{window.end:%Y-%m-%d %H:%M} UTC",
         f", reason: {window.explanation_url}" if window.explanation_url else "",

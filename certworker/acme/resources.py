@@ -1,7 +1,7 @@
 """
 The resources of a CA as values: directory, order, authorization, challenge (RFC 8555, section 7.1).
 
-Only the members that certworker uses are read, each value from one answer. An answer that is not ACME is the
+Each value contains the members of one answer that certworker uses. An answer that is not ACME raises the
 failure `ca.not_json`.
 """
 
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind")
 
-#: The identifier of an authorization for a wildcard has no such prefix (RFC 8555, section 7.1.3).
+#: The prefix of a wildcard. The identifier of its authorization lacks this prefix (RFC 8555, section 7.1.3).
 WILDCARD = "*."
 
 
@@ -34,16 +34,16 @@ class Directory:
     new_nonce: str
     new_account: str
     new_order: str
-    #: The URLs of revocation and key change; None: not offered.
+    #: The URLs for revocation and key change; None if not offered.
     revoke: str | None
     change_key: str | None
     terms_of_service: str | None
-    #: The URL of renewal information (RFC 9773); None: not offered.
+    #: The URL of renewal information (RFC 9773); None if not offered.
     renewal_info: str | None
     external_account_required: bool
-    #: The profiles by name, each with a description; empty: the CA has none.
+    #: The profiles by name, each with a description; empty if the CA has none.
     profiles: Mapping[str, str]
-    #: The names of the CA in CAA records; empty: unknown.
+    #: The names of the CA in CAA records; empty if unknown.
     caa_identities: tuple[str, ...]
 
     @property
@@ -79,7 +79,7 @@ class Directory:
         An optional member with an invalid value counts as missing.
 
         Raises:
-            NotAcme: One of the three required URLs is missing, or this CA may not name it.
+            NotAcme: One of the three required URLs is missing or not allowed.
         """
         document = reply.document
         meta = _optional(document, "meta", dict) or {}
@@ -107,13 +107,13 @@ class OrderState:
     status: str
     #: The names of the certificate.
     names: tuple[str, ...]
-    #: When the order expires; None: unknown.
+    #: When the order expires; None if unknown.
     expires: datetime | None
     authorizations: tuple[str, ...]
     finalize: str
     #: The URL of the certificate of a valid order.
     certificate: str | None
-    #: The renewal id of the certificate that the order replaces for the CA (RFC 9773, section 5).
+    #: The renewal id of the certificate that the order replaces (RFC 9773, section 5).
     replaces: str | None
     error: object
 
@@ -151,18 +151,18 @@ class Challenge:
 
     kind: str
     url: str
-    #: `pending`, `processing`, `valid` or `invalid`; without a status `pending`.
+    #: `pending`, `processing`, `valid` or `invalid`; `pending` if the document has no status.
     status: str
     token: str
-    #: The problem document of the last failed validation; None: no failure.
+    #: The problem document of the last failed validation, if any.
     error: object
-    #: The address that the CA connected to last (`validationRecord`, which Let's Encrypt and Pebble send).
+    #: The address of the CA's last connection (`validationRecord`, which Let's Encrypt and Pebble send).
     address: str | None
 
     @classmethod
     def read(cls, document: object, reply: Reply) -> Challenge | None:
         """
-        Return the challenge in *document*, a part of *reply*; None if it has no type or no URL.
+        Return the challenge in *document*, a part of *reply*, or None if it has no type or no URL.
         """
         members = document if isinstance(document, dict) else {}
         kind, status, token = (members.get(name) for name in ("type", "status", "token"))
@@ -182,7 +182,7 @@ class Challenge:
 @dataclass(frozen=True)
 class Authorization:
     """
-    Whether the account may order certificates for a name (section 7.1.4).
+    The authorization of the account to order certificates for a name (section 7.1.4).
     """
 
     #: The name of the order; a wildcard begins with `*.`.
@@ -216,7 +216,7 @@ class Authorization:
 
     def challenge(self, kind: str) -> Challenge | None:
         """
-        Return the challenge of type *kind*, preferably one with a valid token; None if the CA offers none.
+        Return the challenge of type *kind*, preferably one with a valid token, or None.
         """
         offered = [challenge for challenge in self.challenges if challenge.kind == kind]
         usable = (challenge for challenge in offered if TOKEN.fullmatch(challenge.token))
@@ -246,7 +246,7 @@ def _optional(document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind 
 
 
 def _url(reply: Reply, document: Mapping[str, Any], name: str) -> str | None:
-    # An optional URL that this CA may not name counts as missing.
+    # An optional URL that is invalid or not allowed counts as missing.
     try:
         return reply.url_of(document.get(name), name)
     except CertworkerError as failure:
@@ -270,14 +270,14 @@ def _names(identifiers: object) -> Iterator[str]:
 def _time(text: object) -> datetime | None:
     try:
         time = datetime.fromisoformat(str(text))
-        # A time without a zone is invalid. In UTC it may be before the year 1.
+        # A time without a zone is invalid. The conversion to UTC may lead to a date before the year 1.
         return time.astimezone(UTC) if time.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
 
 def _address(records: object) -> str | None:
-    # The last record is the last hop of the redirects.
+    # The last record belongs to the last redirect.
     last = records[-1] if isinstance(records, list) and records else None
     address = last.get("addressUsed") if isinstance(last, dict) else None
     return address if isinstance(address, str) and address else None

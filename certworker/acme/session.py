@@ -1,8 +1,8 @@
 """
 Signed requests to one CA: its directory, its nonces, and its refusals as failures.
 
-A request is a flattened JWS (RFC 7515, section 7.2.2) as in RFC 8555, section 6.2. josepy signs and encodes.
-Its JWS objects are not used: to write one takes a third of the time of a request.
+A request is a flattened JWS (RFC 7515, section 7.2.2; RFC 8555, section 6.2). josepy signs and encodes it.
+This module does not use josepy's JWS objects, whose serialization takes a third of the time of a request.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ from certworker.http_dates import response_date
 
 logger = logging.getLogger(__name__)
 
-#: The servers of one CA may disagree for a moment which nonces are valid (RFC 8555, section 6.5).
+#: The servers of one CA may briefly disagree about which nonces are valid (RFC 8555, section 6.5).
 NONCE_RETRIES = 5
-#: Any other value must be ignored (section 6.5.1).
+#: The client must ignore any other value (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
-#: How many unused nonces are cached. Each answer has a new one.
+#: How many unused nonces are cached. Each answer contains a new nonce.
 MAX_CACHED_NONCES = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_MAX_AGE = timedelta(days=1)
-#: Until the next attempt to read a known directory again, after a failure.
+#: The pause after a failed update of a known directory.
 DIRECTORY_PAUSE = timedelta(minutes=5)
-#: With one of these, a URL of the directory is outdated: the resource has moved.
+#: The HTTP statuses that mean that the resource has moved, and the directory is outdated.
 GONE = (404, 405, 410)
 
 
@@ -62,15 +62,15 @@ class Signer:
     @classmethod
     def of_certificate(cls, key: PrivateKey) -> Signer:
         """
-        Return the signer with the *key* of a certificate, which may revoke it (RFC 8555, section 7.6).
+        Return the signer for the *key* of a certificate, which may revoke that certificate (section 7.6).
         """
         return cls(JWKRSA(key=key.key) if isinstance(key.key, RSAPrivateKey) else JWKEC(key=key.key))
 
     def sign(self, payload: Mapping[str, Any] | None, nonce: str | None, url: str) -> bytes:
         """
-        Return the JWS for a POST of *payload* to *url*; None: a POST-as-GET (RFC 8555, section 6.3).
+        Return the JWS for a POST of *payload* to *url*; None for a POST-as-GET (RFC 8555, section 6.3).
 
-        Without a *nonce*, the JWS is the inner one of another JWS.
+        A JWS inside another JWS has no *nonce*.
         """
         header = {"url": url} if nonce is None else {"nonce": nonce, "url": url}
         identity = {"kid": self.url} if self.url else {"jwk": self.key.public_key().to_json()}
@@ -86,7 +86,7 @@ class Signer:
 
 def sign_jws(content: bytes, header: Mapping[str, Any], key: JWK, algorithm: JWASignature) -> dict[str, str]:
     """
-    Return *content* and *header*, signed with *key*. The *algorithm* is added to the header.
+    Return *content* and *header*, signed with *key*. Add the *algorithm* to the header.
     """
     protected = encode_b64jose(json.dumps({"alg": algorithm.name, **header}).encode())
     payload = encode_b64jose(content)
@@ -99,9 +99,9 @@ class Session:
     The session with one CA, shared by all threads.
 
     Args:
-        title: The name of the CA for people.
+        title: The name of the CA in messages.
         directory_url: The URL of the directory.
-        clock: Returns the time, for Retry-After.
+        clock: Returns the current time, for Retry-After.
     """
 
     def __init__(
@@ -111,24 +111,25 @@ class Session:
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
-        #: How much the clock of the CA was ahead at its last answer; None: unknown.
+        #: How far the clock of the CA was ahead at its last answer; None if unknown.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
-        #: The directory, and when it is read again; None: it is read before the next request.
+        #: The directory, and when to read it again; None to read it before the next request.
         self._known: tuple[Directory, datetime] | None = None
         self._lock = Lock()
         self._reading: Shared[Directory] = Shared()
 
     def directory(self) -> Directory:
         """
-        Return the directory of the CA, which is read once a day.
+        Return the directory of the CA. Read it once a day.
 
-        Threads that need it at the same time share one request. The known directory is used during a new
-        request and after its failure. A directory with an unusable URL is read before the next request.
+        Threads that need the directory at the same time share one request. During a new request and after
+        its failure, the known directory stays in use. A directory with an outdated URL is read again before
+        the next request.
 
         Raises:
             WrongCaUrl: The URL is not an ACME directory.
-            CertworkerError: The CA does not answer, is busy, or names unusable URLs.
+            CertworkerError: The CA does not answer, is busy, or returns unusable URLs.
         """
         now = self._clock()
         with self._lock:
@@ -151,7 +152,7 @@ class Session:
 
     def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
         """
-        Send the signed *payload* (None: POST-as-GET), and return a successful answer.
+        Send the signed *payload* (None for POST-as-GET), and return a successful answer.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
@@ -167,12 +168,12 @@ class Session:
             if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
                 self._cache_nonce(fresh)
                 raise refused
-            # The nonce of the refusal comes from the server that refused, so it is the best one to use next.
+            # The server that refused has sent this nonce, so it is the best one for the retry.
             nonce, tries = fresh or self._nonce(), tries + 1
 
     def get(self, url: str) -> Reply:
         """
-        An unsigned GET of *url*, for what anybody may know; its status is a success.
+        Send an unsigned GET for the public resource *url*, and return a successful answer.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
@@ -221,7 +222,7 @@ class Session:
 
     def _nonce(self) -> str:
         with suppress(IndexError):
-            # The newest nonce, because the CA forgets the oldest first.
+            # Use the newest nonce, because the CA discards the oldest nonces first.
             return self._nonces.pop()
         url = self.directory().new_nonce
         # RFC 8555, section 7.2 allows both methods, and some CAs refuse HEAD.

@@ -1,7 +1,7 @@
 """
 A request that many threads need at the same time: one thread sends it, and all share the result.
 
-Without this, a hundred jobs would wait one after the other for a CA that does not answer.
+Without this module, 100 jobs would wait one after the other for a CA that does not answer.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: Seconds. A failure that took longer than the first is repeated for as long as it took, up to the second.
+#: Seconds. A failure that took longer than the first value is repeated for as long as it took, up to the
+#: second value.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 
-#: Seconds, longer than any call. A thread that has waited so long makes the call itself.
-PATIENCE_SECONDS = 300.0
+#: Seconds, longer than any call. After this time, a waiting thread makes the call itself.
+TIMEOUT_SECONDS = 300.0
 
 
 class Shared(Generic[Value]):
     """
     A call whose result is shared by all threads that need it while it runs.
 
-    A slow failure is also the result for later threads: a time-out of ten seconds is repeated for ten
-    seconds. A failure that comes at once is not repeated.
+    A slow failure is also the result for later threads: a timeout after 10 s is repeated for 10 s. A quick
+    failure is not repeated.
 
     Args:
         monotonic: The clock that measures how long a call takes, in seconds.
@@ -44,7 +45,7 @@ class Shared(Generic[Value]):
 
     def __call__(self, call: Callable[[], Value]) -> Value:
         """
-        Return the result of *call*, or of the call of another thread that runs already.
+        Return the result of *call*, or of a call that another thread is already making.
 
         Raises:
             CertworkerError: The failure of the call. Each thread gets its own copy.
@@ -59,11 +60,11 @@ class Shared(Generic[Value]):
             if others is None:
                 return self._run(mine, call)
             try:
-                return others.result(PATIENCE_SECONDS)
+                return others.result(TIMEOUT_SECONDS)
             except CertworkerError as failure:
                 raise copy(failure) from None
             except (CancelledError, TimeoutError):
-                # The other thread was stopped or hangs. The next iteration makes the call.
+                # The other thread has stopped or hangs. The next iteration makes the call.
                 self._end(others)
 
     def _run(self, mine: Future[Value], call: Callable[[], Value]) -> Value:

@@ -1,5 +1,5 @@
 """
-HTTP to the CA: requests, answers, URLs and links in them, and transport failures.
+HTTP to the CA: requests, answers with their URLs and links, and transport failures.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.dns import ContainerResolver
 
-#: Seconds for one request: name, connection, TLS, redirects, headers and body. Some CAs need 30 seconds.
+#: The timeout in seconds of one request, from the name lookup to the body. Some CAs need 30 seconds.
 REQUEST_SECONDS = 45
-#: Bytes of an answer. A chain has a few kilobytes; a server that sends more is not a CA.
+#: The maximum bytes of an answer. A chain has a few kilobytes; a server that sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
 
 #: How many redirects a GET follows (RFC 9110, section 15.4). A JWS contains its URL, so a POST follows none.
 MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
 
-#: Schemes of the URLs that certworker sends requests to.
+#: The schemes of the URLs that certworker sends requests to.
 SCHEMES = ("http", "https")
 
-#: Further links of a header are ignored.
+#: The maximum number of links in a header. Further links are ignored.
 MAX_LINKS = 100
 
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
@@ -59,7 +59,7 @@ class Reply:
         The body as a JSON object.
 
         Raises:
-            NotAcme: The body is something else, often the web page of a proxy.
+            NotAcme: The body is not a JSON object; often it is the web page of a proxy.
         """
         try:
             document = json.loads(self.body)
@@ -72,16 +72,16 @@ class Reply:
 
     def unusable(self, found: str) -> NotAcme:
         """
-        Return the failure that this answer is not ACME but *found*.
+        Return the failure for an answer that is not ACME but *found*.
         """
         return NotAcme(host=_host(self.url), found=found)
 
     def url_of(self, reference: object, name: str) -> str:
         """
-        Return the absolute URL of *reference*, where certworker sends a request next.
+        Return the absolute URL of *reference*, for the next request.
 
         Args:
-            reference: A URL of this answer, absolute or relative to it (RFC 3986).
+            reference: A URL in this answer, absolute or relative (RFC 3986).
             name: The name of the member or header, for the failure.
 
         Raises:
@@ -111,9 +111,9 @@ class Reply:
 
     def links(self, relation: str) -> list[str]:
         """
-        Return the targets of the Link headers with *relation* (RFC 8288): `alternate`, `terms-of-service`.
+        Return the targets of the Link headers with *relation* (RFC 8288), for example `alternate`.
 
-        Links of other resources than this answer, and targets that are not URLs, are ignored.
+        Ignore links of other resources, and targets that are not URLs.
         """
         found = []
         for link in links_of(self.headers.get("Link", "")):
@@ -128,9 +128,9 @@ class Transport:
     HTTP to one CA, for any number of threads.
 
     Args:
-        url: The URL of the directory. It decides which proxy of the environment is used.
-        ca_bundle: The PEM file with the trusted roots; None: the roots of the system and of Mozilla.
-        connections: How many connections stay open. Further ones are closed after use.
+        url: The URL of the directory. It determines which proxy of the environment is used.
+        ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
+        connections: How many connections stay open. Further connections are closed after use.
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
@@ -140,7 +140,7 @@ class Transport:
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
-        Send one request and return its answer, whatever its status is. A GET follows redirects.
+        Send one request and return the answer with any status. A GET follows redirects.
 
         Args:
             body: A JWS (RFC 8555, section 6.2).
@@ -149,7 +149,7 @@ class Transport:
             ContainerResolver: The name of the CA does not resolve.
             TlsIntercepted: The certificate of the CA does not verify.
             CaUnreachable: The CA did not answer in time.
-            NotAcme: The answer is too large, or leads to a URL that is not allowed.
+            NotAcme: The answer is too large, or redirects to a URL that is not allowed.
         """
         deadline = Deadline(REQUEST_SECONDS)
         with deadline.begun():
@@ -163,7 +163,7 @@ class Transport:
 
     def _check(self, url: str) -> None:
         """
-        Raise NotAcme if this CA may not name *url*, which may come from a file.
+        Raise NotAcme if *url*, which may come from a file, is not allowed for this CA.
         """
         try:
             usable = resolved(url, url) and (is_secure(url) or not self._secure)
@@ -179,7 +179,7 @@ class Transport:
                 url,
                 body=body,
                 headers=self._headers(body),
-                # The deadline limits each call as well.
+                # The deadline also limits each call.
                 timeout=REQUEST_SECONDS,
                 redirect=False,
                 retries=False,
@@ -211,13 +211,13 @@ class Link:
     target: str
     #: The relation types, in lower case.
     relations: tuple[str, ...]
-    #: The resource that the link belongs to; None: the answer itself.
+    #: The resource that the link belongs to; None for the answer itself.
     anchor: str | None
 
 
 def resolved(reference: str, base: str) -> str:
     """
-    Return the absolute URL of *reference*, found in an answer of *base* (RFC 3986, section 5.2).
+    Return the absolute URL of *reference* in an answer from *base* (RFC 3986, section 5.2).
 
     Raises:
         ValueError: The reference is not an HTTP URL.
@@ -251,7 +251,7 @@ def links_of(header: str) -> Iterator[Link]:
             position = parameter.end()
             name, quoted, plain = parameter.groups()
             value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain or ""
-            # The first of repeated parameters applies (section 3.3).
+            # Of repeated parameters, the first applies (section 3.3).
             parameters.setdefault(name.lower(), value)
         relations = tuple(parameters.get("rel", "").lower().split())
         yield Link(target[1].strip(), relations, parameters.get("anchor"))
@@ -266,7 +266,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
                 break
         return content
     finally:
-        # After a complete answer the connection is free. After any other it must not be used again.
+        # After a complete answer, the pool can reuse the connection. After any other, it must not.
         response.close()
         response.release_conn()
 

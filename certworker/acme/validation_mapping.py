@@ -1,9 +1,9 @@
 """
-Maps the error of a validation to a failure of certworker.
+The mapping from the error of a validation to a failure of certworker.
 
-The error of the challenge has the reason; the error of the order has none (RFC 8555, section 8). The texts
-are those of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
-acme2certifier and serles.
+The error of the challenge contains the reason; the error of the order does not (RFC 8555, section 8). The
+patterns match the texts of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which
+uses its library), acme2certifier and serles.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ CAUSES: Causes = (
     ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
     ("connection", "", HttpNotValidated),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
-    # The text of step-ca for a wrong key authorization. In the answer to an order the type means a policy.
+    # The text of step-ca for a wrong key authorization. In the answer to an order, the type means a policy.
     (
         "rejectedIdentifier",
         "will not issue certificates for the identifier|key ?authorization",
@@ -95,10 +95,10 @@ CAUSES_OF_DNS01: Causes = (
     ),
 )
 
-#: The types of problems that only a validation has (RFC 8555, section 6.7).
+#: The problem types that occur only in a validation (RFC 8555, section 6.7).
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
-#: The failures of an address that belongs to another machine.
+#: The failures that an address of another machine may cause.
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
 #: The failures of a query: with DNS-01, the CA queries the name of the TXT record.
@@ -113,8 +113,8 @@ def validation_failure(
 
     Args:
         challenge_type: The type of the challenge: `http-01` or `dns-01`.
-        address: The address that the CA connected to; None: unknown.
-        ca_title: The name of the CA for people.
+        address: The address that the CA connected to; None if unknown.
+        ca_title: The name of the CA in messages.
     """
     found = _cause(CAUSES_OF_DNS01 if challenge_type == DNS01 else CAUSES, problem, address)
     if found is None:
@@ -137,11 +137,11 @@ def authorization_failure(
     authorization: Authorization, challenge_type: str, ca_title: str
 ) -> CertworkerError | None:
     """
-    Return the failure of *authorization*: first that of a challenge, then its own; None: it has none.
+    Return the failure of a challenge of *authorization*, or else its own failure, or None.
 
     Args:
-        challenge_type: The type of the challenge that certworker responds to. Its failure counts first.
-        ca_title: The name of the CA for people.
+        challenge_type: The type of the challenge that certworker responds to. Its failure has priority.
+        ca_title: The name of the CA in messages.
     """
     name = authorization.name
     ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != challenge_type)
@@ -177,7 +177,7 @@ def order_failure(problem: Problem, name: str, challenge_type: str, ca_title: st
 def _cause(causes: Causes, problem: Problem, address: str | None) -> type[CertworkerError] | None:
     for kind, text, found in causes:
         if problem.matches(kind, text):
-            # An old AAAA record often breaks a site for the CA, but not for its owner.
+            # An outdated AAAA record often makes a site unreachable for the CA, but not for its owner.
             return Ipv6Unreachable if found in ELSEWHERE and _is_ipv6(address) else found
     return None
 

@@ -1,10 +1,10 @@
 """
-The responses to challenges, and where the CA finds them.
+The responses to challenges, and the ways to publish them for the CA.
 
 In import order::
 
     challenge  ★ The challenges HTTP-01 and DNS-01, and the solvers that publish responses
     responder  The response over certworker's own HTTP port
-    tokens     The challenge tokens that all workers answer, each with its account
+    tokens     The challenge tokens that all workers answer, each with its CA
     webroot    The response as a file, for a web server that shares a volume
 """

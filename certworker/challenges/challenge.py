@@ -20,21 +20,22 @@ logger = logging.getLogger(__name__)
 #: The CA requests this path, followed by the token, on port 80 of the name.
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
 
-#: base64url (RFC 8555, section 8.3). Let's Encrypt sends 43 characters; Appwrite's core serves at most 100.
+#: A token in base64url (RFC 8555, section 8.3). Let's Encrypt's tokens have 43 characters. Appwrite's core
+#: serves tokens of at most 100.
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
-#: The types of challenges, as ACME names them.
+#: The challenge types of ACME.
 HTTP01 = "http-01"
 DNS01 = "dns-01"
 
-#: The CA queries the TXT records of this label below the name.
+#: The label that the CA puts before the name to query the TXT records.
 DNS01_LABEL = "_acme-challenge"
 
 
 @dataclass(frozen=True)
 class Http01Challenge:
     """
-    What port 80 of *name* has to serve during the validation.
+    The response that port 80 of *name* must serve during the validation.
     """
 
     name: str
@@ -46,10 +47,10 @@ class Http01Challenge:
 @dataclass(frozen=True)
 class Dns01Challenge:
     """
-    What the TXT records below *name* have to contain during the validation.
+    The response that the TXT records below *name* must contain during the validation.
     """
 
-    #: The name of the authorization, for a wildcard without `*.`.
+    #: The name of the authorization; without `*.` for a wildcard.
     name: str
     token: str
     #: TOKEN.THUMBPRINT of the account key (RFC 8555, section 8.1).
@@ -83,22 +84,22 @@ class Solver(Protocol):
 
     def present(self, challenge: Http01Challenge) -> None:
         """
-        Publish the response to *challenge*; the CA can fetch it as soon as this returns.
+        Publish the response to *challenge*. The CA can fetch it when this method returns.
         """
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """
-        Remove the response to *challenge*; do nothing if there is none.
+        Remove the response to *challenge*, if there is one.
         """
 
 
 @contextmanager
 def present(challenges: Sequence[Http01Challenge], solvers: Sequence[Solver]) -> Iterator[None]:
     """
-    Publish the responses to all *challenges* at all *solvers* for the length of the block.
+    Publish the responses to all *challenges* at all *solvers* within the block.
 
-    A response that cannot be removed afterwards is logged and stays until the next sweep. It is harmless, and
-    the result of the order matters more.
+    If a response cannot be removed afterwards, the failure is logged, and the next sweep removes the
+    response. A remaining response is harmless, and must not change the result of the order.
     """
     try:
         for challenge in challenges:
@@ -116,11 +117,11 @@ def present_all(
     challenges: Sequence[Challenge], solvers: Sequence[Solver], present_in_dns: PresentInDns
 ) -> Iterator[None]:
     """
-    Publish the responses to *challenges* of both types within the block; the CA can fetch all of them then.
+    Publish the responses to *challenges* of both types within the block, so that the CA can fetch them.
 
     Args:
-        solvers: For the HTTP-01 challenges.
-        present_in_dns: For the DNS-01 challenges; called only if there are any.
+        solvers: Publish the responses to HTTP-01 challenges.
+        present_in_dns: Publishes the responses to DNS-01 challenges, if there are any.
 
     Raises:
         CertworkerError: A response cannot be published.

@@ -1,8 +1,9 @@
 """
 The response over certworker's own HTTP port: each worker answers for the orders of all workers.
 
-Only the token is shared through Redis. The response is TOKEN.THUMBPRINT of an account key on the volume (RFC
-8555, section 8.1). So write access to Redis cannot make the worker serve other content.
+The workers share only the token through Redis. The response is TOKEN.THUMBPRINT of an account key on the
+volume (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make the worker serve other
+content.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from certworker.challenges.challenge import TOKEN, Http01Challenge
 @dataclass(frozen=True)
 class Responder:
     """
-    A solver that computes each response at the request for it.
+    A solver that computes each response when the CA requests it.
     """
 
-    #: Shares a token, given with `name=`, with all workers.
+    #: Shares a token with all workers, for the name in `name=`.
     remember: Callable[..., None]
     #: Stops sharing a token.
     forget: Callable[[str], None]
-    #: Returns the label of the CA that sent a token; None for an unknown token.
+    #: Returns the label of the CA that sent a token, or None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: Returns, by the label of a CA, a function for the thumbprint of the account there.
+    #: Returns the function that returns the account's thumbprint, for the label of a CA.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
     def present(self, challenge: Http01Challenge) -> None:
@@ -36,16 +37,16 @@ class Responder:
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """
-        Make no worker answer *challenge* any longer.
+        Make all workers stop answering *challenge*.
         """
         self.forget(challenge.token)
 
     def answer(self, token: str) -> str | None:
         """
-        Return the key authorization for *token*; None for an unknown token.
+        Return the key authorization for *token*, or None for an unknown token.
 
         Args:
-            token: Untrusted: a part of a requested URL.
+            token: An untrusted part of the requested URL.
         """
         if not TOKEN.fullmatch(token):
             return None

@@ -1,8 +1,9 @@
 """
-The challenge tokens that all workers answer, each with its account.
+The challenge tokens that all workers answer, each with its CA.
 
 Redis contains only the token. The response is TOKEN.THUMBPRINT of an account key that never leaves the state
-directory (RFC 8555, section 8.1). So write access to Redis cannot make a worker serve other content.
+directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve other
+content.
 """
 
 from __future__ import annotations
@@ -23,17 +24,17 @@ logger = logging.getLogger(__name__)
 
 TOKENS = "certworker:challenges"
 
-#: A validation takes seconds. An older token is a leftover of a killed worker.
+#: A validation takes seconds. An older token comes from a killed worker.
 LIFETIME = timedelta(hours=1)
 
-#: One command reads or removes this many tokens.
+#: How many tokens one Redis command reads or removes.
 TOKENS_A_COMMAND = 1_000
 
 
 @dataclass(frozen=True)
 class StoredToken:
     """
-    The purpose of a token.
+    The CA and the name of a token.
     """
 
     #: The label of the CA whose account answers.
@@ -54,15 +55,15 @@ class ChallengeTokens:
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
         self._connection = connection
         self._clock = clock
-        #: The tokens of this worker. The CA requests most of them here, several times.
+        #: The tokens of this worker, which the CA often requests from this worker several times.
         self._own: dict[str, StoredToken] = {}
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
-        Start to answer *token*, which the CA with the label *authority* sent for *name*.
+        Start answering *token*, which the CA with the label *authority* sent for *name*.
 
         Raises:
-            ValueError: It is not a token.
+            ValueError: *token* is not a valid token.
             redis.RedisError: Redis failed.
         """
         if not TOKEN.fullmatch(token):
@@ -81,14 +82,14 @@ class ChallengeTokens:
         try:
             self._remove(tokens)
         except RedisError as error:
-            # The validation has its result already, and the token expires.
+            # The validation has already ended, and the token expires.
             logger.debug("a token was not removed and will expire automatically: %s", error)
 
     def authority_of(self, token: str) -> str | None:
         """
-        Return the label of the CA that sent *token*; None if the token is unknown, expired or invalid.
+        Return the label of the CA that sent *token*, or None if the token is unknown, expired or invalid.
 
-        The token is untrusted. An invalid one causes no command to Redis.
+        The token is untrusted. An invalid token causes no Redis command.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -100,7 +101,7 @@ class ChallengeTokens:
 
     def all(self) -> dict[str, StoredToken]:
         """
-        Return the valid tokens, and remove the others.
+        Return the valid tokens, and remove the invalid ones.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -110,7 +111,7 @@ class ChallengeTokens:
         now = self._clock()
         for token, stored in self._connection.hscan_iter(TOKENS, count=TOKENS_A_COMMAND):
             stored_token = _stored_token(stored)
-            # Foreign tokens in Redis must not stay valid forever.
+            # A token from another program must not remain valid forever.
             if stored_token and now < stored_token.expires <= now + 2 * LIFETIME:
                 valid[decode_text(token)] = stored_token
             else:

@@ -14,9 +14,9 @@ from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirecto
 
 #: The web server usually runs as another user.
 FILE_MODE = 0o644
-#: A token, a dot and a thumbprint (RFC 8555, section 8.1) are shorter.
+#: A response (RFC 8555, section 8.1) is shorter.
 MAX_RESPONSE_BYTES = 256
-#: The prefix of incomplete files. They are hidden, and no other program uses it.
+#: The prefix of incomplete files, which hides them. No other program uses this prefix.
 TEMPORARY = ".certworker-"
 
 
@@ -26,8 +26,8 @@ class Webroot:
 
     Args:
         directory: The document root of the web server for all names.
-        thumbprint: Returns the thumbprint of the account. Files of other accounts are never removed.
-        least_age_seconds: A younger file is not a leftover of a crash.
+        thumbprint: Returns the thumbprint of the account, whose files this class may remove.
+        least_age_seconds: Another worker may still be writing younger files.
     """
 
     def __init__(
@@ -47,15 +47,16 @@ class Webroot:
 
     def present(self, challenge: Http01Challenge) -> None:
         """
-        Write the file; the web server never sees it incomplete.
+        Write the file atomically, so that the web server never reads an incomplete one.
 
         Raises:
-            ValueError: The token is invalid, and could be a path.
-            CertworkerError: The volume cannot be written.
+            ValueError: The token is invalid, and could contain a path.
+            CertworkerError: The volume is not writable.
         """
         path = self._path(challenge)
         durable.make_directory(self._directory)
-        # The rename publishes the complete file. No fsync: after a power cut the order needs a new response.
+        # The rename publishes the complete file. It needs no fsync: after a power failure, certworker writes
+        # a new response.
         temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
         with self._shared.writing(), durable.translate_os_errors(path):
             try:
@@ -72,7 +73,7 @@ class Webroot:
 
         Raises:
             ValueError: The token is invalid.
-            CertworkerError: The volume cannot be written.
+            CertworkerError: The volume is not writable.
         """
         path = self._path(challenge)
         with durable.translate_os_errors(path):
@@ -83,8 +84,8 @@ class Webroot:
         Remove the files of killed workers: responses of this account that no order needs.
 
         Args:
-            live_tokens: Returns the tokens of the pending orders. It is called after the files were listed:
-                an order shares its token before it writes the file.
+            live_tokens: Returns the tokens of the pending orders. This method lists the files before it calls
+                the function, because an order shares its token before it writes the file.
         """
 
         def leftovers(paths: Sequence[Path]) -> list[Path]:
@@ -104,8 +105,8 @@ class Webroot:
 
 
 def _has_ending(path: Path, ending: bytes) -> bool:
-    # Other programs may use the same webroot, with another thumbprint. Another worker may remove the same
-    # files at the same time.
+    # Other programs may use the same webroot, with another thumbprint. Another worker may be removing the
+    # same files.
     try:
         if path.is_symlink() or not path.is_file():
             return False

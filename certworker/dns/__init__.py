@@ -4,7 +4,7 @@ DNS queries and their answers.
 In import order::
 
     records   The DNS records of a name, as values
-    udp       Many queries at once, one datagram each
+    udp       Concurrent queries, each in one datagram
     query     Queries to name servers, and their answers as values (RFC 1035)
     resolver  ★ The DNS records of a name, from the name servers of its domain and from public resolvers
 """

@@ -26,19 +26,19 @@ from certworker.deadline import Deadline, Place
 from certworker.dns.records import Caa
 from certworker.dns.udp import TIMEOUT_SECONDS, Server, UdpQuery, exchange
 
-#: Every network carries this size without fragmentation (DNS flag day 2020).
+#: Networks transport datagrams of this size without fragmentation (DNS flag day 2020).
 MAX_DATAGRAM_BYTES = 1232
 
-#: Truncated answers are rare. A server that truncates all of them gets no more threads.
+#: The maximum number of threads for TCP, even if a server truncates all answers. Few answers are truncated.
 MAX_TCP_QUERIES = 16
 
 SILENT = "no answer"
 NXDOMAIN = "NXDOMAIN"
 NOT_AUTHORITATIVE = "not responsible"
-#: No query can have the name: it is too long, for example.
+#: A query cannot contain the name, for example because it is too long.
 INVALID_NAME = "invalid name"
 
-#: A longer chain of aliases is a loop.
+#: A longer chain of aliases counts as a loop.
 MAX_ALIASES = 8
 
 
@@ -52,9 +52,9 @@ class DnsQuestion:
     name: str
     #: The record type: A, AAAA, CAA, CNAME, NS, SOA, TXT.
     kind: str
-    #: Ask a resolver not to validate signatures (RFC 4035, section 3.2.2).
+    #: Whether the resolver should skip the validation of signatures (RFC 4035, section 3.2.2).
     unchecked: bool = False
-    #: Ask for the server's own records only, not for those that it finds at other servers.
+    #: Whether to query only the server's own records, without recursion.
     own: bool = False
 
 
@@ -64,28 +64,28 @@ class DnsAnswer:
     The answer of a server.
     """
 
-    #: SERVFAIL, REFUSED, no answer and so on; empty for an answer, NXDOMAIN included.
+    #: The error, such as SERVFAIL, REFUSED or no answer; empty for an answer, including NXDOMAIN.
     error: str = ""
-    #: The name does not exist.
+    #: Whether the name does not exist.
     missing: bool = False
-    #: The server is responsible for the name.
+    #: Whether the server is authoritative for the name.
     authoritative: bool = False
-    #: Seconds for which the answer may be cached.
+    #: How many seconds a resolver may cache the answer.
     ttl: int = 0
-    #: Records as text in lower case, by owner and type.
+    #: The records as text in lower case, by owner and type.
     values: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    #: CAA records, by owner.
+    #: The CAA records, by owner.
     caa: Mapping[str, tuple[Caa, ...]] = field(default_factory=dict)
-    #: TXT records, by owner, in their own case.
+    #: The TXT records, by owner, with their original case.
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: NS and SOA records beside the answer: those of a child zone, or of the zone of a missing record.
+    #: The NS and SOA records of the authority section: of a child zone, or of the zone of a missing record.
     authority: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    #: Addresses beside the answer.
+    #: The addresses of the additional section.
     glue: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def aliases(self, name: str) -> tuple[str, ...]:
         """
-        Return the targets of *name*, from alias to alias.
+        Return the chain of alias targets that begins at *name*.
         """
         found: list[str] = []
         while target := self.values.get((found[-1] if found else name, "CNAME")):
@@ -96,30 +96,32 @@ class DnsAnswer:
 
     def of(self, name: str, kind: str) -> tuple[str, ...]:
         """
-        Return the records of *name*, or of the name that it is an alias of.
+        Return the records of *name*, or of the target of its aliases.
         """
         return self.values.get(((name, *self.aliases(name))[-1], kind), ())
 
     def owners(self, kind: str) -> tuple[str, ...]:
         """
-        Return the owners of the records of *kind* beside the answer.
+        Return the owners of the records of type *kind* in the authority section.
         """
         return tuple(owner for owner, found in self.authority if found == kind)
 
 
 def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnswer]:
     """
-    Send all *questions* at once, and return the answers. A missing answer has the error :data:`SILENT`.
+    Send all *questions* concurrently, and return the answers. A missing answer has the error :data:`SILENT`.
 
-    After one server has answered each question, the others get a short time only.
+    When each question has an answer, the other servers get only a short time.
     """
     return _query_all(questions, each_server=False)
 
 
 def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnswer]:
     """
-    Send all *questions* at once, and return the answers as :func:`query_servers` does, but wait for each
-    server. A server that gives no answer over UDP is asked over TCP.
+    Send all *questions* concurrently, wait for each server, and return the answers.
+
+    A server that does not answer over UDP gets the query over TCP. A missing answer has the error
+    :data:`SILENT`.
     """
     return _query_all(questions, each_server=True)
 
@@ -164,7 +166,7 @@ def _query(question: DnsQuestion) -> Message | None:
 
 
 def _reply(query: Message, content: bytes) -> Message | None:
-    # Parsing is expensive, and several queries wait for datagrams of the same server.
+    # Compare the id before the expensive parsing, because several queries wait for the same server.
     if int.from_bytes(content[:2], "big") != query.id:
         return None
     try:
@@ -181,7 +183,7 @@ def _complete_replies(
     over_tcp: Sequence[int],
 ) -> list[Message | None]:
     """
-    Return *replies*, those with the numbers *over_tcp* replaced by answers over TCP; all are sent at once.
+    Return *replies*, in which answers over TCP replace those with the indexes *over_tcp*.
     """
     complete = list(replies)
     if over_tcp:
@@ -200,7 +202,7 @@ def _over_tcp(question: DnsQuestion, query: Message, deadline: Deadline) -> Mess
     wire = query.to_wire()
     try:
         with deadline.connect([Place.of(ip_address(address), port)]) as connection:
-            # The length precedes each message (RFC 1035, section 4.2.2).
+            # Over TCP, the length precedes each message (RFC 1035, section 4.2.2).
             connection.sendall(len(wire).to_bytes(2, "big") + wire)
             with connection.makefile("rb") as answer:
                 return _reply(query, answer.read(int.from_bytes(answer.read(2), "big")))
@@ -236,7 +238,7 @@ def _answer(reply: Message | None) -> DnsAnswer:
 
 
 def _of_the_internet(section: Sequence[RRset]) -> list[RRset]:
-    # A record of another class can have a known type with another format.
+    # A record of another class can have the same type in another format.
     return [records for records in section if records.rdclass == dns.rdataclass.IN]
 
 
@@ -260,7 +262,7 @@ def _name(text: str) -> str:
 
 
 def _text(record: TXT) -> str:
-    # A record is a sequence of strings of at most 255 bytes, which count as one (RFC 8555, section 8.4).
+    # A record is a sequence of strings of at most 255 bytes, which the CA joins (RFC 8555, section 8.4).
     return b"".join(record.strings).decode("ascii", "replace")
 
 

@@ -23,33 +23,33 @@ class Caa:
 @dataclass(frozen=True)
 class CaaSet:
     """
-    The CAA records of one name in the tree.
+    The CAA records of one name, which is the queried name or a parent.
     """
 
-    #: The queried name: the name itself, or one of its parents.
+    #: The queried name or one of its parents.
     name: str
-    #: The owner of the records: another name if the queried one is an alias.
+    #: The owner of the records: another name if the name is an alias.
     owner: str
     records: tuple[Caa, ...] = ()
-    #: Why there is no answer, such as SERVFAIL or a timeout; empty if there is one.
+    #: The reason for a missing answer, such as SERVFAIL or a timeout; empty if there is an answer.
     error: str = ""
 
 
 @dataclass(frozen=True)
 class ServerView:
     """
-    The records of the name at one name server.
+    The records of a name at one name server.
     """
 
     #: The name or address of the server, for messages.
     server: str
     addresses: tuple[str, ...] = ()
-    #: The targets of the name, from alias to alias.
+    #: The chain of alias targets that begins at the name.
     aliases: tuple[str, ...] = ()
-    #: Seconds for which a resolver may cache the records.
+    #: How many seconds a resolver may cache the records.
     ttl: int = 0
     exists: bool = True
-    #: SERVFAIL, REFUSED, no answer and so on; empty if there is an answer, even NXDOMAIN.
+    #: The error, such as SERVFAIL, REFUSED or no answer; empty for an answer, including NXDOMAIN.
     error: str = ""
 
 
@@ -63,21 +63,21 @@ class DnsRecords:
     #: The registered domain, and whether it exists.
     registered: str = ""
     registered_exists: bool = True
-    #: The name servers of the domain, whose answers count.
+    #: The views of the authoritative name servers of the domain.
     authoritative: tuple[ServerView, ...] = ()
-    #: The resolvers of `_APP_DNS`.
+    #: The views of the resolvers in `_APP_DNS`.
     resolvers: tuple[ServerView, ...] = ()
-    #: The resolver of this machine; None if it was not queried.
+    #: The view of this machine's resolver; None if it was not queried.
     system: ServerView | None = None
-    #: A resolver refuses the name unless it is asked not to validate signatures.
+    #: Whether the DNSSEC validation fails: a resolver answers only without validation.
     bogus: bool = False
-    #: From the name up to its top-level domain.
+    #: The CAA records of the name and its parents, up to the top-level domain.
     caa: tuple[CaaSet, ...] = ()
 
     @property
     def view(self) -> ServerView | None:
         """
-        Return the view of the first server that answered, the name servers of the domain first.
+        Return the view of the first server that answered, starting with the name servers of the domain.
         """
         views = (*self.authoritative, *self.resolvers, *([self.system] if self.system else ()))
         return next((view for view in views if not view.error), None)
@@ -85,14 +85,16 @@ class DnsRecords:
     @property
     def addresses(self) -> tuple[str, ...]:
         """
-        Return the addresses that the CA connects to, IPv6 first; empty if there are none or they are unknown.
+        Return the known addresses that the CA connects to, IPv6 first.
         """
         return in_ca_order(self.view.addresses) if self.view else ()
 
 
 def in_ca_order(addresses: Sequence[str]) -> tuple[str, ...]:
     """
-    Return *addresses* in the order of a CA, IPv6 first. The order is stable, as name servers shuffle them.
+    Return *addresses* in the order in which a CA tries them, IPv6 first.
+
+    The order is stable, although name servers shuffle the addresses.
     """
     known = {ip_address(address) for address in addresses}
     return tuple(map(str, sorted(known, key=lambda each: (-each.version, int(each)))))

@@ -1,13 +1,13 @@
 """
-The DNS records of a name as a CA sees them: from the name servers of its domain, and from public resolvers.
+The DNS records of a name, from the name servers of its domain and from public resolvers.
 
-::
+A CA queries the name servers of the domain. The resolver queries in three steps::
 
     1  the resolvers         the name servers of the domain, and the records of the name
-    2  the resolvers         the addresses of those servers
-    3  the domain's servers  A, AAAA, CAA: the current records, without a cache
+    2  the resolvers         the addresses of those name servers
+    3  the name servers      A, AAAA, CAA: the current records, not from a cache
 
-For an alias that leads to another domain, all steps are repeated.
+If the name is an alias for a name in another domain, the resolver repeats all steps for that name.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ from certworker.domains.address import Address, is_loopback_name, is_public, rea
 from certworker.storage import durable
 from certworker.ttl_cache import TtlCache
 
-#: Name servers that are queried for a domain: two that agree are enough, and a third shows which one differs.
+#: How many name servers of a domain are queried. If two disagree, the third shows which one differs.
 MAX_SERVERS = 3
 #: The addresses of name servers change rarely.
 SERVER_TTL_SECONDS = 300.0
-#: A thousand custom domains may be aliases of one name.
+#: The cache is useful because many custom domains may be aliases of one name.
 ALIAS_TTL_SECONDS = 5.0
-#: No alias is followed after this time.
+#: After this time, the resolver follows no further alias.
 TIMEOUT_SECONDS = 6.0
 
-#: The answer of a resolver to wrong signatures (RFC 4035, section 5.5), and to many other problems.
+#: The error for invalid signatures (RFC 4035, section 5.5), and for many other problems.
 CHECKING_DISABLED_ONLY = "SERVFAIL"
-#: resolv.conf has a few lines.
+#: The maximum size of resolv.conf, which has a few lines.
 LARGEST_FILE_BYTES = 64 * 1024
 THIS_MACHINE = "the resolver of this machine"
 
@@ -66,12 +66,12 @@ class NameServer:
 
 class Resolver:
     """
-    The resolver of the checks.
+    The resolver for the preflight checks.
 
     Args:
-        servers: The resolvers, each an address and a port; empty: query only the resolver of this machine.
-        own: The resolvers of this machine if they see another DNS than the Internet; only with *servers*.
-        private: Allow queries to name servers at private addresses.
+        servers: The address and port of each resolver; empty to query only the resolver of this machine.
+        own: The resolvers of this machine, if their view of DNS may differ; used only with *servers*.
+        private: Whether name servers may have private addresses.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class Resolver:
 
     def look_up(self, name: str) -> DnsRecords:
         """
-        Return the DNS records of *name*, or the lack of an answer after 15 s at most.
+        Return the DNS records of *name*, or the errors, within 15 seconds.
         """
         if is_address(name):
-            # DNS has no records of it, and CAA records do not apply (RFC 8738, section 6).
+            # DNS has no records for an address, and CAA records do not apply (RFC 8738, section 6).
             return DnsRecords(name, registered=name, system=ServerView("the address itself", (name,)))
         if is_loopback_name(name) or not self._servers:
             addresses = tuple(str(address) for address in resolve_system(name))
@@ -102,7 +102,7 @@ class Resolver:
         resolvers = tuple(view_of(server_address(server), name, server, answers) for server in self._servers)
         zone, name_servers = self._name_servers_of(zones, answers)
         if name_servers:
-            # The name, and its parents in the same zone.
+            # Query the name, and its parents in the same zone.
             answers |= self._query_name_servers(name, tree[: tree.index(zone) + 1], name_servers)
         return DnsRecords(
             name,
@@ -141,7 +141,7 @@ class Resolver:
         answers = query_servers(
             [DnsQuestion(name_server.server, *each) for name_server in name_servers for each in wanted]
         )
-        # A server that only refers to other servers is not responsible for the domain.
+        # A server that only refers to other servers is not authoritative for the domain.
         return {
             asked: answer if answer.error or answer.authoritative else DnsAnswer(NOT_AUTHORITATIVE)
             for asked, answer in answers.items()
@@ -151,11 +151,11 @@ class Resolver:
         self, zones: Sequence[str], answers: Mapping[DnsQuestion, DnsAnswer]
     ) -> tuple[str, tuple[NameServer, ...]]:
         """
-        Return the deepest zone of the name, and some of its servers.
+        Return the most specific zone of the name, and some of its name servers.
         """
         for zone in zones:
             for server in self._servers:
-                # An alias has the servers of its target, which do not know the name itself.
+                # For an alias, the answer has the target's name servers, which do not serve the name itself.
                 if names := answers[DnsQuestion(server, zone, "NS")].values.get((zone, "NS")):
                     return zone, self._name_servers.get(zone) or self._find_addresses(zone, names)
         return "", ()
@@ -178,7 +178,7 @@ class Resolver:
                 if ask.name == name
                 for each in answer.of(name, ask.kind)
             ]
-            # IPv4 first: more machines lack IPv6 than IPv4.
+            # Prefer IPv4, because many machines lack IPv6.
             name_servers += [
                 NameServer(name, server)
                 for each in reversed(in_ca_order(found))
@@ -189,13 +189,12 @@ class Resolver:
 
     def _server(self, address: str) -> Server | None:
         """
-        Return where to query the name server at *address*; None if that is not allowed, as any zone can have
-        any address.
+        Return the server at *address*, or None if the address is not allowed. A zone can contain any address.
         """
         parsed = ip_address(address)
         resolver = ip_address(self._servers[0][0])
         if parsed.is_loopback and resolver.is_loopback:
-            # A whole DNS on this machine, as in tests: its servers use the port of the resolver.
+            # In tests, all name servers run on this machine and use the port of the resolver.
             return address, self._servers[0][1]
         return (address, PORT) if self._private or is_public(parsed) else None
 
@@ -223,7 +222,7 @@ class Resolver:
         answered = [view for view in resolvers if view.error != SILENT]
         if not answered or not all(view.error.startswith(CHECKING_DISABLED_ONLY) for view in answered):
             return False
-        # Once more, with and without validation: a failure that has passed meanwhile was not a wrong
+        # Repeat the queries with and without validation, because a temporary failure is not an invalid
         # signature.
         questions = [DnsQuestion(server, name, kind) for server in self._servers for kind in ADDRESSES]
         answers = query_servers([*questions, *(replace(each, unchecked=True) for each in questions)])
@@ -236,7 +235,7 @@ class Resolver:
 
 def resolve_system(host: str) -> Sequence[Address]:
     """
-    Return the addresses of *host* from this machine's own resolver; none if it does not know the name.
+    Return the addresses of *host* from this machine's resolver; empty if it does not know the name.
     """
     if is_loopback_name(host):
         return [IPv4Address("127.0.0.1")]
@@ -249,7 +248,7 @@ def resolve_system(host: str) -> Sequence[Address]:
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     """
-    Return the first resolver of this machine; none if *file* has none (resolv.conf(5)).
+    Return the first resolver of this machine, if *file* has any (resolv.conf(5)).
     """
     try:
         content = durable.read(file, LARGEST_FILE_BYTES).decode()
@@ -271,7 +270,7 @@ def domain_and_parents(name: str) -> tuple[str, ...]:
 
 def server_address(server: Server) -> str:
     """
-    Return the address of a server for messages, with an unusual port.
+    Return the address of a server for messages, with the port unless it is 53.
     """
     return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
 
@@ -281,13 +280,13 @@ def view_of(label: str, name: str, server: Server, replies: Mapping[DnsQuestion,
     Return the records of *name* at *server*.
 
     Args:
-        label: The server in messages.
+        label: The name of the server in messages.
     """
     answers = [replies[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
     addresses = [
         each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
     ]
-    # A CA needs only one of the two types, if it has an address.
+    # An error of one type does not matter if the other type has an address.
     error = "" if addresses else next((answer.error for answer in answers if answer.error), "")
     return ServerView(
         label,
@@ -306,13 +305,13 @@ def caa_set_of(
     replies: Mapping[DnsQuestion, DnsAnswer],
 ) -> CaaSet:
     """
-    Return the CAA records of *name*; those of its own servers count before those of the resolvers.
+    Return the CAA records of *name*, preferably from its authoritative name servers.
     """
     asked = [replies.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
     answers = [answer for answer in asked if answer]
     for answer in answers:
         owner = (name, *answer.aliases(name))[-1]
-        # A server of the domain knows the alias, but not always the records of its target.
+        # A name server of the domain knows the alias, but not always the records of its target.
         if not answer.error and (owner == name or owner in answer.caa or answer is answers[-1]):
             return CaaSet(name, owner, answer.caa.get(owner, ()))
     return CaaSet(name, name, error=next((answer.error for answer in answers), SILENT))

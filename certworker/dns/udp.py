@@ -1,7 +1,7 @@
 """
-Many queries at once: one datagram each, and the replies until there are enough.
+Concurrent queries: one datagram for each, until enough replies have arrived.
 
-One query after the other would take a round trip each.
+Sequential queries would take one round trip each.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-#: Datagrams get lost: they are sent again after these times.
+#: Datagrams may get lost, so unanswered queries are sent again after these times.
 RESEND_SECONDS = (0.6, 1.5)
 TIMEOUT_SECONDS = 3.0
-#: After each question has one reply, the other servers get this much longer.
+#: How long to wait for the other servers after each question has one reply.
 GRACE_SECONDS = 0.4
 
 MAX_DATAGRAM = 65_535
@@ -36,13 +36,13 @@ class UdpQuery(Generic[Reply]):
     #: Queries with the same key go to several servers, and one reply is enough.
     key: object
     content: bytes
-    #: Returns the reply in a datagram; None if the datagram replies to another query.
+    #: Returns the reply in a datagram, or None if the datagram replies to another query.
     accept: Callable[[bytes], Reply | None]
 
 
 def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
     """
-    Send all *queries*, and return the reply to each; None without one.
+    Send all *queries*, and return the reply to each, or None if there is no reply.
     """
     with ExitStack() as stack:
         return _Exchange(queries, stack).run()
@@ -50,7 +50,7 @@ def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
 
 def has_route(server: Server) -> bool:
     """
-    Return whether this machine has a route to *server*; without IPv6 it has none to an IPv6 address.
+    Return whether this machine has a route to *server*. A machine without IPv6 has none to IPv6 addresses.
     """
     family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
     try:
@@ -104,8 +104,8 @@ class _Exchange(Generic[Reply]):
                 self._give_up(query.server)
 
     def _socket(self, server: Server) -> socket.socket:
-        # Connected, so that the kernel accepts datagrams of that server only and reports a closed port. The
-        # random port of each socket prevents forged replies.
+        # On a connected socket, the kernel accepts only datagrams of that server, and reports a closed port.
+        # The random port of each socket makes forged replies unlikely.
         if server not in self._sockets:
             family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
             opened = self._stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
@@ -133,7 +133,7 @@ class _Exchange(Generic[Reply]):
                 return
 
     def _give_up(self, server: Server) -> None:
-        # The server is not reachable, its port is closed, or this machine has no socket for it (no IPv6, too
+        # The server is unreachable, its port is closed, or this machine cannot open a socket (no IPv6, or too
         # many open files).
         self._open = {index for index in self._open if self._queries[index].server != server}
         if (opened := self._sockets.get(server)) is not None:

@@ -1,10 +1,10 @@
 """
-Names: normalize a text to one name, or report why it is not one.
+Names: the normalization of texts to names, or the reason why a text is not a name.
 
 In import order::
 
     address    IP addresses as names (RFC 8738)
-    idna       International names: UTS #46, IDNA 2008 and punycode
+    idna       Internationalized names: UTS #46, IDNA 2008 and Punycode
     wildcard   Wildcards, and the names of their files and directories
     suffixes   The public suffix list, private suffixes, and registered domains
     normalize  ★ The normalized name, its warnings, and the names and the tenant of a request

@@ -10,7 +10,7 @@ from certworker.errors.name import IpAddress
 
 Address = IPv4Address | IPv6Address
 
-#: A gateway translates these to IPv4 addresses (RFC 6052).
+#: A gateway translates these addresses to IPv4 addresses (RFC 6052).
 TRANSLATED = ip_network("64:ff9b::/96")
 
 
@@ -23,7 +23,7 @@ def is_address(name: str) -> bool:
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """
-    Return the address in *text*, four decimal numbers or IPv6; None for any other text.
+    Return the IPv4 or IPv6 address in *text*, or None for any other text.
     """
     try:
         return ip_address(text)
@@ -33,7 +33,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def is_loopback_name(name: str) -> bool:
     """
-    Return whether *name* is this machine by definition (RFC 6761, section 6.3).
+    Return whether *name* always means the local machine (RFC 6761, section 6.3).
     """
     return name == "localhost" or name.endswith(".localhost")
 
@@ -51,9 +51,10 @@ def is_loopback(host: str) -> bool:
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """
-    Return whether *address* belongs to the public Internet: a public CA connects to no other address.
+    Return whether *address* belongs to the public Internet.
 
-    The checks of certworker for such a CA connect to no other address either: DNS answers are untrusted.
+    A public CA connects only to such addresses. So do the preflight checks for a public CA, because DNS
+    answers are untrusted.
     """
     if isinstance(address, IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -68,10 +69,10 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private: bool) -> str:
     """
-    Return *address*, which was written as *given*, in its shortest form.
+    Return the shortest form of *address*, which the request contains as *given*.
 
     Raises:
-        IpAddress: The ownership cannot be proved, or the address represents another one.
+        IpAddress: No machine can prove control of the address, or it represents another address.
     """
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:

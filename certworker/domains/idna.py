@@ -1,7 +1,7 @@
 """
-International names: UTS #46, IDNA 2008 and punycode.
+Internationalized names: UTS #46, IDNA 2008 and Punycode.
 
-The library has large tables, so it is imported only when a name needs them.
+The library has large tables, so this module imports it only when a name needs them.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import unicodedata
 
 from certworker.errors.name import BadIdn, InvalidCharacter, NameTooLong
 
-#: Characters (RFC 1035, section 2.3.4).
+#: The maximum characters of a label (RFC 1035, section 2.3.4).
 LONGEST_LABEL = 63
 
-#: Marks an A-label (RFC 5890, section 2.3.2.1).
+#: The prefix of an A-label (RFC 5890, section 2.3.2.1).
 PREFIX = "xn--"
 
-#: Some scripts need these between letters (RFC 5892, appendix A).
+#: Some scripts need these characters between letters (RFC 5892, appendix A).
 JOINERS = "\u200c\u200d"
 
 
 def to_ascii_labels(given: str) -> str:
     """
-    Return *given* in lower case, with full-width letters, ligatures and so on mapped (UTS #46).
+    Return *given* in lower case, with full-width letters, ligatures and similar characters mapped (UTS #46).
 
-    The mapping can produce dots, slashes and digits, so every other check comes after it. Characters that it
-    would drop silently are refused first: a name must not hide anything.
+    The mapping can produce dots, slashes and digits, so all other checks follow it. This function first
+    rejects characters that the mapping would silently drop, because a name must not contain hidden ones.
 
     Raises:
         InvalidCharacter: A character is invisible.
-        BadIdn: A character is not allowed in any name.
+        BadIdn: A character is not allowed in names.
     """
     if given.isascii():
         return given.lower()
@@ -47,11 +47,11 @@ def to_ascii_labels(given: str) -> str:
 
 def a_label(given: str, label: str) -> str:
     """
-    Return the part *label* of the name *given* as DNS has it (RFC 5890, section 2.3.2.1).
+    Return *label* of the name *given* in its DNS form (RFC 5890, section 2.3.2.1).
 
     Raises:
         NameTooLong: The result has more than 63 characters.
-        BadIdn: The label is not a valid international label, or has a reserved form.
+        BadIdn: The label is not a valid internationalized label, or has a reserved form.
     """
     written = label if label.isascii() else PREFIX + _punycode(label)
     if len(written) > LONGEST_LABEL:
@@ -61,7 +61,7 @@ def a_label(given: str, label: str) -> str:
     elif label.startswith(PREFIX):
         _refuse_malformed(given, label)
     elif label[2:4] == "--":
-        # R-LDH labels are reserved (RFC 5890, section 2.3.1), and Boulder refuses them.
+        # R-LDH labels are reserved (RFC 5890, section 2.3.1), and Boulder rejects them.
         raise BadIdn(
             name=given, reason=f"{label} has a reserved form (??--)", suggestion=label.replace("--", "-", 1)
         )
@@ -70,14 +70,14 @@ def a_label(given: str, label: str) -> str:
 
 def u_label(label: str) -> str:
     """
-    Return the part *label* of an accepted name in its readable form.
+    Return *label* of an accepted name in its readable form.
     """
     return _read_punycode(label) if label.startswith(PREFIX) else label
 
 
 def is_idna_2008(label: str) -> bool:
     """
-    Return whether all programs accept the part *label* of an accepted name (IDNA 2008).
+    Return whether *label* of an accepted name complies with IDNA 2008, so that all programs accept it.
     """
     import idna
 
@@ -110,7 +110,7 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
     try:
         idna.alabel(label)
     except idna.InvalidCodepoint as error:
-        # Emoji domains are older than this rule and exist in their ASCII form.
+        # Emoji domains are older than IDNA 2008, and exist in their ASCII form.
         raise BadIdn(
             name=given, reason=error, suggestion=to_ascii_labels(given).replace(label, written)
         ) from None
@@ -120,9 +120,9 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
 
 def _refuse_malformed(given: str, label: str) -> None:
     """
-    Raise BadIdn unless *label* is punycode of a text in NFC.
+    Raise BadIdn unless *label* is the Punycode of a text in NFC.
 
-    This is Boulder's rule. It is laxer than IDNA 2008, because old domains contain emoji.
+    Boulder has the same rule, which is less strict than IDNA 2008 because old domains contain emoji.
     """
     try:
         text = _read_punycode(label)

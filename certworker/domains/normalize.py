@@ -2,7 +2,7 @@
 The normalized name, its warnings, and the names and the tenant of a request.
 
 YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, ``:`` in IPv6
-addresses, and ``*.`` at the start of a wildcard. For paths see :mod:`certworker.domains.wildcard`. The rules
+addresses, and ``*.`` at the start of a wildcard. For paths, see :mod:`certworker.domains.wildcard`. The rules
 are those of Let's Encrypt (Boulder's policy/pa.go).
 """
 
@@ -36,24 +36,24 @@ from certworker.errors.payload import (
     TooManyNames,
 )
 
-#: Characters. A longer text is not a request.
+#: The maximum characters of the text of a request.
 MAX_TEXT_LENGTH = 64 * 1024
-#: Characters. A longer text is refused before any other check, because no spelling of a name is longer.
+#: The maximum characters of a name in any spelling. A longer text is rejected before all other checks.
 MAX_UNICODE_LENGTH = 1024
-#: Characters; 255 bytes in the wire format of DNS (RFC 1035, section 2.3.4).
+#: The maximum characters of a name, which are 255 bytes on the wire (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
-#: Let's Encrypt's limits.
+#: The limits of Let's Encrypt.
 MAX_LABELS = 10
 MAX_NAMES = 100
 
-#: Removed around a name.
+#: The whitespace that is removed around a name.
 WHITESPACE = " \t\n\r\f\v"
 
 _FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
 _HOST_AND_PORT = re.compile(r"([\w.*-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
 _PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
-# Most names match this. The other checks take a hundred times as long.
+# Most names match this pattern. The other checks take 100 times as long.
 _PLAIN = re.compile(
     r"(?:[a-z0-9](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
@@ -66,19 +66,20 @@ LOOK_ALIKE_SCRIPTS = frozenset({"ARMENIAN", "CHEROKEE", "CYRILLIC", "GREEK", "LA
 
 def normalize(value: object, *, private: bool = False, wildcards: bool = False) -> str:
     """
-    Return *value* as a certificate has it: lower case, A-labels (RFC 5890), no final dot.
+    Return *value* in the form of certificates: lower case, A-labels (RFC 5890), no final dot.
 
-    An IP address (RFC 8738) is returned in its shortest form, without brackets. A wildcard begins with `*.`.
+    Return an IP address (RFC 8738) in its shortest form, without brackets. A wildcard begins with `*.`.
 
     Args:
         value: The text of a request or a setting.
-        private: Allow private suffixes and addresses, `localhost` and names without a dot, for a private CA.
-        wildcards: Allow wildcards, because a DNS provider is set.
+        private: Whether the CA is private, and accepts private suffixes and addresses, `localhost` and names
+            without a dot.
+        wildcards: Whether a DNS provider is set, which wildcards require.
 
     Raises:
-        NameFailure: No CA certifies it, or it is a wildcard and no DNS provider is set.
-        PayloadFailure: It is not a text.
-        DomainIsLocalhost: It is this machine.
+        NameFailure: No CA certifies the name, or it is a wildcard and no DNS provider is set.
+        PayloadFailure: *value* is not text.
+        DomainIsLocalhost: The name means the local machine.
     """
     given = _text(value)
     text = to_ascii_labels(given)
@@ -119,15 +120,14 @@ def requested_names(
     domain: object, domains: object, *, private: bool, wildcards: bool = False
 ) -> tuple[str, ...]:
     """
-    Return the normalized names of a request, see :func:`given_names`.
+    Return the normalized names of a request; see :func:`given_names`.
     """
     return tuple(given_names(domain, domains, private=private, wildcards=wildcards))
 
 
 def given_names(domain: object, domains: object, *, private: bool, wildcards: bool = False) -> dict[str, str]:
     """
-    Return the normalized names of a request, each once and in the order of the request, with their text in
-    the request.
+    Return the unique normalized names of a request, in its order, each with its text in the request.
 
     Args:
         domain: One name; None if the request has *domains*.
@@ -136,7 +136,7 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
         wildcards: As for :func:`normalize`.
 
     Raises:
-        PayloadFailure: None or both are given, or *domains* is not a list of 1 to 100 names.
+        PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 names.
         NameFailure: The first name that no CA certifies.
     """
     if domains is None:
@@ -159,9 +159,9 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
 
 def tenant_of(given: object, names: Sequence[str]) -> str:
     """
-    Return the tenant of a job for *names*: the *given* one, else the registered domain of the first name.
+    Return the tenant of a job for *names*: the *given* one, or else the registered domain of the first name.
 
-    The names of one tenant share the slots among themselves, not with those of other tenants.
+    Each tenant has its fair share of the slots, which its names share.
 
     Raises:
         PayloadType: *given* is not a string of 1 to 253 characters.
@@ -193,7 +193,7 @@ def _text(value: object) -> str:
 
 def _refuse_urls(given: str, text: str) -> None:
     """
-    Raise a failure for a port or a URL, which users paste instead of a name.
+    Raise a failure for a name with a port, or for a URL, which users may paste instead of a name.
     """
     with_port = _HOST_AND_PORT.fullmatch(text)
     if with_port:
@@ -204,7 +204,7 @@ def _refuse_urls(given: str, text: str) -> None:
 
 
 def _unbracketed(text: str) -> str:
-    # URLs have IPv6 addresses in brackets (RFC 3986, section 3.2.2).
+    # URLs contain IPv6 addresses in brackets (RFC 3986, section 3.2.2).
     return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
 
 
@@ -240,7 +240,7 @@ def _refuse_long(given: str, name: str) -> None:
 
 def warnings_for(given: str, name: str) -> list[str]:
     """
-    Return the warnings about *name*, which was accepted for *given*; none for most names.
+    Return the warnings about *name*, which certworker accepted for the text *given*.
     """
     found = []
     if given != given.strip(WHITESPACE):

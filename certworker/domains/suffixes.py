@@ -1,7 +1,7 @@
 """
 The public suffix list, private suffixes, and registered domains.
 
-Reading the list takes 30 ms, so it happens only when a name needs it.
+Reading the list takes 30 ms, so this module reads it only when a name needs it.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from certworker.errors.name import IsPublicSuffix, NoPublicSuffix, SingleLabel, 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The list contains
-#: some of them, because of cookies.
+#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The public suffix
+#: list contains some of them for the rules of cookies.
 PRIVATE_SUFFIXES = frozenset(
     {
         "alt",
@@ -37,7 +37,7 @@ PRIVATE_SUFFIXES = frozenset(
     }
 )
 
-#: DNS services whose users are one registered domain for the CA, so they share its weekly limit.
+#: DNS services whose users share one registered domain, and therefore its weekly limit.
 SHARED_DOMAINS = frozenset({"nip.io", "sslip.io", "traefik.me", "xip.io"})
 
 
@@ -46,11 +46,11 @@ def refuse_private(name: str) -> None:
     Raise a failure unless the normalized *name* has a public suffix.
 
     Raises:
-        DomainIsLocalhost: It is this machine.
-        NoPublicSuffix: Its suffix is private.
-        IsPublicSuffix: It is a public suffix.
-        WildcardOfSuffix: It is the wildcard of a public suffix.
-        SingleLabel: It has no dot.
+        DomainIsLocalhost: The name means the local machine.
+        NoPublicSuffix: The suffix of the name is private.
+        IsPublicSuffix: The name is a public suffix.
+        WildcardOfSuffix: The name is the wildcard of a public suffix.
+        SingleLabel: The name has no dot.
     """
     if name == "localhost":
         raise DomainIsLocalhost(name=name)
@@ -69,7 +69,7 @@ def refuse_private(name: str) -> None:
 
 def load_suffixes() -> None:
     """
-    Read the lists of suffixes now, so that the first request does not wait half a second.
+    Read the lists of suffixes now, so that the first request does not wait for them.
     """
     _registries()
     _registries_and_hosters()
@@ -77,7 +77,7 @@ def load_suffixes() -> None:
 
 def shared_suffix(name: str) -> str | None:
     """
-    Return the suffix that the normalized *name* shares with other users, such as github.io, or None.
+    Return the suffix that the normalized *name* shares with other users, for example github.io, or None.
     """
     last_two = ".".join(name.split(".")[-2:])
     if last_two in SHARED_DOMAINS:
@@ -90,8 +90,8 @@ def registered_domain(name: str) -> str:
     """
     Return the registered domain of the normalized *name*, by which a CA counts certificates.
 
-    An IPv4 address counts alone, an IPv6 address with its /64. Below a private suffix two labels count. A
-    wildcard counts for the name below which it covers names.
+    Return an IPv4 address itself, and the /64 of an IPv6 address. Below a private suffix, return two labels.
+    For a wildcard, return the registered domain of its base name.
     """
     name = base_name(name)
     try:
@@ -105,7 +105,7 @@ def registered_domain(name: str) -> str:
 @cache
 def _registries() -> PublicSuffixList:
     """
-    Return the ICANN part of the list. Boulder ignores the private part, so it accepts github.io.
+    Return the ICANN part of the list. Boulder ignores the private part, and therefore accepts github.io.
     """
     from publicsuffixlist import PublicSuffixList
 

@@ -1,8 +1,8 @@
 """
 Wildcard names: one certificate for all names directly below a name (RFC 9525, section 6.3).
 
-People and programs read `*.example.com`. A file or a directory of it is called `_.example.com`, as with lego:
-shells expand a star, and no other name that is accepted contains `_`.
+Logs and messages contain `*.example.com`. The names of files and directories contain `_.example.com`, as with
+lego, because shells expand a star. No other accepted name contains `_`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 STAR = "*."
 STAR_IN_FILES = "_."
 
-#: The owner of the DNS records that prove a name (RFC 8555, section 8.4).
+#: The label of the TXT records that prove control of a name (RFC 8555, section 8.4).
 CHALLENGE_LABEL = "_acme-challenge."
 
 
@@ -24,16 +24,16 @@ def is_wildcard(name: str) -> bool:
 
 def base_name(name: str) -> str:
     """
-    Return the name below which the wildcard *name* covers names; any other *name* itself.
+    Return the wildcard *name* without its star, or any other *name* unchanged.
     """
     return name.removeprefix(STAR)
 
 
 def covering_wildcard(name: str) -> str | None:
     """
-    Return the wildcard that covers the normalized *name*; None: there is none.
+    Return the wildcard that covers the normalized *name*, or None.
 
-    A wildcard covers exactly one label, and no IP address. Only itself covers a wildcard.
+    A star covers exactly one label. No wildcard covers an IP address or another wildcard.
     """
     if is_wildcard(name) or ":" in name:
         return None
@@ -43,7 +43,7 @@ def covering_wildcard(name: str) -> str | None:
 
 def file_name(name: str) -> str:
     """
-    Return how the normalized *name* is written in the name of a file or of a directory.
+    Return the form of the normalized *name* in the names of files and directories.
     """
     return f"{STAR_IN_FILES}{name.removeprefix(STAR)}" if is_wildcard(name) else name
 

@@ -1,7 +1,7 @@
 """
 All failures of certworker: what happened, what to change, and when certworker tries again.
 
-One module per family of codes, in import order (★ to read first)::
+Each module contains a family of codes. In import order (★ to read first)::
 
     failure  ★ CertworkerError, Retry, Severity, catalogue()
     config   config.*

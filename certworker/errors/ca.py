@@ -11,7 +11,7 @@ class ServerInternal(CertworkerError):
     code = "ca.server_internal"
     message_template = "{authority} has an internal error: {detail}"
     remedy_template = (
-        "No action is needed; certworker retries soon. For Let's Encrypt see https://letsencrypt.status.io"
+        "No action is needed; certworker retries soon. For Let's Encrypt, check https://letsencrypt.status.io"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -22,7 +22,7 @@ class Maintenance(CertworkerError):
     code = "ca.maintenance"
     message_template = "{authority} is down for maintenance: {detail}"
     remedy_template = (
-        "No action is needed; certworker retries soon. For Let's Encrypt see https://letsencrypt.status.io"
+        "No action is needed; certworker retries soon. For Let's Encrypt, check https://letsencrypt.status.io"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

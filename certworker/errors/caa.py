@@ -26,7 +26,7 @@ class CaaLookupFailed(ValidationFailure):
 
 class CaaNotListed(CaaForbidden):
     """
-    A check knows which record is missing.
+    A preflight check finds the failure, and knows the missing record.
     """
 
     message_template = "The CAA records of {owner} allow only {allowed}, not {authority} ({name})."
@@ -59,7 +59,7 @@ class CaaAccount(PreflightFailure):
 
 class CaaBeforeAccount(CaaAccount):
     """
-    certworker has no account yet that the record could allow.
+    The record has accounturi, but certworker has no account yet.
     """
 
     message_template = (

@@ -11,7 +11,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ConfigurationFailure(CertworkerError):
     """
-    An operator must change a setting.
+    The operator must change a setting.
     """
 
     retry = Retry.CONFIG
@@ -33,7 +33,7 @@ class InvalidSettings(ConfigurationFailure):
     def __init__(self, findings: Sequence[str]) -> None:
         super().__init__(count=len(findings))
         self.findings = tuple(findings)
-        # All findings are shown in full: they are no foreign text, and the operator corrects them together.
+        # The message shows all findings in full: they contain no foreign text, and one edit can correct all.
         self.message = " ".join([self.message, *(f"{finding}." for finding in findings)])
 
 

@@ -61,7 +61,7 @@ class ContainerResolver(CertworkerError):
 
 class NoRecord(NoAddress):
     """
-    A check knows which record to create.
+    A preflight check finds the failure, and knows the missing record.
     """
 
     message_template = "{name} has neither an A nor an AAAA record ({detail})."
@@ -134,7 +134,7 @@ class SplitHorizon(PreflightFailure):
 
 class Ipv6Untested(Ipv6Unreachable):
     """
-    The address is unverified, because most containers have no IPv6.
+    The check cannot verify the address, because most containers have no IPv6.
     """
 
     message_template = (

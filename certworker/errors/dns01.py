@@ -33,7 +33,7 @@ class CredentialsRejected(CertworkerError):
 
 class ClocksDiffer(CredentialsRejected):
     """
-    The signature of an update has a time (RFC 8945, section 5.2.3).
+    The signature of an update contains the time (RFC 8945, section 5.2.3).
     """
 
     message_template = (
@@ -55,7 +55,7 @@ class ChangeForbidden(CertworkerError):
 
 class UpdateRefused(ChangeForbidden):
     """
-    The access rules of a name server decide about dynamic updates.
+    The access rules of the name server do not allow the dynamic update.
     """
 
     remedy_template = (
@@ -83,7 +83,7 @@ class ProviderFailed(CertworkerError):
 
 class ProgramFailed(ProviderFailed):
     """
-    Its output may have secrets in it, so that no failure shows it.
+    The program of EXEC_PATH failed. Its output may contain secrets, so the failure does not show it.
     """
 
     message_template = "The program {program} of EXEC_PATH failed at {action} for {fqdn}: {reason}"
@@ -136,7 +136,7 @@ class ProviderRateLimited(CertworkerError):
 
 class AccountMissing(ZoneMissing):
     """
-    With acme-dns, each name has an account of its own.
+    The name has no acme-dns account. Each name needs its own account.
     """
 
     message_template = "The account file {path} of acme-dns does not have an account for {fqdn}."
@@ -147,7 +147,7 @@ class AccountMissing(ZoneMissing):
 
 class AccountsUnreadable(CredentialsRejected):
     """
-    The account file of acme-dns has the passwords.
+    The account file of acme-dns, which contains the passwords, is unreadable.
     """
 
     message_template = "The account file {path} of acme-dns cannot be read: {reason}"
@@ -160,7 +160,7 @@ class AccountsUnreadable(CredentialsRejected):
 
 class ExtraMissing(ProviderFailed):
     """
-    dns-lexicon has providers that need more packages.
+    The provider needs additional packages of dns-lexicon.
     """
 
     message_template = "The DNS provider {provider} needs Python packages that are not installed ({reason})."

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
 
-#: The modules of the catalogue.
+#: The modules with the failure classes.
 MODULES = (
     "config",
     "name",
@@ -30,13 +30,14 @@ MODULES = (
     "reload",
 )
 
-#: Characters of a value in a message. Longer values come from a CA or a job.
+#: The maximum characters of a value in a message. A CA or a job may send longer values.
 MAX_TEXT = 500
-#: Characters of a link. It is useful only as a whole, and one that ends a pause has a signed list of names.
+#: The maximum characters of a link, which is useful only as a whole. Let's Encrypt's link that ends a pause
+#: contains a signed list of names.
 MAX_URL = 4_000
-#: Characters of a remedy as a value of another failure. The longest one has such a link and two values.
+#: The maximum characters of a remedy inside another failure. The longest has such a link and two values.
 LONGEST_REMEDY = MAX_URL + 800
-#: Characters of message and remedy together, with values of these lengths.
+#: The maximum characters of message and remedy together.
 LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
@@ -44,22 +45,22 @@ _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
 class Retry(Enum):
     """
-    When certworker retries after a failure; :mod:`certworker.renewal.policy` has the pauses of each kind.
+    When certworker retries after a failure. :mod:`certworker.renewal.policy` defines the pauses of each kind.
 
-    Only an invalid request is never retried. After every answer of a CA, the next attempt is planned.
+    certworker never retries an invalid request. After any other failure, it schedules the next attempt.
     """
 
-    #: The request itself is invalid: its payload, or the syntax of a name. No attempt begins.
+    #: The request itself is invalid: its payload, or the syntax of a name.
     NEVER = "never"
-    #: A person must change something: a setting, a file, or something at the CA.
+    #: The operator must change something: a setting, a file, or something at the CA.
     CONFIG = "config"
-    #: A check of certworker found the cause. It does not count against the limits of the CA.
+    #: A preflight check found the cause. The failure does not count against the limits of the CA.
     PREFLIGHT = "preflight"
     #: The CA refused after a validation, and counts failed validations.
     CA = "ca"
-    #: The failure has the time of the next attempt.
+    #: The failure contains the time of the next attempt.
     UNTIL = "until"
-    #: The fault usually ends without any change.
+    #: The fault usually ends without a change.
     SOON = "soon"
 
 
@@ -70,7 +71,7 @@ class Severity(Enum):
 
     WARNING = "warning"
     ERROR = "error"
-    #: The whole worker is affected, not one name.
+    #: The failure affects the whole worker, not one name.
     FATAL = "fatal"
 
 
@@ -78,7 +79,7 @@ def printable(text: object, longest: int = MAX_TEXT) -> str:
     """
     Return *text* on one line, without control characters, at most *longest* characters long.
 
-    Every text of a job or a CA passes through this function before a person or a terminal sees it.
+    Every text from a job or a CA passes through this function before it reaches a log or a terminal.
     """
     begin = str(text)[: longest + 1]
     shown = begin if begin.isprintable() else "".join(map(_visible, begin))
@@ -91,9 +92,9 @@ def _visible(character: str) -> str:
 
 class CertworkerError(Exception):
     """
-    A failure that an operator can act upon.
+    A failure that the operator can act on.
 
-    A subclass has `code`, `retry`, `severity`, `message_template` and `remedy_template`. The raiser passes
+    A subclass sets `code`, `retry`, `severity`, `message_template` and `remedy_template`. The caller passes
     the values of the templates as keywords, and this class makes them printable.
 
     Attributes:
@@ -106,7 +107,7 @@ class CertworkerError(Exception):
     code: ClassVar[str]
     message_template: ClassVar[str]
     remedy_template: ClassVar[str]
-    #: Each class sets or inherits it. An instance may differ from its class.
+    #: Each class sets or inherits this attribute. An instance may override it.
     retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
     #: Whether another CA may issue: the cause is an outage or a policy of this CA.
@@ -124,7 +125,7 @@ class CertworkerError(Exception):
 
     def from_preflight(self) -> Self:
         """
-        Return this failure as found by a check: the CA was not asked, so its limits do not count.
+        Mark this failure as found by a preflight check, which does not count against the limits of the CA.
         """
         if self.retry is Retry.CA:
             self.retry = Retry.PREFLIGHT
@@ -132,9 +133,9 @@ class CertworkerError(Exception):
 
     def add_finding(self, findings: Sequence[CertworkerError]) -> None:
         """
-        Add what preflight had found before the CA refused: the finding with this code, else the first one.
+        Add a finding of preflight from before the CA's refusal: the one with this code, else the first.
 
-        A check of certworker often knows the record or the address that the CA does not name.
+        A preflight check often knows the record or the address that the CA does not mention.
         """
         same = (finding for finding in findings if finding.code == self.code)
         finding = next(same, findings[0] if findings else None)
@@ -145,7 +146,7 @@ class CertworkerError(Exception):
         self.remedy = own + finding.remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exceptions are copied and pickled by their positional arguments, but these are keywords.
+        # Python copies and pickles exceptions by their positional arguments, but this class has keywords.
         return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
@@ -153,7 +154,7 @@ class CertworkerError(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """
-        Return the failure for a log line, the result of a job or the state in Redis.
+        Return the fields of the failure for a log line, the result of a job or the state in Redis.
         """
         fields: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.remedy}
         if self.problem:
@@ -163,9 +164,9 @@ class CertworkerError(Exception):
 
 def _complete(text: str) -> str:
     """
-    Return *text* with a full stop if it has no final punctuation. A remedy follows it.
+    Return *text* with final punctuation, because the remedy follows it.
     """
-    # A full stop after a link would become part of the link.
+    # A period after a link would become part of the link.
     words = text.split()
     complete = text.endswith((".", "!", "?", "…")) or (words and "://" in words[-1])
     return text if complete else f"{text}."
@@ -173,7 +174,7 @@ def _complete(text: str) -> str:
 
 class ValidationFailure(CertworkerError):
     """
-    The CA cannot validate the name. A check or the CA itself finds the failure.
+    The CA cannot validate the name. A preflight check or the CA finds the failure.
     """
 
     retry = Retry.CA
@@ -181,7 +182,7 @@ class ValidationFailure(CertworkerError):
 
 class PreflightFailure(ValidationFailure):
     """
-    Only a check of certworker recognizes this cause. The CA is not asked.
+    Only a preflight check recognizes this cause, before certworker sends a request to the CA.
     """
 
     retry = Retry.PREFLIGHT
@@ -189,10 +190,10 @@ class PreflightFailure(ValidationFailure):
 
 class Interrupted(Exception):
     """
-    Something outside interrupted the work. Only the owner of the work handles this exception.
+    An interruption of the current work, such as a time limit. Only the owner of the work handles it.
 
     Attributes:
-        failure: Why the work was interrupted.
+        failure: The reason for the interruption.
     """
 
     failure: CertworkerError

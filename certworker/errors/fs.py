@@ -86,7 +86,7 @@ class Fenced(CertworkerError):
 
 class VolumeNearlyFull(VolumeFull):
     """
-    The space still suffices for the certificates of today.
+    The disk still has space for the current certificates.
     """
 
     message_template = "The disk of {path} is nearly full ({left} free)."
@@ -104,7 +104,7 @@ class ClockSkew(CertworkerError):
 
 class ClockDrift(ClockSkew):
     """
-    The clock is wrong by no more than CAs tolerate.
+    The clock is wrong, but within the tolerance of CAs.
     """
 
     message_template = ClockSkew.message_template

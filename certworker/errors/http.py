@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from certworker.errors.failure import PreflightFailure, Severity, ValidationFailure
 
-#: Shows a person what the CA sees.
+#: The command that shows what the CA receives.
 TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challenge/test"
 
 
@@ -118,7 +118,7 @@ class HttpOn443(ValidationFailure):
 
 class HttpSluggish(HttpSlow):
     """
-    The server answers in time, but only just.
+    The server answers within the timeout of the CA, but slowly.
     """
 
     message_template = (
@@ -196,7 +196,7 @@ class HttpCloudflare(PreflightFailure):
 
 class BehindCloudflare(HttpCloudflare):
     """
-    Cloudflare forwards the challenge as long as its settings stay.
+    Cloudflare forwards the challenge with its current settings.
     """
 
     message_template = "{name} is behind Cloudflare, which forwards the challenge."

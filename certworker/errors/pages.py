@@ -1,7 +1,7 @@
 """
 The page of each failure: message, cause, how to check, remedy, and when certworker tries again.
 
-The documentation and the terminal show the same page. The files of `explanations` have the causes and checks.
+The documentation and the terminal show the same page. The files in `explanations` contain causes and checks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ RETRIES = {
     ),
 }
 
-#: When certworker tries again after a failure with this code, whose retries do not follow the retry policy.
+#: When certworker tries again after failures that do not follow the retry policy, by code.
 RETRIES_BY_CODE = {
     "dns01.hides_wildcard": "certworker validates the name all the same.",
     "dns01.left_behind": "certworker tries again after growing pauses of at most 6 hours.",
@@ -38,14 +38,14 @@ RETRIES_BY_CODE = {
 #: The first words of the commands in remedies.
 PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
-#: Variables and options, which Markdown would take for emphasis, and addresses other than those of web pages.
+#: Variables and options, which Markdown would render as emphasis, and URLs that are not web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z][\w.-]*)(?:=[^\s,;)]*[^\s,;).])?"
     r"|\bredis\S*://[^\s;]*[^\s;,.]"
 )
 LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")
 
-#: The placeholders of values whose names differ from the words of the documentation.
+#: The placeholders for values whose names differ from the terms in the documentation.
 WORDS = {
     "authority": "CA",
     "kind": "TYPE",
@@ -61,11 +61,11 @@ WIDTH = 100
 @dataclass(frozen=True)
 class Explanation:
     """
-    The explanation of a failure, besides its message and its remedy.
+    The explanation of a failure, in addition to its message and remedy.
 
     Attributes:
-        cause: What leads to the failure, as Markdown.
-        check: How a person verifies the cause, as Markdown. Commands are indented by four spaces.
+        cause: The cause of the failure, as Markdown.
+        check: How to verify the cause, as Markdown. Commands are indented by four spaces.
     """
 
     cause: str
@@ -75,7 +75,7 @@ class Explanation:
 @cache
 def explanations() -> dict[str, Explanation]:
     """
-    Return the explanation of each code.
+    Return the explanations by code.
     """
     sources = files("certworker.errors").joinpath("explanations").iterdir()
     text = "\n".join(source.read_text("utf-8") for source in sources if source.name.endswith(".md"))
@@ -86,19 +86,19 @@ def explanations() -> dict[str, Explanation]:
 @cache
 def codes() -> frozenset[str]:
     """
-    Return the code of each failure.
+    Return the codes of all failures.
     """
     return frozenset(failure.code for failure in catalogue())
 
 
 def reference_of(code: str, docs_url: str | None) -> str:
     """
-    Return the address of the page of the failure with *code*: a URL, or the command that prints the page.
+    Return the URL of the page of the failure with *code*, or the command that prints the page.
 
-    The text is empty if no failure has this code.
+    Return an empty string if no failure has this code.
 
     Args:
-        docs_url: The site of the documentation; None: the command.
+        docs_url: The URL of the documentation; None to return the command.
     """
     if code not in codes():
         return ""
@@ -128,7 +128,7 @@ def page_of(code: str) -> str:
 
 def remedy_of(failure: type[CertworkerError]) -> str:
     """
-    Return the remedy of *failure* as Markdown, its commands and variables as code.
+    Return the remedy of *failure* as Markdown, with commands and variables as code.
     """
     parts: list[str] = []
     end = 0
@@ -154,14 +154,14 @@ def retry_of(failure: type[CertworkerError]) -> str:
 
 def template(text: str) -> str:
     """
-    Return the template *text* of a message with a word in capitals for each value.
+    Return the message template *text*, with an uppercase placeholder for each value.
     """
     return text.format_map(_Placeholders(WORDS))
 
 
 def markdown(text: str) -> str:
     """
-    Return plain *text* as Markdown: variables and options as code, addresses of web pages as links.
+    Return plain *text* as Markdown, with variables and options as code, and URLs of web pages as links.
     """
     code = LITERAL.sub(lambda found: f"`{found[0]}`", text)
     return LINK.sub(lambda found: f"<{found[0]}>", code.replace("/*", "/\\*"))

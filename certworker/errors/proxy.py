@@ -21,7 +21,7 @@ class ProxyDefaultCert(CertworkerError):
 
 class ProxyNoCert(ProxyDefaultCert):
     """
-    Traefik refuses the name in the TLS handshake, as with sniStrict.
+    Traefik rejects the name in the TLS handshake, for example because of sniStrict.
     """
 
     message_template = (

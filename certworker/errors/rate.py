@@ -58,7 +58,7 @@ class Paused(CertworkerError):
 
     def __init__(self, *, url: str, **values: Any) -> None:
         super().__init__(url=url, **values)
-        #: The page where a person ends the pause.
+        #: The URL of the page where the operator ends the pause.
         self.url = url
 
 

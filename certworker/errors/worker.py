@@ -124,7 +124,7 @@ class LoopStalled(CertworkerError):
     retry = Retry.SOON
 
 
-class NoticeUndelivered(CertworkerError):
+class NotificationUndelivered(CertworkerError):
     code = "notice.undelivered"
     message_template = (
         "Cannot deliver notifications by {channel} ({reason}); certworker stores them and retries."

@@ -19,7 +19,7 @@ from redis import Redis
 
 from certworker.errors import CertworkerError, Retry, printable
 from certworker.errors.pages import reference_of
-from certworker.errors.worker import NoticeUndelivered
+from certworker.errors.worker import NotificationUndelivered
 from certworker.notify.email import Mailer, MailServer
 from certworker.notify.message import InService, Kind, Notification, iso, read, sort
 from certworker.notify.webhook import Webhook
@@ -240,11 +240,11 @@ def trial_notice(settings: Settings, now: datetime) -> Notification:
     )
 
 
-def undelivered(channel: str, fault: Exception) -> NoticeUndelivered:
+def undelivered(channel: str, fault: Exception) -> NotificationUndelivered:
     """
     Return the failure of a delivery by *channel* that ended with *fault*.
     """
-    return NoticeUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
+    return NotificationUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
 
 
 class _Undelivered(Exception):

@@ -1,8 +1,8 @@
 """
-The CAA records of a name: whether they allow this CA (RFC 8659, RFC 8657; Boulder's `va/caa.go`).
+Whether the CAA records of a name allow this CA (RFC 8659, RFC 8657; Boulder's `va/caa.go`).
 
-The records of the name itself count. If it has none, those of its parent count, and so on up the tree.
-Without any record, every CA is allowed.
+The records of the name itself apply. If it has none, those of the closest parent with records apply. Without
+any records, every CA may issue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from certworker.errors.caa import (
 )
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
-#: The known tags, which may be critical (RFC 8659, section 4.1; RFC 9495).
+#: The known tags, which may have the critical flag (RFC 8659, section 4.1; RFC 9495).
 TAGS = frozenset({"issue", "issuewild", "iodef", "issuemail"})
 CRITICAL = 128
 
@@ -35,15 +35,15 @@ CRITICAL = 128
 @dataclass(frozen=True)
 class CaaIssuer:
     """
-    A CA that CAA records have to allow.
+    A CA that the CAA records must allow.
     """
 
     #: The name of the CA in messages.
     title: str
-    #: Its names in CAA records: `caaIdentities` of its directory (RFC 8555, section 7.1.1). Empty: unknown,
-    #: so the records cannot be checked.
+    #: The names of the CA in CAA records: `caaIdentities` of its directory (RFC 8555, section 7.1.1). If they
+    #: are unknown, the list is empty, and the check cannot compare the records.
     identities: Sequence[str]
-    #: The URL of the account; None: the first order creates the account.
+    #: The URL of the account; None if the first order will create the account.
     account: str | None
 
 
@@ -59,10 +59,10 @@ class Permission:
     @classmethod
     def parse(cls, value: str) -> Permission:
         """
-        Return the permission in *value*, such as "ca.example.net; validationmethods=http-01".
+        Return the permission in *value*, for example "ca.example.net; validationmethods=http-01".
 
         Raises:
-            ValueError: A condition is not a pair of a name and a value.
+            ValueError: The domain or a condition has a syntax error.
         """
         domain, *conditions = (part.strip() for part in value.split(";"))
         pairs = [condition.partition("=") for condition in conditions if condition]
@@ -76,7 +76,7 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
     Check that the CAA records of the name in *context* allow one of the CAs.
 
     Args:
-        issuers: Returns the CAs, the preferred one first; called only if there are records.
+        issuers: Returns the CAs, starting with the preferred one; called only if there are records.
     """
     if _is_unreachable(context.records):
         return CheckResult.skipped("CAA records could not be queried")
@@ -95,7 +95,7 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
 
 
 def _is_unreachable(records: DnsRecords) -> bool:
-    # No name server of the domain was found: another check reports that resolvers cannot be reached.
+    # The resolvers did not answer, so the name servers of the domain are unknown. Another check reports that.
     return (
         bool(records.resolvers)
         and not records.authoritative
@@ -139,9 +139,9 @@ def _check_issuer(context: CheckContext, found: CaaSet, issuer: CaaIssuer) -> Ch
 
 def _applicable(found: CaaSet, name: str) -> tuple[str, list[str]]:
     """
-    Return the tag and the values of the records that count for *name*.
+    Return the tag and the values of the records that apply to *name*.
 
-    For a wildcard, records with `issuewild` count before those with `issue` (RFC 8659, section 4.3).
+    For a wildcard, records with `issuewild` have priority over those with `issue` (RFC 8659, section 4.3).
     """
     by_tag = {
         tag: [record.value for record in found.records if record.tag.lower() == tag]
@@ -165,7 +165,7 @@ def _failed_condition(
     context: CheckContext, owner: str, tag: str, permission: Permission, issuer: CaaIssuer
 ) -> CertworkerError | None:
     """
-    Return the failure of a condition of *permission*, which names the CA; None if all are met.
+    Return the failure of a condition of *permission*, which allows the CA, or None if all are met.
     """
     name, method = context.name, context.challenge_type
     methods = permission.conditions.get("validationmethods")

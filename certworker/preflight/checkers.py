@@ -1,5 +1,5 @@
 """
-The list of all checks before the CA is asked, cheapest first.
+The list of all checks before an order, cheapest first.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import SharedDirectory
 from certworker.traefik.config import TraefikConfig
 
-#: The checks that depend on DNS only.
+#: The checks that depend only on DNS.
 IN_DNS = frozenset({"DNS", "CAA", "target"})
 
 
@@ -55,14 +55,14 @@ def build_preflight(
     settling: Settling,
 ) -> PreflightRunner:
     """
-    Return all checks of a worker with *settings*.
+    Return the runner of all checks of a worker with *settings*.
 
     Args:
-        authorities: The CAs, the preferred one first.
-        solvers: The places from which the preferred CA fetches responses to challenges.
-        plan_record: Returns where the TXT record of a DNS-01 challenge would lie.
-        may_ask: Returns whether the CA may be asked about a name although it would probably refuse.
-        clock: The clock of this machine, which is compared with the CA's.
+        authorities: The CAs, starting with the preferred one.
+        solvers: The solvers that publish responses to challenges for the preferred CA.
+        plan_record: Returns the location of the TXT record of a DNS-01 challenge.
+        may_ask: Returns whether to order a certificate although the CA would probably refuse the name.
+        clock: The clock of this machine, to compare with that of the CA.
         settling: The first seconds of the worker.
     """
     preferred = authorities[0]
@@ -86,7 +86,7 @@ def build_preflight(
 
 def volume_checks(settings: Settings) -> list[Callable[[], None]]:
     """
-    Return one check for each directory of *settings*, which raises a CertworkerError if it is not writable.
+    Return one check for each directory of *settings*. It raises a CertworkerError if it cannot write there.
     """
     checks: list[Callable[[], None]] = [
         CertificateStore(settings.certificates_dir).check_writable,
@@ -95,7 +95,7 @@ def volume_checks(settings: Settings) -> list[Callable[[], None]]:
     ]
     if settings.webroot and settings.webroot != settings.certificates_dir:
         challenges = settings.webroot / CHALLENGE_PATH.strip("/")
-        # The deepest existing directory: the other ones may belong to Appwrite.
+        # Check only the deepest existing directory, because the parents may belong to Appwrite.
         places = (challenges, challenges.parent, settings.webroot)
         checks.append(partial(_check_directory, next(filter(Path.is_dir, places), settings.webroot)))
     return checks
@@ -112,9 +112,9 @@ def domain_checks(
     Return the checks of a name, cheapest first.
 
     Args:
-        authorities: The CAs, the preferred one first.
-        solvers: The places from which the preferred CA fetches responses to challenges.
-        plan_record: Returns where the TXT record of a DNS-01 challenge would lie.
+        authorities: The CAs, starting with the preferred one.
+        solvers: The solvers that publish responses to challenges for the preferred CA.
+        plan_record: Returns the location of the TXT record of a DNS-01 challenge.
     """
     private = settings.authority.private_names
     target, _ = target_of(settings.targets, private=private)
@@ -158,13 +158,13 @@ def verify(preflight: PreflightRunner, name: str) -> None:
     Check the DNS records of *name*.
 
     Raises:
-        CertworkerError: A CA would refuse the name, or probably refuse it.
+        CertworkerError: A CA would certainly or probably refuse the name.
         redis.RedisError: A check needs Redis, and Redis failed.
     """
     (found,) = preflight.check_names([name])
     for each in found:
         if each.check in IN_DNS and each.result.failure:
-            raise copy(each.result.failure)  # the result is cached
+            raise copy(each.result.failure)  # the cache holds the original
 
 
 def build_resolver(settings: Settings) -> Resolver:
@@ -176,13 +176,13 @@ def build_resolver(settings: Settings) -> Resolver:
         return Resolver(
             [server for server in settings.name_servers if not is_public(ip_address(server[0]))], private=True
         )
-    # If the configured resolver is on the loopback interface, it is the system's own.
+    # A configured resolver on the loopback interface is the resolver of this machine.
     apart = not any(ip_address(address).is_loopback for address, _ in settings.name_servers)
     return Resolver(settings.name_servers, own=system_name_servers() if apart else ())
 
 
 def _check_directory(directory: Path) -> None:
-    # An order whose key cannot be stored is lost.
+    # Without a stored key, certworker would lose the certificate of an order.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():
@@ -226,7 +226,7 @@ def _published_response(
     authority: AcmeClient, solvers: Sequence[Solver], name: str
 ) -> Iterator[Http01Challenge]:
     """
-    Publish a test response for *name* in all places from which the CA fetches responses.
+    Publish a test response for *name* with all *solvers*, within the block.
     """
     token = secrets.token_urlsafe(24)
     challenge = Http01Challenge(name, token, f"{token}.{authority.thumbprint}")

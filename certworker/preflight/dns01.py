@@ -1,5 +1,5 @@
 """
-Whether the TXT record of a DNS-01 challenge can be created: the zone and the DNS provider of a name.
+Whether certworker can create the TXT record of a DNS-01 challenge: the zone and DNS provider of a name.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ from certworker.dns01.solver import Plan
 from certworker.domains.wildcard import base_name
 from certworker.preflight.result import CheckContext, CheckResult
 
-#: Returns where the TXT record for a name, without `*.`, would be created. It raises a CertworkerError if DNS
-#: does not lead to a zone.
+#: Returns the location of the TXT record for a name without `*.`. It raises a CertworkerError if DNS does not
+#: lead to a zone.
 PlanRecord = Callable[[str], Plan]
 
 
 def check_dns01(context: CheckContext, plan_record: PlanRecord) -> CheckResult:
     """
-    Check that the zone of the TXT record is found and has a provider.
+    Check that the zone of the TXT record exists and has a provider.
 
     Raises:
-        CertworkerError: The zone is not found, or has no provider.
+        CertworkerError: The zone is unknown or has no provider.
     """
     plan = plan_record(base_name(context.name))
     evidence = f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}"

@@ -1,8 +1,8 @@
 """
-The checks of this machine: settings, clock, volumes, and whether its directories outlive the container.
+The checks of this machine: settings, clock, volumes, and whether its directories are persistent.
 
-A CA signs the same names five times a week. A worker that loses its certificates with every
-`docker compose down` is refused after the fifth.
+Let's Encrypt issues a certificate for the same names five times a week. If each `docker compose down` deletes
+the certificates, the CA refuses the sixth order.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from certworker.errors.fs import ClockDrift, ClockSkew, NotPersistent, VolumeNea
 from certworker.preflight.result import CheckResult
 from certworker.settings import CaChoice, Settings, contact_problem
 
-#: A CA backdates certificates by an hour, for clients whose clock is slow.
+#: CAs backdate certificates by an hour, for clients whose clocks are slow.
 MAX_CLOCK_OFFSET = timedelta(hours=1)
 CLOCK_TOLERANCE = timedelta(seconds=60)
 
-#: A generation of a certificate has about 20 kB in five files.
+#: The certificate store needs about 20 kB in five files for each issued certificate.
 MIN_FREE_BYTES = 100 * 1024 * 1024
 MIN_FREE_INODES = 1_000
 
@@ -35,12 +35,12 @@ CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 MOUNTS = Path("/proc/self/mountinfo")
 
 #: The path of a volume without a name. The engine creates one for each VOLUME of the image that the compose
-#: file does not mention; after `docker compose down` no container uses it again.
+#: file does not mention. After `docker compose down`, no container uses such a volume again.
 ANONYMOUS_VOLUME = re.compile(r"/volumes/[0-9a-f]{64}/_data(/|$)")
 
 IN_MEMORY = ("tmpfs", "ramfs")
 
-#: The mount of every path that no other mount covers.
+#: The mount for paths that no other mount contains.
 ROOT = ("/", Path("/"), "")
 
 ESCAPED_BLANK = re.compile(r"\\([0-7]{3})")
@@ -48,9 +48,9 @@ ESCAPED_BLANK = re.compile(r"\\([0-7]{3})")
 
 def check_eligibility(settings: Settings, choice: CaChoice) -> None:
     """
-    Make sure that *settings* allow an order at the CA *choice*.
+    Check that *settings* allow an order at the CA *choice*.
 
-    Names are not checked here: :mod:`certworker.domains` rejects names that a public CA does not certify.
+    This function does not check names: :mod:`certworker.domains` rejects names that no public CA certifies.
 
     Raises:
         NotProduction: A public CA outside production.
@@ -78,7 +78,7 @@ def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], date
     try:
         ahead = offset()
     except CertworkerError:
-        # The order reports an unreachable CA, and may use another one.
+        # The order itself reports an unreachable CA, and may use another CA.
         return CheckResult.passed("")
     if ahead is None or abs(ahead) <= CLOCK_TOLERANCE:
         return CheckResult.passed("")
@@ -93,14 +93,14 @@ def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], date
 
 def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Path]) -> CheckResult:
     """
-    Check that a certificate can be stored.
+    Check that certworker can store a certificate.
 
     Args:
-        probes: Each raises a CertworkerError if it cannot write to its directory.
-        directories: These need free space as well.
+        probes: Raise a CertworkerError if they cannot write to their directories.
+        directories: The directories that need free space.
 
     Raises:
-        VolumeReadOnly, VolumeFull, VolumeFault: A directory cannot be written.
+        VolumeReadOnly, VolumeFull, VolumeFault: A directory is not writable.
     """
     for probe in probes:
         probe()
@@ -111,7 +111,7 @@ def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Pa
 
 def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | None:
     """
-    Return a failure if *directory* is nearly full; None if it has enough *room*, or does not report any.
+    Return a failure if *directory* is nearly full, or None if it has enough *room* or does not report it.
     """
     left = room.f_bavail * room.f_frsize
     if room.f_blocks and left < MIN_FREE_BYTES:
@@ -123,10 +123,9 @@ def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | 
 
 def non_persistent_directories(settings: Settings) -> list[NotPersistent]:
     """
-    Return one failure for each directory of *settings* that is lost with this container.
+    Return one failure for each directory of *settings* that this container does not store persistently.
 
-    The list is empty outside of a container and with the embedded CA. Directories for temporary files do not
-    count.
+    The list is empty outside a container and with the embedded CA. Temporary directories do not count.
     """
     embedded = settings.authority.kind == "development"
     if embedded or not any(mark.exists() for mark in CONTAINER_MARKERS):
@@ -148,14 +147,14 @@ def non_persistent_directories(settings: Settings) -> list[NotPersistent]:
 
 def reason_not_persistent(directory: Path, mounts: str) -> str | None:
     """
-    Return why *directory* is lost with the container; None if it is not.
+    Return the reason why *directory* is not persistent, or None if it is persistent.
 
     Args:
-        directory: An absolute path; it need not exist.
+        directory: An absolute path, which need not exist.
         mounts: The text of :data:`MOUNTS`.
     """
     around = (mount for mount in map(_mount, mounts.splitlines()) if directory.is_relative_to(mount[1]))
-    # The innermost mount counts, and of several at one path the last: it covers the others.
+    # The innermost mount applies. Of several mounts at one path, the last hides the others.
     *_, (source, point, file_system) = sorted((ROOT, *around), key=lambda mount: len(mount[1].parts))
     if file_system in IN_MEMORY:
         return "it is in memory"
@@ -167,7 +166,7 @@ def reason_not_persistent(directory: Path, mounts: str) -> str | None:
 
 
 def _mount(line: str) -> tuple[str, Path, str]:
-    # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE OPTIONS, with blanks as \040.
+    # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE OPTIONS, with spaces as \040.
     fields, _, rest = line.partition(" - ")
     _, _, _, source, point, *_ = fields.split(" ")
     return source, Path(ESCAPED_BLANK.sub(lambda code: chr(int(code[1], 8)), point)), rest.split(" ")[0]

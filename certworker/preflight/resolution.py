@@ -1,5 +1,5 @@
 """
-The addresses of a name: whether a CA can connect to them.
+Whether a CA can connect to the addresses of a name.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from certworker.errors.dns import (
 from certworker.errors.name import NotRegistered
 from certworker.preflight.result import CheckContext, CheckResult
 
-#: For remedies, if the address of this server is unknown.
+#: The address of this server in remedies, if it is unknown.
 UNKNOWN_ADDRESS = "(the public address of this server)"
 
 
@@ -37,7 +37,7 @@ def check_resolution(
 
     Args:
         own_addresses: The public addresses of this server; empty if they are unknown.
-        private: The CA is private: it may know other names, and it connects to private addresses.
+        private: Whether the CA is private, and may know other names and connect to private addresses.
     """
     records = context.records
     if is_loopback_name(records.name):
@@ -74,9 +74,9 @@ def check_resolution(
 
 def _result_without_answer(records: DnsRecords) -> CheckResult:
     if not records.resolvers or all(view.error == SILENT for view in records.resolvers):
-        # Nothing is known about the domain. The fault is on this side.
+        # The resolvers do not answer at all, so the cause is in this network, not in the domain.
         silent = ContainerResolver(
-            host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} gave no answer"
+            host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} did not answer"
         )
         return CheckResult.skipped("DNS could not be queried", silent)
     if records.bogus:
@@ -109,7 +109,7 @@ def _warnings(records: DnsRecords) -> Iterator[CertworkerError]:
 
 
 def _differs(view: ServerView, records: DnsRecords) -> bool:
-    # Servers that return different addresses in turn still have some in common.
+    # Servers that rotate their addresses still have some in common.
     return not view.error and not set(view.addresses) & set(records.addresses)
 
 
@@ -128,8 +128,8 @@ def _found(view: ServerView) -> str:
 
 def _state_of_name(view: ServerView) -> str:
     if not view.exists:
-        return "there is no such name"
-    return f"it is an alias of {view.aliases[-1]}, which has none" if view.aliases else "the name is there"
+        return "the name does not exist"
+    return f"it is an alias of {view.aliases[-1]}, which has none" if view.aliases else "the name exists"
 
 
 def _errors(views: Sequence[ServerView]) -> str:

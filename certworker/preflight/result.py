@@ -1,9 +1,9 @@
 """
 The input and the result of a check.
 
-There are three outcomes. FAIL is certain, and the CA is not asked. WARN is a probable refusal: the CA may see
-other addresses than this machine, so it is asked once a day. PASS also covers checks that could not be made,
-because a router must not block a certificate forever.
+A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
+order. WARN means that the CA would probably refuse, so certworker orders once a day. PASS also includes
+checks that could not run, because a router without NAT loopback must not prevent a certificate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from certworker.errors import CertworkerError
 
 class Outcome(Enum):
     """
-    Whether the CA would accept the name, according to one check.
+    Whether the CA would accept the name, according to a check.
     """
 
     PASS = "yes"  # noqa: S105 (the outcome of a check)
@@ -35,16 +35,16 @@ class CheckResult:
     """
 
     outcome: Outcome
-    #: What was found, in a few words: "A 203.0.113.7, no AAAA". Empty after a failure.
+    #: A short description of the finding, for example "A 203.0.113.7, no AAAA"; empty after a failure.
     evidence: str = ""
-    #: None after a success. The failure is a copy that was never raised: results are cached, and a raised
-    #: failure holds the frames of its check.
+    #: The failure, or None after a success. It is a copy that was never raised, because results are cached,
+    #: and a raised failure holds references to the frames of its check.
     failure: CertworkerError | None = None
-    #: Findings that do not make the CA refuse.
+    #: Findings for which the CA does not refuse.
     warnings: tuple[CertworkerError, ...] = ()
-    #: The test response was fetched as the CA fetches its own. Probable refusals do not count against that.
+    #: Whether the check fetched the test response as the CA does. Probable refusals do not outweigh a proof.
     is_proof: bool = False
-    #: The check could not be made.
+    #: Whether the check could not run.
     is_skipped: bool = False
 
     @classmethod
@@ -57,14 +57,14 @@ class CheckResult:
     @classmethod
     def skipped(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        Return the result of a check that could not be made, which counts as a success.
+        Return the result of a check that could not run, which counts as a success.
         """
         return cls(Outcome.PASS, evidence, warnings=warnings, is_skipped=True)
 
     @classmethod
     def proven(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        Return a success that proves that the CA can fetch the response.
+        Return a success which proves that the CA can fetch the response.
         """
         return cls(Outcome.PASS, evidence, warnings=warnings, is_proof=True)
 
@@ -86,15 +86,15 @@ class CheckResult:
 @dataclass(frozen=True)
 class CheckContext:
     """
-    The input of a check: would the CA accept this name?
+    The input of a check.
     """
 
     name: str
     #: The DNS records of the name.
     records: DnsRecords
-    #: The certificate is renewed. A CA that accepted the name before will probably accept it again.
+    #: Whether the order is a renewal. A CA that accepted the name before will probably accept it again.
     renewing: bool = False
-    #: The type of the challenge that proves the name: `http-01` or `dns-01`.
+    #: The challenge type for the name: `http-01` or `dns-01`.
     challenge_type: str = HTTP01
 
 
@@ -106,12 +106,12 @@ class Check:
 
     name: str
     run: Callable[[CheckContext], CheckResult]
-    #: The job does not wait longer.
+    #: How long a job waits for the check.
     deadline_seconds: float
-    #: Whether the checked service may start after the worker. In the first seconds a failure is checked
-    #: again.
+    #: Whether the checked service may start after the worker. In the first seconds, a failed check is
+    #: repeated.
     settles: bool = False
-    #: The types of challenges that depend on what is checked.
+    #: The challenge types that require this check.
     challenge_types: tuple[str, ...] = (HTTP01, DNS01)
 
 
@@ -123,5 +123,5 @@ class MachineCheck:
 
     name: str
     run: Callable[[], CheckResult]
-    #: The job does not wait longer.
+    #: How long a job waits for the check.
     deadline_seconds: float

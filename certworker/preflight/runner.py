@@ -1,14 +1,14 @@
 """
-All checks of a job, and the decision whether the CA is asked. The names are checked at the same time.
+All checks of a job, and the decision whether to order. The runner checks all names concurrently.
 
 ::
 
     machine ─► for each name:           ┌─► DNS ─────┐
-               look up A, AAAA, CAA … ──┼─► CAA ─────┼─► PASS: ask;  FAIL: stop;
-                                        └─► port 80 ─┘   WARN: ask once a day
+               look up A, AAAA, CAA … ──┼─► CAA ─────┼─► PASS: order;  FAIL: stop;
+                                        └─► port 80 ─┘   WARN: order once a day
 
-A name that is proved by DNS-01 needs no address and no port 80. Its zone and its DNS provider are checked
-instead.
+A name that is validated by DNS-01 needs neither an address nor port 80. Instead, the runner checks its zone
+and its DNS provider.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: Names that are checked at a time, for all jobs together. Each of their checks has a thread, so that no
-#: result is late because other checks wait for servers.
+#: How many names all jobs together check at a time. Each check has its own thread, so that no result waits
+#: for other checks.
 CONCURRENT_NAMES = 32
 
-#: Results are cached for this time.
+#: How long successful results are cached.
 PASS_TTL_SECONDS = 60.0
-#: After a repair the next check is soon.
+#: How long failures are cached. The time is short, so that a fix takes effect soon.
 FAIL_TTL_SECONDS = 5.0
 
-#: A renewal waits no longer for the checks of its names, because a failure would rarely stop it.
+#: How long a renewal waits for the checks of its names. A failure rarely prevents a renewal.
 RENEWAL_TIMEOUT_SECONDS = 2.0
 
-#: Checks that end at the deadline are reported a little later.
+#: The additional time for the results of checks that end at the deadline.
 GRACE_SECONDS = 0.2
 
 #: The cache key of the checks of this machine.
 MACHINE = ("", False)
 
-#: Traefik on a busy machine needs several seconds until it has loaded its routes.
+#: On a busy machine, Traefik needs several seconds to load its routes.
 SETTLING_SECONDS = 30.0
 
-#: The pauses between two tries in these seconds.
+#: The pauses between two attempts within this period.
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 3.0
 
@@ -74,15 +74,15 @@ class NamedResult:
 
 class PreflightRunner:
     """
-    Run the checks and decide whether the CA is asked.
+    The runner of the checks, which decides whether to order.
 
     Args:
         machine_checks: The checks of this machine, cheapest first.
-        checks: The checks of a name, cheapest first. The first of several failures is raised.
+        checks: The checks of a name, cheapest first. The runner raises the first of several failures.
         look_up: Returns the DNS records of a name, within a limited time.
-        may_ask: Returns whether the CA may be asked about a name that it would probably refuse: once a day.
-        settling: Until its end, failures of some checks are checked again before they count.
-        challenge_type: Returns the type of the challenge that proves a name: `http-01` or `dns-01`.
+        may_ask: Returns whether to order although the CA would probably refuse the name: once a day.
+        settling: The period in which the runner repeats some failed checks.
+        challenge_type: Returns the challenge type for a name: `http-01` or `dns-01`.
     """
 
     def __init__(
@@ -110,18 +110,19 @@ class PreflightRunner:
         self, names: Sequence[str], *, renewing: bool = False, slot: JobSlot = NO_SLOT
     ) -> tuple[CertworkerError, ...]:
         """
-        Make sure that the CA would accept *names*, as far as the checks can tell.
+        Check whether the CA would accept *names*.
 
         Args:
-            renewing: A valid certificate is in service, so a failure is only probable, and the checks
-                have less time.
-            slot: The slot of the job. It is released while failed checks are repeated after a start.
+            renewing: Whether a valid certificate is in service. The CA then probably accepts the name despite
+                a failure, and the checks have less time.
+            slot: The slot of the job. The job releases it while it repeats failed checks after a start.
 
         Returns:
-            The findings that were logged as warnings, the worst first: the likely causes of a refusal.
+            The findings that were logged as warnings, worst first: the likely causes of a refusal.
 
         Raises:
-            CertworkerError: The CA would refuse. Or it would probably refuse, and was asked within the day.
+            CertworkerError: The CA would certainly refuse, or it would probably refuse, and certworker has
+                already ordered within a day.
             redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """
         machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
@@ -149,7 +150,7 @@ class PreflightRunner:
 
     def check_names(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[NamedResult, ...]]:
         """
-        Return the results of all checks for each of *names*; if *renewing*, those that ended in time.
+        Return the results of all checks for each of *names*; if *renewing*, only those that ended in time.
         """
         deadline = time.monotonic() + RENEWAL_TIMEOUT_SECONDS if renewing else math.inf
         pending = [self._name_threads.submit(self._check_name, name, renewing, deadline) for name in names]
@@ -157,14 +158,13 @@ class PreflightRunner:
             return [_results_in_time(each, deadline) for each in pending]
         finally:
             for each in pending:
-                each.cancel()  # a lookup that no job waits for must not delay those of other jobs
+                each.cancel()  # so that an unneeded lookup does not delay those of other jobs
 
     def _check_settled(
         self, names: Sequence[str], renewing: bool, slot: JobSlot
     ) -> list[tuple[NamedResult, ...]]:
         """
-        Return the results for each of *names*. Just after a start, repeat failed checks until the worker has
-        settled.
+        Return the results for each of *names*. Shortly after a start, repeat failed checks.
         """
         by_name = self.check_names(names, renewing=renewing)
         failure, seconds = self._unsettled(*by_name), self._settling.seconds_left()
@@ -175,7 +175,7 @@ class PreflightRunner:
                 failure.message,
                 extra={"domain": names[0], "event": "preflight"},
             )
-            # Names that do not lead here must not occupy the slots after a start.
+            # Names that do not point to this server must not occupy the slots after a start.
             slot.release_early()
             for _ in self._settling.pauses():
                 by_name = self.check_names(names, renewing=renewing)
@@ -203,7 +203,7 @@ class PreflightRunner:
         try:
             return self._look_up(base_name(name))
         except Exception as error:
-            # The CA has its own resolver, so the certificate is still possible.
+            # The CA has its own resolver, so it may still issue the certificate.
             log_unexpected(f"the DNS lookup of {name}", error)
             return DnsRecords(name)
 
@@ -229,8 +229,9 @@ class PreflightRunner:
 
     def _decide(self, name: str, found: Sequence[NamedResult], *, renewing: bool) -> list[CertworkerError]:
         """
-        Raise the failure for which the CA is not submitted, or return what was logged as warnings, the worst
-        first.
+        Raise the failure that prevents an order, or return the findings that were logged as warnings.
+
+        The worst finding is first.
         """
         results = [each.result for each in found]
         warnings_found = [warning for result in results for warning in result.warnings]
@@ -239,7 +240,8 @@ class PreflightRunner:
         certain_failures = [
             result.failure for result in results if result.outcome is Outcome.FAIL and result.failure
         ]
-        # A copy each time: a raised failure holds the frames of its job, and this one is cached.
+        # Raise a copy, because a raised failure holds references to the frames of its job, and this one is
+        # cached.
         if certain_failures and not renewing:
             raise copy(certain_failures[0])
         failures = [result.failure for result in results if result.failure]
@@ -254,7 +256,7 @@ class PreflightRunner:
 def _results_in_time(
     pending_results: Future[tuple[NamedResult, ...]], deadline: float
 ) -> tuple[NamedResult, ...]:
-    # Checks that have started end in time. The others wait for DNS or for a thread.
+    # Checks that have started end in time. Other checks wait for DNS or for a thread.
     seconds = None if deadline == math.inf else max(0.0, deadline - time.monotonic()) + GRACE_SECONDS
     try:
         return pending_results.result(seconds)
@@ -270,10 +272,10 @@ def _result_in_time(check: Check | MachineCheck, future: Future[CheckResult], de
     except TimeoutError:
         return CheckResult.skipped(f"{check.name} not checked in time")
     except RedisError:
-        # The check shares its token through Redis. The job needs Redis as well, and reports the reason.
+        # The check shares its token through Redis. The job needs Redis, too, and reports the reason.
         raise
     except Exception as error:
-        # An error in a check must not leave a site without a certificate.
+        # An unexpected error in a check must not prevent a certificate.
         log_unexpected(f"the check of {check.name}", error)
         return CheckResult.skipped(f"{check.name} not checked")
 
@@ -291,14 +293,14 @@ def _warn(name: str, failure: CertworkerError, suffix: str) -> None:
 
 class Settling:
     """
-    The first *seconds* of a worker, from now, in which port 80 may not be routed to it yet.
+    The first *seconds* of a worker, in which Traefik may not route port 80 to it yet.
 
-    After `docker compose up` the worker takes its first jobs while Traefik still loads its routes. A check
-    that fails then reveals nothing about the name.
+    After `docker compose up`, the worker starts its first jobs while Traefik is still loading its routes. A
+    check that fails in this period may pass later.
 
     Args:
         stopping: Ends each pause.
-        first_pause_seconds: The length of the first pause; later ones are longer.
+        first_pause_seconds: The length of the first pause. Later pauses are longer.
     """
 
     def __init__(
@@ -315,19 +317,19 @@ class Settling:
     @classmethod
     def over(cls) -> Self:
         """
-        Return an instance that has ended.
+        Return a period that has already ended.
         """
         return cls(Event(), 0)
 
     def seconds_left(self) -> float:
         """
-        Return how many seconds are left; 0 after the end.
+        Return the remaining seconds; 0 after the end.
         """
         return 0.0 if self._stopping.is_set() else max(0.0, self._until - time.monotonic())
 
     def pauses(self) -> Iterator[None]:
         """
-        Yield after each of the growing pauses until the end.
+        Yield after each pause until the end of the period. Each pause is longer than the previous one.
         """
         pause = self._first_pause
         while left := self.seconds_left():

@@ -1,8 +1,8 @@
 """
-The custom domain target of Appwrite, as `_APP_DOMAIN_TARGET…` sets it.
+The custom domain target of Appwrite in `_APP_DOMAIN_TARGET…`.
 
-A custom domain is an alias of the target, or has its addresses: a provider that flattens aliases shows only
-addresses, and the domain works as well.
+A custom domain is an alias for the target, or has the addresses of the target. DNS providers that flatten
+aliases return only addresses.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Target:
     The target of custom domains.
     """
 
-    #: Custom domains are aliases of this name; empty: any.
+    #: The name that custom domains are aliases for; empty if not set.
     cname: str = ""
-    #: The addresses of this server; empty: unknown.
+    #: The addresses of this server; empty if unknown.
     addresses: tuple[str, ...] = ()
 
 
@@ -48,7 +48,7 @@ def target_of(targets: Mapping[str, str], *, private: bool) -> tuple[Target, lis
 
     Args:
         targets: The values by variable.
-        private: Accept names of a private network.
+        private: Whether to accept names of a private network.
     """
     read: dict[str, str] = {}
     failures: list[InvalidTarget] = []
@@ -75,11 +75,11 @@ def check_target(
     """
     Check that the name in *context* points to *target*.
 
-    Appwrite needs the target, the CA does not: a proxy in between may still forward the challenge. So a
-    failure is only probable.
+    The CA would only probably refuse a name with another target, because a proxy in between may forward the
+    challenge.
 
     Args:
-        main_domains: The domains of Appwrite itself, which are targets.
+        main_domains: The domains of Appwrite itself, which are targets, too.
         look_up: Returns the DNS records of a name.
     """
     records = context.records
@@ -105,7 +105,7 @@ def points_elsewhere(name: str, address: str, own_addresses: Sequence[str]) -> W
     """
     Return a failure if *address* of *name* is not one of *own_addresses*.
 
-    Return None if it is one of them, or if they are unknown.
+    Return None if it is one of them, or if no own address of that IP version is known.
     """
     version = ip_address(address).version
     expected = [each for each in own_addresses if ip_address(each).version == version]

@@ -1,10 +1,10 @@
 """
-The CA's rate limits, shared by all workers.
+The rate limits of the CAs, shared by all workers.
 
 In import order::
 
-    limits         The limits of each known CA, and those of the operator's file
-    token_buckets  Token buckets in Redis: taken from all at once or from none, in one round trip
-    charges        What an order costs at a CA, and what becomes of it when the order ends
-    budget         ★ What may still be ordered now, by all workers together
+    limits         The limits of each known CA, and those in the operator's file
+    token_buckets  Token buckets in Redis: one atomic step takes a token from all buckets, or from none
+    charges        The charges of an order, and their adjustment when the order ends
+    budget         ★ The remaining orders under the limits, for all workers together
 """

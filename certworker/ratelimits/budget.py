@@ -1,9 +1,8 @@
 """
-What may still be ordered from a CA under its rate limits, by all workers together.
+The remaining orders under the rate limits of a CA, for all workers together.
 
-Nothing waits here. If a limit is used up, the failure has the time at which it allows the next order. A
-refusal
-of the CA counts more than the model: its Retry-After closes the bucket of that limit.
+This module never waits. If a limit is used up, the failure contains the time of the next order. A refusal of
+the CA has priority over this model: its Retry-After closes the bucket of that limit.
 """
 
 from __future__ import annotations
@@ -34,20 +33,20 @@ from certworker.storage.certificate_store import CertificateStore
 logger = logging.getLogger(__name__)
 
 BUDGET = "certworker:budget:"
-#: The paused names, with the pages on which a person resumes them.
+#: The paused names, with the URLs of the pages that resume them.
 PAUSES = "certworker:paused:"
 
-#: How long all orders wait after a limit for which the CA names no end. The name that met it waits longer,
-#: but the certificates of other names may be valid for minutes only.
+#: How long all orders wait after a limit without an end. The name that reached the limit waits longer, but
+#: the certificates of other names may be valid only for minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
 
-#: Paused names that are read after a loss. For any other name the CA reports the pause again.
+#: How many paused names are read after a loss. For other names, the CA reports the pause again.
 MOST_PAUSED = 10_000
-#: Bytes.
+#: The maximum bytes of a name.
 LONGEST_NAME = 253
 
-# KEYS: the paused names with their pages. ARGV: how many are read, the longest name. The names, and how many
-# longer ones were removed.
+# KEYS: the paused names with their pages. ARGV: the maximum number of names, the maximum bytes of a name.
+# Returns the names, and how many longer ones it removed.
 _PAUSED = """
 local names, removed = {}, 0
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -63,9 +62,9 @@ return {names, removed}
 REASONS = {
     "orders": "its limit of {count} orders within {period} is used up",
     "domain": "its limit of {count} certificates within {period} for {whose} is used up",
-    "set": "{most} certificates for these very names were ordered lately",
-    "failures": "{most} checks of {whose} failed lately",
-    "streak": "{most} checks of {whose} failed in a row, and the CA would pause it",
+    "set": "{most} certificates for exactly these names were ordered recently",
+    "failures": "{most} validations of {whose} failed recently",
+    "streak": "{most} validations of {whose} failed in a row, and the CA would pause it",
 }
 
 
@@ -76,10 +75,10 @@ class Budget:
     Args:
         connection: The connection to Redis, which all workers share.
         authority: The CA.
-        limits: Its limits.
-        issued: Returns the certificates of that CA on the volume, each with its names and its time of
-            issuance. It is called when Redis has lost the buckets.
-        clock: The clock to use; None: the clock of Redis, which is the same for all workers.
+        limits: The limits of the CA.
+        issued: Returns the names and the time of issuance of each certificate of the CA on the volume. It is
+            called when Redis has lost the buckets.
+        clock: The clock to use; None for the clock of Redis, which is the same for all workers.
     """
 
     def __init__(
@@ -116,14 +115,14 @@ class Budget:
         clock: Callable[[], datetime] | None = None,
     ) -> Budget:
         """
-        Return the budget at the CA *choice*, with its documented limits and those of the operator's file.
+        Return the budget at the CA *choice*, with its documented limits and those in the operator's file.
 
         Args:
-            store: Its certificates replace what Redis has lost.
-            clock: The clock to use; None: the clock of Redis, which is the same for all workers.
+            store: The certificates from which to restore lost buckets.
+            clock: The clock to use; None for the clock of Redis, which is the same for all workers.
 
         Raises:
-            InvalidSettings: The file of CERTWORKER_LIMITS_FILE is invalid.
+            InvalidSettings: The file in CERTWORKER_LIMITS_FILE is invalid.
         """
         limits = limits_of(choice.label, settings.limits_file)
         return cls(connection, choice, limits, issued=partial(store.issued, choice.label), clock=clock)
@@ -142,15 +141,15 @@ class Budget:
         Reserve the charges of an order for *names*, and settle them when the block ends.
 
         Args:
-            exempt: Whether the order replaces a certificate inside the window that the CA suggests for it.
-                The CA then counts failed validations only.
+            exempt: Whether the order replaces a certificate within the CA's suggested window. The CA then
+                counts only failed validations.
             renewal: Whether there was a certificate for exactly the same names.
-            use_full_quota: Apply the limits of the CA without the reserve that certworker leaves.
-            reserved: Whether a crashed worker has reserved the charges of the same order.
+            use_full_quota: Whether to apply the limits of the CA without certworker's own reserve.
+            reserved: Whether a crashed worker has already reserved the charges of the same order.
 
         Raises:
-            LocalGuard: A limit is used up until the time of the failure. Nothing is reserved.
-            Paused: The CA has paused one of the names, and was not asked again since.
+            LocalGuard: A limit is used up until the time in the failure. Nothing is reserved.
+            Paused: The CA has paused one of the names, and certworker has not ordered it since.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
         reservation = Reservation(charges, exempt=exempt, renewal=renewal)
@@ -161,7 +160,7 @@ class Budget:
             yield reservation
         except Paused as pause:
             self._settle(names, reservation.ended(pause), pause)
-            # The text of the CA names the paused names in no reliable form.
+            # The text of the CA does not list the paused names in a reliable form.
             raise Paused(
                 authority=self._authority.title, name=names[0], url=pause.url, problem=pause.problem
             ) from pause
@@ -172,7 +171,7 @@ class Budget:
 
     def resume(self, names: Sequence[str]) -> bool:
         """
-        Allow orders for *names* after a pause; return whether one of them was paused.
+        Allow orders for *names* after a pause. Return whether one of them was paused.
         """
         paused = [bucket_of("pause", name, None) for name in names]
         is_closed = any(self._buckets.full_again(paused))
@@ -182,7 +181,7 @@ class Budget:
     @property
     def has_limits(self) -> bool:
         """
-        Whether a limit for the number of certificates is known.
+        Whether a limit on the number of orders or certificates is known.
         """
         return bool(
             self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
@@ -190,8 +189,9 @@ class Budget:
 
     def available_at(self, names: Sequence[str]) -> datetime | None:
         """
-        Return when the last of *names*, which have no certificate yet, may be ordered; None: no limit is
-        known.
+        Return when certworker may order the last of *names*, which have no certificate yet.
+
+        Return None if no limit is known.
         """
         counts: dict[TokenBucket, tuple[Limit, int]] = {}
         if names and (orders := self._limits.orders_per_account):
@@ -208,7 +208,7 @@ class Budget:
 
     def usage(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
         """
-        Return each limit that concerns *names*, with the number that is in use.
+        Yield each charge that concerns *names* and has a limit, with the number of used tokens.
         """
         charges = [charge for charge in charges_for(names, self._limits, use_full_quota=True) if charge.limit]
         now = self._buckets.now()
@@ -222,7 +222,7 @@ class Budget:
         if charge.kind == "pause":
             url = self._page(charge.subject) or "the web site of the CA"
             return Paused(authority=self._authority.title, name=charge.subject, url=url)
-        reason = "it wants us to wait"
+        reason = "it requests a pause"
         if charge.limit:
             reason = REASONS[charge.kind].format(
                 count=charge.limit.count,
@@ -246,10 +246,10 @@ class Budget:
                 self._connection.hset(self._pauses, mapping=dict.fromkeys(names, fault.url))
             self._buckets.settle(map(self._bounded, changes))
             if fault is None:
-                # A person may have ended a pause at the CA, without `certworker resume`.
+                # The operator may have ended a pause at the CA, without `certworker resume`.
                 self._connection.hdel(self._pauses, *names)
         except RedisError as error:
-            # The buckets refill in any case, only later.
+            # The buckets refill even without this adjustment, but later.
             logger.debug("cannot settle the budget: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Adjustment) -> Adjustment:
@@ -262,7 +262,7 @@ class Budget:
 
     def _known(self, now: datetime) -> Mapping[str, datetime]:
         """
-        Return when the buckets are full again, from the certificates on the volume and the list of pauses.
+        Return when the buckets are full again, from the certificates on the volume and the paused names.
         """
         paused = [bucket_of("pause", name, None) for name in self._paused_names()]
         known = {bucket.name: now + bucket.longest for bucket in paused}
@@ -290,7 +290,7 @@ class Budget:
         if others:
             self._connection.hdel(self._pauses, *others)
         if removed := count + len(others):
-            logger.warning("removed %d entries from %s that are no names", removed, self._pauses)
+            logger.warning("removed %d entries from %s that are not names", removed, self._pauses)
         return names
 
     def _page(self, name: str) -> str:

@@ -1,12 +1,12 @@
 """
-What an order costs at a CA: the buckets that it takes from, and what is given back when it ends.
+The charges of an order: the tokens that it takes from buckets, and their return when the order ends.
 
 ::
 
-    reserved ──► placed ──► validated ──► issued       counted: the order and the certificate
-        │           │           └► refused             counted: the order
-        │           └► validation failed               counted: the order, and a failure of the name
-        └► refused, or no answer                       counted: nothing; all is given back
+    reserved ──► placed ──► validated ──► issued       charged: the order and the certificate
+        │           │           └► refused             charged: the order
+        │           └► validation failed               charged: the order, and a failure of the name
+        └► refused, or no answer                       charged: nothing; all tokens are returned
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ _NAMES = re.compile(r"[0-9a-f]*:[0-9a-f:]*:[0-9a-f]*|[\w-]+(?:\.[\w-]+)*")
 
 Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 
-#: What Let's Encrypt does not count: anything of an order that replaces a certificate (RFC 9773, section 5)
-#: inside the suggested window; of any other renewal the order and the share of the registered domain. The CA
-#: ignores the limit of failures for the former, but certworker does not.
+#: The charges that Let's Encrypt does not count. It counts nothing for an order that replaces a certificate
+#: (RFC 9773, section 5) within the suggested window. For other renewals, it does not count the order or the
+#: registered domain. certworker still counts the failures of an order that replaces a certificate.
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
-#: The longest time for which a bucket is closed, where it is not the default: a CA that names no limit may
-#: mean one name only.
+#: The longest closure of a bucket, if it is not the default. A refusal without a known limit may concern only
+#: one name.
 LONGEST: dict[Kind, timedelta] = {"stop": timedelta(hours=1)}
 
-#: The bucket that a refusal of the CA concerns.
+#: The bucket that each refusal of the CA concerns.
 REFUSALS: dict[type[BaseException], Kind] = {
     CaBusy: "stop",
     TooManyAccounts: "stop",
@@ -67,7 +67,7 @@ class Charge:
     """
 
     kind: Kind
-    #: The name, the registered domain or the set of names that is charged.
+    #: The charged name, registered domain or set of names.
     subject: str
     bucket: TokenBucket
     limit: Limit | None
@@ -75,7 +75,7 @@ class Charge:
 
 def bucket_of(kind: Kind, subject: str, limit: Limit | None, *, use_full_quota: bool = False) -> TokenBucket:
     """
-    Return the bucket of *kind* for *subject*; without a *limit* it can only be closed.
+    Return the bucket of *kind* for *subject*. A bucket without a *limit* can only be closed.
     """
     name = f"{kind} {subject}".rstrip()
     if limit is None:
@@ -87,7 +87,7 @@ def bucket_of(kind: Kind, subject: str, limit: Limit | None, *, use_full_quota: 
         capacity,
         doubtful=kind == "failures",
         reserved_for_new={"orders": limit.count // 10, "domain": 0}.get(kind),
-        # A bucket that is used up by `use_full_quota` takes longest to refill.
+        # A bucket that `use_full_quota` has emptied takes the longest time to refill.
         longest=max(LONGEST_WINDOW, limit.interval * (limit.count - capacity + 1)),
     )
 
@@ -101,7 +101,7 @@ def set_of(names: Iterable[str]) -> str:
 
 def charges_for(names: Sequence[str], limits: Limits, *, use_full_quota: bool) -> list[Charge]:
     """
-    Return all charges of an order for *names*; without known limits they can only be closed.
+    Return all charges of an order for *names*. The bucket of a charge without a limit can only be closed.
     """
     return [
         Charge(kind, subject, bucket_of(kind, subject, limit, use_full_quota=use_full_quota), limit)
@@ -117,7 +117,7 @@ def _charges(names: Sequence[str], limits: Limits) -> Iterator[tuple[Kind, str, 
     yield "set", set_of(names), limits.certificates_per_set
     for name in names:
         yield "pause", name, None
-    # The CA proves a wildcard for the name below which it covers names.
+    # The CA validates the base name of a wildcard.
     for name in dict.fromkeys(map(base_name, names)):
         yield "failures", name, limits.failures_per_name
         yield "streak", name, limits.failures_until_pause
@@ -131,17 +131,17 @@ class Reservation:
     def __init__(self, all_charges: Sequence[Charge], *, exempt: bool, renewal: bool) -> None:
         usually: frozenset[Kind] = RENEWING if renewal else frozenset()
         free = REPLACING if exempt else usually
-        # A charge that this order is exempt from has no limit, but the CA may have refused the exemption.
+        # An exempt charge has no limit, but the CA may refuse the exemption.
         self._charges = [_exemption(charge) if charge.kind in free else charge for charge in all_charges]
         #: The charges to take before the order.
         self.reserved = self._charges
-        # The charges that count after all if the CA does not accept the replacement.
+        # The charges that apply if the CA does not accept the order as a replacement.
         self._late = [charge for charge in all_charges if charge.kind in free - usually]
         self._reached = 0
 
     def placed(self, *, replaces: bool) -> None:
         """
-        Record that the CA accepted the order, and whether as one that *replaces* a certificate.
+        Record that the CA accepted the order, and whether it *replaces* a certificate.
         """
         self._reached = 1
         if replaces:
@@ -155,7 +155,7 @@ class Reservation:
 
     def ended(self, fault: BaseException | None) -> Iterator[Adjustment]:
         """
-        Return the adjustments after *fault*; None: the certificate was issued.
+        Yield the adjustments after *fault*, or after the issuance if *fault* is None.
         """
         counted = self._counted(fault)
         affected = _affected([charge.subject for charge in self._charges if charge.kind == "failures"], fault)
@@ -180,7 +180,7 @@ class Reservation:
         if self._reached == 1:
             not_ours = failure is not None and failure.retry is Retry.CA
             return frozenset({"orders", "failures", "streak"} if not_ours else {"orders"})
-        # Without a refusal, a certificate may have been issued and lost.
+        # Without a refusal, the CA may have issued a certificate that never arrived.
         return frozenset({"orders"}) if failure and failure.problem else REPLACING
 
     def _shut(self, fault: BaseException | None) -> Iterator[Adjustment]:
@@ -189,7 +189,7 @@ class Reservation:
         affected = _affected([charge.subject for charge in closed], fault)
         for charge in closed:
             if kind == "pause":
-                # The CA names no end. A person may end the pause there, and only the CA knows.
+                # The pause has no end. The operator may end it at the CA, which only the CA knows.
                 yield Adjustment("shut", charge.bucket, LATEST)
             elif charge.subject in affected:
                 yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))
@@ -204,6 +204,6 @@ def _has_figures(charge: Charge) -> bool:
 
 
 def _affected(subject: Sequence[str], fault: BaseException | None) -> set[str]:
-    # Only the text says which of several names failed. www.example.org does not name example.org.
+    # Only the text shows which of several names failed. "www.example.org" does not mean example.org.
     named = set(_NAMES.findall(str(fault).lower()))
     return {each for each in subject if each in named} or set(subject)

@@ -1,8 +1,8 @@
 """
-The rate limits of known CAs, and the file with the limits that a CA has granted.
+The rate limits of known CAs, and the file with limits that a CA has granted to the operator.
 
-Let's Encrypt counts by token buckets that refill evenly (its page on rate limits, of 2026-08-05). For a CA
-without an entry no limit is assumed: its refusals are obeyed.
+Let's Encrypt counts with token buckets that refill evenly (its page on rate limits of 2026-08-05). For a CA
+without an entry, certworker assumes no limits, and follows its refusals.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ SETTING = "CERTWORKER_LIMITS_FILE"
 #: An order for exactly the names of a certificate counts as a renewal within this time.
 RENEWAL_WITHIN = timedelta(days=120)
 
-#: `ours` stops a loop of failures or forced orders at three, and leaves one failure before the CA pauses a
-#: name.
+#: `ours` stops a loop of failures or forced orders at three. It also stops orders one failure before the CA
+#: would pause a name.
 LETS_ENCRYPT = Limits(
     orders_per_account=Limit(300, timedelta(hours=3)),
     certificates_per_domain=Limit(50, timedelta(days=7)),
@@ -31,7 +31,7 @@ LETS_ENCRYPT = Limits(
     failures_until_pause=Limit(1_152, timedelta(days=1_152), ours=1_151),
 )
 
-#: As in production, with the exceptions of its page on the staging environment.
+#: The limits of production, with the exceptions on Let's Encrypt's page on the staging environment.
 LETS_ENCRYPT_STAGING = replace(
     LETS_ENCRYPT,
     orders_per_account=Limit(1_500, timedelta(hours=3)),
@@ -40,16 +40,16 @@ LETS_ENCRYPT_STAGING = replace(
     failures_per_name=Limit(200, timedelta(hours=1)),
 )
 
-#: By the label of the CA.
+#: The limits by the label of the CA.
 TABLE: Mapping[str, Limits] = {"letsencrypt": LETS_ENCRYPT, "letsencrypt-staging": LETS_ENCRYPT_STAGING}
 
 
 def limits_of(label: str, file: Path | None) -> Limits:
     """
-    Return the limits of the CA *label*: those of the table, replaced by those of *file*.
+    Return the limits of the CA *label*: those in *file*, or else those in the table.
 
-    The file has one object per CA, under what CERTWORKER_AUTHORITY calls it, with the fields of
-    :class:`Limits`. null is "no limit"; `domains` has registered domains with limits of their own::
+    The file has one object for each CA, under its value of CERTWORKER_AUTHORITY, with the fields of
+    :class:`Limits`. null means no limit. `domains` contains the limits of single registered domains::
 
         {"letsencrypt": {"orders_per_account": "3000/3h", "domains": {"example.org": "500/7d"}}}
 

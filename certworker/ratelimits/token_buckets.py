@@ -1,10 +1,10 @@
 """
-Token buckets in Redis: taken from all at once or from none, by the clock of Redis, in one round trip.
+Token buckets in Redis. One atomic step takes a token from all buckets, or from none.
 
-Each bucket is one number (GCRA): the time at which it is full again. Taking a token moves that time by the
-refill interval; a token is available while the time is not too far ahead. All buckets of a CA are members of
-one sorted set, with these times as scores. So a full bucket needs no member, and an eviction removes all
-buckets or none: a bucket without a member is full, unless the whole set is gone.
+Each bucket is one number (GCRA): the time when the bucket is full again. Taking a token adds the refill
+interval to that time. A token is available if the time is not too far ahead. All buckets of a CA are members
+of one sorted set, with these times as scores. A bucket without a member is full, unless the whole set is
+missing, because an eviction removes the whole set.
 """
 
 from __future__ import annotations
@@ -25,22 +25,23 @@ logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-#: A member of each complete set. A set without it was lost, and its other members are not complete.
+#: A member of each complete set. A set without this member was lost, and its other members are incomplete.
 PRESENT = "alive"
-#: A member until everything that was used before a loss has certainly been refilled.
+#: A member after a loss, until the tokens that were used before the loss have certainly been refilled.
 UNCERTAIN = "doubt"
 
-#: No request in a line waits longer than this (a day) before it is tried again; its turn is kept for a week.
+#: A request in a line is tried again after at most a day. Its place in the line remains valid for a week.
 LONGEST_WAIT_MS = 86_400_000
 REMEMBERED_MS = 604_800_000
 
-#: The longest window that a CA documents. No bucket is closed for longer, see :attr:`TokenBucket.longest`.
+#: The longest window that a CA documents, and the default of :attr:`TokenBucket.longest`.
 LONGEST_WINDOW = timedelta(days=7)
-#: A hundred years: a line of a million names at one certificate an hour.
+#: A hundred years: the length of a line of a million names with one certificate an hour.
 LONGEST_LINE_MS = 3_155_760_000_000
 
-#: ARGV[1]: the current time in milliseconds since 1970; empty: the clock of Redis, which all workers share.
-#: A time further ahead than `furthest` milliseconds is invalid: it counts as lost, and is listed in `odd`.
+#: ARGV[1]: the current time in milliseconds since 1970; empty for the clock of Redis, which all workers
+#: share. A time more than `furthest` milliseconds ahead is invalid: it counts as lost, and `odd` lists its
+#: member.
 _NOW = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -58,13 +59,13 @@ local function score(member, furthest)
 end
 """
 
-#: ARGV[2]: the identifier of the request. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: for each
-#: bucket its member, interval, room, doubt, the reserve for new requests (below zero: no line) and the
-#: longest closure. Returns {}: taken; {0, ...}: the set was lost, or these members are invalid; otherwise the
-#: bucket that has a token last, and when. A refused request gets a place in the line of the bucket, and keeps
-#: it however often it is tried. Far places are spread over half of the longest wait, so that the line moves
-#: even if many do not come back. Invalid members are removed together with the mark PRESENT, so that the
-#: buckets are filled again from what is known elsewhere.
+#: ARGV[2]: the identifier of the request. ARGV[3]: the longest time of uncertainty. ARGV[4...]: for each
+#: bucket its member, interval, room, uncertainty, the reserve for new requests (negative without a line) and
+#: the longest closure. Returns {} if the tokens were taken; {0, ...} if the set was lost, or these members
+#: are invalid; otherwise the bucket that is the last to have a token, and the time. A refused request gets a
+#: place in the line of the bucket, which it retains at each attempt. Distant places are spread over half of
+#: the longest wait, so that the line moves even if many requests do not return. The script removes invalid
+#: members together with PRESENT, so that the worker restores the buckets from the volume.
 _TAKE = f"""{_NOW}
 if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -116,7 +117,7 @@ return {{(last + 2) / 6, string.format('%.0f', latest)}}
 """
 
 #: ARGV[2...]: for each change its kind, the bucket, the milliseconds or the end, and how far ahead the time
-#: of the bucket may be. Returns the invalid members, which are removed.
+#: of the bucket may be. Removes invalid members, and returns them.
 _SETTLE = f"""{_NOW}
 for i = 2, #ARGV, 4 do
     local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -136,7 +137,7 @@ end
 return odd
 """
 
-#: Members in one command; Redis serves other clients between two commands.
+#: How many members one command writes. Redis serves other clients between two commands.
 MOMENTS_A_COMMAND = 1_000
 
 
@@ -147,16 +148,17 @@ class TokenBucket:
     """
 
     name: str
-    #: The time until one more token is available; zero: the bucket is never empty, only closed for a time.
+    #: The time until one more token is available. Zero means that the bucket is never empty, but may be
+    #: closed.
     interval: timedelta = timedelta(0)
     #: The maximum number of tokens.
     capacity: int = 1
-    #: Whether half of it counts as used for a time after a loss.
+    #: Whether half of the tokens count as used for a time after a loss.
     doubtful: bool = False
-    #: Refused requests wait in line, and new requests have this many tokens in reserve: a single name does
-    #: not wait behind thousands. None: there is no line.
+    #: The tokens in reserve for new requests while refused requests wait in line, so that a single name does
+    #: not wait behind thousands. None means that there is no line.
     reserved_for_new: int | None = None
-    #: The longest time for which it may be closed; a later time in Redis is invalid.
+    #: The longest closure. A later time in Redis is invalid.
     longest: timedelta = LONGEST_WINDOW
 
     @property
@@ -170,7 +172,7 @@ class TokenBucket:
 @dataclass(frozen=True)
 class Exhausted:
     """
-    A bucket that has no token until a time.
+    A bucket without tokens, and the time of the next token.
     """
 
     bucket: TokenBucket
@@ -185,7 +187,7 @@ class Adjustment:
 
     kind: Literal["take", "give back", "shut", "forget"]
     bucket: TokenBucket
-    #: The end of a closure; None: unknown.
+    #: The end of a closure; None if unknown.
     until: datetime | None = None
 
 
@@ -196,10 +198,10 @@ class TokenBuckets:
     Args:
         connection: The connection to Redis.
         key: The key of the sorted set.
-        known: Returns what is known without Redis: the names of buckets and when they are full again. It is
+        known: Returns the names of buckets and when they are full again, from sources other than Redis. It is
             called after a loss, with the current time.
         doubt: How long doubtful buckets count as half used after a loss.
-        clock: The clock to use; None: the clock of Redis.
+        clock: The clock to use; None for the clock of Redis.
     """
 
     def __init__(
@@ -224,10 +226,10 @@ class TokenBuckets:
         Take one token from each of *buckets*, or from none if one of them is exhausted.
 
         Args:
-            who: The identifier that keeps a place in the lines; empty: a new request each time.
+            who: The identifier of the request, which has a place in the lines; empty for a new request.
 
         Returns:
-            The exhausted bucket that has a token last; None: the tokens were taken.
+            The exhausted bucket that is the last to have a token, or None if the tokens were taken.
         """
         arguments: list[Any] = []
         for each in buckets:
@@ -252,7 +254,7 @@ class TokenBuckets:
         for each in changes:
             amount: object = _milliseconds(each.bucket.interval)
             if each.kind == "shut" and each.until:
-                # So that exactly one token is available at that time.
+                # At the end of the closure, exactly one token is available.
                 amount = _score(each.until + each.bucket.interval * (each.bucket.capacity - 1))
             arguments += [each.kind, each.bucket.name, amount, each.bucket.furthest]
         if arguments:
@@ -260,7 +262,7 @@ class TokenBuckets:
 
     def full_again(self, buckets: Sequence[TokenBucket]) -> list[datetime | None]:
         """
-        Return when each of *buckets* is full again; None: it is full, or Redis has an invalid time.
+        Return when each of *buckets* is full again; None if it is full, or if Redis has an invalid time.
         """
         names = [each.name for each in buckets]
         scores = self._connection.zmscore(self._key, names) if names else []
@@ -278,11 +280,11 @@ class TokenBuckets:
             return self._clock()
         seconds, microseconds = self._connection.time()
         moment = score_to_time(seconds + microseconds / 1_000_000)
-        assert moment is not None  # noqa: S101 (Redis does not live in the year 10000)
+        assert moment is not None  # noqa: S101 (the clock of Redis is before the year 10000)
         return moment
 
     def _remember(self) -> None:
-        # No worker can take a token before the last command.
+        # No worker can take a token before the last command adds PRESENT.
         now = self.now()
         known = [(name, _score(moment)) for name, moment in self._known(now).items()]
         for start in range(0, len(known), MOMENTS_A_COMMAND):
@@ -307,5 +309,5 @@ def _milliseconds(span: timedelta) -> int:
 
 
 def _score(moment: datetime) -> int:
-    # Rounded down, as the scripts round the time of Redis.
+    # Round down, as the scripts round the time of Redis.
     return (moment - EPOCH) // timedelta(milliseconds=1)

@@ -1,5 +1,5 @@
 """
-The client of redis-py for an address: Redis itself, or the primary that Sentinels name.
+The client of redis-py for an address: of Redis itself, or of a primary behind Sentinels.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ ANSWER_SECONDS = 5
 
 def connect(address: RedisURL, *, connections: int = 8) -> Redis:
     """
-    Return a client with a pool of at most *connections*; it connects at its first command.
+    Return a client with a pool of at most *connections*, which connects at its first command.
 
-    Behind Sentinels each new connection goes to the primary that they name at that time.
+    Behind Sentinels, each new connection goes to the current primary.
     """
     tls: dict[str, Any] = {} if address.tls is None else {"ssl": True, **address.tls}
     options: dict[str, Any] = {
@@ -51,7 +51,7 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
         sentinel_kwargs={
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
-            # After a failed Sentinel comes the next one, and then all of them again.
+            # After a failed Sentinel, try the next one, and later all Sentinels again.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,
             **tls,
@@ -66,7 +66,7 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
 @contextmanager
 def connected(address: RedisURL) -> Iterator[Redis]:
     """
-    Yield a connection to *address*, closed at the end of the block.
+    Yield a connection to *address*, and close it at the end of the block.
 
     Raises:
         CertworkerError: Redis failed within the block.
@@ -80,8 +80,10 @@ def connected(address: RedisURL) -> Iterator[Redis]:
 
 class _SentinelPool(Sentinel):
     """
-    The Sentinels of redis-py, with the cause of each failure in the error: redis-py names only its class, so
-    an untrusted certificate looks like a closed port.
+    The Sentinels of redis-py, with the cause of each failure in the error.
+
+    redis-py reports only the class of the error, which is the same for an untrusted certificate and for a
+    closed port.
     """
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
@@ -95,7 +97,7 @@ class _SentinelPool(Sentinel):
                 continue
             state = known.get(service_name)
             if state and self.check_master_state(state, service_name):
-                # The Sentinel that knows the primary comes first the next time.
+                # Next time, try the Sentinel that knows the primary first.
                 self.sentinels[0], self.sentinels[index] = sentinel, self.sentinels[0]
                 return str(state["ip"]), int(state["port"])
         why = f": {', '.join(failed)}" if failed else ""
@@ -103,5 +105,5 @@ class _SentinelPool(Sentinel):
 
 
 def _retries() -> Retry:
-    # The retries of redis-py for a client without a pool.
+    # redis-py has the same default for a client without its own pool.
     return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)

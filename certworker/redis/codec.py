@@ -1,8 +1,8 @@
 """
 Writes and reads the values in Redis.
 
-Every program with access to Redis can write any value. So each value that this module reads is bounded, typed
-and printable. An invalid value counts as lost.
+Every program with access to Redis can write any value. Each value that this module reads is therefore
+bounded, typed and printable. An invalid value counts as lost.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import NoReturn
 from certworker.domains import is_name
 from certworker.errors import printable
 
-#: Characters. The longest text of certworker is a remedy with a link of 4,000 characters.
+#: The maximum characters of a text. The longest is a remedy with a link of 4,000 characters.
 LONGEST_TEXT = 6_000
-#: Bytes. The longest JSON of certworker has a hundred names of full length.
+#: The maximum bytes of JSON. The longest JSON of certworker has 100 names of full length.
 LARGEST_JSON = 64 * 1024
-#: Digits of a count. An attempt a minute for a year has six.
+#: The maximum digits of a count. One attempt a minute for a year is a number of six digits.
 MOST_DIGITS = 6
-#: Names in one certificate.
+#: The maximum number of names in one certificate.
 MOST_NAMES = 100
 
-#: The limits of times. Arithmetic with them does not overflow.
+#: The limits of times. Arithmetic between these limits does not overflow.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
 
 
 def decode_text(value: bytes | str | None) -> str:
     """
-    Return *value* as text in UTF-8, with invalid bytes replaced; None becomes an empty text.
+    Return *value* as text in UTF-8, with invalid bytes replaced, or an empty string for None.
     """
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -40,14 +40,14 @@ def decode_text(value: bytes | str | None) -> str:
 
 def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
     """
-    Return the text *value* on one line, printable, in at most *longest* characters; empty if it is no text.
+    Return the text *value* on one line, printable, with at most *longest* characters; empty if not a text.
     """
     return printable(decode_text(value), longest) if isinstance(value, bytes | str) else ""
 
 
 def count_in(value: object) -> int:
     """
-    Return the count in *value*, a number or a text of digits; 0 if it is invalid or has more than 6 digits.
+    Return the count in *value*, a number or digits, or 0 if it is invalid or has more than 6 digits.
     """
     if isinstance(value, bytes):
         value = decode_text(value)
@@ -59,7 +59,7 @@ def count_in(value: object) -> int:
 
 def name_in(value: object) -> str | None:
     """
-    Return the normalized name in *value*; None if it is no such name.
+    Return the normalized name in *value*, or None if there is none.
     """
     if isinstance(value, bytes):
         try:
@@ -71,7 +71,7 @@ def name_in(value: object) -> str | None:
 
 def names_in(value: object) -> tuple[str, ...] | None:
     """
-    Return the names in *value*, a list of at most 100; None if one of them is no name, or there is none.
+    Return the names in *value*, a list of 1 to 100 normalized names, or None if it is invalid.
     """
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_NAMES:
         return None
@@ -81,7 +81,7 @@ def names_in(value: object) -> tuple[str, ...] | None:
 
 def json_in(value: bytes | str | None) -> object:
     """
-    Return the JSON in *value*; None if it is invalid, too large, or has numbers that JSON does not have.
+    Return the JSON in *value*, or None if it is too large or invalid, for example because of NaN.
     """
     if value is None or len(value) > LARGEST_JSON:
         return None
@@ -93,7 +93,7 @@ def json_in(value: bytes | str | None) -> object:
 
 def fields_in(value: bytes | str | None) -> dict[str, object]:
     """
-    Return the JSON object in *value*; empty if it is invalid.
+    Return the JSON object in *value*, or an empty object if it is invalid.
     """
     found = json_in(value)
     return found if isinstance(found, dict) else {}
@@ -101,14 +101,14 @@ def fields_in(value: bytes | str | None) -> dict[str, object]:
 
 def encode_time(moment: datetime | None) -> str:
     """
-    Return *moment* in seconds, as `2026-11-23T10:15:09Z`; an empty text for None.
+    Return *moment* with seconds, for example `2026-11-23T10:15:09Z`, or an empty string for None.
     """
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
 
 
 def decode_time(text: object) -> datetime | None:
     """
-    Return the time in *text*, in UTC; None if it is invalid.
+    Return the time in *text* in UTC, or None if it is invalid.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -119,7 +119,7 @@ def decode_time(text: object) -> datetime | None:
 
 def score_to_time(score: object) -> datetime | None:
     """
-    Return the time of a sorted set's *score* (seconds since 1970); None for infinity and after 9998.
+    Return the time of a sorted set's *score* (seconds since 1970), or None for infinity and after 9998.
 
     A time before 1970 counts as 1970.
     """

@@ -1,5 +1,5 @@
 """
-Translates errors of Redis into failures with a remedy.
+The translation of Redis errors into failures with a remedy.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ BY_CLASS: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...]
     (RedisOutOfMemory, (OutOfMemoryError,)),
     (RedisPermissionDenied, (NoPermissionError,)),
 )
-#: Failures by the text of the error: an error within a script has no class.
+#: Failures by the text of the error, because an error within a script has no class.
 BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
     (RedisOutOfMemory, ("OOM command not allowed",)),
     (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),
@@ -57,7 +57,7 @@ BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
 
 def to_failure(error: RedisError, address: str) -> CertworkerError:
     """
-    Return the failure for *error* of the Redis at *address*.
+    Return the failure for *error* from the Redis at *address*.
     """
     if isinstance(error, WrongType):
         return RedisWrongType(
@@ -80,7 +80,7 @@ def to_failure(error: RedisError, address: str) -> CertworkerError:
 
 def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | None]:
     """
-    Return a function that returns the failure for an error of *connection*, and None for any other error.
+    Return a function that returns the failure for an error of *connection*, or None for any other error.
     """
     address = address_of(connection)
     return lambda error: to_failure(error, address) if isinstance(error, RedisError) else None
@@ -88,7 +88,7 @@ def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | 
 
 def address_of(connection: Redis) -> str:
     """
-    Return the address of *connection*, without user and password.
+    Return the address of *connection*, without the user and the password.
     """
     pool = connection.connection_pool
     options = pool.connection_kwargs

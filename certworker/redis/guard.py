@@ -3,10 +3,10 @@ A client of Redis that tolerates the values of other programs.
 
 It guards every command:
 
-* It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`. * It reads
-at most :data:`LONGEST_ANSWER` bytes of an answer. Redis allows values of 512 MB, which would exhaust
-  the memory of a worker.
-* It removes the values that made an answer too long: the command fails once, and not in each pass of a loop.
+* It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`.
+* It reads at most :data:`LONGEST_ANSWER` bytes of an answer. Redis allows values of 512 MB, which would
+  exhaust the memory of a worker.
+* It removes the values that made an answer too long, so that the command fails only once.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from certworker.redis.keys import remove_large, remove_wrong
 
-#: Bytes. The longest expected answer is the data of 500 jobs, of at most 64 KiB each.
+#: The maximum bytes of an answer. The longest expected answer is the data of 500 jobs, each at most 64 KiB.
 LONGEST_ANSWER = 64 * 1024 * 1024
 
-#: How often a command is repeated: another program may write the key again meanwhile.
+#: How often a command is repeated, because another program may write the key again.
 MAX_REPETITIONS = 3
 
 
 class AnswerTooLong(RedisError):
     """
-    The answer to a command is longer than any expected answer; the connection was closed.
+    The answer to a command is longer than any expected answer. The connection is closed.
     """
 
     def __init__(self) -> None:
@@ -69,7 +69,7 @@ class GuardedRedis(Redis):
 
 class GuardedPipeline(Pipeline):
     """
-    A pipeline, or a transaction. A command that failed because of a wrong key is sent again after the others.
+    A pipeline or a transaction that repeats the commands which failed because of a wrong key.
     """
 
     def __init__(self, client: GuardedRedis, transaction: bool, shard_hint: Any) -> None:
@@ -97,7 +97,7 @@ class GuardedPipeline(Pipeline):
 
     def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
         """
-        Send a command at once, as a transaction does between WATCH and MULTI.
+        Send a command immediately, as a transaction does between WATCH and MULTI.
         """
         try:
             return super().immediate_execute_command(*args, **options)
@@ -120,12 +120,12 @@ class GuardedPipeline(Pipeline):
 
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which one depends on hiredis
     """
-    The parser of redis-py, with a limit to the length of an answer.
+    The parser of redis-py, with a limit on the length of an answer.
     """
 
     def on_connect(self, connection: Any, **options: Any) -> None:
         """
-        Start with a new connection.
+        Start parsing the answers of a new connection.
         """
         super().on_connect(connection, **options)
         self._bounded = _BoundedReader(self._reader)
@@ -139,8 +139,8 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
         try:
             return super().read_response(*arguments, **options)
         except AnswerTooLong:
-            # The rest of the answer is still arriving. Behind Sentinels redis-py before 8 would reuse the
-            # connection; without its parser the pool makes a new one.
+            # The rest of the answer is still arriving. Behind Sentinels, redis-py before 8 would reuse the
+            # connection. Without the parser, the pool opens a new one.
             self.on_disconnect()
             raise
 

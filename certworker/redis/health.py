@@ -1,5 +1,5 @@
 """
-Checks Redis at the start, and logs its outages.
+The check of Redis at the start, and the log of its outages.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: Log lines about one outage.
+#: The maximum number of log lines about one outage.
 MAX_REASONS = 20
 
 #: The first version with BLMOVE, which moves a job between two lists without losing it.
 OLDEST_VERSION = (6, 2)
 
-#: Written to check whether Redis accepts writes; it expires after a second.
+#: The key that tests whether Redis accepts writes. It expires after a second.
 PROBE_KEY = "certworker:probe"
 
-#: The beginnings of redis-py's options for the address and the timeouts; behind Sentinels the pool is one of
-#: them. Without the timeouts a handshake with a silent server would never end.
+#: The prefixes of redis-py's options for the address and the timeouts. Behind Sentinels, the pool is an
+#: option, too. Without the timeouts, a handshake with a silent server would never end.
 CONNECTION_OPTIONS = (
     "host",
     "port",
@@ -47,7 +47,7 @@ CONNECTION_OPTIONS = (
 
 class OutageTracker:
     """
-    Logs each reason of an outage once, and chooses pauses that grow to a minute.
+    The state of an outage: logs each reason once, and returns pauses that grow up to a minute.
     """
 
     def __init__(self, address: str) -> None:
@@ -65,11 +65,11 @@ class OutageTracker:
 
     def failed(self, error: RedisError | RedisIsCluster) -> float:
         """
-        Log *error* if its reason is new; return the seconds until the next attempt.
+        Log *error* if its reason is new. Return the seconds until the next attempt.
         """
         failure = error if isinstance(error, RedisIsCluster) else to_failure(error, self._address)
         self._began = self._began or time.monotonic()
-        # An unreachable Redis has a new message every second. Each refusal gets a line of its own.
+        # The message of an unreachable Redis changes often, so its code identifies the reason.
         reason = failure.code if isinstance(failure, RedisUnreachable) else failure.message
         if reason not in self._logged and len(self._logged) < MAX_REASONS:
             self._logged.add(reason)
@@ -91,10 +91,10 @@ class OutageTracker:
 
 def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     """
-    Return True when Redis answers and accepts writes and scripts; False if *stop* was set before.
+    Return True when Redis answers and accepts writes and scripts, or False if *stop* is set before.
 
     Raises:
-        RedisTooOld: Waiting would not help.
+        RedisTooOld: Redis is too old, so waiting would not help.
     """
     outage, stop = OutageTracker(address_of(connection)), stop or Event()
     while not stop.is_set():
@@ -110,7 +110,7 @@ def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
 
 def check_redis(connection: Redis) -> None:
     """
-    Check that Redis answers, is new enough, is no cluster, and accepts writes and scripts.
+    Check that Redis answers, is new enough, is not a cluster, and accepts writes and scripts.
 
     Raises:
         CertworkerError: A check failed.
@@ -126,7 +126,7 @@ def require_version(version: str, address: str) -> None:
     Check that *version* of the Redis at *address* is new enough.
 
     Raises:
-        RedisTooOld: It is too old.
+        RedisTooOld: The version is too old.
     """
     parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if parts < OLDEST_VERSION:
@@ -142,7 +142,7 @@ def probe(connection: Redis) -> None:
         RedisIsCluster: Redis is a node of a cluster.
         RedisTooOld: Redis could lose jobs.
     """
-    # Without the retries of redis-py, which hide a wrong password for seconds.
+    # Disable the retries of redis-py, which would delay the report of a wrong password by seconds.
     pool = connection.connection_pool
     options = {
         name: value for name, value in pool.connection_kwargs.items() if name.startswith(CONNECTION_OPTIONS)

@@ -1,10 +1,10 @@
 """
 The keys of certworker in Redis: the pattern, the type and the content of each.
 
-Every program with access to Redis can replace one of these keys by a key of another type. Redis then answers
-each command for it with WRONGTYPE. So :func:`remove_wrong` removes the key, and logs its name.
+Every program with access to Redis can replace one of these keys with a key of another type. Redis then
+answers each command for the key with WRONGTYPE. :func:`remove_wrong` removes such a key, and logs its name.
 
-docs/reference/redis-keys.md has the same table. Words in capitals stand for names, labels and ids.
+docs/reference/redis-keys.md has the same table. Words in capitals are placeholders for names, labels and ids.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 Type = Literal["string", "hash", "list", "set", "zset", "stream"]
 
-#: Bytes. A longer text is a value, not a key.
+#: The maximum bytes of a key. A longer argument of a command is a value.
 LONGEST_KEY = 1_024
 
 
@@ -39,24 +39,24 @@ class Kind:
     pattern: str
     type: Type
     content: str
-    #: Whether a key of another type is removed. The keys of Appwrite's core are only reported.
+    #: Whether certworker may remove a key of another type. It only reports the keys of Appwrite's core.
     removable: bool = True
 
     @property
     def largest(self) -> int:
         """
-        Return the most bytes of a member, a field or a value.
+        Return the maximum bytes of a member, a field or a value.
         """
         return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
 
     def matches(self, key: str) -> bool:
         """
-        Return whether *key* has this pattern.
+        Return whether *key* matches this pattern.
         """
         return _expression(self.pattern).fullmatch(key) is not None
 
 
-#: A key has the first pattern that matches.
+#: All kinds of keys. The first pattern that matches a key applies.
 KINDS = (
     Kind("certworker:agenda", "zset", "Names, with the time of the next check of each."),
     Kind("certworker:appwrite:FORMAT:alive:WORKER", "string", "A worker takes Appwrite's messages; expires."),
@@ -66,24 +66,26 @@ KINDS = (
     Kind("certworker:budget:AUTHORITY", "zset", "Token buckets, with the time when each is full again."),
     Kind("certworker:challenges", "hash", "Challenge tokens that any worker answers."),
     Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
-    Kind("certworker:compared", "string", "The agenda has every name of the volume."),
+    Kind("certworker:compared", "string", "Whether the agenda has every name on the volume."),
     Kind("certworker:dns01:line:ZONE", "zset", "Orders that wait to change a zone; expires."),
     Kind("certworker:dns01:paused:PROVIDER", "string", "When a DNS provider accepts changes; expires."),
     Kind("certworker:dns01:records", "hash", "TXT records that certworker has created."),
     Kind("certworker:dns01:removed:RECORD", "string", "A worker has deleted this TXT record; expires."),
-    Kind("certworker:dns01:seen:ZONE", "zset", "When each order in that line asked last; expires."),
+    Kind(
+        "certworker:dns01:seen:ZONE", "zset", "When each order in that line last checked its turn; expires."
+    ),
     Kind(
         "certworker:dns01:settling:PROVIDER",
         "string",
         "How long records settle, in ms; expires.",
     ),
-    Kind("certworker:doubt:NAME", "string", "The CA was asked today in spite of a doubt; expires."),
+    Kind("certworker:doubt:NAME", "string", "A name was ordered despite a probable refusal; expires."),
     Kind("certworker:events", "stream", "The last outcomes, for other programs."),
     Kind("certworker:fence", "string", "The last fencing token."),
     Kind("certworker:health", "set", "Workers that report their health."),
     Kind("certworker:health:WORKER", "string", "The health of a worker; expires."),
     Kind("certworker:lane:PRIORITY:TENANT", "zset", "Requests of a tenant with one priority."),
-    Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turns."),
+    Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turn."),
     Kind("certworker:lock:NAME", "string", "A worker issues for the name, or changes a zone; expires."),
     Kind("certworker:name:NAME", "hash", "The last outcome for a name."),
     Kind("certworker:order:AUTHORITY:SET", "string", "The URL of a pending order; expires."),
@@ -92,28 +94,28 @@ KINDS = (
         "certworker:paused:AUTHORITY", "hash", "Names that the CA has paused, with the page to resume them."
     ),
     Kind("certworker:probe", "string", "Shows that Redis accepts writes; expires."),
-    Kind("certworker:said:WHAT", "string", "Lines that the log has already had today; expires."),
+    Kind("certworker:said:WHAT", "string", "Lines that were already logged today; expires."),
     Kind("certworker:schema", "string", "The version of this layout."),
     Kind("certworker:sending:CHANNEL", "string", "A worker delivers notifications; expires."),
     Kind("certworker:story:NAME", "list", "The last events of a name; expires."),
-    Kind("certworker:told:NAME", "set", "Subjects of a name that were notified; expires."),
+    Kind("certworker:told:NAME", "set", "Subjects of notifications about a name; expires."),
     Kind("rq:clean_registries:certificates", "string", "A worker cleans RQ's registries; expires."),
     Kind("rq:canceled:certificates", "zset", "RQ's registry of canceled jobs."),
     Kind("rq:deferred:certificates", "zset", "RQ's registry of deferred jobs."),
     Kind("rq:execution:ID:EXECUTION", "hash", "One run of a job; expires."),
-    Kind("rq:executions:ID", "zset", "The runs of a job."),
+    Kind("rq:executions:ID", "zset", "All runs of a job."),
     Kind("rq:failed:certificates", "zset", "RQ's registry of failed jobs."),
     Kind("rq:finished:certificates", "zset", "RQ's registry of finished jobs."),
     Kind("rq:job:ID:dependents", "set", "Jobs that wait for a job."),
     Kind("rq:job:ID", "hash", "A job: the call, its status and its times."),
-    Kind("rq:queue:certificates", "list", "Ids of the jobs that wait."),
+    Kind("rq:queue:certificates", "list", "Ids of the waiting jobs."),
     Kind("rq:queue:certificates:intermediate", "list", "Ids between the queue and a worker."),
     Kind("rq:queues", "set", "The queues of this Redis."),
     Kind("rq:results:ID", "stream", "How a job ended; expires."),
     Kind("rq:scheduled:certificates", "zset", "RQ's registry of delayed jobs."),
     Kind("rq:scheduler-lock:certificates", "string", "The worker that moves delayed jobs; expires."),
     Kind("rq:scheduler:SCHEDULER", "hash", "A scheduler; expires."),
-    Kind("rq:wip:certificates", "zset", "Jobs that run, with the end of their leases."),
+    Kind("rq:wip:certificates", "zset", "Running jobs, with the end of their leases."),
     Kind("rq:worker:WORKER", "hash", "A worker; expires."),
     Kind("rq:workers", "set", "All workers of this Redis."),
     Kind("rq:workers:certificates", "set", "The workers of this queue."),
@@ -139,8 +141,8 @@ _UNUSABLE = re.compile(
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
 #: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
-#: than a day ahead: Redis adds nothing to a stream with the last possible id. Returns the removed keys with
-#: their types.
+#: than a day ahead, because Redis adds nothing to a stream with the last possible id. Returns the removed
+#: keys with their types.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -163,10 +165,11 @@ return removed
 """
 
 
-#: Bytes of a member, a field or a value. RQ's lists and sets have ids and keys, which are shorter.
+#: The maximum bytes of a member, a field or a value. RQ's lists and sets contain ids and keys, which are
+#: shorter.
 LARGEST_MEMBER = 64 * 1024
 
-#: KEYS: keys. ARGV: the largest member of each. Removes larger members, and returns their numbers.
+#: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns how many.
 _REMOVE_LARGE = """
 local removed = {}
 for i, key in ipairs(KEYS) do
@@ -195,7 +198,7 @@ return removed
 
 class WrongType(ResponseError):
     """
-    A key has another type than certworker needs, and certworker may not remove it.
+    A key has the wrong type, and certworker may not remove it.
     """
 
     def __init__(self, key: str, found: str, wanted: str) -> None:
@@ -206,21 +209,21 @@ class WrongType(ResponseError):
 @lru_cache(maxsize=4_096)
 def kind_of(key: str) -> Kind | None:
     """
-    Return the kind of *key*, or None if it is no key of this table.
+    Return the kind of *key*, or None if the key is not in this table.
     """
     return next((kind for kind in KINDS if kind.matches(key)), None)
 
 
 def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError) -> bool:
     """
-    Remove the key or field that caused *error*; return whether the command may now succeed.
+    Remove the key or field that caused *error*. Return whether the command may now succeed.
 
-    This removes and logs a key of :data:`KINDS` that has another type, and a field that is not a number.
+    Remove and log a key of :data:`KINDS` with another type, and a field that is not a number.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         command: The name of the command and its arguments.
-        error: The answer.
+        error: The answer to the command.
 
     Raises:
         WrongType: The key belongs to another program, or the Redis user may not remove it.
@@ -247,7 +250,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
         )
     if not removed:
         _name_wrong(connection, found)
-    # Another thread or worker may have removed it between the two commands.
+    # Another thread or worker may have removed the key between the two commands.
     return bool(removable)
 
 
@@ -255,11 +258,11 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
     Remove oversized values from the keys of *command*, whose answer was too long.
 
-    A key of :data:`KINDS` loses the members, fields and values that are larger than those of certworker and
-    RQ. The log has each key.
+    Remove the members, fields and values of the keys in :data:`KINDS` that are larger than those of
+    certworker and RQ. Log each key.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         command: The name of the command and its arguments.
     """
     kinds = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}

@@ -6,13 +6,13 @@ The address of Redis as a URL.
     redis://[USER:PASSWORD@]HOST[:PORT][/DB]
     rediss://…                                      the same over TLS
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DB]
-    rediss+sentinel://…                             the same over TLS, to the Sentinels as well
+    rediss+sentinel://…                             the same over TLS, including the Sentinels
 
-redis-py defines the first two, and none for Sentinel. The others are those of redisvl, Prefect, limits and
-Redis-Sentinel-Url. USER and PASSWORD are for Redis; Sentinels with authentication get `sentinel_username` and
-`sentinel_password`.
+redis-py defines the first two schemes, but none for Sentinel. The others are the schemes of redisvl, Prefect,
+limits and Redis-Sentinel-Url. USER and PASSWORD are for Redis. The options `sentinel_username` and
+`sentinel_password` are for Sentinels with authentication.
 
-This module imports the standard library only: other programs import it with the producer.
+This module uses only the standard library, because other programs import it together with the producer.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from certworker.hosts import host_and_port_in, with_port
 PORT = 6379
 SENTINEL_PORT = 26379
 
-#: The options after the question mark, as in redis-py. `ssl_cert_reqs=none` is not supported: name a
-#: self-signed certificate in `ssl_ca_certs`.
+#: The options after the question mark, as in redis-py. `ssl_cert_reqs=none` is not supported: set
+#: `ssl_ca_certs` to a self-signed certificate instead.
 FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 CHECK_HOST = "ssl_check_hostname"
 SENTINEL_ACCESS = {"sentinel_username": "username", "sentinel_password": "password"}
@@ -45,12 +45,12 @@ _URL = re.compile(
 @dataclass(frozen=True)
 class RedisURL:
     """
-    The address of Redis and the credentials. Its text has no secret.
+    The address of Redis and the credentials. The string form contains no secret.
 
     Attributes:
-        hosts: Redis itself; with a *service* the Sentinels.
+        hosts: The host of Redis, or the Sentinels if there is a *service*.
         service: The name of the primary at the Sentinels.
-        tls: The options of redis-py for TLS; None: without TLS.
+        tls: The options of redis-py for TLS; None for no TLS.
         sentinel_access: The credentials for the Sentinels.
     """
 
@@ -68,15 +68,15 @@ class RedisURL:
         Return the address in *text*.
 
         Raises:
-            ValueError: It is invalid. The message omits the text, which may have a password.
+            ValueError: *text* is invalid. The message omits the text, which may contain a password.
         """
         url = _URL.fullmatch(text)
         if url is None:
-            raise ValueError("not the URL of a Redis")
+            raise ValueError("not a Redis URL")
         sentinel, secure = bool(url["sentinel"]), url["scheme"].lower() == "rediss"
         hosts = tuple(_host(part, SENTINEL_PORT if sentinel else PORT) for part in url["hosts"].split(","))
         if len(hosts) > 1 and not sentinel:
-            raise ValueError("several hosts, and no Sentinel")
+            raise ValueError("several hosts without Sentinel")
         service, database = _path(url["path"] or "", sentinel)
         tls, sentinel_access = _options(url["query"] or "", sentinel, secure)
         return cls(
@@ -92,7 +92,7 @@ class RedisURL:
     @property
     def files(self) -> tuple[Path, ...]:
         """
-        Return the files that the options name.
+        Return the paths of the files in the options.
         """
         return tuple(Path(str(value)) for option, value in (self.tls or {}).items() if option in FILES)
 
@@ -113,9 +113,9 @@ def _path(path: str, sentinel: bool) -> tuple[str | None, int]:
     if sentinel:
         service, _, path = path.partition("/")
         if not re.fullmatch(r"[A-Za-z0-9._-]+", service):
-            raise ValueError("no service that the Sentinels could know")
+            raise ValueError("not the name of a Sentinel service")
     if not re.fullmatch(r"[0-9]{0,5}", path):
-        raise ValueError("not the number of a database")
+        raise ValueError("not a database number")
     return service, int(path or 0)
 
 
@@ -130,7 +130,7 @@ def _options(query: str, sentinel: bool, secure: bool) -> tuple[dict[str, str | 
         elif sentinel and option in SENTINEL_ACCESS and value:
             access[SENTINEL_ACCESS[option]] = value
         else:
-            raise ValueError("an option that there is not, or without a value")
+            raise ValueError("an unknown option, or an option without a value")
     if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
         raise ValueError("a key without its certificate")
     return tls if secure else None, access

@@ -1,16 +1,16 @@
 """
-The last outcome of each name: its state, its certificate, or why there is none.
+The last outcome of each name: its state, and its certificate or its failure.
 
 ::
 
-    start ──► issuing ──┬─► issued     attempts back to 0, the failure removed; also covered, by a wildcard
-                ▲       ├─► failed     attempts + 1; the certificate in service stays recorded
+    start ──► issuing ──┬─► issued     attempts reset to 0, failure removed; `covered` if by a wildcard
+                ▲       ├─► failed     attempts + 1; the record retains the certificate in service
                 │       ├─► waiting    until a time (a limit of the CA); the attempt is not counted
-                │       └─► paused     by the CA, until a person resumes it; the attempt is not counted
-                └──────────── at the next check, from each of them
+                │       └─► paused     by the CA, until the operator resumes it; the attempt is not counted
+                └──────────── at the next check, from each state
 
-`certworker status` shows it, and it carries the number of attempts across restarts. Redis may lose a record:
-the next check writes it again.
+`certworker status` shows the record. The record preserves the number of attempts across restarts. If Redis
+loses a record, the next check writes it again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from certworker.storage.metadata import CertificateMetadata
 
 RECORDS = "certworker:name:"
 
-#: The field that demands a dry run before the next order.
+#: The field that requires a dry run before the next order.
 DRY_RUN = "rehearse"
 
 State = Literal["issued", "covered", "failed", "waiting", "paused", "issuing"]
@@ -46,19 +46,19 @@ STATES: tuple[State, ...] = get_args(State)
 #: The states after a success.
 SERVED: tuple[State, ...] = ("issued", "covered")
 
-#: Records in one command. Redis serves other clients between two commands.
+#: How many records one command reads or writes. Redis serves other clients between two commands.
 RECORDS_PER_COMMAND = 500
 
-#: Characters of a code, a serial number or a label.
+#: The maximum characters of a code, a serial number or a label.
 LONGEST_WORD = 100
 
-#: Of a request that waits for a slot.
+#: The message of a request that waits for a slot.
 DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
 
-#: KEYS: records. ARGV: the most fields of a record, the most bytes of a record, and the most bytes of all.
-#: Returns the fields of the first records as one JSON text: redis-py takes three times as long for a pipeline
-#: of HGETALL (2.2 s for 50,000 names). A record that is too large counts as lost. The script removes it: a
-#: later write would not make it readable.
+#: KEYS: records. ARGV: the maximum fields of a record, the maximum bytes of a record, and the maximum bytes
+#: of all. Returns the fields of the first records as one JSON text, because redis-py takes three times as
+#: long for a pipeline of HGETALL (2.2 s for 50,000 names). A record that is too large counts as lost. The
+#: script removes it, because a later write would not make it readable.
 _READ = """
 local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
@@ -75,8 +75,8 @@ end
 return cjson.encode(records)
 """
 
-#: KEYS: records. ARGV: the field with a value of its own for each record; how many fields all records share;
-#: these fields with their values; two fields to remove; then the first field of each record.
+#: KEYS: records. ARGV: the field with a different value for each record; how many fields all records share;
+#: these fields with their values; two fields to remove; then the value of the first field for each record.
 _DEFER = """
 local shared = 2 * ARGV[2]
 for i, key in ipairs(KEYS) do
@@ -85,9 +85,9 @@ for i, key in ipairs(KEYS) do
 end
 """
 
-#: Fields of a record, including those of other programs.
+#: The maximum fields of a record, including those of other programs.
 MOST_FIELDS = 64
-#: Bytes of a record, and of the records in one answer.
+#: The maximum bytes of a record, and of the records in one answer.
 LARGEST_RECORD = 64 * 1024
 LARGEST_ANSWER = 4 * 1024 * 1024
 
@@ -99,30 +99,30 @@ class DomainRecord:
     """
 
     name: str
-    #: All names of its certificate, including the name itself.
+    #: All names of the certificate, including the name itself.
     names: tuple[str, ...]
     state: State
-    #: The last failure; empty once a certificate was issued.
+    #: The last failure; empty after a certificate was issued.
     code: str
     message: str
     remedy: str
-    #: Failures in a row.
+    #: The number of consecutive failures.
     attempts: int
-    #: Attempts in a row without an end: the one in progress, and those whose worker crashed.
+    #: The number of consecutive unfinished attempts: the one in progress, and those whose worker crashed.
     crashes: int
-    #: The certificate in service, whatever happened after its issuance.
+    #: The certificate in service, even after later failures.
     not_before: datetime | None
     not_after: datetime | None
     serial: str
     authority: str
-    #: None: the record has no valid time.
+    #: The time of the next check; None if the record has no valid time.
     next_check: datetime | None
     updated: datetime
 
 
 class DomainRecords:
     """
-    The records of all names, one hash in Redis each.
+    The records of all names, each in one Redis hash.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -132,13 +132,13 @@ class DomainRecords:
 
     def read(self, name: str) -> DomainRecord | None:
         """
-        Return the record of *name*; None if there is none.
+        Return the record of *name*, or None if there is none.
         """
         return next(self.read_many([name]))
 
     def read_many(self, names: Sequence[str]) -> Iterator[DomainRecord | None]:
         """
-        Yield the record of each of *names*, in their order; None for a name without one.
+        Yield the record of each of *names* in order, or None for a name without a record.
         """
         limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_ANSWER]
         first = 0
@@ -151,7 +151,7 @@ class DomainRecords:
 
     def start_attempt(self, names: Sequence[str], *, next_check: datetime, now: datetime) -> None:
         """
-        Record the start of an attempt for *names*. After a crash the next attempt is at *next_check*.
+        Record the start of an attempt for *names*. After a crash, the next attempt is at *next_check*.
         """
         fields = {"state": "issuing", "next_check": encode_time(next_check), "updated": encode_time(now)}
         self._write(names, fields, counting="unfinished")
@@ -170,10 +170,10 @@ class DomainRecords:
 
         Args:
             names: The names.
-            metadata: The metadata.
-            covered: Whether it is the certificate of a wildcard that covers them.
-            next_check: The time of their next check.
-            now: The time.
+            metadata: The metadata of the certificate.
+            covered: Whether the certificate is for a wildcard that covers the names.
+            next_check: The time of the next check of the names.
+            now: The current time.
         """
         fields = {
             "state": "covered" if covered else "issued",
@@ -191,7 +191,7 @@ class DomainRecords:
         self, names: Sequence[str], failure: CertworkerError, *, next_check: datetime, now: datetime
     ) -> None:
         """
-        Record that *names* have no new certificate because of *failure*. A wait or a pause counts no attempt.
+        Record that *names* have no new certificate because of *failure*. Do not count a wait or a pause.
         """
         fields = _failure_fields(failure, next_check, now)
         if failure.retry is Retry.CA and failure.problem:
@@ -205,8 +205,8 @@ class DomainRecords:
 
         Args:
             requests: The names of each request.
-            next_check: The check of the names if their place in the priority queue is lost.
-            now: The time.
+            next_check: The time of the next check of the names, in case the priority queue is lost.
+            now: The current time.
         """
         shared = {
             "state": "waiting",
@@ -230,7 +230,7 @@ class DomainRecords:
 
     def needs_dry_run(self, name: str) -> bool:
         """
-        Return whether a CA could not validate *name*, and no dry run has succeeded since.
+        Return whether a CA failed to validate *name*, and no dry run has succeeded since.
         """
         return self._connection.hexists(RECORDS + name, DRY_RUN)
 
@@ -285,7 +285,7 @@ def _failure_fields(failure: CertworkerError, next_check: datetime, now: datetim
 
 
 def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
-    # Every program with access to Redis can write it. An invalid record counts as lost.
+    # Every program with access to Redis can write a record. An invalid record counts as lost.
     state = next((state for state in STATES if state == fields.get("state")), None)
     updated = decode_time(fields.get("updated"))
     if state is None or updated is None:

@@ -1,11 +1,12 @@
 """
 Locks on names with a lease and a fencing token: one worker at a time issues for a name.
 
-A lease alone is not safe: a frozen worker may continue after its lease has expired. So each lease has a
-fencing token, higher than all tokens before it, and the volume rejects a lower token than it has seen.
+A lease alone is not safe, because a suspended worker may continue after its lease has expired. Each lease
+therefore has a fencing token that is higher than all previous tokens. The volume rejects a token that is
+lower than one it has seen.
 
-redis-py's `Lock` has one name. Here one script locks a set of names and counts the token in one atomic step.
-A command that redis-py repeats after a broken connection finds its own lock.
+redis-py's `Lock` locks one name. The script in this module locks a set of names and increments the token in
+one atomic step. If redis-py repeats a command after a broken connection, the command finds its own lock.
 """
 
 from __future__ import annotations
@@ -32,26 +33,26 @@ logger = logging.getLogger(__name__)
 FENCE = "certworker:fence"
 LOCKS = "certworker:lock:"
 
-#: How long the names and jobs of a killed worker stay locked. The worker renews each lease several times in
-#: this time, so a short lease costs nothing, and a name is issued again soon after a crash.
+#: How long the names and jobs of a killed worker stay locked. The time is short, so that another worker soon
+#: continues after a crash. The worker renews each lease several times within it.
 LEASE_SECONDS = 20
 
-#: A lease is renewed after this share of it: three renewals in a row may fail.
+#: The worker renews a lease after this share of its duration, so that three consecutive renewals may fail.
 RENEWAL_SHARE = 1 / 4
 
 #: The name of a generation has twelve digits for the token.
 HIGHEST_TOKEN = 10**12 - 1
 
-#: A counter that is further ahead of the volume is invalid: that would be 30 locks a second for a year
+#: A counter that is further ahead of the volume is invalid. It would require 30 locks a second for a year
 #: without a stored certificate.
 LONGEST_LEAP = 10**9
 
-#: Milliseconds. No worker takes a longer lease, so a lock that lasts longer is invalid.
+#: Milliseconds. No worker takes a longer lease, so a lock with a longer expiry is invalid.
 LONGEST_LEASE = 3_600_000
 
 #: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token.
-#: Returns the token; or the negative index of a lock that another owner holds, and changes nothing then. An
-#: invalid counter counts as lost.
+#: Returns the token. If another owner holds a lock, changes nothing, and returns the negative index of that
+#: lock. An invalid counter counts as lost.
 _TAKE = f"""
 for i = 2, #KEYS do
     local holder = redis.call('GET', KEYS[i])
@@ -71,8 +72,8 @@ redis.call('SET', KEYS[1], string.format('%.0f', token))
 return token
 """
 
-#: KEYS: the locks. ARGV: the owner, the lease in milliseconds. Returns 1 if the owner has all locks for
-#: another lease. A missing lock was evicted, as the caller knows that the lease has not expired: it is taken
+#: KEYS: the locks. ARGV: the owner, the lease in milliseconds. Returns 1 if the owner has renewed all locks.
+#: The caller knows that the lease has not expired, so a missing lock was evicted, and the script creates it
 #: again.
 _RENEW = """
 for i = 1, #KEYS do
@@ -99,8 +100,8 @@ class Lease:
 
     Attributes:
         names: The locked names, sorted.
-        token: The fencing token: higher than that of every earlier lease.
-        duration: How long the names stay locked if this worker is killed.
+        token: The fencing token, which is higher than that of every earlier lease.
+        duration: How long the names stay locked after this worker is killed.
     """
 
     def __init__(
@@ -116,9 +117,10 @@ class Lease:
 
     def still_held(self) -> bool:
         """
-        Return whether the lease is still valid, and renew it.
+        Renew the lease, and return whether it is still valid.
 
-        If Redis does not answer, the clock decides: no other worker gets the names before the lease expires.
+        If Redis does not answer, the lease is valid until it expires, because no other worker can lock the
+        names before.
         """
         with self._mutex:
             asked = time.monotonic()
@@ -146,7 +148,7 @@ class Lease:
 
     def end(self, release: Callable[[], object]) -> None:
         """
-        Unlock the names with *release*, after any running renewal; none follows.
+        Unlock the names with *release*, after any running renewal. No renewal follows.
         """
         with self._mutex:
             self._lost = True
@@ -157,11 +159,11 @@ class DomainLocks:
     """
     The locks on names, shared by all workers of one Redis.
 
-    One thread renews all leases of this object, see :data:`RENEWAL_SHARE`.
+    One thread renews all leases of this object (see :data:`RENEWAL_SHARE`).
 
     Attributes:
         duration: How long the names of a killed worker stay locked.
-        loop: The loop of that thread and its heartbeat; it starts with the first lease.
+        loop: The loop of that thread, with its heartbeat. It starts with the first lease.
     """
 
     def __init__(
@@ -173,9 +175,9 @@ class DomainLocks:
     ) -> None:
         """
         Args:
-            connection: To Redis.
+            connection: The connection to Redis.
             lease_seconds: How long the names of a killed worker stay locked.
-            highest_token: Returns the highest token on the volume. An emptied Redis continues from there.
+            highest_token: Returns the highest token on the volume, from which an empty Redis continues.
         """
         self._connection = connection
         self.duration = timedelta(seconds=lease_seconds)
@@ -184,7 +186,7 @@ class DomainLocks:
         self._take = connection.register_script(_TAKE)
         self._renew = connection.register_script(_RENEW)
         self._release = connection.register_script(_RELEASE)
-        #: Each with the function that unlocks its names.
+        #: The leases, each with the function that unlocks its names.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
         self._faults = Faults("the renewal of a lease", explainer(connection))
@@ -193,10 +195,10 @@ class DomainLocks:
     @contextmanager
     def hold(self, names: Iterable[str]) -> Iterator[Lease]:
         """
-        Lock *names* for the length of the block: all of them, or none.
+        Lock all *names* within the block, or none of them.
 
         Raises:
-            AlreadyInProgress: Another worker has locked one of them. This method does not wait.
+            AlreadyInProgress: Another worker has locked one of the names. This method does not wait.
             redis.RedisError: Redis failed.
         """
         distinct = tuple(sorted(set(names)))
@@ -217,7 +219,7 @@ class DomainLocks:
         """
         Unlock all names at the end of the process, so that no other worker waits for a lease to expire.
 
-        The fencing token of the next lease stops an issuance that is still in progress.
+        The fencing token of the next lease stops an issuance that is still running.
         """
         with self._mutex:
             leases = dict(self._leases)
@@ -235,7 +237,7 @@ class DomainLocks:
         try:
             token = self._token(keys, owner)
         except BaseException:
-            # Redis may have run the command although its answer was lost.
+            # Redis may have run the command, although its answer was lost.
             self._unlock(keys, owner)
             raise
         if token < 0:
@@ -270,7 +272,7 @@ class DomainLocks:
             try:
                 lease.still_held()
             except BaseException as error:
-                # Any exception: all other leases depend on this thread.
+                # Catch any exception, because all other leases depend on this thread.
                 pauses.append(self._faults.failed(error))
             else:
                 beat()

@@ -1,8 +1,9 @@
 """
-Keys of which the first writer within a time wins, among all workers of one Redis.
+Keys that mark events as done for a limited time, for all workers of one Redis.
 
 `SET … NX EX` alone trusts the expiry of an existing key. Another program may have written the key without an
-expiry, or with a longer one, and the event would never happen again. Here such a key counts as expired.
+expiry or with a longer one, so that the event would never happen again. This module treats such a key as
+expired.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from datetime import timedelta
 
 from redis import Redis
 
-#: Names that the CA was asked about in spite of a doubt. Without this memory a name that no longer leads here
-#: would use up the limits of the CA hour by hour. Without the exception a router that cannot route a host
-#: to itself would block a good name.
+#: The names that certworker ordered despite a probable refusal, at most once a day. More orders would use up
+#: the limits of the CA for a name that no longer points to this server. Without any order, a router without
+#: NAT loopback would block a valid name.
 DOUBTS = "certworker:doubt:"
 DOUBT_TTL = timedelta(days=1)
 
-#: Lines that the log has already had today.
+#: The lines that were already logged today.
 LOGGED = "certworker:said:"
-#: A little less than a day: an hourly check would otherwise log an hour later each day.
+#: The time is less than a day, because an hourly check would otherwise log an hour later each day.
 LOGGED_TTL = timedelta(hours=23)
 
-#: The answer of PTTL for a key without expiry; below that, there is no key.
+#: The answer of PTTL for a key without an expiry. A lower answer means that there is no key.
 NEVER = -1
 
-#: KEYS: the key. ARGV: its value, the milliseconds that it lasts. 1 if this call wrote the key.
+#: KEYS: the key. ARGV: its value, its expiry in milliseconds. Returns 1 if this call wrote the key.
 _FIRST = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then return 1 end
 local left = redis.call('PTTL', KEYS[1])
@@ -37,12 +38,12 @@ return 1
 
 class OncePer:
     """
-    Writes keys that expire, each unless it exists.
+    Events that happen at most once within a time. Each has a key that expires.
 
     Args:
-        connection: To Redis.
-        prefix: The beginning of each key.
-        ttl: How long each key lasts.
+        connection: The connection to Redis.
+        prefix: The prefix of each key.
+        ttl: The expiry of each key.
     """
 
     def __init__(self, connection: Redis, prefix: str, ttl: timedelta) -> None:
@@ -52,7 +53,7 @@ class OncePer:
 
     def first(self, subject: str, value: str = "") -> bool:
         """
-        Return whether *subject* had no key; the key then exists and has *value*.
+        Return whether *subject* had no key. If so, write the key with *value*.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -62,7 +63,7 @@ class OncePer:
 
 def bound_expiry(connection: Redis, key: str, longest: timedelta) -> bool:
     """
-    Shorten the expiry of *key* to *longest* if it is longer or missing; return whether the key exists.
+    Limit the expiry of *key* to *longest*. Return whether the key exists.
 
     Raises:
         redis.RedisError: Redis failed.

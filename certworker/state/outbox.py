@@ -1,5 +1,5 @@
 """
-The notifications that wait for their delivery.
+The notifications that wait for delivery.
 
 They survive restarts. One worker at a time delivers them.
 """
@@ -24,20 +24,20 @@ OUTBOX = "certworker:outbox:"
 SENDING = "certworker:sending:"
 NOTIFIED = "certworker:told:"
 
-#: The most notifications that are stored for a receiver that does not answer; the log has all of them.
+#: How many notifications are stored for a receiver that does not answer. The log contains all of them.
 MAX_ENTRIES = 1_000
 
-#: Bytes. No notification is longer.
+#: The maximum bytes of a notification.
 LARGEST_NOTIFICATION = 16_384
 
-#: If the worker that delivers is killed, another one delivers after this time.
+#: After this time, another worker delivers if the delivering worker was killed.
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 
-#: A notification is repeated after this time if its cause lasts.
+#: If the cause continues, the notification is repeated after this time.
 NOTIFIED_TTL = timedelta(days=90)
 
-# KEYS: the outbox. ARGV: the number of stored notifications, the largest size. Replaces a larger entry by an
-# empty text, which is no notification.
+# KEYS: the outbox. ARGV: the maximum number of notifications, the maximum bytes of one. Replaces a larger
+# entry with an empty text, which is not a notification.
 _READ = """
 local lines = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
 for i, line in ipairs(lines) do
@@ -52,10 +52,9 @@ return lines
 # KEYS: the lock. ARGV: the token of its owner.
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
-# KEYS: the notified subjects of a name, then an outbox for each channel.
-# ARGV: the subject, the seconds until it may be notified again, the number of stored notifications, the
-# notification. The outboxes come first: a failure in between must not lose the notification. A set without
-# expiry, or with a longer one, gets these seconds.
+# KEYS: the notified subjects of a name, then the outbox of each channel. ARGV: the subject, the seconds until
+# its next notification, the maximum number of stored notifications, the notification. The script writes the
+# outboxes first, so that a failure does not lose the notification. It limits the expiry of the set.
 _NOTIFY_ONCE = """
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 or left > 1000 * ARGV[2] then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
@@ -69,7 +68,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
-# The same for the recovery of a name. ARGV: the number of stored notifications, the notification.
+# The same for the recovery of a name. ARGV: the maximum number of stored notifications, the notification.
 _NOTIFY_RECOVERY = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for i = 2, #KEYS do
@@ -84,10 +83,10 @@ Entry = TypeVar("Entry")
 
 class Outbox:
     """
-    The notifications that wait for one channel.
+    The notifications that wait for delivery through one channel.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         channel: `mail` or `hook`.
     """
 
@@ -101,13 +100,13 @@ class Outbox:
 
     def __len__(self) -> int:
         """
-        How many letters wait.
+        Return the number of waiting notifications.
         """
         return int(self._connection.llen(self.key))
 
     def put(self, notification: Mapping[str, Any]) -> None:
         """
-        Store *notification*, which is JSON, until its delivery.
+        Store *notification* until its delivery.
         """
         with self._connection.pipeline(transaction=True) as pipe:
             pipe.rpush(self.key, encode(notification))
@@ -116,13 +115,13 @@ class Outbox:
 
     def deliver(self, read: Callable[[str], Entry | None], send: Callable[[Sequence[Entry]], object]) -> int:
         """
-        Deliver all notifications at once with *send*, and remove them when it returns.
+        Deliver all notifications with one call of *send*, and remove them when it returns.
 
-        While another worker delivers, this method does nothing.
+        Do nothing while another worker delivers.
 
         Args:
-            read: Returns the notification in a text; None if it is invalid: such an entry is removed.
-            send: Delivers notifications. If it raises, they stay.
+            read: Returns the notification in a text, or None if it is invalid. Invalid entries are removed.
+            send: Delivers notifications. If it raises an error, they remain in the outbox.
 
         Returns:
             The number of delivered notifications.
@@ -136,7 +135,7 @@ class Outbox:
             self._remove_invalid([line for line in lines if line not in entries])
             if entries:
                 send(list(entries.values()))
-            # By their content: the oldest entries may have been dropped meanwhile.
+            # Remove the entries by their content, because the oldest may have been dropped meanwhile.
             self._remove(entries)
         finally:
             self._release([SENDING + self._channel], [owner])
@@ -145,7 +144,7 @@ class Outbox:
     def _remove_invalid(self, lines: Sequence[bytes]) -> None:
         if lines:
             self._remove(lines)
-            logger.warning("removed %d entries from %s: they are no notifications", len(lines), self.key)
+            logger.warning("removed %d entries from %s that are not notifications", len(lines), self.key)
 
     def _remove(self, lines: Iterable[bytes]) -> None:
         with self._connection.pipeline(transaction=True) as pipe:
@@ -156,7 +155,7 @@ class Outbox:
 
 class NotificationLog:
     """
-    The subjects that were notified, so that not every attempt is notified.
+    The subjects of past notifications, so that certworker does not notify after every attempt.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -167,8 +166,10 @@ class NotificationLog:
         self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
     ) -> bool:
         """
-        Put *notification* into all *outboxes*, unless *subject* of *name* was notified; return whether it
-        was put.
+        Put *notification* into all *outboxes*, unless *subject* of *name* was already notified.
+
+        Returns:
+            Whether the notification is new.
         """
         keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
         seconds = int(NOTIFIED_TTL.total_seconds())
@@ -176,11 +177,12 @@ class NotificationLog:
 
     def notify_recovery(self, name: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]) -> bool:
         """
-        Put *notification* into all *outboxes* if any subject of *name* was notified, and forget those
-        subjects.
+        Put *notification* into all *outboxes* if any subject of *name* was notified.
+
+        Remove those subjects.
 
         Returns:
-            Whether it was put.
+            Whether any subject was notified.
         """
         keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
         return bool(self._notify_recovery(keys, [MAX_ENTRIES, encode(notification)]))

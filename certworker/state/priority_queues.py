@@ -3,16 +3,16 @@ The requests that wait for a free slot, by priority and tenant.
 
 ::
 
-    expiring   expires within 48 hours, and has less than a fifth of its validity left
+    expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left
     advised    the CA suggests renewing now
-    renewal    is due
-    new        everything else: new names, attempts after a failure
+    renewal    the certificate is due
+    new        all other requests: new names, and attempts after a failure
 
-The first priority with requests is served first. Within a priority the tenants take turns; a tenant with
-more than its share of the slots waits for the others. The requests of a tenant with one priority are one
-sorted set, in which a request is once.
+The workers serve the priorities in this order. Within a priority, the tenants take turns. A tenant with more
+than its share of the slots waits for the others. The requests of a tenant with one priority are the members
+of one sorted set.
 
-Redis may evict any of it. So each name that waits is also on the agenda, with a later check.
+Redis may evict any of these keys. Each waiting name is therefore also on the agenda, with a later check.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ PRIORITY_QUEUE = "certworker:lane:"
 Priority = Literal["expiring", "advised", "renewal", "new"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-#: A waiting name is checked again after this time, in case its queue is lost.
+#: When a waiting name is checked again, in case its queue is lost.
 LOST_QUEUE_CHECK = timedelta(minutes=15)
 
-#: Requests in one command. Redis serves other clients between two commands.
+#: How many requests one command writes. Redis serves other clients between two commands.
 REQUESTS_PER_COMMAND = 500
 
-#: Turns count from one. A higher turn than this is invalid, and becomes the first turn: after an infinite one
-#: all tenants would have the same turn.
+#: Turns count from one. A higher turn than this is invalid, and becomes the first turn. After an infinite
+#: turn, all tenants would have the same turn.
 HIGHEST_TURN = 10**12
 
-#: Bytes of a request, and of a tenant.
+#: The maximum bytes of a request, and of a tenant.
 LARGEST_REQUEST = 64 * 1024
 LONGEST_TENANT = 1_024
-#: Log lines about removed keys for one command.
+#: The maximum number of log lines about removed keys for one command.
 MAX_REMOVALS_LOGGED = 50
 
 _TURNS = f"""
@@ -63,19 +63,19 @@ local function last_turn(turns)
 end
 """
 
-#: KEYS: the tenants of a priority by their turns, the requests of the tenant. ARGV: the tenant, then each
-#: score with its request.
+#: KEYS: the tenants of a priority by turn, the requests of the tenant. ARGV: the tenant, then each score with
+#: its request.
 _PUT = f"""{_TURNS}
 redis.call('ZADD', KEYS[2], 'NX', unpack(ARGV, 2))
 redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 """
 
-#: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job,
-#: the parts of its data before and after the arguments, the number of its fields, these fields, then the
-#: tenants with more than their share. The request becomes a job in one step, so that a crash does not lose
-#: it. Commands that may fail come first. Returns the tenant, whether it has more requests, and the request;
-#: then the removed keys with their types. The tenant of a removed key loses its turn. An existing job was
-#: made by the same command, which redis-py repeats after a lost answer: the script returns that job.
+#: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job, the
+#: parts of its data before and after the arguments, the number of its fields, these fields, then the tenants
+#: with more than their share. The script converts the request into a job in one step, so that a crash does
+#: not lose it. Commands that may fail come first. Returns the tenant, whether it has more requests, and the
+#: request; then the removed keys with their types. The tenant of a removed key loses its turn. If the job
+#: exists, redis-py has repeated the command after a lost answer, and the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])
@@ -150,12 +150,12 @@ class Request:
     names: tuple[str, ...]
     tenant: str
     force: bool = False
-    #: With *force*: as often as the CA allows.
+    #: With *force*, whether to order as often as the CA allows.
     use_full_quota: bool = False
 
     def as_json(self) -> str:
         """
-        Return the keyword arguments of the job as JSON; equal requests have the same text.
+        Return the keyword arguments of the job as JSON. Equal requests have the same text.
         """
         arguments: dict[str, object] = (
             {"domain": self.names[0]} if len(self.names) == 1 else {"domains": self.names}
@@ -170,14 +170,14 @@ class Request:
 @dataclass(frozen=True)
 class NewJob:
     """
-    The job that a request becomes: its id, and its keys in Redis.
+    The job for a request: its id, and its keys in Redis.
     """
 
     id: str
-    #: The list for its id, and the key of its hash.
+    #: The keys of the list for the id, and of the hash of the job.
     list: str
     hash: str
-    #: The parts of its data before and after the arguments.
+    #: The parts of the job's data before and after the arguments.
     before: str
     after: str
     #: The other fields of the hash.
@@ -187,13 +187,13 @@ class NewJob:
 @dataclass(frozen=True)
 class Dequeued:
     """
-    The request that was next, with its tenant.
+    The next request, with its tenant.
     """
 
     tenant: str
-    #: Whether another request of the tenant waits with the same priority.
+    #: Whether the tenant has another waiting request with the same priority.
     more: bool
-    #: The hash of its job in Redis.
+    #: The fields of the job's hash in Redis.
     fields: Mapping[str, str]
 
 
@@ -209,10 +209,10 @@ class PriorityQueues:
 
     def put(self, priority: Priority, requests: Mapping[Request, float]) -> None:
         """
-        Put *requests* with their scores into the queue of *priority*. The lowest score of a tenant is served
-        first.
+        Put *requests* with their scores into the queue of *priority*.
 
-        A request that already waits there does not move.
+        The request of a tenant with the lowest score is served first. A request that already waits there
+        retains its place.
         """
         tenants: dict[str, list[str | float]] = {}
         for request, score in requests.items():
@@ -225,11 +225,11 @@ class PriorityQueues:
 
     def take(self, job: NewJob, over_quota_tenants: Sequence[str]) -> Dequeued | None:
         """
-        Make *job* of the next request; return None if no request waits.
+        Convert the next request into *job*. Return None if no request waits.
 
         Args:
-            job: The job.
-            over_quota_tenants: Tenants that come last within a priority.
+            job: The id and the keys of the job.
+            over_quota_tenants: The tenants that come last within a priority.
         """
         fields = [part for field in job.fields.items() for part in field]
         taken = self._take(

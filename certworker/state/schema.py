@@ -1,7 +1,7 @@
 """
-The two values in Redis that workers compare at their start: the version of this layout, and the settings.
+The two values in Redis that a worker checks at its start: the version of this layout, and the settings.
 
-A change that older workers tolerate needs no new version: they ignore fields that they do not know.
+A change that older workers tolerate needs no new version. Workers ignore unknown fields.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ logger = logging.getLogger(__name__)
 KEY = "certworker:schema"
 SCHEMA = 1
 
-#: A higher number is no version: no release is so far ahead.
+#: A version that is further ahead is invalid, because no release is so far ahead.
 LARGEST_LEAD = 20
 
 #: A digest of the settings of the last start.
 CONFIGURATION = "certworker:configuration"
 
-#: KEYS: the version. ARGV: the version of this worker, the highest possible version. Stores the higher one of
-#: the two versions and returns it; with it the former value, if that was no version.
+#: KEYS: the version. ARGV: the version of this worker, the highest possible version. Stores and returns the
+#: higher of the stored version and the version of this worker. Also returns an invalid stored value.
 _RAISE = """
 local kind = redis.call('TYPE', KEYS[1])['ok']
 local value = kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, 99) or nil
@@ -41,9 +41,9 @@ return {tonumber(ARGV[1]), value or kind}
 
 def check_schema(connection: Redis) -> None:
     """
-    Check that this worker knows the layout in Redis, and announce its version to older workers.
+    Check that this worker supports the layout in Redis, and store its version for older workers.
 
-    A value that is no version is replaced and logged.
+    Replace and log an invalid version.
 
     Raises:
         SchemaTooNew: A newer certworker uses this Redis.
@@ -59,9 +59,9 @@ def check_schema(connection: Redis) -> None:
 
 def have_settings_changed(connection: Redis, fingerprint: str) -> bool:
     """
-    Store the *fingerprint* of the settings; return whether the last start had another one.
+    Store the *fingerprint* of the settings. Return whether the last start had different settings.
 
-    After a start with an emptied Redis nothing counts as changed.
+    With an empty Redis, the settings count as unchanged.
 
     Raises:
         redis.RedisError: Redis failed.

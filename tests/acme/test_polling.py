@@ -14,7 +14,7 @@ import pytest
 
 from certworker.acme.polling import (
     LONGEST_LIMIT,
-    UNKNOWN_PATIENCE,
+    UNKNOWN_TIMEOUT,
     OrderContext,
     intervals,
     rate_limit_end,
@@ -134,7 +134,7 @@ class TestFetch:
             return REPLY
 
         assert REPLY == context_of(time, ask).fetch(URL)
-        assert timedelta(seconds=1) < time.now - NOW <= UNKNOWN_PATIENCE
+        assert timedelta(seconds=1) < time.now - NOW <= UNKNOWN_TIMEOUT
 
     def test_a_resource_that_stays_unknown_is_reported_within_ten_seconds(self) -> None:
         """
@@ -147,7 +147,7 @@ class TestFetch:
 
         with pytest.raises(ResourceNotFound):
             context_of(time, ask).fetch(URL)
-        assert time.now - NOW <= UNKNOWN_PATIENCE
+        assert time.now - NOW <= UNKNOWN_TIMEOUT
 
     def test_any_other_failure_is_reported_at_once(self) -> None:
         """

@@ -128,7 +128,7 @@ class TestShared:
         """
         The other threads stop waiting for a hanging thread after a timeout.
         """
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.05)
         shared, hanging = Shared[str](), Call(lambda: "late")
         with ThreadPoolExecutor(1) as slots:
             late = slots.submit(shared, hanging)

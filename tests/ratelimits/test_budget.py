@@ -148,7 +148,7 @@ class TestSpend:
         world.order(NAME)
         world.order(NAME, force=True)
         world.order(NAME, force=True)
-        with pytest.raises(LocalGuard, match="3 certificates for these very names"):
+        with pytest.raises(LocalGuard, match="3 certificates for exactly these names"):
             world.order(NAME, force=True)
         world.order(NAME, force=True, use_full_quota=True)
         world.order(NAME, force=True, use_full_quota=True)
@@ -405,7 +405,7 @@ class TestInvalidValues:
         world.order("a.other.com")
 
         assert [NAME.encode()] == connection.hkeys(f"{PAUSES}letsencrypt")
-        assert [f"removed 3 entries from {PAUSES}letsencrypt that are no names"] == [
+        assert [f"removed 3 entries from {PAUSES}letsencrypt that are not names"] == [
             line.getMessage() for line in caplog.records
         ]
         with pytest.raises(Paused, match=r"https://ca\.example/"):

@@ -4,8 +4,8 @@ The check of port 80: fetch a test response over each address of the name.
 ::
 
     worker ──► Appwrite ──► Traefik ──► port 80 of each public address
-      The internal hops are requested only after a failure. The first hop without the response is the
-      broken one.
+      Only after a failure, the check also requests the response from the internal hops. The first hop
+      without the response is the broken one.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from certworker.preflight.result import CheckContext, CheckResult
 from certworker.preflight.target import points_elsewhere
 from certworker.settings import Settings
 
-#: Of each address family.
+#: The maximum number of addresses of each IP version that the check connects to.
 MAX_ADDRESSES = 4
 
-#: Half of the timeout of a CA. A server this slow may soon exceed it.
+#: Half of the timeout of a CA. A server that is slower may soon exceed the timeout.
 SLOW_SECONDS = 5.0
 
 #: The port that a public CA connects to.
@@ -50,10 +50,10 @@ HTTP_PORT = 80
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
 
-#: Servers that have not answered by then count as failed, and the internal hops are requested.
+#: If a server has not answered after this time, the check requests the response from the internal hops.
 HOP_DELAY_SECONDS = 2.0
 
-#: Internal hops answer at once, or not at all.
+#: The timeout of internal hops, which answer at once or not at all.
 INTERNAL_TIMEOUT_SECONDS = 3.0
 
 
@@ -75,19 +75,19 @@ class Port80Check:
     """
 
     settings: Settings
-    #: Publishes a test response for a name during the block.
+    #: Publishes a test response for a name within the block.
     published: Callable[[str], AbstractContextManager[Http01Challenge]]
-    #: From the worker to the public address.
+    #: The internal hops, in order from the worker to the public address.
     hops: Sequence[InternalHop]
-    #: The public addresses of this server; empty: unknown.
+    #: The public addresses of this server; empty if unknown.
     own_addresses: Sequence[str] = ()
 
     def __call__(self, context: CheckContext) -> CheckResult:
         """
-        Return whether a CA could fetch the response for the name of *context*.
+        Return whether a CA could fetch the response for the name in *context*.
 
         Raises:
-            CertworkerError: The test response could not be published.
+            CertworkerError: A solver could not publish the test response.
             redis.RedisError: Redis failed.
         """
         addresses = _addresses(self.settings, context.name, context.records)
@@ -130,20 +130,20 @@ def internal_hops(settings: Settings) -> list[InternalHop]:
 
 def probe_for(settings: Settings, name: str) -> Probe:
     """
-    Return a probe that sends requests for *name* as the CA of *settings* does.
+    Return a probe that sends requests for *name* like the CA of *settings*.
     """
     embedded = settings.authority.directory_url is None
     port = settings.http01_port
     if embedded and settings.http_address and is_loopback_name(name):
-        # The embedded CA connects to the worker directly, as port 80 of the loopback interface is not
-        # forwarded.
+        # The embedded CA connects directly to the worker, because no proxy forwards port 80 of the loopback
+        # interface.
         port = settings.http_address.port
     return Probe(port, public_only=not settings.authority.private_names, resolve=resolve_system)
 
 
 def is_served(challenge: Http01Challenge, settings: Settings, look_up: Callable[[str], DnsRecords]) -> bool:
     """
-    Return whether any address of its name serves *challenge*, without a diagnosis.
+    Return whether any address of the challenge's name serves the response, without a diagnosis.
 
     Args:
         look_up: Returns the DNS records of a name.
@@ -162,7 +162,7 @@ def _addresses(settings: Settings, name: str, records: DnsRecords) -> list[Addre
     if not found and settings.authority.private_names and is_loopback_name(name):
         found = list(resolve_system(name))
     chosen: list[Address] = []
-    for version in (6, 4):  # as a CA tries them
+    for version in (6, 4):  # the order of CAs
         chosen += [address for address in found if address.version == version][:MAX_ADDRESSES]
     return chosen
 
@@ -193,8 +193,8 @@ def _result(
     elif isinstance(failure, HttpHairpin):
         return CheckResult.skipped(_evidence(good, port), failure, *warnings)
     if port != HTTP_PORT:
-        # The message is about a public CA, which connects to no other port.
-        failure.message += f" The port that was checked is {port}."
+        # The message mentions port 80, the only port that a public CA connects to.
+        failure.message += f" The checked port is {port}."
     return (CheckResult.fail if is_certain(worst, hop_results) else CheckResult.warn)(failure, *warnings)
 
 

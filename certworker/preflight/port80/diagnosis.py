@@ -1,7 +1,7 @@
 """
-The failure behind a wrong response, with its remedy.
+The cause of a wrong response, with its remedy.
 
-The status, the headers and the beginning of the body show which server sent the response.
+The status, the headers and the beginning of the body identify the server that sent the response.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from certworker.preflight.port80.probe import Fetch
 
 CLOUDFLARE = "Cloudflare"
 
-#: The marks of intermediaries: a header, a part of its value, and a name for messages.
+#: How to recognize intermediaries: a header, a part of its value, and a name for messages.
 INTERMEDIARIES = (
     ("cf-ray", "", CLOUDFLARE),
     ("server", "cloudflare", CLOUDFLARE),
@@ -59,7 +59,7 @@ INTERMEDIARIES = (
     ("via", "", "a proxy"),
 )
 
-#: Admin pages of routers, by their Server header (the first four are from Let's Debug).
+#: Server headers of the admin pages of routers (the first four are from Let's Debug).
 ROUTERS = (
     "micro_httpd",
     "cisco-ios",
@@ -71,7 +71,7 @@ ROUTERS = (
     "routeros",
 )
 
-#: Cookie tests and filters against bots.
+#: Texts in the pages of bot filters.
 BOT_WALLS = ("/aes.js", "tonumbers(", "acme-protocol", "just a moment", "cf-chl", "_incapsula_", "captcha")
 
 PLAIN_TO_TLS = (
@@ -82,7 +82,7 @@ PLAIN_TO_TLS = (
 
 ROUTER_PROTECTION = "router protection does not allow"
 
-#: Traefik's body without a router; it sends no Server header.
+#: The body of Traefik's response if it has no route. Traefik sends no Server header.
 NO_ROUTER = "404 page not found"
 
 #: Cloudflare's status codes for an unreachable origin.
@@ -104,15 +104,15 @@ FAILURES: dict[FetchError, type[CertworkerError]] = {
     FetchError.LOOP: HttpRedirectLoop,
 }
 
-#: The connection was not established.
+#: Errors before the connection was established.
 NOT_CONNECTED = (FetchError.TIMEOUT, FetchError.REFUSED)
-#: The connection was established; the next one may work.
+#: Errors of an established connection, which may not occur again.
 TRANSIENT = (FetchError.RESET, FetchError.SILENT)
 
 
 def intermediary(reply: Reply) -> str | None:
     """
-    Return the name of the intermediary that sent or forwarded *reply*; None if no mark is known.
+    Return the name of the intermediary that sent or forwarded *reply*, or None if it is unknown.
     """
     for header, text, title in INTERMEDIARIES:
         if text in reply.headers.get(header, "-" if text else "").lower() and header in reply.headers:
@@ -177,21 +177,23 @@ class HopResult:
 
 def not_connected(fetch: Fetch) -> bool:
     """
-    Return whether the very first connection was not established: only then a CA tries IPv4 after IPv6.
+    Return whether the first connection failed. Only in this case, a CA tries IPv4 after IPv6.
     """
     return fetch.error in NOT_CONNECTED and len(fetch.hops) == 1
 
 
 def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     """
-    Return whether a CA would get the same. A response is certain; silence may only affect this machine.
+    Return whether a CA would get the same result as *fetch*.
+
+    A response is certain. A missing response may be a problem of this machine only.
     """
     if fetch.error in NOT_CONNECTED:
         if len(fetch.hops) > 1:
-            # The server at that address accepted the first connection, so a CA gets the same.
+            # The server at that address accepted the first connection, so a CA gets the same result.
             return len({hop.address for hop in fetch.hops}) == 1
         refusing = {hop.title for hop in hops if hop.fetch.error is FetchError.REFUSED}
-        # No router filters connections to a private address.
+        # For a private address, no router filters the connections.
         return TRAEFIK in refusing or (
             fetch.error is FetchError.REFUSED and not is_public(fetch.hops[0].address)
         )
@@ -202,7 +204,7 @@ def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
 
 def diagnosis(name: str, fetch: Fetch, hops: Sequence[HopResult]) -> CertworkerError:
     """
-    Return why *fetch* did not return the response for *name*, and the remedy.
+    Return the failure that explains why *fetch* did not get the response for *name*.
 
     Args:
         hops: The results of the internal hops, from the worker to the public address.
@@ -212,7 +214,7 @@ def diagnosis(name: str, fetch: Fetch, hops: Sequence[HopResult]) -> CertworkerE
     return _by_internal_hops(failure_type, fetch, hops)(
         name=name,
         address=fetch.hops[-1 if failure_type is Ipv6Unreachable else 0].address,
-        detail=f"{detail}; {holder} has the answer" if holder else detail,
+        detail=f"{detail}; {holder} has the response" if holder else detail,
         inside=holder,
     )
 

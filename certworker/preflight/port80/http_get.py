@@ -17,17 +17,17 @@ from urllib.parse import quote, urlsplit
 from certworker.deadline import Deadline, Place
 from certworker.domains.address import Address
 
-#: Bytes. A key authorization is shorter, and Boulder accepts no longer body.
+#: The maximum bytes of a response. A key authorization is shorter, and Boulder accepts no longer body.
 MAX_BODY = 127
-#: More bytes are read to identify the server behind a wrong response.
+#: The maximum bytes to read, to identify the server that sent a wrong response.
 MAX_BYTES = 4_096
 
 AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME challenge)"
 
-#: Allowed in a URL (RFC 3986). Other characters would break the request line.
+#: The characters that are allowed in a URL (RFC 3986). Other characters would break the request line.
 SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
-#: This machine cannot reach the address, which reveals nothing about the server.
+#: Errors of this machine or its network, which are not caused by the server.
 NO_ROUTE = (
     errno.ENETUNREACH,
     errno.EADDRNOTAVAIL,
@@ -37,13 +37,13 @@ NO_ROUTE = (
     errno.EINVAL,
 )
 
-#: OpenSSL's reasons for a server that does not answer with TLS.
+#: The reasons of OpenSSL for a server that does not speak TLS.
 NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
 
 
 class FetchError(Enum):
     """
-    Why there is no response; the value describes it.
+    The reason for a missing response. The value describes the reason.
     """
 
     UNREACHABLE = "this machine cannot reach that address"
@@ -60,7 +60,7 @@ class FetchError(Enum):
 
 class FetchFailed(Exception):
     """
-    There is no response; *error* says why, with a *detail*.
+    The request got no response. *error* is the reason, and *detail* describes it.
     """
 
     def __init__(self, error: FetchError, detail: str = "") -> None:
@@ -76,23 +76,23 @@ class Reply:
     """
 
     status: int
-    #: Names are in lower case.
+    #: The headers, with names in lower case.
     headers: Mapping[str, str]
-    #: At most :data:`MAX_BYTES`.
+    #: The first :data:`MAX_BYTES` of the body.
     body: bytes
 
 
 def http_get(url: str, address: Address, port: int, deadline: Deadline) -> Reply:
     """
-    Send GET *url* to *address*, whatever its host resolves to.
+    Send a GET for *url* to *address*, without resolving the host.
 
-    The certificate is not verified, as a CA does not verify it: it may be the one that is replaced.
+    Like a CA, do not verify the certificate, because the order may replace it.
 
     Args:
-        deadline: For connection, handshake and response together.
+        deadline: Limits the connection, the handshake and the response together.
 
     Raises:
-        FetchFailed: There is no response.
+        FetchFailed: The server did not respond.
     """
     parts = urlsplit(url)
     with _connected(address, port, deadline) as plain:
@@ -168,7 +168,7 @@ def _body(response: HTTPResponse) -> bytes:
         while len(body) < MAX_BYTES and (part := response.read1(MAX_BYTES - len(body))):
             body += part
     except (TimeoutError, HTTPException):
-        # A CA stops reading here, so this much is enough for a diagnosis.
+        # A CA reads no more than this, so an incomplete body is sufficient for a diagnosis.
         if len(body) <= MAX_BODY:
             raise
     return body

@@ -1,8 +1,8 @@
 """
-One request as a CA sends it, with its redirects (RFC 8555, section 8.3; Boulder's `va/http.go`).
+One request that follows redirects as a CA does (RFC 8555, section 8.3; Boulder's `va/http.go`).
 
-On each hop, the name is resolved once, and the checked address is the one that is connected to. So a name
-server that changes its answer has no effect.
+The probe resolves the name of each hop once, checks the address, and connects to that address. A name server
+that then changes its answer has no effect (DNS rebinding).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from certworker.domains.suffixes import refuse_private
 from certworker.errors import CertworkerError
 from certworker.preflight.port80.http_get import MAX_BODY, FetchError, FetchFailed, Reply, http_get
 
-#: Boulder's timeout and limits.
+#: The timeout and the limits of Boulder.
 TIMEOUT_SECONDS = 10.0
 MAX_REDIRECTS = 10
 MAX_LOCATION = 2_000
@@ -33,7 +33,7 @@ HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 @dataclass(frozen=True)
 class Hop:
     """
-    One URL, and the address that was connected to.
+    One URL, and the address that the probe connected to.
     """
 
     url: str
@@ -56,7 +56,7 @@ class Fetch:
 
     def matches(self, expected: str) -> bool:
         """
-        Return whether the body is *expected*. A CA ignores only whitespace at its end.
+        Return whether the body is *expected*. Like a CA, ignore only whitespace at the end.
         """
         return (
             self.reply is not None
@@ -69,14 +69,14 @@ class Fetch:
 @dataclass(frozen=True)
 class Probe:
     """
-    Sends requests by the rules of a CA.
+    A client that sends requests by the rules of a CA.
     """
 
-    #: The port of plain HTTP; a public CA uses port 80 only.
+    #: The port of plain HTTP. A public CA uses only port 80.
     port: int
-    #: Whether only public addresses are connected to.
+    #: Whether the probe connects only to public addresses.
     public_only: bool
-    #: Returns the addresses of a name to which a redirect leads.
+    #: Returns the addresses of a redirect's target.
     resolve: Callable[[str], Sequence[Address]]
     timeout_seconds: float = TIMEOUT_SECONDS
 
@@ -91,8 +91,9 @@ class Probe:
 
     def fetch_inside(self, name: str, path: str, address: Address, port: int) -> Fetch:
         """
-        Request ``http://NAME/PATH`` from *address*, an internal hop. A redirect to *name* leads there as
-        well.
+        Request ``http://NAME/PATH`` from *address*, an internal hop.
+
+        After a redirect to *name*, connect to *address* again.
         """
         return self._follow(Hop(f"http://{_host_of(name)}{path}", address), port, {name: address})
 
@@ -129,7 +130,7 @@ class Probe:
         return Hop(url, internal.get(host) or self._address(host, redirect))
 
     def _address(self, host: str, redirect: str) -> Address:
-        # After a redirect a CA tries only one address.
+        # After a redirect, a CA tries only one address.
         for address in sorted(self._addresses(host, redirect), key=lambda each: -each.version):
             if not self.public_only or is_public(address):
                 return address

@@ -99,7 +99,7 @@ class TestPort:
         failure = world.result().failure
 
         assert failure
-        assert failure.message.endswith(f" The port that was checked is {world.port}.")
+        assert failure.message.endswith(f" The checked port is {world.port}.")
 
 
 class TestOwnAddress:
@@ -353,7 +353,7 @@ class TestInternalHops:
         result = world.result()
 
         assert result.failure
-        assert "HTTP 502; the worker has the answer" in result.failure.message
+        assert "HTTP 502; the worker has the response" in result.failure.message
 
     def test_a_closed_port_while_traefik_answers_is_a_warning(self, world: World) -> None:
         """
