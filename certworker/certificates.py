@@ -36,7 +36,7 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 #: The reason to reject a certificate of a public CA without its intermediate, which browsers do not have.
-NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may leave out"
+NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may omit"
 
 #: A chain has two or three certificates. The parser ignores the certificates after this number.
 MAX_CERTIFICATES = 20

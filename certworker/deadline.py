@@ -1,9 +1,9 @@
 """
 One deadline for a whole exchange over a network, independent of the number of reads and writes.
 
-The timeout of a socket applies to a single call, so a peer that sends one byte every few seconds never
-exceeds it. A socket that a :class:`Deadline` opens gets a new timeout before each call: the remaining time.
-The deadline includes the resolution of the host, the connection and the TLS handshake.
+The timeout of a socket applies to a single call. A peer that sends one byte every few seconds never exceeds
+it. A socket that a :class:`Deadline` opens gets a new timeout before each call: the remaining time. The
+deadline includes the resolution of the host, the connection and the TLS handshake.
 """
 
 from __future__ import annotations

@@ -225,8 +225,8 @@ class AcmeClient:
             url: The URL of the order. It comes from Redis, so a URL of another host is ignored.
 
         Raises:
-            CertworkerError: The CA does not know the order, one of its authorizations or challenges has
-                failed, or the CA is busy or does not answer.
+            CertworkerError: The CA does not know the order, is busy, or does not answer; or a challenge has
+                failed.
         """
         if not _same_origin(url, self._session.directory().new_order):
             return None

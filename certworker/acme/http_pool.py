@@ -5,8 +5,8 @@ A new connection takes longer than all requests of an order. Loading the trusted
 connections share one TLS context. urllib3 pools the connections, because a session of `requests` adds a
 millisecond per request and stores cookies.
 
-This module opens each connection within the :class:`~certworker.deadline.Deadline` of the exchange, which
-limits the name lookup, the TLS handshake and the transfer. A CA on the Internet must not lead certworker to a
+This module opens each connection within the :class:`~certworker.deadline.Deadline` of the exchange. The
+deadline includes the name lookup and the TLS handshake. A CA on the Internet must not lead certworker to a
 private address.
 """
 

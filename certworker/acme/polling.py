@@ -61,7 +61,7 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     Yield the seconds between two polls: milliseconds at first, doubled up to two seconds.
 
     A local CA finishes at once; a CA on the Internet validates from several countries. Each pause is randomly
-    up to 25 % longer, so that job slots that start at the same time do not poll at the same time.
+    up to 25 % longer. Job slots that start together therefore do not poll together.
     """
     pause = first_seconds
     while True:

@@ -17,8 +17,8 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: Seconds. A failure that took longer than the first value is repeated for as long as it took, up to the
-#: second value.
+#: Seconds. A failure that took longer than the first value is repeated for the same time, up to the second
+#: value.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 

@@ -147,7 +147,7 @@ class Transport:
 
         Raises:
             ContainerResolver: The name of the CA does not resolve.
-            TlsIntercepted: The certificate of the CA does not verify.
+            TlsIntercepted: The TLS certificate of the CA is not trusted.
             CaUnreachable: The CA did not answer in time.
             NotAcme: The answer is too large, or redirects to a URL that is not allowed.
         """

@@ -91,7 +91,7 @@ def normalize(value: object, *, private: bool = False, wildcards: bool = False) 
     labels = _labels(given, text.removeprefix(star))
     name = star + ".".join(labels)
     if _NUMBER.fullmatch(labels[-1]):
-        raise IpAddress(name=given, reason="programs read it as an address, each in a different way")
+        raise IpAddress(name=given, reason="some programs interpret it as an address")
     _refuse_long(given, name)
     if len(labels) > MAX_LABELS:
         raise TooManyLabels(name=name, count=len(labels), limit=MAX_LABELS)
@@ -144,7 +144,7 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
             raise PayloadMissing
         domains = (domain,)
     elif domain is not None:
-        raise PayloadType(field="domain", wanted="left out where domains is given")
+        raise PayloadType(field="domain", wanted="omitted if domains is given")
     if not isinstance(domains, (list, tuple)):
         raise PayloadType(field="domains", wanted="a list of names")
     if not domains:
@@ -175,7 +175,7 @@ def tenant_of(given: object, names: Sequence[str]) -> str:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise PayloadType(field="domain", wanted="one name as a text; several go into domains, as a list")
+        raise PayloadType(field="domain", wanted="one name as a string; domains takes a list of names")
     if len(value) > MAX_TEXT_LENGTH:
         raise PayloadTooLarge(size=len(value), limit=MAX_TEXT_LENGTH, beginning=value[:80])
     if len(value) > MAX_UNICODE_LENGTH:

@@ -39,7 +39,7 @@ class TooManyAccounts(CertworkerError):
 
 class TermsChanged(CertworkerError):
     code = "acct.tos"
-    message_template = "{authority} requires a person to agree to its terms of service."
+    message_template = "{authority} requires the operator to agree to its terms of service."
     remedy_template = "Open this page and agree to the terms: {url}"
     retry = Retry.CONFIG
     other_ca_may_issue = True
@@ -47,7 +47,7 @@ class TermsChanged(CertworkerError):
 
 class UserActionRequired(CertworkerError):
     code = "acct.user_action"
-    message_template = "{authority} requires a person to act first: {detail}"
+    message_template = "{authority} requires the operator to act first: {detail}"
     remedy_template = "Open this page and follow its instructions: {url}"
     retry = Retry.CONFIG
     other_ca_may_issue = True

@@ -63,7 +63,7 @@ class SecondaryRpcFailed(CertworkerError):
 
 class TlsIntercepted(CertworkerError):
     code = "net.tls_intercept"
-    message_template = "The certificate of {host} does not verify: {reason}"
+    message_template = "Cannot verify the certificate of {host}: {reason}"
     remedy_template = (
         "Check the clock (date), and check that no proxy intercepts TLS. For a private CA or an intercepting "
         "proxy, set CERTWORKER_CA_BUNDLE=/path/to/root.pem"

@@ -126,7 +126,7 @@ class InvalidTarget(CertworkerError):
 class SplitHorizon(PreflightFailure):
     code = "dns.split_horizon"
     message_template = (
-        "The resolver of this network answers {found} for {name}, but the Internet sees {expected}."
+        "The resolver of this network answers {found} for {name}, but public DNS answers {expected}."
     )
     remedy_template = "No action is needed for the certificate. Test: getent ahosts {name}"
     severity = Severity.WARNING

@@ -11,7 +11,7 @@ class VolumeReadOnly(CertworkerError):
     code = "fs.readonly"
     message_template = "Cannot read or write {path} as uid {uid} ({reason}); {directory} belongs to {owner}."
     remedy_template = (
-        "Mount the volume without :ro in docker-compose.yml, or give it to the worker: docker compose run "
+        "Mount the volume without :ro in docker-compose.yml, or change its owner: docker compose run "
         "--rm --no-deps -u 0 --cap-add CHOWN --cap-add DAC_OVERRIDE --entrypoint chown "
         "appwrite-worker-certificates -R {uid} {directory}"
     )

@@ -45,7 +45,7 @@ class PayloadNotJson(PayloadFailure):
 
 class PayloadPickled(PayloadFailure):
     code = "payload.pickle"
-    message_template = "The data of the job is a pickle, the default of RQ, but certworker reads JSON only."
+    message_template = "The data of the job is a pickle, the default of RQ, but certworker reads only JSON."
     remedy_template = (
         "Send JSON; in Python: from rq.serializers import JSONSerializer, then "
         'Queue("certificates", connection=redis, serializer=JSONSerializer)'

@@ -20,8 +20,8 @@ class DuplicateCertificates(CertworkerError):
     code = "rate.duplicate"
     message_template = "{authority} has issued too many certificates for this exact set of names: {detail}"
     remedy_template = (
-        "Restore the volume of CERTWORKER_CERTIFICATES_DIR from a backup if it is lost. A certificate with "
-        "one more name is not under this limit."
+        "Restore the volume of CERTWORKER_CERTIFICATES_DIR from a backup if it is lost. This limit does not "
+        "apply to a certificate with one more name."
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True
@@ -33,8 +33,8 @@ class RegisteredDomainLimit(CertworkerError):
         "The registered domain has reached its weekly limit, which all its subdomains share: {detail}"
     )
     remedy_template = (
-        "No action is needed; certworker retries automatically. For a limit of your own, set _APP_DOMAIN to "
-        "a domain of your own."
+        "No action is needed; certworker retries automatically. To have your own limit, set _APP_DOMAIN to "
+        "your own domain."
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True

@@ -35,7 +35,7 @@ class EngineUnreachable(CertworkerError):
     code = "reload.engine"
     message_template = "The request to Docker at {engine} for {wish} failed ({reason})."
     remedy_template = (
-        "Make Docker reachable for the worker, preferably through a socket proxy: "
+        "Allow the worker to connect to Docker, preferably through a socket proxy: "
         "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375"
     )
     retry = Retry.SOON

@@ -33,7 +33,9 @@ class SchemaTooNew(CertworkerError):
 class AlreadyInProgress(CertworkerError):
     code = "lock.held"
     message_template = "Another job for {name} is running."
-    remedy_template = "No action is needed; its result serves both jobs. Show it: certworker status {name}"
+    remedy_template = (
+        "No action is needed; its result applies to both jobs. Show it: certworker status {name}"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
 
@@ -108,7 +110,7 @@ class Unexpected(CertworkerError):
     code = "worker.unexpected"
     message_template = "An unexpected error occurred in certworker: {fault}."
     remedy_template = (
-        "Report this bug with its traceback (docker compose logs --tail 200) and the file of: "
+        "Report this bug with its traceback (docker compose logs --tail 200) and the file that this writes: "
         "certworker doctor --report certworker-report.json"
     )
     retry = Retry.CA

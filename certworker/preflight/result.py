@@ -37,8 +37,8 @@ class CheckResult:
     outcome: Outcome
     #: A short description of the finding, for example "A 203.0.113.7, no AAAA"; empty after a failure.
     evidence: str = ""
-    #: The failure, or None after a success. It is a copy that was never raised, because results are cached,
-    #: and a raised failure holds references to the frames of its check.
+    #: The failure, or None after a success. It is a copy that was never raised. Results are cached, and a
+    #: raised failure holds references to the frames of its check.
     failure: CertworkerError | None = None
     #: Findings for which the CA does not refuse.
     warnings: tuple[CertworkerError, ...] = ()

@@ -64,7 +64,7 @@ end
 #: the longest closure. Returns {} if the tokens were taken; {0, ...} if the set was lost, or these members
 #: are invalid; otherwise the bucket that is the last to have a token, and the time. A refused request gets a
 #: place in the line of the bucket, which it retains at each attempt. Distant places are spread over half of
-#: the longest wait, so that the line moves even if many requests do not return. The script removes invalid
+#: the longest wait. The line therefore moves even if many requests do not return. The script removes invalid
 #: members together with PRESENT, so that the worker restores the buckets from the volume.
 _TAKE = f"""{_NOW}
 if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
@@ -116,8 +116,8 @@ end
 return {{(last + 2) / 6, string.format('%.0f', latest)}}
 """
 
-#: ARGV[2...]: for each change its kind, the bucket, the milliseconds or the end, and how far ahead the time
-#: of the bucket may be. Removes invalid members, and returns them.
+#: ARGV[2...]: for each change its kind, its bucket, the milliseconds or the end, and the furthest valid time.
+#: Removes invalid members, and returns them.
 _SETTLE = f"""{_NOW}
 for i = 2, #ARGV, 4 do
     local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -155,8 +155,8 @@ class TokenBucket:
     capacity: int = 1
     #: Whether half of the tokens count as used for a time after a loss.
     doubtful: bool = False
-    #: The tokens in reserve for new requests while refused requests wait in line, so that a single name does
-    #: not wait behind thousands. None means that there is no line.
+    #: The tokens in reserve for new requests while refused requests wait in line. A single name therefore
+    #: does not wait behind thousands. None means that there is no line.
     reserved_for_new: int | None = None
     #: The longest closure. A later time in Redis is invalid.
     longest: timedelta = LONGEST_WINDOW

@@ -141,8 +141,8 @@ _UNUSABLE = re.compile(
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
 #: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
-#: than a day ahead, because Redis adds nothing to a stream with the last possible id. Returns the removed
-#: keys with their types.
+#: than a day ahead. Redis adds nothing to a stream with the last possible id. Returns the removed keys with
+#: their types.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400

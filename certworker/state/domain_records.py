@@ -56,9 +56,9 @@ LONGEST_WORD = 100
 DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
 
 #: KEYS: records. ARGV: the maximum fields of a record, the maximum bytes of a record, and the maximum bytes
-#: of all. Returns the fields of the first records as one JSON text, because redis-py takes three times as
-#: long for a pipeline of HGETALL (2.2 s for 50,000 names). A record that is too large counts as lost. The
-#: script removes it, because a later write would not make it readable.
+#: of all. Returns the fields of the first records as one JSON text. A pipeline of HGETALL takes redis-py
+#: three times as long (2.2 s for 50,000 names). A record that is too large counts as lost. The script removes
+#: it, because a later write would not make it readable.
 _READ = """
 local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do

@@ -2,7 +2,7 @@
 Keys that mark events as done for a limited time, for all workers of one Redis.
 
 `SET … NX EX` alone trusts the expiry of an existing key. Another program may have written the key without an
-expiry or with a longer one, so that the event would never happen again. This module treats such a key as
+expiry or with a longer one. The event would then never happen again. This module treats such a key as
 expired.
 """
 

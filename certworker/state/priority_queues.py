@@ -72,10 +72,10 @@ redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 
 #: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job, the
 #: parts of its data before and after the arguments, the number of its fields, these fields, then the tenants
-#: with more than their share. The script converts the request into a job in one step, so that a crash does
-#: not lose it. Commands that may fail come first. Returns the tenant, whether it has more requests, and the
-#: request; then the removed keys with their types. The tenant of a removed key loses its turn. If the job
-#: exists, redis-py has repeated the command after a lost answer, and the script returns that job.
+#: over their share. The script converts the request into a job in one step, so that a crash does not lose it.
+#: Commands that may fail come first. Returns the tenant, whether it has more requests, and the request; then
+#: the removed keys with their types. The tenant of a removed key loses its turn. If the job exists, redis-py
+#: has repeated the command after a lost answer, and the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])

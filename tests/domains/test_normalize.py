@@ -216,7 +216,7 @@ WORDS = {
     "api.shop.org..": "Send it as api.shop.org.",
     "8.8.8.8:443": "Send it as 8.8.8.8.",
     "[2606:4700::1111]:443": "Send it as 2606:4700::1111.",
-    "127.1": "programs read it as an address",
+    "127.1": "programs interpret it as an address",
     "10.0.0.1": "not the address of one machine on the Internet",
     "😀.com": "Send it as xn--e28h.com.",
     "x.org\u0000.evil.com": r"x.org\x00.evil.com",
