@@ -154,7 +154,7 @@ class BoundedServer(TcpWSGIServer):
         if surplus > 0 and not self._full:
             self._full = True
             logger.warning(
-                "the HTTP port has %d connections: those whose requests are longest overdue are closed",
+                "the HTTP port has %d connections: the server closes those that have waited longest",
                 CONNECTIONS,
             )
         elif len(self.active_channels) < CONNECTIONS / 2:

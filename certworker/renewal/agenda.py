@@ -186,7 +186,7 @@ class Agenda:
             self._connection.zrem(AGENDA, *others[start : start + NAMES_PER_COMMAND])
         if others:
             logger.warning(
-                "removed %d entries from the agenda that are no names, among them %s",
+                "removed %d entries from the agenda that are not names, for example %s",
                 len(others),
                 shown_in(others[0], 100),
             )

@@ -70,7 +70,7 @@ class ExpiryAlerts:
                 lines += 1
                 _log(status, level, now)
         if lines == MAX_LINES:
-            logger.error("%d names are overdue in all; see them with: certworker status --due 1h", count)
+            logger.error("%d names are overdue in total; list them with: certworker status --due 1h", count)
         return Survey(count, shortest)
 
 

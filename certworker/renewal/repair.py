@@ -128,14 +128,14 @@ class Repair:
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())
         logger.warning(
-            "repaired what was in service: %s (%s)",
+            "repaired files in service: %s (%s)",
             ", ".join(text.format(counts[damage]) for damage, text in REPAIRS.items() if counts[damage]),
             _shortened(sorted(fresh)),
             extra={"event": "repaired", "fields": {"repaired": dict(counts)}},
         )
         if sum(counts[damage] for damage in get_args(Damage)) > MANY_FILES:
             logger.warning(
-                "Traefik reads its directory once for each of these files. To end that at once: "
+                "Traefik reads its directory once for each of these files. To shorten this: "
                 "docker compose restart traefik"
             )
         lost = [name for name, damage in fresh.items() if damage == "lost"]

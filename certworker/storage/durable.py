@@ -92,7 +92,7 @@ def read(path: Path, max_bytes: int) -> bytes:
         if stat.S_ISDIR(kind):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(kind):
-            raise UnsuitableFile(errno.EINVAL, "it is no regular file")
+            raise UnsuitableFile(errno.EINVAL, "it is not a regular file")
         content = b""
         while piece := os.read(descriptor, max_bytes + 1 - len(content)):
             content += piece

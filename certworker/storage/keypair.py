@@ -62,7 +62,7 @@ def load(directory: Path, name: str) -> Certificate:
         raise CertificateUnreadable(
             path=directory / "privkey.pem",
             name=name,
-            reason="it is no elliptic-curve or RSA key without a password",
+            reason="it is not an elliptic-curve or RSA key without a password",
         ) from error
     if not certificate.chain_pem and not _has_private_issuer(directory):
         raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")

@@ -143,7 +143,9 @@ def optional(
 
 
 def _log_skipped(subject: str, failure: CertworkerError) -> None:
-    logger.warning("%s failed, and nothing else: %s", subject, failure, extra={"code": failure.code})
+    logger.warning(
+        "%s failed; certworker continues without it: %s", subject, failure, extra={"code": failure.code}
+    )
 
 
 def _is_reported_by_the_job_loop(failure: CertworkerError | None) -> bool:

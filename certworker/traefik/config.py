@@ -314,7 +314,7 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
         return "it is not UTF-8"
     except _UNREADABLE as error:
         return " ".join(str(error).split())
-    return None if loaded is None or isinstance(loaded, dict) else "it is no list of settings"
+    return None if loaded is None or isinstance(loaded, dict) else "its top level is not a mapping"
 
 
 def _content(file: Path) -> bytes:

@@ -136,4 +136,4 @@ def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_such_number(name: str) -> NoReturn:
-    raise PayloadNotJson(reason=f"{name} is no number in JSON")
+    raise PayloadNotJson(reason=f"{name} is not a number in JSON")

@@ -38,7 +38,7 @@ class TestKey:
         with files.locked():
             os.mkfifo(files.key_path)
 
-        with pytest.raises(AccountKeyUnreadable, match="no regular file"):
+        with pytest.raises(AccountKeyUnreadable, match="not a regular file"):
             files.read()
 
     def test_reading_creates_no_key(self, files: AccountFiles) -> None:

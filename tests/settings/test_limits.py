@@ -34,7 +34,7 @@ class TestGrantsIn:
         """
         A device is refused, because its content has no end.
         """
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             grants_in(Path("/dev/zero"))
 
 

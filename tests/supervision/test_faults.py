@@ -178,7 +178,7 @@ class TestOptional:
 
         assert 0 == optional("the sum", fail, 0)
         (line,) = caplog.records
-        assert line.getMessage().startswith("the sum failed, and nothing else: [fs.io]")
+        assert line.getMessage().startswith("the sum failed; certworker continues without it: [fs.io]")
         assert not line.exc_info
 
     def test_an_error_of_a_library_can_be_explained(self, caplog: pytest.LogCaptureFixture) -> None:
