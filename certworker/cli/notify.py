@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from certworker.cli.output import say
-from certworker.notify.notifier import receivers, trial_notice, undelivered
+from certworker.notify.notifier import receivers, trial_notification, undelivered
 from certworker.settings import load
 
 
@@ -42,13 +42,13 @@ def test() -> None:
     if not channels:
         say("No channel is set. Set _APP_SMTP_HOST or CERTWORKER_NOTIFY_URL.", err=True)
         sys.exit(2)
-    notice, failed = trial_notice(settings, datetime.now(UTC)), False
+    notification, failed = trial_notification(settings, datetime.now(UTC)), False
     for name, receiver in channels.items():
         try:
-            receiver.send([notice])
+            receiver.send([notification])
         except OSError as fault:
             failed = True
             say(f"{name}: {undelivered(name, fault)}", err=True)
         else:
-            say(f"{name}: {receiver.address} accepted the test notification {notice.id}")
+            say(f"{name}: {receiver.address} accepted the test notification {notification.id}")
     sys.exit(1 if failed else 0)

@@ -1,7 +1,7 @@
 """
 The output of commands: printable lines, JSON, and the progress line of long commands.
 
-Texts from Redis, from a CA or from a file may contain control characters, which would move the cursor, hide
+Texts from Redis, from a CA or from a file may contain control characters. Those would move the cursor, hide
 text or change the title of the terminal.
 """
 

@@ -97,7 +97,7 @@ def _log_warnings() -> None:
 
 
 def _log_settings(failure: InvalidSettings) -> None:
-    # Each finding has a line of its own, because all of them together may exceed the length of a log line.
+    # Each finding has its own line, because all of them together may exceed the length of a line.
     for finding in failure.findings:
         logger.error("[%s] %s.", failure.code, finding, extra={"code": failure.code})
     logger.error("invalid settings: %d. %s", len(failure.findings), failure.remedy)

@@ -26,7 +26,7 @@ STOP_SECONDS = 5.0
 
 #: Redis must not outlive this process, however it ends. The shell waits on a pipe from this process. The
 #: kernel closes the pipe even after `kill -9`, and then the shell ends Redis. Unlike PR_SET_PDEATHSIG this
-#: needs no code between fork and exec, and the end of the thread that started Redis changes nothing.
+#: needs no code between fork and exec. The end of the thread that started Redis does not end Redis.
 GUARD = '"$@" & read -r _; kill $!; wait $!'
 
 

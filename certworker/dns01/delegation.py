@@ -7,8 +7,8 @@ Where the record of a challenge must be created: after CNAMEs, in which zone, at
     2  the zone's servers    the alias of the name, and the zones that are delegated above it
 
 certworker never queries a resolver for the name of a challenge. The resolver would cache that the name does
-not exist, and a CA behind it would not see the record for up to a day. The public suffix list and the DNS of
-the Internet are not needed, so zones of private networks work as well.
+not exist. A CA behind it would then not see the record for up to a day. Zones of private networks work as
+well: the search needs neither the public suffix list nor the DNS of the Internet.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ The TXT records of the challenges of one order, from the first DNS query to thei
                                       for each zone: lock, delete, remove from the list  ◄────────┘
 
 A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
-is killed, any other worker deletes its records, as soon as the lease of the order has ended.
+is killed, any other worker deletes its records after the lease of the order has ended.
 """
 
 from __future__ import annotations

@@ -135,8 +135,8 @@ class TxtRecords:
         """
         Return all records of the list by their keys, and repair the list.
 
-        A record that is in only one of the two places is stored in the other one, unless another worker has
-        removed it. An invalid entry is removed and logged.
+        A record in only one place is stored in the other one, unless another worker has removed it. An
+        invalid entry is removed and logged.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be read or written.

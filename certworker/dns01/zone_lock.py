@@ -1,7 +1,7 @@
 """
 A lock for each zone, which the writers of all workers get in the order of their requests.
 
-Many DNS APIs replace all values of a name at once, so one of two concurrent writers would lose its value. The
+Many DNS APIs replace all values of a name at once. So one of two concurrent writers would lose its value. The
 lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Writers wait for it in a line in Redis. A
 writer that is killed while it waits disappears from the line after some seconds.
 """

@@ -58,16 +58,16 @@ class Mailer:
     #: The time limit of one delivery.
     seconds: float = LONGEST_SECONDS
 
-    def send(self, notices: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> None:
         """
-        Send one mail about all *notices*.
+        Send one mail about all *notifications*.
 
         An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
 
         Raises:
             OSError: The server did not accept it within *seconds*. The errors of smtplib are OSErrors, too.
         """
-        mail = self._message(notices)
+        mail = self._message(notifications)
         with self._session() as server:
             server.send_message(mail, self.sender, self.recipients)
 
@@ -102,17 +102,17 @@ class Mailer:
                 server.quit()
             server.close()
 
-    def _message(self, notices: Sequence[Notification]) -> EmailMessage:
+    def _message(self, notifications: Sequence[Notification]) -> EmailMessage:
         mailbox, _, domain = self.sender.rpartition("@")
         mail = EmailMessage()
-        mail["Subject"] = subject(notices)
+        mail["Subject"] = subject(notifications)
         mail["From"] = Address(unquote(self.sender_name), mailbox, domain)
         mail["To"] = ", ".join(self.recipients)
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain="certworker.invalid")
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies.
-        mail.set_content(plain(notices))
-        mail.add_alternative(html(notices), subtype="html")
+        mail.set_content(plain(notifications))
+        mail.add_alternative(html(notifications), subtype="html")
         return mail
 
 

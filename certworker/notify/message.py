@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from certworker.errors import printable
 
-#: `failed`: the first failure. `overdue`: the certificate expires soon. `action`: only a person can fix it.
+#: `failed`: the first failure. `overdue`: the certificate expires soon. `action`: the operator must act.
 #: `recovered`: the certificate is valid again. `test`: a test of the channel.
 Kind = Literal["failed", "overdue", "action", "recovered", "test"]
 
@@ -100,47 +100,50 @@ def read(text: str) -> Notification | None:
     return Notification(kind=kind, in_service=in_service, days_left=days_left, **shown)
 
 
-def sort(notices: Iterable[Notification]) -> list[Notification]:
+def sort(notifications: Iterable[Notification]) -> list[Notification]:
     """
-    Return *notices* grouped by name, and in chronological order for each name.
+    Return *notifications* grouped by name, and in chronological order for each name.
 
     The name with the most urgent last notification comes first.
     """
     by_name: dict[str, list[Notification]] = {}
-    for notice in notices:
-        by_name.setdefault(notice.name, []).append(notice)
+    for notification in notifications:
+        by_name.setdefault(notification.name, []).append(notification)
     # The order of the outbox is the chronological one, because the clocks of two workers may differ.
     groups = sorted(by_name.values(), key=lambda group: (URGENCY.index(group[-1].kind), group[-1].name))
-    return [notice for group in groups for notice in group]
+    return [notification for group in groups for notification in group]
 
 
-def subject(notices: Sequence[Notification]) -> str:
+def subject(notifications: Sequence[Notification]) -> str:
     """
-    Return the subject of a mail about the sorted *notices*. It is about the last one of the first name.
+    Return the subject of a mail about the sorted *notifications*. It is about the last one of the first name.
     """
-    last = [notice for notice in notices if notice.name == notices[0].name][-1]
-    others = len({notice.name for notice in notices}) - 1
+    last = [notification for notification in notifications if notification.name == notifications[0].name][-1]
+    others = len({notification.name for notification in notifications}) - 1
     more = f" and {others} more {'name' if others == 1 else 'names'}" if others else ""
     return f"certworker: {last.name}: {HEADLINES[last.kind]}{more}"
 
 
-def plain(notices: Sequence[Notification]) -> str:
+def plain(notifications: Sequence[Notification]) -> str:
     """
     Return the mail as plain text.
     """
-    return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + f"\n\n{_origin(notices)}\n"
+    return (
+        "\n\n".join("\n".join(_lines(notification)) for notification in notifications)
+        + f"\n\n{_origin(notifications)}\n"
+    )
 
 
-def short(notices: Sequence[Notification], longest: int) -> str:
+def short(notifications: Sequence[Notification], longest: int) -> str:
     """
-    Return a text about *notices* for a chat, at most *longest* characters long.
+    Return a text about *notifications* for a chat, at most *longest* characters long.
     """
-    shown = plain(notices).rstrip()
+    shown = plain(notifications).rstrip()
     if len(shown) <= longest:
         return shown
-    end = f"… {_origin(notices)}"
-    headlines = [f"{notice.name}: {HEADLINES[notice.kind]}" for notice in notices]
-    first = "\n".join(_lines(notices[0]))
+    end = f"… {_origin(notifications)}"
+    headlines = [f"{notification.name}: {HEADLINES[notification.kind]}" for notification in notifications]
+    first = "\n".join(_lines(notifications[0]))
     if len(first) + len(end) < longest:
         headlines[0] = first
     text = ""
@@ -151,15 +154,15 @@ def short(notices: Sequence[Notification], longest: int) -> str:
     return text + end if text else f"{headlines[0][: longest - 1]}…"
 
 
-def html(notices: Sequence[Notification]) -> str:
+def html(notifications: Sequence[Notification]) -> str:
     """
     Return the mail as simple HTML, with the same text.
     """
     parts = []
-    for notice in notices:
-        headline, *lines = _lines(notice)
+    for notification in notifications:
+        headline, *lines = _lines(notification)
         parts.append(f"<h3>{escape(headline)}</h3><p>{'<br>'.join(map(escape, lines))}</p>")
-    parts.append(f"<p>{escape(_origin(notices))}</p>")
+    parts.append(f"<p>{escape(_origin(notifications))}</p>")
     return f"<!doctype html><html><body>{''.join(parts)}</body></html>\n"
 
 
@@ -170,31 +173,33 @@ def iso(moment: datetime) -> str:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _lines(notice: Notification) -> list[str]:
-    lines = [f"{notice.name}: {HEADLINES[notice.kind]}"]
-    if notice.moment:
-        lines.append(f"Time: {notice.moment}")
-    if notice.kind == "test":
-        return [*lines, notice.message, f"Id: {notice.id}"]
-    if notice.message:
-        lines += [f"Cause: {notice.message} [{notice.code}]", f"Remedy: {notice.remedy}"]
-    if notice.docs:
-        lines.append(f"More: {notice.docs}")
-    if notice.in_service == "valid":
-        days = "1 more day" if notice.days_left == 1 else f"{notice.days_left} more days"
+def _lines(notification: Notification) -> list[str]:
+    lines = [f"{notification.name}: {HEADLINES[notification.kind]}"]
+    if notification.moment:
+        lines.append(f"Time: {notification.moment}")
+    if notification.kind == "test":
+        return [*lines, notification.message, f"Id: {notification.id}"]
+    if notification.message:
+        lines += [f"Cause: {notification.message} [{notification.code}]", f"Remedy: {notification.remedy}"]
+    if notification.docs:
+        lines.append(f"More: {notification.docs}")
+    if notification.in_service == "valid":
+        days = "1 more day" if notification.days_left == 1 else f"{notification.days_left} more days"
         lines.append(f"The certificate in service is valid for {days}.")
-    elif notice.in_service == "expired":
+    elif notification.in_service == "expired":
         lines.append("The certificate in service has expired.")
-    elif notice.in_service == "none":
+    elif notification.in_service == "none":
         lines.append("There is no certificate in service.")
-    if notice.next_attempt:
-        lines.append(f"Next attempt: {notice.next_attempt}")
-    if notice.id:
-        lines.append(f"Id: {notice.id}")
+    if notification.next_attempt:
+        lines.append(f"Next attempt: {notification.next_attempt}")
+    if notification.id:
+        lines.append(f"Id: {notification.id}")
     return lines
 
 
-def _origin(notices: Sequence[Notification]) -> str:
-    hosts = ", ".join(dict.fromkeys(notice.host for notice in notices if notice.host))
-    instances = ", ".join(dict.fromkeys(notice.instance for notice in notices if notice.instance))
+def _origin(notifications: Sequence[Notification]) -> str:
+    hosts = ", ".join(dict.fromkeys(notification.host for notification in notifications if notification.host))
+    instances = ", ".join(
+        dict.fromkeys(notification.instance for notification in notifications if notification.instance)
+    )
     return f"certworker of {instances or 'unknown'} on {hosts or 'unknown'}"

@@ -1,8 +1,8 @@
 """
 Decides when to notify, and delivers by each channel independently.
 
-A name causes a notification when it fails for the first time, when it becomes overdue, when only a person can
-fix it, and when it has recovered. Notifications within half a minute share a delivery.
+A name causes a notification when it first fails, becomes overdue, needs an action of the operator, or
+recovers. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations
@@ -114,16 +114,18 @@ class Notifier:
             kinds.append("overdue")
         for kind in kinds:
             subject = f"{kind} {failure.code}" if kind == "action" else kind
-            notice = self._notice(kind, name, failure, in_service, life, again, now)
-            self._log.notify_once(name, subject, notice.as_json(), self._outboxes)
+            notification = self._notification(kind, name, failure, in_service, life, again, now)
+            self._log.notify_once(name, subject, notification.as_json(), self._outboxes)
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """
         Notify that *name* has a certificate that is valid and not due.
         """
         if self._channels:
-            notice = self._notice("recovered", name, None, *self._in_service(name, now), None, now)
-            self._log.notify_recovery(name, notice.as_json(), self._outboxes)
+            notification = self._notification(
+                "recovered", name, None, *self._in_service(name, now), None, now
+            )
+            self._log.notify_recovery(name, notification.as_json(), self._outboxes)
 
     def _in_service(self, name: str, now: datetime) -> tuple[InService, Validity | None]:
         # If the volume cannot be read, the notification contains nothing about the certificate.
@@ -135,7 +137,7 @@ class Notifier:
             return "none", None
         return "valid" if now < life.not_after else "expired", life
 
-    def _notice(
+    def _notification(
         self,
         kind: Kind,
         name: str,
@@ -219,7 +221,7 @@ def instance_of(settings: Settings) -> str:
     return next(iter(settings.domains), str(settings.redis))
 
 
-def trial_notice(settings: Settings, now: datetime) -> Notification:
+def trial_notification(settings: Settings, now: datetime) -> Notification:
     """
     Return a notification that tests the channels.
     """
@@ -257,8 +259,8 @@ class _Undelivered(Exception):
         self.fault = fault
 
 
-def _send(send: Callable[[Sequence[Notification]], None], notices: Sequence[Notification]) -> None:
+def _send(send: Callable[[Sequence[Notification]], None], notifications: Sequence[Notification]) -> None:
     try:
-        send(sort(notices))
+        send(sort(notifications))
     except Exception as fault:
         raise _Undelivered(fault) from fault

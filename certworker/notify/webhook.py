@@ -40,14 +40,18 @@ class WebhookRefused(OSError):
     """
 
 
-def payload(notices: Sequence[Notification]) -> dict[str, Any]:
+def payload(notifications: Sequence[Notification]) -> dict[str, Any]:
     """
-    Return the body of a request about *notices*.
+    Return the body of a request about *notifications*.
 
     Slack and Mattermost show `text`, Discord shows `content`; each ignores the fields that it does not know.
     """
-    text = short(notices, LONGEST_CHAT_TEXT)
-    return {"text": text, "content": text, "notices": [notice.as_json() for notice in notices]}
+    text = short(notifications, LONGEST_CHAT_TEXT)
+    return {
+        "text": text,
+        "content": text,
+        "notices": [notification.as_json() for notification in notifications],
+    }
 
 
 @dataclass(frozen=True)
@@ -81,16 +85,16 @@ class Webhook:
         """
         self._connect(urlsplit(self.url), Deadline(self.seconds)).close()
 
-    def send(self, notices: Sequence[Notification]) -> None:
+    def send(self, notifications: Sequence[Notification]) -> None:
         """
-        Send one request with all *notices*. Redirects are not followed.
+        Send one request with all *notifications*. Redirects are not followed.
 
         Raises:
             OSError: The receiver does not answer with 2xx within *seconds*, or it has a private address that
                 is not allowed.
         """
         target = urlsplit(self.url)
-        body = json.dumps(payload(notices)).encode()
+        body = json.dumps(payload(notifications)).encode()
         connection = http.client.HTTPConnection(target.hostname or "")
         connection.sock = self._connect(target, Deadline(self.seconds))
         try:

@@ -36,8 +36,9 @@ ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 #: repetition.
 LAST_EVENTS = 20
 
-# KEYS: the stream, the records. ARGV: the length of the stream, the number of events to compare, the id of
-# the event, the event, then fields with their values.
+# KEYS: the stream, the records.
+# ARGV: the length of the stream, the number of events to compare, the id of the event, the event, the fields
+# with their values.
 _APPEND = """
 local known = false
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do

@@ -1,5 +1,5 @@
 """
-The history of each name: its last fifty log lines, in plain text that a console may show to a tenant.
+The history of each name: its last fifty log lines, in plain text for the console of a tenant.
 
 If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a thread collects the
 lines and writes them in batches.

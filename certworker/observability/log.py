@@ -1,21 +1,21 @@
 """
-The log: one line per step of a job, for people or for machines.
+The log: one line per step of a job, in the format `human` or `json`.
 
-For people, the time in UTC, the level, the name (so that `grep` finds all of its lines), the message, and
-then the fields as `key=value`::
+A `human` line has the time in UTC, the level, the name (so that `grep` finds all of its lines), the message,
+and then the fields as `key=value`::
 
     2026-11-23T10:15:09Z INFO  api.shop.org: certificate issued duration_s=4.1 serial=04ab…
     2026-11-23T10:15:31Z WARN  api.shop.org: certificate not issued: [http.404] Another server … attempt=1 …
 
 The last field of a failure is `docs`: the command that prints its page, or a URL.
 
-For machines, one JSON object per line, with these fields always under these names and in this order:
-ts, level, event, code, docs, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the
-other fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
+A `json` line is one JSON object. It begins with these fields in this order: ts, level, event, code, docs,
+stage, domain, job, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
+`domain`, `event`, `code` and `fields`.
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
 remedy is always complete. A line of a library ends after 500 characters. The traceback of an unexpected error
-follows its message at every level, one line per step; for machines it is the field `trace`.
+follows its message at every level, one line per step. In JSON it is the field `trace`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FIXED_FIELDS = (
 #: Each value in these fields is bounded separately.
 SENTENCES = ("message", "remedy")
 
-#: The message of a line for people contains the values of these fields.
+#: The message of a `human` line contains the values of these fields.
 NOT_SHOWN = {*SENTENCES, "code", "problem"}
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
@@ -69,7 +69,7 @@ def configure(
     Write the log to *stream*: certworker's own lines from *level* on, those of libraries from WARNING on.
 
     Args:
-        form: For people or for machines.
+        form: The format of the lines.
         level: `debug`, `info`, `warning` or `error`, in any case.
         stream: Colored if it is a terminal and NO_COLOR (https://no-color.org) is not set.
         docs_url: The site with the page of each failure; None: lines name the command that prints it.
@@ -104,7 +104,7 @@ def job(job_id: str) -> Iterator[None]:
 
 class HumanLines(logging.Formatter):
     """
-    Lines for people.
+    Formats `human` lines.
     """
 
     def __init__(self, docs_url: str | None = None, *, color: bool) -> None:
@@ -131,7 +131,7 @@ class HumanLines(logging.Formatter):
 
 class JsonLines(logging.Formatter):
     """
-    One JSON object per line.
+    Formats `json` lines: one JSON object per line.
     """
 
     def __init__(self, docs_url: str | None = None) -> None:
@@ -186,7 +186,7 @@ def _subject(record: logging.LogRecord) -> str:
 
 def sentence(record: logging.LogRecord) -> str:
     """
-    Return the message of *record* for people and its fields as `key=value`, without time, level and name.
+    Return the message of *record* and its fields as `key=value`, without time, level and name.
     """
     message, code, fields = record.getMessage(), getattr(record, "code", None), _fields(record)
     parts = [message]

@@ -9,7 +9,7 @@ The metrics in the text format of Prometheus (https://prometheus.io/docs/practic
     certworker_certificates{state}                     names by the state of their record
     certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
     certworker_earliest_not_after_timestamp_seconds    when the first certificate in service expires
-    certworker_certificate_remaining_ratio             names by the remaining share of the certificate's life
+    certworker_certificate_remaining_ratio             names by the remaining share of the lifetime
     certworker_notifications_waiting{channel}          notifications that are not delivered yet
     certworker_loop_silence_seconds{loop}              seconds since a loop made progress
     certworker_loop_stalled{loop}                      1 if the loop makes no progress, otherwise 0
@@ -54,7 +54,7 @@ class Counted(NamedTuple):
     """
 
     state: str
-    #: The remaining share of its certificate's life: 1 is new, 0 or less is expired. None: no certificate.
+    #: The remaining share of the lifetime: 1 is new, 0 or less is expired. None: no certificate.
     share_left: float | None
     #: When its certificate expires.
     not_after: datetime | None = None

@@ -1,8 +1,8 @@
 """
 Reads the settings from an environment and its secret files, and reports invalid and suspicious variables.
 
-All invalid values are reported together, each with the allowed values, and never with the given value: an
-environment contains passwords, and users attach logs to bug reports.
+All invalid variables are reported together, each with the allowed values. The report never contains the given
+value: an environment contains passwords, and users attach logs to bug reports.
 """
 
 from __future__ import annotations

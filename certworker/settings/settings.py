@@ -274,7 +274,7 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory in the certificates directory belongs to a name, and Traefik reads each file in the
+        # Each directory in the certificates directory belongs to a name. Traefik reads each file in the
         # directory of the configuration.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")

@@ -24,7 +24,7 @@ from certworker.worker.payload import LARGEST
 
 logger = logging.getLogger(__name__)
 
-OURS = "certworker:appwrite"
+KEY_PREFIX = "certworker:appwrite"
 
 #: Milliseconds. A worker that has not taken messages for this time counts as dead.
 DEAD_AFTER = 10_000
@@ -35,11 +35,13 @@ MAX_CLAIMS = 100
 #: The number of characters of an unreadable message that are displayed.
 MAX_DISPLAYED = 200
 
-# KEYS: the queue, the worker's claims, the workers. ARGV: the worker's id, the prefixes of the keys of claims
-# and of heartbeats, milliseconds until a worker counts as dead, the maximum number of claims, the end of the
-# queue with the oldest message, bytes of the largest message. Returns the claims, and the removed keys of
-# another type. A larger message is cut to a size that is still too large, so that it is refused. A heartbeat
-# with a longer time to live is not certworker's, and does not count.
+# KEYS: the queue, the worker's claims, the workers.
+# ARGV: the worker's id, the prefix of the keys of claims, the prefix of the keys of heartbeats, milliseconds
+# until a worker counts as dead, the maximum number of claims, the end of the queue with the oldest message,
+# bytes of the largest message.
+# Returns the claims, and the removed keys of another type.
+# A larger message is cut to a size that is still too large, so that it is refused. A heartbeat with a longer
+# time to live is not certworker's, and does not count.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
 local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
@@ -107,11 +109,15 @@ class Claims:
     def __init__(
         self, connection: Redis, queue_format: str, queue: str, worker: str, out: str, script: str
     ) -> None:
-        self._keys = [queue, f"{OURS}:{queue_format}:claims:{worker}", f"{OURS}:{queue_format}:workers"]
+        self._keys = [
+            queue,
+            f"{KEY_PREFIX}:{queue_format}:claims:{worker}",
+            f"{KEY_PREFIX}:{queue_format}:workers",
+        ]
         self._arguments: list[str | int] = [
             worker,
-            f"{OURS}:{queue_format}:claims:",
-            f"{OURS}:{queue_format}:alive:",
+            f"{KEY_PREFIX}:{queue_format}:claims:",
+            f"{KEY_PREFIX}:{queue_format}:alive:",
             DEAD_AFTER,
             MAX_CLAIMS,
             out,

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from certworker.errors import CertworkerError
-from certworker.integrations.appwrite.claims import OURS, Claims, displayed
+from certworker.integrations.appwrite.claims import KEY_PREFIX, Claims, displayed
 from certworker.redis.codec import decode_text
 from certworker.worker.payload import LARGEST
 
@@ -36,7 +36,7 @@ end
 -- certworker's own count starts again.
 local function count(command, counter) return type(redis.pcall(command, counter)) == 'number' end
 local function taken(raw)
-    local ours = '{OURS}:taken:' .. name
+    local ours = '{KEY_PREFIX}:taken:' .. name
     count('INCR', key('stats', 'total'))
     if not count('INCR', ours) then redis.call('SET', ours, 1) end
     count('INCR', key('stats', 'processing'))
@@ -114,7 +114,7 @@ class UtopiaQueue:
         """
         Return how many messages other consumers have taken; None if a count is missing or invalid.
         """
-        own_count = f"{OURS}:taken:{self._name}"
+        own_count = f"{KEY_PREFIX}:taken:{self._name}"
         if self._connection.set(own_count, 0, nx=True):
             return None
         keys = (f"utopia-queue.stats.{self._name}.total", own_count)

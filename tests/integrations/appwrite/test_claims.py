@@ -22,7 +22,7 @@ def expire_heartbeat(connection: Redis, worker: str) -> None:
     """
     Remove the heartbeat of *worker*.
     """
-    assert connection.delete(f"{claims.OURS}:utopia:alive:{worker}")
+    assert connection.delete(f"{claims.KEY_PREFIX}:utopia:alive:{worker}")
 
 
 class TestClaims:
@@ -78,7 +78,7 @@ class TestClaims:
         assert {5, LARGEST + 1, 4} == {len(raw) for raw in found}
         for raw in found:
             queue.settle(raw)
-        assert 0 == connection.exists(f"{claims.OURS}:utopia:claims:one")
+        assert 0 == connection.exists(f"{claims.KEY_PREFIX}:utopia:claims:one")
 
     @pytest.mark.parametrize("seconds", [None, 10**6])
     def test_a_heartbeat_without_a_valid_expiry_is_ignored(
@@ -90,7 +90,7 @@ class TestClaims:
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
         one.take()
-        connection.set(f"{claims.OURS}:utopia:alive:one", "1", ex=seconds)
+        connection.set(f"{claims.KEY_PREFIX}:utopia:alive:one", "1", ex=seconds)
 
         assert [b"first"] == other.take()
 
@@ -100,8 +100,8 @@ class TestClaims:
         """
         A key of claims that is no list is removed and logged once, and messages are taken.
         """
-        key = f"{claims.OURS}:utopia:claims:planted"
-        connection.sadd(f"{claims.OURS}:utopia:workers", "planted")
+        key = f"{claims.KEY_PREFIX}:utopia:claims:planted"
+        connection.sadd(f"{claims.KEY_PREFIX}:utopia:workers", "planted")
         connection.set(key, "x")
         connection.lpush(UTOPIA, "first")
         queue = UtopiaQueue(connection, NAME, "one")
@@ -116,8 +116,8 @@ class TestClaims:
         """
         A worker takes over a limited number of claims at a time, and the others later.
         """
-        connection.sadd(f"{claims.OURS}:utopia:workers", "dead")
-        connection.lpush(f"{claims.OURS}:utopia:claims:dead", *range(250))
+        connection.sadd(f"{claims.KEY_PREFIX}:utopia:workers", "dead")
+        connection.lpush(f"{claims.KEY_PREFIX}:utopia:claims:dead", *range(250))
         queue = UtopiaQueue(connection, NAME, "one")
 
         settled = 0
@@ -136,7 +136,7 @@ class TestClaims:
         queue = UtopiaQueue(connection, NAME, "one")
         for kind in ("total", "processing", "success"):
             connection.set(f"utopia-queue.stats.{NAME}.{kind}", value)
-        connection.set(f"{claims.OURS}:taken:{NAME}", value)
+        connection.set(f"{claims.KEY_PREFIX}:taken:{NAME}", value)
         connection.lpush(UTOPIA, "first")
 
         (raw,) = queue.take()
