@@ -34,7 +34,7 @@ MAX_TCP_QUERIES = 16
 
 SILENT = "no answer"
 NXDOMAIN = "NXDOMAIN"
-NOT_AUTHORITATIVE = "not responsible"
+NOT_AUTHORITATIVE = "not authoritative"
 #: A query cannot contain the name, for example because it is too long.
 INVALID_NAME = "invalid name"
 

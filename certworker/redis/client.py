@@ -101,7 +101,7 @@ class _SentinelPool(Sentinel):
                 self.sentinels[0], self.sentinels[index] = sentinel, self.sentinels[0]
                 return str(state["ip"]), int(state["port"])
         why = f": {', '.join(failed)}" if failed else ""
-        raise MasterNotFoundError(f"its Sentinels name no primary{why}")
+        raise MasterNotFoundError(f"its Sentinels know no primary{why}")
 
 
 def _retries() -> Retry:

@@ -278,7 +278,7 @@ class TestFailures:
         """
         network.fake("lame.org").authoritative = False
 
-        with pytest.raises(NameServersFail, match="not responsible"):
+        with pytest.raises(NameServersFail, match="not authoritative"):
             find(network, "lame.org")
 
     def test_unreachable_servers_are_named(self, network: Network) -> None:
@@ -354,7 +354,7 @@ class TestHostileAnswers:
         server.authoritative = False
         server.refer = lambda _name: ("far.net", ["ns1.far.net"])
 
-        with pytest.raises(NameServersFail, match="not responsible"):
+        with pytest.raises(NameServersFail, match="not authoritative"):
             find(network, "evil.org")
 
     def test_the_number_of_referrals_has_a_limit(

@@ -184,7 +184,7 @@ class TestWait:
         server = showing(network, VALUE)
         server.authoritative = False
 
-        with pytest.raises(NotVisible, match="not responsible at"):
+        with pytest.raises(NotVisible, match="not authoritative at"):
             propagation(clock, 1).wait([awaited(at(server))])
 
     def test_each_address_of_a_server_counts(self, network: Network, clock: Clock) -> None:

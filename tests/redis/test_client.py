@@ -242,7 +242,7 @@ class TestSentinelOverTls:
             assert "redis.tls" == failure.code
             assert f"{SERVICE} (Sentinel {secure_sentinels.hosts})" in failure.message
             assert "CERTIFICATE_VERIFY_FAILED" in failure.message
-            assert ("name no primary" in failure.message) is (bundle is not half)
+            assert ("know no primary" in failure.message) is (bundle is not half)
             assert "ssl_ca_certs" in failure.remedy
             assert "<redis" not in str(failure)
             assert "p@ss" not in str(failure)

@@ -33,7 +33,7 @@ class TestToFailure:
         [
             (RedisConnectionError("Connection refused"), "redis.unreachable"),
             (RedisTimeoutError("Timeout reading from socket"), "redis.unreachable"),
-            (MasterNotFoundError("its Sentinels name no primary"), "redis.unreachable"),
+            (MasterNotFoundError("its Sentinels know no primary"), "redis.unreachable"),
             (MasterNotFoundError("…: ConnectionError: [SSL: CERTIFICATE_VERIFY_FAILED]"), "redis.tls"),
             (RedisConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] expired"), "redis.tls"),
             (AuthenticationError("WRONGPASS"), "redis.auth"),
