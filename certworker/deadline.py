@@ -97,7 +97,7 @@ class Deadline:
         """
         Bind the persistent connections that this thread opens or uses within the block to this deadline.
 
-        A persistent connection outlives the exchange that opened it; see :func:`kept` for TLS.
+        A persistent connection outlives the exchange that opened it; see :func:`bind_to_exchanges` for TLS.
         """
         token = _current.set(self)
         try:
@@ -221,7 +221,7 @@ class Deadline:
         return opened
 
 
-def kept(context: ssl.SSLContext) -> ssl.SSLContext:
+def bind_to_exchanges(context: ssl.SSLContext) -> ssl.SSLContext:
     """
     Bind the sockets that *context* wraps to the deadline of the current exchange; return *context*.
 

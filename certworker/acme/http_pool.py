@@ -29,7 +29,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
-from certworker.deadline import Deadline, Place, kept
+from certworker.deadline import Deadline, Place, bind_to_exchanges
 from certworker.domains.address import is_loopback, is_public, read_address
 from certworker.version import __version__
 
@@ -182,11 +182,11 @@ def _open(connection: HTTPConnection, reach: Reach) -> socket.socket:
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
     if ca_bundle is not None:
-        return kept(ssl.create_default_context(cafile=ca_bundle))
+        return bind_to_exchanges(ssl.create_default_context(cafile=ca_bundle))
     context = ssl.create_default_context()
     # A slim image may have no trusted roots.
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
-    return kept(context)
+    return bind_to_exchanges(context)
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:

@@ -235,9 +235,9 @@ class TokenBuckets:
         for each in buckets:
             interval = _milliseconds(each.interval)
             room = interval * each.capacity
-            kept = -1 if each.reserved_for_new is None else interval * each.reserved_for_new
+            reserve = -1 if each.reserved_for_new is None else interval * each.reserved_for_new
             longest = _milliseconds(each.longest)
-            arguments += [each.name, interval, room, room // 2 * each.doubtful, kept, longest]
+            arguments += [each.name, interval, room, room // 2 * each.doubtful, reserve, longest]
         doubt = _milliseconds(self._doubt)
         while answer := self._take([self._key], [self._now(), who, doubt, *arguments]):
             if answer[0]:
