@@ -64,7 +64,7 @@ class ThrottledTask(WSGITask):
         self.channel.waiting_since = monotonic()
 
 
-class Refusal(ErrorTask):
+class RejectionTask(ErrorTask):
     """
     The answer to a request that waitress cannot parse or does not accept: 400, 413, 431, 501.
     """
@@ -83,7 +83,7 @@ class ThrottledChannel(HTTPChannel):
     """
 
     task_class: type[Task] = ThrottledTask
-    error_task_class: type[Task] = Refusal
+    error_task_class: type[Task] = RejectionTask
 
     #: The time of the next read, on the monotonic clock.
     readable_again = 0.0

@@ -92,8 +92,8 @@ class Coverage:
                 read or written. Each name is served as before, or by the wildcard.
             redis.RedisError: Redis failed.
         """
-        carriers = self._carriers(names)
-        if not carriers or self.was_interrupted(names):
+        wildcards = self._covering_wildcards(names)
+        if not wildcards or self.was_interrupted(names):
             return None
         own = {name: metadata for name in names if (metadata := self.certificates.metadata(name))}
         kept = {name: metadata for name, metadata in own.items() if self._is_kept(metadata)}
@@ -101,12 +101,12 @@ class Coverage:
             return None
         covered = tuple(name for name in names if name not in kept)
         # A removal of the wildcard before the new links existed has not requested their names.
-        if self.certificates.covered.add(covered) and not (carriers := self._carriers(names)):
+        if self.certificates.covered.add(covered) and not (wildcards := self._covering_wildcards(names)):
             return None
         for name in covered:
             self._hand_over(name)
-        wildcard, metadata = _first_to_end(carriers)
-        return Covered(covered, wildcard, metadata, self._planned(carriers))
+        wildcard, metadata = _first_to_end(wildcards)
+        return Covered(covered, wildcard, metadata, self._planned(wildcards))
 
     def next_check(self, names: Sequence[str], own: CertificateMetadata | None) -> datetime | None:
         """
@@ -121,10 +121,10 @@ class Coverage:
         """
         if own is None and not all(map(self.certificates.covered.wildcard_of, names)):
             return None
-        carriers = self._carriers(names)
-        if not carriers or (own is not None and not self._is_kept(own)):
+        wildcards = self._covering_wildcards(names)
+        if not wildcards or (own is not None and not self._is_kept(own)):
             return None
-        planned = self._planned(carriers)
+        planned = self._planned(wildcards)
         return planned if own is None else min(planned, _handover(own))
 
     def recheck(self, names: tuple[str, ...], own: CertificateMetadata | None) -> datetime | None:
@@ -144,7 +144,7 @@ class Coverage:
         record = self.records.read(names[0])
         if record is not None and record.state != "covered":
             return None
-        _, metadata = _first_to_end(self._carriers(names))
+        _, metadata = _first_to_end(self._covering_wildcards(names))
         if record is None or record.serial != metadata.serial:
             now = self.clock()
             self.records.record_issued(names, metadata, covered=True, next_check=again, now=now)
@@ -158,21 +158,21 @@ class Coverage:
             with suppress(CertworkerError):  # the record is harmless until the certificate of the name ends
                 self.certificates.covered.remove(name)
 
-    def _carriers(self, names: Sequence[str]) -> dict[str, CertificateMetadata]:
+    def _covering_wildcards(self, names: Sequence[str]) -> dict[str, CertificateMetadata]:
         """
         Return the wildcards that cover *names*, with the metadata of their certificates; none if one name is
         not covered.
         """
-        carriers: dict[str, CertificateMetadata] = {}
+        wildcards: dict[str, CertificateMetadata] = {}
         for name in names:
             wildcard = covering_wildcard(name)
             if wildcard is None:
                 return {}
-            metadata = carriers.get(wildcard) or self._on_volume(wildcard)
+            metadata = wildcards.get(wildcard) or self._on_volume(wildcard)
             if metadata is None or not self._covers(name, wildcard, metadata):
                 return {}
-            carriers[wildcard] = metadata
-        return carriers
+            wildcards[wildcard] = metadata
+        return wildcards
 
     def _covers(self, name: str, wildcard: str, metadata: CertificateMetadata) -> bool:
         now = self.clock()
@@ -243,14 +243,14 @@ class Coverage:
             extra={"domain": name, "event": "covered"},
         )
 
-    def _planned(self, carriers: dict[str, CertificateMetadata]) -> datetime:
+    def _planned(self, wildcards: dict[str, CertificateMetadata]) -> datetime:
         # The pause is random, so that the names of one wildcard are not all checked in the same second.
-        length = min(metadata.validity.length for metadata in carriers.values())
+        length = min(metadata.validity.length for metadata in wildcards.values())
         return self.clock() + min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
 
 
-def _first_to_end(carriers: Mapping[str, CertificateMetadata]) -> tuple[str, CertificateMetadata]:
-    return min(carriers.items(), key=lambda carrier: carrier[1].not_after)
+def _first_to_end(wildcards: Mapping[str, CertificateMetadata]) -> tuple[str, CertificateMetadata]:
+    return min(wildcards.items(), key=lambda item: item[1].not_after)
 
 
 def _handover(own: CertificateMetadata) -> datetime:

@@ -83,7 +83,7 @@ class Agenda:
         members: list[Any] = self._connection.zrangebyscore(
             AGENDA, "-inf", now.timestamp(), start=0, num=limit
         )
-        return self._named(members)
+        return self._valid_names(members)
 
     def earliest(self) -> datetime | None:
         """
@@ -105,7 +105,7 @@ class Agenda:
         members: list[Any] = self._connection.zrevrangebyscore(
             AGENDA, "+inf", f"({moment.timestamp()}", start=0, num=limit
         )
-        return self._named(members)
+        return self._valid_names(members)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """
@@ -154,7 +154,7 @@ class Agenda:
         while page := self._connection.zrange(AGENDA, first, first + NAMES_PER_PAGE - 1, desc=True):
             members.update(page)
             first += NAMES_PER_PAGE - NAMES_READ_TWICE
-        return self._named(members)
+        return self._valid_names(members)
 
     def next_checks(self, names: Sequence[str]) -> dict[str, datetime | None]:
         """
@@ -172,7 +172,7 @@ class Agenda:
     def __len__(self) -> int:
         return int(self._connection.zcard(AGENDA))
 
-    def _named(self, members: Iterable[bytes | str]) -> list[str]:
+    def _valid_names(self, members: Iterable[bytes | str]) -> list[str]:
         """
         Return the names among *members*, and remove the members that are not names.
         """

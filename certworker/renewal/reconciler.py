@@ -152,8 +152,8 @@ class Reconciler:
         missing = self.agenda.missing(names)
         # Names that were requested after that check have another state.
         records = (record for record in self.records.read_many(names) if record)
-        unaware = [record.name for record in records if record.state == "covered"]
-        gone = [name for name in unaware if self.covered_until((name,), None) is None]
+        covered = [record.name for record in records if record.state == "covered"]
+        gone = [name for name in covered if self.covered_until((name,), None) is None]
         self.agenda.put_many(dict.fromkeys([*missing, *gone], self.clock()), at_the_latest=True)
         return len(missing)
 

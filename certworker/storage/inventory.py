@@ -78,10 +78,10 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made.
     """
     iterator = iter(names)
-    while some := list(islice(iterator, NAMES_PER_LOCK)):
+    while batch := list(islice(iterator, NAMES_PER_LOCK)):
         beat()
         with store.changing():
-            for name in some:
+            for name in batch:
                 # Check again under the lock: the name may have been removed since.
                 if not store.links.is_orphaned(name) and store.links.generation(name):
                     store.links.create_links(name)
@@ -98,7 +98,7 @@ def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | 
         if not _is_settled(links.domain_dir(name)):
             return None
         found.incomplete.append(name)
-    return links.generation(name) or _nowhere(store)
+    return links.generation(name) or _missing_generation(store)
 
 
 def _is_settled(directory: Path) -> bool:
@@ -124,11 +124,11 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         with store.changing():
             # Check again under the lock: a job may have stored a new certificate since.
             for name in wanted:
-                if not _is_complete(store.links.generation(name) or _nowhere(store)):
+                if not _is_complete(store.links.generation(name) or _missing_generation(store)):
                     store.links.create_links(name)
                     store.links.activate([name], directory)
                     found.relinked.append(name)
-        found.served |= {name: store.links.generation(name) or _nowhere(store) for name in wanted}
+        found.served |= {name: store.links.generation(name) or _missing_generation(store) for name in wanted}
         missing = missing - wanted
     found.lost.extend(sorted(missing))
 
@@ -144,5 +144,5 @@ def _newest_first(store: CertificateStore) -> Iterator[tuple[Path, CertificateMe
             yield directory, metadata
 
 
-def _nowhere(store: CertificateStore) -> Path:
+def _missing_generation(store: CertificateStore) -> Path:
     return store.directory / ".certworker" / "nowhere"

@@ -185,11 +185,12 @@ class Links:
         """
         Return whether `DOMAIN/` has all its links.
         """
-        place = self._domain_dir(name)
-        with durable.translate_os_errors(place):
+        directory = self._domain_dir(name)
+        with durable.translate_os_errors(directory):
             try:
                 return all(
-                    _is_link(f"{place}/{link}", _link_target(name, file)) for link, file in READERS.items()
+                    _is_link(f"{directory}/{link}", _link_target(name, file))
+                    for link, file in READERS.items()
                 )
             except (FileNotFoundError, NotADirectoryError):
                 return False

@@ -99,7 +99,7 @@ class CertificateMetadata:
         beat()  # reading all certificates takes long, and each file is progress
         try:
             fields = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
-            if (found := _whole(fields.get("schema", SCHEMA))) > SCHEMA:
+            if (found := _integer(fields.get("schema", SCHEMA))) > SCHEMA:
                 raise SchemaTooNew(where=directory / META, found=found, known=SCHEMA)
             return cls._checked(fields)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
@@ -112,7 +112,7 @@ class CertificateMetadata:
         if not isinstance(fields["names"], list):
             raise TypeError("a list of names is expected")
         names = tuple(name for name in comparable(fields["names"]) if NAME.fullmatch(name))
-        token = _whole(fields["generation"])
+        token = _integer(fields["generation"])
         if not (names and begins < ends and 0 <= token <= _HIGHEST_TOKEN):
             raise ValueError("no name, or a validity or token out of range")
         if not all(isinstance(text, str) for text in texts.values()):
@@ -181,7 +181,7 @@ def token_of(identifier: str) -> int:
     return int(match[1]) if match else 0
 
 
-def _whole(number: object) -> int:
+def _integer(number: object) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError("a whole number is expected")
     return number

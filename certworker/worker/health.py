@@ -135,8 +135,8 @@ class Health:
         stalled = {each.name: each for each in self._heartbeats.stalled()}
         for name in stalled.keys() - self._stalled:
             failure = LoopStalled(host=socket.gethostname(), loops=name)
-            where = " > ".join(stalled[name].stack()[-MAX_CALLS:])
-            logger.error("%s It is executing: %s", failure, where, extra={"code": failure.code})
+            calls = " > ".join(stalled[name].stack()[-MAX_CALLS:])
+            logger.error("%s It is executing: %s", failure, calls, extra={"code": failure.code})
         for name in self._stalled - stalled.keys():
             logger.info("the loop %s makes progress again", name)
         self._stalled = set(stalled)
