@@ -182,7 +182,7 @@ class Dns01Settings(SettingGroup):
         "RFC2136_TSIG_KEY", "the name of the TSIG key, for example acme.example.com"
     )
     rfc2136_tsig_secret: Base64 | None = of_provider(
-        "RFC2136_TSIG_SECRET", "the secret of that key in base64; and RFC2136_TSIG_KEY be set"
+        "RFC2136_TSIG_SECRET", "the secret of the TSIG key in base64, and RFC2136_TSIG_KEY must be set"
     )
     #: As RFC 8945 names it, without the final dot.
     rfc2136_tsig_algorithm: Algorithm = of_provider(
@@ -205,7 +205,7 @@ class Dns01Settings(SettingGroup):
     )
     httpreq_username: Line | None = of_provider("HTTPREQ_USERNAME", "a user name")
     httpreq_password: SecretStr | None = of_provider(
-        "HTTPREQ_PASSWORD", "a password; and HTTPREQ_USERNAME be set"
+        "HTTPREQ_PASSWORD", "a password, and HTTPREQ_USERNAME must be set"
     )
 
     acme_dns_api_base: Endpoint | None = of_provider(

@@ -55,7 +55,7 @@ MOST_WARNINGS = 20
 
 PROXY_SUFFIX = "_proxy"
 PROXY_ALLOWED = (
-    "http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before HOST where the proxy asks for it"
+    "http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before HOST if the proxy requires it"
 )
 #: urllib3 needs another library for SOCKS.
 SOCKS = "; SOCKS is not supported"
@@ -181,7 +181,7 @@ def _finding(error: ErrorDetails) -> tuple[str, str]:
 
 
 def _allowed_file(variable: str) -> str:
-    return f"the path of a file that this user can read, and {variable} empty"
+    return f"the path of a file that this user can read, and {variable} must be empty"
 
 
 def wrong_proxies(environ: Mapping[str, str]) -> list[str]:

@@ -77,7 +77,7 @@ class Settings(SettingGroup):
         "CERTWORKER_REDIS_URL",
         "redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or "
         "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, with the special characters of a password "
-        "percent-encoded (@ is %40), and name only files that this user can read",
+        "percent-encoded (@ is %40), and must name only files that this user can read",
         in_file=True,
     )
 
@@ -108,7 +108,7 @@ class Settings(SettingGroup):
     eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's web site shows")
     eab_hmac_key: Base64Url | None = setting(
         "CERTWORKER_EAB_HMAC_KEY",
-        "the HMAC key that the CA's web site shows, in base64url; and CERTWORKER_EAB_KID be set",
+        "the HMAC key that the CA's web site shows, in base64url, and CERTWORKER_EAB_KID must be set",
         checked=True,
         in_file=True,
     )
@@ -186,7 +186,7 @@ class Settings(SettingGroup):
     target_a: Line | None = setting("_APP_DOMAIN_TARGET_A", "the public IPv4 address of this server")
     target_aaaa: Line | None = setting("_APP_DOMAIN_TARGET_AAAA", "the public IPv6 address of this server")
     target_caa: Line | None = setting(
-        "_APP_DOMAIN_TARGET_CAA", "the CA that CAA records are to allow, for example letsencrypt.org"
+        "_APP_DOMAIN_TARGET_CAA", "the CA that CAA records should allow, for example letsencrypt.org"
     )
 
     # DNS-01
@@ -291,7 +291,7 @@ class Settings(SettingGroup):
     @classmethod
     def _gets_mail(cls, value: str, known: ValidationInfo) -> str:
         # Without a mail server only the CA uses the address, and an order at a public CA checks it. The data
-        # has no invalid setting: a missing one counts as set.
+        # lacks invalid settings, which count as set.
         has_mail = known.data.get("smtp_host", True)
         is_used = known.field_name == "newer_email" or known.data.get("newer_email", True) is None
         if has_mail and is_used:

@@ -90,7 +90,7 @@ class TestSecretsInFiles:
         A secret with a value and a file is refused, because either can be the correct one.
         """
         with pytest.raises(
-            InvalidSettings, match=r"_APP_REDIS_PASS_FILE must be .* and _APP_REDIS_PASS empty"
+            InvalidSettings, match=r"_APP_REDIS_PASS_FILE must be .* and _APP_REDIS_PASS must be empty"
         ):
             load({"_APP_REDIS_PASS_FILE": str(file), "_APP_REDIS_PASS": "other"})
 
