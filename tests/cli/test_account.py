@@ -30,7 +30,7 @@ def shown(worker: WorkerProcess) -> dict[str, str]:
 
 
 class TestAccount:
-    def test_it_is_shown_changed_and_deactivated(
+    def test_an_account_is_shown_changed_and_deactivated(
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
@@ -54,7 +54,7 @@ class TestAccount:
         assert 0 == worker.command("request", "--wait", "third.localhost").returncode
         assert after["account"] != shown(worker)["account"]
 
-    def test_it_is_not_deactivated_without_confirmation(self, worker: WorkerProcess) -> None:
+    def test_an_account_is_not_deactivated_without_confirmation(self, worker: WorkerProcess) -> None:
         """
         The command fails without `--yes`, because a deactivation is permanent.
         """
@@ -87,13 +87,13 @@ class TestAccount:
 
 
 class TestCaChoice:
-    def test_without_a_label_it_is_the_first(self) -> None:
+    def test_without_a_label_the_first_ca_is_used(self) -> None:
         """
         Without a label, the command uses the first CA of the settings.
         """
         assert "letsencrypt-staging" == ca_choice(load(TWO), None).label
 
-    def test_a_label_names_any_of_them(self) -> None:
+    def test_a_label_selects_a_ca(self) -> None:
         """
         A label selects any CA of the settings.
         """

@@ -24,7 +24,7 @@ class TestParseNames:
             [], file, private=False, wildcards=False
         )
 
-    def test_typed_names_come_first_and_each_name_once(self) -> None:
+    def test_arguments_come_first_and_each_name_once(self) -> None:
         """
         The parser returns the names of the arguments first, and each name once.
         """
@@ -34,7 +34,7 @@ class TestParseNames:
             ["a.example.com"], file, private=False, wildcards=False
         )
 
-    def test_every_wrong_line_is_reported_before_anything_is_done(
+    def test_every_invalid_line_is_reported_before_any_request(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
@@ -55,7 +55,7 @@ class TestParseNames:
             "Nothing is requested: 3 lines are wrong. Correct the file, then run the command again." == last
         )
 
-    def test_a_typed_name_is_refused_with_its_failure(self) -> None:
+    def test_an_invalid_argument_is_refused_with_its_failure(self) -> None:
         """
         A name in the arguments fails with the same class as in every other interface.
         """

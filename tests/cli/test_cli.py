@@ -42,7 +42,7 @@ class TestHelp:
         assert not {"redis", "pydantic", "cryptography", "rq"} & set(ended.stdout.split())
 
     @pytest.mark.parametrize("name", COMMANDS)
-    def test_the_help_of_a_command_begins_like_the_list(self, name: str) -> None:
+    def test_the_list_and_the_help_of_a_command_agree(self, name: str) -> None:
         """
         The list and the help of a command begin with the same word.
 
@@ -54,7 +54,7 @@ class TestHelp:
         assert COMMANDS[name].split()[0] in shown.output
 
     @pytest.mark.parametrize("path", list(all_commands(cli, ())), ids=" ".join)
-    def test_each_command_has_examples_with_options_that_it_takes(self, path: tuple[str, ...]) -> None:
+    def test_each_command_has_examples_with_valid_options(self, path: tuple[str, ...]) -> None:
         """
         The help of each command has examples, and the command accepts their options.
         """
@@ -77,15 +77,15 @@ class TestHelp:
 
     def test_an_unknown_command_is_a_usage_error(self) -> None:
         """
-        The exit code is 2.
+        An unknown command ends with exit code 2.
         """
         assert 2 == CliRunner().invoke(cli, ["certify"]).exit_code
 
 
 class TestErrors:
-    def test_an_unreachable_redis_is_a_message(self, worker: WorkerProcess) -> None:
+    def test_an_unreachable_redis_is_reported_without_a_traceback(self, worker: WorkerProcess) -> None:
         """
-        The message has a code and a remedy, and the exit code is 1.
+        The message for an unreachable Redis has the code, and the exit code is 1.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("status")

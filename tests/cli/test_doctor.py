@@ -84,7 +84,7 @@ class TestDoctor:
         assert "OK   " in seen
         assert "✔" not in seen
 
-    def test_warnings_count_with_strict(self, worker: WorkerProcess) -> None:
+    def test_warnings_are_failures_with_strict(self, worker: WorkerProcess) -> None:
         """
         With `--strict`, warnings lead to exit code 1.
         """
@@ -100,7 +100,7 @@ class TestDoctor:
         assert "\nother.localhost\n" in ended.stdout
         assert "main.localhost\n  " not in ended.stdout
 
-    def test_failures_are_exit_code_2_and_plain_when_piped(self, worker: WorkerProcess) -> None:
+    def test_failures_end_with_exit_code_2_and_a_pipe_gets_plain_text(self, worker: WorkerProcess) -> None:
         """
         A failure ends with exit code 2, and a pipe gets no symbols and no colors.
         """
@@ -159,7 +159,7 @@ class TestReport:
         assert "Traceback" not in ended.stderr
         assert "/no/such/directory/report.json" in ended.stderr
 
-    def test_the_commands_of_the_guide_run(self, worker: WorkerProcess, tmp_path: Path) -> None:
+    def test_the_commands_of_the_guide_are_valid(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
         Each command of the guide is valid usage, and the report is written.
         """

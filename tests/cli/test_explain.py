@@ -13,7 +13,7 @@ from tests.servers.worker import WorkerProcess
 
 
 class TestExplain:
-    def test_the_remedy_is_on_top_of_the_timeline(self, worker: WorkerProcess) -> None:
+    def test_the_remedy_precedes_the_history(self, worker: WorkerProcess) -> None:
         """
         The remedy of the failure precedes the history of the name.
         """

@@ -50,7 +50,7 @@ class TestShowRequested:
                 ended.stdout.splitlines()
             )
 
-    def test_each_request_is_an_object_as_json(self, worker: WorkerProcess, connection: Redis) -> None:
+    def test_each_request_is_a_json_object(self, worker: WorkerProcess, connection: Redis) -> None:
         """
         The JSON object has the job, its position, and the number of workers.
         """
@@ -107,7 +107,7 @@ class TestWaitFor:
         assert "2 issued, 1 kept." == ended.stdout.splitlines()[-1]
         assert "" == ended.stderr
 
-    def test_each_result_is_an_object_as_json(self, worker: WorkerProcess) -> None:
+    def test_each_result_is_a_json_object(self, worker: WorkerProcess) -> None:
         """
         The JSON object has the state of a success, and the code of a failure.
         """

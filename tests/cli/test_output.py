@@ -316,7 +316,7 @@ class TestProgressLine:
             (0.01, "0.0/s, 2:26:40 left"),
         ],
     )
-    def test_the_rate_gives_the_time_left(self, rate: float | None, ending: str) -> None:
+    def test_the_rate_determines_the_remaining_time(self, rate: float | None, ending: str) -> None:
         """
         The line has the remaining time, or the failures without a known rate.
         """

@@ -36,7 +36,7 @@ class TestRequest:
         assert 2 == queue_length(connection)
         assert "certworker status a.localhost" in ended.stdout
 
-    def test_together_means_one_certificate(self, worker: WorkerProcess, connection: Redis) -> None:
+    def test_together_requests_one_certificate(self, worker: WorkerProcess, connection: Redis) -> None:
         """
         With `--together` all names share one job.
         """

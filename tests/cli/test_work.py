@@ -91,7 +91,7 @@ class TestStart:
 
         assert (404 if metrics else 200) == worker.get("/metrics")[0]
 
-    def test_the_embedded_ca_certifies_localhost_by_default(self, worker: WorkerProcess) -> None:
+    def test_the_embedded_ca_issues_for_localhost_by_default(self, worker: WorkerProcess) -> None:
         """
         With Appwrite's default domain `localhost`, the embedded CA issues the certificate.
         """

@@ -72,7 +72,7 @@ class TestEngine:
         """
         assert [] == list(docker_findings(load({}), HOST_NAME))
 
-    def test_a_healthy_machine_is_well(self, docker: Engine) -> None:
+    def test_a_healthy_machine_passes(self, docker: Engine) -> None:
         """
         A healthy machine passes each check, with one request to the engine.
         """

@@ -241,7 +241,7 @@ class TestLimits:
 
     def test_the_used_part_of_the_limits_is_reported(self, app: App, settings: Settings) -> None:
         """
-        The finding has the used number of certificates, which is stored in Redis.
+        The finding has the number of certificates that count against the limit.
         """
         finding = self.found(app, settings)
 

@@ -145,7 +145,7 @@ def used(loaded: Settings) -> Iterator[object]:
 
 @given(environments())
 @settings(max_examples=300)
-def test_it_is_usable_or_refused_with_a_remedy(environ: dict[str, str]) -> None:
+def test_each_value_is_usable_or_refused_with_a_remedy(environ: dict[str, str]) -> None:
     """
     Settings load and are usable, or they are refused with findings and a remedy.
 

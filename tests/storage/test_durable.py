@@ -225,7 +225,7 @@ class TestRemove:
 
 
 class TestTranslateOsErrors:
-    def test_a_full_disk(self, tmp_path: Path) -> None:
+    def test_a_full_disk_is_a_failure(self, tmp_path: Path) -> None:
         """
         A full disk, as the device /dev/full simulates it, raises VolumeFull.
         """

@@ -184,7 +184,7 @@ class TestUnpublishedLinks:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        It is found by exactly its names, in any order and case, until it is published.
+        An unpublished certificate is found by exactly its names, in any order, until it is published.
         """
         stored = store(volume, signer.certificate(NAME, WWW.upper()))
 

@@ -135,7 +135,7 @@ class TestReplacing:
 
 
 class TestFirstCertificate:
-    def test_the_first_certificate(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_a_first_certificate(self, site: Site, record_testsuite_property: Counts) -> None:
         """
         After a power cut, no file of Traefik names a missing certificate.
         """
@@ -152,7 +152,7 @@ class TestFirstCertificate:
 
 
 class TestRemoving:
-    def test_old_generations(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_removed_generations(self, site: Site, record_testsuite_property: Counts) -> None:
         """
         After a power cut in the pruning, readers find the current certificate.
         """
@@ -168,7 +168,7 @@ class TestRemoving:
         record_testsuite_property("power cuts: old generations", f"{states} states, {different} different")
         assert states > 60
 
-    def test_a_name(self, site: Site, record_testsuite_property: Counts) -> None:
+    def test_a_removed_name(self, site: Site, record_testsuite_property: Counts) -> None:
         """
         After a power cut, Traefik's file is absent or names existing files.
         """

@@ -115,7 +115,7 @@ class TestFaults:
 
         assert 2 == len(caplog.records)
 
-    def test_an_expected_failure_is_a_sentence(
+    def test_an_expected_failure_has_no_traceback(
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

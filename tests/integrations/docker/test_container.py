@@ -47,7 +47,7 @@ class TestListed:
     @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
     def test_missing_fields_are_empty(self, empty: dict[str, None]) -> None:
         """
-        A missing field, or one with null, is an empty value.
+        A missing field, or a field with null, is an empty value.
         """
         container = Container.listed({"Id": ENTRY["Id"]} | empty)
 
