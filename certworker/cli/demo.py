@@ -59,7 +59,7 @@ LIFETIME = timedelta(seconds=16)
 LIFETIME_AFTERWARDS = timedelta(days=90)
 TIMEOUT_SECONDS = 60.0
 
-#: The prefixes of all settings.
+#: The prefixes of the variables of certworker and of Appwrite.
 PREFIXES = ("_APP_", "CERTWORKER_")
 
 

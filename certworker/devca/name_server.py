@@ -1,7 +1,7 @@
 """
 A name server for one zone on the loopback interface. It accepts signed updates (RFC 2136, RFC 8945).
 
-The demo uses it for DNS-01. It answers only the queries of certworker and of the development CA.
+The demo uses it for DNS-01. It supports only what certworker and the development CA need.
 """
 
 from __future__ import annotations

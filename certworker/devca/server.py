@@ -27,7 +27,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
-    #: Connections that wait to be accepted: many clients may connect at the same time.
+    #: The number of connections that wait to be accepted. Many clients may connect at the same time.
     request_queue_size = 256
 
     def __init__(self, host: str, port: int, answer: Callable[[Request], Reply | None]) -> None:

@@ -151,7 +151,7 @@ class Leftovers:
 
     def _forget_obsolete(self, entry: Entry) -> bool:
         """
-        Remove the *entry* if its record is gone, or was tried for too long; return whether it was removed.
+        Remove the *entry* if its record is gone, or too old for a retry; return whether it was removed.
         """
         record, age = entry.record, self._clock() - entry.created
         if age > LONGEST_TRIED:

@@ -138,7 +138,7 @@ class Propagation:
         if not answered:
             return SILENT
         for address in found.keys() - answered.keys():
-            # This machine does not reach the address, but another address of the same server.
+            # This machine does not reach the address, but it reaches another address of the same server.
             self._silent.put(address, True, SILENCE_SECONDS)
         lacking = [f"{lack} at {server_address(address)}" for address, lack in answered.items() if lack]
         return ", ".join(lacking)

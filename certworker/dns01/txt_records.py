@@ -144,7 +144,7 @@ class TxtRecords:
         """
         shared = self._shared()
         files = self._files()
-        # The new time protects the records of running orders, whose leases a lost Redis has lost as well.
+        # The new time protects the records of running orders, whose leases were lost with Redis.
         now = self._clock()
         lost = {
             key: replace(entry, created=now)

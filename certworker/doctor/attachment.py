@@ -41,7 +41,7 @@ LIBRARIES = (
 MASK = "(set)"
 #: Replaces a secret within a text.
 REMOVED = "(secret)"
-#: Characters. Shorter secrets stay, because they are parts of too many words.
+#: Characters. Shorter secrets are not removed, because they are parts of too many words.
 SHORTEST_SECRET = 4
 SHORTEST_TOKEN = 8
 

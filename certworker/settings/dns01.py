@@ -65,7 +65,7 @@ def _tsig_key(text: str) -> str:
 
 
 def _base64(text: str) -> SecretStr:
-    # The library decodes a text without digits to 0 bytes.
+    # The decoder may return 0 bytes without an error.
     if not b64decode(text, validate=True):
         raise ValueError("empty")
     return SecretStr(text)

@@ -23,7 +23,7 @@ ALL = "*"
 
 class Unusable(ValueError):
     """
-    A value is invalid. The text is a clause that says why, for the operator, and does not repeat the value.
+    A value is invalid. The text is a clause with the reason for the operator, and does not repeat the value.
     """
 
 
