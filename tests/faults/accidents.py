@@ -1,5 +1,5 @@
 """
-The accidents of a Redis.
+Faults of a Redis.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from random import Random
 
 from tests.servers.redis import RedisServer
 
-#: Keys of other programs, and how many of them fit before Redis evicts keys, also those of certworker.
+#: The value of a key of another program, and the number of such keys before Redis evicts keys.
 OF_OTHERS = b"x" * 16_384
 ROOM = 20 * len(OF_OTHERS)
 MOST_OF_OTHERS = 2_000
@@ -16,12 +16,12 @@ MOST_OF_OTHERS = 2_000
 
 class Accidents:
     """
-    What may happen to a Redis, and how a person repairs it.
+    The faults of a Redis, and their repair.
     """
 
     def __init__(self, server: RedisServer, *options: str) -> None:
         self.server = server
-        #: With which it is started.
+        #: The options of redis-server.
         self.options = options
         self.client = server.client()
         self.random = Random(1)
@@ -34,7 +34,7 @@ class Accidents:
 
     def empty(self) -> None:
         """
-        Forget everything.
+        Remove all keys.
         """
         self.client.flushall()
 
@@ -48,7 +48,7 @@ class Accidents:
 
     def crowd(self) -> None:
         """
-        Fill Redis with keys of other programs, and let it evict those of certworker, as `allkeys-lru` does.
+        Fill Redis with keys of other programs until it evicts keys of certworker, as with `allkeys-lru`.
         """
         ours = set(self.client.keys("certworker:*"))
         self.client.config_set("maxmemory-policy", "allkeys-lru")
@@ -62,37 +62,37 @@ class Accidents:
     @property
     def evicted(self) -> int:
         """
-        How many keys Redis itself has given up.
+        The number of keys that Redis evicted.
         """
         return int(self.client.info("stats")["evicted_keys"])
 
     def hang(self) -> None:
         """
-        Answer no client for a while.
+        Stop answering clients for a while.
         """
         self.client.client_pause(200)
 
     def read_only(self) -> None:
         """
-        Become a replica, as after a failover.
+        Make the server a replica, as after a failover.
         """
         self.client.replicaof("127.0.0.1", "1")
 
     def fill(self) -> None:
         """
-        Have no memory left.
+        Set the memory limit below the used memory.
         """
         self.client.config_set("maxmemory", "1mb")
 
     def kill(self) -> None:
         """
-        End.
+        Kill the server.
         """
         self.server.kill()
 
     def repair(self) -> None:
         """
-        Repair it.
+        End the fault.
         """
         if self.server.process is None:
             self.server.start(*self.options)

@@ -1,5 +1,5 @@
 """
-The certificates in service, as a reader of Traefik's files finds them.
+The certificates in service according to Traefik's files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ NAME = "shop.localhost"
 
 def in_service(app: App, name: str) -> str:
     """
-    The serial number of what Traefik serves for *name*; the pair is whole.
+    Return the serial number of the certificate that Traefik serves for *name*. Assert that the pair matches.
     """
     files, stored = app.traefik.files(name), app.certificates.current(name)
     assert files is not None

@@ -1,5 +1,5 @@
 """
-A CA that fails in the middle of a renewal: at each of its requests, in each of its ways.
+A CA that fails during a renewal, with each fault at each request.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from tests.servers.fault_injection import Fault, Flaw
 from tests.servers.faulty_authority import FaultyAuthority
 
 SIGNED = ("newAccount", "newOrder", "authorization", "challenge", "order", "finalize", "certificate")
-#: What a first issuance asks a CA for.
+#: The kinds of requests of a first issuance.
 KINDS = ("directory", "newNonce", *SIGNED)
 
-#: The pause after a passing fault is some minutes, and longer by chance.
+#: The highest pause after a temporary fault. It has a random part.
 SOON = timedelta(minutes=10)
 
-#: Of a CA that answers later, tests do not wait for the end.
+#: The timeout of a request, which is shorter than in production.
 PATIENCE_SECONDS = 0.5
 
 
 @pytest.fixture
 def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
     """
-    Open an app with a certificate for NAME in service, which has not connected to its CA yet.
+    Open an app with a certificate for NAME in service. It has not connected to its CA yet.
     """
     with open_app(tmp_path, connection, app_authority.directory_url, http_port) as former:
         former.issuance.issue((NAME,))
@@ -49,7 +49,7 @@ def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_
 
 def failure_of(renewal: Callable[[], object]) -> CertworkerError:
     """
-    How *renewal* fails.
+    Return the failure of *renewal*.
     """
     with pytest.raises(CertworkerError) as caught:
         renewal()
@@ -58,7 +58,8 @@ def failure_of(renewal: Callable[[], object]) -> CertworkerError:
 
 def check_failure(app: App, code: str | None = None, within: timedelta = SOON) -> None:
     """
-    A renewal for NAME fails with *code*: the old certificate serves on, and the next attempt is soon.
+    Assert that a renewal fails with *code*, the certificate stays in service, and the next attempt is
+    *within*.
     """
     before = in_service(app, NAME)
     failure = failure_of(lambda: app.issuance.issue((NAME,), force=True))
@@ -71,13 +72,13 @@ def check_failure(app: App, code: str | None = None, within: timedelta = SOON) -
     assert (state, failure.code) == (record.state, record.code)
     again = app.agenda.next_check(NAME)
     assert again is not None
-    # It may come within seconds: this machine may have been slower.
+    # On a slow machine, the time may be in the past.
     assert -SOON < again - app.clock() < within
 
 
 def check_recovery(app: App, authority: FaultyAuthority) -> None:
     """
-    Once the CA behaves, the next attempt renews.
+    Assert that a renewal succeeds after the end of the faults.
     """
     before = in_service(app, NAME)
     authority.faults.reset()
@@ -89,7 +90,7 @@ def check_recovery(app: App, authority: FaultyAuthority) -> None:
 
 def ordered(authority: FaultyAuthority) -> int:
     """
-    How many orders the CA has taken.
+    Return the number of orders that the CA accepted.
     """
     return sum(asked.kind == "newOrder" and asked.status == 201 for asked in authority.requests)
 
@@ -106,25 +107,25 @@ class TestOutages:
         ],
         ids=["500", "503", "503-retry-after", "cut"],
     )
-    def test_each_at_each_request_is_classified_and_gone_on_from(
+    def test_an_outage_at_each_request_has_its_code_and_ends(
         self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault, code: str
     ) -> None:
         """
-        An order during an outage of the CA must not lose anything.
+        A renewal during an outage fails with the code of the outage, and succeeds after its end.
         """
         app_authority.faults.fail(kind, fault, times=None)
 
         check_failure(app, code)
-        # Before the end of a limit no order is sent.
+        # certworker sends no order before the end of a limit.
         time.sleep(1.5 * (fault.retry_after_seconds or 0))
         check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_a_web_page_in_the_place_of_an_answer_is_not_taken_for_one(
+    def test_a_web_page_instead_of_a_response_is_reported(
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        A captive portal answers every request with 200.
+        A web page with status 200, as from a captive portal, is a failure, and the next renewal succeeds.
         """
         codes = {"directory": "config.wrong_ca_url", "certificate": "acme.bad_cert"}
         app_authority.faults.fail(kind, Fault(200, problem=None), times=None)
@@ -134,7 +135,7 @@ class TestOutages:
         check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_a_ca_that_does_not_answer_in_time_is_unreachable(
+    def test_a_ca_that_does_not_respond_in_time_is_unreachable(
         self,
         app: App,
         app_authority: FaultyAuthority,
@@ -142,7 +143,7 @@ class TestOutages:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        A job that waits without end would block a slot.
+        A renewal fails if the CA does not respond in time, so that a job does not block its slot.
         """
         app_authority.faults.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
@@ -153,22 +154,22 @@ class TestOutages:
 
 class TestNonces:
     @pytest.mark.parametrize("kind", SIGNED)
-    def test_five_bad_ones_in_a_row_are_no_failure(
+    def test_five_bad_nonces_in_a_row_do_not_fail_a_renewal(
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        Servers of one CA may disagree for a moment on which nonces are good.
+        A renewal succeeds after five bad nonces in a row, which a CA with several servers may report.
         """
         app_authority.faults.fail(kind, Fault(400, "badNonce"), times=5)
 
         check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", SIGNED)
-    def test_faults_without_end_are_reported(
+    def test_endless_bad_nonces_are_reported(
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        The requests end.
+        A renewal fails if the CA rejects each nonce, and succeeds after the end of the fault.
         """
         app_authority.faults.fail(kind, Fault(400, "badNonce"), times=None)
 
@@ -177,9 +178,9 @@ class TestNonces:
 
 
 class TestOrders:
-    def test_processing_for_a_while_is_waited_for(self, app: App, app_authority: FaultyAuthority) -> None:
+    def test_an_order_that_needs_time_is_completed(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        A CA with a queue of its own.
+        A renewal waits for an order that the CA processes for a while.
         """
         before = in_service(app, NAME)
         app_authority.faults.processing_polls = 5
@@ -188,11 +189,12 @@ class TestOrders:
 
         assert before != in_service(app, NAME)
 
-    def test_processing_for_minutes_is_left_and_gone_on_with(
+    def test_an_order_that_needs_minutes_is_resumed_later(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The next attempt downloads the certificate that the CA has signed since, and places no new order.
+        The next attempt downloads the certificate that the CA has signed in the meantime, without a new
+        order.
         """
         began, origin = time.monotonic(), datetime.now(UTC)
 
@@ -216,18 +218,18 @@ class TestOrders:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Nothing becomes of it any more, whatever the CA's reason is.
+        A renewal reports the reason of an invalid order, and the next attempt places a new order.
         """
         app_authority.faults.order_failure = Problem("badCSR", "The key is on a list.")
 
         check_failure_without_next(app, "acme.bad_csr")
         check_recovery(app, app_authority)
 
-    def test_a_refused_validation_is_tried_again_by_its_policy(
+    def test_a_failed_validation_is_retried_by_its_policy(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A CA counts failed validations: the second try is minutes later.
+        The next attempt after a failed validation is minutes later, because a CA limits failed validations.
         """
         app_authority.faults.refusal = Problem("unauthorized", "Invalid response from …: 404")
 
@@ -246,7 +248,7 @@ class TestOrders:
         self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault
     ) -> None:
         """
-        An order is valid for a week at most, and an outage may last longer.
+        The next attempt places a new order if the CA has deleted the pending one.
         """
         app_authority.faults.fail("finalize", Fault(503), times=None)
         check_failure(app, "ca.maintenance")
@@ -265,22 +267,22 @@ class TestCertificates:
         [flaw for flaw in Flaw if flaw is not Flaw.CHAIN_MISSING],
         ids=lambda flaw: flaw.name.lower(),
     )
-    def test_a_wrong_one_is_never_installed(
+    def test_a_wrong_certificate_is_never_installed(
         self, app: App, app_authority: FaultyAuthority, flaw: Flaw
     ) -> None:
         """
-        A certificate with a wrong name, key, chain or date is not served.
+        A certificate with a wrong name, key, chain or date is a failure, and the old one stays in service.
         """
         app_authority.faults.flaws = frozenset({flaw})
 
         check_failure(app, "acme.bad_cert")
         check_recovery(app, app_authority)
 
-    def test_a_chain_that_is_missing_is_the_business_of_a_private_ca(
+    def test_a_certificate_without_a_chain_is_accepted_from_a_private_ca_only(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Its root may sign certificates itself. A public CA has an intermediate, which browsers do not know.
+        certworker accepts a certificate without a chain from a private CA, and rejects it from a public CA.
         """
         app_authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
         (issuer,) = app.issuers
@@ -295,7 +297,7 @@ class TestCertificates:
         assert "kept" == app.issuance.issue((NAME,)).state
 
     @pytest.mark.parametrize("hours", [-3, -1, 1, 3])
-    def test_a_clock_that_is_hours_apart_installs_nothing_that_is_not_valid(
+    def test_a_clock_error_of_hours_installs_no_invalid_certificate(
         self,
         tmp_path: Path,
         connection: Redis,
@@ -304,7 +306,7 @@ class TestCertificates:
         hours: int,
     ) -> None:
         """
-        A CA dates certificates back by an hour; beyond that the clock is the failure.
+        A clock error of one hour is tolerated. After an error of three hours, certworker reports the clock.
         """
         apart = timedelta(hours=hours)
 
@@ -324,7 +326,7 @@ class TestCertificates:
 
 def check_failure_without_next(app: App, code: str) -> None:
     """
-    A renewal fails with a *code* after which the same request would get the same answer.
+    Assert that a renewal fails with *code*, and that the certificate stays in service.
     """
     before = in_service(app, NAME)
     failure = failure_of(lambda: app.issuance.issue((NAME,), force=True))

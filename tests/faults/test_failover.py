@@ -25,7 +25,7 @@ from tests.servers.worker import WorkerProcess, wait_until
 @pytest.fixture
 def sentinels(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sentinels]:
     """
-    A primary, a replica and three Sentinels, of the kind that the test wants.
+    Start a primary, a replica and three Sentinels, of the class in the parameter of the test.
     """
     started: Sentinels = request.param(tmp_path / "redis", password="pw")
     started.start()
@@ -45,7 +45,7 @@ class TestFailover:
         ids=["killed", "retired", "killed-over-tls"],
         indirect=["sentinels"],
     )
-    def test_the_worker_goes_on_with_the_new_primary(
+    def test_the_worker_continues_with_the_new_primary(
         self,
         tmp_path: Path,
         sentinels: Sentinels,
@@ -54,7 +54,7 @@ class TestFailover:
         promote: Callable[[Sentinels], RedisServer],
     ) -> None:
         """
-        Jobs, delayed jobs and commands: each of them finds it.
+        Jobs, scheduled jobs and commands use the new primary.
         """
         variables = environment(
             tmp_path,

@@ -1,5 +1,5 @@
 """
-Each loop of a worker fails and hangs: the worker continues, names the loop, and recovers.
+A worker whose loops fail or hang. It continues, names the loop, and recovers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LEASE_SECONDS = 2
 
 class Sabotage:
     """
-    A worker with all of its loops, which fail or hang as long as the test wants.
+    A worker with all loops, which a test can make fail or hang.
     """
 
     def __init__(self, place: Path, worker: WorkerProcess, server: RedisServer) -> None:
@@ -37,15 +37,15 @@ class Sabotage:
 
     def reports(self) -> list[Report]:
         """
-        Return the reports in Redis: the one of a worker that has ended expires after a while.
+        Return the reports in Redis. The report of a worker that has ended expires later.
         """
         with self.server.client() as connection:
             return reports(connection)
 
     @contextmanager
-    def kept(self, how: str, loop: str) -> Iterator[None]:
+    def sabotaged(self, how: str, loop: str) -> Iterator[None]:
         """
-        Let *loop* `raise` or `hang` for the length of the block.
+        Make *loop* `raise` or `hang` for the duration of the context.
         """
         file = self.place / f"{how}-{loop}"
         file.touch()
@@ -55,12 +55,12 @@ class Sabotage:
             file.unlink()
 
     @contextmanager
-    def kept_from_the_start(self, how: str, loop: str) -> Iterator[None]:
+    def sabotaged_from_the_start(self, how: str, loop: str) -> Iterator[None]:
         """
-        Start the worker again, and let *loop* `raise` or `hang` from its start to the end of the block.
+        Restart the worker, and make *loop* `raise` or `hang` from the start to the end of the context.
         """
         self.worker.terminate()
-        with self.kept(how, loop):
+        with self.sabotaged(how, loop):
             self.worker.start()
             yield
 
@@ -68,8 +68,8 @@ class Sabotage:
         """
         Wait until the worker reports that *loop* fails.
 
-        Its HTTP server answers, unless that is the loop; the report in Redis says the same, unless the loop
-        that writes it is the one.
+        The HTTP server and the report in Redis both name the loop, except the loop that runs the server or
+        writes the report.
         """
         if loop != "responder":
             wait_until(
@@ -84,7 +84,7 @@ class Sabotage:
                 lambda: f"{self.reports()}\n{self.worker.log[-3000:]}",
             )
 
-    def wait_until_well(self) -> None:
+    def wait_until_healthy(self) -> None:
         """
         Wait until all loops make progress.
         """
@@ -103,7 +103,7 @@ class Sabotage:
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyAuthority, int]]:
     """
-    A CA for the worker of this file, and the port from which it fetches challenge responses.
+    Start a CA for the worker of this file. Yield it with the port from which it fetches challenge responses.
     """
     port = free_port()
     with development_authority(tmp_path_factory.mktemp("ca"), http01_port=port) as started:
@@ -115,7 +115,7 @@ def sabotage(
     tmp_path_factory: pytest.TempPathFactory, authority: tuple[FaultyAuthority, int]
 ) -> Iterator[Sabotage]:
     """
-    A worker with every loop that there is.
+    Start a worker with each possible loop.
     """
     place = tmp_path_factory.mktemp("sabotage")
     server = RedisServer(place / "redis")
@@ -147,9 +147,9 @@ def sabotage(
 class TestEveryLoop:
     def test_all_are_known(self, sabotage: Sabotage) -> None:
         """
-        The metrics name each loop that runs, and the table of the documentation has them all.
+        The metrics name each running loop, and the table of the documentation has all loops.
         """
-        sabotage.wait_until_well()
+        sabotage.wait_until_healthy()
         running = {
             line.partition('loop="')[2].partition('"')[0]
             for line in sabotage.worker.get("/metrics")[1].splitlines()
@@ -164,12 +164,12 @@ class TestEveryLoop:
     @pytest.mark.parametrize("loop", STEPS)
     def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
         """
-        The error is logged once with its traceback and the loop, and the worker recovers.
+        The worker logs the error once with its traceback, names the loop, and recovers.
         """
-        sabotage.wait_until_well()
-        with sabotage.kept("raise", loop):
+        sabotage.wait_until_healthy()
+        with sabotage.sabotaged("raise", loop):
             sabotage.wait_until_stalled(loop)
-        sabotage.wait_until_well()
+        sabotage.wait_until_healthy()
         log = sabotage.worker.log
 
         assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
@@ -178,13 +178,13 @@ class TestEveryLoop:
     @pytest.mark.parametrize("loop", STEPS)
     def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
         """
-        Nothing is raised, so nothing but the missing beat shows it.
+        Health names a loop that hangs, and the worker recovers.
         """
-        sabotage.wait_until_well()
-        with sabotage.kept("hang", loop):
+        sabotage.wait_until_healthy()
+        with sabotage.sabotaged("hang", loop):
             sabotage.wait_until_stalled(loop)
             health = sabotage.worker.command("health")
-        sabotage.wait_until_well()
+        sabotage.wait_until_healthy()
 
         assert 1 == health.returncode
         assert loop in health.stdout + health.stderr
@@ -192,17 +192,17 @@ class TestEveryLoop:
 
 class TestEveryLoopOfTheStart:
     """
-    Loops that end when their work at the start is done.
+    The loops that end after their work at the start.
     """
 
     @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
     def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
         """
-        The error is logged with its traceback and once, the loop is named, and its work is done in the end.
+        The worker logs the error once with its traceback, names the loop, and completes its work.
         """
-        with sabotage.kept_from_the_start("raise", loop):
+        with sabotage.sabotaged_from_the_start("raise", loop):
             sabotage.wait_until_stalled(loop)
-        sabotage.wait_until_well()
+        sabotage.wait_until_healthy()
         log = sabotage.worker.log
 
         assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
@@ -211,12 +211,12 @@ class TestEveryLoopOfTheStart:
     @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
     def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
         """
-        A step that never returns is known by the missing beat only.
+        Health names a loop of the start that hangs, and the worker recovers.
         """
-        with sabotage.kept_from_the_start("hang", loop):
+        with sabotage.sabotaged_from_the_start("hang", loop):
             sabotage.wait_until_stalled(loop)
             health = sabotage.worker.command("health")
-        sabotage.wait_until_well()
+        sabotage.wait_until_healthy()
 
         assert 1 == health.returncode
         assert loop in health.stdout + health.stderr

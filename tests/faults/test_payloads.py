@@ -1,7 +1,7 @@
 """
-Ten thousand jobs that anybody may have written, and ten thousand answers that no CA should give.
+10,000 arbitrary jobs, and 10,000 arbitrary responses of a CA.
 
-They are made by a generator with a fixed seed: what fails once fails again.
+A generator with a fixed seed creates them, so a failure is reproducible.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 
 COUNT = 10_000
 
-#: Names by which an attacker may try to write a file elsewhere.
+#: Names with which an attacker may try to write to another path.
 NAMES = (
     "../../etc/passwd",
     "/etc/cron.d/job",
@@ -73,7 +73,7 @@ WORDS = (
 
 def value(random: Random, depth: int = 0) -> Any:
     """
-    Anything that JSON can say.
+    Return an arbitrary JSON value.
     """
     kinds: list[Callable[[], Any]] = [
         lambda: None,
@@ -93,14 +93,14 @@ def value(random: Random, depth: int = 0) -> Any:
 
 def text(random: Random) -> str:
     """
-    A few characters of any alphabet, control characters among them.
+    Return a few arbitrary characters, including control characters.
     """
     return "".join(chr(random.choice((random.randrange(128), random.randrange(0xD800)))) for _ in range(8))
 
 
 def damaged(random: Random, content: bytes) -> bytes:
     """
-    *content* with some of its bytes changed, lost or repeated; mostly as it is.
+    Return *content*, in some cases with changed, lost or repeated bytes.
     """
     if random.random() < 0.8:
         return content
@@ -129,14 +129,14 @@ def job(random: Random) -> bytes:
 
 def everything(root: Path) -> set[Path]:
     """
-    All files and directories below *root*.
+    Return all files and directories below *root*.
     """
     return set(root.rglob("*"))
 
 
 def ended(attempt: Callable[[], object]) -> object:
     """
-    What *attempt* returns, or the failure with a sentence that it raises; nothing else is let through.
+    Return the result of *attempt*, or the failure that it raises. Other exceptions pass.
     """
     try:
         return attempt()
@@ -146,7 +146,7 @@ def ended(attempt: Callable[[], object]) -> object:
 
 class TestJobs:
     @pytest.mark.timeout(300)
-    def test_ten_thousand_are_refused_with_one_warning_each_and_without_a_file(
+    def test_ten_thousand_are_rejected_with_one_warning_each_and_without_a_file(
         self,
         connection: Redis,
         app_authority: FaultyAuthority,
@@ -155,8 +155,8 @@ class TestJobs:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A program with access to Redis may write anything. Even a valid name is not ordered here: the worker
-        lacks the settings for a public CA.
+        The worker logs one printable warning for each job, and writes no file. It rejects valid names, too,
+        because it lacks the settings for a public CA.
         """
         random, refused = Random(1), 0
         caplog.set_level(logging.WARNING, "certworker")
@@ -173,18 +173,18 @@ class TestJobs:
                     refused += 1
                     assert [True] == [message.isprintable() for message in caplog.messages], data
                 else:
-                    # A name without a certificate may be removed: nothing changes.
+                    # The removal of a name without a certificate succeeds and changes nothing.
                     assert isinstance(result, dict)
                     assert "unknown" == result["state"], data
 
         assert refused > COUNT * 0.9
-        # A lock in each directory is all that an attempt needs.
+        # An attempt creates only a lock file in each directory.
         made = everything(tmp_path.parent) - before
         assert {".certworker", "lock"} >= {path.name for path in made}
         assert [] == app_authority.requests
 
 
-#: By the beginning of a path: what belongs there.
+#: The valid content by the first part of a path.
 TEMPLATES: dict[str, dict[str, Any]] = {
     "directory": {
         "newNonce": "http://127.0.0.1/nonce",
@@ -224,17 +224,17 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "challenge": {"type": "http-01", "status": "processing", "url": "http://127.0.0.1/challenge/1"},
 }
 
-#: Of an order, and of an authorization.
+#: The states of an order and of an authorization.
 STATES = ("pending", "ready", "processing", "valid", "invalid", "expired")
 
 
 def answer(random: Random, url: str) -> Reply:
     """
-    Return an answer of a CA at *url*, in which some values are arbitrary.
+    Return a response of a CA at *url* with some arbitrary values.
     """
     path = url.removeprefix("http://127.0.0.1/").partition("/")[0]
     status = random.choice((200, 200, 200, 200, 200, 201, 400, 403, 429, 500))
-    # A URL may be one that the CA made up.
+    # The URL may be an arbitrary one from a response.
     path = path if path in TEMPLATES else random.choice(sorted(TEMPLATES))
     document = dict(TEMPLATES["problem" if status >= 400 else path])
     if "authorizations" in document:
@@ -253,7 +253,7 @@ def answer(random: Random, url: str) -> Reply:
 
 class Parrot(Transport):
     """
-    A transport to a CA with arbitrary answers.
+    A transport to a CA with arbitrary responses.
     """
 
     def __init__(self, random: Random) -> None:
@@ -261,7 +261,7 @@ class Parrot(Transport):
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
-        Return the next answer to any request.
+        Return the next arbitrary response.
         """
         return answer(self.random, url)
 
@@ -269,7 +269,7 @@ class Parrot(Transport):
 @dataclass
 class Clock:
     """
-    A clock that only waiting moves.
+    A clock that only :meth:`sleep` advances.
     """
 
     now: datetime = datetime(2026, 11, 1, tzinfo=UTC)
@@ -279,16 +279,16 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         """
-        Let *seconds* pass.
+        Advance the clock by *seconds*.
         """
         self.now += timedelta(seconds=seconds)
 
 
 class TestAnswers:
     @pytest.mark.timeout(300)
-    def test_ten_thousand_are_accepted_or_refused(self) -> None:
+    def test_ten_thousand_are_accepted_or_rejected(self) -> None:
         """
-        Any proxy between certworker and the CA may answer instead of the CA.
+        Each arbitrary response leads to a result or to a failure with a code.
         """
         random, clock, result = Random(2), Clock(), Counter[str]()
         key, base = PrivateKey.generate(), "http://127.0.0.1"

@@ -1,5 +1,5 @@
 """
-Pebble as unpleasant as it can be: every fifth nonce refused, validations that sleep, authorizations reused.
+Pebble that rejects one fifth of the nonces, delays validations, and reuses authorizations.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.issuance.service import Outcome
 from tests.app_fixture import open_app
 from tests.servers.pebble import Pebble
 
-#: It waits for up to 15 s before each validation otherwise.
+#: The settings of Pebble. Without them, it waits for up to 15 s before each validation.
 UNPLEASANT = {
     "PEBBLE_VA_NOSLEEP": "0",
     "PEBBLE_VA_SLEEPTIME": "1",
@@ -28,17 +28,17 @@ UNPLEASANT = {
 
 COUNT = 200
 
-#: More orders under way let Pebble deadlock.
+#: The number of pending orders. More orders cause a deadlock in Pebble.
 AT_ONCE = 4
 
-#: One request of 16,000 is refused six times in a row, and 200 certificates take some thousands.
+#: Pebble rejects one of 16,000 requests six times in a row, and 200 certificates need thousands of requests.
 ATTEMPTS = 3
 
 
 @pytest.fixture
 def unpleasant(tmp_path: Path) -> Iterator[Pebble]:
     """
-    A Pebble of one's own.
+    Start a separate Pebble.
     """
     server = Pebble(tmp_path / "pebble")
     server.start(external_accounts=None, **UNPLEASANT)
@@ -50,7 +50,7 @@ def unpleasant(tmp_path: Path) -> Iterator[Pebble]:
 class TestUnpleasant:
     def test_all_are_issued(self, unpleasant: Pebble, tmp_path: Path, connection: Redis) -> None:
         """
-        Every name is ordered twice: the second order finds the authorization of the first.
+        Two orders for each name succeed. The second order reuses the authorization of the first.
         """
         names = [f"shop{number}.localhost" for number in range(COUNT // 2)]
         with (
@@ -73,7 +73,7 @@ class TestUnpleasant:
 
 
 def _issued(app: App, name: str, *, force: bool = False) -> Outcome:
-    # Six refusals in a row end an attempt, not the order: the agenda has the next attempt in ten seconds.
+    # Six bad nonces in a row end an attempt, but not the order. The next attempt is ten seconds later.
     for _ in range(ATTEMPTS):
         with suppress(BadNonce):
             return app.issuance.issue((name,), force=force)

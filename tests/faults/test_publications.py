@@ -1,5 +1,5 @@
 """
-Between the certificate on the volume and its record: whatever fails there costs no second order.
+Faults after the certificate is on the volume and before its record is in Redis. None needs a second order.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
 from tests.storage.trace import Effect, Trace
 
-#: Limits that no test reaches, so that the budget keeps books.
+#: Limits that no test reaches, so that the budget counts orders and certificates.
 LIMITS = {
     "orders_per_account": "300/3h",
     "certificates_per_domain": "50/7d",
@@ -52,13 +52,13 @@ class World:
     place: Path
     redis: RedisServer
     authority: FaultyAuthority
-    #: Ends the obstacle.
+    #: The stack whose `close` ends the obstacle.
     stack: ExitStack
 
     @property
     def generations(self) -> list[str]:
         """
-        The generations that hold a certificate for NAME.
+        The generations with a certificate for NAME.
         """
         metas = (self.place / "certificates/.certworker/generations").glob("*/meta.json")
         return [meta.parent.name for meta in metas if NAME in json.loads(meta.read_bytes())["names"]]
@@ -66,14 +66,14 @@ class World:
     @property
     def asked(self) -> list[str]:
         """
-        What the CA was asked for, without renewal information.
+        The kinds of the requests to the CA, without those for renewal information.
         """
         return [asked.kind for asked in self.authority.requests if asked.kind != "renewalInfo"]
 
     @property
-    def books(self) -> dict[bytes, float]:
+    def counters(self) -> dict[bytes, float]:
         """
-        All that the budget has counted of orders and certificates.
+        The counters of the budget for orders and certificates.
         """
         with self.redis.client() as connection:
             keys = connection.scan_iter(f"{BUDGET}*")
@@ -82,7 +82,7 @@ class World:
 
     def on(self, verb: str, path: str, act: Callable[[], object]) -> None:
         """
-        Call *act* before each change *verb* of a file whose path begins with *path*, from now on.
+        Call *act* before each change *verb* of a file whose path begins with *path*.
         """
 
         def before(effect: Effect) -> None:
@@ -100,7 +100,7 @@ def world(
     tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[World]:
     """
-    Return an app that has issued before: its account exists, and its directories are writable.
+    Yield an app that has an account and writable directories.
     """
     url, limits = app_authority.directory_url, tmp_path / "limits.json"
     limits.write_text(json.dumps({url: LIMITS}))
@@ -116,14 +116,14 @@ def world(
 
 def fail(number: int) -> None:
     """
-    Be a disk that fails with the error *number*.
+    Raise the error *number* of a failed disk.
     """
     raise OSError(number, os.strerror(number))
 
 
 def kill_redis(world: World) -> None:
     """
-    End Redis while Traefik's file is renamed; it comes back without any of its keys.
+    Kill Redis before the rename of Traefik's file. It starts again without its keys.
     """
     world.on("rename", f"config/{NAME}.yml", world.redis.kill)
     world.stack.callback(world.redis.start)
@@ -131,7 +131,7 @@ def kill_redis(world: World) -> None:
 
 def refuse(world: World, *commands: str) -> None:
     """
-    Have Redis refuse *commands*, as after a change of its rights.
+    Make Redis deny *commands*, as after a change of the rights.
     """
     with world.redis.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", *(f"-{command}" for command in commands))
@@ -145,13 +145,13 @@ def refuse(world: World, *commands: str) -> None:
 
 def file_in_the_way(world: World) -> None:
     """
-    Have a directory where Traefik's file belongs.
+    Create a directory at the path of Traefik's file.
     """
     (world.place / f"config/{NAME}.yml").mkdir()
     world.stack.callback((world.place / f"config/{NAME}.yml").rmdir)
 
 
-#: Each fails the attempt after the CA has signed.
+#: Faults that fail the attempt after the CA has signed the certificate.
 OBSTACLES: dict[str, Obstacle] = {
     "the volume is locked": lambda world: world.stack.enter_context(
         CertificateStore(world.place / "certificates")._linking.held()
@@ -180,18 +180,19 @@ class TestFailures:
     @pytest.mark.parametrize("kind", OBSTACLES)
     def test_the_next_attempt_publishes_and_orders_nothing(self, world: World, kind: str) -> None:
         """
-        It needs neither the CA nor a check, charges nothing, and reports the certificate as issued.
+        The next attempt publishes the certificate without the CA and without a check, and reports it as
+        issued.
         """
         OBSTACLES[kind](world)
         with pytest.raises(CertworkerError):
             world.app.issuance.issue((NAME,))
         (generation,) = world.generations
         world.stack.close()
-        asked, books = world.asked, world.books
+        asked, counters = world.asked, world.counters
         world.authority.stop()
 
         def no_check(*_: object, **__: object) -> NoReturn:
-            raise AssertionError("a check costs time, and may refuse what is there already")
+            raise AssertionError("a check ran before a publication")
 
         app = replace(world.app, issuance=replace(world.app.issuance, preflight=no_check))
         result = build_tasks(app)["certworker.issue"](domain=NAME)
@@ -199,31 +200,31 @@ class TestFailures:
         assert ("issued", [NAME]) == (result["state"], result["names"])
         assert in_service(app, NAME) == result["serial"]
         assert [generation] == world.generations
-        assert (asked, books) == (world.asked, world.books)
+        assert (asked, counters) == (world.asked, world.counters)
         assert 1 == asked.count("finalize") - 1
         assert "kept" == app.issuance.issue((NAME,)).state
         assert [] == app.certificates.unpublished_sets()
 
     def test_a_full_disk_before_the_certificate_is_stored_costs_one_order(self, world: World) -> None:
         """
-        The CA is asked for the very same certificate again, and nothing is counted twice.
+        The next attempt orders the same certificate again, and the budget counts it once.
         """
         world.on("create", "certificates/.certworker/generations", lambda: fail(errno.ENOSPC))
         with pytest.raises(CertworkerError):
             world.app.issuance.issue((NAME,))
         assert [] == world.generations
         world.stack.close()
-        books = world.books
-        assert books
+        counters = world.counters
+        assert counters
 
         assert "issued" == world.app.issuance.issue((NAME,)).state
         assert 1 == len(world.generations)
         assert (2, 2) == (world.asked.count("newOrder"), world.asked.count("finalize"))
-        assert books == world.books
+        assert counters == world.counters
 
-    def test_an_order_that_cannot_be_forgotten_fails_nothing_and_is_not_resumed(self, world: World) -> None:
+    def test_an_order_that_cannot_be_deleted_does_not_fail_the_job(self, world: World) -> None:
         """
-        The certificate is in service and recorded; the next attempt forgets what it needed.
+        The job succeeds if Redis denies the removal of its order. The next attempt removes the order.
         """
         refuse(world, "getdel")
         assert "issued" == world.app.issuance.issue((NAME,)).state
@@ -238,7 +239,7 @@ class TestFailures:
 
     def test_force_after_a_failed_publication_publishes(self, world: World) -> None:
         """
-        RQ runs the very same job again after a worker died, and that job may be a forced one.
+        A forced job after a failed publication publishes the stored certificate, and orders nothing.
         """
         first = world.app.issuance.issue((NAME,))
         file = world.place / f"config/{NAME}.yml"
@@ -256,9 +257,9 @@ class TestFailures:
 
         assert again.metadata.serial != world.app.issuance.issue((NAME,), force=True).metadata.serial
 
-    def test_workers_that_died_at_it_are_no_reason_to_wait(self, world: World) -> None:
+    def test_a_publication_runs_after_crashed_attempts(self, world: World) -> None:
         """
-        A publication takes milliseconds, and sends no request.
+        A publication runs even after crashed attempts, because it sends no request.
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
@@ -270,9 +271,9 @@ class TestFailures:
 
         assert "issued" == world.app.issuance.issue((NAME,)).state
 
-    def test_what_a_later_worker_has_replaced_is_not_published(self, world: World) -> None:
+    def test_an_older_certificate_than_that_in_service_is_not_published(self, world: World) -> None:
         """
-        A worker that was frozen stored an older certificate than the one in service.
+        An unpublished certificate does not replace a newer one of another worker.
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
@@ -286,9 +287,9 @@ class TestFailures:
         assert newer.serial == in_service(world.app, NAME)
         assert [] == world.app.certificates.unpublished_sets()
 
-    def test_a_name_that_is_removed_during_the_job_stays_removed(self, world: World) -> None:
+    def test_a_name_that_is_removed_before_the_publication_stays_removed(self, world: World) -> None:
         """
-        Nothing brings it back.
+        After a removal, no publication of the name remains.
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
@@ -299,9 +300,9 @@ class TestFailures:
         assert [] == world.app.certificates.unpublished_sets()
         assert 0 == world.app.repair.resume_publications()
 
-    def test_what_waits_for_its_publication_is_never_pruned(self, world: World) -> None:
+    def test_an_unpublished_certificate_is_never_pruned(self, world: World) -> None:
         """
-        No link leads to a first certificate whose links could not be made.
+        The removal of old generations does not delete a certificate without links before its publication.
         """
         OBSTACLES["the volume is locked"](world)
         with pytest.raises(CertworkerError):
@@ -314,7 +315,7 @@ class TestFailures:
 
 
 class TestWorker:
-    def test_a_running_worker_publishes_as_soon_as_the_obstacle_is_gone(
+    def test_a_running_worker_publishes_after_the_end_of_the_obstacle(
         self,
         tmp_path: Path,
         own_redis: RedisServer,
@@ -322,7 +323,8 @@ class TestWorker:
         http_port: int,
     ) -> None:
         """
-        A directory is at the path of Traefik's file; the stream has one event of one issued certificate.
+        The worker publishes the certificate after the obstacle ends, with one order and one event of the
+        issuance.
         """
         variables = environment(
             tmp_path,

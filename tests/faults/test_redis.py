@@ -1,5 +1,5 @@
 """
-A Redis that fails: for a moment at each step of a renewal, and until a person repairs it.
+A Redis that fails before each command of a renewal.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def app(
 
 def renewed(app: App, number: int | None, accident: Callable[[], object]) -> tuple[str, int]:
     """
-    Renew with an *accident* before the command *number* (from 0; None: without).
+    Renew the certificate with *accident* before the command *number*, from 0. None means no accident.
 
     Returns:
-        "issued" or the code of the failure, and how many commands were sent.
+        "issued" or the code of the failure, and the number of commands.
     """
     kind: Any = redis.connection.AbstractConnection
     send, thread, seen = kind.send_packed_command, threading.get_ident(), 0
@@ -58,7 +58,7 @@ def renewed(app: App, number: int | None, accident: Callable[[], object]) -> tup
         if threading.get_ident() == thread:
             seen += 1
             if seen - 1 == number:
-                # What the accident itself sends is no step.
+                # Commands of the accident do not count.
                 kind.send_packed_command = send
                 accident()
                 kind.send_packed_command = counting
@@ -81,11 +81,11 @@ class TestRenewals:
     @pytest.mark.parametrize(
         "accident", ["cut", "empty", "evict", "crowd", "hang", "read_only", "fill", "kill"]
     )
-    def test_an_accident_at_each_command_loses_nothing_that_is_in_service(
+    def test_after_an_accident_at_each_command_the_certificate_is_in_service(
         self, app: App, own_redis: RedisServer, accident: str
     ) -> None:
         """
-        Redis is the memory that may be lost; the volume is the one that counts.
+        After a fault of Redis at any command, the certificate stays in service, and the agenda is restored.
         """
         accidents, outcomes = Accidents(own_redis), Counter[str]()
         _, steps = renewed(app, None, accidents.repair)
@@ -94,7 +94,7 @@ class TestRenewals:
             outcomes[outcome] += 1
             assert in_service(app, NAME)
             accidents.repair()
-            # The lock could not be released; in production its lease ends.
+            # The app may not have released the lock. In production its lease ends.
             app.connection.delete(LOCKS + NAME)
             app.reconciler.reconcile()
             assert NAME in app.agenda
@@ -103,12 +103,12 @@ class TestRenewals:
         assert accident != "crowd" or accidents.evicted >= steps
         assert EXPECTED[accident] >= set(outcomes), outcomes
         assert "issued" == app.issuance.issue((NAME,), force=True).state
-        # A Redis that is read-only loses no token either; the maintenance of the worker removes those.
+        # A read-only Redis still has tokens, which the maintenance of the worker removes.
         assert accident == "read_only" or {} == app.tokens.all()
         assert {NAME} >= {token.name for token in app.tokens.all().values()}
 
 
-#: What may become of a renewal that meets an accident.
+#: The possible outcomes of a renewal for each accident.
 EXPECTED = {
     "cut": {"issued"},
     "empty": {"issued", "http.404"},

@@ -1,5 +1,5 @@
 """
-A volume that fails in the middle of a renewal, and one that is known to fail before it.
+A volume that fails during a renewal, and a volume whose fault a check finds before the order.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ def renewable(app: App) -> App:
 
 def ordered(authority: FaultyAuthority, kind: str = "newOrder") -> int:
     """
-    How many requests of *kind* the CA got.
+    Return the number of requests of *kind* that the CA received.
     """
     return sum(asked.kind == kind for asked in authority.requests)
 
 
 def failure_of(app: App) -> CertworkerError | None:
     """
-    How a renewal for NAME fails; None: it does not.
+    Return the failure of a renewal for NAME, or None.
     """
     try:
         app.issuance.issue((NAME,), force=True)
@@ -62,11 +62,11 @@ def failure_of(app: App) -> CertworkerError | None:
 
 class TestFailingDisks:
     @DISKS
-    def test_the_old_certificate_serves_on_from_each_change_of_a_renewal(
+    def test_after_a_failure_at_each_change_a_certificate_is_in_service(
         self, renewable: App, tmp_path: Path, number: int, code: str
     ) -> None:
         """
-        The disk fails from the n-th change on, and works again for the next n.
+        A certificate stays in service if the disk fails at any change of a renewal.
         """
         failures = changes = 0
         while True:
@@ -76,7 +76,7 @@ class TestFailingDisks:
             with trace.recording():
                 failure = failure_of(renewable)
             if failure is None:
-                # What is left to fail is tidying up after a certificate that is in service.
+                # Later changes only remove old files, after the new certificate is in service.
                 if serial != in_service(renewable, NAME) and changes > failures + 3:
                     break
                 changes += 1
@@ -92,13 +92,13 @@ class TestFailingDisks:
         assert None is failure_of(renewable)
 
 
-class TestKnownBefore:
+class TestCheckedBefore:
     @DISKS
-    def test_a_failed_disk_is_reported_and_nothing_is_ordered(
+    def test_a_failed_disk_is_reported_without_an_order(
         self, app: App, app_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
-        An order for a certificate that cannot be stored would only use up a limit.
+        certworker reports the failed disk, and places no order for a certificate that it cannot store.
         """
         trace = Trace(tmp_path)
         trace.before = fault(0, number)
@@ -110,7 +110,7 @@ class TestKnownBefore:
         assert 0 == ordered(app_authority)
 
     @pytest.mark.parametrize("place", ["certificates", "config"])
-    def test_a_directory_of_another_user_is_reported_with_its_owner_and_nothing_is_ordered(
+    def test_a_directory_of_another_user_is_reported_without_an_order(
         self,
         reachable: Path,
         connection: Redis,
@@ -119,15 +119,15 @@ class TestKnownBefore:
         place: str,
     ) -> None:
         """
-        After a restore from a backup, most often.
+        certworker reports the directory with its owner and the command that corrects it, and places no order.
         """
         url = app_authority.directory_url
         with open_app(reachable, connection, url, http_port) as former:
             former.issuance.issue((NAME,))
-        # A check that passed is cached for a minute, but not in another worker.
+        # A worker caches a passed check for a minute, so the test uses another worker.
         with open_app(reachable, connection, url, http_port) as app:
             before, serial = ordered(app_authority), in_service(app, NAME)
-            with nobody(reachable, reachable / place):
+            with another_user(reachable, reachable / place):
                 failure = failure_of(app)
 
             assert failure is not None
@@ -141,7 +141,7 @@ class TestKnownBefore:
 @pytest.fixture
 def reachable() -> Iterator[Path]:
     """
-    A directory that everybody can enter; those of pytest are for their owner alone.
+    Yield a directory that each user can enter. The directories of pytest are only for their owner.
     """
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
@@ -150,14 +150,14 @@ def reachable() -> Iterator[Path]:
 
 
 @contextmanager
-def nobody(place: Path, forbidden: Path) -> Iterator[None]:
+def another_user(place: Path, forbidden: Path) -> Iterator[None]:
     """
-    Be somebody, for the length of the block, who owns everything in *place* but may not write *forbidden*.
+    Become a user, for the duration of the context, who owns all files in *place* except *forbidden*.
 
-    Root becomes nobody for that.
+    Root becomes the user `nobody`. For other users, *forbidden* becomes read-only.
     """
-    us = os.geteuid()
-    if us == 0:
+    own_id = os.geteuid()
+    if own_id == 0:
         for each in place.rglob("*"):
             if each != forbidden:
                 os.chown(each, 65534, 65534, follow_symlinks=False)
@@ -167,5 +167,5 @@ def nobody(place: Path, forbidden: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        os.seteuid(us)
+        os.seteuid(own_id)
         forbidden.chmod(0o755)

@@ -1,5 +1,5 @@
 """
-The whole worker: stopped during its jobs, and with a Redis that fails again and again.
+A worker that stops during its jobs, and one whose Redis fails several times.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 pytestmark = pytest.mark.timeout(400)
 
-#: On a quiet machine a tenth of it is enough.
+#: The timeout on a busy machine. An idle machine needs a tenth of it.
 PATIENCE_SECONDS = 200.0
 
-#: The accidents that last until they are repaired; the worker logs them.
+#: The accidents that last until their repair. The worker logs them.
 LASTING = ("fill", "read_only", "kill")
 
-#: It keeps its jobs when it is killed.
+#: Options with which Redis does not lose its jobs after SIGKILL.
 PERSISTENT = ("--appendonly", "yes")
 
-#: Shorter than in production, so that the test does not wait for it.
+#: The lease time, which is shorter than in production.
 LEASE_SECONDS = 5
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis that keeps its jobs when it is killed.
+    Start a Redis that does not lose its jobs after SIGKILL.
     """
     server = RedisServer(tmp_path / "redis")
     server.start(*PERSISTENT)
@@ -52,7 +52,7 @@ def worker(
     tmp_path: Path, server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
-    A worker with 64 slots that has not been started.
+    Yield a worker with 64 slots that is not started.
     """
     variables = environment(
         tmp_path,
@@ -70,7 +70,7 @@ def worker(
 
 def requested(connection: Redis, names: list[str]) -> None:
     """
-    Put a request for each of *names* on the queue.
+    Request a certificate for each of *names*.
     """
     for name in names:
         request_certificate(name, connection=connection)
@@ -78,7 +78,7 @@ def requested(connection: Redis, names: list[str]) -> None:
 
 def wait_until_served(place: Path, names: list[str], worker: WorkerProcess) -> None:
     """
-    Return when each of *names* is in service.
+    Wait until each of *names* is in service.
     """
     traefik = TraefikConfig(place / "config")
     wait_until(
@@ -90,7 +90,7 @@ def wait_until_served(place: Path, names: list[str], worker: WorkerProcess) -> N
 
 class TestTerminated:
     @pytest.mark.parametrize("seconds", [2.0, 60.0], ids=["slow", "never"])
-    def test_64_running_jobs_end_or_are_gone_on_with(
+    def test_64_running_jobs_end_or_are_resumed(
         self,
         worker: WorkerProcess,
         server: RedisServer,
@@ -99,7 +99,7 @@ class TestTerminated:
         seconds: float,
     ) -> None:
         """
-        `docker compose up -d` with a new image is an everyday thing.
+        After a stop during 64 jobs, the restarted worker completes them, with one order for each name.
         """
         names = [f"shop{number}.tenant{number}.localhost" for number in range(64)]
         app_authority.faults.slow_seconds = {"finalize": seconds}
@@ -126,11 +126,12 @@ class TestTerminated:
 
 
 class TestRedis:
-    def test_jobs_are_done_through_every_accident(
+    def test_jobs_are_completed_after_each_accident(
         self, worker: WorkerProcess, server: RedisServer, tmp_path: Path
     ) -> None:
         """
-        No request is repeated, and the worker is not restarted.
+        The worker completes its jobs after each accident of Redis, without a restart and without a second
+        request.
         """
         worker.environment["CERTWORKER_CONCURRENCY"] = "4"
         worker.start()

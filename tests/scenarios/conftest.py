@@ -1,5 +1,5 @@
 """
-The installation in which a scenario is built.
+The installation of a scenario.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.servers.redis import RedisServer
 @pytest.fixture
 def installation(tmp_path: Path, redis_server: RedisServer, connection: Redis) -> Iterator[Installation]:
     """
-    Return an installation in which everything works.
+    Yield an installation without a problem.
     """
     with ExitStack() as stack:
         yield Installation(tmp_path, redis_server, connection, stack)

@@ -1,7 +1,7 @@
 """
-The installation of a scenario: Redis, DNS, a CA, web servers and an app, all of them real.
+The installation of a scenario, with a real Redis, DNS, CA, web servers and app.
 
-At first everything works: `shop.org` points to the HTTP server of the app.
+At first the installation has no problem: `shop.org` points to the HTTP server of the app.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from tests.servers.zones import World, ZoneServer
 NAME = "shop.org"
 HERE = "127.0.0.1"
 
-#: The address of a resolver that checks signatures.
+#: The address of a resolver that verifies signatures.
 VALIDATING = "127.0.0.53"
 
 #: The address of the name server that accepts updates.
 UPDATED = "127.0.0.40"
 
-#: The CA counts as a public one, and has the settings that a public CA requires.
+#: Settings with which the CA is a public one, including the settings that a public CA requires.
 PUBLIC = {
     "_APP_ENV": "production",
     "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
@@ -47,9 +47,9 @@ PUBLIC = {
 
 def quiet_port() -> int:
     """
-    Return a free port that the system gives to no other server or connection by chance.
+    Return a free port that the kernel gives to no other server or connection.
 
-    The servers of a scenario start late.
+    The servers of a scenario start later than the port is selected.
     """
     while True:
         port = SystemRandom().randrange(15_000, 30_000)
@@ -59,7 +59,7 @@ def quiet_port() -> int:
 
 class Installation:
     """
-    The servers and the settings of a scenario, before its app is opened.
+    The servers and the settings of a scenario, before the scenario opens its app.
     """
 
     #: The hash of the job that :meth:`send` enqueues.
@@ -72,7 +72,8 @@ class Installation:
         self.stack = stack
         self.http_port = quiet_port()
         self.dns = stack.enter_context(World())
-        #: The time that has passed since the start, besides the real time, and the error of the app's clock.
+        #: The difference between the app's clock and the real time: simulated time, and the error of the
+        #: clock.
         self.elapsed = timedelta()
         self.clock_error = timedelta()
         self.name = NAME
@@ -134,7 +135,7 @@ class Installation:
 
     def orders(self) -> int:
         """
-        Return how many orders the CA was asked for.
+        Return the number of orders that the CA received.
         """
         return sum(request.kind == "newOrder" for request in self.authority.requests)
 
@@ -148,14 +149,14 @@ class Installation:
 
     def serve(self, respond: Respond, address: str = "127.0.0.2", **options: object) -> None:
         """
-        Point the name to *address*, and let a server answer with *respond* at its port 80.
+        Point the name to *address*, and start a server with *respond* at its port 80.
         """
         self.points_to(address)
         self.listen(respond, address)
 
     def listen(self, respond: Respond, address: str, pair: tuple[Path, Path] | None = None) -> None:
         """
-        Start a server that answers with *respond* at port 80 of *address*.
+        Start a server with *respond* at port 80 of *address*.
         """
         self.stack.enter_context(WebServer(respond, host=address, port=self.http_port, pair=pair))
 
@@ -174,7 +175,7 @@ class Installation:
 
     def send(self, call: bytes, **fields: str | int) -> None:
         """
-        Put a job with the data *call* on the queue, as any program can.
+        Put a job with the data *call* on the queue, as any program with access to Redis can.
         """
         for field, value in {"data": call, **fields}.items():
             self.connection.hset(self.job_key, field, value)
@@ -182,7 +183,7 @@ class Installation:
 
     def start_redis(self, *options: str) -> RedisServer:
         """
-        Start another Redis with *options*, and use it instead of the common one.
+        Start another Redis with *options*, and use it instead of the shared one.
         """
         directory = self.directory / "redis"
         directory.mkdir()
@@ -199,18 +200,18 @@ class Installation:
 
     def free_address(self) -> tuple[str, int]:
         """
-        Return the address of one more name server.
+        Return the address of an additional name server.
         """
         self._name_servers += 1
         return f"127.0.0.{40 + self._name_servers}", self.dns.resolver.address[1]
 
     def updated_zone(self, *lines: str, beside: bool = False) -> Bind:
         """
-        Serve `shop.org` from a BIND that accepts updates; the CA finds TXT records there.
+        Serve `shop.org` from a BIND that accepts updates. The CA queries TXT records there.
 
         Args:
-            lines: More records of the zone, in the format of zone files.
-            beside: The first name server of the zone serves it as well, without the updates.
+            lines: Additional records of the zone, in the format of zone files.
+            beside: Whether the first name server also serves the zone, without the updates.
         """
         port, rows = self.dns.resolver.address[1], self.dns.resolver.rows
         servers = {f"ns1.{NAME}": self.zone.host if beside else UPDATED}
@@ -227,11 +228,11 @@ class Installation:
 
     def sign(self, *, ended: timedelta = -LIFETIME / 2, stale: bool = False) -> None:
         """
-        Sign the zone, and use a resolver that checks signatures.
+        Sign the zone, and use a resolver that verifies signatures.
 
         Args:
-            ended: How long ago the signatures ended; negative: they end in the future.
-            stale: The registry still has the DS record of an old key.
+            ended: The time since the end of the signatures. A negative value is the time until their end.
+            stale: Whether the registry has the DS record of an old key.
         """
         server, registry = f"ns1.{NAME}", self.add_zone("org")
         rows = {NAME: {**self.rows, "NS": [server]}, server: {"A": [self.zone.host]}}

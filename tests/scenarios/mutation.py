@@ -1,11 +1,11 @@
 """
-Removes one check from preflight and the doctor: then exactly its scenarios must fail.
+Remove one check from preflight and the doctor, and expect only its scenarios to fail.
 
 ::
 
     pytest -p tests.scenarios.mutation --without "port 80" tests/scenarios -k test_scenario
 
-The run passes if each scenario of that check fails without it, and no other one fails.
+The run passes if each scenario of the check fails without the check, and no other scenario fails.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-A scenario and its expectations: the code, the remedy, whether the CA was asked, and the next check.
+A scenario and its expectations: the code, the remedy, a request to the CA, and the next check.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from tests.servers.worker import PATIENCE_SECONDS, wait_until
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SOON = timedelta(seconds=10)
 
-#: A worker on a busy machine renews its leases within this time. It looks for expired leases three times as
-#: often.
+#: The lease time, which is enough for a renewal on a busy machine. The worker checks for expired leases three
+#: times in this time.
 LEASE_SECONDS = 6
 
 #: The modules with scenarios, each with a list SCENARIOS.
@@ -41,30 +41,30 @@ MODULES = (
     *("volume", "proxy", "redis", "queue", "clock", "renewal", "loops", "healthy"),
 )
 
-#: Prefixes of variables that a command gets from the scenario only.
+#: Prefixes of variables that a command gets only from the scenario.
 OWN_PREFIXES = ("_APP_", "CERTWORKER_")
 
 
 @dataclass(frozen=True)
 class Scenario:
     """
-    A broken installation, and what certworker reports about it.
+    An installation with a problem, and the expected report of certworker.
     """
 
     title: str
-    #: The code of the failure; empty: everything works, and nothing is reported.
+    #: The code of the failure. It is empty if there is no problem.
     code: str
     build: Callable[[Installation], object]
-    #: A part of the remedy: the record, the variable or the value to change.
+    #: A part of the remedy, such as the record, the variable or the value to change.
     remedy: str = ""
-    #: Whether the CA was asked for an order.
+    #: Whether the CA receives an order.
     asked: bool = False
-    #: The time until the next check; None: there is none, because the same job would fail again.
+    #: The time until the next check. None means no check, because the same job would fail again.
     retry_after: timedelta | None = MINUTE
-    #: The preflight check that finds the problem; empty: no check does.
+    #: The preflight check that finds the problem. It is empty if no check finds it.
     check: str = ""
-    #: Where the problem is reported: by a job that fails, by a job on the queue, in a warning of a job that
-    #: succeeds, in a line of the doctor, by a loop of the worker, or by a command.
+    #: The part that reports the problem: a job that fails, a job on the queue, a warning of a job that
+    #: succeeds, a line of the doctor, a loop of the worker, or a command.
     shows: Literal["job", "queue", "warning", "doctor", "loop", "command"] = "job"
     #: The step of the loop.
     act: Callable[[App], object] = lambda app: app.expiry_alerts.log()
@@ -75,7 +75,7 @@ class Scenario:
 
 def each_scenario(scenarios: Iterable[Scenario]) -> pytest.MarkDecorator:
     """
-    Return the mark that runs each of *scenarios* as a separate test.
+    Return the marker that runs each of *scenarios* as a separate test.
     """
     return pytest.mark.parametrize("scenario", list(scenarios), ids=str)
 
@@ -91,7 +91,7 @@ def refused_by_the_ca(
     retry_after: timedelta | None = SOON,
 ) -> Scenario:
     """
-    Return a scenario in which the CA answers each request of *kind* with *fault*.
+    Return a scenario whose CA answers each request of *kind* with *fault*.
     """
     return Scenario(
         title,
@@ -116,7 +116,7 @@ def all_scenarios() -> list[Scenario]:
 
 def check_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Build *scenario*, run a job, the doctor, a loop or a command, and check what it reports.
+    Build *scenario*, run a job, the doctor, a loop or a command, and check its report.
     """
     scenario.build(installation)
     if scenario.shows == "command":
@@ -160,7 +160,7 @@ def job(app: App, name: str, **arguments: object) -> dict[str, Any]:
 
 def attempt(name: str) -> Callable[[App], object]:
     """
-    Return a step that runs a job for *name*, with or without success.
+    Return a step that runs a job for *name*, which may fail.
     """
 
     def act(app: App) -> None:
@@ -186,7 +186,7 @@ def _check_retry(scenario: Scenario, app: App, name: str) -> None:
     assert moment is not None
     if scenario.shows == "queue":
         assert scenario.code == record.code
-    # The pause has a random part, up to a minute after a limit, and this machine may be slow.
+    # The pause has a random part, which is up to a minute after a limit, and the machine may be slow.
     pause = moment - record.updated
     assert scenario.retry_after * 0.9 - SOON <= pause <= scenario.retry_after * 1.5 + MINUTE, pause
 

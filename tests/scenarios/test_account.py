@@ -1,5 +1,5 @@
 """
-The account at the CA.
+Scenarios of the account at the CA.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def damaged_key(installation: Installation) -> None:
 
 def refused_key_change(installation: Installation) -> None:
     """
-    Let the CA refuse a change of the key, as step-ca does.
+    Make the CA reject a key change, as step-ca does.
     """
     job(installation.open(), installation.name)
     installation.ca.fail("keyChange", Fault(501, "rejectedIdentifier", detail="not implemented"))
@@ -121,6 +121,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the necessary action, if there is one.
+    certworker reports the code, and the remedy has the necessary action.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-Faults of the CA.
+Scenarios of faults of the CA.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.storage.authority import Signer
 
 def intercepted(installation: Installation) -> None:
     """
-    Put a server with another certificate at the address of the CA.
+    Start a server with another certificate at the address of the CA.
     """
     certificate = Signer().certificate("proxy.example.org")
     pair = installation.directory / "proxy.pem", installation.directory / "proxy.key"
@@ -86,6 +86,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line says that the CA causes the failure.
+    certworker reports the CA as the cause of the failure.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-CAA records, in which the CA is named "localhost".
+Scenarios of CAA records, in which the CA has the name "localhost".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 
 def caa(*records: str) -> Callable[[Installation], object]:
     """
-    Publish the CAA *records*.
+    Return a step that publishes the CAA *records*.
     """
     return lambda installation: installation.rows.update(CAA=list(records))
 
@@ -31,7 +31,7 @@ def behind_an_alias(installation: Installation) -> None:
 
 def at_the_parent(installation: Installation) -> None:
     """
-    Publish CAA records at the parent domain only.
+    Publish CAA records only at the parent domain.
     """
     installation.name = "www.shop.org"
     installation.zone.rows["www.shop.org"] = {"A": [HERE]}
@@ -117,6 +117,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the record to add or change, and its domain.
+    The remedy names the record to add or change, and its domain.
     """
     check_scenario(scenario, installation, caplog)

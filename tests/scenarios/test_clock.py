@@ -1,5 +1,5 @@
 """
-The clock.
+Scenarios of the clock.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.scenarios.scenario import DAY, HOUR, MINUTE, Scenario, check_scenario
 
 def apart(span: timedelta) -> Callable[[Installation], object]:
     """
-    Put the clock of the app ahead by *span*.
+    Return a step that puts the clock of the app ahead by *span*.
     """
     return lambda installation: setattr(installation, "clock_error", span)
 
@@ -39,6 +39,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the difference and the command that sets the clock.
+    certworker reports the difference, and the remedy has the command that sets the clock.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-The settings.
+Scenarios of the settings.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.storage.authority import Signer
 
 def public(**settings: str) -> Callable[[Installation], object]:
     """
-    Use a public CA and *settings*. The domain does not exist, but the settings are reported first.
+    Return a step that uses a public CA and *settings*. certworker reports them before the missing domain.
     """
 
     def build(installation: Installation) -> None:
@@ -30,7 +30,7 @@ def public(**settings: str) -> Callable[[Installation], object]:
 
 def web_page(installation: Installation) -> None:
     """
-    Set the URL of the CA to that of its web site.
+    Set the URL of the CA to the URL of its website.
     """
     server = installation.stack.enter_context(WebServer(always(200, "<html>Welcome")))
     installation.settings["CERTWORKER_AUTHORITY"] = f"http://127.0.0.1:{server.port}/directory"
@@ -38,7 +38,7 @@ def web_page(installation: Installation) -> None:
 
 def issued_by_a_public_ca(installation: Installation) -> None:
     """
-    Use the development CA with the volume of production.
+    Use the development CA with a volume that has a certificate of a public CA.
     """
 
     def store(app: App) -> None:
@@ -120,6 +120,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the variable.
+    The remedy names the variable.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-The DNS records of a name.
+Scenarios of the DNS records of a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 from tests.servers.ports import free_port
 from tests.servers.web import always
 
-#: A public address. No test connects to it: the CA is not asked, or a check stops before.
+#: A public address. No test connects to it, because a check or the CA fails before.
 ELSEWHERE = "9.9.9.9"
 
 
@@ -27,7 +27,7 @@ def public(installation: Installation, **rows: list[str]) -> None:
 
 def missing_record_with_target(installation: Installation) -> None:
     """
-    Remove the record, and set the expected one in the settings.
+    Remove the record, and set the expected target in the settings.
     """
     public(installation, SOA=[])
     installation.settings["_APP_DOMAIN_TARGET_A"] = "203.0.113.7"
@@ -35,7 +35,7 @@ def missing_record_with_target(installation: Installation) -> None:
 
 def another_server(installation: Installation) -> None:
     """
-    Let another server answer than the one of the settings.
+    Point the name to another server than the target in the settings.
     """
     installation.serve(always(404))
     installation.settings["_APP_DOMAIN_TARGET_A"] = "127.0.0.5"
@@ -43,7 +43,7 @@ def another_server(installation: Installation) -> None:
 
 def wrong_target(installation: Installation) -> None:
     """
-    Expect an alias that the domain does not have.
+    Set an alias as the target, which the domain does not have.
     """
     installation.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
     installation.add_zone("shop.net")
@@ -71,7 +71,7 @@ def typo(installation: Installation) -> None:
 
 def not_everywhere(installation: Installation) -> None:
     """
-    Let a resolver answer with the old address.
+    Configure a resolver that returns the old address.
     """
     public(installation, A=[ELSEWHERE])
     installation.dns.resolver.rows[NAME]["A"] = ["8.8.8.8"]
@@ -232,6 +232,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the record to change.
+    The remedy names the record to change.
     """
     check_scenario(scenario, installation, caplog)

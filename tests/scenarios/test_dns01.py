@@ -1,5 +1,5 @@
 """
-The TXT record of a DNS-01 challenge, and the DNS provider that creates it.
+Scenarios of the TXT record of a DNS-01 challenge, and of the DNS provider that creates it.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def update(installation: Installation, server: Bind, key: TsigKey = KEY) -> None
 
 def requested(respond: Respond) -> Build:
     """
-    Return a step with a DNS provider that answers each request with *respond*.
+    Return a step with a DNS provider that responds to each request with *respond*.
     """
     return lambda installation: request_changes(installation, respond)
 
 
 def request_changes(installation: Installation, respond: Respond) -> Bind:
     """
-    Request a wildcard, and change records by an HTTP service that answers with *respond*.
+    Request a wildcard, and change records through an HTTP service that responds with *respond*.
     """
     server = installation.updated_zone()
     provider = installation.stack.enter_context(service(respond))
@@ -72,7 +72,7 @@ def request_changes(installation: Installation, respond: Respond) -> Bind:
 
 def another_zone(installation: Installation) -> None:
     """
-    Update a server that has another zone only.
+    Update a server that has only another zone.
     """
     installation.updated_zone()
     directory = installation.directory / "other"
@@ -82,7 +82,7 @@ def another_zone(installation: Installation) -> None:
 
 def stale_server(installation: Installation) -> None:
     """
-    Let one of two name servers miss all updates.
+    Add a name server that does not receive the updates.
     """
     update(installation, installation.updated_zone(beside=True))
     installation.settings["CERTWORKER_DNS01_TIMEOUT"] = "1"
@@ -90,7 +90,7 @@ def stale_server(installation: Installation) -> None:
 
 def failing_program(installation: Installation) -> None:
     """
-    Change records by a program that fails.
+    Change records with a program that fails.
     """
     installation.updated_zone()
     installation.name = WILDCARD
@@ -116,7 +116,7 @@ def undeletable(installation: Installation) -> None:
 
 def lost_lock(installation: Installation) -> None:
     """
-    Give the lock of the zone to another worker between two records, as after a long pause of the machine.
+    Give the lock of the zone to another worker between two records, as after a suspension of the machine.
     """
 
     def respond(call: Call) -> Reply:
@@ -131,7 +131,7 @@ def lost_lock(installation: Installation) -> None:
 
 def host_of_a_wildcard(installation: Installation) -> None:
     """
-    Request a name that has its address from a wildcard.
+    Request a name with the address of a wildcard record.
     """
     updated(f"*.sites A {HERE}", CERTWORKER_DNS01_NAMES="all")(installation)
     installation.name = f"a.sites.{NAME}"
@@ -139,7 +139,7 @@ def host_of_a_wildcard(installation: Installation) -> None:
 
 def authority_without_dns01(installation: Installation) -> None:
     """
-    Use a CA that offers HTTP-01 only.
+    Use a CA that offers only HTTP-01.
     """
     updated(CERTWORKER_DNS01_NAMES="all")(installation)
     installation.name = NAME
@@ -262,7 +262,7 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the record, the setting or the server.
+    The remedy names the record, the setting or the server.
     """
     check_scenario(scenario, installation, caplog)
 
@@ -271,6 +271,6 @@ def test_with_a_provider_a_wildcard_is_issued(
     installation: Installation, caplog: pytest.LogCaptureFixture
 ) -> None:
     """
-    Without the fault of a scenario, nothing is reported.
+    With a working provider, certworker issues a wildcard and reports no problem.
     """
     check_scenario(Scenario("", "", updated(), asked=True), installation, caplog)

@@ -1,5 +1,5 @@
 """
-Installations that work: a false alarm is a defect, too.
+Scenarios without a problem, in which certworker must not report one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.storage.authority import Signer
 
 def dual_stack(installation: Installation) -> None:
     """
-    Let the app answer over IPv6 as well.
+    Make the app available over IPv6, too.
     """
     installation.points_to("::1", HERE)
     installation.listen(installation.forward(), "::1")
@@ -115,15 +115,15 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The job issues a certificate without a warning.
+    The job issues a certificate, and logs no warning.
     """
     check_scenario(scenario, installation, caplog)
 
 
 @each_scenario(SCENARIOS)
-def test_the_doctor_finds_nothing_either(scenario: Scenario, installation: Installation) -> None:
+def test_the_doctor_reports_no_problem(scenario: Scenario, installation: Installation) -> None:
     """
-    The doctor reports neither a warning nor a failure.
+    The doctor reports no warning and no failure.
     """
     scenario.build(installation)
     installation.settings["CERTWORKER_PROXY_ADDRESS"] = "off"

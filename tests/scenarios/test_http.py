@@ -1,5 +1,5 @@
 """
-Port 80, over which the CA fetches the challenge response.
+Scenarios of port 80, from which the CA fetches the challenge response.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from tests.servers.web import Respond, always, cut, key_authorizations, redirect
 
 def answers(respond: Respond) -> Callable[[Installation], object]:
     """
-    Let another server answer for the name.
+    Return a step that points the name to another server.
     """
     return lambda installation: installation.serve(respond)
 
 
 def wrong_response(title: str, code: str, respond: Respond, remedy: str) -> Scenario:
     """
-    Return a scenario with a wrong response, which a CA would get as well.
+    Return a scenario with a wrong response, which the CA would receive, too.
     """
     return Scenario(title, code, answers(respond), remedy, check="port 80")
 
 
 def refused(title: str, code: str, kind: str, detail: str, remedy: str) -> Scenario:
     """
-    Return a scenario in which only the CA finds the problem.
+    Return a scenario whose problem only the CA finds.
     """
     return Scenario(
         title,
@@ -44,7 +44,7 @@ def refused(title: str, code: str, kind: str, detail: str, remedy: str) -> Scena
 
 def two_addresses(installation: Installation) -> None:
     """
-    Publish the address of an old server as well.
+    Publish the address of an old server, too.
     """
     installation.points_to(HERE, "127.0.0.3")
     installation.listen(always(404), "127.0.0.3")
@@ -60,7 +60,7 @@ def old_ipv6(installation: Installation) -> None:
 
 def crossed_ports(installation: Installation) -> None:
     """
-    Redirect to a port for HTTPS that serves plain HTTP.
+    Redirect to the HTTPS port, which serves plain HTTP.
     """
     installation.serve(redirects(f"https://127.0.0.3:{installation.http_port}/"))
     installation.listen(always(400), "127.0.0.3")
@@ -68,7 +68,7 @@ def crossed_ports(installation: Installation) -> None:
 
 def twice(respond: Respond) -> Callable[[Installation], object]:
     """
-    Let a server answer with *respond*, and run a job that fails by it.
+    Return a step that starts a server with *respond*, and runs a job that fails.
     """
 
     def build(installation: Installation) -> None:
@@ -80,7 +80,7 @@ def twice(respond: Respond) -> Callable[[Installation], object]:
 
 def behind_cloudflare(installation: Installation) -> None:
     """
-    Let a proxy of Cloudflare forward the response.
+    Forward the response through a proxy with the headers of Cloudflare.
     """
     installation.serve(installation.forward(CF_RAY="8f3", Server="cloudflare"))
 
@@ -254,6 +254,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the server that answers, and what to change there.
+    certworker reports the server that responds, and the remedy has the necessary change.
     """
     check_scenario(scenario, installation, caplog)

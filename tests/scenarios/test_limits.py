@@ -1,5 +1,5 @@
 """
-The limits of the CA, and those of certworker.
+Scenarios of the limits of the CA and of certworker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LINK = "https://ca.example/unpause?jwt=abc.def"
 
 def limited(title: str, code: str, detail: str, remedy: str, seconds: int = 3600) -> Scenario:
     """
-    Return a scenario with a CA that refuses orders for *seconds*; the next check is within a day.
+    Return a scenario with a CA that rejects orders for *seconds*. The next check is within a day.
     """
     fault = Fault(429, "rateLimited", seconds, detail)
     return refused_by_the_ca(
@@ -36,7 +36,7 @@ def limited(title: str, code: str, detail: str, remedy: str, seconds: int = 3600
 
 def used_budget(installation: Installation) -> None:
     """
-    Allow two orders in three hours. One is reserved for new names, and the other one is used.
+    Allow two orders in three hours. One is reserved for new names, and the other is used.
     """
     file = installation.directory / "limits.json"
     file.write_text(json.dumps({installation.authority.directory_url: {"orders_per_account": "2/3h"}}))
@@ -47,7 +47,7 @@ def used_budget(installation: Installation) -> None:
 
 def limited_before(installation: Installation) -> None:
     """
-    Let the CA report a limit for another name of the account.
+    Make the CA report a limit for another name of the account.
     """
     installation.ca.rate_limit(600, "too many new orders (300) from this account")
     installation.zone.rows["www.shop.org"] = {"A": [HERE]}
@@ -123,6 +123,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the end of the limit, and what is possible until then.
+    certworker reports the end of the limit, and the remedy has the possible actions.
     """
     check_scenario(scenario, installation, caplog)

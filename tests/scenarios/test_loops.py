@@ -1,5 +1,5 @@
 """
-The loops of a worker: deployment check, reloads, hooks, notifications, and Appwrite's queue.
+Scenarios of the loops of a worker: deployment check, reloads, hooks, notifications, and Appwrite's queue.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ APPWRITE = "utopia-queue.queue.v1-certificates"
 
 def traefik_at(port: Callable[[Installation], int]) -> Callable[[Installation], object]:
     """
-    Publish a certificate, and set the address of Traefik to *port*.
+    Return a step that publishes a certificate, and sets the address of Traefik to *port*.
     """
 
     def build(installation: Installation) -> None:
@@ -72,7 +72,7 @@ def check_deployment(app: App) -> None:
 
 def engine(refusing: str = "$^") -> Callable[[Installation], object]:
     """
-    Start an engine with one container, and set another one in the settings.
+    Return a step that starts an engine with one container, and sets another container in the settings.
     """
 
     def build(installation: Installation) -> None:
@@ -87,7 +87,7 @@ def engine(refusing: str = "$^") -> Callable[[Installation], object]:
 
 def reload(app: App) -> None:
     """
-    Run the reloads after a new certificate.
+    Run the reloads that follow a new certificate.
     """
     reloads = Reloader(app.settings.reloads, DockerClient(app.settings.docker_host).reload)
     reloads.start()
@@ -97,7 +97,7 @@ def reload(app: App) -> None:
 
 def failing_hook(installation: Installation) -> None:
     """
-    Publish a certificate, and use a deploy hook that ends with exit code 1.
+    Publish a certificate, and use a deploy hook that exits with code 1.
     """
     installation.settings["CERTWORKER_DEPLOY_HOOK"] = "/bin/false"
     installation.before.append(attempt(NAME))
@@ -105,7 +105,7 @@ def failing_hook(installation: Installation) -> None:
 
 def run_hook(app: App) -> None:
     """
-    Run the deploy hook after a new certificate.
+    Run the deploy hook that follows a new certificate.
     """
     assert app.settings.deploy_hook
     hook = DeployHook(app.settings.deploy_hook, app.certificates)
@@ -223,6 +223,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names what to repair; no job fails by it.
+    A loop reports the problem and the remedy, and no job fails.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-The e-mail about a failure that only a person can end.
+The e-mail about a failure that needs an action of the operator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from tests.scenarios.installation import Installation
 from tests.scenarios.scenario import all_scenarios, job
 from tests.servers.mail import MailReceiver
 
-#: Only a person ends these. Without an address (config.email_missing), only the webhook reports it.
+#: Failures that need an action. Without an address (config.email_missing), only the webhook reports the
+#: failure.
 FOR_A_PERSON = (
     "rate.paused",
     *("acct.blocked", "acct.eab", "acct.key_unreadable", "acct.tos"),
@@ -31,9 +32,9 @@ def text_of(mail: EmailMessage) -> str:
 
 
 @pytest.mark.parametrize("code", FOR_A_PERSON)
-def test_a_failure_that_only_a_person_ends_is_notified_once(code: str, installation: Installation) -> None:
+def test_a_failure_that_needs_an_action_is_notified_once(code: str, installation: Installation) -> None:
     """
-    The notification has the remedy, and further attempts send no other one.
+    certworker sends one notification with the remedy, and none for further attempts.
     """
     scenario = next(each for each in all_scenarios() if each.code == code and each.shows == "job")
     with MailReceiver() as receiver:

@@ -1,5 +1,5 @@
 """
-Names that no CA certifies.
+Scenarios of names that no CA certifies.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 
 def name(title: str, code: str, given: str, remedy: str) -> Scenario:
     """
-    Return a scenario with a job for *given* at a public CA.
+    Return a scenario with a job for *given* and a public CA.
     """
 
     def build(installation: Installation) -> None:
@@ -50,7 +50,7 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the correct form; the job is not repeated, and no server is queried.
+    The remedy has the correct form. certworker does not repeat the job, and queries no server.
     """
     check_scenario(scenario, installation, caplog)
 

@@ -1,5 +1,5 @@
 """
-The order, the challenge, and the certificate.
+Scenarios of the order, the challenge and the certificate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.servers.fault_injection import Fault, Flaw
 
 def without_a_reason(installation: Installation) -> None:
     """
-    Let the order fail without a reason.
+    Make the order fail without a reason.
     """
     installation.ca.order_failure = Problem("serverInternal", "Something is wrong.")
     installation.ca.tells_why = False
@@ -33,21 +33,21 @@ def without_a_reason(installation: Installation) -> None:
 
 def with_flaw(flaw: Flaw, installation: Installation) -> None:
     """
-    Let each certificate have *flaw*.
+    Make the CA issue certificates with *flaw*.
     """
     installation.ca.flaws = frozenset({flaw})
 
 
 def slow_order(installation: Installation) -> None:
     """
-    Let the CA process the order for an hour, and name that time.
+    Make the CA process the order for an hour, with this time in Retry-After.
     """
     installation.ca.processing_seconds = installation.ca.poll_after_seconds = 3600
 
 
 def cannot_be_revoked(installation: Installation) -> None:
     """
-    Let the CA refuse both proofs for a revocation.
+    Make the CA reject both proofs for a revocation.
     """
     job(installation.open(), installation.name)
     installation.ca.fail("revokeCert", Fault(403, "unauthorized", detail="not yours"), times=None)
@@ -194,7 +194,7 @@ SCENARIOS = [
             asked=True,
             retry_after=SOON,
         )
-        # The root of a private CA may sign without a chain.
+        # certworker accepts a certificate of a private CA without a chain.
         for flaw in Flaw
         if flaw is not Flaw.CHAIN_MISSING
     ),
@@ -204,6 +204,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line says who has to act.
+    certworker reports the code, and the remedy has the next step.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-Traefik, after a certificate is stored.
+Scenarios of Traefik after an issuance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.storage.authority import Signer
 
 def traefik(files_of: Callable[[str], tuple[Path, Path] | None], installation: Installation) -> None:
     """
-    Issue a certificate, and start a Traefik that serves *files_of* each name.
+    Issue a certificate, and start a proxy that serves *files_of* each name.
     """
     proxy = DevelopmentProxy(files_of)
     proxy.start()
@@ -29,7 +29,7 @@ def traefik(files_of: Callable[[str], tuple[Path, Path] | None], installation: I
 
 def serves(name: str) -> Callable[[Installation], object]:
     """
-    Let Traefik serve another certificate for *name* than the issued one.
+    Return a step in which Traefik serves a certificate for *name* instead of the issued one.
     """
 
     def build(installation: Installation) -> None:
@@ -44,7 +44,7 @@ def serves(name: str) -> Callable[[Installation], object]:
 
 def invalid_file(installation: Installation) -> None:
     """
-    Write an invalid file beside those of certworker.
+    Write an invalid file to the directory of certworker's files.
     """
 
     def write(app: App) -> None:
@@ -88,6 +88,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the command for Traefik.
+    The remedy has the command for Traefik.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-Jobs on the queue, as any program with access to Redis can send them.
+Scenarios of jobs on the queue, which any program with access to Redis can send.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def call(function: str = "certworker.issue", **keywords: object) -> bytes:
 
 def sent(data: bytes, **fields: str | int) -> Callable[[Installation], object]:
     """
-    Send a job with *data* and additional *fields* in its hash.
+    Return a step that sends a job with *data* and additional *fields* in its hash.
     """
     return lambda installation: installation.send(data, **fields)
 
@@ -38,7 +38,7 @@ def refused(title: str, code: str, data: bytes, remedy: str, **fields: str | int
 
 def too_long(installation: Installation) -> None:
     """
-    Let the CA answer after the time limit of the job.
+    Make the CA respond after the time limit of the job.
     """
     installation.ca.slow_seconds["newOrder"] = 4
     installation.send(call(domain=NAME), timeout=1)
@@ -46,7 +46,7 @@ def too_long(installation: Installation) -> None:
 
 def left_behind(installation: Installation) -> None:
     """
-    Abandon the job, as a second worker that crashed.
+    Abandon the job, as after a crash of the second worker.
     """
     installation.send(call(domain=NAME), status="started", abandoned=1)
     installation.connection.lpop("rq:queue:certificates")
@@ -142,6 +142,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line has the correct form, and the worker continues.
+    The remedy has the correct form, and the worker continues.
     """
     check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-Redis, the queue, and other workers.
+Scenarios of Redis, the queue and other workers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.servers.worker import wait_until
 
 def protected(installation: Installation) -> None:
     """
-    Let Redis require a password.
+    Start a Redis that requires a password.
     """
     with installation.start_redis().client() as connection:
         connection.config_set("requirepass", "right")
@@ -29,7 +29,7 @@ def protected(installation: Installation) -> None:
 
 def untrusted(installation: Installation) -> None:
     """
-    Use a Redis whose certificate is not trusted.
+    Use a Redis whose certificate the worker does not trust.
     """
     server = SecureRedis(installation.directory / "redis")
     server.start()
@@ -50,7 +50,7 @@ def few_rights(installation: Installation) -> None:
 
 def stalled(installation: Installation) -> None:
     """
-    Let the maintenance loop of a worker hang.
+    Make the maintenance loop of a worker hang.
     """
     now = [0.0]
     heartbeats, maintenance = Heartbeats(), Heartbeat("maintenance", 30, clock=lambda: now[0])
@@ -93,7 +93,7 @@ def another_worker(installation: Installation) -> None:
 
 def crashes(installation: Installation) -> None:
     """
-    Let two workers in a row crash during a job for the name.
+    Simulate a crash of two workers in a row during a job for the name.
     """
 
     def crash(app: App) -> None:
@@ -116,7 +116,7 @@ def not_installed(installation: Installation) -> None:
 
 def redis(title: str, code: str, remedy: str, *options: str) -> Scenario:
     """
-    Return a scenario with a Redis that was started with *options*.
+    Return a scenario with a Redis with *options*.
     """
     return Scenario(
         title, code, lambda installation: installation.start_redis(*options), remedy, shows="doctor"
@@ -208,6 +208,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the variable, the service or the option.
+    The remedy names the variable, the service or the option.
     """
     check_scenario(scenario, installation, caplog)

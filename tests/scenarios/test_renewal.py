@@ -1,5 +1,5 @@
 """
-Renewals that fail, and certificates that expire soon.
+Scenarios of failed renewals, and of certificates that expire soon.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.servers.web import always
 
 def later(build: Callable[[Installation], object], failures: int = 0) -> Callable[[Installation], object]:
     """
-    Issue a certificate, then run *build*, and let as many renewals as *failures* fail.
+    Return a step that issues a certificate, runs *build*, and runs *failures* renewals that fail.
     """
 
     def built(installation: Installation) -> None:
@@ -30,7 +30,7 @@ def later(build: Callable[[Installation], object], failures: int = 0) -> Callabl
 
 def weeks_of_failures(installation: Installation) -> None:
     """
-    Let renewals fail until five days are left.
+    Run renewals that fail until the certificate has five days left.
     """
     later(lambda _installation: installation.ca.fail("newOrder", Fault(500), times=None), failures=2)(
         installation

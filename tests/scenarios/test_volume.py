@@ -1,5 +1,5 @@
 """
-The volumes.
+Scenarios of the volumes.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ DIRECTORIES = ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORK
 
 def forbidden(variable: str) -> Callable[[Installation], object]:
     """
-    Make the directory of *variable* read-only. Root becomes the user `nobody` for the test.
+    Return a step that makes the directory of *variable* read-only. Root becomes the user `nobody` for the
+    test.
     """
 
     def build(installation: Installation) -> None:
-        # With the webroot, the check of port 80 would fail because of the same volume.
+        # Without this setting, the check of port 80 would fail, because the webroot is on the same volume.
         installation.settings["CERTWORKER_WEBROOT"] = "off"
         for each in DIRECTORIES:
             path = Path(installation.stack.enter_context(tempfile.TemporaryDirectory()))
             path.chmod(0o555 if each == variable else 0o777)
             installation.settings[each] = str(path)
-        # The user `nobody` may not be able to read the module that Python loads for the first such name.
+        # Load the codec now, because the user `nobody` may have no access to its module.
         "ü".encode("punycode")
         user = os.geteuid()
         if user == 0:
@@ -46,7 +47,7 @@ def forbidden(variable: str) -> Callable[[Installation], object]:
 
 def damaged(file: str, content: bytes) -> Callable[[Installation], object]:
     """
-    Issue a certificate, and overwrite one of its files.
+    Return a step that issues a certificate and overwrites one of its files.
     """
 
     def overwrite(app: App) -> None:
@@ -59,12 +60,12 @@ def damaged(file: str, content: bytes) -> Callable[[Installation], object]:
 
 def file_instead_of_directory(installation: Installation) -> None:
     """
-    Put a file at the path of Traefik's directory.
+    Replace Traefik's directory with a file.
     """
     installation.environ()
     path = installation.directory / "config" / "file"
     installation.settings["CERTWORKER_CONFIG_DIR"] = str(path)
-    # A file that exists at the start is an invalid setting.
+    # A file at the start would be an invalid setting.
     installation.before.append(lambda _: path.write_text(""))
 
 
@@ -79,7 +80,7 @@ def of_a_newer_version(app: App) -> None:
 
 def hanging_worker(installation: Installation) -> None:
     """
-    Hold the lock of the volume. The app waits a shorter time for it than in production.
+    Hold the lock of the volume. The app waits for a shorter time than in production.
     """
 
     def lock(app: App) -> None:
@@ -176,6 +177,6 @@ SCENARIOS = [
 @each_scenario(SCENARIOS)
 def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The log line names the directory and the command.
+    The remedy names the directory and the command.
     """
     check_scenario(scenario, installation, caplog)
