@@ -201,7 +201,7 @@ class Coverage:
 
     def _on_volume(self, wildcard: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the certificate to which the links of *wildcard* lead; None: there is none.
+        Return the metadata of the certificate to which the links of *wildcard* point; None: there is none.
         """
         directory = self.certificates.links.target_of(wildcard)
         if directory is None or not (directory / "fullchain.pem").exists():

@@ -90,16 +90,16 @@ class PendingOrder:
     An order that has no certificate yet, as stored in Redis.
     """
 
-    #: Its URL at the CA.
+    #: The URL of the order at the CA.
     url: str
     names: tuple[str, ...]
     #: The label of the CA.
     authority: str
     #: The time until which the CA keeps the order.
     expires: datetime
-    #: Whether its charges are still reserved in the budget, because a worker crashed.
+    #: Whether the charges of the order are still reserved in the budget, because a worker crashed.
     reserved: bool
-    #: The number of attempts that have resumed it.
+    #: The number of attempts that have resumed the order.
     resumed: int = 0
 
 

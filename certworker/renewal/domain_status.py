@@ -44,7 +44,7 @@ class DomainStatus:
     state: str
     #: The state, except that `failed` is one of :data:`FAILURES`.
     detail: str
-    #: The names of the certificate in service; empty without one.
+    #: The names of the certificate in service; empty without a certificate.
     names: tuple[str, ...]
     serial: str
     not_before: datetime | None
@@ -56,7 +56,7 @@ class DomainStatus:
     message: str
     remedy: str
     issuer: str
-    #: The label of the CA that issued it, or :data:`ADOPTED`; empty without a certificate.
+    #: The label of the CA that issued the certificate, or :data:`ADOPTED`; empty without a certificate.
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str

@@ -22,7 +22,7 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity, Window, wait_within
 
 if TYPE_CHECKING:
-    # Its import would take most of the time of `certworker status`.
+    # This import would take most of the time of `certworker status`.
     from certworker.acme.renewal_info import RenewalSuggestion
 
 #: Let's Encrypt's integration guide: renew with a third of the period left, or with half of a period below

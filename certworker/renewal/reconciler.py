@@ -28,7 +28,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: Names read from the agenda at a time.
+#: Names read from the agenda in one command.
 NAMES_AT_A_TIME = 1_000
 #: Names that are compared and published together.
 NAMES_PER_BATCH = 500

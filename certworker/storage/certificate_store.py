@@ -1,7 +1,7 @@
 """
 The certificates in service, on the volume.
 
-Readers take no lock: every link leads to a generation, which never changes. Writers take a lock, and the
+Readers take no lock: every link points to a generation, which never changes. Writers take a lock, and the
 fencing token stops a worker that was frozen.
 """
 

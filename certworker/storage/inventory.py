@@ -33,7 +33,7 @@ class Inventory:
 
     #: The generation that readers find, by name; names with files of other programs are not included.
     served: dict[str, Path] = field(default_factory=dict)
-    #: Names with dangling links, which now lead to the newest generation that is left.
+    #: Names with dangling links, which now point to the newest remaining generation.
     relinked: list[str] = field(default_factory=list)
     #: Names without any usable generation.
     lost: list[str] = field(default_factory=list)

@@ -26,7 +26,7 @@ from certworker.storage.metadata import (
     token_of,
 )
 
-#: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 reads the key
+#: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy before 3.0 reads the key
 #: of `fullchain.pem` from `fullchain.pem.key`.
 READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
 
@@ -124,7 +124,7 @@ class Links:
 
     def targets(self) -> set[str]:
         """
-        Return the identifiers of all generations that a link leads to.
+        Return the identifiers of all generations to which a link points.
         """
         return {found.name for name in self.live() if (found := self.generation(name))}
 

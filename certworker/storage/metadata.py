@@ -57,14 +57,14 @@ class CertificateMetadata:
     names: tuple[str, ...]
     not_before: datetime
     not_after: datetime
-    #: Hexadecimal.
+    #: The serial number in hexadecimal digits.
     serial: str
     issuer: str
-    #: Its identifier for the renewal information of the CA (RFC 9773); empty if it has none.
+    #: The identifier for the renewal information of the CA (RFC 9773); empty if the certificate has none.
     renewal_id: str
     #: The label of the CA; empty for the files of another program.
     authority: str
-    #: `public`, `staging`, `development` or `private`.
+    #: The kind of the CA: `public`, `staging`, `development` or `private`.
     kind: str
     #: The fencing token of the lease for the order; 0 for the files of another program.
     generation: int

@@ -115,7 +115,7 @@ class TraefikConfig:
             Whether a file was changed.
 
         Raises:
-            Fenced: The file of one of the names leads to a later generation.
+            Fenced: The file of one of the names refers to a later generation.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
@@ -134,9 +134,10 @@ class TraefikConfig:
 
     def repair(self, directories: Mapping[str, Path]) -> dict[str, Damage]:
         """
-        Write the file of each name of *directories* that does not lead to its generation, all in one burst.
+        Write the file of each name of *directories* that does not refer to its generation, all in one burst.
 
-        A file that leads to a later generation stays. A file that cannot be written does not stop the others.
+        A file that refers to a later generation stays. A file that cannot be written does not stop the
+        others.
 
         Returns:
             The damage of each file that was written, by name.
@@ -166,10 +167,10 @@ class TraefikConfig:
 
     def serves(self, name: str, metadata: CertificateMetadata) -> bool:
         """
-        Return whether the file of *name* leads to the generation with this *metadata*.
+        Return whether the file of *name* refers to the generation with this *metadata*.
         """
-        led_to = _generations_in(_content(self._file(name)))
-        return {metadata.generation} == {token_of(identifier) for identifier in led_to}
+        named = _generations_in(_content(self._file(name)))
+        return {metadata.generation} == {token_of(identifier) for identifier in named}
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
