@@ -1,3 +1,3 @@
 """
-Benchmarks: certworker beside the clients that others use, and beside what is possible at all.
+Benchmarks of certworker, with other clients and a minimal client for comparison.
 """

@@ -1,5 +1,5 @@
 """
-`python -m bench`: measures certworker beside other clients, and says whether it keeps its promises.
+`python -m bench`: measure certworker and other clients, and report whether certworker meets its limits.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BENCHMARKS = {
 
 def main() -> int:
     """
-    Run the benchmarks that were asked for; 0 if every bar is met, else 1.
+    Run the selected benchmarks. Return 0 if each limit is met, otherwise 1.
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
@@ -48,7 +48,7 @@ def main() -> int:
     if unknown := set(asked.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
 
-    # A request to end is an exception like Ctrl-C, so that no server is left behind.
+    # SIGTERM raises an exception like Ctrl-C, so that no server remains.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     chosen = [BENCHMARKS[name] for name in BENCHMARKS if name in (asked.names or BENCHMARKS)]
     try:
@@ -69,7 +69,7 @@ def _measured(benchmark: ModuleType) -> list[Figure]:
         with TemporaryDirectory(prefix="certworker-bench-") as place:
             return list(benchmark.measure(Path(place)))
     except Exception:
-        # The others took minutes; their figures are worth having.
+        # The other benchmarks need minutes, so their figures must not be lost.
         traceback.print_exc()
         return []
 

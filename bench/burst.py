@@ -27,7 +27,7 @@ SERIES = 3
 
 def measure(place: Path) -> list[Figure]:
     """
-    Certificates per second, of certworker and of four bare clients.
+    Return the certificates per second of certworker and of four minimal clients.
     """
     floor, certworker = [], []
     for number in range(SERIES):

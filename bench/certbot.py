@@ -1,5 +1,5 @@
 """
-certbot, called as Appwrite's worker calls it.
+certbot, with the arguments of Appwrite's worker.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ ROUNDS = 3
 @cache
 def seconds() -> float:
     """
-    How long certbot takes for one name, its account being registered: the median of three.
+    Return the median time of certbot for one name, of three runs with a registered account.
     """
     with TemporaryDirectory(prefix="certworker-bench-") as place, pebble(Path(place) / "ca") as ca:
         webroot = Path(place) / "webroot"
         webroot.mkdir()
         with ChallengeServer(webroot, ca.http_port):
             took = [_run(number, Path(place), webroot, ca) for number in range(ROUNDS + 1)]
-    # The first one registers the account.
+    # The first run registers the account.
     return median(took[1:])
 
 

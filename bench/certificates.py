@@ -1,5 +1,5 @@
 """
-Certificates on a volume, by the thousand.
+Thousands of certificates on a volume.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ LIFETIME = timedelta(days=90)
 
 def stored(volume: CertificateStore, names: Iterable[str], now: datetime) -> Iterator[StoredCertificate]:
     """
-    Store one for each of *names*, issued just now.
+    Store a certificate for each of *names*, issued at *now*.
     """
-    # What is measured reads what was noted beside these PEM files, not the files.
+    # The measured code reads the metadata, not the PEM files, so one key is enough.
     key = PrivateKey.generate()
     certificate = Certificate(
         names=(),

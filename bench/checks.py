@@ -1,5 +1,5 @@
 """
-Our own questions before the CA is asked, and the doctor.
+The preflight checks before an order, and the doctor.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ ROUNDS = 50
 WARM_UP = 10
 ROUNDS_OF_DOCTOR = 5
 
-#: Of the name server: another one than that of the door.
+#: The address of the name server, which differs from that of the HTTP server.
 SERVER = "127.0.0.53"
 
 
 def measure(place: Path) -> list[Figure]:
     """
-    Milliseconds of the checks, seconds of the doctor.
+    Return the milliseconds of the checks and the seconds of the doctor.
     """
     dns = SERVER, free_port()
     with Unbound(place, dns, _zone([_name(number) for number in range(WARM_UP + ROUNDS)])):
@@ -101,7 +101,7 @@ def _zone(names: list[str]) -> list[str]:
         f"{head}. A {SERVER}",
         *(f"{name}. A 127.0.0.1" for name in names),
     ]
-    # Of the zones above it nobody but the Internet would know.
+    # Only the Internet has the zones above it, so this server serves one, too.
     above = DOMAIN.partition(".")[2]
     return [f'local-zone: "{zone}." static' for zone in (DOMAIN, above)] + [
         f'local-data: "{record}"' for record in records

@@ -67,7 +67,7 @@ def _seconds(running: Worker, names: Sequence[str]) -> float:
     while left:
         if time.perf_counter() - began > PATIENCE_SECONDS:
             raise TimeoutError(f"{len(left)} names are not covered, among them {left[0]}")
-        # A search of all would take the time of the worker.
+        # A search for all names would use the processor time of the worker.
         found = next(records.read_many(left[-1:]))
         if found and found.state == "covered":
             left.pop()

@@ -1,5 +1,5 @@
 """
-What a benchmark found, and the table that people read.
+The figures of a benchmark, and their table.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ class Figure:
     One line of the table.
     """
 
-    #: The benchmark, in words.
+    #: The title of the benchmark.
     benchmark: str
-    #: Who or what was measured.
+    #: The measured program or operation.
     subject: str
     value: float
     #: "ms", "certificates/s", "× the floor" …
     unit: str
-    #: What the product promises; None: this line is there to be compared with.
+    #: The limit of certworker. None means that the line is only for comparison.
     bar: float | None = None
-    #: Which side of the bar is good.
+    #: The side of the limit on which a figure meets it.
     good: Literal["below", "above"] = "below"
 
     @property
     def met(self) -> bool:
         """
-        Whether the promise is kept; a line without a bar keeps all it promises.
+        Whether the figure meets its limit. A figure without a limit always does.
         """
         if self.bar is None:
             return True
@@ -44,7 +44,7 @@ class Figure:
 
 def table(figures: Iterable[Figure], notes: Sequence[str]) -> str:
     """
-    The figures under the names of their benchmarks, then the *notes*.
+    Return a table of the figures by benchmark, with *notes* below it.
     """
     rows: list[tuple[str, ...]] = []
     benchmark = ""
@@ -65,14 +65,14 @@ def table(figures: Iterable[Figure], notes: Sequence[str]) -> str:
 
 def as_json(figures: Iterable[Figure]) -> list[dict[str, object]]:
     """
-    The figures for machines.
+    Return the figures for JSON.
     """
     return [asdict(figure) | {"met": figure.met} for figure in figures]
 
 
 def progress(text: str) -> None:
     """
-    Say what is being done, so that nobody takes a slow client for a hang.
+    Print the current step, so that a slow client does not appear to hang.
     """
     print(f"… {text}", file=sys.stderr, flush=True)
 

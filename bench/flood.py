@@ -1,5 +1,5 @@
 """
-A flood of garbage at the door, from another host: what becomes of the jobs.
+The time of jobs during a flood of invalid requests to the HTTP server from another host.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ OURS, THEIRS = "10.203.113.1", "10.203.113.2"
 
 def measure(place: Path) -> list[Figure]:
     """
-    The median time of a job under the flood against a quiet one.
+    Return the median time of a job during the flood, and its ratio to a job without the flood.
     """
     with (
         pebble(place / "ca") as ca,
         other_host() as (address, prefix),
-        # The CA comes to the loopback interface, the flood does not.
+        # The CA connects to the loopback interface, and the flood to another interface.
         worker_at(ca, place / "worker", "0.0.0.0" if prefix else address) as worker,
     ):
         quiet = _seconds(worker, "quiet")
@@ -59,7 +59,7 @@ def measure(place: Path) -> list[Figure]:
 @contextmanager
 def other_host() -> Iterator[tuple[str, list[str]]]:
     """
-    A host beside this one: our address as it sees it, and what makes a command run there.
+    Yield the address of this host for another host, and the prefix of a command that runs on the other host.
     """
     if os.geteuid() != 0:
         yield "127.0.0.1", []
@@ -74,7 +74,7 @@ def other_host() -> Iterator[tuple[str, list[str]]]:
         _run(*inside, "ip", "link", "set", "cwbench1", "up")
         yield OURS, inside
     finally:
-        # The pair of interfaces goes with it.
+        # This removes the pair of interfaces, too.
         _run("ip", "netns", "delete", NAMESPACE)
 
 

@@ -1,8 +1,9 @@
 """
-`python -m bench.flooder HOST PORT REQUESTS_A_SECOND CONNECTIONS`: garbage, until standard input ends.
+`python -m bench.flooder HOST PORT REQUESTS_A_SECOND CONNECTIONS`: send invalid requests until standard input
+ends.
 
-It keeps its pace whatever is answered: connections that are closed are made anew, and nothing is waited for.
-At the end it says how many requests a second it has sent.
+The rate does not depend on the responses. The program reopens closed connections, and does not wait for
+responses. At the end it prints the number of requests per second.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ STEP_SECONDS = 0.002
 
 def main(host: str, port: int, requests_a_second: int, connections: int) -> None:
     """
-    Send them.
+    Send the requests.
     """
     flood: list[socket.socket | None] = [None] * connections
     numbers, began = count(), time.monotonic()
@@ -43,7 +44,7 @@ def _sent(connection: socket.socket | None, host: str, port: int, number: int) -
             connection = socket.create_connection((host, port), timeout=1)
             connection.setblocking(False)
         with suppress(BlockingIOError):
-            # What was answered is thrown away.
+            # Discard the responses.
             if not connection.recv(1 << 16):
                 raise ConnectionResetError
         with suppress(BlockingIOError):

@@ -1,8 +1,8 @@
 """
-The floor: a client that does nothing but the seven requests of an order.
+The floor: a minimal client that sends only the seven requests of an order.
 
-It keeps one connection open, knows its account, uses P-256 and writes no file; no client can be much
-quicker. It is no example: it trusts whatever the CA says, and it cannot wait for a slow one.
+It has one open connection and an account, uses P-256, and writes no file, so no client can be much faster. It
+is not an example, because it does not verify the responses of the CA, and cannot wait for a slow CA.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from cryptography.x509.oid import NameOID
 from bench.responder import Responder
 from tests.servers.pebble import Pebble
 
-#: The CA works beside the client; it is asked again at once, with a breath in between.
+#: The pause between two polls. The CA runs on the same machine, so the pause is short.
 BREATH_SECONDS = 0.0005
 PATIENCE_SECONDS = 20.0
 
 
 class FloorClient:
     """
-    One account at one CA, and one warm connection.
+    A client with an account at a CA and an open connection.
 
     Args:
-        directory_url: Of an ACME server that speaks https.
-        trusted: The PEM file with the certificate to trust it by.
-        responder: Where the CA will look for the answers.
+        directory_url: The directory URL of an ACME server with HTTPS.
+        trusted: The PEM file with the root of the server.
+        responder: The web server from which the CA fetches the responses.
     """
 
     def __init__(self, directory_url: str, trusted: Path, responder: Responder) -> None:
@@ -67,7 +67,7 @@ class FloorClient:
 
     def obtain(self, name: str) -> str:
         """
-        A certificate for *name*: the chain, in PEM.
+        Return the certificate chain for *name* in PEM.
         """
         identifiers = [{"type": "dns", "value": name}]
         order_url, order = self._post(self._directory["newOrder"], {"identifiers": identifiers})
@@ -75,7 +75,7 @@ class FloorClient:
         challenge = next(each for each in authorization["challenges"] if each["type"] == "http-01")
         looked = self._responder.present(challenge["token"], f"{challenge['token']}.{self._thumbprint}")
         self._post(challenge["url"], {})
-        # Asking before the CA has looked would be a request in vain.
+        # A poll before the CA has fetched the response would be unnecessary.
         looked.wait(PATIENCE_SECONDS)
         self._until(order_url, "ready")
         self._post(order["finalize"], {"csr": _b64(_signing_request(name))})
@@ -84,7 +84,7 @@ class FloorClient:
 
     def close(self) -> None:
         """
-        Leave the CA.
+        Close the connection.
         """
         self._connection.close()
 
@@ -123,7 +123,7 @@ class FloorClient:
 @contextmanager
 def floor_clients(ca: Pebble, number: int) -> Iterator[list[FloorClient]]:
     """
-    So many clients of *ca*, warm, with one web server for all of them.
+    Yield *number* clients of *ca* with open connections and one shared web server.
     """
     with Responder(ca.http_port) as responder:
         clients = [FloorClient(ca.directory_url, ca.ca_bundle, responder) for _ in range(number)]

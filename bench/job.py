@@ -32,19 +32,19 @@ WARM_UP = 5
 
 class Contender:
     """
-    A client that obtains one certificate after the other from *ca*, and what it takes for each.
+    A client that obtains certificates from *ca*, and the time and the requests for each.
     """
 
     def __init__(self, obtain: Callable[[str], object], ca: Pebble) -> None:
         self._obtain = obtain
         self._ca = ca
         self._seconds: list[float] = []
-        #: How many requests the CA had got when each of them began.
+        #: The number of requests to the CA before each certificate.
         self._asked: list[int] = []
 
     def obtain(self, name: str) -> None:
         """
-        One more.
+        Obtain a certificate for *name*.
         """
         self._asked.append(len(self._ca.requests()))
         began = time.perf_counter()
@@ -54,21 +54,21 @@ class Contender:
     @property
     def milliseconds(self) -> float:
         """
-        The median, once it is warm.
+        The median time in milliseconds, without the first certificates.
         """
         return 1000 * median(self._seconds[WARM_UP:])
 
     @property
     def requests(self) -> float:
         """
-        How many the CA got for each certificate, what came after it included: the median, too.
+        The median number of requests for a certificate, including later requests.
         """
         return median(after - before for before, after in pairwise(self._asked[WARM_UP:]))
 
 
 def measure(place: Path) -> list[Figure]:
     """
-    The floor, certworker, certbot and lego side by side.
+    Return the figures of the floor, certworker, certbot and lego.
     """
     with (
         pebble(place / "ca-of-floor") as ca_of_floor,

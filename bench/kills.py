@@ -1,5 +1,5 @@
 """
-Workers that are killed: how soon their names are issued by another one.
+The time until another worker issues the names of a killed worker.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 200.0
 @dataclass(frozen=True)
 class Site:
     """
-    Two workers, and what they share.
+    Two workers with their shared servers and volume.
     """
 
     directory: Path
@@ -57,16 +57,16 @@ class Site:
 
     def holder_of(self, name: str) -> WorkerProcess | None:
         """
-        Return the worker that asks the CA about *name*; None: none does yet.
+        Return the worker that orders *name*, or None.
         """
         return next((each for each in self.workers if f"{name}: asking" in each.log), None)
 
     def leftovers(self) -> list[str]:
         """
-        Return the challenge files, challenge tokens and locks that there are.
+        Return the existing challenge files, challenge tokens and locks.
         """
         directory = self.webroot / CHALLENGE_PATH.strip("/")
-        # The lock of the directory stays; its name is no token.
+        # The lock file of the directory stays. Its name is not a token.
         files = [path for path in directory.glob("*") if path.is_file() and path.name != "lock"]
         locks = self.connection.scan_iter(f"{LOCKS}*", count=1_000)
         return [*map(str, files), *map(repr, self.connection.hgetall(TOKENS).items()), *map(repr, locks)]
@@ -74,7 +74,7 @@ class Site:
 
 def measure(place: Path) -> list[Figure]:
     """
-    The seconds after one kill, and after the last of many.
+    Return the seconds after one SIGKILL, and after the last of many.
     """
     with _site(place) as site:
         for worker in site.workers:

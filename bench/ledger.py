@@ -1,5 +1,5 @@
 """
-What the ledger costs: the agenda of a large host, and the locks and limits of one job.
+The cost of the agenda of a large host, and of the locks and limits of one job.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ ROOMY = Limits(
 
 def measure(place: Path) -> list[Figure]:
     """
-    Bytes and milliseconds.
+    Return the figures in bytes and milliseconds.
     """
     with redis_server(place / "redis") as redis, redis.client() as connection:
         agenda, bytes_a_name = _agenda(connection)
@@ -86,7 +86,7 @@ def _agenda(connection: Redis) -> tuple[Agenda, float]:
 
 def _look(connection: Redis, place: Path) -> float:
     """
-    Milliseconds for each name, when a thousand are due and need nothing.
+    Return the milliseconds for each of 1,000 due names that need no renewal.
     """
     progress(f"{TITLE}: storing {DUE} certificates")
     random, agenda = Random(3), Agenda(connection)

@@ -1,5 +1,5 @@
 """
-lego, the client inside Traefik, as a command.
+lego, the ACME client in Traefik, as a command.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ ROUNDS = 3
 @cache
 def seconds() -> float:
     """
-    How long lego takes for one name, its account being registered: the median of three.
+    Return the median time of lego for one name, of three runs with a registered account.
     """
     with TemporaryDirectory(prefix="certworker-bench-") as place, pebble(Path(place) / "ca") as ca:
         took = [_run(number, Path(place), ca) for number in range(ROUNDS + 1)]
-    # The first one registers the account.
+    # The first run registers the account.
     return median(took[1:])
 
 

@@ -1,5 +1,5 @@
 """
-What a process weighs, with all its descendants.
+The memory of a process and its descendants.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ KIB = 1024
 
 def tree_bytes(pid: int) -> int:
     """
-    The proportional set size of *pid* and its descendants (Linux, Documentation/filesystems/proc.rst).
+    Return the proportional set size of *pid* and its descendants (Linux, Documentation/filesystems/proc.rst).
 
-    Memory that processes share counts once, in equal parts.
+    Shared memory counts once, in equal parts.
     """
     return sum(_bytes(each) for each in _tree(pid))
 

@@ -1,5 +1,5 @@
 """
-The repair of what is in service: all names of a volume at once, without the CA.
+The repair of the files in service, for all names of a volume, without the CA.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The web server of the floor client: it answers the CA's question, and nothing else.
+The web server of the floor client, which serves only challenge responses.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-#: Pebble plays a CA that looks from three places.
+#: The number of network perspectives from which Pebble validates.
 PERSPECTIVES = 3
 
 
 @dataclass
 class Presented:
     """
-    An answer, and how often the CA has looked at it.
+    A response, and the number of requests for it.
     """
 
     body: bytes
@@ -27,7 +27,7 @@ class Presented:
 
 class Responder:
     """
-    Answers HTTP-01 on *port* of the loopback interface.
+    A server for HTTP-01 on *port* of the loopback interface.
     """
 
     def __init__(self, port: int) -> None:
@@ -55,9 +55,9 @@ class Responder:
 
     def present(self, token: str, key_authorization: str) -> threading.Event:
         """
-        Answer the question for *token* with *key_authorization*.
+        Serve *key_authorization* for *token*.
 
-        The event is set when the CA has looked from everywhere.
+        The returned event is set after the CA has fetched the response from each perspective.
         """
         presented = self._answers[token] = Presented(key_authorization.encode())
         return presented.looked

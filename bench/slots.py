@@ -1,5 +1,5 @@
 """
-64 slots that wait for a slow CA: what they weigh.
+The memory of 64 slots that wait for a slow CA.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ NOTE = (
 
 NAMES = [f"slot{number}.localhost" for number in range(64)]
 
-#: Long enough for all slots to be taken before the first one is free again.
+#: The delay of a validation, in which all slots become busy.
 VALIDATION_SECONDS = 15.0
 
 
 def measure(place: Path) -> list[Figure]:
     """
-    The memory of a worker that has issued one certificate, whose slots are all taken, that has issued 65.
+    Return the memory of a worker after one certificate, with all slots busy, and after 65 certificates.
     """
     http_port = free_port()
     with (

@@ -1,5 +1,5 @@
 """
-Connections that send a byte a second to the HTTP port, and how long a job takes meanwhile.
+The time of a job while other connections send one byte per second to the HTTP port.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ JOBS = 20
 
 def measure(place: Path) -> list[Figure]:
     """
-    The slowest of some jobs.
+    Return the time of the slowest job.
     """
     with pebble(place / "ca") as ca, worker_at(ca, place / "worker") as worker:
         progress(f"{TITLE}: {JOBS} jobs")

@@ -1,5 +1,5 @@
 """
-From start to exit: the commands that people type and machines poll.
+The time from start to exit of commands that users and machines run often.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NAMES_A_PIPELINE = 1_000
 
 def measure(place: Path) -> list[Figure]:
     """
-    How long `certworker --help` and `certworker status` take, beside a Python that does nothing.
+    Return the times of `certworker --help`, of `certworker status`, and of an empty Python program.
     """
     certworker = str(Path(sys.executable).with_name("certworker"))
     with redis_server(place / "redis") as redis, redis.client() as connection:
@@ -72,7 +72,7 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
     names = [f"name{number:05}.bench.test" for number in range(NAMES)]
     Agenda(connection, lambda _: None).put_many({name: now + random.random() * LIFETIME for name in names})
 
-    # One record is written as the worker does it and copied, which is quicker by far.
+    # The benchmark writes one record with the worker's code and copies it, which is faster.
     DomainRecords(connection).record_issued(
         names[:1],
         CertificateMetadata((), now, now + LIFETIME, "1", "bench", "", "bench", "private", 1),

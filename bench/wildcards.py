@@ -1,5 +1,5 @@
 """
-One warm job for a wildcard, proved by DNS-01 with dynamic updates of a local BIND, beside lego.
+The time of a job for a wildcard by DNS-01 with dynamic updates of a local BIND, compared with lego.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ROUNDS = 25
 WARM_UP = 5
 ROUNDS_OF_LEGO = 3
 
-#: Both clients have the same variables.
+#: The variables of both clients.
 KEYS = {"RFC2136_TSIG_KEY": KEY.name, "RFC2136_TSIG_SECRET": KEY.secret}
 
 
@@ -89,7 +89,7 @@ def _issue(running: Worker, name: str) -> float:
 
 
 def _lego(place: Path, ca: Pebble, bind: Bind) -> float:
-    # The first one registers the account.
+    # The first run registers the account.
     return median([_run_lego(number, place, ca, bind) for number in range(ROUNDS_OF_LEGO + 1)][1:])
 
 

@@ -1,5 +1,5 @@
 """
-The servers a benchmark runs against, each owned and ended by it: Redis, Pebble, the worker.
+The servers of a benchmark, which starts and stops them: Redis, Pebble and the worker.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from certworker.worker.producer import request_certificate
 from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer
 
-#: Requested by the worker itself when it starts: the first order warms its connection to the CA.
+#: The domain that the worker requests at its start. This order opens its connection to the CA.
 OWN_DOMAIN = "own.localhost"
 
-#: Pebble deadlocks with many more orders in flight.
+#: The number of slots. More pending orders cause a deadlock in Pebble.
 SLOTS_AT_PEBBLE = 4
 
-#: Between two looks for a file. Shorter ones would cost the worker more than they tell.
+#: The pause between two checks for a file. A shorter pause would use processor time of the worker.
 GLANCE_SECONDS = 0.001
 PATIENCE_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -36,7 +36,7 @@ STOP_SECONDS = 20.0
 @contextmanager
 def redis_server(directory: Path) -> Iterator[RedisServer]:
     """
-    A Redis that keeps its files in *directory*.
+    Start a Redis with its files in *directory*.
     """
     directory.mkdir(parents=True)
     server = RedisServer(directory)
@@ -50,7 +50,7 @@ def redis_server(directory: Path) -> Iterator[RedisServer]:
 @contextmanager
 def pebble(directory: Path) -> Iterator[Pebble]:
     """
-    A new Pebble, for it slows down with every order; it neither sleeps nor refuses nonces.
+    Start a new Pebble, because each order slows it down. It does not delay validations or reject nonces.
     """
     server = Pebble(directory)
     try:
@@ -63,12 +63,13 @@ def pebble(directory: Path) -> Iterator[Pebble]:
 @dataclass(frozen=True)
 class Worker:
     """
-    A running `certworker work`, asked through its queue and watched through its volume.
+    A running `certworker work`. The benchmark sends jobs through its queue, and reads results from its
+    volume.
     """
 
     process: subprocess.Popen[bytes]
     directory: Path
-    #: Its settings.
+    #: The settings of the worker.
     variables: Mapping[str, str]
     connection: Redis
 
@@ -81,10 +82,11 @@ class Worker:
 
     def wait_for(self, names: Iterable[str], glance_seconds: float = GLANCE_SECONDS) -> None:
         """
-        Return when Traefik's file is there for all of *names*; it is looked for every *glance_seconds*.
+        Wait until each of *names* has Traefik's file, with *glance_seconds* between two checks.
 
         Raises:
-            TimeoutError: It is not, after two minutes, or the worker has ended; its log is told.
+            TimeoutError: A file is missing after two minutes, or the worker has ended. The message has its
+            log.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         for name in names:
@@ -111,16 +113,16 @@ def worker(
     more: Mapping[str, str] | None = None,
 ) -> Iterator[Worker]:
     """
-    A worker of *slots* slots with a Redis of its own; it is warm: its own domain has a certificate.
+    Start a worker with *slots* slots and its own Redis. Yield it after its domain has a certificate.
 
     Args:
-        directory: For its volumes, its Redis and its log.
-        directory_url: The CA's directory.
-        http_port: Where the CA looks for the answers to its challenges.
-        ca_bundle: What to trust when talking to the CA.
-        resolver: Where its own checks ask for names, as HOST:PORT; empty: the resolver of this machine.
-        http_host: The address of its door.
-        more: More variables.
+        directory: The directory of its volumes, its Redis and its log.
+        directory_url: The directory URL of the CA.
+        http_port: The port from which the CA fetches challenge responses.
+        ca_bundle: The root of the CA's TLS certificate.
+        resolver: The resolver of the checks, as HOST:PORT. An empty text means the resolver of this machine.
+        http_host: The address of its HTTP server.
+        more: Additional variables.
     """
     with redis_server(directory / "redis") as redis, redis.client() as connection:
         variables = settings(directory, redis.port) | {
@@ -151,7 +153,7 @@ def worker(
 
 def worker_at(ca: Pebble, directory: Path, http_host: str = "127.0.0.1") -> AbstractContextManager[Worker]:
     """
-    A worker in *directory* that orders from *ca*; its door has the address *http_host*.
+    Start a worker in *directory* that orders from *ca*. Its HTTP server listens at *http_host*.
     """
     return worker(
         directory,
@@ -166,7 +168,7 @@ def worker_at(ca: Pebble, directory: Path, http_host: str = "127.0.0.1") -> Abst
 
 def settings(directory: Path, redis_port: int) -> dict[str, str]:
     """
-    The variables that every command needs, with volumes in *directory*.
+    Return the variables that each command needs, with volumes in *directory*.
     """
     volumes = {
         f"CERTWORKER_{which.upper()}_DIR": directory / which for which in ("certificates", "config", "state")
@@ -179,7 +181,7 @@ def settings(directory: Path, redis_port: int) -> dict[str, str]:
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """
-    The environment of a child process: ours, with *variables* as the only settings of certworker.
+    Return the environment of this process, with *variables* as the only settings of certworker.
     """
     foreign = ("_APP_", "CERTWORKER_")
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {**variables}

@@ -1,5 +1,5 @@
 """
-The project in real containers: its own Dockerfile and docker-compose.yml, with a real engine.
+The project in real containers, with its Dockerfile, its docker-compose.yml and a real engine.
 
-`make test-containers` runs them. They are not among the tests of `make test`, for they need an engine.
+`make test-containers` runs these tests. `make test` omits them, because they need an engine.
 """

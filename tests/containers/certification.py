@@ -1,5 +1,5 @@
 """
-Pebble in a container of its own: the CA, which is no part of the project and outlives its containers.
+Pebble as the CA in a separate container, which is not part of the compose project.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ DAY_SECONDS = 86_400
 
 class ContainedPebble:
     """
-    A Pebble that answers as `pebble` on *network*, and asks names of that network at port 80.
+    A Pebble with the name `pebble` on *network*. It validates names of this network at port 80.
 
     Attributes:
-        ca_bundle: The root of its own TLS certificate; not of those that it issues.
+        ca_bundle: The root of its own TLS certificate. The certificates that it issues have another root.
     """
 
     def __init__(self, docker: Docker, network: str, directory: Path) -> None:
@@ -33,7 +33,7 @@ class ContainedPebble:
 
     def start(self, *, lifetime_seconds: int = 90 * DAY_SECONDS, **options: str) -> None:
         """
-        Start it; *options* go into its environment.
+        Start Pebble with *options* as environment variables.
         """
         self._directory.mkdir(exist_ok=True)
         certificate, key = make_tls(self._directory, "pebble")
@@ -46,7 +46,7 @@ class ContainedPebble:
             "tlsPort": 443,
             "ocspResponderURL": "",
             "externalAccountBindingRequired": False,
-            # The first is for releases before profiles, the second for those with them.
+            # The first setting is for releases without profiles, and the second for releases with profiles.
             "certificateValidityPeriod": lifetime_seconds,
             "profiles": {"default": {"description": "The only one", "validityPeriod": lifetime_seconds}},
         }
@@ -62,37 +62,37 @@ class ContainedPebble:
 
     def remove(self) -> None:
         """
-        End it; it forgets all accounts and orders.
+        Remove Pebble, which loses all accounts and orders.
         """
         self._docker.attempt("rm", "--force", "--volumes", self._name)
 
-    def go_away(self) -> None:
+    def stop_for_a_while(self) -> None:
         """
-        End it for a while: nobody knows its name.
+        Stop Pebble for a while. Its name does not exist then.
         """
         self._docker("kill", self._name)
 
-    def come_back(self) -> None:
+    def start_again(self) -> None:
         """
-        Start it again. It has forgotten all accounts and orders.
+        Start Pebble again, without its accounts and orders.
         """
         self._docker("start", self._name)
 
     def orders(self) -> int:
         """
-        How many orders were placed.
+        Return the number of orders.
         """
-        return self._told("Added order")
+        return self._count_in_log("Added order")
 
     def accounts(self) -> int:
         """
-        How many accounts were made.
+        Return the number of new accounts.
         """
-        return self._told("accounts in memory")
+        return self._count_in_log("accounts in memory")
 
     def root(self) -> Path:
         """
-        A file with the root of the certificates that it issues.
+        Return the file with the root of the certificates that Pebble issues.
         """
         port = self._docker("port", self._name, "15000").strip().rpartition(":")[2]
         asked = requests.get(f"https://127.0.0.1:{port}/roots/0", verify=str(self.ca_bundle), timeout=5)
@@ -100,6 +100,6 @@ class ContainedPebble:
         root.write_text(asked.text)
         return root
 
-    def _told(self, what: str) -> int:
+    def _count_in_log(self, what: str) -> int:
         ended = self._docker.attempt("logs", self._name)
         return (ended.stdout + ended.stderr).count(what)

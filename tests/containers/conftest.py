@@ -1,5 +1,5 @@
 """
-One engine and one image for the session; volumes, network, CA and containers for each test.
+One engine and one image for the session, and volumes, network, CA and containers for each test.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from tests.containers.engine import engine
 from tests.containers.images import PINNED
 from tests.containers.project import TOP, Project
 
-#: As in override.yml.
+#: The name of the image in override.yml.
 IMAGE = "certworker-under-test"
 
 
 @pytest.fixture(scope="session")
 def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """
-    Say something to whoever waits for the tests: what takes minutes, and what was measured.
+    Return a function that prints progress and measurements during the tests.
     """
     capture = request.config.pluginmanager.getplugin("capturemanager")
     terminal = request.config.pluginmanager.getplugin("terminalreporter")
@@ -39,7 +39,7 @@ def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
 @pytest.fixture(scope="session")
 def docker(tell: Callable[[str], None]) -> Iterator[Docker]:
     """
-    The `docker` command, with an engine that has the images.
+    Yield the `docker` command, with an engine that has the images.
     """
     with engine(tell) as docker:
         yield docker
@@ -48,7 +48,7 @@ def docker(tell: Callable[[str], None]) -> Iterator[Docker]:
 @pytest.fixture(scope="session")
 def image(docker: Docker) -> str:
     """
-    The image that the project's Dockerfile makes, of the base image that the engine has under its tag.
+    Build the image of the project's Dockerfile with the base image on the engine. Return its name.
     """
     instructions = (TOP / "Dockerfile").read_text()
     for tag, pinned in PINNED.items():
@@ -60,7 +60,7 @@ def image(docker: Docker) -> str:
 @pytest.fixture
 def network(docker: Docker) -> Iterator[str]:
     """
-    What stands between the project and its CA.
+    Yield the network between the project and its CA.
     """
     name = f"certworker-{secrets.token_hex(4)}"
     docker("network", "create", name)
@@ -71,7 +71,7 @@ def network(docker: Docker) -> Iterator[str]:
 @pytest.fixture
 def pebble(docker: Docker, network: str, tmp_path: Path) -> Iterator[ContainedPebble]:
     """
-    A CA that has not been started.
+    Yield a CA that is not started.
     """
     pebble = ContainedPebble(docker, network, tmp_path / "pebble")
     yield pebble
@@ -83,7 +83,7 @@ def project(
     docker: Docker, image: str, network: str, pebble: ContainedPebble, tmp_path: Path
 ) -> Iterator[Project]:
     """
-    The project, not yet up, with volumes of its own.
+    Yield the project with its own volumes. It is not started.
     """
     project = Project(docker, network, pebble, tmp_path)
     yield project
@@ -93,6 +93,6 @@ def project(
 @pytest.fixture
 def core(docker: Docker, network: str) -> ContainedCore:
     """
-    A program that requests certificates, in PHP, on the network of Redis.
+    Return a PHP program that requests certificates, on the network of Redis.
     """
     return ContainedCore(docker, f"{network}_redis")

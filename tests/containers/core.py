@@ -1,5 +1,5 @@
 """
-Appwrite's core, as far as certificates go: PHP with php-redis, in a container beside the project's.
+The part of Appwrite's core that requests certificates: PHP with php-redis in a separate container.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from tests.integrations.appwrite import core
 
 TOP = Path(__file__).parents[2]
 
-#: Appwrite's own message, in the format of utopia-php/queue.
+#: The program that sends Appwrite's message in the format of utopia-php/queue.
 MESSAGES = Path(core.__file__).with_name("utopia.php")
 
-#: The same in that of php-resque, in releases of 2021.
+#: The program that sends it in the format of php-resque, as releases of 2021 do.
 JOBS_OF_RESQUE = MESSAGES.with_name("resque.php")
 
-#: The wire format of RQ, as docs/reference/queue-protocol.md shows it.
+#: The program that sends it in the wire format of RQ (docs/reference/queue-protocol.md).
 JOBS = TOP / "examples" / "producer.php"
 
 
 @dataclass(frozen=True)
 class ContainedCore:
     """
-    Asks for certificates on *network*, where Redis answers as `redis`.
+    A producer on *network*, where Redis has the name `redis`.
     """
 
     docker: Docker
@@ -35,13 +35,13 @@ class ContainedCore:
 
     def send_messages(self, *domains: str) -> None:
         """
-        Put a message of Appwrite's for each of *domains* on its own queue.
+        Put a message of Appwrite for each of *domains* on Appwrite's queue.
         """
         self._php(MESSAGES, "6379", json.dumps([core.payload(domain) for domain in domains]))
 
     def send_jobs_of_resque(self, *domains: str) -> None:
         """
-        Put a job of an old Appwrite for each of *domains* on its own queue.
+        Put a job of an old Appwrite for each of *domains* on Appwrite's queue.
         """
         one_by_one = f'for domain; do php /{JOBS_OF_RESQUE.name} 6379 "$domain"; done'
         self._run(JOBS_OF_RESQUE, "sh", "-e", "-c", one_by_one, "sh", *domains)

@@ -1,5 +1,5 @@
 """
-The `docker` command, on one engine.
+The `docker` command for one engine.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Docker:
     """
-    The command in an environment that leads it to its engine.
+    The command with an environment that selects its engine.
     """
 
     variables: Mapping[str, str]
@@ -21,10 +21,10 @@ class Docker:
         self, *arguments: str, stdin: str | None = None, more: Mapping[str, str] | None = None
     ) -> str:
         """
-        What `docker ARGUMENTS` prints; *more* variables are added to its environment.
+        Run `docker ARGUMENTS` with the additional variables *more*, and return its output.
 
         Raises:
-            DockerFailed: It ended with another exit code than 0.
+            DockerFailed: The exit code is not 0.
         """
         ended = self.attempt(*arguments, stdin=stdin, more=more)
         if ended.returncode:
@@ -35,7 +35,7 @@ class Docker:
         self, *arguments: str, stdin: str | None = None, more: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """
-        How `docker ARGUMENTS` ended, whichever way.
+        Run `docker ARGUMENTS`, and return its result with any exit code.
         """
         return subprocess.run(
             ["docker", *arguments],

@@ -1,5 +1,6 @@
 """
-A Docker engine for the tests: the machine's own where it can be used, else one that we bring along.
+A Docker engine for the tests: the engine of the machine if it is usable, otherwise one that the tests
+install.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from tests.containers.docker import Docker
 from tests.containers.packages import PATH, Packages, install_tools
 from tests.containers.traces import removed_traces
 
-#: Kept between runs, beside the code, so that `make clean` and an eye find it.
+#: The cache between runs, which `make clean` removes.
 CACHE = Path(__file__).parents[2] / ".cache" / "containers"
 
 BRING_ONE = "run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
 
 PATIENCE_WITH_THE_ENGINE_SECONDS = 60
-#: A container that ignores SIGTERM has ten seconds, and the engine waits for it.
+#: The timeout of the engine's stop, during which it waits ten seconds for a container that ignores SIGTERM.
 PATIENCE_WITH_ITS_END_SECONDS = 60
 
 
 @contextmanager
 def engine(say: Callable[[str], None]) -> Iterator[Docker]:
     """
-    An engine, which is ended afterwards if it is ours; *say* is told what takes time.
+    Yield an engine, and stop it afterwards if the tests started it. *say* prints the slow steps.
 
     Raises:
-        RuntimeError: There is none and none can be made; it says what to do.
+        RuntimeError: No engine is usable. The message has the remedy.
     """
     own = Docker(dict(os.environ))
     if shutil.which("docker") and own.attempt("info").returncode == 0:
@@ -55,7 +56,7 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
         install_tools(say)
         packages = Packages(CACHE, say)
         with removed_traces(), _daemon(packages.engine(), Path(place), lock.fileno()) as brought:
-            # A run that was killed leaves containers, and the engine starts them again with itself.
+            # A killed run leaves containers, which the engine starts again.
             _sweep(brought)
             images.imitate(brought, packages, CACHE, say)
             try:
@@ -75,7 +76,7 @@ def _sweep(docker: Docker) -> None:
 
 @contextmanager
 def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
-    # Sockets have short names, or the kernel refuses them; the checkout's path may be long.
+    # The kernel limits the length of a socket's path, and the path of the checkout may be long.
     socket = f"unix://{place}/docker.sock"
     variables = {**os.environ, "PATH": f"{root}/usr/bin:{root}/usr/sbin:{PATH}", "DOCKER_HOST": socket}
     variables["DOCKER_CONFIG"] = str(place / "client")
@@ -84,11 +85,11 @@ def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
     (place / "daemon.json").write_text("{}")
     log = CACHE / "dockerd.log"
     command = [
-        # It ends with us, even if we are killed; so does its lock, which it inherits.
+        # The engine ends with this process, even after SIGKILL, and so does the lock that it inherits.
         *("setpriv", "--pdeathsig", "TERM", "dockerd"),
         *("--config-file", f"{place}/daemon.json", "--pidfile", f"{place}/docker.pid", "--host", socket),
         *("--data-root", str(CACHE / "engine-data"), "--exec-root", f"{place}/exec"),
-        # Some virtual machines' networks carry less than 1500 bytes and say nothing of it.
+        # The networks of some virtual machines drop packets of 1500 bytes without an error.
         *("--mtu", "1400"),
     ]
     with log.open("wb") as output:

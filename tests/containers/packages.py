@@ -1,9 +1,8 @@
 """
-Debian 13's packages on a Debian that may be older: an engine to run, and a root file system to run in it.
+Packages of Debian 13 on a Debian that may be older: an engine, and a root file system for its containers.
 
-This is how the tests come by containers on a machine that can install packages but reaches no image
-registry. The engine's packages are unpacked into a directory of ours and not installed: Debian 12's own are
-too old for today's compose files.
+They provide containers on a machine that can install packages but has no access to an image registry. The
+tests unpack the engine into a directory, because the packages of Debian 12 are too old for the compose files.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ RELEASE = "trixie"
 
 ENGINE = ("docker.io", "docker-cli", "containerd", "docker-buildx", "docker-compose")
 
-#: What the look-alike images have between them.
+#: The packages of the substitutes.
 INSIDE = (
     *("ca-certificates", "pebble", "php-cli", "php-redis"),
     *("python3", "python3-pip", "python3-venv", "redis-server"),
 )
 
-#: Programs that this machine needs of its own, and their packages. Debian 13's runc wants a newer libc.
+#: Programs that the machine needs, and their packages. The runc of Debian 13 requires a newer libc.
 TOOLS = {
     "gpg": "gpg",
     "ip": "iproute2",
@@ -35,17 +34,18 @@ TOOLS = {
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
-#: The official Python image has no bytecode of the standard library, and neither shall its look-alike.
+#: The official Python image has no bytecode of the standard library, and neither has its substitute.
 WITHOUT_BYTECODE = 'find "$1"/usr/lib/python3* -name __pycache__ -prune -exec rm -r {} +'
 
-#: A machine behind a proxy that inspects TLS trusts it, and what is built on the machine must do so, too.
+#: The CA bundle of the machine. It may have the root of a proxy that inspects TLS, which the images need,
+#: too.
 TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
 WITH_OUR_TRUST = (f"--customize-hook=upload {TRUSTED} {TRUSTED}",) if TRUSTED.exists() else ()
 
 
 class Packages:
     """
-    What is fetched from Debian 13, in *directory*, once.
+    Files from Debian 13, which the tests download to *directory* once.
     """
 
     def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
@@ -55,7 +55,7 @@ class Packages:
 
     def engine(self) -> Path:
         """
-        The root of an unpacked engine: `usr/bin/docker`, `usr/sbin/dockerd` and the rest.
+        Return the root of an unpacked engine: `usr/bin/docker`, `usr/sbin/dockerd` and the rest.
         """
         engine = self._directory / "engine"
         if not engine.exists():
@@ -73,7 +73,8 @@ class Packages:
 
     def root_file_system(self) -> Path:
         """
-        A small Debian 13 with Python, Redis and Pebble, as a tar file; remove it when it has been imported.
+        Return a tar file of a small Debian 13 with Python, Redis and Pebble. The caller removes it after the
+        import.
         """
         self._say("Making a root file system of Debian 13 packages.")
         archive = self._directory / "debian.tar"
@@ -115,7 +116,7 @@ class Packages:
 
 def install_tools(say: Callable[[str], None]) -> None:
     """
-    Install from the machine's own Debian what is missing of :data:`TOOLS`.
+    Install the missing programs of :data:`TOOLS` from the Debian of the machine.
     """
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool, path=PATH) is None]
     if missing:
@@ -126,10 +127,10 @@ def install_tools(say: Callable[[str], None]) -> None:
 
 def run(*command: str, there: Path | None = None, stdin: str = "") -> str:
     """
-    What *command* prints.
+    Run *command*, and return its output.
 
     Raises:
-        RuntimeError: It failed; it says why.
+        RuntimeError: The command failed. The message has the reason.
     """
     environment = os.environ | {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
     ended = subprocess.run(
@@ -141,7 +142,7 @@ def run(*command: str, there: Path | None = None, stdin: str = "") -> str:
 
 
 def _mirror() -> str:
-    # The mirror that this machine uses is the one that it reaches.
+    # The machine has access to the mirror that it uses.
     form = ("--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)")
     for line in run("apt-get", "indextargets", *form, "Created-By: Packages").splitlines():
         origin, codename, uri = line.split(" ", 2)

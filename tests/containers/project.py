@@ -1,5 +1,5 @@
 """
-The project as an operator runs it: `docker compose` with its docker-compose.yml, and an .env file.
+The project with `docker compose`, its docker-compose.yml and an .env file, as an operator runs it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ OURS = (TOP / "docker-compose.yml", Path(__file__).parent / "override.yml")
 WORKER = "appwrite-worker-certificates"
 
 PATIENCE_SECONDS = 60.0
-#: Each look starts programs, and takes the processor from what is waited for.
+#: The pause between two checks. Each check starts programs, which use the processor.
 PAUSE_SECONDS = 0.3
 
-#: Some releases of compose put this in front of each line, whether a terminal is there or not.
+#: A prefix that some releases of compose add to each line, even without a terminal.
 CLEAR_THE_LINE = "\x1b[2K"
 
 
@@ -36,7 +36,7 @@ class Project:
     The services of docker-compose.yml, or of other *files*, with *pebble* as their CA.
 
     Attributes:
-        settings: What stands in the .env file; a test may change it before :meth:`up`.
+        settings: The content of the .env file. A test may change it before :meth:`up`.
     """
 
     def __init__(
@@ -70,31 +70,31 @@ class Project:
 
     def also(self, override: Path) -> None:
         """
-        Lay one more file over docker-compose.yml.
+        Add a compose file to docker-compose.yml.
         """
         self._files.append(override)
 
     def without(self, override: Path) -> None:
         """
-        Take a file away that was laid over docker-compose.yml.
+        Remove a compose file that :meth:`also` added.
         """
         self._files.remove(override)
 
     def compose(self, *arguments: str, stdin: str | None = None) -> str:
         """
-        What `docker compose ARGUMENTS` prints.
+        Run `docker compose ARGUMENTS`, and return its output.
         """
         return self._docker("compose", *self._options(), *arguments, stdin=stdin)
 
     def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """
-        How `docker compose ARGUMENTS` ended, whichever way.
+        Run `docker compose ARGUMENTS`, and return its result with any exit code.
         """
         return self._docker.attempt("compose", *self._options(), *arguments)
 
     def type_in(self, script: str, directory: Path) -> None:
         """
-        Run the lines of a shell *script* in *directory*; `docker compose` is that of this project.
+        Run the shell *script* in *directory*. Its `docker compose` uses this project.
         """
         ours = shlex.join(["docker", "compose", *self._options()])
         subprocess.run(
@@ -106,19 +106,19 @@ class Project:
 
     def up(self, *options: str) -> None:
         """
-        Create and start what the settings ask for.
+        Create and start the services.
         """
         self.compose("up", "--detach", *options)
 
     def remove(self) -> None:
         """
-        End it and take its volumes away.
+        Remove the project and its volumes.
         """
         self.attempt("down", "--volumes", "--timeout", "0")
 
     def logs(self, *options: str, service: str = WORKER) -> str:
         """
-        The worker's lines as they were written, or those of another *service*.
+        Return the log of the worker, or of another *service*.
         """
         shown = self.compose("logs", "--no-log-prefix", *options, service)
         return shown.replace(CLEAR_THE_LINE, "")
@@ -132,8 +132,7 @@ class Project:
         service: str = WORKER,
     ) -> str:
         """
-        The line of the worker's log, or of that of another *service*, that has *pattern* for the *times*-th
-        time.
+        Wait for the *times*-th log line with *pattern* of the worker or of another *service*, and return it.
         """
 
         def lines() -> list[str]:
@@ -150,13 +149,13 @@ class Project:
 
     def worker(self, *command: str) -> str:
         """
-        What a certworker *command* prints inside the worker's container.
+        Run a certworker *command* in the worker's container, and return its output.
         """
         return self.compose("exec", "--no-TTY", WORKER, "certworker", *command)
 
     def redis(self, *command: str) -> str:
         """
-        What redis-cli answers in the container of Redis, which may have been started a moment ago.
+        Run redis-cli in the container of Redis, and return its output. Redis may be just starting.
         """
 
         def answer() -> str | None:
@@ -177,10 +176,10 @@ class Project:
 
     def visit(self, name: str, root: Path | None = None) -> str:
         """
-        The serial number of the certificate that Traefik shows a visitor of *name* who trusts the CA, or
-        another *root*.
+        Return the serial number of the certificate that Traefik serves for *name*, verified with the CA's
+        root or with *root*.
 
-        Traefik takes up a new file within a second or two, or later if the machine is busy.
+        Traefik reads a new file within two seconds, or later on a busy machine.
         """
         root = root or self.pebble.root()
 
@@ -192,14 +191,14 @@ class Project:
 
         return wait_until(
             shown,
-            lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}",
+            lambda: f"no trusted certificate for {name}:\n{self.compose('logs', 'traefik')}",
             PATIENCE_SECONDS,
             pause_seconds=PAUSE_SECONDS,
         )
 
     def crash(self) -> None:
         """
-        Kill the worker's process as the kernel does when memory runs out; the engine was not asked to.
+        Kill the worker's process as the kernel does when memory runs out, without the engine.
         """
         pid = self.inspect("{{.State.Pid}}")
         kill = ("--entrypoint", "python3", PYTHON, "-c", f"import os; os.kill({pid}, 9)")
@@ -207,19 +206,19 @@ class Project:
 
     def container(self, service: str = WORKER) -> str:
         """
-        The id of the first container of *service*, running or not.
+        Return the id of the first container of *service*, which may be stopped.
         """
         return self.compose("ps", "--all", "--quiet", service).split()[0]
 
     def inspect(self, template: str, service: str = WORKER) -> str:
         """
-        What `docker inspect` knows of the container of *service*, by a Go template.
+        Return the output of `docker inspect` for the container of *service*, by a Go template.
         """
         return self._docker("inspect", "--format", template, self.container(service)).strip()
 
     def wait_for_health(self, state: str) -> None:
         """
-        Wait until the engine calls the worker's container *state*.
+        Wait until the health of the worker's container is *state*.
         """
         wait_until(
             lambda: self.inspect("{{.State.Health.Status}}") == state or None,

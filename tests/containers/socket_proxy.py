@@ -1,9 +1,9 @@
 """
-A socket proxy: what it is told to allow passes to the engine, the answer to all else is 403.
+A socket proxy that forwards the allowed requests to the engine, and returns 403 for all others.
 
     python3 socket_proxy.py 'METHOD PATH'…
 
-Each is a regular expression. It runs in a container of its own and needs nothing but Python.
+Each argument is a regular expression. The proxy runs in a separate container and needs only Python.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFUSED = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n
 
 async def serve(allowed: list[str]) -> None:
     """
-    Serve until somebody ends it.
+    Serve until the process ends.
     """
 
     async def answer(reader: StreamReader, writer: StreamWriter) -> None:
@@ -43,10 +43,10 @@ async def serve(allowed: list[str]) -> None:
 
 async def pass_on(head: str, reader: StreamReader, writer: StreamWriter) -> None:
     """
-    Pass a request on, and the answer back, until one of both sides has enough.
+    Forward a request and its response until one side closes the connection.
     """
     from_engine, to_engine = await asyncio.open_unix_connection(SOCKET)
-    # A second request on this connection would not be looked at.
+    # The proxy would not check a second request on this connection.
     alone = re.sub(r"\r\nConnection: [^\r]*", "", head, flags=re.IGNORECASE)
     to_engine.write(alone.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n").encode())
     both = [asyncio.create_task(pump(reader, to_engine)), asyncio.create_task(pump(from_engine, writer))]
@@ -56,7 +56,7 @@ async def pass_on(head: str, reader: StreamReader, writer: StreamWriter) -> None
 
 async def pump(reader: StreamReader, writer: StreamWriter) -> None:
     """
-    Whatever comes in goes out.
+    Copy all bytes from the reader to the writer.
     """
     while data := await reader.read(65536):
         writer.write(data)

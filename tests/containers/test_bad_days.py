@@ -1,5 +1,5 @@
 """
-Restarts, accidents and updates: what happens to containers in their lives.
+Restarts, failures and updates of containers.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from tests.containers.certification import ContainedPebble
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
 
-#: A worker that died keeps its names for ninety seconds.
+#: The timeout for the locks of a dead worker, which end after 90 seconds.
 UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS = 150
 
 
 class TestRestarts:
-    def test_a_restart_asks_again_for_what_failed_and_keeps_what_is_valid(
+    def test_a_restart_retries_failures_and_orders_no_valid_certificate(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        `docker compose restart` is what people type to try once more; it must cost no order too many.
+        A restart requests failed names again, and places no order for valid certificates.
         """
         project.settings["_APP_DOMAIN"] = "main.internal,shop.internal"
         pebble.start()
-        pebble.go_away()
+        pebble.stop_for_a_while()
         project.up()
         project.wait_for_line("main.internal: certificate not issued:")
-        pebble.come_back()
+        pebble.start_again()
         project.compose("restart", WORKER)
         for name in ("main.internal", "shop.internal"):
             project.wait_for_line(f"{name}: certificate issued")
@@ -35,11 +35,11 @@ class TestRestarts:
 
         assert before == pebble.orders()
 
-    def test_down_and_up_keep_the_account_and_the_certificates(
+    def test_after_down_and_up_account_and_certificates_are_the_same(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Containers come and go with each update; what a CA limits lies in volumes.
+        New containers use the account and the certificates on the volumes.
         """
         pebble.start()
         project.up()
@@ -57,19 +57,20 @@ class TestRestarts:
 
 
 class TestAccidents:
-    def test_a_worker_that_is_killed_in_mid_order_finishes_it_later(
+    def test_a_worker_that_is_killed_during_an_order_completes_it_later(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Nobody asks again and nobody starts it: the engine brings the worker back, and the job outlived it.
+        The engine restarts the worker after SIGKILL, and the worker completes the job without another
+        request.
         """
         pebble.start()
         project.up()
         project.wait_for_line("main.internal: certificate issued")
-        # The CA's question hangs here, and the order with it.
+        # The validation of the CA waits for Traefik, and so does the order.
         project.compose("pause", "traefik")
         project.request("shop.internal")
-        # The worker has just started: it checks the paused port 80 again before it asks the CA.
+        # The restarted worker checks port 80 again before it sends a request to the CA.
         wait_until(lambda: pebble.orders() == 2 or None, project.logs, SETTLING_SECONDS + 30)
         project.crash()
         project.compose("unpause", "traefik")
@@ -80,9 +81,9 @@ class TestAccidents:
         assert project.visit("shop.internal")
         assert pebble.orders() <= 3
 
-    def test_a_redis_that_restarts_keeps_the_queue(self, project: Project, pebble: ContainedPebble) -> None:
+    def test_the_queue_survives_a_restart_of_redis(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        What was asked for while nobody was there to take it is done afterwards, and so is what comes later.
+        The worker processes the jobs from before a restart of Redis, and later jobs.
         """
         pebble.start()
         project.up()
@@ -102,7 +103,7 @@ class TestAccidents:
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Without Redis nothing is issued, and whoever types `docker compose ps` sees it.
+        The health of the container is unhealthy without Redis, and healthy with Redis.
         """
         pebble.start()
         project.up()

@@ -1,5 +1,5 @@
 """
-The image and the container that is made of it: what it holds, what it may do, how big and how quick it is.
+The image and its container: content, privileges, size and start time.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from tests.containers.project import WORKER, Project
 WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")
 
 LARGEST_MEGABYTES = 75
-#: Of a processor, until it is ready. By the clock it is not much more, unless the machine is busy.
+#: The highest processor time until the worker is ready.
 LONGEST_START_SECONDS = 1.5
 LONGEST_START_BY_THE_CLOCK_SECONDS = 15
 
-#: Every file of an image, but what the kernel puts there.
+#: A program that prints each file of an image, without those of the kernel.
 LIST_FILES = """
 import os
 for place, inside, names in os.walk("/"):
@@ -31,7 +31,7 @@ for place, inside, names in os.walk("/"):
         print(os.path.join(place, name))
 """
 
-#: What the process with PID 1 may do, and where it may write.
+#: A program that prints the privileges and the writable directories of the process with PID 1.
 LOOK_AROUND = """
 import json, os
 found = dict(line.strip().split(":", 1) for line in open("/proc/1/status"))
@@ -44,7 +44,7 @@ for place, inside, _ in os.walk("/"):
 print(json.dumps(found))
 """
 
-#: How long the process with PID 1 had a processor.
+#: A program that prints the processor time of the process with PID 1.
 PROCESSOR_SECONDS = """
 import os
 times = open("/proc/1/stat").read().rpartition(")")[2].split()[11:13]
@@ -54,18 +54,16 @@ print(sum(map(int, times)) / os.sysconf("SC_CLK_TCK"))
 
 def files(docker: Docker, image: str) -> set[str]:
     """
-    The paths of all files of *image*.
+    Return the paths of all files of *image*.
     """
     run = ("run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "python3")
     return set(docker(*run, image, "-c", LIST_FILES).splitlines())
 
 
 class TestTheImage:
-    def test_it_adds_the_product_a_user_and_bytecode_and_nothing_else(
-        self, docker: Docker, image: str
-    ) -> None:
+    def test_it_adds_only_the_product_a_user_and_bytecode(self, docker: Docker, image: str) -> None:
         """
-        No key, no .env, no history and no leftovers of the build can lie in a layer that adds none.
+        The image adds only the product, a user and bytecode to its base, and no file of the build.
         """
         added = files(docker, image) - files(docker, PYTHON)
         of_the_user = ("/etc/", "/var/log/")
@@ -78,7 +76,7 @@ class TestTheImage:
 
     def test_no_layer_contains_a_secret(self, docker: Docker, image: str) -> None:
         """
-        Settings come when the container starts; an image is shown to everybody who pulls it.
+        No layer and no setting of the image contains a secret.
         """
         (inspected,) = json.loads(docker("image", "inspect", image))
         message = {variable.partition("=")[0] for variable in inspected["Config"]["Env"]}
@@ -86,9 +84,9 @@ class TestTheImage:
         assert not {name for name in message if name.startswith(("_APP_", "CERTWORKER_"))}
         assert "_APP_" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
 
-    def test_it_says_what_it_consists_of(self, docker: Docker, image: str) -> None:
+    def test_it_lists_its_packages(self, docker: Docker, image: str) -> None:
         """
-        Scanners and people read the same list: every package of the image, and no other.
+        The list of packages has each package of the image, and no other.
         """
         labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
         read = "import sys; print(open(sys.argv[1]).read())"
@@ -108,7 +106,7 @@ class TestTheImage:
 
     def test_it_is_small(self, docker: Docker, image: str, tell: Callable[[str], None]) -> None:
         """
-        It is pulled at each update, onto small machines.
+        The image has a limited size.
         """
         size, base = (
             int(docker("image", "inspect", "--format", "{{.Size}}", each)) for each in (image, PYTHON)
@@ -120,9 +118,9 @@ class TestTheImage:
 
 
 class TestTheContainer:
-    def test_it_may_do_nothing_that_it_need_not(self, project: Project, pebble: ContainedPebble) -> None:
+    def test_it_has_no_unnecessary_privileges(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        It speaks with the Internet and holds private keys.
+        The worker's process has no capabilities, and can write only to its volumes.
         """
         pebble.start()
         project.up()
@@ -139,7 +137,7 @@ class TestTheContainer:
         self, project: Project, pebble: ContainedPebble, tell: Callable[[str], None]
     ) -> None:
         """
-        A restart is nothing to be afraid of.
+        The worker is ready within the limit of processor time.
         """
         pebble.start()
         project.up()

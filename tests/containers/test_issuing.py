@@ -1,5 +1,5 @@
 """
-From a message on the queue to the padlock, across containers.
+From a message on the queue to a served certificate, across containers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from tests.containers.project import PAUSE_SECONDS, WORKER, Project
 from tests.servers.worker import wait_until
 
 LIFETIME_SECONDS = 40
-#: Pebble suggests any moment of the life, the last ones included; then Traefik has to see it.
+#: The timeout of a renewal. Pebble suggests any time of the lifetime, and Traefik needs time to read the
+#: file.
 UNTIL_A_CERTIFICATE_IS_RENEWED_SECONDS = LIFETIME_SECONDS + 60
 
 STATUS = ("certworker", "status", "--json", "nowhere.internal")
@@ -22,7 +23,7 @@ STATUS = ("certworker", "status", "--json", "nowhere.internal")
 class TestTheMainJob:
     def test_a_message_becomes_a_served_certificate(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        Traefik routes the challenge to the worker and serves the new certificate. The log has each step.
+        Traefik routes the challenge to the worker, and serves the new certificate. The log has each step.
         """
         pebble.start()
         project.up()
@@ -42,7 +43,7 @@ class TestTheMainJob:
         self, project: Project, pebble: ContainedPebble, core: ContainedCore
     ) -> None:
         """
-        Appwrite's own message, and the job of docs/reference/queue-protocol.md.
+        A message of Appwrite and a job in the wire format lead to served certificates.
         """
         pebble.start()
         project.up()
@@ -57,11 +58,11 @@ class TestTheMainJob:
         assert "1" == project.redis("GET", "utopia-queue.stats.v1-certificates.success").strip()
         assert "0" == project.redis("LLEN", "utopia-queue.processing.v1-certificates").strip()
 
-    def test_a_name_that_leads_nowhere_is_explained_in_log_and_status(
+    def test_a_name_without_a_server_is_explained_in_log_and_status(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        `docker compose logs` is what they type first: the last line has the code, the cause and the cure.
+        The last log line and the status have the code, the cause and the remedy.
         """
         pebble.start()
         project.up()
@@ -72,9 +73,9 @@ class TestTheMainJob:
         assert "nowhere.internal" in message.partition("] ")[2]
         assert json.loads(project.attempt("exec", "--no-TTY", WORKER, *STATUS).stdout)["remedy"] in message
 
-    def test_a_certificate_renews_itself(self, project: Project, pebble: ContainedPebble) -> None:
+    def test_a_certificate_is_renewed_automatically(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        Nobody asks, nothing is restarted, and Traefik shows the new one.
+        The worker renews a certificate without a request or a restart, and Traefik serves the new one.
         """
         pebble.start(lifetime_seconds=LIFETIME_SECONDS)
         project.up()

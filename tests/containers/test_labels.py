@@ -1,5 +1,5 @@
 """
-Labels of containers and the look of the doctor, by way of a socket proxy and a real engine.
+Labels of containers and the checks of the doctor, through a socket proxy and a real engine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.containers.project import TOP, WORKER, Project
 from tests.containers.test_reloads import SERVER
 from tests.servers.worker import wait_until
 
-#: What a socket proxy allows in docs/guides/reload-other-servers.md: lists, and reloads.
+#: The guide with the requests that a socket proxy allows: lists and reloads.
 GUIDE = TOP / "docs" / "guides" / "reload-other-servers.md"
 LISTS, RELOADS = (
     f"{method} {pattern}" for method, pattern in re.findall(r"-allow(GET|POST)=(\S+)", GUIDE.read_text())
@@ -31,7 +31,7 @@ Start = Callable[..., str]
 @pytest.fixture
 def start(docker: Docker, network: str) -> Iterator[Start]:
     """
-    Starts a server with labels on the network of the project, and returns its name.
+    Return a function that starts a server with labels on the network of the project, and returns its name.
     """
     started: list[str] = []
 
@@ -62,7 +62,7 @@ def start(docker: Docker, network: str) -> Iterator[Start]:
 @pytest.fixture
 def allow(docker: Docker, project: Project, tmp_path: Path) -> Callable[..., None]:
     """
-    Lays a socket proxy into the project that allows some requests, as the guide has it.
+    Return a function that adds a socket proxy with allowed requests to the project, as in the guide.
     """
 
     def allow(*allowed: str) -> None:
@@ -83,7 +83,7 @@ def allow(docker: Docker, project: Project, tmp_path: Path) -> Callable[..., Non
 
 def findings(project: Project) -> dict[str, dict[str, str]]:
     """
-    The lines of the doctor in the worker's container, by subject.
+    Return the lines of the doctor in the worker's container by their subjects.
     """
     report = project.attempt("exec", "--no-TTY", WORKER, "certworker", "doctor", "--json").stdout
     return {line["subject"]: line for line in map(json.loads, report.splitlines())}
@@ -100,7 +100,8 @@ class TestLabels:
         allow: Callable[..., None],
     ) -> None:
         """
-        One that runs before the worker does, and one that starts later.
+        A container that starts before the worker and one that starts later each get a certificate and a
+        reload.
         """
         pebble.start()
         allow(LISTS, RELOADS.replace("nginx", f"{network}-later"))
@@ -119,7 +120,7 @@ class TestLabels:
         assert project.visit("three.internal") != project.visit("one.internal")
         assert " WARN" not in project.logs()
 
-    def test_a_proxy_that_refuses_is_reported_once_and_affects_nothing_else(
+    def test_a_proxy_that_denies_lists_is_reported_once(
         self,
         network: str,
         project: Project,
@@ -128,7 +129,7 @@ class TestLabels:
         allow: Callable[..., None],
     ) -> None:
         """
-        Certificates are issued, and reloads by name, which need no list, are made.
+        The worker reports a proxy that denies lists once. It still issues certificates and reloads by name.
         """
         pebble.start()
         allow(VERSION, RELOADS.replace("nginx", f"{network}-named"))
@@ -152,7 +153,8 @@ class TestDoctor:
         self, project: Project, pebble: ContainedPebble, allow: Callable[..., None], tmp_path: Path
     ) -> None:
         """
-        In this project it publishes at the loopback interface alone, which a CA could not reach.
+        The doctor checks Traefik, its ports and its volumes. It reports a port that is only on the loopback
+        interface.
         """
         pebble.start()
         allow(LISTS)

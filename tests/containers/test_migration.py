@@ -33,13 +33,13 @@ KEPT = ("main.internal", "one.internal")
 BROKEN = "two.internal"
 NEW = "shop.internal"
 
-#: What the old worker leaves when it dies between its four renames: the key is that of another certificate.
+#: The state after a crash of the old worker between its renames: a key of another certificate.
 BREAK = ("cp", *(f"/storage/certificates/{name}/privkey.pem" for name in (KEPT[0], BROKEN)))
 
 
 class Operator:
     """
-    An operator of an Appwrite of *layout* who follows the guide.
+    An operator of an Appwrite with *layout* who follows the guide.
     """
 
     def __init__(self, docker: Docker, project: Project, layout: Layout, directory: Path) -> None:
@@ -51,13 +51,13 @@ class Operator:
 
     def edit(self) -> None:
         """
-        Change Appwrite's file as it says.
+        Change Appwrite's file as in the guide.
         """
         (self._directory / "docker-compose.yml").write_text(migrated(self.layout))
 
     def migrate(self) -> None:
         """
-        Do all that it says.
+        Perform the migration of the guide.
         """
         self.edit()
         self.project.also(AUTHORITY)
@@ -65,7 +65,7 @@ class Operator:
 
     def go_back(self) -> None:
         """
-        Do what it says about that.
+        Perform the rollback of the guide.
         """
         self.project.type_in(block("sh return"), self._directory)
         shutil.copy(self.layout.file, self._directory / "docker-compose.yml")
@@ -74,7 +74,7 @@ class Operator:
 
     def get_by_certbot(self, *domains: str) -> dict[str, str]:
         """
-        Have certbot's files for *domains* in the container of the old worker; returns the serial numbers.
+        Create certbot's files for *domains* in the container of the old worker. Return the serial numbers.
         """
         serials = {domain: self.certbot.get(domain) for domain in domains}
         self.project.compose("cp", f"{self.certbot.directory}/.", f"{self.layout.worker}:/etc/letsencrypt")
@@ -82,8 +82,8 @@ class Operator:
 
     def visit(self, *domains: str) -> dict[str, str]:
         """
-        The serial numbers that visitors of *domains* are shown, who trust certbot's CA and, once it has
-        issued something, Pebble.
+        Return the serial numbers of the served certificates of *domains*, verified with the root of certbot's
+        CA or of Pebble.
         """
         pebble = self.project.pebble
         roots = self._directory / "roots.pem"
@@ -92,7 +92,7 @@ class Operator:
 
     def workers(self) -> dict[str, str]:
         """
-        The services of workers that run, whatever the file says now, and their images.
+        Return the running services of workers, independent of the current file, with their images.
         """
         of_project = f"label=com.docker.compose.project={self.project.settings['TEST_PROJECT']}"
         form = '{{.Label "com.docker.compose.service"}} {{.Image}}'
@@ -101,14 +101,14 @@ class Operator:
 
     def definition(self) -> dict[str, Any]:
         """
-        What compose makes of the file.
+        Return the configuration of compose for the file.
         """
         definition: dict[str, Any] = json.loads(self.project.compose("config", "--format", "json"))
         return definition
 
     def wait_for_old_worker(self, said: str, *domains: str) -> None:
         """
-        Wait until the old worker has said that of each of *domains*.
+        Wait until the old worker has logged *said* for each of *domains*.
         """
         for domain in domains:
             self.project.wait_for_line(f"{domain}: {said}", service=self.layout.worker)
@@ -124,7 +124,7 @@ def operator(
     tmp_path: Path,
 ) -> Iterator[Operator]:
     """
-    One whose Appwrite is not yet up.
+    Yield an operator whose Appwrite is not started.
     """
     layout: Layout = request.param
     docker("build", "--quiet", "--tag", IMAGE, str(HERE))
@@ -140,7 +140,7 @@ def operator(
 @pytest.fixture
 def core(docker: Docker, network: str) -> ContainedCore:
     """
-    Appwrite's core, on the network of its Redis.
+    Return Appwrite's core on the network of its Redis.
     """
     return ContainedCore(docker, network)
 
@@ -148,7 +148,7 @@ def core(docker: Docker, network: str) -> ContainedCore:
 @pytest.fixture
 def ask(operator: Operator, core: ContainedCore) -> Callable[..., None]:
     """
-    Sends messages as the core of that release does.
+    Return a function that sends messages as the core of the release does.
     """
     return core.send_jobs_of_resque if operator.layout is CLASSIC else core.send_messages
 
@@ -158,7 +158,8 @@ class TestMigration:
         self, operator: Operator, pebble: ContainedPebble, image: str, ask: Callable[..., None]
     ) -> None:
         """
-        What is valid is not ordered again, and what the core asks for is done by who is there.
+        After migration and rollback, valid certificates are not ordered again, and the current worker
+        processes messages.
         """
         project = operator.project
         pebble.start()
@@ -196,16 +197,16 @@ class TestMigration:
         renewed = operator.get_by_certbot(*shown)
         ask(*renewed)
         operator.wait_for_old_worker("moved", *renewed)
-        # Nothing of ours is needed any more.
+        # Appwrite needs no file of certworker after the rollback.
         project.compose("exec", "appwrite", "rm", "-r", "/storage/certificates/.certworker")
         project.compose("restart", "traefik")
         assert renewed == operator.visit(*renewed)
         assert 2 == pebble.orders()
 
-    def test_two_services_change_and_nothing_else(self, operator: Operator) -> None:
+    def test_only_two_services_change(self, operator: Operator) -> None:
         """
-        Of the old service nothing is left, not its entrypoint, its container's name or its profile; and
-        where another one did the work, that gets one variable.
+        The guide replaces the entrypoint, the container's name and the profile of the old service. If another
+        service did the work, that service gets one variable.
         """
         before = operator.definition()
         operator.edit()

@@ -1,5 +1,5 @@
 """
-Who reaches whom, and how much each may take.
+The connections between containers, and their limits.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tests.containers.docker import Docker
 from tests.containers.images import PYTHON
 from tests.containers.project import WORKER, Project
 
-#: What a program in the network of another container reaches: the status of each URL, or the kind of error.
+#: A program that prints the status or the error of each URL, for the network of another container.
 REACH = """
 import json, sys, urllib.error, urllib.request
 found = {}
@@ -31,7 +31,7 @@ class TestTraefik:
         self, docker: Docker, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Everyone on the Internet speaks with Traefik, and Redis has no password.
+        Traefik can connect to the challenge port of the worker, but not to Redis or the metrics.
         """
         pebble.start()
         project.up()
@@ -65,7 +65,7 @@ class TestTraefik:
 class TestLimits:
     def test_each_service_has_them(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        A service that takes more than it needs does not take the machine with it.
+        The engine applies the limits of memory and processes to each service.
         """
         pebble.start()
         project.up()
@@ -79,11 +79,11 @@ class TestLimits:
             assert 0 < int(processes) <= 2048
             assert ("[ALL]", "true") == (dropped, read_only)
 
-    def test_redis_remembers_a_restart_as_a_user_without_rights(
+    def test_redis_writes_its_data_as_a_user_without_privileges(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        It writes its file without root and without capabilities.
+        Redis has its data after a restart, without root and without capabilities.
         """
         pebble.start()
         project.up()

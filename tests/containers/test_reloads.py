@@ -1,5 +1,5 @@
 """
-A signal by way of a real engine.
+Reloads through a real engine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.containers.docker import Docker
 from tests.containers.images import PYTHON
 from tests.servers.worker import wait_until
 
-#: It reads its certificates when it is told to, as servers do.
+#: A server that reads its certificates again after a signal.
 SERVER = """
 import signal, time
 signal.signal(signal.SIGHUP, lambda *_: print("read again", flush=True))
@@ -28,7 +28,7 @@ while True:
 class TestReload:
     def test_a_signal_a_command_and_a_restart_arrive(self, docker: Docker) -> None:
         """
-        What the engine of the tests plays, the real one does, too.
+        A container receives the signal, the command and the restart of a reload.
         """
         name = f"certworker-{secrets.token_hex(4)}"
         containers = DockerClient(docker.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock"))

@@ -1,5 +1,5 @@
 """
-certworker without Appwrite, from its compose file to a page in a browser.
+certworker without Appwrite, from its compose file to a page over HTTPS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.containers.project import TOP, Project
 FILES = (TOP / "docker-compose.standalone.yml", Path(__file__).parent / "standalone.yml")
 WORKER = "certworker"
 
-#: What a visitor gets, whatever signed the certificate; its root is checked by `Project.visit`.
+#: A program that prints the page without verification of the certificate, which `Project.visit` verifies.
 FETCH = """
 import ssl, urllib.request
 context = ssl._create_unverified_context()
@@ -32,7 +32,7 @@ def project(
     docker: Docker, image: str, network: str, pebble: ContainedPebble, tmp_path: Path
 ) -> Iterator[Project]:
     """
-    The project of this file, not yet up, with secrets of its own.
+    Yield the project of this compose file with its own secrets. It is not started.
     """
     shutil.copytree(TOP / "contrib" / "standalone", tmp_path / "contrib" / "standalone")
     subprocess.run([tmp_path / "contrib" / "standalone" / "make-secrets"], check=True, capture_output=True)
@@ -50,7 +50,7 @@ class TestStandalone:
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Redis with its users, the worker with its password from a file, the challenge, and the application.
+        A browser gets the page of the application with a trusted certificate.
         """
         pebble.start()
         project.up()

@@ -1,5 +1,5 @@
 """
-Three containers of the worker, one Redis, one volume, and several who ask for the same names at once.
+Three containers of the worker with one Redis and one volume, and several producers of the same names.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from tests.servers.worker import wait_until
 
 NAMES = [f"shop{number}.internal" for number in range(500)]
 
-#: On two cores it takes a minute; the machine may have other things to do.
+#: The timeout. An idle machine with two cores needs a minute.
 LONGEST_SECONDS = 400.0
 
-#: The names that lead to Traefik, beside those of override.yml.
+#: A compose file with additional names that lead to Traefik.
 MORE_NAMES = f"""
 services:
   traefik:
@@ -32,7 +32,8 @@ services:
         aliases: [{", ".join(NAMES)}]
 """
 
-#: Waits in a container for so many files of Traefik's: asking from outside would keep the engine busy.
+#: A program that waits in a container for a number of Traefik's files. Checks from outside would load the
+#: engine.
 WAIT_FOR_FILES = """
 import pathlib, sys, time
 wanted, seconds = int(sys.argv[1]), float(sys.argv[2])
@@ -61,12 +62,12 @@ class TestThreeWorkers:
         tell: Callable[[str], None],
     ) -> None:
         """
-        A CA counts orders, whoever placed them and whoever else was asked; its log is the judge.
+        Three workers issue one certificate for each of 500 names, according to the log of the CA.
         """
         more_names = tmp_path / "more-names.yml"
         more_names.write_text(MORE_NAMES)
         project.also(more_names)
-        # With three workers three orders are under way; Pebble deadlocks with some more.
+        # Three workers have three pending orders. Pebble deadlocks with more.
         project.settings["CERTWORKER_CONCURRENCY"] = "1"
         pebble.start()
         project.up("--scale", f"{WORKER}=3")
@@ -82,7 +83,7 @@ class TestThreeWorkers:
         run = ("exec", "--no-TTY", WORKER, "python3", "-c")
         project.compose(*run, WAIT_FOR_FILES, str(len(NAMES)), str(LONGEST_SECONDS))
         tell(f"{len(NAMES)} names are served after {time.monotonic() - began:.0f} s more.")
-        # The last duplicates have their chance, too.
+        # Wait until the last duplicate jobs have ended.
         wait_until(
             lambda: project.redis("LLEN", "rq:queue:certificates").strip() == "0" or None, project.logs
         )

@@ -1,5 +1,5 @@
 """
-Volumes with the wrong owner, and volumes that are not there.
+Volumes with a wrong owner, missing volumes, and backups.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.containers.certification import ContainedPebble
 from tests.containers.project import TOP, WORKER, Project
 
-#: What a worker that runs as root leaves to one that does not.
+#: The commands that create the state after a worker that ran as root.
 OF_ROOT = "chown 0:0 /storage/certificates && mkdir -m 0755 /storage/certificates/shop.internal"
 AS_ROOT = ("run", "--rm", "--no-deps", "--user", "0", "--cap-add", "CHOWN", "--entrypoint", "sh")
 
@@ -33,11 +33,12 @@ services:
 
 
 class TestOwnership:
-    def test_a_volume_of_root_is_explained_and_the_remedy_works_as_it_is_written(
+    def test_a_volume_of_root_is_reported_and_the_remedy_works(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Appwrite's own worker fills the volume as root; ours may not write there, and says what to type.
+        The worker reports a volume of root, as after Appwrite's worker, and the command in the remedy
+        corrects it.
         """
         pebble.start()
         project.compose(*AS_ROOT, WORKER, "-c", OF_ROOT)
@@ -54,11 +55,11 @@ class TestOwnership:
         project.request("shop.internal")
         project.wait_for_line("shop.internal: certificate issued")
 
-    def test_a_traefik_of_root_reads_what_the_worker_writes(
+    def test_a_traefik_as_root_reads_the_files_of_the_worker(
         self, project: Project, pebble: ContainedPebble, tmp_path: Path
     ) -> None:
         """
-        Appwrite's is; it needs no change for a worker with another uid.
+        A Traefik that runs as root, as in Appwrite, serves certificates of a worker with another uid.
         """
         of_root = tmp_path / "of-root.yml"
         of_root.write_text(TRAEFIK_OF_ROOT)
@@ -71,11 +72,11 @@ class TestOwnership:
 
 
 class TestForgottenVolumes:
-    def test_a_forgotten_volume_is_warned_of_before_it_costs_anything(
+    def test_a_missing_volume_causes_a_warning(
         self, project: Project, pebble: ContainedPebble, tmp_path: Path
     ) -> None:
         """
-        The engine makes one without a name in its place, and everything works, until the next `down`.
+        certworker warns of a missing volume, for which the engine creates one that the next `down` removes.
         """
         forgetful = tmp_path / "forgetful.yml"
         forgetful.write_text(WITHOUT_CERTIFICATES)
@@ -91,9 +92,9 @@ class TestForgottenVolumes:
         assert 2 == doctor.returncode
         assert "fs.not_persistent" in doctor.stdout
 
-    def test_the_projects_own_volumes_last(self, project: Project, pebble: ContainedPebble) -> None:
+    def test_the_project_volumes_cause_no_warning(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        False alarms are defects, too.
+        The doctor reports no problem with the volumes of the project.
         """
         pebble.start()
         project.up()
@@ -108,7 +109,7 @@ class TestBackup:
         self, project: Project, pebble: ContainedPebble, tmp_path: Path
     ) -> None:
         """
-        On a machine that had nothing, without Redis, and without another order.
+        The commands restore the volumes on an empty machine, without Redis and without another order.
         """
         guide = (TOP / "docs" / "guides" / "backup-restore.md").read_text()
         backup, restore = (

@@ -1,8 +1,8 @@
 """
-What a Docker engine changes in a machine's network and leaves so when it ends.
+The changes of a Docker engine in the network of the machine, which remain after its end.
 
-It never takes back its bridge, its rules and the forwarding that it switched on; a machine that only ran
-the tests shall be as it was. Where an engine is installed all that belongs to it, and is left alone.
+An engine does not remove its bridge and its rules, and does not disable forwarding. The tests restore the
+network, unless an engine is installed, to which these settings belong.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ RULE = re.compile(rf"\bDOCKER\b|\b({BRIDGE.pattern})\b")
 @contextmanager
 def removed_traces() -> Iterator[None]:
     """
-    Run an engine within; what earlier ones have left, if they were killed, is removed, too.
+    Remove the changes of an engine that runs in the context, and those of killed engines before it.
     """
     if shutil.which("dockerd", path=PATH):
         yield
@@ -37,7 +37,7 @@ def removed_traces() -> Iterator[None]:
     finally:
         _remove()
         if forwarding != FORWARDING.read_text():
-            # An engine that switches forwarding on closes it for all but containers.
+            # An engine that enables forwarding allows it only for containers.
             run("iptables", "--policy", "FORWARD", "ACCEPT")
             FORWARDING.write_text(forwarding)
 

@@ -1,5 +1,5 @@
 """
-The follower of events that keeps Appwrite's documents in step.
+The follower of events that updates Appwrite's documents.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAILURE = VolumeLocked(path="/storage/certificates", seconds=30)
 
 def command(*more: str) -> list[str]:
     """
-    How it is started.
+    Return the command that starts the follower.
     """
     return [
         "php",
@@ -37,14 +37,14 @@ def command(*more: str) -> list[str]:
 
 def environment(server: RedisServer) -> dict[str, str]:
     """
-    Its variables: Appwrite's own.
+    Return the environment of the follower, with Appwrite's variables.
     """
     return {**os.environ, "_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(server.port)}
 
 
 def followed(server: RedisServer, connection: Redis) -> list[tuple[str, dict[str, Any], str]]:
     """
-    What it has written after it has followed all events.
+    Return the documents that the follower has written after all events.
     """
     ran = subprocess.run(
         command("--once"),
@@ -64,7 +64,7 @@ class TestFollow:
         self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        With the attributes that Appwrite's own worker would have written.
+        After an issuance, the documents have the attributes that Appwrite's worker writes.
         """
         result = build_tasks(app)["certworker.issue"](domain=NAME)
 
@@ -79,11 +79,12 @@ class TestFollow:
             "logs": result["logs"],
         }
 
-    def test_a_failure_says_why_and_is_one_only_without_a_certificate(
+    def test_only_a_name_without_a_certificate_fails(
         self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A site that works is not shown as broken because its renewal has to be tried again.
+        A name without a certificate has its failure in the document. A failed renewal does not change the
+        status.
         """
         app.events.publish((NAME,), "failed", FAILURE)
         app.issuance.issue((NAME,))
@@ -94,9 +95,11 @@ class TestFollow:
         assert ["unverified", "verified"] == [status for _, _, status in message]
         assert message[0][1]["logs"].startswith("[fs.locked] Another worker has held")
 
-    def test_it_goes_on_where_it_was(self, app: App, redis_server: RedisServer, connection: Redis) -> None:
+    def test_it_continues_after_the_last_event(
+        self, app: App, redis_server: RedisServer, connection: Redis
+    ) -> None:
         """
-        A restart repeats nothing, and an invalid event ends nothing.
+        A restarted follower repeats no event, and an invalid event does not stop it.
         """
         app.events.publish((NAME, f"www.{NAME}"), "waiting", FAILURE)
         assert [NAME, f"www.{NAME}"] == [name for name, _, _ in followed(redis_server, connection)]
@@ -108,11 +111,11 @@ class TestFollow:
         names = [name for name, _, _ in followed(redis_server, connection)]
         assert [NAME, f"www.{NAME}", "fourth.localhost"] == names
 
-    def test_it_follows_until_it_is_ended(
+    def test_it_follows_until_it_is_stopped(
         self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        As a service does.
+        The follower processes new events until it is stopped.
         """
         process = subprocess.Popen(command(), env=environment(redis_server))
         try:

@@ -1,5 +1,5 @@
 """
-Alerts for Prometheus, a dashboard for Grafana, and the page about metrics, against what a worker serves.
+The alerts for Prometheus, the dashboard for Grafana and the page about metrics match the metrics of a worker.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Series = set[tuple[str, str, str]]
 @pytest.fixture(scope="module")
 def metrics() -> Metrics:
     """
-    The metrics of a worker in which everything has happened.
+    Return the metrics of a worker in which each event has occurred.
     """
     heartbeats = Heartbeats()
     heartbeat = Heartbeat("jobs", 30)
@@ -54,7 +54,7 @@ def metrics() -> Metrics:
 @pytest.fixture(scope="module")
 def served(metrics: Metrics) -> Series:
     """
-    Each series: its name, and a label with its value.
+    Return each series: its name, and a label with its value.
     """
     return {
         (sample.name, label, value)
@@ -66,7 +66,7 @@ def served(metrics: Metrics) -> Series:
 
 def rules() -> list[dict[str, Any]]:
     """
-    Every alert.
+    Return each alert.
     """
     groups = yaml.safe_load(RULES.read_text())["groups"]
     return [rule for group in groups for rule in group["rules"]]
@@ -74,7 +74,7 @@ def rules() -> list[dict[str, Any]]:
 
 def panels() -> list[dict[str, Any]]:
     """
-    Every panel of the dashboard.
+    Return each panel of the dashboard.
     """
     found: list[dict[str, Any]] = json.loads(DASHBOARD.read_text())["panels"]
     return found
@@ -82,7 +82,7 @@ def panels() -> list[dict[str, Any]]:
 
 def expressions() -> Iterator[str]:
     """
-    Every query of the alerts and of the dashboard.
+    Yield each query of the alerts and of the dashboard.
     """
     yield from (rule["expr"] for rule in rules())
     yield from (target["expr"] for panel in panels() for target in panel["targets"])
@@ -90,9 +90,9 @@ def expressions() -> Iterator[str]:
 
 class TestQueries:
     @pytest.mark.parametrize("expression", list(expressions()))
-    def test_each_asks_for_a_series_that_is_served(self, expression: str, served: Series) -> None:
+    def test_each_uses_a_series_that_certworker_serves(self, expression: str, served: Series) -> None:
         """
-        Each query uses names and values that certworker serves. Otherwise its alert never fires.
+        Each query uses names and values that certworker serves.
         """
         names = {name for name, _, _ in served}
         asked = re.findall(r"(certworker_\w+)(?:\{([^}]*)\})?", expression)
@@ -104,9 +104,9 @@ class TestQueries:
                 assert operator == "!=" or (name, label, value) in served
 
     @pytest.mark.parametrize("expression", list(expressions()))
-    def test_each_groups_by_labels_that_are_served(self, expression: str, served: Series) -> None:
+    def test_each_groups_by_labels_that_certworker_serves(self, expression: str, served: Series) -> None:
         """
-        Each query groups by labels that certworker serves. Otherwise all series become one.
+        Each query groups by labels that certworker serves.
         """
         labels = {label for _, label, _ in served} | {"instance"}
 
@@ -114,9 +114,9 @@ class TestQueries:
             assert set(re.split(r",\s*", group)) <= labels
 
     @pytest.mark.parametrize("expression", list(expressions()))
-    def test_what_every_worker_reports_is_never_added_up(self, expression: str) -> None:
+    def test_a_value_of_all_workers_is_never_added(self, expression: str) -> None:
         """
-        Two workers on one Redis report the same names.
+        No query adds values that each worker with the same Redis reports.
         """
         shared = (
             "notifications_waiting|certificates|certificate_remaining|failed_certificates|queue_jobs|earliest"
@@ -127,9 +127,9 @@ class TestQueries:
 
 
 class TestRules:
-    def test_each_has_what_an_operator_needs(self) -> None:
+    def test_each_has_a_severity_a_summary_and_a_command(self) -> None:
         """
-        A severity, a sentence, and the command that shows more.
+        Each alert has a severity, a sentence, and a command that shows details.
         """
         for rule in rules():
             assert rule["labels"]["severity"] in ("critical", "warning")
@@ -146,7 +146,7 @@ class TestRules:
 
     def test_promtool_accepts_them(self) -> None:
         """
-        Prometheus' own check, on a machine that has it; the tests above need nothing.
+        The check of Prometheus accepts the alerts, on a machine that has it.
         """
         if promtool := shutil.which("promtool"):
             checked = subprocess.run(
@@ -157,9 +157,9 @@ class TestRules:
 
 
 class TestDashboard:
-    def test_it_asks_the_source_that_is_chosen(self) -> None:
+    def test_it_uses_the_selected_data_source(self) -> None:
         """
-        An import elsewhere has other ids.
+        Each panel uses the data source that the user selects at the import.
         """
         dashboard = json.loads(DASHBOARD.read_text())
 
@@ -170,7 +170,7 @@ class TestDashboard:
 
     def test_its_panels_do_not_overlap(self) -> None:
         """
-        Grafana would move them.
+        No panel overlaps another one, because Grafana would move it.
         """
         cells = [
             (x, y)
@@ -186,7 +186,7 @@ class TestDashboard:
 class TestReference:
     def test_it_lists_each_metric_with_its_type_and_labels(self, metrics: Metrics) -> None:
         """
-        What is served and what is documented is the same.
+        The page has each metric with its type and its labels.
         """
         rows = re.findall(r"^\| `(certworker_\w+)` \| ([\w ]+) \| ([^|]*)\|", REFERENCE.read_text(), re.M)
         listed = {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}

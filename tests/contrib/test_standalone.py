@@ -31,7 +31,7 @@ MOUNTED = "/run/secrets/"
 @pytest.fixture(scope="module")
 def services() -> Any:
     """
-    The services of the file.
+    Return the services of the file.
     """
     return yaml.safe_load(FILE.read_text())["services"]
 
@@ -39,7 +39,7 @@ def services() -> Any:
 @pytest.fixture(scope="module")
 def routes() -> Any:
     """
-    Traefik's dynamic configuration.
+    Return Traefik's dynamic configuration.
     """
     return yaml.safe_load(ROUTES.read_text())["http"]
 
@@ -47,7 +47,7 @@ def routes() -> Any:
 @pytest.fixture
 def secrets(tmp_path: Path) -> Path:
     """
-    The directory that the script makes in a copy of the project.
+    Return the directory that the script creates in a copy of the project.
     """
     shutil.copytree(HERE, tmp_path / "contrib" / "standalone")
     make(tmp_path)
@@ -62,18 +62,18 @@ def make(project: Path) -> None:
 
 
 class TestServices:
-    def test_no_name_is_appwrites(self) -> None:
+    def test_no_name_is_a_name_of_appwrite(self) -> None:
         """
-        A reader without Appwrite meets no name of it, but the prefix of some settings.
+        The file has no name of Appwrite, except the prefix of some settings.
         """
         document = yaml.safe_load(FILE.read_text())
         names = {*document["services"], *document["volumes"], *document["networks"], *document["configs"]}
 
         assert not {name for name in names if "appwrite" in name}
 
-    def test_images_and_limits_are_those_of_the_other_file(self, services: Any) -> None:
+    def test_images_and_limits_match_the_other_file(self, services: Any) -> None:
         """
-        Both files run the same programs with the same rights.
+        Both compose files have the same images, limits and privileges.
         """
         other = yaml.safe_load((TOP / "docker-compose.yml").read_text())["services"]
         kept = (
@@ -99,9 +99,9 @@ class TestServices:
             }
         assert services["traefik"]["command"] == other["traefik"]["command"]
 
-    def test_the_application_may_do_no_more_than_it_needs(self, services: Any) -> None:
+    def test_the_application_has_no_unnecessary_privileges(self, services: Any) -> None:
         """
-        It has the rights of the others, and no way to Redis.
+        The application has the restrictions of the other services, and no access to Redis.
         """
         app = services["app"]
 
@@ -109,9 +109,9 @@ class TestServices:
         assert app["networks"] == ["default"]
         assert app["logging"] == services["redis"]["logging"]
 
-    def test_each_file_that_is_mounted_exists_or_is_made(self, secrets: Path) -> None:
+    def test_each_mounted_file_exists_or_is_created(self, secrets: Path) -> None:
         """
-        Compose starts nothing if one is missing.
+        Each mounted file exists, or the script creates it.
         """
         document = yaml.safe_load(FILE.read_text())
         made = {f"./secrets/{path.name}" for path in secrets.iterdir()}
@@ -119,9 +119,9 @@ class TestServices:
         assert {each["file"] for each in document["secrets"].values()} == made
         assert all((TOP / each["file"]).is_file() for each in document["configs"].values())
 
-    def test_the_worker_reads_the_password_that_is_mounted(self, services: Any) -> None:
+    def test_the_worker_reads_the_mounted_password(self, services: Any) -> None:
         """
-        The file of the setting is the file of the secret.
+        The setting for the password names the file of the secret.
         """
         worker = services["certworker"]
         environment = dict(entry.split("=", 1) for entry in worker["environment"])
@@ -131,7 +131,7 @@ class TestServices:
 
     def test_each_directory_of_the_worker_is_a_volume(self, services: Any) -> None:
         """
-        What is written anywhere else is lost with the container.
+        Each directory that the worker writes is a volume.
         """
         worker = services["certworker"]
         mounted = dict(reversed(volume.split(":")) for volume in worker["volumes"])
@@ -144,9 +144,9 @@ class TestServices:
             [mounted[path], path] for path in ("/storage/certificates", "/storage/config")
         ]
 
-    def test_redis_and_routes_are_ready_before_what_needs_them(self, services: Any) -> None:
+    def test_redis_and_routes_are_ready_before_their_users(self, services: Any) -> None:
         """
-        A start has no errors that pass by themselves.
+        The worker starts after Redis, and Traefik starts after its routes, so a start logs no error.
         """
         assert services["certworker"]["depends_on"] == {"redis": {"condition": "service_healthy"}}
         assert services["traefik"]["depends_on"] == {
@@ -155,11 +155,11 @@ class TestServices:
 
 
 class TestRoutes:
-    def test_challenges_go_to_the_worker_and_all_else_to_the_application(
+    def test_challenges_go_to_the_worker_and_other_requests_to_the_application(
         self, routes: Any, services: Any
     ) -> None:
         """
-        The addresses are those of the services, and only challenges are answered on port 80.
+        The routes have the addresses of the services, and port 80 has only the route of the challenges.
         """
         urls = {
             name: routes["services"][router["service"]]["loadBalancer"]["servers"][0]["url"]
@@ -176,18 +176,18 @@ class TestRoutes:
             {},
         )
 
-    def test_challenges_win_over_the_redirection(self, routes: Any, services: Any) -> None:
+    def test_challenges_have_a_higher_priority_than_the_redirect(self, routes: Any, services: Any) -> None:
         """
-        The CA asks on port 80 before there is a certificate for port 443.
+        The route of the challenges has a higher priority than the redirect to HTTPS.
         """
         options = dict(option[2:].split("=", 1) for option in services["traefik"]["command"])
         redirection = int(options["entrypoints.web.http.redirections.entrypoint.priority"])
 
         assert redirection < routes["routers"]["acme-challenge"]["priority"]
 
-    def test_the_routes_are_installed_where_traefik_reads_them(self, services: Any) -> None:
+    def test_the_routes_are_in_the_directory_of_traefik(self, services: Any) -> None:
         """
-        The service that installs them and Traefik agree about file and directory.
+        The service writes the routes to the directory that Traefik reads.
         """
         installed = services["routes"]
 
@@ -196,16 +196,16 @@ class TestRoutes:
 
 
 class TestSecrets:
-    def test_containers_read_them_and_other_users_do_not(self, secrets: Path) -> None:
+    def test_containers_can_read_them_and_other_users_cannot(self, secrets: Path) -> None:
         """
-        The containers have users of their own; no other user enters the directory.
+        The users of the containers can read the secrets, and no other user can enter the directory.
         """
         assert secrets.stat().st_mode & 0o777 == 0o700
         assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o644}
 
     def test_a_second_run_changes_nothing(self, secrets: Path) -> None:
         """
-        A new password would shut out the services that run.
+        A second run of the script does not change the password, which running services use.
         """
         before = {path.name: path.read_bytes() for path in secrets.iterdir()}
         make(secrets.parent)
@@ -213,9 +213,9 @@ class TestSecrets:
         assert before == {path.name: path.read_bytes() for path in secrets.iterdir()}
         assert len(set(before.values())) == 3
 
-    def test_the_rights_are_those_of_the_guide(self) -> None:
+    def test_the_rights_match_the_guide(self) -> None:
         """
-        tests/test_security.py proves these lines with the worker and with producers.
+        The rights of the users are the lines of the guide, which tests/test_security.py tests.
         """
         guide = GUIDE.read_text()
         users = dict(re.findall(r"^user (\w+) on #\w+ (.*)$", (HERE / "users.acl").read_text(), re.M))
@@ -225,9 +225,9 @@ class TestSecrets:
             for user in ("certworker", "producer")
         }
 
-    def test_redis_lets_each_user_do_its_work(self, secrets: Path, services: Any, tmp_path: Path) -> None:
+    def test_redis_grants_each_user_its_rights(self, secrets: Path, services: Any, tmp_path: Path) -> None:
         """
-        A real Redis with the options of the file; without a password it answers a ping and nothing else.
+        A Redis with the options of the file accepts each user. Without a password it allows only a ping.
         """
         options = dict(pairwise(services["redis"]["command"][1:]))
         assert options["--aclfile"].removeprefix(MOUNTED) in services["redis"]["secrets"]

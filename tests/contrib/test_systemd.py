@@ -21,14 +21,14 @@ TOP = Path(__file__).parents[2]
 UNIT = TOP / "contrib" / "systemd" / "certworker.service"
 PAGE = TOP / "docs" / "getting-started" / "without-docker.md"
 
-#: systemd's own scale from 0 (confined) to 10 (may do anything).
+#: The highest exposure on systemd's scale from 0 (confined) to 10 (unrestricted).
 MOST_EXPOSED = 2.5
 
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """
-    The unit with a program and an environment file that exist on this machine.
+    Return the unit with a program and an environment file that exist on this machine.
     """
     text = UNIT.read_text().replace("/usr/local/bin/certworker", "/bin/true")
     installed = tmp_path / UNIT.name
@@ -39,7 +39,7 @@ def unit(tmp_path: Path) -> Path:
 @pytest.fixture
 def settings() -> RawConfigParser:
     """
-    What the unit sets.
+    Return the settings of the unit.
     """
     parser = RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign] # systemd's names have capitals
@@ -59,7 +59,7 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
 class TestUnit:
     def test_systemd_accepts_every_line(self, unit: Path) -> None:
         """
-        systemd ignores a misspelled setting; its own check reports it.
+        The check of systemd accepts each line. A running systemd ignores a misspelled setting.
         """
         checked = analyze("verify", "--man=no", str(unit))
 
@@ -68,7 +68,7 @@ class TestUnit:
 
     def test_the_manual_that_it_names_exists(self, unit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        `systemctl help certworker` opens it.
+        The man page in the unit, which `systemctl help certworker` opens, exists.
         """
         (unit.parent / "man").mkdir()
         (unit.parent / "man" / "man1").symlink_to(TOP / "contrib" / "man")
@@ -80,7 +80,7 @@ class TestUnit:
 
     def test_the_worker_is_confined(self, unit: Path) -> None:
         """
-        systemd rates what the service may do beyond its work.
+        systemd rates the exposure of the service below the limit.
         """
         rated = analyze("security", "--offline=yes", "--json=short", "--no-pager", str(unit))
         verdict = analyze(
@@ -92,20 +92,21 @@ class TestUnit:
 
     def test_it_waits_for_running_jobs_when_it_stops(self, settings: RawConfigParser) -> None:
         """
-        systemd kills a service that has not ended in time.
+        The stop timeout of the unit is longer than that of the worker, because systemd kills a service after
+        it.
         """
         assert int(settings["Service"]["TimeoutStopSec"]) > STOP_DEADLINE_SECONDS
 
-    def test_wrong_settings_are_not_tried_again(self, settings: RawConfigParser) -> None:
+    def test_the_service_does_not_restart_after_invalid_settings(self, settings: RawConfigParser) -> None:
         """
-        Exit code 2 means that a setting is wrong.
+        systemd does not restart the service after exit code 2, which means an invalid setting.
         """
         assert "2" == settings["Service"]["RestartPreventExitStatus"]
 
 
 class TestThePage:
     """
-    docs/getting-started/without-docker.md.
+    The page docs/getting-started/without-docker.md.
     """
 
     TEXT = PAGE.read_text()
@@ -117,9 +118,9 @@ class TestThePage:
         (text,) = re.findall(r"```ini\n(.*?)```", self.TEXT, re.DOTALL)
         return str(text)
 
-    def test_it_installs_what_the_unit_starts(self, settings: RawConfigParser) -> None:
+    def test_it_installs_the_program_of_the_unit(self, settings: RawConfigParser) -> None:
         """
-        The program, its user, its variables and its directory are those of the unit.
+        The page uses the program, the user, the environment file and the directory of the unit.
         """
         service = settings["Service"]
         program = Path(service["ExecStart"].split()[0])
@@ -135,7 +136,7 @@ class TestThePage:
 
     def test_the_wheel_has_the_files_of_the_page(self) -> None:
         """
-        A user without a checkout finds the unit and the route in the directory that the page names.
+        The wheel has the unit and the route in the directory that the page names.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         patterns = project["tool"]["setuptools"]["data-files"]["share/certworker"]
@@ -146,9 +147,9 @@ class TestThePage:
         for directory in ("/opt/pipx/venvs/certworker", "/opt/uv/certworker"):
             assert f"`{directory}/share/certworker`" in self.TEXT
 
-    def test_its_directories_are_made_where_the_unit_may_write(self, settings: RawConfigParser) -> None:
+    def test_the_unit_can_write_its_directories(self, settings: RawConfigParser) -> None:
         """
-        The file `env` is valid, and the page makes each directory of it.
+        The file `env` is valid, and the page creates each of its directories where the unit can write.
         """
         loaded = load(dict(line.split("=", 1) for line in self.variables().splitlines()))
         made = re.findall(r"^sudo -u certworker mkdir (.*)$", self.TEXT, re.MULTILINE)[0].split()
@@ -161,7 +162,7 @@ class TestThePage:
     @pytest.mark.parametrize("command", ["doctor", "work"])
     def test_its_commands_read_the_variables(self, tmp_path: Path, command: str) -> None:
         """
-        A shell exports each variable of the file to the command.
+        The commands of the page export each variable of the file.
         """
         (script,) = re.findall(
             rf"^sudo -u certworker sh -c '(.*certworker {command})'$", self.TEXT, re.MULTILINE

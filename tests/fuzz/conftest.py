@@ -1,5 +1,5 @@
 """
-The time for each test: its share of MINUTES, a variable of the environment, and at least one example.
+The time for each test: its share of the environment variable MINUTES, and at least one example.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from hypothesis import HealthCheck, Phase, settings
 
 MINUTES = float(os.environ.get("MINUTES") or 1)
 
-#: pytest-xdist divides the tests among so many processes.
+#: The number of processes among which pytest-xdist divides the tests.
 PROCESSES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT") or 1)
 
-#: Seconds beyond the share of a test: for its servers, and to make a failing example smaller.
+#: Additional time for a test, for its servers and for the reduction of a failing example.
 GRACE_SECONDS = 120
 
-# The budget ends a test, not a number of examples. A failing example prints the decorator that repeats it.
+# The time limits a test, not a number of examples. A failing example prints the decorator that repeats it.
 settings.register_profile(
     "fuzz",
     deadline=None,
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """
-    Repeat a test of Hypothesis, with other examples each time, until its share of the time has passed.
+    Repeat a Hypothesis test with new examples until its share of the time has passed.
     """
     inner = getattr(getattr(pyfuncitem.obj, "hypothesis", None), "inner_test", None)
     if inner is None:
@@ -70,7 +70,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _within(test: Callable[..., object], end: float) -> Callable[..., object]:
     """
-    Return *test*, changed so that it does nothing after *end*, unless it has failed.
+    Return *test* with a time limit: it does nothing after *end*, unless it has failed.
     """
     begun = failed = False
 

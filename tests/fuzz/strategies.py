@@ -1,5 +1,5 @@
 """
-Hostile values: raw bytes, and documents that are valid but for some of their members.
+Hostile values: raw bytes, and valid documents with some hostile members.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-#: Values that json.dumps does not write: each text is replaced by its JSON.
+#: The JSON of values that json.dumps does not write, by the text that represents each.
 UNWRITABLE = {
     "@digits@": "9" * 5_000,
     "@beyond@": "1e999",
@@ -26,7 +26,7 @@ TEXTS = [
     *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "a" * 64 + ".example"),
 ]
 
-#: Any text, lone surrogates included.
+#: Any text, including lone surrogates.
 texts = st.sampled_from(TEXTS) | st.text(st.characters(), max_size=40)
 
 numbers = (
@@ -49,20 +49,20 @@ numbers = (
     | st.integers()
 )
 
-#: Anything that JSON can say, and some things that it cannot.
+#: Any JSON value, and some values that JSON does not have.
 anything: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | numbers | texts | st.sampled_from(sorted(UNWRITABLE)),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
 
-#: Raw bytes, some of them long.
+#: Raw bytes, including long ones.
 raw = st.binary(max_size=60) | st.sampled_from([b"x" * 70_000, b"\xff" * 6_001, b"[" * 30_000])
 
 
 def places(document: object) -> list[tuple[Any, ...]]:
     """
-    Return the way to each member of *document*, at any depth.
+    Return the path of each member of *document*, at any depth.
     """
     members = (
         document.items()
@@ -77,7 +77,7 @@ def places(document: object) -> list[tuple[Any, ...]]:
 @st.composite
 def spoiled(draw: st.DrawFn, document: Any, by: st.SearchStrategy[Any] = anything) -> Any:
     """
-    *document*, in which one to three members are hostile, or missing.
+    Return *document* with one to three hostile or missing members.
     """
     found = deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
@@ -96,7 +96,7 @@ def spoiled(draw: st.DrawFn, document: Any, by: st.SearchStrategy[Any] = anythin
 
 def written(document: object) -> bytes:
     """
-    Return *document* as JSON, with what JSON does not have.
+    Return *document* as JSON, including values that JSON does not have.
     """
     text = json.dumps(document)
     for name, meaning in UNWRITABLE.items():
@@ -106,14 +106,14 @@ def written(document: object) -> bytes:
 
 def as_bytes(text: object) -> bytes:
     """
-    Return *text* as a program writes it that does not care for UTF-8.
+    Return *text* in UTF-8, including lone surrogates.
     """
     return text if isinstance(text, bytes) else str(text).encode("utf-8", "surrogatepass")
 
 
 def documents(valid: Any) -> st.SearchStrategy[bytes]:
     """
-    JSON like *valid*, other JSON, JSON that is cut, and what is none.
+    Return JSON like *valid*, other JSON, truncated JSON, and invalid JSON.
     """
     like = spoiled(valid).map(written)
     cut = st.integers(0, 200).map(lambda length: written(valid)[:length])

@@ -1,5 +1,5 @@
 """
-CA: it can answer each request with anything, and everything in between can, too.
+CA: the CA, or a proxy in front of it, can send any response to each request.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NAME, NEIGHBOR = "shop.localhost", "neighbor.localhost"
 KINDS = ["directory", "newNonce", "newAccount", "newOrder", "order", "authorization", "challenge", "finalize"]
 KINDS += ["certificate", "renewalInfo", "account"]
 
-#: What a header of HTTP can carry.
+#: The possible values of an HTTP header.
 values = texts.filter(lambda text: text.isascii() and text.isprintable()) | st.sampled_from(
     [
         "<https://[>; rel=up",
@@ -69,18 +69,18 @@ KINDS_OF_PROBLEMS = [
 @dataclass(frozen=True)
 class Lie:
     """
-    What becomes of one answer.
+    The changes of one response.
     """
 
     status: int | None
     headers: dict[str, str]
-    #: Numbers that choose members of its JSON, each with a new value.
+    #: Numbers that select members of the JSON body, each with a new value.
     members: list[tuple[int, Any]]
     body: bytes | None
 
     def of(self, reply: Reply) -> Reply:
         """
-        Return *reply*, changed.
+        Return *reply* with the changes.
         """
         body = reply.body if self.body is None else self.body
         with suppress(ValueError):
@@ -116,7 +116,7 @@ lies = st.builds(
 @dataclass
 class Clock:
     """
-    A time that passes at once when something waits.
+    A clock that :meth:`sleep` advances at once.
     """
 
     passed: timedelta = field(default_factory=timedelta)
@@ -126,7 +126,7 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         """
-        Let *seconds* pass.
+        Advance the clock by *seconds*.
         """
         self.passed += timedelta(seconds=seconds)
 
@@ -134,7 +134,7 @@ class Clock:
 @pytest.fixture
 def issue(challenge_server: ChallengeServer) -> Callable[[AcmeClient, str], Certificate]:
     """
-    Return what orders a certificate, from the order to the check of the chain.
+    Return a function that orders a certificate, from the order to the check of the chain.
     """
 
     def ordered(client: AcmeClient, name: str) -> Certificate:
@@ -157,7 +157,7 @@ def test_order(
     fresh: bool,
 ) -> None:
     """
-    An order ends with a certificate or a documented failure, and the neighbor gets its own a day later.
+    An order ends with a certificate or a documented failure, and the neighbor gets a certificate a day later.
     """
     clock = Clock()
     place: Path = tmp_path_factory.mktemp("state")

@@ -1,5 +1,5 @@
 """
-DNS: a name server can send any bytes, over UDP and over TCP.
+DNS: a name server can send any bytes over UDP and TCP.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ TRUNCATED = 0x0200
 
 def labels(*parts: bytes) -> bytes:
     """
-    Return a name as it is on the wire.
+    Return a name in the wire format.
     """
     return b"".join(bytes([len(part)]) + part for part in parts) + b"\0"
 
@@ -58,7 +58,7 @@ owners = st.sampled_from(
     ]
 ) | st.lists(st.binary(min_size=1, max_size=63), max_size=5).map(lambda parts: labels(*parts))
 
-# No address of another machine: a name server of it would be asked.
+# The addresses are local, because the walk queries name servers at them.
 addresses = st.sampled_from(
     [b"\x7f\0\0\x01", b"\x7f\x01\x02\x03", b"\0\0\0\0", b"\x0a\0\0\x01", b"", b"\x7f"]
 )
@@ -85,7 +85,7 @@ kinds: dict[int, st.SearchStrategy[bytes]] = {
 @st.composite
 def records(draw: st.DrawFn) -> bytes:
     """
-    A record of an answer, some with a wrong length.
+    Return a record of an answer, in some cases with a wrong length.
     """
     kind = draw(st.sampled_from(sorted(kinds)))
     data = draw(kinds[kind])
@@ -98,15 +98,15 @@ def records(draw: st.DrawFn) -> bytes:
 @dataclass(frozen=True)
 class Answer:
     """
-    A hostile answer, which becomes one by the id and the question of the query.
+    A hostile answer without the id and the question of the query.
     """
 
     flags: int
     counts: tuple[int, int]
     records: tuple[bytes, ...]
-    #: Sent instead of it.
+    #: The bytes that the server sends instead of the answer.
     raw: bytes | None
-    #: Before its length over TCP.
+    #: The length that precedes the answer over TCP.
     prefix: int | None
 
     def to(self, query: bytes) -> bytes:
@@ -135,9 +135,9 @@ answers = st.builds(
 
 class HostileServer:
     """
-    A name server that answers with `answer`, except for the names of the neighbor.
+    A name server that sends `answer`, except for the names of the neighbor.
 
-    A correct answer follows each datagram, so that no test waits for one.
+    A correct answer follows each datagram, so that no test waits until a timeout.
     """
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ class HostileServer:
 
     def stop(self) -> None:
         """
-        Answer no more.
+        Stop the server.
         """
         for each in (self._tcp, self._udp):
             each.shutdown()
@@ -185,7 +185,7 @@ class HostileServer:
 @pytest.fixture(scope="session")
 def hostile() -> Iterator[HostileServer]:
     """
-    One server for all examples.
+    Start one server for all examples.
     """
     server = HostileServer()
     yield server
@@ -195,7 +195,7 @@ def hostile() -> Iterator[HostileServer]:
 @given(answer=answers, kind=st.sampled_from(["A", "AAAA", "CAA", "NS", "SOA", "TXT"]))
 def test_question(hostile: HostileServer, answer: Answer, kind: str) -> None:
     """
-    The answer about one name is what it is, and the neighbor has its address.
+    A hostile answer leads to a documented result, and the neighbor has its address.
     """
     hostile.answer = answer
     neighbor, own = DnsQuestion(hostile.address, NEIGHBOR, "A"), DnsQuestion(hostile.address, NAME, kind)
@@ -209,7 +209,7 @@ def test_question(hostile: HostileServer, answer: Answer, kind: str) -> None:
 @given(answer=answers)
 def test_walk(hostile: HostileServer, answer: Answer) -> None:
     """
-    The walk through DNS ends with records that the checks can judge.
+    The walk through DNS ends with records that the checks accept as input.
     """
     hostile.answer = answer
     issuers = [CaaIssuer("Let's Encrypt", ("letsencrypt.org",), None)]
@@ -224,7 +224,7 @@ def test_walk(hostile: HostileServer, answer: Answer) -> None:
 @given(answer=answers)
 def test_delegation(hostile: HostileServer, answer: Answer) -> None:
     """
-    The search for the place of a record ends with a place inside its zone, or with a documented failure.
+    The search for the location of a record ends within its zone, or with a documented failure.
     """
     hostile.answer = answer
     place = None
@@ -240,7 +240,7 @@ def test_delegation(hostile: HostileServer, answer: Answer) -> None:
 @given(answer=answers)
 def test_propagation(hostile: HostileServer, answer: Answer) -> None:
     """
-    No answer is taken for the value that was created, unless it has this value.
+    A hostile answer counts as propagated only if it has the created value.
     """
     hostile.answer = answer
     server = ZoneServer("ns1.shop.org", (hostile.address,))

@@ -1,5 +1,5 @@
 """
-DNS providers: a name server that takes updates, and an API, can answer with anything, as can an account file.
+DNS providers: a name server, an API and an account file can have any content.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ RECORD = TxtRecord("a.auth.example.net", "v" * 43, "auth.example.net", "example.
 ACCOUNT = {"fulldomain": RECORD.fqdn, "subdomain": "a", "username": "user", "password": "pass"}
 KEY = TsigKey("certworker.", "c2VjcmV0IG9mIHRoZSB0ZXN0cw==")
 
-#: Mostly whole answers, and what is none.
+#: Complete answers, and invalid ones.
 answers = st.builds(
     lambda status, body, headers: response(status, body, **headers),
     st.sampled_from([200, 201, 204, 301, 401, 403, 404, 429, 500, 503, 999]),
@@ -39,14 +39,15 @@ answers = st.builds(
     st.dictionaries(st.just("Retry-After"), st.text("0123456789:, GMTjan", max_size=30)),
 ) | raw.map(lambda text: text[:200])
 
-#: What becomes of a signed answer: bytes are changed, and it is cut.
+#: The changes of a signed answer: other bytes, and a truncation.
 damages = st.lists(st.tuples(st.integers(0, 200), st.integers(0, 255)), max_size=4)
 cuts = st.integers(0, 300) | st.just(65_535)
 
 
 def outcome(change: Callable[[], object]) -> str:
     """
-    Return the code of the failure of *change*; empty without one. Its text is one printable line.
+    Return the code of the failure of *change*, or an empty text. Assert that the message is one printable
+    line.
     """
     try:
         change()
@@ -62,7 +63,7 @@ def outcome(change: Callable[[], object]) -> str:
 @contextmanager
 def api(content: bytes) -> Iterator[str]:
     """
-    Return the URL of an API that answers each request with *content*.
+    Yield the URL of an API that sends *content* for each request.
     """
     with WebServer(lambda _path, _visitor: content) as server:
         yield f"http://127.0.0.1:{server.port}"
@@ -80,7 +81,7 @@ def test_answers_of_an_api(tmp_path_factory: pytest.TempPathFactory, content: by
             outcome(lambda provider=provider: provider.present(RECORD))  # type: ignore[misc]
         acme_dns = AcmeDns(url, file)
         outcome(lambda: acme_dns.register("example.com"))
-        # What was stored is an account that can be used.
+        # A stored account is valid.
         if file.exists():
             target = acme_dns.register("example.com")
             assert outcome(lambda: acme_dns.present(TxtRecord(target, "v", "x"))) != "dns01.no_zone"
@@ -89,7 +90,7 @@ def test_answers_of_an_api(tmp_path_factory: pytest.TempPathFactory, content: by
 @given(content=documents({"bad.example.com": ACCOUNT, "example.com": ACCOUNT}))
 def test_account_files(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     """
-    The file is used as far as it is one, and never overwritten if it is none.
+    certworker uses the valid parts of an account file, and never overwrites an invalid file.
     """
     file: Path = tmp_path_factory.mktemp("fuzz") / "accounts.json"
     file.write_bytes(content)
@@ -133,7 +134,7 @@ def test_answers_to_an_update(
         right, answer = sent
         assert signed
         assert code == dns.rcode.NOERROR
-        # The signature covers the flags and the code; the ID is that of the query.
+        # The signature covers the flags and the code. The id is the id of the query.
         assert answer[:4] == right[:4]
 
 

@@ -1,5 +1,5 @@
 """
-HTTP: the answers of web servers and of a container engine, and requests to the worker's own server.
+HTTP: the responses of web servers and of a container engine, and requests to the worker's server.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ bodies = (
 @st.composite
 def answers(draw: st.DrawFn) -> bytes:
     """
-    The answer of a web server, from its first byte to its last.
+    Return the complete response of a web server.
     """
     if not draw(st.integers(0, 5)):
         return draw(raw)
@@ -72,7 +72,7 @@ def answers(draw: st.DrawFn) -> bytes:
 @pytest.fixture(scope="module")
 def server() -> Iterator[WebServer]:
     """
-    A web server whose answer each example sets.
+    Start a web server whose response each example sets.
     """
     with WebServer(sends(b"")) as started:
         yield started
@@ -81,7 +81,7 @@ def server() -> Iterator[WebServer]:
 @given(answer=answers())
 def test_probe(server: WebServer, answer: bytes) -> None:
     """
-    Whatever comes is a journey, and its diagnosis is printable.
+    Each response leads to a result of the probe with a printable diagnosis.
     """
 
     def resolve(_name: str) -> Sequence[Address]:
@@ -96,7 +96,7 @@ def test_probe(server: WebServer, answer: bytes) -> None:
 
 def in_good_order(content_of: Callable[[str], bytes]) -> Respond:
     """
-    Return what sends the whole answer to a path, and waits until the client has read it.
+    Return a function that sends the complete response, and waits until the client has read it.
     """
 
     def respond(path: str, visitor: socket.socket) -> bytes:
@@ -112,7 +112,7 @@ def in_good_order(content_of: Callable[[str], bytes]) -> Respond:
 
 def engine_with(content: bytes, version: bytes) -> Respond:
     """
-    Return an engine that answers with *content*, and reports *version*.
+    Return the behavior of an engine that sends *content*, and reports *version*.
     """
     return in_good_order(
         lambda path: response(200, version if path.startswith("/version") else content, Connection="close")
@@ -152,7 +152,7 @@ VERSION = b'{"ApiVersion": "1.45", "MinAPIVersion": "1.24", "Version": "27.0"}'
 )
 def test_containers(server: WebServer, listed: object, answer: bytes, version: bytes) -> None:
     """
-    A container with odd data hides no other.
+    A container with invalid data does not hide another container.
     """
     engine = DockerClient(f"tcp://127.0.0.1:{server.port}")
     both = written([listed, NEIGHBOR])
@@ -174,7 +174,7 @@ def test_containers(server: WebServer, listed: object, answer: bytes, version: b
 @given(lines=st.lists(documents(EVENT), max_size=3))
 def test_starts(server: WebServer, lines: list[bytes]) -> None:
     """
-    An event that is none hides no other.
+    An invalid event does not hide another event.
     """
     neighbor = json.dumps({**EVENT, "Actor": {"ID": "1", "Attributes": {"name": "neighbor"}}}).encode()
     events = b"\n".join([*(line.replace(b"\n", b" ").replace(b"\r", b" ") for line in lines), neighbor, b""])
@@ -189,7 +189,7 @@ def test_starts(server: WebServer, lines: list[bytes]) -> None:
 @pytest.fixture(scope="module")
 def door() -> Iterator[HttpServer]:
     """
-    The worker's server, with one token.
+    Start the worker's server with one token.
     """
     door = HttpServer(
         HttpAddress("127.0.0.1", 0),
@@ -223,7 +223,7 @@ sent = st.lists(
 @given(start=starts, sent=sent, body=bodies, path=texts)
 def test_door(door: HttpServer, start: bytes, sent: list[tuple[str, str]], body: bytes, path: str) -> None:
     """
-    No request ends the server: the next one is answered.
+    No request stops the server, which responds to the next one.
     """
     head = [start, *(as_bytes(f"{name}: {value}") for name, value in sent)]
     for request in (b"\r\n".join(head) + b"\r\n\r\n" + body, b"GET " + as_bytes(path) + b" HTTP/1.1\r\n\r\n"):

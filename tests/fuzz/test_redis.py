@@ -1,5 +1,5 @@
 """
-Redis: each program that has access to it can write any value to any key.
+Redis: each program with access to it can write any value to any key.
 """
 
 from __future__ import annotations
@@ -59,10 +59,10 @@ from tests.fuzz.strategies import anything, as_bytes, documents, numbers, raw, s
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
-#: The name whose values are hostile, and the one that loses nothing.
+#: The name with hostile values, and the name that they must not affect.
 NAME, NEIGHBOR = "shop.example.org", "neighbor.example.net"
 
-#: What Redis holds: a text is written as it is.
+#: The values in Redis.
 values = texts.map(as_bytes) | numbers.map(as_bytes) | anything.map(written) | raw
 scores = st.sampled_from([0, -1, 1e300, float("inf"), float("-inf"), NOW.timestamp()]) | st.floats(
     allow_nan=False
@@ -99,7 +99,7 @@ class Value:
 
 def of_type(name: str, content: st.SearchStrategy[Any]) -> st.SearchStrategy[Value]:
     """
-    Values of one type; Redis has no empty ones.
+    Return values of one type. Redis has no empty values.
     """
     return content.filter(bool).map(partial(Value, name))
 
@@ -119,7 +119,7 @@ keys = st.one_of(
 
 def of_hash(valid: dict[str, Any]) -> st.SearchStrategy[Value]:
     """
-    A hash like *valid*, or a key of any type.
+    Return a hash like *valid*, or a key of any type.
     """
 
     def in_bytes(fields: dict[str, Any]) -> dict[str, bytes]:
@@ -131,7 +131,7 @@ def of_hash(valid: dict[str, Any]) -> st.SearchStrategy[Value]:
 
 def of_list(valid: Any) -> st.SearchStrategy[Value]:
     """
-    A list with texts like *valid*, or a key of any type.
+    Return a list with texts like *valid*, or a key of any type.
     """
     like = of_type("list", st.lists(documents(valid), min_size=1, max_size=3))
     return like | like | keys
@@ -139,7 +139,7 @@ def of_list(valid: Any) -> st.SearchStrategy[Value]:
 
 def of_string(valid: Any) -> st.SearchStrategy[Value]:
     """
-    A text like *valid*, or a key of any type.
+    Return a text like *valid*, or a key of any type.
     """
     like = of_type("string", documents(valid))
     return like | like | keys
@@ -148,7 +148,7 @@ def of_string(valid: Any) -> st.SearchStrategy[Value]:
 @pytest.fixture
 def emptied(connection: Redis) -> Callable[[], Redis]:
     """
-    Return what empties Redis for each example.
+    Return a function that empties Redis for each example.
     """
 
     def empty() -> Redis:
@@ -164,7 +164,7 @@ Emptied = Callable[[], Redis]
 @given(members=st.dictionaries(values, scores, max_size=5), write=st.none() | keys)
 def test_agenda(emptied: Emptied, members: dict[bytes, float], write: Value | None) -> None:
     """
-    A member that is no name hides none that is.
+    An invalid member does not hide a valid name.
     """
     connection = emptied()
     agenda = Agenda(connection)
@@ -203,7 +203,7 @@ RECORD = {
 @given(write=of_hash(RECORD))
 def test_record(emptied: Emptied, write: Value) -> None:
     """
-    A record that cannot be read counts as lost, and is written again.
+    An unreadable record counts as lost, and certworker writes it again.
     """
     connection = emptied()
     records = DomainRecords(connection)
@@ -224,7 +224,7 @@ def test_record(emptied: Emptied, write: Value) -> None:
 @given(write=of_list(["2026-11-28T00:00:00Z", "INFO", "It began."]))
 def test_story(emptied: Emptied, write: Value) -> None:
     """
-    A line that cannot be read is left out.
+    The history omits an unreadable line.
     """
     connection = emptied()
     stories = History(connection)
@@ -245,7 +245,7 @@ TOKEN = "a" * 43
 )
 def test_tokens(emptied: Emptied, write: Value, stored: bytes) -> None:
     """
-    A token that cannot be read is not answered; the others are.
+    The responder does not answer an unreadable token, and answers the others.
     """
     connection = emptied()
     write.write(connection, TOKENS)
@@ -271,7 +271,7 @@ ORDER = {
 @given(write=of_string(ORDER))
 def test_orders(emptied: Emptied, write: Value) -> None:
     """
-    An order that cannot be read is not resumed.
+    certworker does not resume an unreadable order.
     """
     connection = emptied()
     orders = PendingOrderStore(connection, "ca", now_in_utc)
@@ -306,7 +306,7 @@ NOTICE = Notification(
 @given(write=of_list(NOTICE.as_json()), log_key=keys)
 def test_outbox(emptied: Emptied, write: Value, log_key: Value) -> None:
     """
-    An entry that is no notice costs the notices beside it nothing.
+    An invalid entry does not affect other notifications.
     """
     connection = emptied()
     outbox = Outbox(connection, "mail")
@@ -328,7 +328,7 @@ JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued"})
 @given(priority=st.sampled_from(PRIORITIES), write=keys, own=keys)
 def test_priority_queues(emptied: Emptied, priority: str, write: Value, own: Value) -> None:
     """
-    A request of no form does not keep the others waiting.
+    An invalid request does not delay other requests.
     """
     connection = emptied()
     priority_queues = PriorityQueues(connection)
@@ -347,7 +347,7 @@ def test_priority_queues(emptied: Emptied, priority: str, write: Value, own: Val
 @given(write=keys, pauses=keys)
 def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
     """
-    Invalid buckets still give an answer: an order is possible now, or at a given time.
+    With invalid buckets, the budget still allows an order now or at a given time.
     """
     connection = emptied()
     choice = CaChoice.named("letsencrypt")
@@ -383,7 +383,7 @@ def test_locks(emptied: Emptied, fence: Value, lock: bytes, write: bool) -> None
 @given(schema=of_type("string", values) | keys, digest=keys, others=keys)
 def test_single_values(emptied: Emptied, schema: Value, digest: Value, others: Value) -> None:
     """
-    A value of no sense is replaced; only a plausible version of a newer worker is obeyed.
+    certworker replaces an invalid value. It accepts only a plausible version of a newer worker.
     """
     connection = emptied()
     schema.write(connection, KEY)
@@ -402,7 +402,7 @@ def test_single_values(emptied: Emptied, schema: Value, digest: Value, others: V
 @given(text=documents(["certworker.issue", None, [], {"domain": NAME, "force": True}]), packed=st.booleans())
 def test_call(text: bytes, packed: bool) -> None:
     """
-    What is no call is refused with a reason.
+    certworker rejects an invalid call with a reason.
     """
     with suppress(PayloadFailure, BadJob):
         assert isinstance(read_call(zlib.compress(text) if packed else text).keywords, dict)
@@ -418,7 +418,7 @@ HASH = {"status": "queued", "timeout": "900", "result_ttl": "500", "failure_ttl"
 )
 def test_job(emptied: Emptied, write: Value, more: dict[str, bytes], job_id: bytes) -> None:
     """
-    A job is run or refused, and both are recorded.
+    The worker runs or rejects each job, and records the result.
     """
     connection = emptied()
 
@@ -454,7 +454,7 @@ RESQUE = {"class": "CertificatesV1", "args": [{"domain": NAME, "skipRenewCheck":
 @given(text=documents(UTOPIA) | documents(RESQUE), reader=st.sampled_from([read_utopia, read_resque]))
 def test_message(text: bytes, reader: Callable[[bytes], Message]) -> None:
     """
-    A message of Appwrite is a request, or is refused with a reason.
+    A message of Appwrite is a request, or certworker rejects it with a reason.
     """
     with suppress(PayloadFailure):
         assert isinstance(reader(text).domain, str)
@@ -465,7 +465,7 @@ def test_message(text: bytes, reader: Callable[[bytes], Message]) -> None:
 )
 def test_follow(emptied: Emptied, job: Value, result: Value, ended: bytes) -> None:
     """
-    Who waits for a job gets one printable line.
+    A program that waits for a job gets one printable line.
     """
     connection = emptied()
     job.write(connection, "rq:job:one")
@@ -488,7 +488,7 @@ def test_reports(
     emptied: Emptied, index: Value, report: Value, queues: Sequence[bytes], other: Value
 ) -> None:
     """
-    What other workers report of themselves is printable, and a report that is none is left out.
+    The reports of other workers are printable, and certworker omits an invalid report.
     """
     connection = emptied()
     index.write(connection, REPORTS)
@@ -530,7 +530,7 @@ def test_txt_records(
     emptied: Emptied, tmp_path_factory: pytest.TempPathFactory, write: Value, stored: bytes
 ) -> None:
     """
-    An entry names a valid record, or is removed, in Redis and in the directory.
+    An entry names a valid record, or certworker removes it from Redis and from the directory.
     """
     connection, directory = emptied(), tmp_path_factory.mktemp("dns01")
     write.write(connection, TXT_RECORDS)
@@ -549,7 +549,7 @@ def test_txt_records(
 @given(pause=of_type("string", values) | keys, settling=of_type("string", values) | keys)
 def test_providers(emptied: Emptied, pause: Value, settling: Value) -> None:
     """
-    No value pauses a provider for more than a day, or delays an order by more than a minute.
+    No value pauses a provider for more than a day, and none delays an order by more than a minute.
     """
     connection = emptied()
     pause.write(connection, PROVIDER_PAUSES + NAME)
@@ -566,7 +566,7 @@ def test_providers(emptied: Emptied, pause: Value, settling: Value) -> None:
 @given(line=keys, seen=keys)
 def test_zone_locks(emptied: Emptied, line: Value, seen: Value) -> None:
     """
-    Foreign places in a line are gone after five seconds at the latest.
+    Invalid entries in the queue for a zone are removed after at most five seconds.
     """
     connection = emptied()
     line.write(connection, LINES + NAME)

@@ -1,5 +1,5 @@
 """
-Volume: other programs write there, backups bring back half of it, and disks change bits.
+Volume: other programs write to it, backups restore parts of it, and disks change bits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ NAME, NEIGHBOR = "shop.localhost", "neighbor.localhost"
 SIGNER = Signer()
 OTHER = SIGNER.certificate(NAME, "other.localhost")
 
-#: As a worker writes them.
+#: The metadata of a worker.
 META = {
     "schema": 1,
     "names": [NAME],
@@ -57,7 +57,7 @@ pems = st.sampled_from([OTHER.fullchain_pem, OTHER.cert_pem, OTHER.key.pem, b"",
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """
-    A PEM file in which some bytes are others, or missing.
+    Return a PEM file with some changed or missing bytes.
     """
     pem = bytearray(draw(pems))
     for _ in range(draw(st.integers(0, 3))):
@@ -91,7 +91,7 @@ class Entry:
 
     def put(self, path: Path) -> None:
         """
-        Put it at *path*, instead of whatever is there.
+        Replace the file or directory at *path* with this entry.
         """
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -120,7 +120,7 @@ links = [
 kinds = st.sampled_from(["file"] * 8 + ["directory", "pipe", "nothing", *links])
 entries = st.builds(Entry, kinds, contents)
 
-#: GENERATION is replaced by the generation of the name. The neighbor has its own.
+#: The paths of the name. The test replaces GENERATION with the generation of the name.
 PLACES = [
     *(
         f"certificates/.certworker/generations/GENERATION/{file}.pem"
@@ -149,7 +149,7 @@ PLACES = [
 @pytest.fixture
 def restored(app: App) -> Callable[[], tuple[App, str]]:
     """
-    Return what puts the volume as it was, and returns the generation of the name.
+    Return a function that restores the volume, and returns the generation of the name.
     """
     for token, name in enumerate((NAME, NEIGHBOR), start=1):
         app.traefik.publish(store(app.certificates, SIGNER.certificate(name), token))
@@ -172,13 +172,13 @@ def restored(app: App) -> Callable[[], tuple[App, str]]:
 @given(spoiled=st.dictionaries(st.sampled_from(PLACES), entries, min_size=1, max_size=4))
 def test_volume(restored: Callable[[], tuple[App, str]], spoiled: dict[str, Entry]) -> None:
     """
-    Each reader ends with a documented failure at most, and the neighbor is served as before.
+    Each reader ends with a result or a documented failure, and the neighbor stays in service.
     """
     app, generation = restored()
     volume, traefik = app.certificates, app.traefik
     before = content(volume.current(NEIGHBOR))
     for place, entry in spoiled.items():
-        # What was put there before may be no directory.
+        # The parent may be a file of this test.
         with suppress(OSError):
             entry.put(volume.directory.parent / place.replace("GENERATION", generation))
 
@@ -226,7 +226,7 @@ ACCOUNT = {
 @given(key=entries, account=st.builds(Entry, kinds, documents(ACCOUNT)), order=entries)
 def test_keys(tmp_path_factory: pytest.TempPathFactory, key: Entry, account: Entry, order: Entry) -> None:
     """
-    A key that cannot be read is reported; the URL of an account can be requested again.
+    certworker reports an unreadable key. The URL of an account can be requested again.
     """
     place = tmp_path_factory.mktemp("keys")
     key.put(place / "accounts" / "key.pem")
@@ -261,7 +261,7 @@ def test_files_of_an_operator(
     tmp_path_factory: pytest.TempPathFactory, limits: Entry, resolvers: Entry
 ) -> None:
     """
-    The file of the limits is right or wrong; the resolvers of this machine are known or not.
+    certworker accepts or rejects the file of the limits, and finds the resolvers of the machine or none.
     """
     place = tmp_path_factory.mktemp("operator")
     limits.put(place / "limits.json")
@@ -275,7 +275,7 @@ def test_files_of_an_operator(
 @given(environ=st.dictionaries(st.sampled_from(sorted(variables())), texts, max_size=5), secret=entries)
 def test_settings(tmp_path_factory: pytest.TempPathFactory, environ: dict[str, Any], secret: Entry) -> None:
     """
-    Any environment is either loaded or refused as invalid.
+    certworker loads each environment, or rejects it as invalid.
     """
     path = tmp_path_factory.mktemp("settings") / "secret"
     secret.put(path)

@@ -1,5 +1,5 @@
 """
-A whole worker whose Redis gets hostile values: no loop ends, and other names get their certificates.
+A complete worker whose Redis gets hostile values. No loop ends, and other names get their certificates.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 NEIGHBOR = "neighbor.localhost"
 
-#: Seconds. An attack may plant a lock that looks like that of another worker, and a pause after failures.
+#: The timeout. An attack may write a lock like that of another worker, and a pause after failures.
 PATIENCE_SECONDS = 120
 
-#: A key of each kind. A plausible version of a newer worker ends all others by design.
+#: A key of each kind, except the version. A plausible version of a newer worker stops all others by design.
 EXAMPLES = [kind.pattern for kind in KINDS if kind.pattern != KEY]
 
 
 class Attack:
     """
-    Writes hostile values to the Redis of a worker.
+    An attack that writes hostile values to the Redis of a worker.
     """
 
     def __init__(self, server: RedisServer) -> None:
@@ -45,7 +45,7 @@ class Attack:
 
     def overwrite(self, number: int, value: Value) -> None:
         """
-        Replace one of the keys that the worker uses, or write one that it may use.
+        Replace a key of the worker, or write a key that it may use.
         """
         used = [key.decode("utf-8", "replace") for key in self.connection.scan_iter(count=1_000)]
         candidates = [*EXAMPLES, *sorted(key for key in used if key != KEY)]
@@ -69,7 +69,7 @@ class Attack:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis for the worker alone.
+    Start a Redis for only the worker.
     """
     started = RedisServer(tmp_path / "redis")
     started.start()
@@ -82,7 +82,7 @@ def worker(
     tmp_path: Path, server: RedisServer, app_authority: DevelopmentAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
-    A worker with the loops that need no other server, and one certificate.
+    Start a worker with the loops that need no other server. Yield it with one certificate.
     """
     variables = environment(
         tmp_path,
@@ -101,7 +101,7 @@ def worker(
 
 def loops(worker: WorkerProcess) -> set[str]:
     """
-    Return the loops that beat, from the metrics of *worker*.
+    Return the loops with a heartbeat, from the metrics of *worker*.
     """
     return {
         line.partition('loop="')[2].partition('"')[0]
@@ -112,7 +112,7 @@ def loops(worker: WorkerProcess) -> set[str]:
 
 def test_no_loop_ends(request: pytest.FixtureRequest, server: RedisServer, worker: WorkerProcess) -> None:
     """
-    After the attack all loops beat, the worker is healthy, and it issues for another name.
+    After the attack, all loops have a heartbeat, and the worker is healthy and issues for another name.
     """
     attack = Attack(server)
     wait_until(lambda: worker.get("/healthz")[0] == 200 or None, lambda: worker.log)

@@ -1,3 +1,3 @@
 """
-certworker against CAs of other projects: step-ca, Caddy's acme_server, acme2certifier. `make test-interop`.
+certworker with CAs of other projects: step-ca, Caddy's acme_server and acme2certifier (`make test-interop`).
 """

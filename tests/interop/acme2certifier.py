@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tests.interop.authorities import ForeignAuthority, interpreter_of
 
-#: It has no server of its own that listens elsewhere than on port 80 of all addresses, and no setting for the
-#: port of a name server or for SQLite. A reader that takes five seconds lets its commit fail, and then the
-#: database stays locked for a minute: each nonce is bad. In WAL mode no commit waits for readers.
+#: A server for acme2certifier, whose own server listens only at port 80 of all addresses. acme2certifier has
+#: no setting for the port of a name server or for SQLite. A reader that needs five seconds makes a commit
+#: fail, and the database stays locked for a minute, so each nonce is bad. In WAL mode, commits do not wait
+#: for readers.
 SERVER = """
 import sqlite3
 import sys
@@ -61,11 +62,11 @@ dbfile: {database}
 
 class Acme2certifier(ForeignAuthority):
     """
-    An acme2certifier with its handler for a CA in files. It fetches answers through the relay.
+    An acme2certifier with its handler for a CA in files. It fetches responses through the relay.
     """
 
     title = "acme2certifier"
-    #: Its SQLite store drops the reason.
+    #: Its SQLite store does not store the reason.
     tells_why = False
     changes_keys = True
     takes_the_key_of_a_certificate = False
@@ -73,7 +74,7 @@ class Acme2certifier(ForeignAuthority):
     @property
     def directory_url(self) -> str:
         """
-        Where an ACME client begins.
+        The URL of the ACME directory.
         """
         return f"http://127.0.0.1:{self.port}/directory"
 

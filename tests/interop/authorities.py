@@ -1,5 +1,5 @@
 """
-What the CAs of this stage have in common: a process, a name server of its own, and how each is found.
+The common parts of the CAs of this stage: a process, a name server, and the search for the program.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from tests.servers.nameserver import NameServer
 from tests.servers.ports import free_port
 from tests.servers.web import Respond, WebServer
 
-#: A process that uses all of a busy processor may take long to start.
+#: The time limit of a start on a busy machine.
 PATIENCE_SECONDS = 60
 
-#: Where the CA is sent for a name whose answer is not here.
+#: The address of another server, to which a test directs the CA.
 ELSEWHERE = "127.0.0.9"
 
-#: What else is needed to run this stage.
+#: The message about a missing program.
 INSTALL = "{program} is missing. Install it and run the tests: make test-interop"
 
 
 class ForeignAuthority:
     """
-    A CA in a process of its own; a context manager that starts and ends it.
+    A CA in a separate process. As a context manager it starts and stops.
 
     Attributes:
-        names: The name server that it uses: each name is 127.0.0.1, unless a test says otherwise.
-        http_port: Where it fetches the answers to HTTP-01 challenges.
-        ca_bundle: The root of its TLS certificate; None: it speaks HTTP.
+        names: The name server of the CA. Each name is at 127.0.0.1, unless a test sets another address.
+        http_port: The port from which it fetches the responses to HTTP-01 challenges.
+        ca_bundle: The root of its TLS certificate. None means that it uses HTTP.
     """
 
-    #: How tests call it.
+    #: The name of the CA in the ids of tests.
     title: ClassVar[str]
-    #: Whether it reports why a validation has failed.
+    #: Whether it reports the reason of a failed validation.
     tells_why: ClassVar[bool] = True
     #: Whether it can change the key of an account (RFC 8555, section 7.3.5).
     changes_keys: ClassVar[bool] = False
-    #: Whether the key of a certificate is a proof for its revocation (section 7.6).
+    #: Whether it accepts the key of a certificate as a proof for its revocation (section 7.6).
     takes_the_key_of_a_certificate: ClassVar[bool] = True
 
     def __init__(self, directory: Path) -> None:
@@ -64,32 +64,32 @@ class ForeignAuthority:
         self.log = directory / "log"
         self.names = NameServer()
         self._process: subprocess.Popen[bytes] | None = None
-        #: For those that know neither another resolver than the system's nor another port than 80.
+        #: A relay for CAs that have no setting for the resolver and for the port of validation.
         self.relay = Relay(self.names.addresses, self.http_port)
 
     @property
     def directory_url(self) -> str:
         """
-        Where an ACME client begins.
+        The URL of the ACME directory.
         """
         raise NotImplementedError
 
     def command(self) -> list[str | Path]:
         """
-        Write the files of this CA and return the command that starts it.
+        Write the files of this CA, and return the command that starts it.
         """
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
         """
-        Return the variables that it needs beside those of this process.
+        Return the additional environment variables of the process.
         """
         return {"HOME": str(self.directory), "HTTP_PROXY": "", "http_proxy": ""}
 
     @contextmanager
     def away(self) -> Iterator[None]:
         """
-        End the process for the length of the block; its files stay.
+        Stop the process for the duration of the context. Its files stay.
         """
         self._end()
         yield
@@ -98,7 +98,7 @@ class ForeignAuthority:
     @contextmanager
     def misled(self, name: str, respond: Respond | None) -> Iterator[None]:
         """
-        Send only the CA to another server for *name*; None: no server listens there.
+        Direct only the CA to another server for *name*. None means that no server listens there.
         """
         self.names.addresses[name] = ELSEWHERE
         try:
@@ -121,7 +121,7 @@ class ForeignAuthority:
 
     def hierarchy(self) -> tuple[Path, Path, Path]:
         """
-        Return the files of a new root, of an intermediate, and of the key of that.
+        Return the files of a new root, of an intermediate, and of the key of the intermediate.
         """
         made = Hierarchy.open(self.directory / "hierarchy", datetime.now(UTC))
         openssl = PrivateFormat.TraditionalOpenSSL
@@ -153,7 +153,7 @@ class ForeignAuthority:
         while time.monotonic() < deadline:
             if self._process is not None and self._process.poll() is not None:
                 break
-            # Its root may not be there yet.
+            # The file of its root may not exist yet.
             with suppress(OSError, ValueError):
                 context = ssl.create_default_context(cafile=self.ca_bundle) if self.ca_bundle else None
                 with urlopen(self.directory_url, timeout=5, context=context) as answer:  # noqa: S310 (a CA of the tests)
@@ -178,7 +178,7 @@ def program(name: str) -> str:
 
 def interpreter_of(name: str) -> str:
     """
-    Return the interpreter of the virtual environment *name*, which is in that of the tests.
+    Return the interpreter of the virtual environment *name* within that of the tests.
 
     Raises:
         RuntimeError: It is missing; the text says how to install it.

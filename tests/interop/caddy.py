@@ -12,7 +12,7 @@ from tests.interop.authorities import ForeignAuthority, program
 
 class Caddy(ForeignAuthority):
     """
-    A Caddy whose only site is its ACME server. It fetches answers through the relay.
+    A Caddy whose only site is its ACME server. It fetches responses through the relay.
     """
 
     title = "Caddy"
@@ -20,7 +20,7 @@ class Caddy(ForeignAuthority):
     @property
     def directory_url(self) -> str:
         """
-        Where an ACME client begins.
+        The URL of the ACME directory.
         """
         return f"https://localhost:{self.port}/acme/local/directory"
 

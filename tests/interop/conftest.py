@@ -1,5 +1,5 @@
 """
-The CAs of these tests, each started once, and an app that orders from one.
+The CAs of these tests, each of which starts once, and an app that orders from one of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def authority(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ForeignAuthority]:
     """
-    Each of the CAs, one after the other.
+    Start each of the CAs in turn.
     """
     with request.param(tmp_path_factory.mktemp("authority")) as started:
         yield started
@@ -34,7 +34,7 @@ def authority(
 @pytest.fixture
 def app(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[App]:
     """
-    An app with a new account at the CA.
+    Open an app with a new account at the CA.
     """
     bundle = str(authority.ca_bundle) if authority.ca_bundle else ""
     with open_app(

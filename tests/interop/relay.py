@@ -1,5 +1,5 @@
 """
-An HTTP proxy for CAs that fetch answers from port 80 and ask the system's resolver only.
+An HTTP proxy for CAs that fetch responses only from port 80 and use only the system's resolver.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ PATIENCE_SECONDS = 10
 
 class Relay(WebServer):
     """
-    Passes each request on to the address of its host: that in *addresses*, else 127.0.0.1.
+    A relay that forwards each request to the address of its host in *addresses*, otherwise to 127.0.0.1.
 
-    Where nothing listens, or the name does not exist, it closes the connection without an answer.
+    Without a server or a name, it closes the connection without a response.
 
     Args:
-        addresses: Name → IPv4 address.
+        addresses: The IPv4 address of each name.
         port: The port of all these hosts.
     """
 
@@ -33,7 +33,7 @@ class Relay(WebServer):
     @property
     def url(self) -> str:
         """
-        Where it listens.
+        The URL of the relay.
         """
         return f"http://127.0.0.1:{self.port}"
 

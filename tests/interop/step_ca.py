@@ -16,7 +16,7 @@ class StepCa(ForeignAuthority):
     A step-ca with one ACME provisioner. It does not certify `refused.localhost`.
 
     Args:
-        lifetime: How long its certificates are valid from now on.
+        lifetime: The lifetime of its certificates.
     """
 
     title = "step-ca"
@@ -28,7 +28,7 @@ class StepCa(ForeignAuthority):
     @property
     def directory_url(self) -> str:
         """
-        Where an ACME client begins.
+        The URL of the ACME directory.
         """
         return f"https://127.0.0.1:{self.port}/acme/acme/directory"
 

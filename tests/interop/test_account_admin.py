@@ -1,5 +1,5 @@
 """
-Accounts and revocations at CAs that others wrote.
+Accounts and revocations at CAs of other projects.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUMBERS = count(1)
 @pytest.fixture
 def name() -> str:
     """
-    A name that no test has used at this CA.
+    Return a name that no test has used at this CA.
     """
     return f"account{next(NUMBERS)}.localhost"
 
@@ -29,7 +29,7 @@ def name() -> str:
 @pytest.fixture
 def admin(app: App) -> AccountAdmin:
     """
-    The account at the CA, in the hands of a person.
+    Return the administration of the account at the CA.
     """
     (issuer,) = app.issuers
     return issuer.client.account_admin
@@ -37,7 +37,7 @@ def admin(app: App) -> AccountAdmin:
 
 def issued(app: App, name: str) -> Certificate:
     """
-    A certificate for *name*, in service.
+    Issue a certificate for *name*, and return it.
     """
     app.issuance.issue((name,), force=True)
     stored = app.certificates.current(name)
@@ -51,18 +51,18 @@ class TestRevoke:
         self, app: App, admin: AccountAdmin, name: str, reason: str
     ) -> None:
         """
-        Whichever of the two proofs the CA takes: the key of the account, or that of the certificate.
+        The CA revokes a certificate once, with the key of the account or of the certificate as the proof.
         """
         certificate = issued(app, name)
 
         assert admin.revoke(certificate, reason)
         assert not admin.revoke(certificate, reason)
 
-    def test_the_key_of_the_certificate_will_do_where_the_account_has_ended(
+    def test_the_key_of_the_certificate_is_a_proof_without_the_account(
         self, app: App, admin: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
-        An account was deactivated, or its volume lost.
+        The key of the certificate is a proof for the revocation after the deactivation of the account.
         """
         certificate = issued(app, name)
         admin.deactivate()
@@ -75,11 +75,11 @@ class TestRevoke:
 
 
 class TestAccount:
-    def test_its_key_is_changed_or_the_ca_is_reported_as_unable_to(
+    def test_its_key_is_changed_or_the_missing_feature_is_reported(
         self, app: App, admin: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
-        The account works on either way.
+        The account is usable after a key change, and after the report of a CA that does not change keys.
         """
         issued(app, name)
         before = admin.info()
@@ -96,11 +96,11 @@ class TestAccount:
         assert authority.changes_keys is (before.thumbprint != after.thumbprint)
         assert issued(app, name)
 
-    def test_after_its_end_the_next_order_makes_another_one(
+    def test_after_a_deactivation_the_next_order_registers_a_new_account(
         self, app: App, admin: AccountAdmin, name: str
     ) -> None:
         """
-        A deactivated account never comes back.
+        The next order after a deactivation registers a new account.
         """
         issued(app, name)
         before = admin.info()

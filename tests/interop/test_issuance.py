@@ -1,5 +1,5 @@
 """
-Certificates of CAs that others wrote.
+Certificates of CAs of other projects.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ NUMBERS = count(1)
 @pytest.fixture
 def name() -> str:
     """
-    A name that no test has used at this CA.
+    Return a name that no test has used at this CA.
     """
     return f"shop{next(NUMBERS)}.localhost"
 
 
 def served(app: App, name: str) -> Certificate:
     """
-    The certificate in service.
+    Return the certificate in service.
     """
     stored = app.certificates.current(name)
     assert stored is not None
@@ -38,7 +38,7 @@ def served(app: App, name: str) -> Certificate:
 
 def pending(app: App, *names: str) -> bool:
     """
-    Whether an order for these names is pending.
+    Return whether an order for *names* is pending.
     """
     return any(issuer.pending_orders.find(names) for issuer in app.issuers)
 
@@ -46,7 +46,7 @@ def pending(app: App, *names: str) -> bool:
 class TestIssue:
     def test_names_are_issued_alone_together_and_again(self, app: App, name: str) -> None:
         """
-        The main job, and what a person may insist on.
+        certworker issues one name, several names, and a forced renewal.
         """
         names = (name, f"www.{name}", f"api.{name}")
 
@@ -58,9 +58,9 @@ class TestIssue:
         assert 3 == len({each.metadata.serial for each in (alone, again, together)})
         assert set(names) == set(served(app, name).names)
 
-    def test_an_order_that_was_cut_off_is_resumed(self, app: App, name: str) -> None:
+    def test_an_interrupted_order_is_resumed(self, app: App, name: str) -> None:
         """
-        A worker died after it had placed the order: the next attempt finishes the same one.
+        The next attempt completes the order of a worker that died after it placed the order.
         """
         (issuer,) = app.issuers
         placed = issuer.pending_orders.place((name,), None)
@@ -71,9 +71,9 @@ class TestIssue:
         assert (placed.url, True) == (order.url, reserved)
         assert "issued" == app.issuance.issue((name,)).state
 
-    def test_an_order_that_was_cut_off_while_the_ca_validated_is_resumed(self, app: App, name: str) -> None:
+    def test_an_order_that_was_interrupted_during_validation_is_resumed(self, app: App, name: str) -> None:
         """
-        A challenge that is not pending any more is not responded to again.
+        The next attempt completes the order, and does not respond again to a challenge that is not pending.
         """
         (issuer,) = app.issuers
         order = issuer.pending_orders.place((name,), None)
@@ -82,9 +82,9 @@ class TestIssue:
 
         assert "issued" == app.issuance.issue((name,)).state
 
-    def test_a_ca_without_renewal_information_is_no_obstacle(self, app: App, name: str) -> None:
+    def test_a_ca_without_renewal_information_is_supported(self, app: App, name: str) -> None:
         """
-        The renewal is planned by the age of the certificate.
+        The age of the certificate determines its renewal if the CA has no renewal information.
         """
         outcome = app.issuance.issue((name,))
 
@@ -93,7 +93,7 @@ class TestIssue:
     @pytest.mark.parametrize("authority", [StepCa], indirect=True)
     def test_a_policy_of_the_ca_is_reported(self, app: App) -> None:
         """
-        The same type of problem as for a wrong answer to a challenge, with another meaning.
+        certworker reports a rejection by the policy of the CA, and not a failed validation.
         """
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue(("refused.localhost",))
@@ -115,7 +115,7 @@ class TestFailedValidation:
         self, app: App, authority: ForeignAuthority, name: str, respond: Respond | None, codes: set[str]
     ) -> None:
         """
-        Whatever the CA leaves unfinished: the name has a certificate once the cause has gone.
+        certworker reports the cause of a failed validation. The next request after its end succeeds.
         """
         with authority.misled(name, respond), pytest.raises(CertworkerError) as caught:
             app.issuance.issue((name,))
@@ -130,7 +130,7 @@ class TestFailedValidation:
         self, app: App, authority: ForeignAuthority, name: str
     ) -> None:
         """
-        One wrong record is found without another request.
+        The failure of an order with several names contains the name whose validation failed.
         """
         names = (name, f"www.{name}", f"api.{name}")
         with (
@@ -147,7 +147,7 @@ class TestFailedValidation:
         self, app: App, authority: ForeignAuthority, name: str
     ) -> None:
         """
-        The CA asks other name servers than certworker.
+        A name that only the CA cannot resolve fails, and is issued after the name server has it.
         """
         missing = f"nxdomain.{name}"
         with pytest.raises(CertworkerError) as caught:
@@ -158,7 +158,7 @@ class TestFailedValidation:
 
     def test_removal_drops_a_pending_order(self, app: App, name: str) -> None:
         """
-        A name that comes back begins with a new order.
+        A removal deletes the pending order of the name.
         """
         (issuer,) = app.issuers
         issuer.pending_orders.place((name,), None)
@@ -168,11 +168,9 @@ class TestFailedValidation:
 
 
 class TestOutage:
-    def test_a_ca_that_is_away_is_reported_as_such(
-        self, app: App, authority: ForeignAuthority, name: str
-    ) -> None:
+    def test_an_unreachable_ca_is_reported(self, app: App, authority: ForeignAuthority, name: str) -> None:
         """
-        The pending order is finished afterwards.
+        certworker reports an unreachable CA, and completes the pending order after the outage.
         """
         (issuer,) = app.issuers
         placed = issuer.pending_orders.place((name,), None)

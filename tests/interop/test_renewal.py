@@ -1,5 +1,5 @@
 """
-Renewals at CAs that others wrote, by a whole worker and in real time.
+Renewals at CAs of other projects, by a complete worker in real time.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "shop.localhost"
 
-#: step-ca dates its certificates a minute back. They are due when about half of the three minutes is left.
-#: Caddy has the same library, and makes no certificate for less than five minutes.
+#: step-ca backdates its certificates by a minute. They are due when half of the three minutes is left. Caddy
+#: uses the same library, and issues no certificate for less than five minutes.
 LIFETIME = timedelta(minutes=2)
 
-#: Two, so that the second one begins with whatever the first one has left behind.
+#: The number of failures. The second one begins with the state after the first.
 FAILURES = 2
 
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Iterator[StepCa]:
     """
-    A CA with certificates that end after two minutes.
+    Start a CA whose certificates expire after two minutes.
     """
     directory = tmp_path / "authority"
     directory.mkdir()
@@ -46,7 +46,7 @@ def authority(tmp_path: Path) -> Iterator[StepCa]:
 @pytest.fixture
 def worker(tmp_path: Path, own_redis: RedisServer, authority: StepCa) -> Iterator[WorkerProcess]:
     """
-    A worker that has started.
+    Start a worker.
     """
     variables = environment(
         tmp_path,
@@ -63,12 +63,12 @@ def worker(tmp_path: Path, own_redis: RedisServer, authority: StepCa) -> Iterato
 
 class TestRenewal:
     @pytest.mark.timeout(240)
-    def test_a_failed_validation_does_not_outlive_its_cause(
+    def test_a_renewal_succeeds_after_failed_validations(
         self, tmp_path: Path, own_redis: RedisServer, authority: StepCa, worker: WorkerProcess
     ) -> None:
         """
-        Another server answers the CA at first. Each failure has the reason of the CA, and the certificate is
-        renewed before its end.
+        Another server responds to the CA at first. Each failure has the reason of the CA, and the renewal
+        succeeds before the certificate expires.
         """
         store = CertificateStore(tmp_path / "certificates")
         with own_redis.client() as connection:
@@ -104,6 +104,6 @@ def served(store: CertificateStore) -> CertificateMetadata | None:
 
 def seconds_until(moment: datetime) -> float:
     """
-    Return how far ahead *moment* is.
+    Return the seconds until *moment*.
     """
     return (moment - now_in_utc()).total_seconds()

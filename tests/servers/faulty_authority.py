@@ -318,7 +318,7 @@ class FaultyAuthority(DevelopmentAuthority):
 
     def start(self) -> None:
         """
-        Start to listen.
+        Start listening.
         """
         self._stopped.clear()
         super().start()

@@ -16,7 +16,7 @@ class Listening(socketserver.TCPServer):
 
     def server_activate(self) -> None:
         """
-        Start to listen.
+        Start listening.
         """
         super().server_activate()
         self.socket.setblocking(False)

@@ -1,3 +1,3 @@
 """
-A soak: short certificates, two workers, and one accident after the other, for as many minutes as one likes.
+A soak test: certificates with a short lifetime, two workers, and repeated accidents for a given time.
 """

@@ -1,9 +1,9 @@
 """
-`python -m tests.soak`: certificates that live for some minutes, and accidents all the time.
+`python -m tests.soak`: certificates with a lifetime of minutes, and repeated accidents.
 
-The accidents are those of a bad month: kill -9, terminations, frozen workers, a Redis that restarts or is
-emptied, a CA that is away. The exit code is 0 if no certificate expired in service, no key and certificate
-in service differed, and no error was unexpected.
+The accidents are SIGKILL, SIGTERM, stopped workers, a restart or a flush of Redis, and an unreachable CA. The
+exit code is 0 if no certificate expired in service, each key matched its certificate, and no unexpected error
+occurred.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, two_workers, wait_until
 from tests.soak.served import Served
 
-#: 15 minutes in a soak of 22, as the first one had.
+#: The lifetime of a certificate as a share of the soak: 15 minutes of 22.
 SHARE_OF_THE_SOAK = 15 / 22
 SHORTEST_LIFE_SECONDS = 120.0
 NAMES = [f"soak{number}.tenant{number % 6}.localhost" for number in range(60)]
@@ -40,14 +40,14 @@ FROZEN_SECONDS = 25.0
 AWAY_SECONDS = 12.0
 FIRST_ISSUANCE_SECONDS = 120.0
 
-#: With less than this share of the validity left, a renewal was late.
+#: A renewal is late if less than this share of the validity is left.
 LATE_SHARE = 0.1
 
 
 @dataclass
 class Site:
     """
-    Two workers, their Redis and their CA.
+    Two workers with their Redis and their CA.
     """
 
     redis: RedisServer
@@ -58,7 +58,7 @@ class Site:
 
     def kill(self) -> None:
         """
-        End a worker at once, and start it again.
+        Kill a worker, and start it again.
         """
         worker = self.random.choice(self.workers)
         worker.kill()
@@ -66,7 +66,7 @@ class Site:
 
     def terminate(self) -> None:
         """
-        Ask a worker to end, and start it again.
+        Send SIGTERM to a worker, and start it again.
         """
         worker = self.random.choice(self.workers)
         if code := worker.terminate(60):
@@ -75,7 +75,7 @@ class Site:
 
     def freeze(self) -> None:
         """
-        Stop a worker beyond its leases, and let it continue.
+        Stop a worker until its leases have ended, and continue it.
         """
         process = self.random.choice(self.workers).process
         assert process
@@ -85,7 +85,7 @@ class Site:
 
     def restart_redis(self) -> None:
         """
-        End Redis at once, with all that it has, and start an empty one.
+        Kill Redis, and start it without its keys.
         """
         self.redis.kill()
         time.sleep(self.random.uniform(0, AWAY_SECONDS))
@@ -100,7 +100,7 @@ class Site:
 
     def silence_ca(self) -> None:
         """
-        Let the CA be away for some seconds.
+        Stop the CA for some seconds.
         """
         self.authority.stop()
         time.sleep(AWAY_SECONDS)
@@ -108,7 +108,7 @@ class Site:
 
     def accidents(self) -> dict[Callable[[], None], int]:
         """
-        Return the accidents, and how often each happens among 63.
+        Return the accidents, with the weight of each.
         """
         return {
             self.kill: 18,
@@ -122,7 +122,7 @@ class Site:
 
 def main() -> int:
     """
-    Run for the time of the command line, and return the exit code.
+    Run the soak with the arguments of the command line, and return the exit code.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5, help="how long (default: 5)")

@@ -1,5 +1,5 @@
 """
-What the proxy serves during a soak, read as a proxy reads it: by other code than the worker's own.
+The certificates that a proxy serves during a soak, read by code that is independent of certworker.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ PAUSE_SECONDS = 0.5
 @dataclass
 class Served:
     """
-    Watches the certificates of *names* in the proxy's directory until it is stopped.
+    A monitor of the certificates of *names* in the proxy's directory.
 
     Attributes:
-        least_left: The smallest share of its life that a certificate in service had left, by name.
-        serials: The serial numbers that were served, by name.
-        faults: What a visitor would have met: an expired certificate, a key of another one, a missing file.
+        least_left: The smallest remaining share of the validity of a certificate in service, by name.
+        serials: The serial numbers in service, by name.
+        faults: The faults in service: an expired certificate, a key that does not match, or a missing file.
     """
 
     config: Path
@@ -40,20 +40,20 @@ class Served:
 
     def start(self) -> None:
         """
-        Begin to watch.
+        Start monitoring.
         """
         self._thread.start()
 
     def stop(self) -> None:
         """
-        End.
+        Stop monitoring.
         """
         self._stopped.set()
         self._thread.join()
 
     def missing(self) -> list[str]:
         """
-        Return the names that have no file at the proxy.
+        Return the names without a file in the proxy's directory.
         """
         return [name for name in self.names if not (self.config / f"{name}.yml").exists()]
 

@@ -1,5 +1,5 @@
 """
-The witness of a soak.
+The monitor of a soak.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NAME = "shop.localhost"
 
 def publish(place: Path, fullchain: bytes, key: bytes) -> Path:
     """
-    Write a pair and the file of Traefik that names it.
+    Write a pair, and Traefik's file that names it.
     """
     chain, private = place / "fullchain.pem", place / "privkey.pem"
     chain.write_bytes(fullchain)
@@ -31,7 +31,7 @@ def publish(place: Path, fullchain: bytes, key: bytes) -> Path:
 
 def watched(place: Path) -> Served:
     """
-    A witness that has seen the name.
+    Return a monitor that has read the certificate of the name.
     """
     served = Served(place, [NAME])
     served.start()
@@ -40,9 +40,9 @@ def watched(place: Path) -> Served:
 
 
 class TestServed:
-    def test_a_good_pair_is_no_fault(self, tmp_path: Path) -> None:
+    def test_a_valid_pair_is_not_a_fault(self, tmp_path: Path) -> None:
         """
-        The smallest remaining share of the validity is recorded.
+        The monitor reports no fault for a valid pair, and records its remaining share.
         """
         certificate = Signer().certificate(NAME)
         publish(tmp_path, certificate.fullchain_pem, certificate.key.pem)
@@ -54,7 +54,7 @@ class TestServed:
 
     def test_a_key_of_another_certificate_is_a_fault(self, tmp_path: Path) -> None:
         """
-        A proxy cannot serve such a pair.
+        The monitor reports a key that does not match its certificate.
         """
         publish(tmp_path, Signer().certificate(NAME).fullchain_pem, PrivateKey.generate().pem)
         served = watched(tmp_path)
@@ -62,9 +62,9 @@ class TestServed:
 
         assert [f"{NAME}: the key is not that of the certificate"] == served.faults
 
-    def test_a_name_that_is_gone_is_a_fault(self, tmp_path: Path) -> None:
+    def test_a_missing_file_is_a_fault(self, tmp_path: Path) -> None:
         """
-        A name without a file was served before.
+        The monitor reports a name whose file disappears.
         """
         certificate = Signer().certificate(NAME)
         file = publish(tmp_path, certificate.fullchain_pem, certificate.key.pem)
