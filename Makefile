@@ -1,12 +1,13 @@
-# Two commands are enough to know certworker: `make demo` and `make test`. `make` alone lists the others.
+# `make demo` shows certworker, and `make test` tests it. `make` without a target lists all targets.
 #
-# Everything is installed into .venv. Its stamp files record what is installed, so a second run needs no network.
+# All packages are installed into .venv. Stamp files record the installed groups, so a second run needs no
+# network.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated dist coverage test-fast clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
-# The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
+# The first Python of a supported version. Select another one: make setup PYTHON=/path/to/python3
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PYTHON_OF_THE_IMAGE := python3.13
@@ -14,28 +15,29 @@ PYTHON_OF_THE_IMAGE := python3.13
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# With Go, this release replaces the distribution's. Another one: make test PEBBLE=/path/to/pebble
+# With Go, this release replaces the distribution's Pebble.
+# Select another one: make test PEBBLE=/path/to/pebble
 PEBBLE_RELEASE := v2.10.1
 GOBIN := $(CURDIR)/.venv/go
 
-# The CAs of `make test-interop`; a stamp of this name records that one is installed.
+# The CAs of `make test-interop`. A stamp file of this name records that a CA is installed.
 STEP_CA := step-ca@v0.30.2
 CADDY := caddy@v2.11.9
 ACME2CERTIFIER := acme2certifier==0.46.3
-# A build that hangs must not hang CI. step-ca and Caddy take a minute and a half each on two processors.
+# The timeout ends a build that hangs. step-ca and Caddy need 90 seconds each on two processors.
 BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null && echo timeout 1200) go install
 
-# .venv/bin comes last: it may hold the demo's redis-server, and the tests are to meet the system's.
+# .venv/bin is the last directory, because it may have the demo's redis-server. The tests use the system's.
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
-ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
+WITH_VENV := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 
-# Where make dist installs the wheel and the sdist.
+# The directory in which make dist installs the wheel and the sdist.
 INSTALLED := $(CURDIR)/build/dist
 
 PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze man nginx haproxy
 PACKAGES := redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd man-db nginx-light haproxy
 
-help: ## List what can be made
+help: ## List the targets
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -43,33 +45,33 @@ help: ## List what can be made
 	@echo "Start with make demo: Python 3.11 or later and make are enough; the first run downloads the packages."
 	@echo "On ARM, or with Python 3.13 or later, also install redis-server."
 
-setup: .venv/installed ## Make .venv with certworker in it
+setup: .venv/installed ## Install certworker into .venv
 	@echo "Ready: $(BIN)/certworker --help"
 
-demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this machine, in one go
+demo: .venv/installed ## Show a queue, a CA, a certificate and its renewal on this machine
 	@$(BIN)/certworker demo
 
-# Each process gets one test at a time. In larger portions, one of them would get all the long tests.
-test: .venv/tested tools ## The whole suite; installs the servers and clients it needs
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
+# Each process gets one test at a time. With larger portions, one process would get all long tests.
+test: .venv/tested tools ## Run all tests, and install the servers and clients that they need
+	@$(WITH_VENV) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
 
-# For the inner loop. tests/fast.py selects the tests by their fixtures and modules.
-test-fast: .venv/tested ## The tests without worker processes, PHP and other servers, in a minute
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 -p tests.fast $(TESTS)
+# tests/fast.py selects the tests by their fixtures and modules.
+test-fast: .venv/tested ## Run the tests without worker processes, PHP and other servers, in a minute
+	@$(WITH_VENV) $(BIN)/python -m pytest --quiet --numprocesses=4 -p tests.fast $(TESTS)
 
-# The bounds of pyproject.toml promise these versions. uv can choose the lowest ones, pip cannot.
-test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions that pyproject.toml allows
+# These versions are the lower bounds of pyproject.toml. uv can select them, and pip cannot.
+test-lowest: .venv/lowest/installed tools ## Run the tests with the lowest versions that pyproject.toml allows
 	@PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/.venv/lowest/bin" \
 	    .venv/lowest/bin/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
 
-# Without an engine and images, their installation takes minutes. It belongs to no test.
-test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
+# The installation of an engine and images needs minutes, which do not count for the time limit of a test.
+test-containers: .venv/tested ## Test the project's containers, and install an engine if there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet $(AGAIN) --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
-test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) ## CAs of other projects; builds them once, with Go
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(AGAIN) tests/interop
+test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) ## Test with CAs of other projects, which Go builds once
+	@$(WITH_VENV) $(BIN)/python -m pytest --quiet $(AGAIN) tests/interop
 
-tools: .venv/go/asked ## Install the servers and clients that the tests meet
+tools: .venv/go/asked ## Install the servers and clients that the tests need
 	@missing=; \
 	for program in $(PROGRAMS); do \
 	    $(REAL) command -v $$program >/dev/null || missing="$$missing $$program"; \
@@ -80,30 +82,30 @@ tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	if ! command -v apt-get >/dev/null; then \
 	    echo "Install them with your system's package manager (Debian calls them $(PACKAGES))."; exit 1; \
 	elif test "$$(id -u)" != 0; then \
-	    echo "Type this, then make test again:"; \
+	    echo "Run this command, then make test again:"; \
 	    echo "  sudo apt-get update && sudo apt-get install --yes $(PACKAGES)"; exit 1; \
 	fi; \
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -qq --yes --no-install-recommends $(PACKAGES) >/dev/null
 
-lint: .venv/tested ## Form, spelling, types, and what the documentation names
+lint: .venv/tested ## Check format, spelling, types, and the references in the documentation
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py tests/test_security.py::TestStatements
 
-bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
-	@$(ALSO_OURS) $(BIN)/python -m bench
+bench: .venv/tested tools ## Measure certworker, certbot, lego and a minimal client
+	@$(WITH_VENV) $(BIN)/python -m bench
 
-soak: .venv/tested tools ## Short certificates and one accident after the other, for MINUTES=5
-	@$(ALSO_OURS) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
+soak: .venv/tested tools ## Run certificates of short lifetime with repeated accidents, for MINUTES=5
+	@$(WITH_VENV) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
 
-fuzz: .venv/tested tools ## Hostile values for every reader, for MINUTES=5; the same ones again with SEED=1
-	@MINUTES=$(or $(MINUTES),5) $(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=2 --maxschedchunk=1 \
+fuzz: .venv/tested tools ## Test each reader with hostile values, for MINUTES=5; the same values with SEED=1
+	@MINUTES=$(or $(MINUTES),5) $(WITH_VENV) $(BIN)/python -m pytest --quiet --numprocesses=2 --maxschedchunk=1 \
 	    $(if $(SEED),--hypothesis-seed=$(SEED)) --show-capture=no tests/fuzz
 
-lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
+lock: ## Write requirements.lock; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools
 	@CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet $(UPGRADE) \
@@ -113,17 +115,17 @@ lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
 	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml docker-compose.standalone.yml
 
-audit: .venv/created ## Look up known weaknesses of the packages in requirements.lock
+audit: .venv/created ## Check the packages in requirements.lock for known vulnerabilities
 	@$(PIP) install 'pip-audit>=2.9,<3'
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
-coverage: .venv/tested tools ## The whole suite, with the share of lines and branches that it runs
+coverage: .venv/tested tools ## Run all tests, and report the share of lines and branches that they run
 	@$(PIP) install --group coverage
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 \
+	@$(WITH_VENV) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 \
 	    --cov --cov-report=term:skip-covered --cov-report=markdown:build/coverage.md $(TESTS)
 
-# As docs/getting-started/without-docker.md installs them: pipx the wheel, uv the sdist. The demo runs in an
-# environment that has nothing else, and man finds the page that the systemd unit names.
+# pipx installs the wheel, and uv installs the sdist, as in docs/getting-started/without-docker.md. The demo
+# runs in an environment without other packages. The man page that the systemd unit names must exist.
 dist: .venv/created ## Build wheel and sdist in dist, install each, and run the demo from it
 	@rm -rf dist build/dist
 	@$(PIP) install --group dist
@@ -154,7 +156,7 @@ docs-recording: .venv/tested ## Run the demo and the examples, and write their o
 docs-generated: .venv/tested ## Generate the tables, pictures and man pages of the documentation from the code
 	@$(BIN)/python -m tests.documentation
 
-clean: ## Remove .venv and everything that was made
+clean: ## Remove .venv and all generated files
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -162,7 +164,7 @@ clean: ## Remove .venv and everything that was made
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed. On Debian or Ubuntu: apt-get install python3"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo "Python's venv is missing. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
-	@echo "Making .venv"
+	@echo "Creating .venv"
 	@$(PYTHON) -m venv --clear .venv
 	@$(PIP) install --upgrade 'pip>=25.1'
 	@touch $@
@@ -173,13 +175,13 @@ clean: ## Remove .venv and everything that was made
 	@touch $@
 
 .venv/tested: .venv/installed
-	@echo "Installing what the tests need into .venv"
+	@echo "Installing the packages of the tests into .venv"
 	@$(PIP) install --group test --group lint
 	@touch $@
 
-# Apart from the packages of certworker, so that neither limits the versions of the other.
+# A separate environment, because certworker and the documentation may need different versions of a package.
 .venv/documented: .venv/created pyproject.toml
-	@echo "Installing what builds the documentation into .venv/docs"
+	@echo "Installing the packages that build the documentation into .venv/docs"
 	@$(PYTHON) -m venv .venv/docs
 	@.venv/docs/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
 	@.venv/docs/bin/python -m pip --disable-pip-version-check --quiet install --group docs
@@ -193,7 +195,7 @@ clean: ## Remove .venv and everything that was made
 	@$(BIN)/uv pip install --quiet --python .venv/lowest --group test
 	@touch $@
 
-# Without Go, or without a network, the distribution's Pebble serves as well.
+# Without Go or a network, the tests use the distribution's Pebble.
 .venv/go/asked: .venv/created
 	@mkdir -p $(@D)
 	@if test -z "$(PEBBLE)" && command -v go >/dev/null; then \
@@ -217,7 +219,7 @@ define build
 	@touch $@
 endef
 
-# Its dependencies are not those of certworker.
+# A separate environment, because its dependencies differ from those of certworker.
 .venv/$(ACME2CERTIFIER): .venv/created
 	@echo "Installing $(@F) into .venv/acme2certifier"
 	@$(PYTHON) -m venv --clear .venv/acme2certifier

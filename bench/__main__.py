@@ -41,9 +41,9 @@ def main() -> int:
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="|".join(BENCHMARKS), help="which ones; all if none is named"
+        "names", nargs="*", metavar="|".join(BENCHMARKS), help="the benchmarks to run; all by default"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
@@ -54,7 +54,7 @@ def main() -> int:
     try:
         measured = [_measured(benchmark) for benchmark in chosen]
     except KeyboardInterrupt:
-        print("Ended; all servers are stopped and all files removed.", file=sys.stderr)
+        print("Interrupted: all servers are stopped, and all files are removed.", file=sys.stderr)
         return 128 + signal.SIGINT
     figures = [figure for each in measured for figure in each]
     print(_machine(), end="\n\n")

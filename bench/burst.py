@@ -16,9 +16,9 @@ from bench.worlds import SLOTS_AT_PEBBLE, pebble, worker_at
 
 TITLE = "200 names"
 NOTE = (
-    "200 names: all on the queue at once, four slots, because Pebble deadlocks with more orders in flight; "
-    "median of three series, each with a new Pebble. The floor is four bare clients in one process. certbot "
-    "obtains one name after the other: several at once fail on the lock of its directory."
+    "200 names: all on the queue at once, four slots, because Pebble deadlocks with more pending orders; "
+    "median of three series, each with a new Pebble. The floor is four minimal clients in one process. "
+    "certbot obtains the names in turn, because its directory has a lock."
 )
 
 NAMES = [f"burst{number}.bench.test" for number in range(200)]
@@ -47,7 +47,7 @@ def _by_certworker(place: Path) -> float:
     with pebble(place / "ca") as ca, worker_at(ca, place) as worker:
         began = time.perf_counter()
         worker.request(NAMES)
-        worker.wait_for(NAMES, glance_seconds=0.02)
+        worker.wait_for(NAMES, pause_seconds=0.02)
         return len(NAMES) / (time.perf_counter() - began)
 
 

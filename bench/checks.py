@@ -19,9 +19,9 @@ from tests.servers.unbound import Unbound
 
 TITLE = "the checks"
 NOTE = (
-    "the checks: what all of them together add to a warm job for a new name, median of 50, with an unbound "
-    "on this machine as its DNS and as the name server of the domain; each answer is fetched through our "
-    "own port 80. doctor: from start to exit, for a machine and a name that are healthy, median of five."
+    "the checks: the time that all checks add to a warm job for a new name, median of 50. An unbound on this "
+    "machine is the resolver and the name server of the domain. The checks fetch each response from port 80 "
+    "of the worker. doctor: from start to exit, for a healthy machine and a healthy name, median of five."
 )
 
 DOMAIN = "bench.org"

@@ -22,7 +22,7 @@ from tests.servers.ports import free_port
 TITLE = "covered names"
 NOTE = (
     "covered names: a wildcard is in service. One warm job at a time, from RPUSH to its record, median of "
-    "50; then 1,000 names on the queue at once, 16 slots, from the first RPUSH to the last record."
+    "50. Then 1,000 names on the queue at once, with 16 slots, from the first RPUSH to the last record."
 )
 
 BASE = "covered.localhost"

@@ -59,8 +59,8 @@ def table(figures: Iterable[Figure], notes: Sequence[str]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         for row in [HEADINGS, *rows]
     ]
-    told = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes]
-    return "\n".join([*(line.rstrip() for line in lines), "", *told])
+    wrapped = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes]
+    return "\n".join([*(line.rstrip() for line in lines), "", *wrapped])
 
 
 def as_json(figures: Iterable[Figure]) -> list[dict[str, object]]:

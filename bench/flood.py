@@ -18,9 +18,9 @@ from bench.worlds import Worker, pebble, worker_at
 
 TITLE = "a flood"
 NOTE = (
-    "a flood: one warm job at a time, quiet and under 5,000 requests a second for challenges that nobody "
-    "made, from a network namespace (from this host where that may not be made). Each job needs two of its "
-    "own requests answered at the same door: our own check's and the CA's."
+    "a flood: one warm job at a time, without other requests and with 5,000 requests per second for unknown "
+    "challenges. They come from a network namespace, or from this host without the right to create one. Each "
+    "job needs responses from the same HTTP server for two requests: that of the check and that of the CA."
 )
 
 REQUESTS_A_SECOND = 5_000
@@ -47,12 +47,12 @@ def measure(place: Path) -> list[Figure]:
         with subprocess.Popen([*command, *limits], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flooder:
             time.sleep(1)
             flooded = _seconds(worker, "flooded")
-            told, _ = flooder.communicate()
+            offered, _ = flooder.communicate()
     return [
-        Figure(TITLE, "requests offered", float(told), "a second"),
-        Figure(TITLE, "a job, quiet", 1000 * quiet, "ms"),
-        Figure(TITLE, "a job under the flood", 1000 * flooded, "ms"),
-        Figure(TITLE, "  against a quiet one", flooded / quiet, "× as long", 1.5),
+        Figure(TITLE, "requests offered", float(offered), "a second"),
+        Figure(TITLE, "a job without the flood", 1000 * quiet, "ms"),
+        Figure(TITLE, "a job during the flood", 1000 * flooded, "ms"),
+        Figure(TITLE, "  against a job without the flood", flooded / quiet, "× as long", 1.5),
     ]
 
 

@@ -26,9 +26,9 @@ def main(host: str, port: int, requests_a_second: int, connections: int) -> None
     flood: list[socket.socket | None] = [None] * connections
     numbers, began = count(), time.monotonic()
     sent = 0
-    with selectors.DefaultSelector() as told:
-        told.register(sys.stdin, selectors.EVENT_READ)
-        while not told.select(0):
+    with selectors.DefaultSelector() as stopped:
+        stopped.register(sys.stdin, selectors.EVENT_READ)
+        while not stopped.select(0):
             wanted = int((time.monotonic() - began) * requests_a_second)
             for number in range(sent, wanted):
                 flood[number % connections] = _sent(flood[number % connections], host, port, next(numbers))

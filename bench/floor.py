@@ -30,7 +30,7 @@ from bench.responder import Responder
 from tests.servers.pebble import Pebble
 
 #: The pause between two polls. The CA runs on the same machine, so the pause is short.
-BREATH_SECONDS = 0.0005
+PAUSE_SECONDS = 0.0005
 PATIENCE_SECONDS = 20.0
 
 
@@ -73,10 +73,10 @@ class FloorClient:
         order_url, order = self._post(self._directory["newOrder"], {"identifiers": identifiers})
         _, authorization = self._post(order["authorizations"][0])
         challenge = next(each for each in authorization["challenges"] if each["type"] == "http-01")
-        looked = self._responder.present(challenge["token"], f"{challenge['token']}.{self._thumbprint}")
+        fetched = self._responder.present(challenge["token"], f"{challenge['token']}.{self._thumbprint}")
         self._post(challenge["url"], {})
         # A poll before the CA has fetched the response would be unnecessary.
-        looked.wait(PATIENCE_SECONDS)
+        fetched.wait(PATIENCE_SECONDS)
         self._until(order_url, "ready")
         self._post(order["finalize"], {"csr": _b64(_signing_request(name))})
         chain: str = self._post(self._until(order_url, "valid")["certificate"])[1]
@@ -91,7 +91,7 @@ class FloorClient:
     def _until(self, order_url: str, status: str) -> dict[str, Any]:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while time.monotonic() < deadline:
-            time.sleep(BREATH_SECONDS)
+            time.sleep(PAUSE_SECONDS)
             order: dict[str, Any] = self._post(order_url)[1]
             if order["status"] == status:
                 return order

@@ -19,11 +19,11 @@ from tests.servers.pebble import Pebble
 
 TITLE = "one warm job"
 NOTE = (
-    "one warm job: from RPUSH to the YAML in place, median of 25. The floor is a bare client with a warm "
-    "connection that writes no file; it and certworker take turns, each at a Pebble of its own. certbot and "
-    "lego start anew for each name, with an account that they have: median of three. Requests: seven for the "
-    "certificate, one for its renewal information (RFC 9773), which the floor does not ask for; a look at an "
-    "order that is not ready yet is one more."
+    "one warm job: from RPUSH to the YAML file, median of 25. The floor is a minimal client with an open "
+    "connection that writes no file. It and certworker take turns, each with its own Pebble. certbot and "
+    "lego start for each name, with a registered account: median of three. Requests: seven for the "
+    "certificate, and one for its renewal information (RFC 9773), which the floor does not request. Each "
+    "poll of an order that is not ready is one more."
 )
 
 ROUNDS = 25

@@ -32,10 +32,10 @@ from certworker.traefik.config import TraefikConfig
 
 TITLE = "the ledger"
 NOTE = (
-    "the ledger: the agenda with 100,000 names spread over 60 days, of which 1,000 are due; it grows in "
-    "proportion. Locks and budget are what a job pays for them: names taken and given back, an order "
-    "reserved and settled, each in one round trip to Redis; median of 500 jobs, each for another name. A "
-    "look finds nothing to do: the files of 1,000 names are read, the next moments written."
+    "the ledger: the agenda with 100,000 names over 60 days, of which 1,000 are due. The size is linear in "
+    "the number of names. Locks and budget are the cost for a job: it locks and releases its names, and "
+    "reserves and settles an order, each in one round trip to Redis. Median of 500 jobs, each for another "
+    "name. A check without a renewal reads the files of 1,000 names, and writes the next times."
 )
 
 NAMES = 100_000
@@ -62,14 +62,14 @@ def measure(place: Path) -> list[Figure]:
         agenda, bytes_a_name = _agenda(connection)
         due = _milliseconds(lambda _: agenda.due(datetime.now(UTC), DUE), rounds=50)
         locked = _milliseconds(_guarded(connection, CertificateStore(place / "certificates")))
-        looked = _look(connection, place)
+        checked = _check(connection, place)
         remembered = connection.memory_usage(BUDGET + "letsencrypt", samples=0) or 0
     return [
         Figure(TITLE, f"a name on the agenda, of {NAMES:,}", bytes_a_name, "B", 200),
         Figure(TITLE, f"{DUE:,} names that are due", due, "ms", 50),
-        Figure(TITLE, "a look at a name without the CA's advice", looked, "ms", 1),
+        Figure(TITLE, "a check of a name without renewal information", checked, "ms", 1),
         Figure(TITLE, "locks and budget of a job", locked, "ms", 3),
-        Figure(TITLE, "what the budget remembers of a job", remembered / (ROUNDS + WARM_UP), "B"),
+        Figure(TITLE, "the data of the budget for a job", remembered / (ROUNDS + WARM_UP), "B"),
     ]
 
 
@@ -84,7 +84,7 @@ def _agenda(connection: Redis) -> tuple[Agenda, float]:
     return agenda, (connection.memory_usage(AGENDA, samples=0) or 0) / NAMES
 
 
-def _look(connection: Redis, place: Path) -> float:
+def _check(connection: Redis, place: Path) -> float:
     """
     Return the milliseconds for each of 1,000 due names that need no renewal.
     """

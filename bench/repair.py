@@ -21,8 +21,8 @@ from tests.storage.authority import Signer
 
 TITLE = "repair"
 NOTE = (
-    "repair: 10,000 names, each with a certificate of its own, as a worker repairs them at its start and "
-    "every hour. No request goes to a CA. The bars: a minute after a loss, 5 s if nothing is damaged."
+    "repair: 10,000 names, each with its own certificate, as a worker repairs them at its start and every "
+    "hour. No request goes to a CA. The limits: a minute after a loss, and 5 s without damage."
 )
 
 NAMES = 10_000

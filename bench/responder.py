@@ -22,7 +22,7 @@ class Presented:
 
     body: bytes
     looks: int = 0
-    looked: threading.Event = field(default_factory=threading.Event)
+    fetched: threading.Event = field(default_factory=threading.Event)
 
 
 class Responder:
@@ -60,7 +60,7 @@ class Responder:
         The returned event is set after the CA has fetched the response from each perspective.
         """
         presented = self._answers[token] = Presented(key_authorization.encode())
-        return presented.looked
+        return presented.fetched
 
     def _answer(self, request: socketserver.StreamRequestHandler) -> None:
         line = request.rfile.readline(1024).split()
@@ -71,4 +71,4 @@ class Responder:
         presented.looks += 1
         if presented.looks == PERSPECTIVES:
             del self._answers[token]
-            presented.looked.set()
+            presented.fetched.set()

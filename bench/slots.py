@@ -15,8 +15,8 @@ from tests.servers.ports import free_port
 
 TITLE = "64 slots at a slow CA"
 NOTE = (
-    "64 slots at a slow CA: PSS of the worker's whole process tree, in megabytes of 10⁶ bytes. The CA is the "
-    "development CA, which runs in the process of the bench and takes its time over each validation."
+    "64 slots at a slow CA: PSS of the worker's process tree, in megabytes of 10⁶ bytes. The CA is the "
+    "development CA, which runs in the process of the benchmark and delays each validation."
 )
 
 NAMES = [f"slot{number}.localhost" for number in range(64)]
@@ -54,9 +54,11 @@ def measure(place: Path) -> list[Figure]:
 
 def _wait_until_all_wait(authority: FaultyAuthority) -> None:
     deadline = time.monotonic() + min(VALIDATION_SECONDS, PATIENCE_SECONDS)
-    told: set[str] = set()
-    while not told.issuperset(NAMES):
+    waiting_names: set[str] = set()
+    while not waiting_names.issuperset(NAMES):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"only {len(told)} of {len(NAMES)} slots came to wait for the CA")
+            raise TimeoutError(f"only {len(waiting_names)} of {len(NAMES)} slots wait for the CA")
         time.sleep(0.1)
-        told = {name for asked in authority.requests if asked.kind == "challenge" for name in asked.names}
+        waiting_names = {
+            name for asked in authority.requests if asked.kind == "challenge" for name in asked.names
+        }

@@ -13,8 +13,8 @@ from tests.servers.trickle import trickling
 
 TITLE = "slow connections"
 NOTE = (
-    "slow connections: they fill the HTTP port of the worker and send a byte a second; each one that is "
-    "closed is opened again. The figure is the slowest of the jobs, one after the other."
+    "slow connections: they fill the HTTP port of the worker, send one byte per second, and reconnect after "
+    "each close. The figure is the time of the slowest of the consecutive jobs."
 )
 
 CONNECTIONS = 780

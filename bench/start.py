@@ -26,8 +26,8 @@ from certworker.storage.metadata import CertificateMetadata
 
 TITLE = "from start to exit"
 NOTE = (
-    "from start to exit: median of seven processes. 50,000 names: each with its moment on the agenda and its "
-    "record, the first 1,000 with files on the volume; status shows the first page."
+    "from start to exit: median of seven processes. 50,000 names: each has its agenda entry and its record, "
+    "and the first 1,000 have files on the volume. `status` shows the first page."
 )
 
 ROUNDS = 7

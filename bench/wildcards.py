@@ -20,9 +20,9 @@ from tests.servers.ports import free_port
 
 TITLE = "one wildcard"
 NOTE = (
-    "one wildcard: from RPUSH to the YAML in place, median of 25 warm jobs. Pebble and certworker query a "
-    "local BIND, which certworker updates (rfc2136). lego starts for each wildcard, with an account that it "
-    "has, and does not wait until the name servers show the record: median of three."
+    "one wildcard: from RPUSH to the YAML file, median of 25 warm jobs. Pebble and certworker query a local "
+    "BIND, which certworker updates (rfc2136). lego starts for each wildcard, with a registered account, and "
+    "does not wait until the name servers have the record: median of three."
 )
 
 ZONE = "wildcards.localhost"

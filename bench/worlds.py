@@ -28,7 +28,7 @@ OWN_DOMAIN = "own.localhost"
 SLOTS_AT_PEBBLE = 4
 
 #: The pause between two checks for a file. A shorter pause would use processor time of the worker.
-GLANCE_SECONDS = 0.001
+PAUSE_SECONDS = 0.001
 PATIENCE_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
@@ -80,9 +80,9 @@ class Worker:
         for name in names:
             request_certificate(name, connection=self.connection)
 
-    def wait_for(self, names: Iterable[str], glance_seconds: float = GLANCE_SECONDS) -> None:
+    def wait_for(self, names: Iterable[str], pause_seconds: float = PAUSE_SECONDS) -> None:
         """
-        Wait until each of *names* has Traefik's file, with *glance_seconds* between two checks.
+        Wait until each of *names* has Traefik's file, with *pause_seconds* between two checks.
 
         Raises:
             TimeoutError: A file is missing after two minutes, or the worker has ended. The message has its
@@ -97,7 +97,7 @@ class Worker:
                     raise TimeoutError(
                         f"{file.name} is not there; the worker's log ends with:\n{log[-2000:]}"
                     )
-                time.sleep(glance_seconds)
+                time.sleep(pause_seconds)
 
 
 @contextmanager

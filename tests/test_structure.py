@@ -269,8 +269,8 @@ class TestSizes:
         """
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
-                said = len((ast.get_docstring(node, clean=False) or "").splitlines())
-                assert int(node.end_lineno or 0) - node.lineno + 1 - said <= LONGEST_FUNCTION, node.name
+                documented = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                assert int(node.end_lineno or 0) - node.lineno + 1 - documented <= LONGEST_FUNCTION, node.name
 
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_its_name_describes_its_content(self, path: Path) -> None:

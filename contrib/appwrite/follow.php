@@ -1,20 +1,20 @@
 <?php
-// Follows certworker's events and keeps Appwrite's documents in step: php follow.php documents.php
+// Reads certworker's events and updates Appwrite's documents: php follow.php documents.php
 //
-// The file named there returns what writes the documents, see interface Documents. With --once the script ends
-// when it has told everything there is.
+// The file in the argument returns an object that writes the documents (interface Documents). With --once, the
+// script ends after the last event.
 
 interface Documents
 {
     /**
-     * The certificate of $domain, with the attributes domain, issueDate, renewDate, attempts and logs, and the
-     * status of its rule: verifying, verified or unverified. Called again with the same after a crash.
+     * Writes the certificate of $domain, with the attributes domain, issueDate, renewDate, attempts and logs, and
+     * the status of its rule: verifying, verified or unverified. After a crash, a call may repeat.
      */
     public function update(string $domain, array $certificate, string $status): void;
 }
 
 const STREAM = 'certworker:events';
-const PLACE = 'certworker:appwrite:documents'; // up to here everything is told
+const PLACE = 'certworker:appwrite:documents'; // the id of the last processed event
 
 function status(array $event): ?string
 {
@@ -22,12 +22,12 @@ function status(array $event): ?string
     return match ($event['state']) {
         'issued', 'kept', 'covered' => 'verified',
         'waiting' => $serves ? 'verified' : 'verifying',
-        'failed', 'paused' => $serves ? 'verified' : 'unverified', // what is in service serves on
-        default => null, // removed: the core has deleted its documents itself
+        'failed', 'paused' => $serves ? 'verified' : 'unverified', // the certificate stays in service
+        default => null, // removed: the core has deleted its documents
     };
 }
 
-function tell(array $event, Documents $documents): void
+function write(array $event, Documents $documents): void
 {
     if (($status = status($event)) === null) {
         return;
@@ -62,9 +62,9 @@ function follow(Redis $redis, Documents $documents, bool $once): void
         $found = $redis->xRead([STREAM => $place], 100, $once ? 1 : 5000) ?: [];
         foreach ($found[STREAM] ?? [] as $place => $fields) {
             try {
-                tell(json_decode($fields['event'], true, flags: JSON_THROW_ON_ERROR), $documents);
+                write(json_decode($fields['event'], true, flags: JSON_THROW_ON_ERROR), $documents);
             } catch (JsonException) {
-                fwrite(STDERR, "event $place is no JSON and is passed over\n");
+                fwrite(STDERR, "event $place is not JSON and is skipped\n");
             }
             $redis->set(PLACE, $place);
         }

@@ -23,11 +23,11 @@ from tests.containers.traces import removed_traces
 #: The cache between runs, which `make clean` removes.
 CACHE = Path(__file__).parents[2] / ".cache" / "containers"
 
-BRING_ONE = "run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
+INSTALL_ONE = "run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
 
-PATIENCE_WITH_THE_ENGINE_SECONDS = 60
+START_TIMEOUT_SECONDS = 60
 #: The timeout of the engine's stop, during which it waits ten seconds for a container that ignores SIGTERM.
-PATIENCE_WITH_ITS_END_SECONDS = 60
+STOP_TIMEOUT_SECONDS = 60
 
 
 @contextmanager
@@ -41,15 +41,16 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
     own = Docker(dict(os.environ))
     if shutil.which("docker") and own.attempt("info").returncode == 0:
         if own.attempt("compose", "version").returncode:
-            raise RuntimeError(f"Docker has no compose plugin. Install it, or stop Docker and {BRING_ONE}")
+            raise RuntimeError(f"Docker has no compose plugin. Install it, or stop Docker and {INSTALL_ONE}")
         if problem := images.pull(own, say):
             raise RuntimeError(
-                f"Docker cannot pull images ({problem}). Let it reach a registry, or stop it and {BRING_ONE}"
+                f"Docker cannot pull images ({problem}). Give it access to a registry, "
+                f"or stop it and {INSTALL_ONE}"
             )
         yield own
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"There is no Docker engine. Start one that can pull images, or {BRING_ONE}")
+        raise RuntimeError(f"There is no Docker engine. Start one that can pull images, or {INSTALL_ONE}")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="certworker-") as place:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -98,7 +99,7 @@ def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
         )
     docker = Docker(variables)
     try:
-        deadline = time.monotonic() + PATIENCE_WITH_THE_ENGINE_SECONDS
+        deadline = time.monotonic() + START_TIMEOUT_SECONDS
         while docker.attempt("info").returncode:
             if daemon.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text().strip().splitlines()[-1:]
@@ -110,4 +111,4 @@ def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
         yield docker
     finally:
         daemon.terminate()
-        daemon.wait(PATIENCE_WITH_ITS_END_SECONDS)
+        daemon.wait(STOP_TIMEOUT_SECONDS)

@@ -82,7 +82,7 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     archive.unlink()
     docker("build", "--quiet", "--tag", REDIS, "-", stdin=REDIS_OF_DEBIAN)
     docker("tag", PYTHON, PHP)
-    say("Fetching Traefik (50 MB).")
+    say("Downloading Traefik (50 MB).")
     with TemporaryDirectory(dir=cache) as context:
         _with_entrypoint(docker, PEBBLE, "pebble", context)
         _fetch_traefik(Path(context))

@@ -59,7 +59,7 @@ class Packages:
         """
         engine = self._directory / "engine"
         if not engine.exists():
-            self._say("Fetching Debian 13's Docker engine (90 MB).")
+            self._say("Downloading the Docker engine of Debian 13 (90 MB).")
             unfinished = self._fresh("engine.unfinished")
             archives = self._fresh("archives")
             self._apt("update")
@@ -76,7 +76,7 @@ class Packages:
         Return a tar file of a small Debian 13 with Python, Redis and Pebble. The caller removes it after the
         import.
         """
-        self._say("Making a root file system of Debian 13 packages.")
+        self._say("Creating a root file system from Debian 13 packages.")
         archive = self._directory / "debian.tar"
         run(
             *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INSIDE)}"),
@@ -148,4 +148,4 @@ def _mirror() -> str:
         origin, codename, uri = line.split(" ", 2)
         if origin == "Debian" and "-" not in codename:
             return uri
-    raise RuntimeError("apt knows no Debian mirror on this machine. Type: apt-get update")
+    raise RuntimeError("apt has no Debian mirror on this machine. Run: apt-get update")

@@ -147,7 +147,7 @@ class TestTheContainer:
         line = project.wait_for_line("ready", "--timestamps", times=2)
         processor = float(project.compose("exec", "--no-TTY", WORKER, "python3", "-c", PROCESSOR_SECONDS))
         clock = (datetime.fromisoformat(line.split(" ")[0][:26] + "+00:00") - started).total_seconds()
-        tell(f"The container is ready after {clock:.2f} s, with {processor:.2f} s of a processor.")
+        tell(f"The container is ready after {clock:.2f} s, with {processor:.2f} s of processor time.")
 
         assert processor <= LONGEST_START_SECONDS
         assert clock <= LONGEST_START_BY_THE_CLOCK_SECONDS

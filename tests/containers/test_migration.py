@@ -106,12 +106,12 @@ class Operator:
         definition: dict[str, Any] = json.loads(self.project.compose("config", "--format", "json"))
         return definition
 
-    def wait_for_old_worker(self, said: str, *domains: str) -> None:
+    def wait_for_old_worker(self, text: str, *domains: str) -> None:
         """
-        Wait until the old worker has logged *said* for each of *domains*.
+        Wait until the old worker has logged *text* for each of *domains*.
         """
         for domain in domains:
-            self.project.wait_for_line(f"{domain}: {said}", service=self.layout.worker)
+            self.project.wait_for_line(f"{domain}: {text}", service=self.layout.worker)
 
 
 @pytest.fixture(params=[CLASSIC, COMBINED], ids=["classic", "combined"])

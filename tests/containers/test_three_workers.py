@@ -82,7 +82,7 @@ class TestThreeWorkers:
         began = time.monotonic()
         run = ("exec", "--no-TTY", WORKER, "python3", "-c")
         project.compose(*run, WAIT_FOR_FILES, str(len(NAMES)), str(LONGEST_SECONDS))
-        tell(f"{len(NAMES)} names are served after {time.monotonic() - began:.0f} s more.")
+        tell(f"{len(NAMES)} names are in service after {time.monotonic() - began:.0f} s.")
         # Wait until the last duplicate jobs have ended.
         wait_until(
             lambda: project.redis("LLEN", "rq:queue:certificates").strip() == "0" or None, project.logs

@@ -55,7 +55,7 @@ class Fault:
     #: The type of the problem document. None means an HTML page, as load balancers send.
     problem: str | None = "serverInternal"
     retry_after_seconds: int | None = None
-    detail: str = "The CA was told to fail."
+    detail: str = "The test makes the CA fail."
     #: Whether the CA processes the request nevertheless.
     carried_out: bool = False
     #: Whether the CA processes the request, but ends the connection without a response.

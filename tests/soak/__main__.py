@@ -125,8 +125,10 @@ def main() -> int:
     Run the soak with the arguments of the command line, and return the exit code.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5, help="how long (default: 5)")
-    parser.add_argument("--seed", type=int, default=1, help="another seed has other accidents")
+    parser.add_argument("--minutes", type=float, default=5, help="the duration in minutes (default: 5)")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="the seed of the sequence of accidents (default: 1)"
+    )
     asked = parser.parse_args()
     lifetime = max(SHORTEST_LIFE_SECONDS, asked.minutes * 60 * SHARE_OF_THE_SOAK)
     print(
@@ -186,7 +188,7 @@ def _report(served: Served, happened: Counter[str], faults: list[str]) -> int:
     latest = min(served.least_left, key=served.least_left.__getitem__)
     least = served.least_left[latest]
     print(f"{happened.total()} accidents: {dict(happened)}")
-    print(f"{renewals} renewals; the latest one left {least:.0%} of the life of {latest}")
+    print(f"{renewals} renewals; the latest was at {least:.0%} remaining validity, for {latest}")
     if least < LATE_SHARE:
         faults.append(f"{latest} was renewed late")
     for fault in faults:

@@ -1,3 +1,3 @@
 """
-An Appwrite as far as certificates go: compose files of the shape of its own, a core and a worker.
+The part of Appwrite for certificates: compose files in its format, a core and a worker.
 """

@@ -1,5 +1,5 @@
 """
-What certbot leaves in /etc/letsencrypt, from a CA whose name is all that it has of Let's Encrypt.
+The files of certbot in /etc/letsencrypt, from a CA with the name of an intermediate of Let's Encrypt.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certworker.devca.hierarchy import Signer
 
 class Certbot:
     """
-    Lays certificates into *directory* as certbot does.
+    A writer of certificates to *directory*, in the layout of certbot.
 
     Attributes:
         root: The root of their CA, in PEM.
@@ -30,7 +30,7 @@ class Certbot:
 
     def get(self, domain: str) -> str:
         """
-        Have a new certificate for *domain*, and return its serial number.
+        Write a new certificate for *domain*, and return its serial number.
         """
         key = PrivateKey.generate()
         begin = self._now - timedelta(hours=1)

@@ -1,5 +1,5 @@
 <?php
-// Appwrite's core, as far as a CA sees it: it serves the answers to challenges from the webroot.
+// The part of Appwrite's core for a CA: it serves challenge responses from the webroot.
 
 $path = parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH);
 if (preg_match('#^/\.well-known/acme-challenge/[0-9A-Za-z_-]{1,100}$#', $path) && is_file("/storage/certificates$path")) {

@@ -13,21 +13,21 @@ from tests.containers.project import TOP, WORKER
 
 HERE = Path(__file__).parent
 
-#: Laid over it by the tests, and over the service of the guide.
+#: The additions of the tests to Appwrite's file, and to the service of the guide.
 NAMES, AUTHORITY = HERE / "names.yml", HERE / "authority.yml"
 
-#: The image in it, which is made of what lies here.
+#: The image of Appwrite's services, which the tests build from this directory.
 IMAGE = "appwrite-under-test"
 
 
 @dataclass(frozen=True)
 class Layout:
     """
-    One of them.
+    A layout of Appwrite's docker-compose.yml.
 
     Attributes:
-        worker: The service that takes the messages for certificates.
-        variables: What its .env has.
+        worker: The service that processes the messages for certificates.
+        variables: The content of its .env file.
     """
 
     file: Path
@@ -35,7 +35,7 @@ class Layout:
     variables: Mapping[str, str]
 
 
-#: As its installer writes them: what points nowhere is not empty there.
+#: The values that Appwrite's installer writes. A target without a server is not empty.
 CLASSIC = Layout(
     HERE / "classic.yml",
     WORKER,
