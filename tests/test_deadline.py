@@ -167,7 +167,7 @@ class TestPlaces:
     @pytest.mark.parametrize("host", ["a..b", "x" * 64 + ".org", "nowhere.invalid", "\ud800"])
     def test_a_host_without_an_address_raises_oserror(self, host: str) -> None:
         """
-        Each invalid host raises an `OSError`, not the exception of the codec for host names.
+        A host without an address raises an `OSError`, even if the codec for host names rejects it.
         """
         with pytest.raises(OSError):  # noqa: PT011 (the message comes from the C library)
             Deadline(5).places(host, 80)

@@ -23,7 +23,7 @@ MAX_LOGGED_REQUESTS = 100_000
 @dataclass(frozen=True)
 class LoggedRequest:
     """
-    One request that the CA has answered.
+    One request to the CA, with the status of its reply.
     """
 
     method: str

@@ -81,7 +81,7 @@ class AcmeDns:
 
     def present(self, record: TxtRecord) -> None:
         """
-        Set the value. The server keeps the previous value, too: a name and its wildcard share an account.
+        Set the value. The server also keeps the previous one: a name and its wildcard can share an account.
         """
         account = self._account(record)
         headers = {"X-Api-User": account.username, "X-Api-Key": account.password}

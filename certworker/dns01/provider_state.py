@@ -1,9 +1,8 @@
 """
 The state of each DNS provider, which all workers share: its pause after a rate limit, and its settle time.
 
-A provider with several servers behind one address may show a record to certworker and not yet to the CA.
-After a validation that failed in spite of visible records, orders wait longer. Each success shortens that
-time.
+A provider with several servers behind one address may show a record to certworker but not yet to the CA.
+After a validation that failed despite visible records, orders wait longer. Each success shortens that time.
 """
 
 from __future__ import annotations
@@ -43,8 +42,8 @@ redis.call('SET', KEYS[1], longer, 'PX', ARGV[3])
 return longer
 """
 
-# KEYS: the settle time of a provider in milliseconds. ARGV: the shortest value, the expiry. It subtracts a
-# tenth.
+# KEYS: the settle time of a provider in milliseconds. ARGV: the shortest value, the expiry. The script
+# subtracts a tenth.
 _SHORTEN = """
 local found = redis.call('GET', KEYS[1])
 if not found then return 0 end

@@ -28,7 +28,7 @@ LONGEST_PAUSE = timedelta(days=1)
 @dataclass(frozen=True)
 class Refusals:
     """
-    The failures of one provider. No reason contains text of the provider, which may contain secrets.
+    The failures of one provider. No reason contains text from the provider, which may contain secrets.
     """
 
     #: The provider in messages.
@@ -38,7 +38,7 @@ class Refusals:
 
     def credentials(self, reason: str) -> CertworkerError:
         """
-        Return the failure of credentials that the provider rejects.
+        Return the failure for credentials that the provider rejects.
         """
         return CredentialsRejected(provider=self.provider, reason=reason, variables=self.variables)
 
@@ -72,7 +72,7 @@ class Refusals:
 
     def failed(self, record: TxtRecord, reason: object) -> CertworkerError:
         """
-        Return the failure of any other kind.
+        Return the failure for any other reason.
         """
         return ProviderFailed(provider=self.provider, fqdn=record.fqdn, reason=reason)
 

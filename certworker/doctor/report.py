@@ -45,7 +45,7 @@ from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import now_in_utc
 
-#: Without names, the doctor also checks this number of names with failures.
+#: Without names, the doctor also checks at most this number of names with failures.
 MOST_FAILED = 5
 #: With more names on the agenda, the doctor does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
@@ -76,7 +76,7 @@ def examine(
     except CertworkerError as failure:
         yield SETTINGS.failure("environment", failure)
         return
-    # Each variable has one line only: the warning, which names the cause.
+    # A variable with a warning gets only that line, which names the cause.
     yield from (finding for finding in configuration(settings) if finding.subject not in warnings)
     reached = probe_directories([(choice, _authority(settings, choice)) for choice in settings.authorities])
     yield from machine(settings, reached)
@@ -152,7 +152,7 @@ class _Examination:
 
     def _covering(self, name: str) -> str:
         """
-        Return the wildcard that covers *name*, while its certificate is valid; empty without one.
+        Return the wildcard whose valid certificate covers *name*; empty if there is none.
         """
         metadata, wildcard = CertificateStore(self.settings.certificates_dir).serving(name)
         return wildcard if metadata and now_in_utc() < metadata.not_after else ""

@@ -134,7 +134,7 @@ class SplitHorizon(PreflightFailure):
 
 class Ipv6Untested(Ipv6Unreachable):
     """
-    The check cannot verify the address, because most containers have no IPv6.
+    The worker cannot test the address, because its container has no IPv6.
     """
 
     message_template = (

@@ -44,13 +44,14 @@ DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 #: A worker spends at most this share of its time on counting names. 50,000 names take about a second.
 MAX_COLLECT_SHARE = 1 / 20
 
-#: Expired, critical, overdue, due, new (see :mod:`certworker.renewal.policy`).
+#: Expired, critical, overdue, due, due with a short validity period, new (see
+#: :mod:`certworker.renewal.expiry_alerts` and :mod:`certworker.renewal.policy`).
 REMAINING_RATIO_BUCKETS = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
 
 
 class Counted(NamedTuple):
     """
-    What the metrics count of one name.
+    The values of one name that the metrics count.
     """
 
     state: str
@@ -99,7 +100,7 @@ class Metrics:
         states: Sequence[str],
     ) -> None:
         """
-        Count jobs and names at each scrape. If Redis is unreachable, only these metrics are absent.
+        Report jobs and names at each scrape. If Redis is unreachable, only these metrics are absent.
 
         Args:
             queue_jobs: Returns the number of jobs in the queue.

@@ -111,7 +111,7 @@ class TestOrderState:
 
     def test_a_pending_order_without_authorizations_is_not_acme(self) -> None:
         """
-        A pending order without authorizations fails, because it can never become ready.
+        A pending order without authorizations is rejected, because it can never become ready.
         """
         with pytest.raises(NotAcme, match="no authorizations"):
             OrderState.read(answered(ORDER | {"authorizations": [7]}))

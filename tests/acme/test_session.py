@@ -112,8 +112,8 @@ def network_of(url: str, clock: list[datetime]) -> Session:
 class TestNonces:
     def test_five_bad_nonces_in_a_row_are_retried(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The client retries a request up to five times. Servers of one CA share their nonces with a
-        delay (RFC 8555, section 6.5).
+        The client retries a request up to five times after `badNonce` (RFC 8555, section 6.5). Servers of
+        one CA share their nonces with a delay.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)

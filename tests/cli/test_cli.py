@@ -31,7 +31,7 @@ def all_commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[s
 class TestHelp:
     def test_it_lists_every_command_and_imports_none(self) -> None:
         """
-        The help lists all commands without the import of a large library.
+        The help lists all commands without importing a large library.
         """
         listing = (
             "import sys, certworker.cli as c; c.cli(['--help'], standalone_mode=False); print(*sys.modules)"

@@ -205,7 +205,7 @@ class TestMigration:
 
     def test_only_two_services_change(self, operator: Operator) -> None:
         """
-        The guide replaces the entrypoint, the container's name and the profile of the old service. If another
+        The guide removes the entrypoint, the container's name and the profile of the old service. If another
         service did the work, that service gets one variable.
         """
         before = operator.definition()

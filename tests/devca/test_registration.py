@@ -188,7 +188,7 @@ class TestExternalAccount:
 
     def test_the_correct_secret_is_accepted(self, unregistered: AcmeClient) -> None:
         """
-        The CA accepts an HMAC over the key of the account.
+        The CA accepts a binding that is signed with the correct secret.
         """
         assert (201, "") == self.bind(unregistered, b"secret")
 

@@ -59,7 +59,7 @@ class TestAnswer:
     @pytest.mark.parametrize("answer", ["", "token.other", f"\ufeff{ANSWER}", f" {ANSWER}", "x" * 5000])
     def test_another_response_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
         """
-        The CA refuses a web page, a byte order mark and another response.
+        The CA refuses an empty, different or long response, and a byte order mark or space before it.
         """
         challenge_server.answers[TOKEN] = answer
         problem = problem_at(challenge_server)

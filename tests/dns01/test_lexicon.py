@@ -195,7 +195,7 @@ class TestOutages:
 
     def test_an_api_that_exceeds_the_timeout_is_a_failure(self) -> None:
         """
-        A process that exceeds the timeout is killed, because most providers have no timeout.
+        A process that exceeds the timeout is killed, because most providers of dns-lexicon set no timeout.
         """
         with (
             WebServer(silent) as server,

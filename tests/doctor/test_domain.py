@@ -160,7 +160,7 @@ class TestCertificate:
 
     def test_a_mismatched_pair_is_reported(self, issued: App, settings: Settings) -> None:
         """
-        A key that does not match its certificate is reported with its code.
+        The doctor reports a key that does not match its certificate, with the code of the failure.
         """
         (key,) = settings.certificates_dir.glob(".certworker/generations/*/privkey.pem")
         key.write_bytes(Signer().certificate(NAME).key.pem)

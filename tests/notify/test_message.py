@@ -187,7 +187,7 @@ class TestRead:
     @given(text=strategies.text())
     def test_texts_are_printable(self, text: str) -> None:
         """
-        The texts are printable, because a line feed ends a header and a lone surrogate has no bytes.
+        The texts are printable, because a line feed ends a header and a lone surrogate cannot be encoded.
         """
         notification = read(json.dumps(FAILED.as_json() | {"name": text or "x", "message": text}))
 

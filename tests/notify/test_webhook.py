@@ -101,7 +101,7 @@ class TestSend:
 
     def test_a_check_sends_no_request(self, receiver: Receiver) -> None:
         """
-        The check of the doctor connects, and sends no request.
+        The check of the doctor connects, but sends no request.
         """
         hook = Webhook(f"http://user:word@127.0.0.1:{receiver.server_port}/secret", None, private=True)
         hook.check()

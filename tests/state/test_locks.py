@@ -81,7 +81,7 @@ class TestFence:
         self, connection: redis.Redis
     ) -> None:
         """
-        A counter of another type is removed, and the next token follows the highest one of the volume.
+        A counter of another type is replaced, and the next token follows the highest one on the volume.
         """
         connection.rpush(FENCE, "7")
 

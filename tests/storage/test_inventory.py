@@ -136,7 +136,7 @@ class TestTakeInventory:
 
     def test_a_generation_needs_no_metadata(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A generation without metadata is served, because readers use the pair only.
+        A generation without metadata is served, because readers need only its certificate and key.
         """
         stored = store(volume, signer.certificate(NAME))
         (stored.directory / "meta.json").unlink()

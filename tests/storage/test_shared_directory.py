@@ -64,7 +64,7 @@ class TestWriteLock:
 
     def test_waiting_for_another_thread_ends(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A store fails with VolumeLocked while another slot of the worker holds the lock in memory.
+        Storing a certificate fails with VolumeLocked if another thread does not release the lock in time.
         """
         volume = CertificateStore(tmp_path, timeout_seconds=0.05)
         certificate = signer.certificate(NAME)

@@ -1,5 +1,5 @@
 """
-The cause of a wrong response, with its remedy.
+The cause of a wrong or missing response, with its remedy.
 
 The status, the headers and the beginning of the body identify the server that sent the response.
 """
@@ -106,7 +106,7 @@ FAILURES: dict[FetchError, type[CertworkerError]] = {
 
 #: Errors before the connection was established.
 NOT_CONNECTED = (FetchError.TIMEOUT, FetchError.REFUSED)
-#: Errors of an established connection, which may not occur again.
+#: Errors of an established connection. The next request may succeed.
 TRANSIENT = (FetchError.RESET, FetchError.SILENT)
 
 
@@ -177,7 +177,7 @@ class HopResult:
 
 def not_connected(fetch: Fetch) -> bool:
     """
-    Return whether the first connection failed. Only in this case, a CA tries IPv4 after IPv6.
+    Return whether the first connection failed. Only then does a CA try IPv4 after IPv6.
     """
     return fetch.error in NOT_CONNECTED and len(fetch.hops) == 1
 
@@ -186,7 +186,8 @@ def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     """
     Return whether a CA would get the same result as *fetch*.
 
-    A response is certain. A missing response may be a problem of this machine only.
+    A response is certain, unless it is the admin page of a router. A missing or incomplete response may be a
+    problem of this machine only.
     """
     if fetch.error in NOT_CONNECTED:
         if len(fetch.hops) > 1:
