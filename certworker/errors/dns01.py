@@ -37,10 +37,10 @@ class ClocksDiffer(CredentialsRejected):
     """
 
     message_template = (
-        "The name server of {provider} rejects the signature, because its clock and this one differ by "
-        "minutes."
+        "The name server of {provider} rejects the signature, because its clock and the clock of this "
+        "machine differ by minutes."
     )
-    remedy_template = "Synchronize both clocks by NTP. Show this one: date -u"
+    remedy_template = "Synchronize both clocks with NTP. Show the clock of this machine: date -u"
     retry = Retry.PREFLIGHT
 
 
@@ -171,8 +171,8 @@ class ExtraMissing(ProviderFailed):
 class HidesWildcard(CertworkerError):
     code = "dns01.hides_wildcard"
     message_template = (
-        "{name} resolves by {wildcard} only, which does not apply during the validation: the TXT record is "
-        "below {name}."
+        "{name} resolves only through {wildcard}. During the validation it does not resolve, because the TXT "
+        "record is below {name}."
     )
     remedy_template = (
         "Use a certificate for {wildcard}, or create an A or CNAME record for {name}. Test: dig {name}"

@@ -20,7 +20,7 @@ RETRIES = {
     Retry.CONFIG: "certworker tries again daily, and when it starts with other settings.",
     Retry.PREFLIGHT: "certworker tries again after 1, 5, 10 and 30 minutes, then hourly, then daily.",
     Retry.CA: "certworker tries again after 1, 10 and 100 minutes, then daily.",
-    Retry.UNTIL: "certworker tries again at the time in the message, within a day.",
+    Retry.UNTIL: "certworker tries again at the time in the message, but after a day at the latest.",
     Retry.SOON: (
         "certworker tries again after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
     ),
@@ -148,7 +148,7 @@ def retry_of(failure: type[CertworkerError]) -> str:
     retry = RETRIES[failure.retry]
     if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
         by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker tries again ")
-        return f"{retry} If a check of certworker finds the failure first: {by_a_check}"
+        return f"{retry} If preflight finds the failure first, certworker tries again {by_a_check}"
     return retry
 
 

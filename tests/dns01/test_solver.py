@@ -304,7 +304,7 @@ class TestPlan:
         """
         (warning,) = solver.plan("shop.sites.example.com").warnings
 
-        assert "shop.sites.example.com resolves by *.sites.example.com only" in warning.message
+        assert "shop.sites.example.com resolves only through *.sites.example.com" in warning.message
         assert () == solver.plan("sites.example.com").warnings
 
 

@@ -131,7 +131,9 @@ class TestRetries:
         text = retry_of(HttpNotFound)
 
         assert text.startswith(RETRIES[Retry.CA])
-        assert text.endswith("first: after 1, 5, 10 and 30 minutes, then hourly, then daily.")
+        assert text.endswith(
+            "first, certworker tries again after 1, 5, 10 and 30 minutes, then hourly, then daily."
+        )
 
     @pytest.mark.parametrize(
         ("code", "text"),
