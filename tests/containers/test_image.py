@@ -16,7 +16,8 @@ from tests.containers.project import WORKER, Project
 
 WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")
 
-LARGEST_MEGABYTES = 75
+#: dns-lexicon with its packages needs 7 MB of them.
+LARGEST_MEGABYTES = 85
 #: The highest processor time until the worker is ready.
 LONGEST_START_SECONDS = 1.5
 LONGEST_START_BY_THE_CLOCK_SECONDS = 15
