@@ -92,15 +92,7 @@ def command(keep: bool, wildcard: bool) -> None:
         http_port = free_port()
         subject = WILDCARD if wildcard else ONE_NAME
         name_server = stack.enter_context(DevelopmentNameServer(ZONE)) if wildcard else None
-        authority = stack.enter_context(
-            DevelopmentAuthority(
-                directory / "authority",
-                lifetime=LIFETIME,
-                http01_port=http_port,
-                clock=now_in_utc,
-                dns_server=name_server.address if name_server else None,
-            )
-        )
+        authority = stack.enter_context(_authority(directory, http_port, name_server))
         settings = _settings(directory, redis.port, http_port, authority.directory_url)
         servers = f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}"
         if name_server:
@@ -112,12 +104,7 @@ def command(keep: bool, wildcard: bool) -> None:
         connection = stack.enter_context(connect(RedisURL((("127.0.0.1", redis.port),))))
         job = request_certificate(subject.name, connection=connection)
         _print_step(3, f"job {job} requests {subject.name}; the log of the worker follows:")
-        traefik = TraefikConfig(directory / "config")
-        proxy = DevelopmentProxy(
-            lambda site: traefik.files(site) or traefik.files(covering_wildcard(site) or site)
-        )
-        proxy.start()
-        stack.callback(proxy.stop)
+        proxy = _start_proxy(directory, stack)
 
         root = authority.root_path
         first = _wait_until_served(subject.site, proxy.port, root, unlike=None)
@@ -198,6 +185,28 @@ def _settings(directory: Path, redis_port: int, http_port: int, directory_url: s
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
     }
+
+
+def _authority(
+    directory: Path, http_port: int, name_server: DevelopmentNameServer | None
+) -> DevelopmentAuthority:
+    return DevelopmentAuthority(
+        directory / "authority",
+        lifetime=LIFETIME,
+        http01_port=http_port,
+        clock=now_in_utc,
+        dns_server=name_server.address if name_server else None,
+    )
+
+
+def _start_proxy(directory: Path, stack: ExitStack) -> DevelopmentProxy:
+    traefik = TraefikConfig(directory / "config")
+    proxy = DevelopmentProxy(
+        lambda site: traefik.files(site) or traefik.files(covering_wildcard(site) or site)
+    )
+    proxy.start()
+    stack.callback(proxy.stop)
+    return proxy
 
 
 def _dns01_settings(name_server: DevelopmentNameServer) -> dict[str, str]:
