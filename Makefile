@@ -171,7 +171,7 @@ clean: ## Remove .venv and all generated files
 
 .venv/installed: .venv/created pyproject.toml
 	@echo "Installing certworker into .venv"
-	@PYTHONWARNINGS=ignore $(PIP) install --editable '.[demo]'
+	@PYTHONWARNINGS=ignore $(PIP) install --editable '.[demo,web]'
 	@touch $@
 
 .venv/tested: .venv/installed
@@ -191,7 +191,7 @@ clean: ## Remove .venv and all generated files
 	@echo "Installing the lowest allowed versions into .venv/lowest"
 	@$(PIP) install 'uv>=0.9,<1'
 	@$(PYTHON) -m venv --clear .venv/lowest
-	@$(BIN)/uv pip install --quiet --python .venv/lowest --resolution lowest-direct --editable .
+	@$(BIN)/uv pip install --quiet --python .venv/lowest --resolution lowest-direct --editable '.[web]'
 	@$(BIN)/uv pip install --quiet --python .venv/lowest --group test
 	@touch $@
 

@@ -1,0 +1,13 @@
+"""
+The page in the browser, and the API.
+
+Flask, Jinja and Werkzeug belong to the extra `certworker[web]`, and only this package imports them.
+`certworker work` imports them with the first request, so that it starts as fast as without the page.
+
+In import order::
+
+    tokens       The tokens of the page and of the API, and the file with their hashes
+    access       Who may use the page and the API
+    problems     Problem documents (RFC 9457), the errors of the API
+    application  ★ The Flask application of the page and the API
+"""

@@ -1,0 +1,33 @@
+"""
+The roles, and the access of a request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from certworker.web.tokens import ROLES, Role
+
+__all__ = ["Access", "Role"]
+
+
+@dataclass(frozen=True)
+class Access:
+    """
+    The access of a request.
+
+    Attributes:
+        role: What the request may do.
+        tenant: The only tenant whose names the request may see; None: all names.
+        identity: Who sends the request, for logs and histories: a token, a user of the proxy, or "loopback".
+    """
+
+    role: Role
+    tenant: str | None
+    identity: str
+
+    def may(self, role: Role) -> bool:
+        """
+        Return whether this access includes *role*.
+        """
+        return ROLES.index(self.role) >= ROLES.index(role)

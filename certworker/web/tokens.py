@@ -1,0 +1,246 @@
+"""
+The tokens of the page and of the API, and the file with their hashes.
+
+A token has 256 random bits. So a fast hash (SHA-256) is enough: a list of likely tokens does not exist, and a
+slow hash would only help a flood of wrong tokens to occupy the processor. All hashes are compared in constant
+time.
+
+The file is JSON or YAML::
+
+    {"tokens": [{"hash": "sha256:…", "role": "read", "tenant": "acme", "created": "2026-11-29T12:00:00Z"}]}
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal, get_args
+
+import yaml
+
+from certworker.errors import printable
+from certworker.storage import durable
+
+logger = logging.getLogger(__name__)
+
+#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` may do everything.
+Role = Literal["read", "operate", "admin"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+#: The beginning of each token, by which scanners for secrets find it.
+PREFIX = "cw_"
+#: 256 bits.
+RANDOM_BYTES = 32
+#: The hexadecimal digits of the hash that identify a token.
+ID_DIGITS = 12
+
+HASH = re.compile(r"sha256:([0-9a-f]{64})")
+TENANT = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+MAX_FILE_BYTES = 1_000_000
+MAX_TOKENS = 5_000
+#: The number of invalid entries in a log line.
+MAX_REASONS = 5
+#: A longer text is not a token, and is not hashed.
+MAX_TOKEN_LENGTH = 200
+
+
+class UnusableTokens(ValueError):
+    """
+    The file with the tokens cannot be used. The text is a clause with the reason.
+    """
+
+
+@dataclass(frozen=True)
+class Token:
+    """
+    What the file knows about a token: everything except the token.
+    """
+
+    hash: str
+    role: Role
+    tenant: str | None = None
+    created: str = ""
+
+    @property
+    def id(self) -> str:
+        """
+        Return the first digits of the hash, which identify the token in logs and commands.
+        """
+        return self.hash[:ID_DIGITS]
+
+    def as_json(self) -> dict[str, str]:
+        """
+        Return the fields of the token in the file.
+        """
+        fields = {"hash": f"sha256:{self.hash}", "role": self.role}
+        if self.tenant:
+            fields["tenant"] = self.tenant
+        return fields | ({"created": self.created} if self.created else {})
+
+
+class TokenFile:
+    """
+    The file with the hashes of the tokens, which is read again when it changes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._state: object = None
+        self._tokens: tuple[Token, ...] = ()
+
+    def tokens(self) -> tuple[Token, ...]:
+        """
+        Return the tokens; none if the file is missing or cannot be used.
+        """
+        state = _state_of(self.path)
+        if state != self._state:
+            try:
+                self._tokens = read(self.path)
+            except UnusableTokens as error:
+                self._tokens = ()
+                logger.warning("no token of %s is valid: %s", self.path, error)
+            self._state = state
+        return self._tokens
+
+    def find(self, token: str) -> Token | None:
+        """
+        Return what is known about *token*; None if it is wrong.
+        """
+        if len(token) > MAX_TOKEN_LENGTH:
+            return None
+        digest = digest_of(token)
+        found = None
+        for each in self.tokens():
+            if hmac.compare_digest(each.hash, digest):
+                found = each
+        return found
+
+    def with_id(self, token_id: str) -> Token | None:
+        """
+        Return the token with *token_id*; None if there is none.
+        """
+        return next((each for each in self.tokens() if each.id == token_id), None)
+
+    def create(self, role: Role, tenant: str | None, clock: Callable[[], datetime]) -> str:
+        """
+        Return a new token, whose hash is in the file now.
+
+        Raises:
+            UnusableTokens: The file has other content, or is full.
+            CertworkerError: The file cannot be written.
+        """
+        token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
+        known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
+        self._write([*read(self.path), known])
+        return token
+
+    def revoke(self, token_id: str) -> bool:
+        """
+        Remove the token with *token_id* from the file; return whether it was there.
+
+        Raises:
+            UnusableTokens: The file has other content.
+            CertworkerError: The file cannot be written.
+        """
+        before = read(self.path)
+        after = [each for each in before if each.id != token_id]
+        if len(after) < len(before):
+            self._write(after)
+        return len(after) < len(before)
+
+    def _write(self, tokens: Sequence[Token]) -> None:
+        if len(tokens) > MAX_TOKENS:
+            raise UnusableTokens(f"it would have more than {MAX_TOKENS:,} tokens")
+        content = json.dumps({"tokens": [each.as_json() for each in tokens]}, indent=2)
+        durable.write(self.path, f"{content}\n".encode(), 0o600)
+
+
+def digest_of(token: str) -> str:
+    """
+    Return the SHA-256 hash of *token*, in hexadecimal digits.
+    """
+    return sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def read(path: Path) -> tuple[Token, ...]:
+    """
+    Return the tokens in the file at *path*; none if it is missing. An invalid entry costs only itself.
+
+    Raises:
+        UnusableTokens: The file cannot be read, or is no list of tokens.
+    """
+    try:
+        text = durable.read(path, MAX_FILE_BYTES).decode()
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise UnusableTokens(f"it cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UnusableTokens("it is not UTF-8") from None
+    entries = _entries(text)
+    if len(entries) > MAX_TOKENS:
+        raise UnusableTokens(f"it has more than {MAX_TOKENS:,} tokens")
+    return tuple(_valid(entries, path))
+
+
+def _entries(text: str) -> list[object]:
+    try:
+        content = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        raise UnusableTokens("it is neither JSON nor YAML") from None
+    entries = content.get("tokens") if isinstance(content, dict) else content
+    if entries is None:
+        return []
+    if not isinstance(entries, list):
+        raise UnusableTokens("it has no list of tokens")
+    return entries
+
+
+def _valid(entries: Sequence[object], path: Path) -> Iterator[Token]:
+    seen: set[str] = set()
+    reasons = []
+    for number, entry in enumerate(entries, 1):
+        try:
+            token = _token(entry, seen)
+        except UnusableTokens as error:
+            reasons.append(f"token {number}: {error}")
+            continue
+        seen.add(token.hash)
+        yield token
+    if reasons:
+        logger.warning("invalid tokens in %s: %d; %s", path, len(reasons), "; ".join(reasons[:MAX_REASONS]))
+
+
+def _token(entry: object, seen: Set[str]) -> Token:
+    if not isinstance(entry, dict):
+        raise UnusableTokens("it is not a mapping")
+    digest = HASH.fullmatch(str(entry.get("hash")))
+    if not digest:
+        raise UnusableTokens("its hash is not sha256: and 64 hexadecimal digits")
+    if digest[1] in seen:
+        raise UnusableTokens("another token has the same hash")
+    role = entry.get("role")
+    if role not in ROLES:
+        raise UnusableTokens(f"its role is not one of {', '.join(ROLES)}")
+    tenant = entry.get("tenant")
+    # A token without its tenant would see the names of all tenants.
+    if "tenant" in entry and not (isinstance(tenant, str) and TENANT.fullmatch(tenant)):
+        raise UnusableTokens("its tenant is not 1 to 100 letters, digits, dots, hyphens and underscores")
+    return Token(digest[1], role, tenant, printable(entry.get("created", ""), 40))
+
+
+def _state_of(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError as error:
+        return error.errno
+    return found.st_mtime_ns, found.st_size, found.st_ino

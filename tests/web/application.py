@@ -1,0 +1,49 @@
+"""
+An application with real tokens, for the tests of the views.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from flask.testing import FlaskClient
+
+from certworker.web.access import Accesses, Role
+from certworker.web.application import WebComponents, build_application
+from certworker.web.tokens import TokenFile
+
+NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
+
+
+def create_token(path: Path, role: Role, tenant: str | None = None) -> str:
+    """
+    Add a token to the file at *path*, and return it.
+    """
+    return TokenFile(path).create(role, tenant, lambda: NOW)
+
+
+def open_application(
+    tokens: Path,
+    *,
+    sources: Any = None,
+    index: Any = None,
+    actions: Any = None,
+    open_on_loopback: bool = True,
+) -> Flask:
+    """
+    Return an application whose tokens are in the file *tokens*.
+    """
+    access = Accesses(TokenFile(tokens), open_on_loopback=open_on_loopback)
+    return build_application(WebComponents(sources=sources, index=index, actions=actions, access=access))
+
+
+def client_with(application: Flask, token: str) -> FlaskClient:
+    """
+    Return a client of the API that sends *token* with each request.
+    """
+    client = application.test_client()
+    client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    return client
