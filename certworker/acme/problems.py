@@ -256,7 +256,7 @@ def to_failure(
         detail=problem.detail,
         reason=problem.detail,
         type=problem.type,
-        url=url or _first_url(problem.detail) or "the web site of the CA",
+        url=url or _first_url(problem.detail) or "the website of the CA",
     )
 
 

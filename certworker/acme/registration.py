@@ -36,7 +36,7 @@ KEY_CHANGE_LAG = timedelta(minutes=1)
 @dataclass(frozen=True)
 class ExternalAccountBinding:
     """
-    The credentials of an external account (RFC 8555, section 7.3.4), which the CA shows on its web site.
+    The credentials of an external account (RFC 8555, section 7.3.4), which the CA shows on its website.
     """
 
     key_id: str

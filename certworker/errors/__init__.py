@@ -1,5 +1,5 @@
 """
-All failures of certworker: what happened, what to change, and when certworker tries again.
+All failures of certworker: what happened, what to change, and when certworker retries.
 
 Each module contains a family of codes. In import order (★ to read first)::
 

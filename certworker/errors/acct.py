@@ -28,7 +28,7 @@ class AccountDeactivated(CertworkerError):
 
 class TooManyAccounts(CertworkerError):
     code = "acct.too_many"
-    message_template = "{authority} limits the new accounts of this IP address: {detail}"
+    message_template = "{authority} limits the number of new accounts for this IP address: {detail}"
     remedy_template = (
         "Mount a volume at CERTWORKER_STATE_DIR so that the account key survives restarts, then run: docker "
         "compose up -d"
@@ -93,7 +93,7 @@ class AccountBlocked(CertworkerError):
 
 class KeyChangeRefused(CertworkerError):
     code = "acct.no_key_change"
-    message_template = "{authority} does not change account keys: {detail}"
+    message_template = "{authority} does not allow this change of the account key: {detail}"
     remedy_template = (
         "The account keeps its key. To register an account with another key, run: certworker account "
         "deactivate"

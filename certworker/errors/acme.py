@@ -88,7 +88,7 @@ class TlsProblem(CertworkerError):
 
 class AlreadyReplaced(CertworkerError):
     code = "acme.already_replaced"
-    message_template = "{authority} reports that this certificate is already replaced."
+    message_template = "{authority} reports that this certificate has already been replaced."
     remedy_template = "No action is needed; certworker orders again without naming the replaced certificate."
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -121,7 +121,7 @@ class RevocationRefused(CertworkerError):
 
 class Malformed(CertworkerError):
     code = "acme.malformed"
-    message_template = "{authority} cannot read the request: {detail}"
+    message_template = "{authority} reports a malformed request: {detail}"
     remedy_template = (
         "No action is needed; certworker retries automatically. If this continues for days, report it as a "
         "bug of certworker or of the CA."

@@ -44,9 +44,9 @@ class CaUnreachable(CertworkerError):
 
 class NotAcme(CertworkerError):
     code = "ca.not_json"
-    message_template = "The answer of {host} is not ACME ({found})."
+    message_template = "The response from {host} is not an ACME response ({found})."
     remedy_template = (
-        "Check whether a proxy or a captive portal answers instead of the CA: curl -v https://{host}/"
+        "Check whether a proxy or a captive portal responds instead of the CA: curl -v https://{host}/"
     )
     retry = Retry.SOON
     other_ca_may_issue = True

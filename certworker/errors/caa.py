@@ -17,7 +17,9 @@ class CaaForbidden(ValidationFailure):
 
 class CaaLookupFailed(ValidationFailure):
     code = "caa.lookup_failed"
-    message_template = "The query for the CAA records of {name} failed, so the CA must refuse: {detail}"
+    message_template = (
+        "The query for the CAA records of {name} failed, so the CA must refuse to issue: {detail}"
+    )
     remedy_template = (
         "Ask the DNS provider to answer CAA queries; see https://letsencrypt.org/docs/caa/. Test: dig CAA "
         "{owner}"
@@ -26,7 +28,7 @@ class CaaLookupFailed(ValidationFailure):
 
 class CaaNotListed(CaaForbidden):
     """
-    A preflight check finds the failure, and knows the missing record.
+    A preflight check found the failure, and knows the missing record.
     """
 
     message_template = "The CAA records of {owner} allow only {allowed}, not {authority} ({name})."
@@ -35,7 +37,7 @@ class CaaNotListed(CaaForbidden):
 
 class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
-    message_template = 'The CAA record 0 {tag} ";" of {owner} forbids every CA to certify {name}.'
+    message_template = 'The CAA record 0 {tag} ";" of {owner} forbids every CA to issue for {name}.'
     remedy_template = 'Replace it with the record: {owner}. CAA 0 {tag} "{identity}"'
 
 
@@ -51,9 +53,7 @@ class CaaMethod(PreflightFailure):
 
 class CaaAccount(PreflightFailure):
     code = "caa.account"
-    message_template = (
-        "The CAA record of {owner} allows only the account {found} to certify {name}, not {ours}."
-    )
+    message_template = "The CAA record of {owner} allows only the account {found} for {name}, not {ours}."
     remedy_template = 'Change the record: {owner}. CAA 0 {tag} "{identity}; accounturi={ours}"'
 
 
@@ -74,7 +74,7 @@ class CaaBeforeAccount(CaaAccount):
 class CaaUnknownCritical(PreflightFailure):
     code = "caa.critical_unknown"
     message_template = (
-        "A critical CAA record of {owner} has an unknown property, so no CA certifies {name}: {record}"
+        "A critical CAA record of {owner} has an unknown property, so no CA issues for {name}: {record}"
     )
     remedy_template = "Remove the record, or set its flag to 0: {owner}. CAA 0 {record}"
 

@@ -50,8 +50,8 @@ class EmailMissing(ConfigurationFailure):
     code = "config.email_missing"
     message_template = "A public CA requires a contact address, and _APP_EMAIL_CERTIFICATES is empty."
     remedy_template = (
-        "Set _APP_EMAIL_CERTIFICATES=you@yourdomain in .env, pass it to this service in docker-compose.yml, "
-        "then run: docker compose up -d"
+        "Set _APP_EMAIL_CERTIFICATES=you@yourdomain in .env, and pass it to this service in "
+        "docker-compose.yml, then run: docker compose up -d"
     )
 
 
@@ -63,7 +63,7 @@ class EmailInvalid(ConfigurationFailure):
 
 class DomainIsLocalhost(ConfigurationFailure):
     code = "config.domain_localhost"
-    message_template = "{name} is this machine itself, and no public CA certifies it."
+    message_template = "{name} is this machine itself, and no public CA issues a certificate for it."
     remedy_template = (
         "Set _APP_DOMAIN to the public name of this server, or set CERTWORKER_AUTHORITY=development."
     )
@@ -72,9 +72,9 @@ class DomainIsLocalhost(ConfigurationFailure):
 
 class WouldReplacePublic(ConfigurationFailure):
     code = "config.would_replace_public"
-    message_template = "{name} has a valid certificate of {current}, which {authority} must not replace."
+    message_template = "{name} has a valid certificate from {current}, which {authority} must not replace."
     remedy_template = (
-        "Set CERTWORKER_AUTHORITY and _APP_ENV back to the public CA, or remove the certificate first."
+        "Set CERTWORKER_AUTHORITY and _APP_ENV back to the public CA, or first run: certworker remove {name}"
     )
 
 

@@ -61,7 +61,7 @@ class ContainerResolver(CertworkerError):
 
 class NoRecord(NoAddress):
     """
-    A preflight check finds the failure, and knows the missing record.
+    A preflight check found the failure, and knows the missing record.
     """
 
     message_template = "{name} has neither an A nor an AAAA record ({detail})."
@@ -85,8 +85,8 @@ class WrongAddress(PreflightFailure):
 class Propagation(PreflightFailure):
     code = "dns.propagation"
     message_template = (
-        "{server} still answers {found} for {name}, but its name servers answer {expected} (expires in "
-        "{seconds} s)."
+        "{server} still answers {found} for {name}, but its name servers answer {expected} (the old "
+        "answer expires in {seconds} s)."
     )
     remedy_template = (
         "No action is needed; CAs query the authoritative name servers. Test: dig {name} @{server}"
@@ -100,7 +100,7 @@ class NameServersDiffer(Propagation):
     """
 
     message_template = (
-        "The name servers of {name} do not agree: {server} answers {found}, others answer {expected}."
+        "The name servers of {name} do not agree: {server} answers {found}, but others answer {expected}."
     )
     remedy_template = "Ask the DNS provider if this continues for an hour. Test: dig {name} @{server}"
     severity = Severity.WARNING

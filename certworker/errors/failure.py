@@ -30,14 +30,15 @@ MODULES = (
     "reload",
 )
 
-#: The maximum characters of a value in a message. A CA or a job may send longer values.
+#: The maximum number of characters of a value in a message. A CA or a job may send longer values.
 MAX_TEXT = 500
-#: The maximum characters of a link, which is useful only as a whole. Let's Encrypt's link that ends a pause
-#: contains a signed list of names.
+#: The maximum number of characters of a link, which is useful only as a whole. The link of Let's Encrypt
+#: that ends a pause contains a signed list of names.
 MAX_URL = 4_000
-#: The maximum characters of a remedy inside another failure. The longest has such a link and two values.
+#: The maximum number of characters of a remedy inside another failure. The longest remedy has such a link
+#: and two values.
 LONGEST_REMEDY = MAX_URL + 800
-#: The maximum characters of message and remedy together.
+#: The maximum number of characters of a message and its remedy together.
 LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
@@ -60,7 +61,7 @@ class Retry(Enum):
     CA = "ca"
     #: The failure contains the time of the next attempt.
     UNTIL = "until"
-    #: The fault usually ends without a change.
+    #: The fault usually disappears without a change.
     SOON = "soon"
 
 
@@ -81,8 +82,8 @@ def printable(text: object, longest: int = MAX_TEXT) -> str:
 
     Every text from a job or a CA passes through this function before it reaches a log or a terminal.
     """
-    begin = str(text)[: longest + 1]
-    shown = begin if begin.isprintable() else "".join(map(_visible, begin))
+    start = str(text)[: longest + 1]
+    shown = start if start.isprintable() else "".join(map(_visible, start))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
@@ -133,7 +134,7 @@ class CertworkerError(Exception):
 
     def add_finding(self, findings: Sequence[CertworkerError]) -> None:
         """
-        Add a finding of preflight from before the CA's refusal: the one with this code, else the first.
+        Add the preflight finding with this code, else the first one, to this refusal of the CA.
 
         A preflight check often knows the record or the address that the CA does not mention.
         """
@@ -146,7 +147,7 @@ class CertworkerError(Exception):
         self.remedy = own + finding.remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Python copies and pickles exceptions by their positional arguments, but this class has keywords.
+        # Python copies and pickles an exception by its positional arguments, but this class takes keywords.
         return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
@@ -174,7 +175,7 @@ def _complete(text: str) -> str:
 
 class ValidationFailure(CertworkerError):
     """
-    The CA cannot validate the name. A preflight check or the CA finds the failure.
+    The CA cannot validate the name. Either a preflight check or the CA finds the failure.
     """
 
     retry = Retry.CA

@@ -62,14 +62,14 @@ class VolumeFault(CertworkerError):
     code = "fs.io"
     message_template = "The file system reports an error at {path} ({reason})."
     remedy_template = (
-        "Check the path: ls -ld {path}; and read the messages of the kernel: dmesg --level=err,warn | tail"
+        "Check the path: ls -ld {path}; and read the kernel messages: dmesg --level=err,warn | tail"
     )
     retry = Retry.SOON
 
 
 class VolumeLocked(CertworkerError):
     code = "fs.locked"
-    message_template = "Another worker has held the lock of {path} for {seconds} seconds."
+    message_template = "Another worker has held the lock on {path} for {seconds} seconds."
     remedy_template = (
         "If this continues, restart the workers: docker compose restart appwrite-worker-certificates"
     )

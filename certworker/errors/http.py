@@ -1,5 +1,5 @@
 """
-Failures of the challenge at port 80. Codes: http.*.
+Failures of the challenge on port 80. Codes: http.*.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class HttpNotValidated(ValidationFailure):
 
 class HttpReset(ValidationFailure):
     code = "http.reset"
-    message_template = "{name} ({address}) closes connections to port 80 without an answer."
+    message_template = "{name} ({address}) closes connections to port 80 without a response."
     remedy_template = f"Exclude port 80 from intrusion prevention and bot protection. {TEST}"
 
 
 class HttpSlow(ValidationFailure):
     code = "http.slow"
     message_template = (
-        "{name} ({address}) accepts connections to port 80 but does not answer (CAs wait about 10 seconds)."
+        "{name} ({address}) accepts connections to port 80, but does not respond (CAs wait about 10 seconds)."
     )
-    remedy_template = f"Check whether the server is overloaded, or a filter delays requests. {TEST}"
+    remedy_template = f"Check whether the server is overloaded, or whether a filter delays requests. {TEST}"
 
 
 class HttpNotFound(ValidationFailure):
@@ -56,9 +56,9 @@ class HttpNotFound(ValidationFailure):
 
 class HttpWrongBody(ValidationFailure):
     code = "http.wrong_body"
-    message_template = "{name} ({address}) answers the challenge with other content: {detail}"
+    message_template = "{name} ({address}) responds to the challenge with other content: {detail}"
     remedy_template = (
-        "Exclude /.well-known/acme-challenge/ from the catch-all route, CDN or other server that answers. "
+        "Exclude /.well-known/acme-challenge/ from the catch-all route, CDN or other server that responds. "
         + TEST
     )
 
@@ -81,7 +81,7 @@ class HttpRedirectBad(ValidationFailure):
 class HttpRedirectLoop(ValidationFailure):
     code = "http.redirect_loop"
     message_template = "{name} redirects the CA in a loop."
-    remedy_template = "In Cloudflare set SSL/TLS to Full, or set _APP_OPTIONS_FORCE_HTTPS=disabled in .env."
+    remedy_template = "In Cloudflare, set SSL/TLS to Full, or set _APP_OPTIONS_FORCE_HTTPS=disabled in .env."
 
 
 class HttpRedirectClosed(ValidationFailure):
@@ -118,11 +118,11 @@ class HttpOn443(ValidationFailure):
 
 class HttpSluggish(HttpSlow):
     """
-    The server answers within the timeout of the CA, but slowly.
+    The server responds within the timeout of the CA, but slowly.
     """
 
     message_template = (
-        "{name} ({address}) took {seconds} seconds to answer at port 80 (CAs wait about 10 seconds)."
+        "{name} ({address}) took {seconds} seconds to respond on port 80 (CAs wait about 10 seconds)."
     )
     remedy_template = "Find the cause of the load on the server: docker stats --no-stream"
     severity = Severity.WARNING
@@ -130,11 +130,11 @@ class HttpSluggish(HttpSlow):
 
 class AnotherServer(HttpNotFound):
     """
-    This machine has the response, but the address leads to another server.
+    This machine has the response to the challenge, but the address leads to another server.
     """
 
     message_template = (
-        "Another server answers for {name} at {address} (404); {inside} has the response to the challenge."
+        "Another server responds for {name} at {address} (404); {inside} has the response to the challenge."
     )
     remedy_template = "Point the A or AAAA record of {name} to this server. Test: dig +short {name}"
 
@@ -189,8 +189,8 @@ class HttpCloudflare(PreflightFailure):
     code = "http.cloudflare"
     message_template = "{name} is behind Cloudflare, which does not forward the challenge: {detail}"
     remedy_template = (
-        "In Cloudflare set SSL/TLS to Full and exclude /.well-known/acme-challenge/* from Access, or set the "
-        'record of {name} to "DNS only".'
+        "In Cloudflare, set SSL/TLS to Full and exclude /.well-known/acme-challenge/* from Access, or set "
+        'the record of {name} to "DNS only".'
     )
 
 
@@ -200,13 +200,13 @@ class BehindCloudflare(HttpCloudflare):
     """
 
     message_template = "{name} is behind Cloudflare, which forwards the challenge."
-    remedy_template = "In Cloudflare leave SSL/TLS at Full (strict)."
+    remedy_template = "In Cloudflare, leave SSL/TLS at Full (strict)."
     severity = Severity.WARNING
 
 
 class HttpRouterUi(PreflightFailure):
     code = "http.router_ui"
-    message_template = "The admin page of a router answers at port 80 of {name} ({address})."
+    message_template = "The admin page of a router responds on port 80 of {name} ({address})."
     remedy_template = f"Forward port 80 of the router to this machine. {TEST}"
 
 
@@ -219,8 +219,8 @@ class HttpBotWall(PreflightFailure):
 class HttpHairpin(PreflightFailure):
     code = "http.hairpin"
     message_template = (
-        "Port 80 of {name} ({address}) cannot be tested from this network, probably for lack of NAT loopback "
-        "({detail})."
+        "Port 80 of {name} ({address}) cannot be tested from this network, probably because it has no NAT "
+        "loopback ({detail})."
     )
-    remedy_template = f"No action is needed if port 80 answers from outside. {TEST}"
+    remedy_template = f"No action is needed if port 80 responds from outside. {TEST}"
     severity = Severity.WARNING

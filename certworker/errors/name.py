@@ -54,8 +54,8 @@ class NameTooLong(NameFailure):
 
 class TooManyLabels(NameFailure):
     code = "name.too_many_labels"
-    message_template = "{name} has {count} parts, and Let's Encrypt accepts at most {limit}."
-    remedy_template = "Send a name with at most {limit} parts between the dots."
+    message_template = "{name} has {count} labels, and Let's Encrypt accepts at most {limit}."
+    remedy_template = "Send a name with at most {limit} labels, which are the parts between the dots."
 
 
 class SingleLabel(NameFailure):
@@ -75,7 +75,9 @@ class IpAddress(NameFailure):
 
 class NoPublicSuffix(NameFailure):
     code = "name.no_public_suffix"
-    message_template = "{name} is a private name, and no public CA certifies names under .{suffix}."
+    message_template = (
+        "{name} is a private name, and no public CA issues certificates for names under .{suffix}."
+    )
     remedy_template = (
         "Use a registered domain. For a private CA, set CERTWORKER_AUTHORITY to the URL of its directory and "
         "CERTWORKER_PRIVATE_NETWORK=true"
@@ -84,7 +86,7 @@ class NoPublicSuffix(NameFailure):
 
 class IsPublicSuffix(NameFailure):
     code = "name.is_public_suffix"
-    message_template = "{name} is a public suffix, and CAs certify only names below it."
+    message_template = "{name} is a public suffix, and CAs issue certificates only for names below it."
     remedy_template = "Send a name below it, for example example.{name}."
 
 
@@ -99,9 +101,7 @@ class Wildcard(NameFailure):
 
 class WildcardOfSuffix(NameFailure):
     code = "name.wildcard_of_suffix"
-    message_template = (
-        "{name} is the wildcard of a public suffix, and no CA certifies it: others own names there."
-    )
+    message_template = "{name} is the wildcard of a public suffix, and no CA issues a certificate for it."
     remedy_template = "Send the wildcard of a domain of your own, for example *.example.{suffix}."
 
 

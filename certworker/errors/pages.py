@@ -1,5 +1,5 @@
 """
-The page of each failure: message, cause, how to check, remedy, and when certworker tries again.
+The page of each failure: message, cause, how to check, remedy, and when certworker retries.
 
 The documentation and the terminal show the same page. The files in `explanations` contain causes and checks.
 """
@@ -17,20 +17,20 @@ from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, 
 #: When certworker retries after a failure of each kind. A test compares the pauses with the retry policy.
 RETRIES = {
     Retry.NEVER: "certworker does not try again. Send a correct request.",
-    Retry.CONFIG: "certworker tries again daily, and when it starts with other settings.",
-    Retry.PREFLIGHT: "certworker tries again after 1, 5, 10 and 30 minutes, then hourly, then daily.",
-    Retry.CA: "certworker tries again after 1, 10 and 100 minutes, then daily.",
-    Retry.UNTIL: "certworker tries again at the time in the message, but after a day at the latest.",
+    Retry.CONFIG: "certworker retries daily, and when it starts with other settings.",
+    Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly, then daily.",
+    Retry.CA: "certworker retries after 1, 10 and 100 minutes, then daily.",
+    Retry.UNTIL: "certworker retries at the time in the message, but after a day at the latest.",
     Retry.SOON: (
-        "certworker tries again after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
+        "certworker retries after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
     ),
 }
 
-#: When certworker tries again after failures that do not follow the retry policy, by code.
+#: When certworker retries after failures that do not follow the retry policy, by code.
 RETRIES_BY_CODE = {
-    "dns01.hides_wildcard": "certworker validates the name all the same.",
-    "dns01.left_behind": "certworker tries again after growing pauses of at most 6 hours.",
-    "label.refused": "certworker tries again after growing pauses of at most a minute.",
+    "dns01.hides_wildcard": "certworker validates the name anyway.",
+    "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
+    "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
     "queue.abandoned": "certworker does not run this job again.",
 }
@@ -38,7 +38,7 @@ RETRIES_BY_CODE = {
 #: The first words of the commands in remedies.
 PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
-#: Variables and options, which Markdown would render as emphasis, and URLs that are not web pages.
+#: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z][\w.-]*)(?:=[^\s,;)]*[^\s,;).])?"
     r"|\bredis\S*://[^\s;]*[^\s;,.]"
@@ -118,7 +118,7 @@ def page_of(code: str) -> str:
         "Cause": explanation.cause,
         "How to check": explanation.check,
         "Remedy": remedy_of(failure),
-        "When certworker tries again": retry_of(failure),
+        "When certworker retries": retry_of(failure),
     }
     message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
     parts = [f"# {code}", f"```text\n{message}\n```"]
@@ -141,14 +141,14 @@ def remedy_of(failure: type[CertworkerError]) -> str:
 
 def retry_of(failure: type[CertworkerError]) -> str:
     """
-    Return when certworker tries again after *failure*.
+    Return when certworker retries after *failure*.
     """
     if text := RETRIES_BY_CODE.get(failure.code):
         return text
     retry = RETRIES[failure.retry]
     if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
-        by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker tries again ")
-        return f"{retry} If preflight finds the failure first, certworker tries again {by_a_check}"
+        by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker retries ")
+        return f"{retry} If preflight finds the failure first, certworker retries {by_a_check}"
     return retry
 
 

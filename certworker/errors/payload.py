@@ -54,7 +54,7 @@ class PayloadPickled(PayloadFailure):
 
 class PayloadUnknownArgument(PayloadFailure):
     code = "payload.unknown"
-    message_template = "{function} does not take the argument {argument}{hint}"
+    message_template = "{function} does not accept the argument {argument}{hint}"
     remedy_template = "Send no other arguments than: {known}."
 
 

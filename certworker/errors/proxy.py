@@ -10,7 +10,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class ProxyDefaultCert(CertworkerError):
     code = "proxy.default_cert"
     message_template = (
-        "Traefik at {proxy} serves its default certificate for {name} instead of the stored one."
+        "Traefik at {proxy} serves its default certificate for {name} instead of the stored certificate."
     )
     remedy_template = (
         "Mount the same volumes in both services, start Traefik with --providers.file.watch=true and "
@@ -25,20 +25,20 @@ class ProxyNoCert(ProxyDefaultCert):
     """
 
     message_template = (
-        "Traefik at {proxy} serves no certificate for {name} ({reason}), although one is stored."
+        "Traefik at {proxy} serves no certificate for {name} ({reason}), although a certificate is stored."
     )
 
 
 class ProxyOldCert(CertworkerError):
     code = "proxy.old_cert"
-    message_template = "Traefik at {proxy} serves a different certificate for {name} than the stored one."
+    message_template = "Traefik at {proxy} serves a certificate for {name} that differs from the stored one."
     remedy_template = "Make Traefik read {directory} again: docker compose kill -s HUP traefik"
     retry = Retry.CONFIG
 
 
 class ProxyYamlBroken(CertworkerError):
     code = "proxy.yaml_broken"
-    message_template = "Cannot read {path} ({reason}), and Traefik ignores the whole directory because of it."
+    message_template = "Cannot read {path} ({reason}), so Traefik ignores the whole directory."
     remedy_template = "Correct the file, or move it away: mv {path} {path}.broken"
     retry = Retry.CONFIG
 

@@ -42,7 +42,7 @@ class RegisteredDomainLimit(CertworkerError):
 
 class TooManyOrders(CertworkerError):
     code = "rate.new_orders"
-    message_template = "{authority} accepts no more orders of this account for now: {detail}"
+    message_template = "{authority} accepts no more orders from this account for now: {detail}"
     remedy_template = "No action is needed; certworker retries automatically."
     retry = Retry.UNTIL
     other_ca_may_issue = True
@@ -77,8 +77,8 @@ class LocalGuard(CertworkerError):
         "certworker orders no certificate for {name} from {authority} before {moment}: {reason}."
     )
     remedy_template = (
-        "No action is needed; certworker retries then. To override a limit that is not the CA's own, run: "
-        "certworker request --force --use-full-quota {name}"
+        "No action is needed; certworker retries at that time. To override a limit that is not the CA's own, "
+        "run: certworker request --force --use-full-quota {name}"
     )
     retry = Retry.UNTIL
     severity = Severity.WARNING

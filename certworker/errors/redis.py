@@ -1,5 +1,5 @@
 """
-Failures of Redis: connection, rights and configuration. Codes: redis.*.
+Failures of Redis: connection, permissions and configuration. Codes: redis.*.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class RedisPermissionDenied(CertworkerError):
     code = "redis.rights"
     message_template = "The Redis user of certworker may not use a command or key at {address} ({reason})."
     remedy_template = (
-        "Give the user the rights that docs/guides/redis.md lists: "
+        "Grant the user the permissions that docs/guides/redis.md lists: "
         "redis-cli ACL SETUSER certworker on ~certworker:* ~rq:* …"
     )
     retry = Retry.SOON
@@ -108,7 +108,7 @@ class RedisIsCluster(CertworkerError):
 class RedisFault(CertworkerError):
     code = "redis.fault"
     message_template = "Redis at {address} rejected a command ({reason})."
-    remedy_template = "Check Redis and the rights of its user: certworker doctor"
+    remedy_template = "Check Redis and the permissions of its user: certworker doctor"
     retry = Retry.SOON
 
 

@@ -10,7 +10,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class ReloadFailed(CertworkerError):
     code = "reload.failed"
     message_template = (
-        "The reload {reload} failed ({reason}), so that server may still serve an old certificate."
+        "The reload {reload} failed ({reason}), so the server may still serve an old certificate."
     )
     remedy_template = (
         "Correct CERTWORKER_RELOAD or the label certworker.reload, and check that the container runs: docker "

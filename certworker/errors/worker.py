@@ -10,7 +10,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class QueueUnserved(CertworkerError):
     code = "queue.unserved"
     message_template = (
-        "The queue {queue} has {waiting} waiting jobs and no worker; this worker reads {own} only."
+        "The queue {queue} has {waiting} waiting jobs and no worker; this worker reads only {own}."
     )
     remedy_template = "Send jobs for certworker to the right queue, for example with: certworker request NAME"
     retry = Retry.CONFIG

@@ -220,7 +220,7 @@ class Budget:
     def _refusal(self, names: Sequence[str], full: Exhausted, asked: Sequence[Charge]) -> CertworkerError:
         charge = next(charge for charge in asked if charge.bucket == full.bucket)
         if charge.kind == "pause":
-            url = self._page(charge.subject) or "the web site of the CA"
+            url = self._page(charge.subject) or "the website of the CA"
             return Paused(authority=self._authority.title, name=charge.subject, url=url)
         reason = "it requests a pause"
         if charge.limit:

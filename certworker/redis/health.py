@@ -73,7 +73,7 @@ class OutageTracker:
         reason = failure.code if isinstance(failure, RedisUnreachable) else failure.message
         if reason not in self._logged and len(self._logged) < MAX_REASONS:
             self._logged.add(reason)
-            logger.error("%s · certworker tries again", failure, extra={"code": failure.code})
+            logger.error("%s · certworker retries", failure, extra={"code": failure.code})
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return self._pause
 

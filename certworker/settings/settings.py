@@ -104,11 +104,11 @@ class Settings(SettingGroup):
     preferred_chain: Line | None = setting(
         "CERTWORKER_PREFERRED_CHAIN", "the common name of a root of the CA, for example ISRG Root X2"
     )
-    #: External account binding: the account on the CA's web site, if the CA requires one (RFC 8555, 7.3.4).
-    eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's web site shows")
+    #: External account binding: the account on the CA's website, if the CA requires one (RFC 8555, 7.3.4).
+    eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's website shows")
     eab_hmac_key: Base64Url | None = setting(
         "CERTWORKER_EAB_HMAC_KEY",
-        "the HMAC key that the CA's web site shows, in base64url, and CERTWORKER_EAB_KID must be set",
+        "the HMAC key that the CA's website shows, in base64url, and CERTWORKER_EAB_KID must be set",
         checked=True,
         in_file=True,
     )

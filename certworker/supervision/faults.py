@@ -71,7 +71,7 @@ class Faults:
         if not _is_reported_by_the_job_loop(failure) and self._is_new(failure or error, now):
             self._began = now if self._began is None else self._began
             if failure:
-                logger.warning("%s · certworker tries again", failure, extra={"code": failure.code})
+                logger.warning("%s · certworker retries", failure, extra={"code": failure.code})
             else:
                 log_unexpected(self._component, error)
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)

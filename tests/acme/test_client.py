@@ -308,7 +308,7 @@ class TestCheck:
 
     def test_a_url_without_a_directory_is_reported(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The failure has the HTTP status. A frequent mistake is the CA's web site instead of its
+        The failure has the HTTP status. A frequent mistake is the CA's website instead of its
         directory.
         """
         client = client_of(authority.directory_url.replace("directory", "nothing-here"), tmp_path)

@@ -243,7 +243,7 @@ class TestRefusal:
                 "https://ca.example/agree",
             ),
             ("acct.user_action", "https://ca.example/42", "Confirm", {}, "https://ca.example/42"),
-            ("acct.user_action", "the web site of the CA", "Confirm", {}, "urn:uuid:1"),
+            ("acct.user_action", "the website of the CA", "Confirm", {}, "urn:uuid:1"),
             ("acct.user_action", "https://ca.example/7", "Visit https://ca.example/7.", {}, 5),
         ],
     )

@@ -85,7 +85,7 @@ class TestFaults:
         """
         An invalid URL fails with a code, whether it comes from a CA, from Redis or from a file.
         """
-        with pytest.raises(NotAcme, match="is not ACME"):
+        with pytest.raises(NotAcme, match="is not an ACME response"):
             transport_to("http://127.0.0.1:9/").send("POST", url, b"{}")
 
     def test_an_invalid_host_name_is_an_outage(self) -> None:
@@ -270,7 +270,7 @@ class TestReply:
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/new-order", 201, headers, b"").location
 
-        assert f"The answer of ca.example is not ACME ({found})." == caught.value.message
+        assert f"The response from ca.example is not an ACME response ({found})." == caught.value.message
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b"[" * 100_000])
     def test_a_body_that_is_no_json_object_is_not_acme(self, body: bytes) -> None:
@@ -281,7 +281,7 @@ class TestReply:
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/x", 200, {"Content-Type": "text/html"}, body).document
 
-        assert "The answer of ca.example is not ACME (HTTP 200, text/html)" in str(caught.value)
+        assert "ca.example is not an ACME response (HTTP 200, text/html)" in str(caught.value)
 
 
 BASE = "https://ca.example/acme/new-order"

@@ -23,7 +23,7 @@ from certworker.errors.pages import (
 from tests.documentation import DOCS, pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
-SECTIONS = ["Cause", "How to check", "Remedy", "When certworker tries again"]
+SECTIONS = ["Cause", "How to check", "Remedy", "When certworker retries"]
 
 
 class TestExplanations:
@@ -116,7 +116,7 @@ class TestRetries:
         """
         The text has the delays of the retry policy.
         """
-        assert RETRIES[retry] == f"certworker tries again {pauses_of(retry)}."
+        assert RETRIES[retry] == f"certworker retries {pauses_of(retry)}."
 
     def test_a_failure_of_preflight_has_the_delays_of_preflight(self) -> None:
         """
@@ -132,13 +132,13 @@ class TestRetries:
 
         assert text.startswith(RETRIES[Retry.CA])
         assert text.endswith(
-            "first, certworker tries again after 1, 5, 10 and 30 minutes, then hourly, then daily."
+            "first, certworker retries after 1, 5, 10 and 30 minutes, then hourly, then daily."
         )
 
     @pytest.mark.parametrize(
         ("code", "text"),
         [
-            ("label.refused", "certworker tries again after growing pauses of at most a minute."),
+            ("label.refused", "certworker retries after growing pauses of at most a minute."),
             ("label.unusable", "certworker reads the label again when the container starts."),
             ("queue.abandoned", "certworker does not run this job again."),
         ],

@@ -414,7 +414,7 @@ class TestInvalidValues:
     @pytest.mark.parametrize("page", ["x" * 5_000_000, "javascript:alert(1)", "", b"\xff\x1b[2J"])
     def test_an_invalid_link_is_not_shown(self, world: World, connection: Redis, page: str) -> None:
         """
-        An invalid link is not shown. The remedy names the web site of the CA instead.
+        An invalid link is not shown. The remedy names the website of the CA instead.
         """
         connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": (world.now + DAY).timestamp() * 1_000})
         connection.hset(f"{PAUSES}letsencrypt", NAME, page)
@@ -422,7 +422,7 @@ class TestInvalidValues:
         with pytest.raises(Paused) as caught:
             world.order(NAME)
 
-        assert caught.value.url == "the web site of the CA"
+        assert caught.value.url == "the website of the CA"
 
 
 class TestLoss:

@@ -78,7 +78,7 @@ SCENARIOS = [
         check="settings",
     ),
     Scenario(
-        "the URL of a web site",
+        "the URL of a website",
         "config.wrong_ca_url",
         web_page,
         "CERTWORKER_AUTHORITY",

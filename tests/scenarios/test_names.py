@@ -29,7 +29,7 @@ SCENARIOS = [
     name("a pasted URL", "name.is_url", "https://shop.org/cart", "shop.org"),
     name("a port", "name.has_port", "shop.org:8080", "shop.org"),
     name("a part that is too long", "name.too_long", "a" * 64 + ".shop.org", "at most 63"),
-    name("too many parts", "name.too_many_labels", "a.b.c.d.e.f.g.h.i.shop.org", "at most 10 parts"),
+    name("too many labels", "name.too_many_labels", "a.b.c.d.e.f.g.h.i.shop.org", "at most 10 labels"),
     name("no dot", "name.single_label", "server", "server.example.org"),
     name("a private address", "name.ip_address", "192.168.1.10", "api.example.org"),
     name("a private name", "name.no_public_suffix", "shop.local", "CERTWORKER_PRIVATE_NETWORK=true"),

@@ -126,7 +126,7 @@ class TestFaults:
         faults.failed(failure)
 
         (line,) = caplog.records
-        assert f"{failure} · certworker tries again" == line.message
+        assert f"{failure} · certworker retries" == line.message
         assert ("fs.full", None) == (line.__dict__["code"], line.exc_info)
 
     def test_an_unusable_redis_is_reported_by_the_job_loop_alone(

@@ -114,7 +114,7 @@ class TestRegisteredJob:
             status, message = end_of(connection, push(connection, "job", data=data))
 
         assert ("failed", True) == (status, message.startswith("[payload.unknown]"))
-        assert "certworker.issue does not take the argument forse; did you mean force?" in message
+        assert "certworker.issue does not accept the argument forse; did you mean force?" in message
         assert message.endswith("Send no other arguments than: domain, domains, force, tenant.")
         assert not connection.exists("sample:issued")
 

@@ -158,7 +158,7 @@ class LabelWatcher:
 
     def _log(self, failure: CertworkerError) -> None:
         if failure.code != self._logged:
-            logger.warning("%s · certworker tries again", failure, extra={"code": failure.code})
+            logger.warning("%s · certworker retries", failure, extra={"code": failure.code})
         self._logged = failure.code
 
     def _log_recovery(self) -> None:

@@ -246,7 +246,7 @@ class TestOutages:
             wait_until(lambda: "are readable again" in caplog.text or None, lambda: caplog.text)
 
         assert 1 == caplog.text.count("[reload.engine]")
-        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 · certworker tries again" in caplog.text
+        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 · certworker retries" in caplog.text
 
     def test_containers_started_during_an_outage_are_found(
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]

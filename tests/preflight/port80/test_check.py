@@ -317,7 +317,7 @@ class TestInternalHops:
 
         assert (Outcome.FAIL, "http.404") == outcome_of(result)
         assert result.failure
-        assert "Another server answers" in result.failure.message
+        assert "Another server responds" in result.failure.message
         assert "A record" in result.failure.remedy
 
     def test_the_route_is_missing_if_only_the_worker_has_the_response(self, world: World) -> None:

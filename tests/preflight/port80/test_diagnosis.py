@@ -237,7 +237,7 @@ class TestDiagnosis:
         ("hop_results", "words"),
         [
             ([], "does not have the response"),
-            ([hop_result(TRAEFIK, matches=True)], "Another server answers"),
+            ([hop_result(TRAEFIK, matches=True)], "Another server responds"),
             (
                 [hop_result("the worker", matches=True), hop_result(TRAEFIK, matches=False)],
                 "Traefik does not route",
