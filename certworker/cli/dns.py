@@ -14,11 +14,10 @@ import click
 from certworker.cli.output import say, say_json
 from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.solver_factory import build_providers, solver_of
-from certworker.doctor.records import NeededRecord, needed_records
+from certworker.doctor.records import RecordCheck
 from certworker.domains import normalize
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
-from certworker.preflight.checkers import build_resolver
 from certworker.redis.client import connect, connected
 from certworker.settings import Settings, load
 
@@ -105,36 +104,41 @@ def records(names: Sequence[str], as_json: bool) -> None:
     """
     Print the DNS records that the owner of each NAME must create, and which of them exist.
 
-    A wildcard, or another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other
-    zone it needs the CNAME that delegates the challenge. A name that uses HTTP-01 needs the records of
-    _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA. Exit code 1 if a record is
-    missing or wrong.
+    Each line is a line of a zone file, with the state of the record as a comment: right, wrong or missing.
+    The command asks the authoritative name servers, not a cache.
+
+    A name that uses HTTP-01 needs the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and
+    _APP_DOMAIN_TARGET_AAAA. The apex of a zone cannot have a CNAME, and needs address records. A wildcard, or
+    another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone it needs
+    the CNAME that delegates the challenge. If the present CAA records forbid the CA, the name needs another
+    one. Exit code 1 if a record is missing or wrong, or if DNS does not answer.
 
     \b
     Example:
       certworker records shop.example.org
     """
     settings, wrong = load(os.environ), False
-    resolver = build_resolver(settings)
     with connect(settings.redis) as connection:
-        solver = solver_of(settings, connection)
+        check = RecordCheck(settings, connection)
         for given in names:
-            name = _normalized(given, settings)
-            needed = list(needed_records(settings, name, resolver.look_up, solver.plan))
+            try:
+                name = _normalized(given, settings)
+                needed = check(name)
+            except CertworkerError as failure:
+                wrong = True
+                if as_json:
+                    say_json({"name": given, "records": [], **failure.as_json()})
+                else:
+                    say(f"{given}: {failure}", err=True)
+                continue
             wrong = wrong or any(each.state != "right" for each in needed)
             if as_json:
                 say_json({"name": name, "records": [asdict(each) for each in needed]})
             else:
-                for line in map(_line, needed) if needed else [f"{name}: no record is needed"]:
+                for line in [each.zone_line for each in needed] or [f"{name}: no record is needed"]:
                     say(line)
     sys.exit(1 if wrong else 0)
 
 
 def _normalized(given: str, settings: Settings) -> str:
     return normalize(given, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
-
-
-def _line(record: NeededRecord) -> str:
-    value = record.value if record.kind != "CNAME" else f"{record.value}."
-    found = f", found {record.found}" if record.found else ""
-    return f"{record.owner}. {record.kind} {value}  {record.state}{found}"

@@ -63,6 +63,8 @@ class DnsRecords:
     #: The registered domain, and whether it exists.
     registered: str = ""
     registered_exists: bool = True
+    #: The most specific zone of the name that the resolvers know; empty if they know none.
+    zone: str = ""
     #: The views of the authoritative name servers of the domain.
     authoritative: tuple[ServerView, ...] = ()
     #: The views of the resolvers in `_APP_DNS`.

@@ -109,6 +109,7 @@ class Resolver:
             registered=registered,
             registered_exists=registered not in zones
             or not all(answers[DnsQuestion(server, registered, "NS")].missing for server in self._servers),
+            zone=zone,
             authoritative=tuple(
                 self._with_alias_target(
                     view_of(name_server.name, name, name_server.server, answers), aliases_left, until

@@ -1,18 +1,39 @@
 """
 The DNS records that the owner of a name must create, and which of them exist.
+
+The authoritative servers decide. A record is right only if each of them that answers shows it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from ipaddress import ip_address
 from typing import Literal
 
-from certworker.dns.records import DnsRecords
+from redis import Redis
+
+from certworker.challenges.challenge import DNS01, HTTP01
+from certworker.dns.records import Caa, DnsRecords, ServerView
 from certworker.dns01.solver import Plan
+from certworker.dns01.solver_factory import solver_of
+from certworker.domains import registered_domain
 from certworker.domains.wildcard import base_name
+from certworker.errors import printable
+from certworker.errors.caa import CaaUnknownCritical
+from certworker.errors.dns import NoRecord
+from certworker.issuance.issuer_factory import acme_client_for
+from certworker.preflight.caa import CaaIssuer, check_caa, decisive_set, is_unknown_critical, tag_for
+from certworker.preflight.checkers import build_resolver
+from certworker.preflight.resolution import UNKNOWN_ADDRESS, failure_without_answer
+from certworker.preflight.result import CheckContext
 from certworker.preflight.target import Target, target_of
 from certworker.settings import Settings
+from certworker.validity import now_in_utc
+
+Kind = Literal["A", "AAAA", "CNAME", "CAA"]
+State = Literal["right", "wrong", "missing"]
 
 
 @dataclass(frozen=True)
@@ -23,36 +44,91 @@ class NeededRecord:
 
     #: Without a final dot.
     owner: str
-    kind: Literal["A", "AAAA", "CNAME"]
+    kind: Kind
+    #: As in a zone file, but without the final dot of a name.
     value: str
     #: `right`; `wrong`: other records exist; `missing`.
-    state: Literal["right", "wrong", "missing"]
+    state: State
     #: What exists instead; empty if nothing does.
     found: str = ""
 
+    @property
+    def zone_line(self) -> str:
+        """
+        Return the record as a line of a zone file (RFC 1035, section 5.1), with its state as a comment.
+        """
+        value = f"{self.value}." if self.kind == "CNAME" else self.value
+        found = f", found {printable(self.found)}" if self.found else ""
+        return f"{self.owner}. {self.kind} {value}  ; {self.state}{found}"
+
+
+class RecordCheck:
+    """
+    Compares the records that names need with the authoritative servers.
+
+    Args:
+        settings: The settings of the worker.
+        connection: To Redis, for the DNS providers.
+    """
+
+    def __init__(self, settings: Settings, connection: Redis) -> None:
+        self._settings = settings
+        self._resolver = build_resolver(settings)
+        self._solver = solver_of(settings, connection)
+
+    def __call__(self, name: str) -> tuple[NeededRecord, ...]:
+        """
+        Return the records that the owner of the normalized *name* must create.
+
+        Raises:
+            CertworkerError: DNS does not answer, or CAA records exist and the CA does not answer.
+            redis.RedisError: Redis failed.
+        """
+        records = needed_records(
+            self._settings, name, self._resolver.look_up, self._solver.plan, lambda: self._issuers
+        )
+        return tuple(records)
+
+    @cached_property
+    def _issuers(self) -> tuple[CaaIssuer, ...]:
+        # The embedded CA has no URL, and ignores CAA records.
+        choices = [(choice, choice.directory_url) for choice in self._settings.authorities]
+        clients = [acme_client_for(self._settings, each, url, now_in_utc) for each, url in choices if url]
+        return tuple(CaaIssuer(each.title, each.caa_identities, each.account_url) for each in clients)
+
 
 def needed_records(
-    settings: Settings, name: str, look_up: Callable[[str], DnsRecords], plan_record: Callable[[str], Plan]
+    settings: Settings,
+    name: str,
+    look_up: Callable[[str], DnsRecords],
+    plan_record: Callable[[str], Plan],
+    issuers: Callable[[], Sequence[CaaIssuer]],
 ) -> Iterator[NeededRecord]:
     """
     Yield the records that the owner of the normalized *name* must create.
 
     For HTTP-01 these are the address records, or the CNAME, of the target for custom domains. For DNS-01 it
     is the CNAME that delegates the challenge to the zone of a provider. It is needed if no provider serves
-    the zone of the name.
+    the zone of the name. A CAA record is needed if the present ones forbid the CA.
 
     Args:
+        settings: The settings of the worker.
+        name: The name.
         look_up: Returns the DNS records of a name.
         plan_record: Returns where the TXT record of a challenge would be created.
+        issuers: Returns the CAs, starting with the preferred one; called only if there are CAA records.
 
     Raises:
-        CertworkerError: DNS does not answer.
+        CertworkerError: DNS or the CA does not answer.
     """
-    if settings.dns01.prove(name):
+    records = look_up(base_name(name))
+    in_dns = settings.dns01.prove(name)
+    if in_dns:
         yield from _delegation(settings, base_name(name), plan_record)
-        return
-    target, _ = target_of(settings.targets, private=settings.authority.private_names)
-    yield from _addresses(name, target, look_up(name))
+    else:
+        target, _ = target_of(settings.targets, private=settings.authority.private_names)
+        yield from _addresses(name, target, records, look_up)
+    yield from _caa(CheckContext(name, records, challenge_type=DNS01 if in_dns else HTTP01), issuers)
 
 
 def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan]) -> Iterator[NeededRecord]:
@@ -64,7 +140,7 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
     if plan.provider:
         yield NeededRecord(plan.location.name, "CNAME", aliases[0], "right")
     elif zones:
-        state: Literal["wrong", "missing"] = "wrong" if aliases else "missing"
+        state: State = "wrong" if aliases else "missing"
         yield NeededRecord(
             plan.location.name,
             "CNAME",
@@ -76,23 +152,104 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
         plan.served  # noqa: B018 (raises why there is no record to create)
 
 
-def _addresses(name: str, target: Target, records: DnsRecords) -> Iterator[NeededRecord]:
-    view = records.view
-    found = view.addresses if view else ()
-    aliases = view.aliases if view else ()
-    if target.cname and target.cname != name:
-        is_right = target.cname in aliases or bool(target.addresses and set(found) == set(target.addresses))
-        yield _needed(name, "CNAME", target.cname, is_right, aliases[-1:] or found)
+def _addresses(
+    name: str, target: Target, records: DnsRecords, look_up: Callable[[str], DnsRecords]
+) -> Iterator[NeededRecord]:
+    alias = target.cname if target.cname != name else ""
+    if not (alias or target.addresses):
         return
-    for address in target.addresses:
-        kind: Literal["A", "AAAA"] = "AAAA" if ":" in address else "A"
-        others = tuple(each for each in found if (":" in each) == (":" in address))
-        yield _needed(name, kind, address, address in found, others)
+    views = _answers(records)
+    of_alias = look_up(alias).addresses if alias else ()
+    ours = tuple(dict.fromkeys((*target.addresses, *of_alias)))
+    if alias and not _is_apex(name, records):
+        yield _compared(views, name, "CNAME", alias, partial(_leads_to, alias, ours), _aliases_or_addresses)
+        return
+    if not ours:
+        raise NoRecord(name=alias, detail="the target of custom domains", expected=UNKNOWN_ADDRESS)
+    for version in (4, 6):
+        wanted = [each for each in target.addresses or of_alias if ip_address(each).version == version]
+        present = [each for each in wanted if all(each in view.addresses for view in views)]
+        # One address of the target is enough.
+        for address in present or wanted:
+            yield _compared(
+                views,
+                name,
+                "A" if version == 4 else "AAAA",
+                address,
+                partial(_has_address, address),
+                partial(_addresses_of, version),
+            )
 
 
-def _needed(
-    owner: str, kind: Literal["A", "AAAA", "CNAME"], value: str, is_right: bool, found: tuple[str, ...]
+def _is_apex(name: str, records: DnsRecords) -> bool:
+    # A CNAME cannot stand beside the SOA and NS records of a zone (RFC 1034, section 3.6.2).
+    return name in (records.zone, records.registered, registered_domain(name))
+
+
+def _answers(records: DnsRecords) -> tuple[ServerView, ...]:
+    """
+    Return the views of the authoritative servers; without known servers, the view of the resolver.
+
+    Raises:
+        CertworkerError: No server answers.
+    """
+    known = records.authoritative or tuple(filter(None, [records.view]))
+    answered = tuple(view for view in known if not view.error)
+    if not answered:
+        raise failure_without_answer(records)
+    return answered
+
+
+def _compared(
+    views: Sequence[ServerView],
+    owner: str,
+    kind: Kind,
+    value: str,
+    is_right: Callable[[ServerView], bool],
+    found_in: Callable[[ServerView], Sequence[str]],
 ) -> NeededRecord:
-    if is_right:
+    worst = next((view for view in views if not is_right(view)), None)
+    if worst is None:
         return NeededRecord(owner, kind, value, "right")
-    return NeededRecord(owner, kind, value, "wrong" if found else "missing", ", ".join(found))
+    found = ", ".join(found_in(worst))
+    return NeededRecord(owner, kind, value, "wrong" if found else "missing", found)
+
+
+def _leads_to(alias: str, ours: Sequence[str], view: ServerView) -> bool:
+    # DNS providers that flatten aliases return only addresses.
+    return alias in view.aliases or bool(view.addresses and set(view.addresses) <= set(ours))
+
+
+def _aliases_or_addresses(view: ServerView) -> Sequence[str]:
+    return view.aliases[-1:] or view.addresses
+
+
+def _has_address(address: str, view: ServerView) -> bool:
+    return address in view.addresses
+
+
+def _addresses_of(version: int, view: ServerView) -> Sequence[str]:
+    return [each for each in view.addresses if ip_address(each).version == version]
+
+
+def _caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]) -> Iterator[NeededRecord]:
+    found = decisive_set(context.records)
+    if found is None or not issuers():
+        return
+    failure = check_caa(context, issuers).failure
+    if failure is None:
+        return
+    if found.error:
+        raise failure
+    shown = ", ".join(map(_shown, found.records))
+    if isinstance(failure, CaaUnknownCritical):
+        value = next(_shown(replace(each, flags=0)) for each in found.records if is_unknown_critical(each))
+    else:
+        identity = next(each.identities[0] for each in issuers() if each.identities)
+        value = f'0 {tag_for(found, context.name)} "{identity}"'
+    yield NeededRecord(found.owner, "CAA", value, "wrong", shown)
+
+
+def _shown(record: Caa) -> str:
+    value = printable(record.value).replace("\\", r"\\").replace('"', r"\"")
+    return f'{record.flags} {printable(record.tag)} "{value}"'

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from certworker.dns.query import SILENT
-from certworker.dns.records import CaaSet, DnsRecords
+from certworker.dns.records import Caa, CaaSet, DnsRecords
 from certworker.domains.wildcard import is_wildcard
 from certworker.errors import CertworkerError
 from certworker.errors.caa import (
@@ -80,18 +80,39 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
     """
     if _is_unreachable(context.records):
         return CheckResult.skipped("CAA records could not be queried")
-    for found in context.records.caa:
-        if found.error:
-            return CheckResult.fail(
-                CaaLookupFailed(
-                    name=context.name, owner=found.name, detail=f"CAA {found.name}: {found.error}"
-                )
-            )
-        if found.records:
-            results = [_check_issuer(context, found, issuer) for issuer in issuers()]
-            allowed = (result for result in results if result.outcome is Outcome.PASS)
-            return next(allowed, results[0])
-    return CheckResult.passed("CAA open" if context.records.caa else "")
+    found = decisive_set(context.records)
+    if found is None:
+        return CheckResult.passed("CAA open" if context.records.caa else "")
+    if found.error:
+        return CheckResult.fail(
+            CaaLookupFailed(name=context.name, owner=found.name, detail=f"CAA {found.name}: {found.error}")
+        )
+    results = [_check_issuer(context, found, issuer) for issuer in issuers()]
+    allowed = (result for result in results if result.outcome is Outcome.PASS)
+    return next(allowed, results[0])
+
+
+def decisive_set(records: DnsRecords) -> CaaSet | None:
+    """
+    Return the CAA records that apply to a name with these *records*, or the error that hides them.
+
+    Return None if the name and its parents have no CAA records.
+    """
+    return next((each for each in records.caa if each.error or each.records), None)
+
+
+def tag_for(found: CaaSet, name: str) -> str:
+    """
+    Return the tag of the records in *found* that apply to *name*.
+    """
+    return _applicable(found, name)[0]
+
+
+def is_unknown_critical(record: Caa) -> bool:
+    """
+    Return whether *record* has the critical flag and an unknown property, so that no CA may issue.
+    """
+    return bool(record.flags & CRITICAL) and record.tag.lower() not in TAGS
 
 
 def _is_unreachable(records: DnsRecords) -> bool:
@@ -106,7 +127,7 @@ def _is_unreachable(records: DnsRecords) -> bool:
 def _check_issuer(context: CheckContext, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
     name = context.name
     for record in found.records:
-        if record.flags & CRITICAL and record.tag.lower() not in TAGS:
+        if is_unknown_critical(record):
             unknown = f'{record.tag} "{record.value}"'
             return CheckResult.fail(CaaUnknownCritical(name=name, owner=found.owner, record=unknown))
     tag, values = _applicable(found, name)

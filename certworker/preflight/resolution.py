@@ -72,20 +72,27 @@ def check_resolution(
     return CheckResult.passed(_evidence(records), *warnings)
 
 
-def _result_without_answer(records: DnsRecords) -> CheckResult:
+def failure_without_answer(records: DnsRecords) -> CertworkerError:
+    """
+    Return why the servers of *records* gave no usable answer.
+    """
     if not records.resolvers or all(view.error == SILENT for view in records.resolvers):
         # The resolvers do not answer at all, so the cause is in this network, not in the domain.
-        silent = ContainerResolver(
+        return ContainerResolver(
             host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} did not answer"
         )
-        return CheckResult.skipped("DNS could not be queried", silent)
     if records.bogus:
-        return CheckResult.fail(_broken_dnssec(records))
+        return _broken_dnssec(records)
     if records.authoritative and all(view.error == SILENT for view in records.authoritative):
-        return CheckResult.fail(NameServersTimeout(name=records.name, detail=_errors(records.authoritative)))
-    return CheckResult.fail(
-        NameServersFail(name=records.name, detail=_errors((*records.authoritative, *records.resolvers)))
-    )
+        return NameServersTimeout(name=records.name, detail=_errors(records.authoritative))
+    return NameServersFail(name=records.name, detail=_errors((*records.authoritative, *records.resolvers)))
+
+
+def _result_without_answer(records: DnsRecords) -> CheckResult:
+    failure = failure_without_answer(records)
+    if isinstance(failure, ContainerResolver):
+        return CheckResult.skipped("DNS could not be queried", failure)
+    return CheckResult.fail(failure)
 
 
 def _broken_dnssec(records: DnsRecords) -> CertworkerError:

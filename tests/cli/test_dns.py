@@ -166,7 +166,8 @@ class TestRecords:
         ended = worker.command("records", f"*.shop.{ZONE}")
         as_json = worker.command("records", "--json", f"*.shop.{ZONE}")
 
-        line = f"_acme-challenge.shop.{ZONE}. CNAME _acme-challenge.shop.{ZONE}.acme.example.com.  missing\n"
+        owner = f"_acme-challenge.shop.{ZONE}."
+        line = f"{owner} CNAME {owner}acme.example.com.  ; missing\n"
         assert (1, line) == (ended.returncode, ended.stdout), ended.stderr
         (record,) = json.loads(as_json.stdout)["records"]
         assert {"owner", "kind", "value", "state", "found"} == set(record)
@@ -182,4 +183,4 @@ class TestRecords:
 
         assert (0, "shop.localhost: no record is needed\n") == (without.returncode, without.stdout)
         assert 1 == wrong.returncode
-        assert "shop.localhost. A 203.0.113.7  wrong, found 127.0.0.1\n" == wrong.stdout
+        assert "shop.localhost. A 203.0.113.7  ; wrong, found 127.0.0.1\n" == wrong.stdout
