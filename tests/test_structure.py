@@ -24,7 +24,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = [
     {"errors"},
     {"deadline", "hosts", "http_dates", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
-    {"domains"},
+    {"domains", "tracing"},
     {"certificates"},
     {"storage", "redis"},
     {"dns"},

@@ -21,6 +21,7 @@ from certworker.ratelimits.budget import Budget
 from certworker.ratelimits.limits import RENEWAL_WITHIN
 from certworker.settings import CaChoice
 from certworker.storage.keypair import StoredCertificate
+from certworker.tracing.steps import step
 
 logger = logging.getLogger(__name__)
 
@@ -100,6 +101,7 @@ class Issuer:
         adopted = not current.metadata.authority and current.metadata.kind == self.ca.kind
         return adopted or current.metadata.authority == self.ca.label
 
+    @step("dry_run")
     def dry_run(self, names: tuple[str, ...]) -> None:
         """
         Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.

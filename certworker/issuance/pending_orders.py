@@ -49,6 +49,7 @@ from certworker.redis.codec import (
     names_in,
     shown_in,
 )
+from certworker.tracing.steps import step
 
 logger = logging.getLogger(__name__)
 
@@ -206,6 +207,7 @@ class PendingOrders:
         logger.info("resuming the pending order of an earlier attempt", extra=_log_fields(names))
         return order, found.reserved
 
+    @step("order")
     def place(self, names: tuple[str, ...], replaces: str | None) -> Order:
         """
         Place a new order for *names*, and store it as soon as the CA has accepted it.
@@ -264,6 +266,7 @@ class PendingOrders:
         """
         self.keys.remove_stale()
 
+    @step("order")
     def _fetch(self, names: tuple[str, ...], found: PendingOrder) -> Order | None:
         """
         Fetch the order *found* from the CA; return None if it has failed.

@@ -15,7 +15,8 @@ Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in 
                                                                    ├── the proxy's file
                                                                    └── the record and the next check
 
-Each step is one call into the package of the same name. Those packages do not call each other.
+Each step is one call into the package of the same name. Those packages do not call each other. The last log
+line of a job has the durations of its steps. The steps `lock` and `order` are measured in their packages.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from certworker.state.locks import DomainLocks, Lease
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
 from certworker.storage.metadata import CertificateMetadata
+from certworker.tracing.steps import step
 from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
@@ -142,7 +144,8 @@ class CertificateIssuance:
         if additional_names:
             others = ", ".join(additional_names)
             _log_step(names, "validate", "its certificate is also for %s: they are renewed together", others)
-        findings = self.preflight(names, renewing=current is not None, slot=self.slot())
+        with step("preflight"):
+            findings = self.preflight(names, renewing=current is not None, slot=self.slot())
 
         validity = current.metadata.validity if current else None
         failover = Failover(self.issuers, names, self.clock(), validity)
@@ -154,9 +157,10 @@ class CertificateIssuance:
                     )
                     break
 
-        stored = self.certificates.store(
-            certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
-        )
+        with step("store"):
+            stored = self.certificates.store(
+                certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
+            )
         return self._put_into_service("issued", stored, lease)
 
     def _obtain(
@@ -198,14 +202,15 @@ class CertificateIssuance:
             _log_step(names, "validate", "asking %s (%s)", issuer.ca.title, types)
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
-            with issuer.presenting(order.answers):
+            with step("validate"), issuer.presenting(order.answers):
                 order.validate()
             reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")
 
-            key = issuer.pending_orders.key(order)
-            certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
-            certificate.check(names, self.clock(), private=issuer.ca.kind == "private")
+            with step("finalize"):
+                key = issuer.pending_orders.key(order)
+                certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+                certificate.check(names, self.clock(), private=issuer.ca.kind == "private")
         received = "certificate received from %s, serial %s"
         _log_step(names, "finalize", received, certificate.issuer, certificate.serial)
         return certificate
@@ -217,16 +222,19 @@ class CertificateIssuance:
         Write the proxy's files for *stored*, plan its next check and record the result.
         """
         metadata = stored.metadata
-        if self.traefik.publish(stored, slot=self.slot()):
+        with step("publish"):
+            has_changed = self.traefik.publish(stored, slot=self.slot())
+        if has_changed:
             _log_step(metadata.names, "installed", "in service: %s", stored.directory)
-        now = self.clock()
-        covered_until = self.coverage.next_check(metadata.names, metadata)
-        next_check = covered_until or self.decide(metadata, now).next_check
-        if state == "issued":
-            self.coverage.forget(metadata.names)
-            next_check = after_issuance(metadata.validity, next_check, now)
-        if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
-            self.attempts.clean_up(partial(self._forget, stored))
+        with step("record"):
+            now = self.clock()
+            covered_until = self.coverage.next_check(metadata.names, metadata)
+            next_check = covered_until or self.decide(metadata, now).next_check
+            if state == "issued":
+                self.coverage.forget(metadata.names)
+                next_check = after_issuance(metadata.validity, next_check, now)
+            if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
+                self.attempts.clean_up(partial(self._forget, stored))
         return Outcome(state, metadata.names, metadata, next_check)
 
     def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:

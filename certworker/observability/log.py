@@ -10,7 +10,7 @@ and then the fields as `key=value`::
 The last field of a failure is `docs`: the command that prints its page, or a URL.
 
 A `json` line is one JSON object. It begins with these fields in this order: ts, level, event, code, docs,
-stage, domain, job, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
+domain, job, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
 `domain`, `event`, `code` and `fields`.
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
@@ -43,14 +43,14 @@ LEVELS = {
     logging.CRITICAL: "FATAL",
 }
 FIXED_FIELDS = (
-    *("ts", "level", "event", "code", "docs", "stage", "domain", "job", "attempt"),
+    *("ts", "level", "event", "code", "docs", "domain", "job", "attempt"),
     *("message", "remedy", "next_attempt", "problem"),
 )
 #: Each value in these fields is bounded separately.
 SENTENCES = ("message", "remedy")
 
-#: The message of a `human` line contains the values of these fields.
-NOT_SHOWN = {*SENTENCES, "code", "problem"}
+#: The message of a `human` line contains the values of these fields, or they are for programs.
+NOT_SHOWN = {*SENTENCES, "code", "problem", "timings_ms"}
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLORS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}

@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
 from threading import Event
@@ -32,6 +33,7 @@ from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck, Outcome
 from certworker.supervision import log_unexpected
+from certworker.tracing.steps import step
 from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
@@ -145,7 +147,7 @@ class PreflightRunner:
         """
         return self._cached.get(MACHINE) or self._cache(
             MACHINE,
-            self._gather((each, self._check_threads.submit(each.run)) for each in self._machine_checks),
+            self._gather((each, self._submit(each)) for each in self._machine_checks),
         )
 
     def check_names(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[NamedResult, ...]]:
@@ -153,7 +155,11 @@ class PreflightRunner:
         Return the results of all checks for each of *names*; if *renewing*, only those that ended in time.
         """
         deadline = time.monotonic() + RENEWAL_TIMEOUT_SECONDS if renewing else math.inf
-        pending = [self._name_threads.submit(self._check_name, name, renewing, deadline) for name in names]
+        # In a copy of the context, the checks belong to the step and to the log of this job.
+        pending = [
+            self._name_threads.submit(copy_context().run, self._check_name, name, renewing, deadline)
+            for name in names
+        ]
         try:
             return [_results_in_time(each, deadline) for each in pending]
         finally:
@@ -194,10 +200,11 @@ class PreflightRunner:
         checks = [each for each in self._checks if context.challenge_type in each.challenge_types]
         return self._cache(
             (name, renewing),
-            self._gather(
-                ((each, self._check_threads.submit(each.run, context)) for each in checks), deadline
-            ),
+            self._gather(((each, self._submit(each, context)) for each in checks), deadline),
         )
+
+    def _submit(self, check: Check | MachineCheck, *context: CheckContext) -> Future[CheckResult]:
+        return self._check_threads.submit(copy_context().run, _run, check, *context)
 
     def _records(self, name: str) -> DnsRecords:
         try:
@@ -251,6 +258,16 @@ class PreflightRunner:
         for failure in failures:
             _warn(name, failure, "" if proven else " · certworker orders anyway, once a day")
         return [*failures, *warnings_found]
+
+
+def _run(check: Check | MachineCheck, *context: CheckContext) -> CheckResult:
+    names = {"domain": context[0].name} if context else {}
+    with step(check.name, **names) as current:
+        result: CheckResult = check.run(*context)
+        current.attributes["outcome"] = result.outcome.name.lower()
+        if result.failure:
+            current.attributes["code"] = result.failure.code
+        return result
 
 
 def _results_in_time(

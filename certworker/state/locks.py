@@ -27,6 +27,7 @@ from certworker.errors.redis import RedisFault
 from certworker.errors.worker import AlreadyInProgress
 from certworker.redis.failures import address_of, explainer
 from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
+from certworker.tracing.steps import step
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,8 @@ class DomainLocks:
         distinct = tuple(sorted(set(names)))
         keys = [LOCKS + name for name in distinct]
         owner = secrets.token_hex(16)
-        lease = self._acquire(distinct, keys, owner)
+        with step("lock"):
+            lease = self._acquire(distinct, keys, owner)
         with self._mutex:
             self._leases[lease] = partial(self._unlock, keys, owner)
         self.loop.start()

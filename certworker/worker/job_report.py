@@ -22,6 +22,7 @@ from certworker.observability.metrics import Metrics
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.supervision import optional
+from certworker.tracing.steps import current_step
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class JobReport:
     def __init__(self, reporter: JobReporter) -> None:
         self._reporter = reporter
         self._started = time.monotonic()
+        self._job = current_step()
 
     def issued(self, outcome: Outcome) -> dict[str, Any]:
         """
@@ -81,6 +83,7 @@ class JobReport:
                 fields={
                     **({"by": outcome.by} if outcome.by else {}),
                     "duration_s": round(seconds, 3),
+                    **self._timings(),
                     "serial": metadata.serial,
                     "issuer": metadata.issuer,
                     "not_before": metadata.not_before,
@@ -91,6 +94,7 @@ class JobReport:
         )
         notify = partial(self._reporter.notifier.notify_recovered, outcome.names[0], self._reporter.clock())
         self.optional("the notification", notify, None)
+        self._job.attributes["issuer"] = metadata.issuer
         self.count(outcome.state, "")
         return self.result(outcome.names, outcome.state)
 
@@ -112,7 +116,11 @@ class JobReport:
         """
         Report that another job is issuing for one of *names*; return the result of the job.
         """
-        logger.info("%s", failure.message, extra=log_fields(names[0], "skipped", code=failure.code))
+        logger.info(
+            "%s",
+            failure.message,
+            extra=log_fields(names[0], "skipped", code=failure.code, fields=self._timings()),
+        )
         self.count("skipped", failure.code)
         return {"state": "waiting", "names": names, **failure.as_json()}
 
@@ -129,7 +137,7 @@ class JobReport:
                 names[0],
                 "waiting",
                 code=failure.code,
-                fields={**failure.as_json(), "next_attempt": next_attempt},
+                fields={**failure.as_json(), "next_attempt": next_attempt, **self._timings()},
             ),
         )
         self.count("waiting", failure.code)
@@ -169,7 +177,12 @@ class JobReport:
                 name,
                 "failed",
                 code=failure.code,
-                fields={**failure.as_json(), "attempt": attempt, "next_attempt": next_attempt},
+                fields={
+                    **failure.as_json(),
+                    "attempt": attempt,
+                    "next_attempt": next_attempt,
+                    **self._timings(),
+                },
             ),
         )
         if names:
@@ -201,8 +214,12 @@ class JobReport:
         """
         Count the job in the metrics, with its duration.
         """
+        self._job.attributes |= {"outcome": outcome, "code": code}
         count = partial(self._reporter.metrics.job, outcome, code, time.monotonic() - self._started)
         self.optional("the metric", count, None)
+
+    def _timings(self) -> dict[str, object]:
+        return {"timings_ms": timings} if (timings := self._job.timings_ms()) else {}
 
     def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
         """

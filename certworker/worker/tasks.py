@@ -23,6 +23,7 @@ from certworker.issuance.service import CertificateIssuance
 from certworker.renewal.due import DueNames
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
+from certworker.tracing.steps import current_step, step
 from certworker.worker.job_report import JobReport, JobReporter, log_fields
 from certworker.worker.producer import CHECK_DUE, ISSUE, REMOVE
 
@@ -70,11 +71,13 @@ class Tasks:
         def check_due() -> dict[str, Any]:
             return dict(self.due_names.enqueue())
 
-        return {
+        functions = {
             ISSUE: issue,
             REMOVE: _with_unexpected_logged(remove),
             CHECK_DUE: _with_unexpected_logged(check_due),
         }
+        # As a decorator, a step measures each call of a function. The steps of the job begin within it.
+        return {name: step(function.__name__)(function) for name, function in functions.items()}
 
     def _issue(
         self,
@@ -89,6 +92,7 @@ class Tasks:
         try:
             given = given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
             names = tuple(given)
+            current_step().attributes["domain"] = names[0]
             _require_bool("force", force)
             _require_bool("use_full_quota", use_full_quota)
             tenant_of(tenant, names)

@@ -362,7 +362,6 @@ class TestJson:
             "remedy": "Open port 80.",
             "message": "Nothing answered.",
             "attempt": 2,
-            "stage": "challenge",
         }
         with log.job("8f3c"):
             logger.error(
@@ -378,7 +377,6 @@ class TestJson:
             "event": "failed",
             "code": "http.timeout",
             "docs": "certworker explain http.timeout",
-            "stage": "challenge",
             "domain": "a.org",
             "job": "8f3c",
             "attempt": 2,

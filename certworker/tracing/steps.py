@@ -1,0 +1,88 @@
+"""
+The steps of a job and their durations.
+
+A step contains the steps that begin within its block::
+
+    issue ──┬── lock
+            ├── preflight ──┬── DNS
+            │               └── port 80
+            ├── order
+            └── …
+
+A thread belongs to the step of another one if it runs in a copy of its context.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from certworker.errors import CertworkerError, Interrupted
+
+
+@dataclass
+class Step:
+    """
+    One step of a job, or the job.
+
+    Attributes:
+        name: The same for each job of a kind.
+        attributes: Values that describe the step. They contain no secrets.
+        began_ns: When the step began, in nanoseconds of Unix time.
+        duration_ns: How long the step took, independent of changes of the clock.
+        code: The code of the failure that ended the step, or the type of an unexpected exception; else empty.
+        steps: The steps within the step that have ended.
+    """
+
+    name: str
+    attributes: dict[str, str] = field(default_factory=dict)
+    began_ns: int = field(default_factory=time.time_ns)
+    duration_ns: int = 0
+    code: str = ""
+    steps: list[Step] = field(default_factory=list)
+
+    def timings_ms(self) -> dict[str, float]:
+        """
+        Return the milliseconds of the steps within this step by name. Steps of one name are added up.
+        """
+        sums: dict[str, int] = {}
+        for each in tuple(self.steps):
+            sums[each.name] = sums.get(each.name, 0) + each.duration_ns
+        return {name: round(duration / 1e6, 1) for name, duration in sums.items()}
+
+
+_current: ContextVar[Step | None] = ContextVar("step", default=None)
+
+
+def current_step() -> Step:
+    """
+    Return the step whose block this thread runs. Without a job, return a new step that nothing reads.
+    """
+    return _current.get() or Step("")
+
+
+@contextmanager
+def step(name: str, **attributes: str) -> Iterator[Step]:
+    """
+    Measure the block, or the decorated function, as a step of the current step.
+    """
+    parent, this, began = _current.get(), Step(name, attributes), time.monotonic_ns()
+    token = _current.set(this)
+    try:
+        yield this
+    except BaseException as error:
+        this.code = _code_of(error)
+        raise
+    finally:
+        this.duration_ns = time.monotonic_ns() - began
+        _current.reset(token)
+        if parent is not None:
+            parent.steps.append(this)
+
+
+def _code_of(error: BaseException) -> str:
+    failure = error.failure if isinstance(error, Interrupted) else error
+    return failure.code if isinstance(failure, CertworkerError) else type(failure).__name__

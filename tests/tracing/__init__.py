@@ -1,0 +1,3 @@
+"""
+Tests of the steps of a job and their traces.
+"""
