@@ -15,7 +15,21 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from bench import burst, checks, covered, flood, job, kills, ledger, repair, slots, slow, start, wildcards
+from bench import (
+    burst,
+    checks,
+    covered,
+    flood,
+    job,
+    kills,
+    ledger,
+    repair,
+    slots,
+    slow,
+    start,
+    web,
+    wildcards,
+)
 from bench.figures import Figure, as_json, table
 from tests.servers.pebble import programs
 
@@ -32,6 +46,7 @@ BENCHMARKS = {
     "flood": flood,
     "slow": slow,
     "kills": kills,
+    "web": web,
 }
 
 

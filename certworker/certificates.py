@@ -225,6 +225,49 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
     return chain
 
 
+@dataclass(frozen=True)
+class ChainLink:
+    """
+    One certificate of a chain, for people.
+    """
+
+    #: The common name, or the distinguished name if there is no common name.
+    subject: str
+    issuer: str
+    serial: str
+    #: `ec256`, `rsa2048` and so on, or the name of another algorithm.
+    key_type: str
+    not_before: datetime
+    not_after: datetime
+
+
+def links_in(fullchain: bytes) -> list[ChainLink]:
+    """
+    Return the certificates of the chain in *fullchain* (PEM), starting with the leaf.
+
+    Raises:
+        ValueError: There is no certificate. An unreadable certificate raises one of :data:`UNREADABLE`.
+    """
+    return [
+        ChainLink(
+            subject=_common_name(each.subject),
+            issuer=_issuer_of(each),
+            serial=_hexadecimal(each.serial_number),
+            key_type=_key_type_of(each.public_key()),
+            not_before=each.not_valid_before_utc,
+            not_after=each.not_valid_after_utc,
+        )
+        for each in chain_of(fullchain)
+    ]
+
+
+def only_certificates(pem: bytes) -> bytes:
+    """
+    Return the certificates in *pem* without anything else, such as a key that another program added.
+    """
+    return b"".join(block + b"\n" for block in _blocks(pem))
+
+
 def issuers_in(fullchain: bytes) -> list[str]:
     """
     Return the issuers of the chain in *fullchain* (PEM), starting with the issuer of the leaf.
@@ -261,8 +304,20 @@ def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
 
 
 def _issuer_of(certificate: x509.Certificate) -> str:
-    common_names = certificate.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return str(common_names[0].value) if common_names else certificate.issuer.rfc4514_string()
+    return _common_name(certificate.issuer)
+
+
+def _common_name(name: x509.Name) -> str:
+    common_names = name.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(common_names[0].value) if common_names else name.rfc4514_string()
+
+
+def _key_type_of(key: PublicKeyTypes) -> str:
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ec{key.key_size}"
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"rsa{key.key_size}"
+    return type(key).__name__.removesuffix("PublicKey").lstrip("_").lower()
 
 
 def _hexadecimal(serial: int) -> str:

@@ -12,12 +12,12 @@ from datetime import datetime
 
 from certworker.cli.outcome import ordinal
 from certworker.cli.output import reference, say
-from certworker.renewal.domain_status import DomainStatus
+from certworker.renewal.domain_status import URGENT, DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
 
-#: The states that a user has to fix, in the order of a table, with their colors on a terminal.
-COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}
+#: The colors of the states that a user has to fix, on a terminal.
+COLORS = dict(zip(URGENT, ("red", "red", "yellow", "yellow"), strict=True))
 
 #: Longer texts for states whose names are not clear.
 MEANINGS = {
@@ -47,8 +47,7 @@ def urgency(one: DomainStatus) -> tuple[int, str]:
     """
     Return the sort key of *one* in a table: names that a user has to fix first, then by name.
     """
-    order = list(COLORS)
-    return order.index(one.detail) if one.detail in COLORS else len(order), one.name
+    return URGENT.index(one.detail) if one.detail in URGENT else len(URGENT), one.name
 
 
 def show_one(one: DomainStatus, files: Files | None, queued: Queued, now: datetime) -> None:

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -21,6 +21,7 @@ from redis import Redis
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
 from certworker.cli.output import numbers, progress_line, reference, say, say_json
+from certworker.dashboard.documents import document, status_document
 from certworker.domains import normalize
 from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connected
@@ -111,7 +112,9 @@ def _counts(names: Iterable[DomainStatus], queued: int) -> Counts:
 
 def _print(counts: Counts, now: datetime, as_json: bool) -> None:
     if as_json:
-        say_json({"moment": _iso(now), "names": counts.names, "done": counts.done, "failed": counts.failed})
+        say_json(
+            {"moment": document(now), "names": counts.names, "done": counts.done, "failed": counts.failed}
+        )
     else:
         say(numbers(counts.done, counts.failed, counts.names) + ".")
 
@@ -283,10 +286,10 @@ def _show_summary(
     states, details = Counter(state for state, _ in pairs), Counter(detail for _, detail in pairs)
     progress = _backfill(connection, settings, stores)
     if as_json:
-        document = {name: _iso(value) for name, value in asdict(progress).items()}
-        document |= {"states": {state: states[state] for state in STATES}}
-        document |= {"failures": {detail: details[detail] for detail in FAILURES}}
-        say_json(document | {"queue": queue_length(connection), "workers": running_workers(connection)})
+        shown = document(progress)
+        shown |= {"states": {state: states[state] for state in STATES}}
+        shown |= {"failures": {detail: details[detail] for detail in FAILURES}}
+        say_json(shown | {"queue": queue_length(connection), "workers": running_workers(connection)})
         return
     for detail in [*COLORS, *(state for state in STATES if state not in COLORS)]:
         if details[detail]:
@@ -312,11 +315,4 @@ def _show_backfill(progress: BackfillProgress) -> None:
 
 
 def _json(one: DomainStatus, now: datetime) -> dict[str, object]:
-    days = one.days_left(now)
-    fields = {name: _iso(value) for name, value in asdict(one).items()}
-    fields |= {"docs": reference(one.code)}
-    return fields | {"days_left": None if days is None else round(days, 2)}
-
-
-def _iso(value: object) -> object:
-    return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
+    return status_document(one, now, reference(one.code))

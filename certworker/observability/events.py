@@ -103,6 +103,7 @@ class EventPublisher:
         failure: CertworkerError | None = None,
         *,
         record: DomainRecord | None = None,
+        tenant: str = "",
     ) -> dict[str, object]:
         """
         Publish that *names* are in *state*, and return the published object.
@@ -114,8 +115,9 @@ class EventPublisher:
             state: Their state.
             failure: The cause of the state; None without a failure.
             record: The record of the first name. None: the method reads it from Redis.
+            tenant: The tenant of the first name, if its record has been removed.
         """
-        result = self._payload(names, state, failure, record)
+        result = self._payload(names, state, failure, record, tenant)
         self.events.append(names, result)
         return result
 
@@ -125,6 +127,7 @@ class EventPublisher:
         state: str,
         failure: CertworkerError | None,
         record: DomainRecord | None,
+        tenant: str,
     ) -> dict[str, object]:
         facts, wildcard, logs = None, "", ""
         with suppress(RedisError):
@@ -139,6 +142,7 @@ class EventPublisher:
             "name": names[0],
             "names": list(names),
             "by": wildcard,
+            "tenant": tenant or (record.tenant if record else ""),
             "code": "",
             "message": "",
             "remedy": "",

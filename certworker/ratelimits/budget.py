@@ -11,6 +11,7 @@ import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from math import ceil
@@ -19,10 +20,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.domains import registered_domain
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, printable
 from certworker.errors.failure import MAX_URL
 from certworker.errors.rate import LocalGuard, Paused
-from certworker.ratelimits.charges import Charge, Reservation, bucket_of, charges_for, set_of
+from certworker.ratelimits.charges import Charge, Kind, Reservation, bucket_of, charges_for, set_of
 from certworker.ratelimits.limits import limits_of
 from certworker.ratelimits.token_buckets import Adjustment, Exhausted, TokenBucket, TokenBuckets
 from certworker.redis.codec import name_in, shown_in
@@ -39,6 +40,9 @@ PAUSES = "certworker:paused:"
 #: How long all orders wait after a limit without an end. The name that reached the limit waits longer, but
 #: the certificates of other names may be valid only for minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
+
+#: The largest number of registered domains in :meth:`Budget.remaining`.
+MOST_DOMAINS = 10
 
 #: How many paused names are read after a loss. For other names, the CA reports the pause again.
 MOST_PAUSED = 10_000
@@ -66,6 +70,23 @@ REASONS = {
     "failures": "{most} validations of {whose} failed recently",
     "streak": "{most} validations of {whose} failed in a row, and the CA would pause it",
 }
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """
+    What is left of one limit.
+    """
+
+    #: `orders` of the account, or certificates of one `domain`.
+    kind: Kind
+    #: The registered domain; empty for a limit of the account.
+    subject: str
+    left: int
+    of: int
+    period: timedelta
+    #: When this limit permits the next order.
+    next_order: datetime
 
 
 class Budget:
@@ -205,6 +226,45 @@ class Budget:
             for (limit, count), full in zip(counts.values(), full_again, strict=True)
         ]
         return max(moments, default=None)
+
+    def remaining(self) -> list[Remaining]:
+        """
+        Return what is left of the limit of orders, and of the limits of the most used registered domains.
+        """
+        limits: list[tuple[Kind, str, Limit | None]] = [("orders", "", self._limits.orders_per_account)]
+        for name in self._buckets.fullest("domain ", MOST_DOMAINS):
+            domain = printable(name.removeprefix("domain "), LONGEST_NAME)
+            limits.append(("domain", domain, self._limits.of_domain(domain)))
+        known = [
+            (kind, subject, limit, bucket_of(kind, subject, limit))
+            for kind, subject, limit in limits
+            if limit
+        ]
+        now = self._buckets.now()
+        full_again = self._buckets.full_again([bucket for *_, bucket in known])
+        return [
+            Remaining(
+                kind,
+                subject,
+                left=max(0, limit.count - ceil(max((full or now) - now, timedelta(0)) / limit.interval)),
+                of=limit.count,
+                period=limit.period,
+                next_order=max(now, (full or now) - limit.interval * (bucket.capacity - 1)),
+            )
+            for (kind, subject, limit, bucket), full in zip(known, full_again, strict=True)
+        ]
+
+    def next_order(self) -> datetime:
+        """
+        Return when the limits that concern all names permit the next order.
+        """
+        orders = self._limits.orders_per_account
+        buckets = [bucket_of("stop", "", None), bucket_of("orders", "", orders)]
+        now = self._buckets.now()
+        return max(
+            max(now, full - bucket.interval * (bucket.capacity - 1)) if full else now
+            for bucket, full in zip(buckets, self._buckets.full_again(buckets), strict=True)
+        )
 
     def usage(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
         """

@@ -14,7 +14,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from itertools import islice
+from typing import Any, Literal, cast
 
 from redis import Redis
 
@@ -136,6 +137,9 @@ for i = 2, #ARGV, 4 do
 end
 return odd
 """
+
+#: How many members a search for buckets reads.
+MEMBERS_SEARCHED = 1_000
 
 #: How many members one command writes. Redis serves other clients between two commands.
 MOMENTS_A_COMMAND = 1_000
@@ -271,6 +275,21 @@ class TokenBuckets:
             score_to_time(score / 1000) if score is not None and score <= now + each.furthest else None
             for each, score in zip(buckets, scores, strict=True)
         ]
+
+    def fullest(self, prefix: str, count: int) -> list[str]:
+        """
+        Return at most *count* names of buckets that begin with *prefix*, the most used first.
+
+        The search ends after a thousand members.
+        """
+        members = cast(
+            "list[bytes]",
+            self._connection.zrevrangebyscore(
+                self._key, "+inf", _score(self.now()), start=0, num=MEMBERS_SEARCHED
+            ),
+        )
+        names = (decode_text(member) for member in members)
+        return list(islice((name for name in names if name.startswith(prefix)), count))
 
     def now(self) -> datetime:
         """

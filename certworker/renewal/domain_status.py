@@ -5,7 +5,7 @@ The status of each name: its certificate on the volume, its record and its next 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -28,6 +28,9 @@ STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "
 #: The details of `failed`: a certificate in service is still valid, or there is none. Only the second is
 #: critical.
 FAILURES = ("failing", "no_certificate")
+
+#: The details that a user has to fix, the most urgent first.
+URGENT = ("no_certificate", "expired", "paused", "failing")
 
 #: Records read from Redis in one command.
 BATCH = 100
@@ -60,6 +63,8 @@ class DomainStatus:
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
+    #: The tenant in the last request that named one; empty if none did.
+    tenant: str = ""
 
     def days_left(self, now: datetime) -> float | None:
         """
@@ -83,7 +88,15 @@ def list_status(
     """
     Yield the status of every name on the agenda, in alphabetical order.
     """
-    names = sorted(agenda.names())
+    yield from statuses_of(sorted(agenda.names()), agenda, records, store, now)
+
+
+def statuses_of(
+    names: Sequence[str], agenda: Agenda, records: DomainRecords, store: CertificateStore, now: datetime
+) -> Iterator[DomainStatus]:
+    """
+    Yield the status of each of *names*, in their order.
+    """
     for start in range(0, len(names), BATCH):
         batch = names[start : start + BATCH]
         moments = agenda.next_checks(batch)
@@ -151,6 +164,7 @@ def _guarded(
         code=failure.code,
         message=failure.message,
         remedy=failure.remedy,
+        tenant=record.tenant if record else "",
     )
 
 
@@ -181,6 +195,7 @@ def _status(
         issuer=metadata.issuer if metadata else "",
         authority=(metadata.authority or ADOPTED) if metadata else "",
         by=wildcard,
+        tenant=record.tenant if record else "",
     )
 
 

@@ -112,7 +112,7 @@ class DueNames:
                     LOST_QUEUE_CHECK, metadata.validity if metadata else None, now
                 )
                 if metadata or not self.certificates.links.is_orphaned(name):
-                    request = Request(names, registered_domain(names[0]))
+                    request = Request(names, registered_domain(names[0]), names_tenant=False)
                     requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
         # The agenda is written first, so that it does not overwrite the later check that a fast job plans.
         self.agenda.put_many(moments)

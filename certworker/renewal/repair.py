@@ -167,7 +167,10 @@ class Repair:
             return 0
         for names, pause in wanted.items():
             self._pauses[names] = now + pause, min(2 * pause, LONGEST_PAUSE)
-        requests = {Request(names, registered_domain(names[0])): now.timestamp() for names in wanted}
+        requests = {
+            Request(names, registered_domain(names[0]), names_tenant=False): now.timestamp()
+            for names in wanted
+        }
         self.priority_queues.put("expiring", requests)
         return len(requests)
 

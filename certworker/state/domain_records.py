@@ -52,6 +52,12 @@ RECORDS_PER_COMMAND = 500
 #: The maximum characters of a code, a serial number or a label.
 LONGEST_WORD = 100
 
+#: The maximum characters of a tenant. A longer or unprintable one counts only for fair queueing.
+LONGEST_TENANT = 253
+
+#: The character that replaces invalid bytes of a text.
+REPLACEMENT = "\ufffd"
+
 #: The message of a request that waits for a slot.
 DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
 
@@ -83,6 +89,16 @@ for i, key in ipairs(KEYS) do
     redis.call('HSET', key, ARGV[1], ARGV[2 + shared + 2 + i], unpack(ARGV, 3, 2 + shared))
     redis.call('HDEL', key, ARGV[3 + shared], ARGV[4 + shared])
 end
+"""
+
+#: KEYS: records. ARGV: a tenant. Makes the tenant the owner of all names, or of none if one of the names is
+#: known and not the tenant's. Returns the position of the first such name, or 0.
+_CLAIM = """
+for i, key in ipairs(KEYS) do
+    if redis.call('EXISTS', key) == 1 and redis.call('HGET', key, 'tenant') ~= ARGV[1] then return i end
+end
+for _, key in ipairs(KEYS) do redis.call('HSET', key, 'tenant', ARGV[1]) end
+return 0
 """
 
 #: The maximum fields of a record, including those of other programs.
@@ -118,6 +134,8 @@ class DomainRecord:
     #: The time of the next check; None if the record has no valid time.
     next_check: datetime | None
     updated: datetime
+    #: The tenant in the last request that named one; empty if none did.
+    tenant: str = ""
 
 
 class DomainRecords:
@@ -129,6 +147,7 @@ class DomainRecords:
         self._connection = connection
         self._read = connection.register_script(_READ)
         self._defer = connection.register_script(_DEFER)
+        self._claim = connection.register_script(_CLAIM)
 
     def read(self, name: str) -> DomainRecord | None:
         """
@@ -222,6 +241,32 @@ class DomainRecords:
             names = [names_of[key] for key in batch]
             self._defer(batch, ["names", len(shared), *flat, "code", "remedy", *names])
 
+    def record_tenants(self, tenants: Mapping[str, str]) -> None:
+        """
+        Record the tenant of each name in *tenants*. Ignore a tenant that is empty, unprintable or too long.
+        """
+        with self._connection.pipeline(transaction=False) as pipe:
+            for name, tenant in tenants.items():
+                if tenant and _tenant(tenant) == tenant:
+                    pipe.hset(RECORDS + name, "tenant", tenant)
+            pipe.execute()
+
+    def claim(self, names: Sequence[str], tenant: str) -> str | None:
+        """
+        Record *tenant* for all of *names*, before their first attempt.
+
+        Returns:
+            A name with a record of another tenant or of none. Then nothing is recorded.
+        """
+        position = self._claim([RECORDS + name for name in names], [tenant])
+        return names[position - 1] if position else None
+
+    def tenant_of(self, name: str) -> str:
+        """
+        Return the tenant of *name*, which may be recorded before the first attempt; empty if there is none.
+        """
+        return _tenant(self._connection.hget(RECORDS + name, "tenant"))
+
     def attempts(self, name: str) -> int:
         """
         Return how many attempts for *name* have failed since the last success.
@@ -305,7 +350,14 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
         authority=shown_in(fields.get("authority"), LONGEST_WORD),
         next_check=decode_time(fields.get("next_check")),
         updated=updated,
+        tenant=_tenant(fields.get("tenant")),
     )
+
+
+def _tenant(value: object) -> str:
+    # A shortened, escaped or repaired text might be the name of another tenant.
+    text = decode_text(value) if isinstance(value, bytes | str) else ""
+    return text if text == shown_in(text, LONGEST_TENANT) and REPLACEMENT not in text else ""
 
 
 def _names(text: str, name: str) -> tuple[str, ...]:

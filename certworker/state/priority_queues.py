@@ -26,7 +26,6 @@ from typing import Literal, get_args
 
 from redis import Redis
 
-from certworker.domains import tenant_of
 from certworker.errors import printable
 from certworker.redis.codec import decode_text
 
@@ -152,6 +151,8 @@ class Request:
     force: bool = False
     #: With *force*, whether to order as often as the CA allows.
     use_full_quota: bool = False
+    #: Whether the request names the tenant, which is then recorded. Otherwise it is the registered domain.
+    names_tenant: bool = True
 
     def as_json(self) -> str:
         """
@@ -162,9 +163,7 @@ class Request:
         )
         flags = {"force": self.force, "use_full_quota": self.use_full_quota}
         arguments |= {flag: True for flag, given in flags.items() if given}
-        return json.dumps(
-            arguments if self.tenant == tenant_of(None, self.names) else arguments | {"tenant": self.tenant}
-        )
+        return json.dumps(arguments | ({"tenant": self.tenant} if self.names_tenant else {}))
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,9 @@ class FairScheduler:
             return None
         try:
             names = self._accepted(values.get("domain"), values.get("domains"))
-            return Request(names, tenant_of(values.get("tenant"), names), force, use_full_quota)
+            given = values.get("tenant")
+            tenant = tenant_of(given, names)
+            return Request(names, tenant, force, use_full_quota, names_tenant=given is not None)
         except CertworkerError:
             return None
 
@@ -231,6 +233,10 @@ class FairScheduler:
         # An earlier check stays planned.
         self._agenda.put_many(checks, at_the_latest=True)
         self._records.defer((request.names for request in deferred.values()), next_check=later, now=now)
+        tenants = {
+            name: each.tenant for each in deferred.values() if each.names_tenant for name in each.names
+        }
+        self._records.record_tenants(tenants)
         self._batches.end(
             {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in deferred.items()},
             now,

@@ -28,6 +28,7 @@ from certworker.redis.codec import decode_text
 from certworker.redis.failures import explainer
 from certworker.state.once_per import bound_expiry
 from certworker.supervision import Faults, Heartbeats, Loop
+from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +102,12 @@ class Health:
         self._log_stalls()
         if first:
             self._remove(self._predecessors())
-        report = {"host": socket.gethostname(), "pid": os.getpid(), **self.report()}
+        report = {
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "version": __version__,
+            **self.report(),
+        }
         with self._connection.pipeline(transaction=False) as pipeline:
             pipeline.set(_key(self._id), json.dumps(report), ex=FRESH)
             pipeline.sadd(REPORTS, self._id)
@@ -156,6 +162,8 @@ class Report:
     reason: str
     #: The process id; 0 if the report has none.
     pid: int = 0
+    #: The version of certworker; empty if the report has none.
+    version: str = ""
 
     def as_json(self) -> dict[str, object]:
         """
@@ -215,6 +223,7 @@ def _parsed(text: str) -> Report | None:
             tuple(printable(loop, 100) for loop in found["stalled"][:MAX_LOOPS]),
             printable(found.get("reason", ""), 200),
             pid if isinstance(pid, int) and pid > 0 else 0,
+            printable(found.get("version", ""), 100),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

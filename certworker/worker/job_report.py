@@ -98,12 +98,12 @@ class JobReport:
         self.count(outcome.state, "")
         return self.result(outcome.names, outcome.state)
 
-    def removed(self, names: tuple[str, ...], *, known: bool) -> dict[str, Any]:
+    def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
         """
-        Report that *names* are no longer in service; return the result of the job.
+        Report that *names*, which belonged to *tenant*, are not in service; return the result of the job.
         """
         self.count("removed", "")
-        return self.result(names, "removed" if known else "unknown")
+        return self.result(names, "removed" if known else "unknown", tenant=tenant)
 
     def not_removed(self, failure: CertworkerError) -> None:
         """
@@ -195,6 +195,7 @@ class JobReport:
         state: str,
         failure: CertworkerError | None = None,
         record: DomainRecord | None = None,
+        tenant: str = "",
     ) -> dict[str, Any]:
         """
         Publish the outcome as an event; return it as the result of the job.
@@ -204,10 +205,11 @@ class JobReport:
             state: The state in the event.
             failure: The cause of the state.
             record: The record of the first name; read from Redis if it is not given.
+            tenant: The tenant of the first name; the one in the record if it is not given.
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
-        publish = partial(self._reporter.events.publish, names, state, failure, record=record)
+        publish = partial(self._reporter.events.publish, names, state, failure, record=record, tenant=tenant)
         return self.optional("the event", publish, minimal)
 
     def count(self, outcome: str, code: str) -> None:

@@ -20,7 +20,6 @@ from math import ceil
 from typing import Any
 
 from redis import Redis
-from redis.client import Pipeline
 from redis.exceptions import WatchError
 
 from certworker.hosts import host_in, port_in
@@ -99,6 +98,18 @@ def request_certificate(
         job_id = _id_of(used, "issue", identity)
         _enqueue(used, job_id, ISSUE, arguments)
     return job_id
+
+
+def is_requested(connection: Redis, name: str) -> bool:
+    """
+    Return whether a request for a certificate for exactly *name*, from the same Redis user, waits or runs.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    return any(
+        _is_in_progress(connection, _id_of(connection, "issue", [[name], force])) for force in (False, True)
+    )
 
 
 def request_removal(name: str, *, by: str | None = None, connection: Redis) -> str:
@@ -197,20 +208,20 @@ def _enqueue(
             return
 
 
-def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
+def _is_in_progress(connection: Redis, job_id: str) -> bool:
     """
-    Return whether the watched job *job_id* waits or runs.
+    Return whether the job *job_id* waits or runs. For a transaction, the *connection* is its pipeline.
 
     The status alone does not prove it: the list may be lost, or the worker killed. A worker may take the job
     between two of these commands. Then the hash changes, or the id is in the intermediate list.
     """
-    status: Any = pipe.hget(f"rq:job:{job_id}", "status")
+    status: Any = connection.hget(f"rq:job:{job_id}", "status")
     if status in (b"queued", "queued"):
         lists = (QUEUE_KEY, f"{QUEUE_KEY}:intermediate")
-        return any(pipe.lpos(key, job_id) is not None for key in lists)
+        return any(connection.lpos(key, job_id) is not None for key in lists)
     if status in (b"scheduled", "scheduled"):
-        return pipe.zscore(SCHEDULED_KEY, job_id) is not None
-    return status in (b"started", "started") and bool(pipe.exists(f"rq:executions:{job_id}"))
+        return connection.zscore(SCHEDULED_KEY, job_id) is not None
+    return status in (b"started", "started") and bool(connection.exists(f"rq:executions:{job_id}"))
 
 
 def _connection_of_environment() -> Redis:

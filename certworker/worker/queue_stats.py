@@ -158,11 +158,11 @@ def registered_workers(connection: Redis, queue: str) -> int:
 
     The set of workers may include killed workers. Their hashes have expired, so they are not counted.
     """
-    workers = _members(connection, f"rq:workers:{queue}")
+    workers = members(connection, f"rq:workers:{queue}")
     return int(connection.exists(*workers)) if workers else 0
 
 
-def _members(connection: Redis, key: str) -> list[str]:
+def members(connection: Redis, key: str) -> list[str]:
     """
     Return up to 1,000 random keys of the set *key*, sorted; none if *key* is not a set.
     """
@@ -177,7 +177,7 @@ def _members(connection: Redis, key: str) -> list[str]:
 
 
 def _unserved(connection: Redis) -> Iterator[QueueUnserved]:
-    queues = [key for key in _members(connection, "rq:queues") if key != QUEUE_KEY]
+    queues = [key for key in members(connection, "rq:queues") if key != QUEUE_KEY]
     with connection.pipeline(transaction=False) as pipe:
         for key in queues:
             pipe.llen(key)
@@ -217,12 +217,15 @@ def _requests(connection: Redis) -> Iterator[set[str]]:
     read = connection.register_script(_DATA)
     for start in range(0, MAX_JOBS, BATCH):
         batch = read([QUEUE_KEY], [start, start + BATCH - 1, LARGEST])
-        yield from (set(_names(data)) for data in batch)
+        yield from (set(names_of(data)) for data in batch)
         if len(batch) < BATCH:
             return
 
 
-def _names(data: bytes) -> Iterator[str]:
+def names_of(data: bytes) -> Iterator[str]:
+    """
+    Yield the names of the request with the *data* of a job; none for another job.
+    """
     try:
         call = read_call(data)
     except CertworkerError:

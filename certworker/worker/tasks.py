@@ -95,7 +95,9 @@ class Tasks:
             current_step().attributes["domain"] = names[0]
             _require_bool("force", force)
             _require_bool("use_full_quota", use_full_quota)
-            tenant_of(tenant, names)
+            owner = tenant_of(tenant, names)
+            if tenant is not None:
+                self.reporter.records.record_tenants(dict.fromkeys(names, owner))
             _log_warnings(given)
             _log_request(names[0], by, force=force is True)
             full_quota = force is True and use_full_quota is True
@@ -151,11 +153,12 @@ class Tasks:
             names = requested_names(domain, domains, private=True, wildcards=True)
             for name in names:
                 _log_audit("removal", name, by)
+            tenant = self.reporter.records.tenant_of(names[0])
             known = [self.removal.remove(name) for name in names]
         except CertworkerError as failure:
             report.not_removed(failure)
             raise
-        return report.removed(names, known=any(known))
+        return report.removed(names, known=any(known), tenant=tenant)
 
 
 def _with_unexpected_logged(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:

@@ -199,6 +199,54 @@ class TestDeferred:
         assert ("", "", 1) == (record.code, record.remedy, record.attempts)
 
 
+class TestTenant:
+    def test_the_newest_tenant_remains_through_all_outcomes(self, records: DomainRecords) -> None:
+        """
+        The tenant of the newest request remains after a failure and a success, until the name is removed.
+        """
+        for tenant in ("one", "two"):
+            records.record_tenants({"a.org": tenant, "b.org": "other"})
+        assert records.read("a.org") is None
+        assert "two" == records.tenant_of("a.org")
+        records.record_failed(["a.org"], REFUSED, next_check=NOW, now=NOW)
+        assert "two" == record_of(records, "a.org").tenant
+        issue(records, "a.org")
+        assert "two" == record_of(records, "a.org").tenant
+        records.forget("a.org")
+        issue(records, "a.org")
+
+        assert "" == record_of(records, "a.org").tenant
+
+    @pytest.mark.parametrize("tenant", ["", "x\x00", "x\u202e", "\ud800", "x" * 254])
+    def test_a_tenant_that_would_be_shown_in_another_form_is_ignored(
+        self, connection: redis.Redis, records: DomainRecords, tenant: str
+    ) -> None:
+        """
+        A tenant is never shortened or escaped: it would become equal to another one.
+        """
+        issue(records, "a.org")
+        records.record_tenants({"a.org": tenant})
+        assert "" == record_of(records, "a.org").tenant
+        connection.hset(RECORDS + "a.org", "tenant", tenant.encode("utf-8", "surrogatepass"))
+
+        assert "" == record_of(records, "a.org").tenant
+        assert "" == records.tenant_of("a.org")
+
+    def test_a_claim_takes_all_names_or_none(self, records: DomainRecords) -> None:
+        """
+        A tenant claims new names and its own. One name of another, or without a tenant, prevents the claim.
+        """
+        assert records.claim(["a.org", "b.org"], "one") is None
+        assert records.claim(["b.org", "c.org"], "one") is None
+        assert "b.org" == records.claim(["d.org", "b.org"], "two")
+        issue(records, "operator.org")
+        assert "operator.org" == records.claim(["d.org", "operator.org"], "one")
+
+        assert ["one", "one", "one", ""] == [
+            records.tenant_of(name) for name in ("a.org", "b.org", "c.org", "d.org")
+        ]
+
+
 class TestRead:
     def test_an_unknown_name_has_no_record(self, records: DomainRecords) -> None:
         """

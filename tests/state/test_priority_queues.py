@@ -101,6 +101,20 @@ class TestPriorityQueues:
         ] == json.loads(found[b"data"])
         assert [] == connection.keys(f"{PRIORITY_QUEUE}*")
 
+    def test_only_a_named_tenant_is_part_of_the_job(self, connection: Redis) -> None:
+        """
+        A named tenant remains in the job, even if it equals the registered domain. Otherwise there is none.
+        """
+        priority_queues = PriorityQueues(connection)
+        priority_queues.put("new", {Request(("a.org",), "a.org"): 1})
+        priority_queues.put("new", {Request(("b.org",), "b.org", names_tenant=False): 1})
+        found = []
+        while taken := priority_queues.take(JOB, []):
+            found += json.loads(taken.fields["data"])
+            connection.delete("hash")
+
+        assert [{"domain": "a.org", "tenant": "a.org"}, {"domain": "b.org"}] == found
+
     def test_an_evicted_queue_does_not_affect_the_others(self, connection: Redis) -> None:
         """
         An evicted queue does not affect the queues of other tenants.

@@ -186,6 +186,8 @@ class TestBacklog:
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 10)
             assert len(issued(connection)) <= 3
+            records = DomainRecords(connection)
+            assert {"project"} == {records.tenant_of(name) for name in waiting(connection)}
             connection.delete("sample:pause")
 
     def test_a_deferred_request_has_times_of_the_workers_clock(self, connection: Redis) -> None:

@@ -177,6 +177,22 @@ class TestIssue:
         assert "issued" == issue(app, domain=NAME)["state"]
 
 
+class TestTenant:
+    def test_the_tenant_of_a_request_is_in_the_record_and_in_events(self, app: App) -> None:
+        """
+        The record and the events have the tenant of the newest request that names one, also after a failure.
+        """
+        assert "" == issue(app, domain=NAME)["tenant"]
+        assert "acme" == issue(app, domain=NAME, tenant="acme")["tenant"]
+        assert "acme" == issue(app, domain=NAME)["tenant"]
+        with pytest.raises(CertworkerError):
+            issue(app, domain="nowhere.invalid", tenant="acme")
+        removed = build_tasks(app)["certworker.remove"](domain=NAME)
+
+        assert ("removed", "acme") == (removed["state"], removed["tenant"])
+        assert ["", "acme"] == [app.records.tenant_of(name) for name in (NAME, "nowhere.invalid")]
+
+
 class TestUnexpected:
     @pytest.mark.parametrize("component", ["preflight", "locks"])
     def test_an_unexpected_error_fails_its_job_and_is_retried(

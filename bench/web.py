@@ -1,0 +1,79 @@
+"""
+The first page of 50,000 names, and the index behind it.
+"""
+
+from __future__ import annotations
+
+import time
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from bench.certificates import stored
+from bench.figures import Figure, progress
+from bench.worlds import redis_server
+from certworker.dashboard.names import NameIndex, NameQuery
+from certworker.dashboard.sources import Sources
+from certworker.settings import load
+from tests.app_fixture import environment
+
+TITLE = "the page"
+NOTE = (
+    "the page: 50,000 names with certificates, in the index that answers the page and the API. A page has "
+    "50 names. The median of 20. The index is built once at the start. While the page is in use, a thread "
+    "rebuilds it with at most a tenth of its time."
+)
+
+NAMES = 50_000
+ROUNDS = 20
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    Return the milliseconds of pages, and the seconds and the memory of the index.
+    """
+    with redis_server(place / "redis") as redis, redis.client() as connection:
+        settings = load(environment(place, "http://localhost:9/directory", 9))
+        sources = Sources.of(settings, connection)
+        _fill(sources)
+        index = NameIndex(sources)
+        progress(f"{TITLE}: building the index of {NAMES} names")
+        tracemalloc.start()
+        began = time.perf_counter()
+        index.counts()
+        built = time.perf_counter() - began
+        size, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        index.stop()
+        plain = _milliseconds(lambda: index.page(NameQuery()))
+        search = _milliseconds(lambda: index.page(NameQuery(text="49", state="valid", sort="expiry")))
+    return [
+        Figure(TITLE, f"the first page of {NAMES:,} names", plain, "ms", 300),
+        Figure(TITLE, "a search among them", search, "ms", 300),
+        Figure(TITLE, "the first index, with a profiler of memory", built, "s"),
+        Figure(TITLE, "memory of the index", size / 1_000_000, "MB", 50),
+    ]
+
+
+def _fill(sources: Sources) -> None:
+    progress(f"{TITLE}: storing {NAMES} certificates")
+    now = datetime.now(UTC)
+    names = [f"shop{number:05}.example.org" for number in range(NAMES)]
+    for start in range(0, NAMES, 1_000):
+        batch = names[start : start + 1_000]
+        for each in stored(sources.certificates, batch, now):
+            sources.records.record_issued(
+                each.metadata.names, each.metadata, next_check=now + timedelta(days=1), now=now
+            )
+        sources.agenda.put_many(dict.fromkeys(batch, now + timedelta(days=1)))
+
+
+def _milliseconds(action: Callable[[], object]) -> float:
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        action()
+        took.append(time.perf_counter() - began)
+    return 1000 * median(took)

@@ -1,0 +1,15 @@
+"""
+The data behind the page and the API, and their actions, as plain values without a web framework.
+
+In import order::
+
+    sources       Where the data is: settings, Redis, volume and clock
+    documents     Values as JSON documents
+    names       ★ The status of one name, and an index for searches among 50,000 names
+    name_details  The certificate, the chain, the files and the place in the queue of one name
+    limits        What is left of the rate limits of each CA
+    workers       The workers and their running jobs
+    summary       The overview: counts, problems, next renewals, queue and proxy
+    records       The DNS records that a name needs
+    actions       Requests, renewals, retries, resumptions and removals
+"""

@@ -1,0 +1,131 @@
+"""
+The actions of the page and the API. Each is a job for the worker.
+
+The callers check before each action whether the name belongs to the tenant of the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from certworker.dashboard.sources import Sources
+from certworker.domains import normalize, requested_names
+from certworker.issuance.issuer_factory import forget_pending_order
+from certworker.ratelimits.budget import Budget
+from certworker.worker.producer import request_certificate, request_removal
+
+
+class OtherTenant(Exception):
+    """
+    A requested name is known and does not belong to the tenant of the request.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} belongs to another tenant, or to none")
+        self.name = name
+
+
+class Actions:
+    """
+    Requests for the worker. Each method returns the id of a job.
+
+    A repeated action returns the same id while its job waits or runs.
+
+    Args:
+        sources: The settings and Redis.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+
+    def request(
+        self, names: Sequence[str], *, by: str, tenant: str | None = None, together: bool = False
+    ) -> tuple[str, ...]:
+        """
+        Request a certificate for each of *names*, or with *together* one for all; return a job id for each.
+
+        Args:
+            by: The requester, for the log.
+            tenant: The tenant that owns the names; None for an operator.
+
+        Raises:
+            CertworkerError: A name is invalid. Nothing is requested.
+            OtherTenant: A name is known and not one of *tenant*. Nothing is requested.
+            redis.RedisError: Redis does not answer.
+        """
+        settings, connection = self._sources.settings, self._sources.connection
+        private, wildcards = settings.authority.private_names, settings.dns01.is_set
+        if together:
+            groups = [requested_names(None, list(names), private=private, wildcards=wildcards)]
+        else:
+            normalized = (normalize(name, private=private, wildcards=wildcards) for name in names)
+            groups = [(name,) for name in dict.fromkeys(normalized)]
+        if tenant is not None:
+            self._claim([name for group in groups for name in group], tenant)
+        return tuple(
+            request_certificate(group, tenant=tenant, by=by, connection=connection) for group in groups
+        )
+
+    def renew(self, name: str, *, by: str) -> str:
+        """
+        Request a new certificate for *name* and the other names of its certificate now, even if none is due.
+
+        For a name that a wildcard covers, this is :meth:`retry`.
+
+        Raises:
+            CertworkerError: The volume cannot be read.
+            redis.RedisError: Redis does not answer.
+        """
+        metadata, wildcard = self._sources.certificates.serving(name)
+        if wildcard:
+            return self.retry(name, by=by)
+        names = metadata.names if metadata and name in metadata.names else self._names_with(name)
+        return request_certificate(names, force=True, by=by, connection=self._sources.connection)
+
+    def retry(self, name: str, *, by: str) -> str:
+        """
+        Request the next attempt for *name*, and for the other names of the last one, now.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        return request_certificate(self._names_with(name), by=by, connection=self._sources.connection)
+
+    def resume(self, name: str, *, by: str) -> str:
+        """
+        Resume the orders for *name*, which a CA has paused, and request the next attempt now.
+
+        Raises:
+            CertworkerError: The settings or the state directory cannot be read.
+            redis.RedisError: Redis does not answer.
+        """
+        settings, connection = self._sources.settings, self._sources.connection
+        names = self._names_with(name)
+        for choice in settings.authorities:
+            budget = Budget.for_issuer(settings, choice, connection, self._sources.certificates)
+            if budget.resume(names):
+                forget_pending_order(settings, choice, connection, names)
+        return request_certificate(names, by=by, connection=connection)
+
+    def remove(self, name: str, *, by: str) -> str:
+        """
+        Request the removal of *name* from the proxy, the volume and the renewals.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        return request_removal(name, by=by, connection=self._sources.connection)
+
+    def _names_with(self, name: str) -> tuple[str, ...]:
+        record = self._sources.records.read(name)
+        return record.names if record else (name,)
+
+    def _claim(self, names: Sequence[str], tenant: str) -> None:
+        sources = self._sources
+        for name in names:
+            # Redis may have lost the record of a name that the volume knows.
+            known = sources.certificates.metadata(name) is not None or name in sources.agenda
+            if known and sources.records.tenant_of(name) != tenant:
+                raise OtherTenant(name)
+        if other := sources.records.claim(names, tenant):
+            raise OtherTenant(other)

@@ -1,0 +1,45 @@
+"""
+What is left of the rate limits of each CA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.dashboard.sources import Sources
+from certworker.ratelimits.budget import Budget, Remaining
+
+
+@dataclass(frozen=True)
+class AuthorityLimits:
+    """
+    The limits of one CA.
+    """
+
+    #: The label of the CA, and its name for people.
+    authority: str
+    title: str
+    #: The limit of orders, and the limits of the most used registered domains; empty without known limits.
+    limits: tuple[Remaining, ...]
+    #: When certworker may place the next order; the present if it may do so now.
+    next_order: datetime
+
+
+def limits(sources: Sources) -> tuple[AuthorityLimits, ...]:
+    """
+    Return the limits of each CA of the settings, in their order.
+
+    Raises:
+        InvalidSettings: The file with the limits is invalid.
+        redis.RedisError: Redis does not answer.
+    """
+    found = []
+    for choice in sources.settings.authorities:
+        budget = Budget.for_issuer(
+            sources.settings, choice, sources.connection, sources.certificates, sources.clock
+        )
+        found.append(
+            AuthorityLimits(choice.label, choice.title, tuple(budget.remaining()), budget.next_order())
+        )
+    return tuple(found)

@@ -1,0 +1,337 @@
+"""
+The status of one name, and an index for searches among all names.
+
+Reading the state of 50,000 names takes seconds. The index has the fields of each name that a search or an
+order needs, and a thread rebuilds it with a small share of its time. The result of a search is a page of
+names. Only their state is read at the time of the search.
+"""
+
+from __future__ import annotations
+
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import nsmallest
+from itertools import islice
+from json import dumps, loads
+from sys import intern
+from threading import Lock
+from typing import Any, Literal, get_args
+
+from certworker.dashboard.sources import Sources
+from certworker.domains import normalize
+from certworker.errors import CertworkerError
+from certworker.redis.failures import explainer
+from certworker.renewal.domain_status import (
+    FAILURES,
+    STATES,
+    URGENT,
+    DomainStatus,
+    list_status,
+    status_of,
+    statuses_of,
+)
+from certworker.supervision import Faults, Loop
+from certworker.worker.producer import is_requested
+
+Sort = Literal["urgency", "expiry", "name"]
+SORTS: tuple[Sort, ...] = get_args(Sort)
+
+MOST_NAMES_PER_PAGE = 500
+
+#: The longest cursor. It contains one name.
+LONGEST_CURSOR = 1_000
+
+#: The share of the time of its thread that the index may use, after it was built for the first time.
+SHARE_OF_TIME = 1 / 10
+#: The number of names after which a rebuild pauses.
+NAMES_PER_STEP = 100
+#: The seconds between two rebuilds while the index is in use, and without any search for a minute.
+PAUSE_SECONDS = 1.0
+IDLE_PAUSE_SECONDS = 300.0
+IDLE_AFTER_SECONDS = 60.0
+
+#: The time of a name without a certificate, after the times of all certificates.
+NEVER = 10.0**12
+
+Key = tuple[float, str]
+
+
+@dataclass(frozen=True)
+class NameQuery:
+    """
+    A search among all names.
+    """
+
+    #: A part of the name.
+    text: str = ""
+    #: A state or a detail of :class:`DomainStatus`; empty for all.
+    state: str = ""
+    #: None for the names of all tenants.
+    tenant: str | None = None
+    #: The issuer of the certificate, or the label of the CA; empty for all.
+    issuer: str = ""
+    #: Only certificates whose renewal is due within this time; None for all.
+    due: timedelta | None = None
+    sort: Sort = "urgency"
+    #: The `next_cursor` of the page before; empty for the first page.
+    cursor: str = ""
+    limit: int = 50
+
+
+@dataclass(frozen=True)
+class NamePage:
+    """
+    One page of the result of a search.
+    """
+
+    names: tuple[DomainStatus, ...]
+    #: Empty on the last page.
+    next_cursor: str
+    #: The number of names on all pages.
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """
+    The fields of a name that a search needs. Fifty thousand of them take about 10 MB.
+    """
+
+    name: str
+    state: str
+    detail: str
+    tenant: str
+    issuer: str
+    authority: str
+    not_after: float
+    #: The time of its renewal; :data:`NEVER` for a name that a wildcard covers.
+    renewal: float
+
+
+@dataclass(frozen=True)
+class _Content:
+    """
+    The names at one time, in each order.
+    """
+
+    orders: Mapping[Sort, tuple[_Row, ...]]
+    #: By tenant, the number of names by state and detail.
+    counts: Mapping[str, Counter[str]]
+    built: float
+
+
+class NameIndex:
+    """
+    All names of an installation. Its methods may be called by several threads.
+
+    Args:
+        sources: The state of the names.
+        monotonic: Returns monotonic seconds.
+
+    Attributes:
+        loop: The loop that rebuilds the index, and its heartbeat. The first search starts it if nothing did.
+    """
+
+    def __init__(self, sources: Sources, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._sources = sources
+        self._monotonic = monotonic
+        self._content: _Content | None = None
+        self._building = Lock()
+        #: Whether a search waits for the first content.
+        self._hurries = False
+        self._searched = monotonic()
+        faults = Faults("the index of names", explainer(sources.connection))
+        self.loop = Loop("name_index", self._step, faults=faults)
+
+    def start(self) -> None:
+        """
+        Start the thread that builds the index. Otherwise the first search does, and waits for the index.
+        """
+        self.loop.start()
+
+    def stop(self) -> None:
+        """
+        Stop the thread.
+        """
+        self.loop.stop()
+
+    def page(self, query: NameQuery) -> NamePage:
+        """
+        Return the page of *query*.
+
+        Raises:
+            ValueError: A field of *query* is out of range, or its cursor is not from this index.
+            redis.RedisError: Redis does not answer.
+        """
+        if query.sort not in SORTS or not 1 <= query.limit <= MOST_NAMES_PER_PAGE:
+            raise ValueError(f"the order is one of {', '.join(SORTS)}; a page has at most 500 names")
+        after = _cursor_in(query.cursor, query.sort) if query.cursor else None
+        order, key = self._current().orders[query.sort], _KEYS[query.sort]
+        first = bisect_right(order, after, key=key) if after else 0
+        matches = _filter(query, self._sources.clock())
+        # The page, and one more name, which shows whether there is a next page.
+        found = list(islice(filter(matches, islice(order, first, None)), query.limit + 1))
+        shown = found[: query.limit]
+        return NamePage(
+            tuple(self._read(shown, query.tenant)),
+            _cursor_of(query.sort, key(shown[-1])) if len(found) > query.limit else "",
+            sum(map(matches, order)),
+        )
+
+    def counts(self, tenant: str | None = None) -> Mapping[str, int]:
+        """
+        Return the number of names in each state and in each detail of a failure.
+        """
+        counts = self._current().counts
+        chosen = counts.values() if tenant is None else [counts.get(tenant, Counter())]
+        total = sum(chosen, Counter[str]())
+        return {state: total[state] for state in (*STATES, *FAILURES)}
+
+    def next_renewals(self, count: int, tenant: str | None = None) -> tuple[DomainStatus, ...]:
+        """
+        Return the *count* names whose certificates are renewed next, the earliest first.
+        """
+        matches = _filter(NameQuery(tenant=tenant, due=timedelta.max), self._sources.clock())
+        rows = filter(matches, self._current().orders["name"])
+        return tuple(self._read(nsmallest(count, rows, key=lambda row: (row.renewal, row.name)), tenant))
+
+    def find(self, name: str, tenant: str | None = None) -> DomainStatus | None:
+        """
+        Return the present status of *name*, which is not necessarily normalized.
+
+        Return None for a name that is unknown, invalid, or of another tenant than *tenant*.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        return find_name(self._sources, name, tenant)
+
+    def _current(self) -> _Content:
+        self._searched = self._monotonic()
+        content = self._content
+        if content is None:
+            self._hurries = True
+            with self._building:
+                content = self._content or self._build()
+        elif self._searched - content.built > PAUSE_SECONDS:
+            self.loop.wake()
+        self.loop.start()
+        return content
+
+    def _step(self) -> float:
+        with self._building:
+            self._build()
+        idle = self._monotonic() - self._searched > IDLE_AFTER_SECONDS
+        return IDLE_PAUSE_SECONDS if idle else PAUSE_SECONDS
+
+    def _build(self) -> _Content:
+        rows: list[_Row] = []
+        sources, began = self._sources, self._monotonic()
+        for number, one in enumerate(_all(sources), start=1):
+            rows.append(_row_of(one))
+            if number % NAMES_PER_STEP == 0 and not self._hurries:
+                self.loop.stopping.wait((self._monotonic() - began) * (1 / SHARE_OF_TIME - 1))
+                began = self._monotonic()
+        counts: dict[str, Counter[str]] = {}
+        for row in rows:
+            counts.setdefault(row.tenant, Counter()).update({row.state, row.detail})
+        orders = {sort: tuple(sorted(rows, key=key)) for sort, key in _KEYS.items()}
+        self._content, self._hurries = _Content(orders, counts, self._monotonic()), False
+        return self._content
+
+    def _read(self, rows: Iterable[_Row], tenant: str | None) -> Iterator[DomainStatus]:
+        sources = self._sources
+        names = [row.name for row in rows]
+        for one in statuses_of(names, sources.agenda, sources.records, sources.certificates, sources.clock()):
+            # Since the index was built, the name may have been removed, or requested by another tenant.
+            if _is_known(one) and tenant in (None, one.tenant):
+                yield one
+
+
+def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainStatus | None:
+    """
+    Return the present status of *name*, as :meth:`NameIndex.find` does.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    try:
+        # The certificate may be from a private CA of earlier settings.
+        name = normalize(name, private=True, wildcards=True)
+    except CertworkerError:
+        return None
+    one = status_of(name, sources.agenda, sources.records, sources.certificates, sources.clock())
+    owner = one.tenant or sources.records.tenant_of(name)
+    if tenant not in (None, owner):
+        return None
+    return one if _is_known(one) or owner or is_requested(sources.connection, name) else None
+
+
+def _all(sources: Sources) -> Iterator[DomainStatus]:
+    return list_status(sources.agenda, sources.records, sources.certificates, sources.clock())
+
+
+def _is_known(one: DomainStatus) -> bool:
+    return one.state != "missing" or one.next_check is not None
+
+
+def _row_of(one: DomainStatus) -> _Row:
+    return _Row(
+        one.name,
+        intern(one.state),
+        intern(one.detail),
+        intern(one.tenant),
+        intern(one.issuer),
+        intern(one.authority),
+        one.not_after.timestamp() if one.not_after else NEVER,
+        one.renewal.timestamp() if one.renewal and not one.by else NEVER,
+    )
+
+
+def _filter(query: NameQuery, now: datetime) -> Callable[[_Row], bool]:
+    text = query.text.strip().lower()
+    due = NEVER if query.due is None else min(now.timestamp() + query.due.total_seconds(), NEVER - 1)
+
+    def matches(row: _Row) -> bool:
+        return (
+            (query.tenant is None or row.tenant == query.tenant)
+            and (not query.state or query.state in (row.state, row.detail))
+            and (not query.issuer or query.issuer in (row.issuer, row.authority))
+            and row.renewal <= due
+            and text in row.name
+        )
+
+    return matches
+
+
+def _by_urgency(row: _Row) -> Key:
+    return float(URGENT.index(row.detail) if row.detail in URGENT else len(URGENT)), row.name
+
+
+_KEYS: Mapping[Sort, Callable[[_Row], Key]] = {
+    "urgency": _by_urgency,
+    "expiry": lambda row: (row.not_after, row.name),
+    "name": lambda row: (0.0, row.name),
+}
+
+
+def _cursor_of(sort: Sort, key: Key) -> str:
+    return urlsafe_b64encode(dumps([sort, *key]).encode()).decode().rstrip("=")
+
+
+def _cursor_in(text: str, sort: Sort) -> Key:
+    try:
+        padded = text[:LONGEST_CURSOR] + "=" * (-len(text) % 4)
+        found: Any = loads(urlsafe_b64decode(padded.encode("ascii")))
+        its_sort, rank, name = found
+        key = float(rank), str(name)
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise ValueError("the cursor is not from an earlier page") from error
+    if its_sort != sort or key[0] != key[0]:
+        raise ValueError("the cursor is from a page with another order")
+    return key

@@ -1,0 +1,99 @@
+"""
+The overview: the number of names by state, problems, the next renewals, the queue, the jobs and the proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from certworker.dashboard.names import NameIndex, NameQuery
+from certworker.dashboard.sources import Sources
+from certworker.dashboard.workers import RunningJob, running_jobs
+from certworker.renewal.domain_status import URGENT, DomainStatus
+from certworker.state.priority_queues import PriorityQueues
+from certworker.worker.queue_stats import queue_stats
+
+#: The largest number of problems and of renewals in the overview.
+MOST_PROBLEMS = 20
+MOST_RENEWALS = 10
+
+
+@dataclass(frozen=True)
+class Queue:
+    """
+    The requests that wait, and who processes them.
+    """
+
+    #: Jobs on the queue.
+    waiting: int
+    #: Requests that wait in the priority queues for a free slot.
+    deferred: int
+    workers: int
+    #: Whether a scheduler runs, which starts the checks of due names.
+    scheduler: bool
+    #: Whether all workers are suspended.
+    suspended: bool
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """
+    What Traefik is given.
+    """
+
+    #: The directory of its files.
+    directory: str
+    #: The number of files, one for each certificate.
+    files: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """
+    The overview. A tenant sees its names only, so the other fields are None.
+    """
+
+    total: int
+    #: The number of names by state, and the failures by detail.
+    counts: Mapping[str, int]
+    #: The names that a user has to fix, the most urgent first.
+    problems: tuple[DomainStatus, ...]
+    next_renewals: tuple[DomainStatus, ...]
+    queue: Queue | None
+    running: tuple[RunningJob, ...] | None
+    proxy: Proxy | None
+
+
+def summary(sources: Sources, index: NameIndex, tenant: str | None = None) -> Summary:
+    """
+    Return the overview of all names, or of those of *tenant*.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    page = index.page(NameQuery(tenant=tenant, limit=MOST_PROBLEMS))
+    whole = tenant is None
+    return Summary(
+        total=page.total,
+        counts=index.counts(tenant),
+        problems=tuple(one for one in page.names if one.detail in URGENT),
+        next_renewals=index.next_renewals(MOST_RENEWALS, tenant),
+        queue=_queue(sources) if whole else None,
+        running=tuple(running_jobs(sources.connection)) if whole else None,
+        proxy=_proxy(sources) if whole else None,
+    )
+
+
+def _queue(sources: Sources) -> Queue:
+    stats = queue_stats(sources.connection)
+    deferred = len(PriorityQueues(sources.connection))
+    return Queue(stats.waiting, deferred, stats.workers, stats.scheduler, stats.suspended)
+
+
+def _proxy(sources: Sources) -> Proxy | None:
+    directory = sources.settings.config_dir
+    try:
+        return Proxy(str(directory), sum(1 for _ in directory.glob("*.yml")))
+    except OSError:
+        return None

@@ -1,0 +1,143 @@
+"""
+Tests of the actions: the jobs that they enqueue, and the tenants that they check.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from certworker.app import App
+from certworker.dashboard.actions import Actions, OtherTenant
+from certworker.dashboard.sources import Sources
+from certworker.errors import CertworkerError
+from certworker.errors.rate import Paused
+from certworker.worker.payload import read_call
+from certworker.worker.producer import queue_length
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def actions(sources: Sources) -> Actions:
+    """
+    Return the actions of `app`.
+    """
+    return Actions(sources)
+
+
+def call_of(app: App, job: str) -> tuple[str, dict[str, Any]]:
+    """
+    Return the function and the arguments of *job*.
+    """
+    data = app.connection.hget(f"rq:job:{job}", "data")
+    assert isinstance(data, bytes)
+    call = read_call(data)
+    return call.function, call.keywords
+
+
+class TestRequest:
+    def test_each_name_has_its_job_once(self, app: App, actions: Actions) -> None:
+        """
+        Each name is one job with its requester. A repeated request is the same job.
+        """
+        jobs = actions.request([NAME, "SHOP.localhost.", "b.localhost"], by="token x", tenant="acme")
+
+        assert jobs == actions.request([NAME, "b.localhost"], by="token x", tenant="acme")
+        assert (2, 2) == (len(jobs), queue_length(app.connection))
+        assert (
+            "certworker.issue",
+            {"domain": NAME, "force": False, "tenant": "acme", "by": "token x"},
+        ) == call_of(app, jobs[0])
+
+    def test_names_together_are_one_job(self, app: App, actions: Actions) -> None:
+        """
+        Names for one certificate are one job without a tenant.
+        """
+        (job,) = actions.request([NAME, "b.localhost"], by="x", together=True)
+
+        assert {"domains": [NAME, "b.localhost"], "force": False, "by": "x"} == call_of(app, job)[1]
+
+    @pytest.mark.parametrize("names", [["*.localhost"], [NAME, "a b"], ["../x"]])
+    def test_an_invalid_name_requests_nothing(self, app: App, actions: Actions, names: list[str]) -> None:
+        """
+        One invalid name refuses the whole request.
+        """
+        for together in (False, True):
+            with pytest.raises(CertworkerError):
+                actions.request(names, by="x", tenant="acme", together=together)
+        assert 0 == queue_length(app.connection)
+        assert "" == app.records.tenant_of(NAME)
+
+    def test_a_tenant_takes_no_name_of_others(self, app: App, actions: Actions) -> None:
+        """
+        A tenant gets no name of another tenant, nor one without a tenant, even if Redis lost its record.
+        """
+        app.issuance.issue(("operator.localhost",))
+        actions.request(["other.localhost"], by="x", tenant="other")
+        app.agenda.put_many({"planned.localhost": app.clock()})
+        before = queue_length(app.connection)
+        for name in ("operator.localhost", "other.localhost", "planned.localhost"):
+            with pytest.raises(OtherTenant):
+                actions.request([NAME, name], by="x", tenant="acme")
+        app.connection.flushall()
+        with pytest.raises(OtherTenant):
+            actions.request(["operator.localhost"], by="x", tenant="acme")
+
+        assert 0 < before
+        assert 0 == queue_length(app.connection)
+        assert "" == app.records.tenant_of(NAME)
+
+
+class TestOtherActions:
+    def test_a_renewal_is_forced_for_all_names_of_the_certificate(self, app: App, actions: Actions) -> None:
+        """
+        A renewal is a forced request for the same names. Without a certificate it is for the name.
+        """
+        app.issuance.issue((NAME, "b.localhost"))
+        renewal, first = actions.renew(NAME, by="x"), actions.renew("new.localhost", by="x")
+
+        assert {"domains": [NAME, "b.localhost"], "force": True, "by": "x"} == call_of(app, renewal)[1]
+        assert {"domain": "new.localhost", "force": True, "by": "x"} == call_of(app, first)[1]
+
+    def test_a_renewal_of_a_covered_name_orders_no_certificate(self, app: App, actions: Actions) -> None:
+        """
+        A name that a wildcard covers gets a check, and no certificate of its own.
+        """
+        app.issuance.issue((NAME,))
+        stored = app.certificates.current(NAME)
+        assert stored is not None
+        wildcard = replace(stored.certificate, names=("*.localhost",))
+        app.certificates.store(wildcard, authority="other", kind="private", token=2)
+        app.certificates.covered.add(["covered.localhost"])
+        job = actions.renew("covered.localhost", by="x")
+
+        assert {"domain": "covered.localhost", "force": False, "by": "x"} == call_of(app, job)[1]
+
+    def test_a_paused_name_is_resumed(self, app: App, actions: Actions) -> None:
+        """
+        A resumption ends the pause of the CA, and requests the names of the last attempt.
+        """
+        names = [NAME, "b.localhost"]
+        paused = Paused(authority="the CA", name=NAME, url="https://ca.example/unpause")
+        budget = app.issuers[0].budget
+        with pytest.raises(Paused), budget.reserve(names, exempt=False, renewal=False):
+            raise paused
+        app.records.record_failed(names, paused, next_check=app.clock(), now=app.clock())
+        with pytest.raises(Paused), budget.reserve(names, exempt=False, renewal=False):
+            pass
+        job = actions.resume(NAME, by="x")
+
+        with budget.reserve(names, exempt=False, renewal=False):
+            pass
+        assert {"domains": names, "force": False, "by": "x"} == call_of(app, job)[1]
+
+    def test_a_removal_is_a_job(self, app: App, actions: Actions) -> None:
+        """
+        A removal is a job of its own function.
+        """
+        assert ("certworker.remove", {"domain": NAME, "by": "x"}) == call_of(
+            app, actions.remove(NAME, by="x")
+        )
