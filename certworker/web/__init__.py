@@ -9,5 +9,6 @@ In import order::
     tokens       The tokens of the page and of the API, and the file with their hashes
     access       Who may use the page and the API
     problems     Problem documents (RFC 9457), the errors of the API
+    pages        The views in HTML
     application  ★ The Flask application of the page and the API
 """

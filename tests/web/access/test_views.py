@@ -38,7 +38,7 @@ class TestAllowed:
         A view knows the role, the tenant and the identity of its request.
         """
         application = open_application(tmp_path / "tokens")
-        application.add_url_rule("/", "show", allowed("read")(lambda: repr(current_access())))
+        application.add_url_rule("/test", "show", allowed("read")(lambda: repr(current_access())))
         client = client_with(application, create_token(tmp_path / "tokens", "read", "acme"))
 
-        assert "Access(role='read', tenant='acme', identity='token " in client.get("/").text
+        assert "Access(role='read', tenant='acme', identity='token " in client.get("/test").text

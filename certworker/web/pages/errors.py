@@ -1,0 +1,46 @@
+"""
+The catalogue of errors, and a view for each code.
+"""
+
+from __future__ import annotations
+
+from flask import abort, render_template
+
+from certworker.errors import catalogue
+from certworker.errors.pages import explanations, remedy_of, retry_of, template
+from certworker.web.access import allowed
+from certworker.web.pages.prose import blocks
+
+
+@allowed("read")
+def errors() -> str:
+    """
+    Return the catalogue: the code and the message of each failure.
+    """
+    families: dict[str, list[tuple[str, str]]] = {}
+    for failure in catalogue():
+        family = families.setdefault(failure.code.partition(".")[0], [])
+        family.append((failure.code, template(failure.message_template)))
+    return render_template("pages/errors.html", families=families)
+
+
+@allowed("read")
+def error(code: str) -> str:
+    """
+    Return the view of the failure with *code*.
+    """
+    failure = next((each for each in catalogue() if each.code == code), None)
+    if failure is None:
+        abort(404)
+    explanation = explanations()[code]
+    return render_template(
+        "pages/error.html",
+        code=code,
+        message=template(failure.message_template),
+        parts={
+            "Cause": tuple(blocks(explanation.cause)),
+            "How to check": tuple(blocks(explanation.check)),
+            "Remedy": tuple(blocks(remedy_of(failure))),
+            "When certworker retries": tuple(blocks(retry_of(failure))),
+        },
+    )

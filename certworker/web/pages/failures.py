@@ -1,0 +1,45 @@
+"""
+The pages for failed requests.
+"""
+
+from __future__ import annotations
+
+from flask import Blueprint, render_template
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from certworker.errors import CertworkerError
+from certworker.redis.failures import address_of, to_failure
+from certworker.web.pages.components import sources
+
+#: What each status means for a reader.
+MEANINGS = {
+    400: ("This link is wrong", "Start again at the overview."),
+    404: ("There is nothing here", "The name is unknown, or its certificate was removed."),
+    405: ("This link is wrong", "Start again at the overview."),
+    413: ("The request is too large", "Send less."),
+    500: ("Something went wrong", "The log of the worker has the reason."),
+}
+
+
+def register(pages: Blueprint) -> None:
+    """
+    Register the pages for failed requests of the views in *pages*.
+    """
+    pages.register_error_handler(HTTPException, _refused)
+    pages.register_error_handler(RedisError, _no_redis)
+    pages.register_error_handler(CertworkerError, _failed)
+
+
+def _refused(error: HTTPException) -> tuple[str, int]:
+    status = error.code or 500
+    title, text = MEANINGS.get(status, (error.name, "Start again at the overview."))
+    return render_template("pages/failure.html", title=title, text=text), status
+
+
+def _no_redis(error: RedisError) -> tuple[str, int]:
+    return _failed(to_failure(error, address_of(sources().connection)))
+
+
+def _failed(failure: CertworkerError) -> tuple[str, int]:
+    return render_template("pages/failure.html", title="No answer", failure=failure), 503

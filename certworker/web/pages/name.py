@@ -1,0 +1,141 @@
+"""
+The view of a name: its certificate, its failure, its records and its history.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flask import abort, render_template, request
+
+from certworker.dashboard.name_details import NameDetails, name_details
+from certworker.dashboard.records import records as needed_records
+from certworker.errors import CertworkerError
+from certworker.renewal.domain_status import DomainStatus
+from certworker.web.access import allowed, current_access
+from certworker.web.pages.appearance import Tone, appearance
+from certworker.web.pages.components import api_url, index, sources
+
+REFRESH_SECONDS = 5
+
+#: What the notice after an action says. The URL has only the key.
+DONE: Mapping[str, str] = {
+    "request": "The certificate is requested.",
+    "renew": "The renewal is requested.",
+    "retry": "The next attempt is requested.",
+    "resume": "The name is resumed.",
+}
+
+#: The tone of a line of the history, by its level.
+TONES: Mapping[str, Tone] = {"INFO": "good", "WARN": "warn", "ERROR": "bad"}
+
+
+@dataclass(frozen=True)
+class Button:
+    """
+    An action on a name.
+    """
+
+    action: str
+    label: str
+
+
+RENEW, RETRY, RESUME = Button("renew", "Renew now"), Button("retry", "Retry now"), Button("resume", "Resume")
+
+
+def known(name: str) -> DomainStatus:
+    """
+    Return the status of *name*; answer 404 if it is unknown, or of another tenant.
+    """
+    status = index().find(name, current_access().tenant)
+    if status is None:
+        abort(404)
+    return status
+
+
+@allowed("read")
+def name(name: str) -> str:
+    """
+    Return the view of *name*.
+    """
+    return show(known(name))
+
+
+def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
+    """
+    Return the view of the name with this *status*.
+
+    Args:
+        status: The status of the name.
+        refused: Why an action on the name is refused; None without one.
+    """
+    details = name_details(sources(), status.name)
+    if details is None:
+        abort(404)
+    now, status = sources().clock(), details.status
+    entries = sources().history.read(status.name)
+    return render_template(
+        "pages/name.html",
+        details=details,
+        status=status,
+        look=appearance(status, now),
+        renewal_share=_share_at_renewal(status),
+        buttons=buttons(status),
+        entries=[(TONES.get(entry.level, "idle"), entry) for entry in reversed(entries)],
+        files=details.files if current_access().tenant is None else {},
+        facts=tuple(_facts(details)),
+        done=DONE.get(request.args.get("done", "")),
+        refused=refused,
+        refresh_seconds=REFRESH_SECONDS,
+        api_url=api_url(f"names/{status.name}"),
+    )
+
+
+def buttons(status: DomainStatus) -> tuple[Button, ...]:
+    """
+    Return the actions that are useful in this *status*.
+    """
+    if status.state == "paused":
+        return RESUME, RETRY
+    if status.code or not status.not_after:
+        return (RETRY,)
+    return () if status.by else (RENEW,)
+
+
+@allowed("read")
+def records(name: str) -> str:
+    """
+    Return which DNS records *name* needs, and which of them exist. The queries may need seconds.
+    """
+    status = known(name)
+    try:
+        found, failure = needed_records(sources(), status.name), None
+    except CertworkerError as error:
+        found, failure = (), error
+    return render_template(
+        "pages/records.html",
+        name=status.name,
+        records=found,
+        failure=failure,
+        api_url=api_url(f"names/{status.name}/records"),
+    )
+
+
+def _share_at_renewal(status: DomainStatus) -> float | None:
+    if not (status.not_before and status.not_after and status.renewal):
+        return None
+    length = status.not_after - status.not_before
+    return (status.renewal - status.not_before) / length if length else None
+
+
+def _facts(details: NameDetails) -> list[tuple[str, str]]:
+    status, certificate = details.status, details.certificate
+    facts = [("Names", ", ".join(status.names))]
+    if certificate:
+        facts += [("Key type", certificate.key_type), ("Profile", certificate.profile)]
+    facts += [("Issuer", status.issuer), ("Authority", status.authority), ("Serial", status.serial)]
+    facts.append(("Tenant", details.tenant))
+    if details.queue_position:
+        facts.append(("Queue", f"position {details.queue_position:,}"))
+    return [(label, value) for label, value in facts if value]

@@ -1,0 +1,37 @@
+"""
+The overview: what needs a person, and what certworker does next.
+"""
+
+from __future__ import annotations
+
+from flask import render_template
+
+from certworker.dashboard.limits import limits
+from certworker.dashboard.summary import summary
+from certworker.dashboard.workers import workers
+from certworker.renewal.domain_status import URGENT
+from certworker.web.access import allowed, current_access
+from certworker.web.pages.appearance import appearances
+from certworker.web.pages.components import api_url, index, sources
+
+#: The overview changes with each job.
+REFRESH_SECONDS = 10
+
+
+@allowed("read")
+def overview() -> str:
+    """
+    Return the overview. A tenant sees its names, and nothing of the machine.
+    """
+    tenant = current_access().tenant
+    found = summary(sources(), index(), tenant)
+    return render_template(
+        "pages/overview.html",
+        summary=found,
+        states=[(look, count) for look in appearances() if (count := found.counts.get(look.state, 0))],
+        urgent=sum(found.counts.get(state, 0) for state in URGENT),
+        limits=limits(sources()) if tenant is None else (),
+        workers=workers(sources()) if tenant is None else (),
+        refresh_seconds=REFRESH_SECONDS,
+        api_url=api_url("overview"),
+    )

@@ -1,0 +1,53 @@
+"""
+Tests of the doctor in the page.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.web.pages import doctor
+from tests.web.pages.conftest import Site
+
+
+class TestDoctor:
+    def test_the_checks_run_after_a_click(self, site: Site) -> None:
+        """
+        The view has a form, and runs nothing.
+        """
+        text = site.reader.get("/doctor?name=shop.example.com").text
+
+        assert 'value="shop.example.com"' in text
+        assert "All checks have ended." not in text
+
+    def test_each_finding_is_shown(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The answer has the findings of the settings, whose variables are wrong here.
+        """
+        monkeypatch.setattr("os.environ", {"CERTWORKER_AUTHORITY": "unknown"})
+        text = form(site, "")
+
+        assert "CERTWORKER_AUTHORITY" in text
+        assert "All checks have ended." in text
+        assert "config." in text
+
+    def test_one_run_at_a_time(self, site: Site) -> None:
+        """
+        While the checks run, another run is not started.
+        """
+        with doctor.RUNNING:
+            assert "another run is in progress" in form(site, "")
+
+    def test_a_tenant_does_not_see_the_machine(self, site: Site) -> None:
+        """
+        The doctor of the machine is not for its tenants.
+        """
+        assert [404, 404] == [site.tenant.get("/doctor").status_code, site.tenant.post("/doctor").status_code]
+        assert "/doctor" not in site.tenant.get("/errors").text
+
+
+def form(site: Site, name: str) -> str:
+    """
+    Return the page of a run for *name*.
+    """
+    return site.operator.post("/doctor", data={"name": name}).text

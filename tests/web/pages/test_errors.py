@@ -1,0 +1,31 @@
+"""
+Tests of the catalogue of errors.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.errors.pages import codes
+from tests.web.pages.conftest import Site
+
+
+class TestErrors:
+    def test_each_code_has_a_link_and_a_view(self, site: Site) -> None:
+        """
+        The catalogue has each code, and each code has a view with its cause and its remedy.
+        """
+        catalogue = site.reader.get("/errors").text
+        for code in sorted(codes()):
+            assert f'href="/errors/{code}"' in catalogue
+        text = site.reader.get("/errors/rate.paused").text
+
+        assert "<code>certworker resume NAME</code>" in text
+        assert "certworker explain NAME" in text
+
+    @pytest.mark.parametrize("code", ["dns.unknown", "..", "dns"])
+    def test_an_unknown_code_is_not_found(self, site: Site, code: str) -> None:
+        """
+        An unknown code answers 404.
+        """
+        assert 404 == site.reader.get(f"/errors/{code}").status_code

@@ -1,0 +1,129 @@
+"""
+Tests of the view of a name.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.web.pages import showcase
+from tests.web.pages.conftest import Site
+
+
+class TestName:
+    def test_a_certificate_has_its_details(self, site: Site) -> None:
+        """
+        The view has the key type, the chain, the serial number and the files of the certificate.
+        """
+        text = site.operator.get("/names/shop.example.com").text
+
+        assert all(
+            part in text
+            for part in ("ec256", "Showcase E7", "Showcase Root R1", "Chain of 2 certificates", "privkey.pem")
+        )
+        assert "in service: Traefik serves the new certificate" in text
+        assert "67 % left" in text
+
+    def test_a_failure_has_its_remedy(self, site: Site) -> None:
+        """
+        The view has the last failure, the attempts and the remedy.
+        """
+        text = site.operator.get("/names/www.example.net").text
+
+        assert all(part in text for part in ("Last failure", "6 failed attempts", "Change the record"))
+        assert "dns.wrong_ip" in text
+
+    def test_a_covered_name_leads_to_its_wildcard(self, site: Site) -> None:
+        """
+        The view of a covered name has a link to the wildcard.
+        """
+        text = site.reader.get("/names/blog.apps.example.com").text
+
+        assert '<a href="/names/*.apps.example.com">*.apps.example.com</a>' in text
+        assert "200 OK" == site.reader.get("/names/*.apps.example.com").status
+
+    @pytest.mark.parametrize(
+        ("name", "actions"),
+        [
+            ("shop.example.com", ["renew"]),
+            ("www.example.net", ["retry"]),
+            ("legacy.example.net", ["resume", "retry"]),
+            ("soon.example.com", ["retry"]),
+            ("blog.apps.example.com", []),
+        ],
+    )
+    def test_the_useful_actions_are_offered(self, site: Site, name: str, actions: list[str]) -> None:
+        """
+        Each state has the actions that help, and each name can be removed.
+        """
+        text = site.operator.get(f"/names/{name}").text
+        offered = [word for word in ("resume", "renew", "retry") if f'action="/names/{name}/{word}"' in text]
+
+        assert sorted(actions) == sorted(offered)
+        assert f'href="/names/{name}/remove"' in text
+
+    def test_a_reader_has_no_actions(self, site: Site) -> None:
+        """
+        Who may only read sees no buttons.
+        """
+        assert '<button type="submit"' not in site.reader.get("/names/shop.example.com").text
+
+    @pytest.mark.parametrize("name", ["nothing.example.org", "%00", "..", "a%2Fb", "-", "x" * 3000])
+    def test_an_unknown_name_is_not_found(self, site: Site, name: str) -> None:
+        """
+        An unknown or an invalid name answers 404.
+        """
+        assert 404 == site.operator.get(f"/names/{name}").status_code
+
+    @pytest.mark.parametrize("path", ["", "/records", "/remove"])
+    def test_another_tenants_name_is_not_found(self, site: Site, path: str) -> None:
+        """
+        A tenant gets the same answer for another tenant's name as for an unknown one.
+        """
+        other, unknown = (site.tenant.get(f"/names/{name}.example.com{path}") for name in ("api", "unknown"))
+
+        assert (404, other.text.replace("api.", "")) == (
+            other.status_code,
+            unknown.text.replace("unknown.", ""),
+        )
+        assert 200 == site.tenant.get(f"/names/{showcase.TENANTS_NAME}").status_code
+
+    def test_a_tenant_does_not_see_the_files(self, site: Site) -> None:
+        """
+        The paths of the machine are not for its tenants.
+        """
+        assert "privkey.pem" not in site.tenant.get(f"/names/{showcase.TENANTS_NAME}").text
+
+    def test_the_notice_has_no_text_of_the_url(self, site: Site) -> None:
+        """
+        A link cannot put a text of its own into the page.
+        """
+        known, other = (
+            site.reader.get(f"/names/shop.example.com?done={word}").text for word in ("renew", "Call-555")
+        )
+
+        assert "The renewal is requested." in known
+        assert "Call-555" not in other
+
+
+class TestRecords:
+    def test_the_needed_records_and_their_state(self, site: Site) -> None:
+        """
+        The view has each record with its value, its state, and what exists instead.
+        """
+        wrong, right = (
+            site.reader.get(f"/names/{name}/records").text
+            for name in ("kunde.example.org", "shop.example.com")
+        )
+
+        assert f"kunde.example.org. A {showcase.ADDRESS}" in wrong
+        assert f"found: <code>{showcase.OTHER_ADDRESS}</code>" in wrong
+        assert "right</span>" in right
+
+    def test_a_missing_record_is_no_failure(self, site: Site) -> None:
+        """
+        A name without records has what it needs.
+        """
+        text = site.reader.get("/names/www.example.com/records").text
+
+        assert "missing</span>" in text

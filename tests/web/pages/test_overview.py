@@ -1,0 +1,40 @@
+"""
+Tests of the overview.
+"""
+
+from __future__ import annotations
+
+from tests.web.pages import showcase
+from tests.web.pages.conftest import Site
+
+
+class TestOverview:
+    def test_what_needs_a_person_has_its_cause_and_its_remedy(self, site: Site) -> None:
+        """
+        Each name with a problem is shown with its message, its remedy and the page of its code.
+        """
+        text = site.reader.get("/").text
+
+        assert "kunde.example.org does not point to this Appwrite" in text
+        assert f"kunde.example.org. A {showcase.ADDRESS}" in text
+        assert 'href="/errors/dns.cname_target"' in text
+        assert "intranet.example.com" in text
+
+    def test_an_operator_sees_the_limits_the_queue_and_the_workers(self, site: Site) -> None:
+        """
+        The overview has the limits of the CA, the queue, the workers and the proxy.
+        """
+        text = site.operator.get("/").text
+
+        assert all(part in text for part in ("Let&#39;s Encrypt", "Orders of the account", "Traefik"))
+        assert "No worker is running." in text
+
+    def test_a_tenant_sees_its_names_only(self, site: Site) -> None:
+        """
+        The overview of a tenant has neither other names nor the machine.
+        """
+        text = site.tenant.get("/").text
+
+        assert showcase.TENANTS_NAME in text
+        assert not [word for word in ("example.org", "example.net", "Traefik", "Workers") if word in text]
+        assert '<span class="number">1</span>' in text
