@@ -31,12 +31,15 @@ from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
 from certworker.observability.events import EventPublisher, EventStream
 from certworker.observability.history import History
-from certworker.observability.metrics import Counted, Metrics
+from certworker.observability.metrics.gauges import IssuerBudget
+from certworker.observability.metrics.names import Counted
+from certworker.observability.metrics.registry import Metrics
 from certworker.preflight.checkers import build_preflight
 from certworker.preflight.runner import PreflightRunner, Settling
+from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import address_of
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.domain_status import STATES, DomainStatus, list_status
+from certworker.renewal.domain_status import ADOPTED, STATES, DomainStatus, list_status
 from certworker.renewal.due import DueNames
 from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.policy import RenewalPolicy
@@ -52,6 +55,7 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import Validity, now_in_utc
 from certworker.worker.producer import queue_length, request_certificate
+from certworker.worker.queue_stats import head_age, scheduler_lag
 
 
 @dataclass(frozen=True)
@@ -109,16 +113,17 @@ def build_app(
         settling: The period after the start in which port 80 may be unreachable; None if it is over.
         clock: Returns the current time in UTC; tests pass a faster clock.
     """
-    random, traefik = SystemRandom(), TraefikConfig(settings.config_dir)
+    random, metrics = SystemRandom(), Metrics()
+    traefik = TraefikConfig(settings.config_dir, observe=metrics.publication)
     store = _build_store(settings)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
-    locks = DomainLocks(connection, lease_seconds, highest_token=store.links.highest_token)
+    locks = _build_locks(connection, lease_seconds, store, metrics)
     dns01 = build_solver(settings, connection, locks, clock)
-    factory = IssuerFactory(settings, connection, store, tokens, dns01.presenting, directory_of, clock)
-    issuers = factory.build_issuers()
+    shared = (settings, connection, store, tokens, dns01.presenting, directory_of, clock)
+    issuers = IssuerFactory(*shared, observe=metrics.acme_request).build_issuers()
     policy = RenewalPolicy(partial(_renewal_suggestion, issuers), random)
-    preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling)
+    preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling, metrics.check)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
     coverage = _build_coverage(store, traefik, records, issuers, policy, clock)
     parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage)
@@ -130,6 +135,7 @@ def build_app(
     plan = (store, traefik, records, agenda)
     due_names = DueNames(*plan, queues, policy.decide, coverage.recheck, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
+    _watch(metrics, settings, issuers, statuses, connection, agenda, clock)
     return App(
         settings=settings,
         connection=connection,
@@ -150,7 +156,7 @@ def build_app(
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
         expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),
-        metrics=_build_metrics(statuses, partial(queue_length, connection), clock),
+        metrics=metrics,
         history=history,
         events=EventPublisher(EventStream(connection), records, history, store, clock, settings.docs_url),
         notifier=Notifier.of(settings, connection, partial(validity_in_service, store)),
@@ -190,6 +196,17 @@ def _build_store(settings: Settings) -> CertificateStore:
     return CertificateStore(settings.certificates_dir, renewable=is_renewable)
 
 
+def _build_locks(
+    connection: Redis, lease_seconds: float, store: CertificateStore, metrics: Metrics
+) -> DomainLocks:
+    return DomainLocks(
+        connection,
+        lease_seconds,
+        highest_token=store.links.highest_token,
+        on_conflict=metrics.lock_conflict,
+    )
+
+
 def _build_preflight(
     settings: Settings,
     issuers: Sequence[Issuer],
@@ -197,6 +214,7 @@ def _build_preflight(
     connection: Redis,
     clock: Callable[[], datetime],
     settling: Settling | None,
+    observe: Callable[[str, str, float], object],
 ) -> PreflightRunner:
     return build_preflight(
         settings,
@@ -206,6 +224,7 @@ def _build_preflight(
         may_ask=OncePer(connection, DOUBTS, DOUBT_TTL).first,
         clock=clock,
         settling=settling or Settling.over(),
+        observe=observe,
     )
 
 
@@ -253,19 +272,54 @@ def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Resp
     )
 
 
-def _build_metrics(
+def _watch(
+    metrics: Metrics,
+    settings: Settings,
+    issuers: Sequence[Issuer],
     statuses: Callable[[], Iterable[DomainStatus]],
-    queue_jobs: Callable[[], int],
+    connection: Redis,
+    agenda: Agenda,
     clock: Callable[[], datetime],
-) -> Metrics:
-    metrics = Metrics()
+) -> None:
+    """
+    Pass the functions that a scrape calls to *metrics*.
+    """
 
     def certificates() -> Iterator[Counted]:
         for status in statuses():
-            yield Counted(status.state, status.share_left(clock()), status.not_after)
+            yield Counted(
+                status.state,
+                status.share_left(clock()),
+                status.not_after,
+                status.name,
+                status.authority,
+                status.code,
+                status.not_before,
+                status.renewal,
+            )
 
-    metrics.watch(queue_jobs=queue_jobs, certificates=certificates, states=STATES)
-    return metrics
+    labels = [issuer.ca.label for issuer in issuers]
+    metrics.watch_names(certificates, STATES, issuers=(*labels, ADOPTED), per_name=settings.metrics_per_name)
+    metrics.watch_queue(
+        jobs=partial(queue_length, connection),
+        head_age=lambda: head_age(connection, clock()),
+        scheduler_lag=lambda: scheduler_lag(connection, agenda, clock()),
+    )
+    metrics.watch_budgets(partial(_budgets, issuers))
+    for label in labels:
+        metrics.expect_requests(label)
+
+
+def _budgets(issuers: Sequence[Issuer]) -> list[IssuerBudget]:
+    return [_budget(issuer.ca.label, issuer.budget) for issuer in issuers]
+
+
+def _budget(issuer: str, budget: Budget) -> IssuerBudget:
+    # A metric for each registered domain would be a series for each customer. The tightest one is enough.
+    limits: dict[str, tuple[int, int]] = {}
+    for each in sorted(budget.remaining(), key=lambda each: each.left / each.of):
+        limits.setdefault(each.kind, (each.left, each.of))
+    return IssuerBudget(issuer, limits, budget.next_order().timestamp())
 
 
 def _statuses(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class JobSlot:
     release_early: Callable[[], None]
     #: Returns whether this worker has other running or waiting jobs.
     has_contention: Callable[[], bool]
+    #: When the job was requested, according to the requester; None if unknown.
+    requested_at: datetime | None = None
 
 
 #: The slot of commands and loops, which do not compete with jobs.

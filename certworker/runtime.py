@@ -115,6 +115,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
     app.metrics.watch_notifications(app.notifier.waiting)
+    app.metrics.watch_process()
     health.loop.start()
 
     def start_loops() -> None:
@@ -278,7 +279,9 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
             settings.proxy_address,
             configured="proxy_address" in settings.model_fields_set,
             write=partial(_record_deployment, app),
+            observe=app.metrics.proxy_delay,
         )
+        app.metrics.watch_publications(deployment_check.oldest_unserved)
         deployment_check.start()
         loops.append(deployment_check.loop)
         stack.callback(deployment_check.stop)

@@ -16,7 +16,7 @@ from certworker.errors.pages import page_of, remedy_of, template
 from certworker.renewal.policy import RETRY_PAUSES
 from tests import man_pages, pictures
 from tests.recording import session
-from tests.reference import commands, packages, redis_keys, settings
+from tests.reference import commands, labels, metrics, packages, process_metrics, redis_keys, settings
 from tests.scenarios.scenario import all_scenarios
 
 ROOT = Path(__file__).parent.parent
@@ -121,6 +121,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "commands": commands,
     "settings": settings,
     "packages": packages,
+    "metrics": metrics,
+    "labels": labels,
+    "process metrics": process_metrics,
     "failures": failures,
     "retries": retries,
     "keys": partial(redis_keys, True),

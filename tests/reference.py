@@ -1,5 +1,5 @@
 """
-The generated tables of docs/reference: commands, settings, and keys in Redis.
+The generated tables of docs/reference: commands, settings, metrics, and keys in Redis.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+from prometheus_client.parser import text_string_to_metric_families
 
 from certworker.cli import cli
 from certworker.errors.pages import markdown
+from certworker.observability.metrics.families import FAMILIES, LABELS
+from certworker.observability.metrics.registry import Metrics
 from certworker.redis import keys
 from certworker.variables import IN_A_FILE
 from tests.test_structure import FLOORS
@@ -34,7 +37,7 @@ GROUPS = {
     ),
     "Directories": ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"),
     "HTTP and the proxy": (
-        *("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_METRICS_ADDRESS", "CERTWORKER_PROXY_ADDRESS"),
+        *("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_METRICS_", "CERTWORKER_PROXY_ADDRESS"),
         "CERTWORKER_WEBROOT",
     ),
     "Preflight": ("_APP_DNS", "_APP_DOMAIN_TARGET", "CERTWORKER_PRIVATE_", "CERTWORKER_HTTP01_"),
@@ -112,6 +115,46 @@ def redis_keys(removable: bool) -> str:
         for kind in keys.KINDS
         if kind.removable is removable
     ]
+    return "\n".join(rows)
+
+
+def metrics() -> str:
+    """
+    Return one row for each metric.
+    """
+    rows = ["| metric | type | labels | workers | meaning |", "|---|---|---|---|---|"]
+    rows += [
+        f"| `{family.series}` | {family.type} | {', '.join(f'`{label}`' for label in family.labels)} | "
+        f"{'own' if family.own else 'shared'} | {family.meaning} |"
+        for family in FAMILIES
+    ]
+    return "\n".join(rows)
+
+
+def labels() -> str:
+    """
+    Return one row for each label of a metric.
+    """
+    return "\n".join(
+        [
+            "| label | values |",
+            "|---|---|",
+            *(f"| `{label}` | {values} |" for label, values in LABELS.items()),
+        ]
+    )
+
+
+def process_metrics() -> str:
+    """
+    Return one row for each metric of the process.
+    """
+    rows = ["| metric | type | meaning |", "|---|---|---|"]
+    found = Metrics()
+    found.watch_process()
+    for family in text_string_to_metric_families(found.render().decode()):
+        if not family.name.startswith("certworker_"):
+            suffix = "_total" * (family.type == "counter" and family.samples[0].name.endswith("_total"))
+            rows.append(f"| `{family.name}{suffix}` | {family.type} | {family.documentation.rstrip('.')}. |")
     return "\n".join(rows)
 
 

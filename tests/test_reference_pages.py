@@ -71,6 +71,10 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
     ):
         connection.flushall()
         settings = variables(place, redis_server, authority, port)
+        limits = place / "limits.json"
+        limits.write_text(json.dumps({authority.directory_url: {"orders_per_account": "300/3h"}}))
+        settings["CERTWORKER_LIMITS_FILE"] = str(limits)
+        settings["CERTWORKER_METRICS_PER_NAME"] = "10"
         # A channel gives the metric of waiting notifications its label.
         settings["CERTWORKER_NOTIFY_URL"] = f"http://127.0.0.1:{free_port()}/"
         with WorkerProcess(settings, place / "log") as worker:
@@ -130,7 +134,8 @@ class TestMetrics:
             name: set().union(*(sample.labels for sample in family.samples)) - {"le"}
             for family in families
             for name in [family.name + "_total" * (family.type == "counter")]
-            if not name.endswith(("_gcount", "_gsum"))  # parts of a gauge histogram in this format
+            if name.startswith("certworker_")
+            and not name.endswith(("_gcount", "_gsum"))  # parts of a gauge histogram in this format
         }
 
         assert 200 == status

@@ -10,6 +10,7 @@ In import order (★ to read first)::
     polling             The pauses between the requests of an order: Retry-After, or else short ones
     problems            The problem document of a CA (RFC 7807), and the corresponding failure
     resources           Directory, order, authorization and challenge (RFC 8555, section 7.1)
+    request_kinds       The kinds of requests, for counting them
     chains              The choice among the chains of one certificate (RFC 8555, section 7.4.2)
     session             Signed requests (JWS) to one CA: its directory, nonces and refusals
     account             The files of the account: its key, and its URL at the CA

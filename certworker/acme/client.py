@@ -19,6 +19,7 @@ from certworker.acme.order import Order
 from certworker.acme.polling import OrderContext
 from certworker.acme.registration import AccountRegistration, ExternalAccountBinding
 from certworker.acme.renewal_info import RenewalInfo, RenewalSuggestion
+from certworker.acme.request_kinds import ObserveRequest, unobserved
 from certworker.acme.resources import OrderState
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply, Transport
@@ -81,6 +82,7 @@ class AcmeClient:
         clock: Returns the current time, for Retry-After and deadlines.
         sleep: Waits for a number of seconds between two polls of an order.
         random: Randomizes the pauses between polls.
+        observe: Called after each request to the CA.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class AcmeClient:
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
         random: Random | None = None,
+        observe: ObserveRequest = unobserved,
     ) -> None:
         self.label = label
         self.title = title
@@ -111,7 +114,7 @@ class AcmeClient:
         self._sleep = sleep
         self._random = random or SystemRandom()
         transport = Transport(directory_url, ca_bundle=ca_bundle, connections=connections)
-        self._session = Session(title, directory_url, transport, clock)
+        self._session = Session(title, directory_url, transport, clock, observe)
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
         self._renewal_info = RenewalInfo(self._session, clock)
         self._registration = AccountRegistration(self._session, files, contact, external_account)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ from josepy.jwa import ES256, ES384, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from certworker.acme.problems import failure_from_reply, passes
+from certworker.acme.request_kinds import NO_ANSWER, Kind, ObserveRequest, kind_of, unobserved
 from certworker.acme.resources import Directory
 from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply, Transport
@@ -102,15 +104,22 @@ class Session:
         title: The name of the CA in messages.
         directory_url: The URL of the directory.
         clock: Returns the current time, for Retry-After.
+        observe: Called after each request.
     """
 
     def __init__(
-        self, title: str, directory_url: str, transport: Transport, clock: Callable[[], datetime]
+        self,
+        title: str,
+        directory_url: str,
+        transport: Transport,
+        clock: Callable[[], datetime],
+        observe: ObserveRequest = unobserved,
     ) -> None:
         self.title = title
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
+        self._observe = observe
         #: How far the clock of the CA was ahead at its last answer; None if unknown.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
@@ -158,8 +167,9 @@ class Session:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
         nonce, tries = self._nonce(), 1
+        kind = kind_of(url, payload, self._known[0] if self._known else None)
         while True:
-            reply = self._send("POST", url, signer.sign(payload, nonce, url))
+            reply = self._send(kind, "POST", url, signer.sign(payload, nonce, url))
             fresh = _nonce_of(reply)
             if reply.status < 300:
                 self._cache_nonce(fresh)
@@ -173,18 +183,18 @@ class Session:
 
     def get(self, url: str) -> Reply:
         """
-        Send an unsigned GET for the public resource *url*, and return a successful answer.
+        Send an unsigned GET for the renewal information *url*, and return a successful answer.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
-        reply = self._send("GET", url)
+        reply = self._send("renewal_info", "GET", url)
         if reply.status >= 300:
             raise self._refusal(reply)
         return reply
 
     def _read_directory(self) -> Directory:
-        reply = self._send("GET", self.directory_url)
+        reply = self._send("directory", "GET", self.directory_url)
         if passes(reply.status):
             raise self._refusal(reply)
         try:
@@ -197,12 +207,16 @@ class Session:
             self._known = directory, self._clock() + DIRECTORY_MAX_AGE
         return directory
 
-    def _send(self, method: str, url: str, body: bytes | None = None) -> Reply:
+    def _send(self, kind: Kind, method: str, url: str, body: bytes | None = None) -> Reply:
+        began, status = time.monotonic(), NO_ANSWER
         try:
             reply = self._transport.send(method, url, body)
+            status = reply.status
         except CertworkerError:
             self._invalidate(url)
             raise
+        finally:
+            self._observe(kind, status, time.monotonic() - began)
         if (ca_time := response_date(reply.headers)) is not None:
             self.clock_offset = ca_time - self._clock()
         return reply
@@ -227,7 +241,7 @@ class Session:
         url = self.directory().new_nonce
         # RFC 8555, section 7.2 allows both methods, and some CAs refuse HEAD.
         for method in ("HEAD", "GET"):
-            reply = self._send(method, url)
+            reply = self._send("nonce", method, url)
             if passes(reply.status):
                 break
             if nonce := _nonce_of(reply):

@@ -14,6 +14,7 @@ from redis import Redis
 from certworker.acme.client import AcmeClient
 from certworker.acme.order_keys import OrderKeys
 from certworker.acme.registration import ExternalAccountBinding
+from certworker.acme.request_kinds import Kind, ObserveRequest, unobserved
 from certworker.challenges.challenge import DNS01, HTTP01, PresentInDns
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
@@ -43,6 +44,8 @@ class IssuerFactory:
     #: Returns the URL of the directory of a CA.
     directory_of: Callable[[CaChoice], str]
     clock: Callable[[], datetime]
+    #: Called after each request to a CA with the label of the CA; see :data:`ObserveRequest`.
+    observe: Callable[[str, Kind, int, float], object]
 
     def build_issuers(self) -> tuple[Issuer, ...]:
         """
@@ -55,7 +58,8 @@ class IssuerFactory:
         )
 
     def _issuer(self, choice: CaChoice, staging: Issuer | None) -> Issuer:
-        client = acme_client_for(self.settings, choice, self.directory_of(choice), self.clock)
+        observe = partial(self.observe, choice.label)
+        client = acme_client_for(self.settings, choice, self.directory_of(choice), self.clock, observe)
         responder = Responder(
             remember=partial(self.tokens.remember, authority=choice.label),
             forget=self.tokens.forget,
@@ -93,10 +97,17 @@ def forget_pending_order(
 
 
 def acme_client_for(
-    settings: Settings, choice: CaChoice, directory_url: str, clock: Callable[[], datetime]
+    settings: Settings,
+    choice: CaChoice,
+    directory_url: str,
+    clock: Callable[[], datetime],
+    observe: ObserveRequest = unobserved,
 ) -> AcmeClient:
     """
     Return the ACME client for the CA *choice*, whose directory is at *directory_url*.
+
+    Args:
+        observe: Called after each request.
     """
     acceptable = settings.email and contact_problem(settings.email) is None
     return AcmeClient(
@@ -112,6 +123,7 @@ def acme_client_for(
         challenge_type=lambda name: DNS01 if settings.dns01.prove(name) else HTTP01,
         connections=settings.concurrency + MAX_RELEASED,
         clock=clock,
+        observe=observe,
     )
 
 

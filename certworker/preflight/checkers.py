@@ -53,6 +53,7 @@ def build_preflight(
     may_ask: Callable[[str], bool],
     clock: Callable[[], datetime],
     settling: Settling,
+    observe: Callable[[str, str, float], object] = lambda _check, _outcome, _seconds: None,
 ) -> PreflightRunner:
     """
     Return the runner of all checks of a worker with *settings*.
@@ -64,6 +65,7 @@ def build_preflight(
         may_ask: Returns whether to order a certificate although the CA would probably refuse the name.
         clock: The clock of this machine, to compare with that of the CA.
         settling: The first seconds of the worker.
+        observe: Called after each check with its name, its outcome, and its duration in seconds.
     """
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
@@ -81,6 +83,7 @@ def build_preflight(
         may_ask,
         settling,
         preferred.challenge_type,
+        observe,
     )
 
 

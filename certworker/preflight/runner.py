@@ -85,6 +85,8 @@ class PreflightRunner:
         may_ask: Returns whether to order although the CA would probably refuse the name: once a day.
         settling: The period in which the runner repeats some failed checks.
         challenge_type: Returns the challenge type for a name: `http-01` or `dns-01`.
+        observe: Called after each check that ran, with its name, its outcome (`pass`, `warn`, `fail`,
+            `skipped` or `error`), and its duration in seconds.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class PreflightRunner:
         may_ask: Callable[[str], bool],
         settling: Settling,
         challenge_type: Callable[[str], str] = lambda _name: HTTP01,
+        observe: Callable[[str, str, float], object] = lambda _check, _outcome, _seconds: None,
     ) -> None:
         self._machine_checks = machine_checks
         self._checks = checks
@@ -102,6 +105,7 @@ class PreflightRunner:
         self._may_ask = may_ask
         self._settling = settling
         self._challenge_type = challenge_type
+        self._observe = observe
         self._settles = {check.name for check in checks if check.settles}
         threads = CONCURRENT_NAMES * len(checks) + len(machine_checks)
         self._name_threads = ThreadPoolExecutor(CONCURRENT_NAMES, thread_name_prefix="names")
@@ -204,7 +208,21 @@ class PreflightRunner:
         )
 
     def _submit(self, check: Check | MachineCheck, *context: CheckContext) -> Future[CheckResult]:
-        return self._check_threads.submit(copy_context().run, _run, check, *context)
+        return self._check_threads.submit(copy_context().run, self._observed, check, *context)
+
+    def _observed(self, check: Check | MachineCheck, *context: CheckContext) -> CheckResult:
+        # A check that ends after its deadline counts with its outcome, although no job waits for it.
+        began, outcome = time.monotonic(), "error"
+        try:
+            result = _run(check, *context)
+            outcome = "skipped" if result.is_skipped else result.outcome.name.lower()
+        except CertworkerError:
+            outcome = "fail"
+            raise
+        else:
+            return result
+        finally:
+            self._observe(check.name, outcome, time.monotonic() - began)
 
     def _records(self, name: str) -> DnsRecords:
         try:

@@ -269,5 +269,6 @@ WebUrl = Annotated[str, AfterValidator(_web_url)]
 EngineAddress = Annotated[str, AfterValidator(_engine)]
 Port = Annotated[int, BeforeValidator(port_in)]
 Slots = Annotated[int, Field(ge=1, le=1024)]
+MetricsPerName = Annotated[int, Field(ge=0, le=50_000)]
 Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 LowerCase = BeforeValidator(str.lower)

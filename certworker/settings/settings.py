@@ -32,6 +32,7 @@ from certworker.settings.parsers import (
     Line,
     LowerCase,
     MailAddress,
+    MetricsPerName,
     NameServers,
     Port,
     Production,
@@ -157,6 +158,10 @@ class Settings(SettingGroup):
         "CERTWORKER_METRICS_ADDRESS",
         "an address with a port, for example 127.0.0.1:8081; or off",
         factory=lambda known: known["http_address"],
+    )
+    #: For how many names the metrics have the times of their certificate, the first to expire first.
+    metrics_per_name: MetricsPerName = setting(
+        "CERTWORKER_METRICS_PER_NAME", "a number from 0 to 50000, for example 100", 0
     )
     #: The proxy that serves the certificates; None: no deployment check.
     proxy_address: AddressOrOff = setting(

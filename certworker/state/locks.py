@@ -173,17 +173,20 @@ class DomainLocks:
         lease_seconds: float = LEASE_SECONDS,
         *,
         highest_token: Callable[[], int],
+        on_conflict: Callable[[], object] = lambda: None,
     ) -> None:
         """
         Args:
             connection: The connection to Redis.
             lease_seconds: How long the names of a killed worker stay locked.
             highest_token: Returns the highest token on the volume, from which an empty Redis continues.
+            on_conflict: Called when another worker or job has locked a name.
         """
         self._connection = connection
         self.duration = timedelta(seconds=lease_seconds)
         self._milliseconds = max(1, int(lease_seconds * 1000))
         self._highest_token = highest_token
+        self._on_conflict = on_conflict
         self._take = connection.register_script(_TAKE)
         self._renew = connection.register_script(_RENEW)
         self._release = connection.register_script(_RELEASE)
@@ -243,6 +246,7 @@ class DomainLocks:
             self._unlock(keys, owner)
             raise
         if token < 0:
+            self._on_conflict()
             raise AlreadyInProgress(name=names[-token - 1])
         return Lease(
             names,

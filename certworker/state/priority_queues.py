@@ -21,13 +21,13 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, get_args
 
 from redis import Redis
 
 from certworker.errors import printable
-from certworker.redis.codec import decode_text
+from certworker.redis.codec import decode_text, score_to_time
 
 logger = logging.getLogger(__name__)
 
@@ -72,9 +72,10 @@ redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 #: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job, the
 #: parts of its data before and after the arguments, the number of its fields, these fields, then the tenants
 #: over their share. The script converts the request into a job in one step, so that a crash does not lose it.
-#: Commands that may fail come first. Returns the tenant, whether it has more requests, and the request; then
-#: the removed keys with their types. The tenant of a removed key loses its turn. If the job exists, redis-py
-#: has repeated the command after a lost answer, and the script returns that job.
+#: Commands that may fail come first. Returns the tenant, whether it has more requests, the request, and its
+#: score in the priority `new`, which is the last one; then the removed keys with their types. The tenant of a
+#: removed key loses its turn. If the job exists, redis-py has repeated the command after a lost answer, and
+#: the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])
@@ -82,7 +83,7 @@ local beyond, removed = {{}}, {{}}
 for i = 5 + fields, #ARGV do beyond[ARGV[i]] = true end
 local most = #ARGV - 4 - fields
 local made = redis.call('HMGET', hash, 'tenant', 'data')
-if made[1] and made[2] then return {{made[1], 1, string.sub(made[2], #ARGV[2] + 1, -#ARGV[3] - 1)}} end
+if made[1] and made[2] then return {{made[1], 1, string.sub(made[2], #ARGV[2] + 1, -#ARGV[3] - 1), ''}} end
 redis.call('LLEN', list)
 
 for i = 3, #KEYS do
@@ -96,10 +97,12 @@ for i = 3, #KEYS do
             if not beyond[each] then tenant = each break end
         end
         local queue = turns .. ':' .. tenant
-        local kind, request = redis.call('TYPE', queue).ok, nil
+        local kind, request, score = redis.call('TYPE', queue).ok, nil, ''
         if #tenant > {LONGEST_TENANT} then kind = 'queue with too long a name' end
         if kind == 'zset' then
-            request = redis.call('ZPOPMIN', queue)[1]
+            local popped = redis.call('ZPOPMIN', queue)
+            request = popped[1]
+            if i == #KEYS then score = popped[2] end
             if #request > {LARGEST_REQUEST} then
                 kind, request = 'queue with too large a request', nil
             end
@@ -120,11 +123,11 @@ for i = 3, #KEYS do
             redis.call('HSET', hash, 'tenant', tenant, 'data', ARGV[2] .. request .. ARGV[3],
                 unpack(ARGV, 5, 4 + fields))
             redis.call('LPUSH', list, ARGV[1])
-            return {{tenant, more, request, unpack(removed)}}
+            return {{tenant, more, request, score, unpack(removed)}}
         end
     end
 end
-return {{false, 0, false, unpack(removed)}}
+return {{false, 0, false, '', unpack(removed)}}
 """
 
 #: KEYS: the tenants of each priority. Returns the number of waiting requests.
@@ -194,6 +197,8 @@ class Dequeued:
     more: bool
     #: The fields of the job's hash in Redis.
     fields: Mapping[str, str]
+    #: When a request with the priority `new` was enqueued; None for any other priority, or if unknown.
+    enqueued: datetime | None
 
 
 class PriorityQueues:
@@ -235,7 +240,7 @@ class PriorityQueues:
             [job.list, job.hash, *(PRIORITY_QUEUE + priority for priority in PRIORITIES)],
             [job.id, job.before, job.after, len(fields), *fields, *over_quota_tenants],
         )
-        tenant, more, request, *removed = taken
+        tenant, more, request, score, *removed = taken
         for key, was in removed:
             logger.warning(
                 "removed an invalid priority queue from Redis: %s was a %s",
@@ -246,7 +251,12 @@ class PriorityQueues:
         if not request:
             return None
         data = f"{job.before}{decode_text(request)}{job.after}"
-        return Dequeued(decode_text(tenant), bool(more), {**job.fields, "data": data})
+        enqueued = score_to_time(_number(score))
+        return Dequeued(decode_text(tenant), bool(more), {**job.fields, "data": data}, enqueued)
 
     def __len__(self) -> int:
         return int(self._count([PRIORITY_QUEUE + priority for priority in PRIORITIES]))
+
+
+def _number(score: bytes) -> float | None:
+    return float(score) if score else None

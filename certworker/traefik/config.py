@@ -14,8 +14,9 @@ import hashlib
 import logging
 import os
 import re
+import time
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -82,16 +83,20 @@ class TraefikConfig:
     Args:
         timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
+        observe: Called after each publication with its outcome (`written`, `unchanged` or `failed`), and its
+            duration in seconds.
     """
 
     def __init__(
         self,
         config_dir: Path,
         *,
+        observe: Callable[[str, float], object] = lambda _outcome, _seconds: None,
         timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = config_dir.absolute()
+        self._observe = observe
         private = self.directory / ".certworker"
         self._lock = WriteLock(private / "lock", timeout_seconds)
         self._staging = SharedDirectory(
@@ -119,6 +124,15 @@ class TraefikConfig:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
+        began, outcome = time.monotonic(), "failed"
+        try:
+            changed = self._publish(stored, again, slot)
+            outcome = "written" if changed else "unchanged"
+            return changed
+        finally:
+            self._observe(outcome, time.monotonic() - began)
+
+    def _publish(self, stored: StoredCertificate, again: bool, slot: JobSlot) -> bool:
         kinds = {name: is_address(name) for name in stored.metadata.names}
         written = {kind: _configuration(stored.directory, address=kind) for kind in set(kinds.values())}
         contents = {name: written[kind] for name, kind in kinds.items()}

@@ -36,7 +36,8 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 60.0
-SLOW_POLL_SECONDS = timedelta(hours=1).total_seconds()
+#: The pause between checks of a reported certificate. An alert of Prometheus ends as soon afterwards.
+SLOW_POLL_SECONDS = 300.0
 
 #: The largest number of pending checks. While all certificates are issued again, a sample is enough.
 MAX_PENDING = 500
@@ -52,6 +53,7 @@ UNRESOLVED_PAUSE_SECONDS = 60.0
 class _Pending:
     names: list[str]
     leaf: bytes
+    since: float
     until: float
     rewrite_at: float | None
     #: The time of the next check.
@@ -74,6 +76,7 @@ class DeploymentCheck:
         write: Called with a name and the reason why its certificate is not served, and with None when it is
             served.
         grace_seconds: How long Traefik may take before a certificate is reported as not served.
+        observe: Called with the seconds that Traefik took to serve a new certificate.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -91,6 +94,7 @@ class DeploymentCheck:
         pause_seconds: float = PAUSE_SECONDS,
         slow_poll_seconds: float = SLOW_POLL_SECONDS,
         day: timedelta = LOGGED_TTL,
+        observe: Callable[[float], object] = lambda _seconds: None,
     ) -> None:
         self._store = store
         self._traefik = traefik
@@ -101,6 +105,7 @@ class DeploymentCheck:
         self._pause = pause_seconds
         self._slow_poll = slow_poll_seconds
         self._day_seconds = day.total_seconds()
+        self._observe = observe
         self._pending: list[_Pending] = []
         self._mutex = threading.Lock()
         self._paused_until = 0.0
@@ -152,12 +157,21 @@ class DeploymentCheck:
                 _Pending(
                     list(names),
                     leaf_of(stored.certificate.cert_pem),
+                    since=now,
                     until=now + self._grace,
                     rewrite_at=now + self._grace / 3,
                     at=now,
                 )
             )
         self.loop.wake()
+
+    def oldest_unserved(self) -> float:
+        """
+        Return the age in seconds of the oldest new certificate that Traefik does not serve; 0: none.
+        """
+        with self._mutex:
+            oldest = min((pending.since for pending in self._pending), default=None)
+        return 0.0 if oldest is None else time.monotonic() - oldest
 
     def _step(self) -> float:
         for pending in self._due():
@@ -202,6 +216,7 @@ class DeploymentCheck:
             failure = self._unreachable(error)
         if failure is None:
             logger.info("Traefik now serves the new certificate (checked)", extra=_log_fields(pending))
+            self._observe(time.monotonic() - pending.since)
             if pending.notified:
                 self._write(pending.names[0], None)
             return True

@@ -52,6 +52,8 @@ class Dispatched:
     #: The fields of its hash in Redis.
     fields: Mapping[str, str]
     tenant: str
+    #: When the request was enqueued; None for the renewal of a certificate, or if unknown.
+    requested_at: datetime | None
 
 
 class FairScheduler:
@@ -168,7 +170,7 @@ class FairScheduler:
             return None
         if not taken.more:
             self._waiting.discard(taken.tenant)
-        return Dispatched(job.id, taken.fields, taken.tenant)
+        return Dispatched(job.id, taken.fields, taken.tenant, taken.enqueued)
 
     def _sort(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
         """

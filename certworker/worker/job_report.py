@@ -16,9 +16,10 @@ from typing import Any, TypeVar
 
 from certworker.errors import CertworkerError, Retry, printable
 from certworker.issuance.service import Outcome
+from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
 from certworker.observability.events import EventPublisher
-from certworker.observability.metrics import Metrics
+from certworker.observability.metrics.registry import Metrics
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.supervision import optional
@@ -96,6 +97,8 @@ class JobReport:
         self.optional("the notification", notify, None)
         self._job.attributes["issuer"] = metadata.issuer
         self.count(outcome.state, "")
+        if outcome.state == "issued":
+            self.optional("the metric", self._count_in_service, None)
         return self.result(outcome.names, outcome.state)
 
     def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
@@ -222,6 +225,11 @@ class JobReport:
 
     def _timings(self) -> dict[str, object]:
         return {"timings_ms": timings} if (timings := self._job.timings_ms()) else {}
+
+    def _count_in_service(self) -> None:
+        if requested_at := current_slot().requested_at:
+            waited = self._reporter.clock() - requested_at
+            self._reporter.metrics.in_service(waited.total_seconds())
 
     def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
         """

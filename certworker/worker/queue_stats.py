@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 from redis import Redis
@@ -19,10 +20,11 @@ from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.errors.redis import RedisEvicts
 from certworker.errors.worker import QueueUnserved
-from certworker.redis.codec import decode_text
+from certworker.redis.codec import decode_text, decode_time, score_to_time
+from certworker.renewal.agenda import Agenda
 from certworker.worker.health import reports
 from certworker.worker.payload import LARGEST, read_call
-from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, queue_length
+from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, SCHEDULED_KEY, queue_length
 
 #: The largest number of jobs in one command, and in one search. Reading 50,000 jobs takes about a second.
 BATCH = 500
@@ -47,6 +49,20 @@ for i, id in ipairs(redis.call('LRANGE', KEYS[1], ARGV[1], ARGV[2])) do
 end
 return answer
 """
+
+#: KEYS: the queue. ARGV: the longest value. Returns when the next job was enqueued; an empty string if no job
+#: waits, or if its time is invalid.
+_HEAD = """
+local id = redis.call('LINDEX', KEYS[1], 0)
+if not id then return '' end
+local key = 'rq:job:' .. id
+if redis.call('TYPE', key).ok ~= 'hash' then return '' end
+if redis.call('HSTRLEN', key, 'enqueued_at') > tonumber(ARGV[1]) then return '' end
+return redis.call('HGET', key, 'enqueued_at') or ''
+"""
+
+#: The longest text of a time in bytes.
+LONGEST_TIME = 40
 
 Answer = TypeVar("Answer")
 
@@ -104,6 +120,30 @@ def queue_stats(connection: Redis) -> QueueStats:
         unserved=tuple(_unserved(connection)),
         evicts=_evicts(connection),
     )
+
+
+def head_age(connection: Redis, now: datetime) -> float:
+    """
+    Return how many seconds the next job on the queue has waited; 0 if no job waits.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    enqueued = decode_time(decode_text(connection.eval(_HEAD, 1, QUEUE_KEY, str(LONGEST_TIME))))
+    return max(0.0, (now - enqueued).total_seconds()) if enqueued else 0.0
+
+
+def scheduler_lag(connection: Redis, agenda: Agenda, now: datetime) -> float:
+    """
+    Return how many seconds the earliest delayed job or planned check is late; 0 if none is late.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    delayed = connection.zrange(SCHEDULED_KEY, 0, 0, withscores=True)
+    planned = score_to_time(float(delayed[0][1])) if delayed else None
+    late = [(now - moment).total_seconds() for moment in (planned, agenda.earliest()) if moment]
+    return max(0.0, *late) if late else 0.0
 
 
 def job_position(connection: Redis, job_id: str) -> int | None:

@@ -232,13 +232,14 @@ class ThreadedWorker(SimpleWorker):
             return
         tenant = self._scheduling.tenant_of(job)
         if self._scheduling.may_start(tenant):
-            self._start(job, tenant)
+            self._start(job, tenant, _requested_at(job))
         else:
             self._scheduling.drain_queue(raw_id)
 
     def _dispatch(self) -> bool:
         if dispatched := self._scheduling.dispatch():
-            self._start(self._made(dispatched.id, dispatched.fields, self.connection), dispatched.tenant)
+            job = self._made(dispatched.id, dispatched.fields, self.connection)
+            self._start(job, dispatched.tenant, dispatched.requested_at)
         return dispatched is not None
 
     def _find(self, raw_id: bytes) -> AllowlistedJob | None:
@@ -248,13 +249,14 @@ class ThreadedWorker(SimpleWorker):
             discard_invalid(self.connection, self.queue.intermediate_queue_key, raw_id, failure)
             return None
 
-    def _start(self, job: Job, tenant: str | None) -> None:
+    def _start(self, job: Job, tenant: str | None, requested_at: datetime | None) -> None:
         before = set(self.executions)
         lease = self._slots.take(tenant)
         try:
             execution = self.prepare_execution(job)
             # Each job gets its own thread, so that a late time limit ends only that thread.
-            Thread(target=self._run, args=(job, execution, lease), name=job.id, daemon=True).start()
+            arguments = (job, execution, lease, requested_at)
+            Thread(target=self._run, args=arguments, name=job.id, daemon=True).start()
         except BaseException:
             # The job does not run, so its lease must not be renewed.
             self._slots.end(lease)
@@ -262,8 +264,10 @@ class ThreadedWorker(SimpleWorker):
                 self.executions.pop(execution_id)
             raise
 
-    def _run(self, job: Job, execution: Execution, lease: SlotLease) -> None:
-        slot = JobSlot(partial(self._slots.release, lease), partial(self._has_contention, lease))
+    def _run(self, job: Job, execution: Execution, lease: SlotLease, requested_at: datetime | None) -> None:
+        slot = JobSlot(
+            partial(self._slots.release, lease), partial(self._has_contention, lease), requested_at
+        )
         try:
             with log.job(job.id), running_in(slot):
                 self.perform_job(job, self.queue, execution)
@@ -289,3 +293,8 @@ class ThreadedWorker(SimpleWorker):
 
 def _failure_of(job: Job) -> str:
     return str(job.failure) if isinstance(job, AllowlistedJob) and job.failure else ""
+
+
+def _requested_at(job: Job) -> datetime | None:
+    created: datetime | None = job.created_at
+    return created if created and created.tzinfo else None

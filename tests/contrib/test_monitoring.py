@@ -1,5 +1,5 @@
 """
-The alerts for Prometheus, the dashboard for Grafana and the page about metrics match the metrics of a worker.
+The alerts for Prometheus and the dashboard for Grafana match the metrics of a worker.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from certworker.observability.metrics import Counted, Metrics
+from certworker.observability.metrics.names import Counted
+from certworker.observability.metrics.registry import Metrics
 from certworker.renewal.domain_status import STATES
 from certworker.supervision import Heartbeat, Heartbeats
 
 TOP = Path(__file__).parents[2]
 RULES = TOP / "contrib" / "prometheus" / "rules.yml"
 DASHBOARD = TOP / "contrib" / "grafana" / "certworker.json"
-REFERENCE = TOP / "docs" / "reference" / "metrics.md"
 GUIDE = TOP / "docs" / "guides" / "alerts.md"
 
 Series = set[tuple[str, str, str]]
@@ -41,11 +41,8 @@ def metrics() -> Metrics:
     heartbeats.add(heartbeat)
     found = Metrics()
     found.job("failed", "http.404", 1)
-    found.watch(
-        queue_jobs=lambda: 1,
-        certificates=lambda: [Counted("valid", 0.5, datetime(2026, 11, 23, tzinfo=UTC))],
-        states=STATES,
-    )
+    found.watch_queue(jobs=lambda: 1, head_age=lambda: 1, scheduler_lag=lambda: 1)
+    found.watch_names(lambda: [Counted("valid", 0.5, datetime(2026, 11, 23, tzinfo=UTC))], states=STATES)
     found.watch_loops(heartbeats)
     found.watch_notifications(lambda: {"mail": 1})
     return found
@@ -181,19 +178,3 @@ class TestDashboard:
 
         assert len(cells) == len(set(cells))
         assert max(x for x, _ in cells) < 24
-
-
-class TestReference:
-    def test_it_lists_each_metric_with_its_type_and_labels(self, metrics: Metrics) -> None:
-        """
-        The page has each metric with its type and its labels.
-        """
-        rows = re.findall(r"^\| `(certworker_\w+)` \| ([\w ]+) \| ([^|]*)\|", REFERENCE.read_text(), re.M)
-        listed = {name: set(re.findall(r"`(\w+)`", labels)) for name, _, labels in rows}
-        found: dict[str, set[str]] = {}
-        for family in text_string_to_metric_families(metrics.render().decode()):
-            for sample in family.samples:
-                name = re.sub(r"_(bucket|sum|count|gsum|gcount)$", "", sample.name)
-                found.setdefault(name, set()).update(set(sample.labels) - {"le"})
-
-        assert listed == found

@@ -47,7 +47,10 @@ class RecordedChecks:
         self.allowed: list[bool] = []
 
     def preflight(
-        self, *results: Callable[[], CheckResult], machine: CheckResult = PASSED
+        self,
+        *results: Callable[[], CheckResult],
+        machine: CheckResult = PASSED,
+        observe: Callable[[str, str, float], object] = lambda *_: None,
     ) -> PreflightRunner:
         """
         Return a runner with these checks.
@@ -66,6 +69,7 @@ class RecordedChecks:
             self._look_up,
             lambda _name: self.allowed.pop(0) if self.allowed else False,
             Settling.over(),
+            observe=observe,
         )
 
     def _look_up(self, name: str) -> DnsRecords:
@@ -102,6 +106,32 @@ def recorded() -> RecordedChecks:
     Return the recorder, without any check.
     """
     return RecordedChecks()
+
+
+class TestObservation:
+    def test_each_check_has_its_outcome_and_its_duration(self, recorded: RecordedChecks) -> None:
+        """
+        The observer gets each check that ran: a failure may be a result or an exception.
+        """
+
+        def refuse() -> CheckResult:
+            raise NO_ADDRESS
+
+        def break_down() -> CheckResult:
+            raise ZeroDivisionError
+
+        seen: dict[str, str] = {}
+        results = (
+            *(lambda: PASSED, lambda: FAILED, lambda: WARNED, lambda: CheckResult.skipped("no route")),
+            *(refuse, break_down),
+        )
+        runner = recorded.preflight(*results, observe=lambda check, outcome, _: seen.update({check: outcome}))
+        runner.check_machine()
+        runner.check_names([NAME])
+        checks = {f"check {n}": seen[f"check {n}"] for n in range(len(results))}
+
+        assert ["pass", "fail", "warn", "skipped", "fail", "error"] == list(checks.values())
+        assert "pass" == seen["machine"]
 
 
 class TestDecision:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -529,6 +530,73 @@ class TestAvailableAt:
         """
         assert World(connection, Limits()).budget.available_at([NAME]) is None
         assert World(connection).budget.available_at([]) is None
+
+
+def remaining(world: World) -> dict[tuple[str, str], tuple[int, int]]:
+    """
+    Return what is left of each limit, and its size.
+    """
+    return {(each.kind, each.subject): (each.left, each.of) for each in world.budget.remaining()}
+
+
+class TestRemaining:
+    def test_orders_use_up_the_limits(self, connection: Redis) -> None:
+        """
+        Orders reduce the limit of the account, and those of their registered domains.
+        """
+        world = World(connection, replace(LETS_ENCRYPT, domains={"own.org": Limit(2, 7 * DAY)}))
+        world.order("a.first.org")
+        world.wait()
+        assert {("orders", ""): (300, 300)} == remaining(world)
+        for name in ("a.own.org", "a.example.org", "b.example.org"):
+            world.order(name)
+
+        assert {
+            ("orders", ""): (297, 300),
+            ("domain", "own.org"): (1, 2),
+            ("domain", "example.org"): (48, 50),
+        } == remaining(world)
+
+    def test_the_next_order_is_possible_when_the_account_has_one_left(self, world: World) -> None:
+        """
+        The next order is possible now, or when the limit of the account permits it.
+        """
+        assert world.now == world.budget.next_order()
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+
+        assert (0, 300) == remaining(world)["orders", ""]
+        assert world.now + timedelta(seconds=36) == world.budget.next_order()
+
+    def test_a_busy_ca_delays_the_next_order(self, world: World) -> None:
+        """
+        While the CA requests a pause, no order is possible.
+        """
+        end = world.now + 5 * MINUTE
+        world.refused(CaBusy(until=end, authority="the CA", detail="busy"), NAME)
+
+        assert end == world.budget.next_order()
+
+    def test_invalid_members_do_not_count(self, world: World, connection: Redis) -> None:
+        """
+        Hostile members leave at least nothing of a limit, and raise no error.
+        """
+        connection.zadd(
+            f"{BUDGET}letsencrypt",
+            {"domain \xff": float("inf"), "domain ": -1e300, "domain x.org": 1e14, "orders": 1e300},
+        )
+
+        assert all(0 <= left <= of for left, of in remaining(world).values())
+        assert world.now == world.budget.next_order()
+
+    def test_a_ca_without_known_limits_has_none(self, connection: Redis) -> None:
+        """
+        Without limits nothing is left to report, and the next order is possible now.
+        """
+        world = World(connection, Limits())
+
+        assert {} == remaining(world)
+        assert world.now == world.budget.next_order()
 
 
 class TestQueue:

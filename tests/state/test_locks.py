@@ -57,6 +57,21 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
+class TestConflicts:
+    def test_a_conflict_is_reported(self, connection: redis.Redis) -> None:
+        """
+        The locks report each name that another worker has locked, and no other attempt.
+        """
+        conflicts: list[None] = []
+        locks = DomainLocks(
+            connection, 90, highest_token=lambda: 0, on_conflict=lambda: conflicts.append(None)
+        )
+        with locks.hold(["a.org"]), pytest.raises(AlreadyInProgress), locks.hold(["b.org", "a.org"]):
+            pass
+
+        assert [None] == conflicts
+
+
 class TestFence:
     @pytest.mark.parametrize(
         "planted",

@@ -5,6 +5,8 @@ Test the priority queues: priorities, turns of tenants, and invalid keys.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
@@ -115,6 +117,27 @@ class TestPriorityQueues:
 
         assert [{"domain": "a.org", "tenant": "a.org"}, {"domain": "b.org"}] == found
 
+    @pytest.mark.parametrize(
+        ("priority", "score", "enqueued"),
+        [
+            ("new", 1_800_000_000, datetime(2027, 1, 15, 8, tzinfo=UTC)),
+            ("renewal", 1_800_000_000, None),
+            ("new", float("inf"), None),
+        ],
+    )
+    def test_a_new_request_has_its_time(
+        self, connection: Redis, priority: Priority, score: float, enqueued: datetime | None
+    ) -> None:
+        """
+        The score of a new request is the time at which it was enqueued. Other scores are deadlines.
+        """
+        priority_queues = PriorityQueues(connection)
+        priority_queues.put(priority, {Request(("a.org",), "me"): score})
+        taken = priority_queues.take(JOB, [])
+
+        assert taken
+        assert enqueued == taken.enqueued
+
     def test_an_evicted_queue_does_not_affect_the_others(self, connection: Redis) -> None:
         """
         An evicted queue does not affect the queues of other tenants.
@@ -208,7 +231,8 @@ class TestPriorityQueues:
 
         first, repeated = priority_queues.take(JOB, []), priority_queues.take(JOB, [])
 
-        assert first == repeated
+        assert first
+        assert replace(first, enqueued=None) == repeated
         assert (1, 1) == (len(priority_queues), connection.llen("list"))
 
     def test_a_large_batch_is_put_in_several_commands(self, connection: Redis) -> None:

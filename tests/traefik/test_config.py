@@ -301,6 +301,25 @@ class TestCheckWritable:
         assert ["writing.lock"] == listed(traefik.directory / ".certworker")
 
 
+class TestObservation:
+    def test_each_publication_has_its_outcome_and_its_duration(
+        self, volume: CertificateStore, signer: Signer, tmp_path: Path
+    ) -> None:
+        """
+        The observer gets the outcome of each publication, also of one that fails.
+        """
+        seen: list[tuple[str, float]] = []
+        traefik = TraefikConfig(tmp_path / "config", observe=lambda *each: seen.append(each))
+        older, newer = (store_new(volume, signer, token=token) for token in (1, 2))
+        for stored in (newer, newer):
+            traefik.publish(stored)
+        with pytest.raises(Fenced):
+            traefik.publish(older)
+
+        assert ["written", "unchanged", "failed"] == [outcome for outcome, _ in seen]
+        assert all(0 <= seconds < 60 for _, seconds in seen)
+
+
 class TestPublishAgain:
     def test_unchanged_files_are_written_on_request(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer

@@ -7,7 +7,7 @@ from __future__ import annotations
 import inspect
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,7 @@ class World:
         configured: bool = True,
         day: timedelta = timedelta(days=1),
         grace_seconds: float = 0.6,
+        observe: Callable[[float], object] = lambda _seconds: None,
     ) -> DeploymentCheck:
         """
         Return a check with short delays and a short *day*.
@@ -85,6 +86,7 @@ class World:
             pause_seconds=0.05,
             slow_poll_seconds=0.05,
             day=day,
+            observe=observe,
         )
 
 
@@ -296,6 +298,28 @@ class TestProxy:
         deployment_check.stop()
 
         assert "[proxy.default_cert]" in last_line(caplog)
+
+
+class TestMeasurements:
+    def test_the_delay_of_the_proxy_is_measured(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The age of an unserved certificate grows until the proxy serves it. The check then reports the delay.
+        """
+        delays: list[float] = []
+        deployment_check = world.deployment_check(grace_seconds=60, observe=delays.append)
+        assert 0 == deployment_check.oldest_unserved()
+        world.publish(NAME)
+        deployment_check.enqueue((NAME,))
+        first = wait_until(lambda: deployment_check.oldest_unserved() or None, lambda: "no age")
+        assert first < deployment_check.oldest_unserved()
+        world.reload(NAME)
+        deployment_check.start()
+        last_line(caplog)
+        wait_until(lambda: not deployment_check.oldest_unserved() or None, lambda: "it is still unserved")
+        deployment_check.stop()
+
+        (delay,) = delays
+        assert delay >= first
 
 
 class TestAfter:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,8 +14,15 @@ from redis import Redis
 from rq import Worker
 from rq.suspension import WORKERS_SUSPENDED, resume, suspend
 
+from certworker.renewal.agenda import Agenda
 from certworker.worker.health import REPORTS
-from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate, request_removal
+from certworker.worker.producer import (
+    QUEUE_KEY,
+    SCHEDULED_KEY,
+    queue_length,
+    request_certificate,
+    request_removal,
+)
 from certworker.worker.queue_stats import (
     BATCH,
     MAX_UNSERVED,
@@ -22,11 +30,13 @@ from certworker.worker.queue_stats import (
     SUSPENDED,
     Suspension,
     are_suspended,
+    head_age,
     is_suspended,
     job_position,
     queue_stats,
     queued_name,
     running_workers,
+    scheduler_lag,
 )
 from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 
@@ -313,6 +323,61 @@ class TestSuspendedWorker:
             assert 1 == queue_length(connection)
             resume(connection)
             assert "finished" == end_of(connection, job_id)[0]
+
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+class TestDelays:
+    def test_the_age_of_the_head_is_that_of_the_next_job(self, connection: Redis) -> None:
+        """
+        The first job of the queue counts, not the last one.
+        """
+        assert 0 == head_age(connection, NOW)
+        for seconds in (90, 30):
+            push(connection, f"x{seconds}")
+            moment = NOW - timedelta(seconds=seconds)
+            connection.hset(f"rq:job:x{seconds}", "enqueued_at", f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}")
+
+        assert 90 == head_age(connection, NOW)
+
+    @pytest.mark.parametrize("moment", ["", "x" * 1_000, "yesterday", "2026-11-23T13:00:00Z", "2026-11-23"])
+    def test_an_invalid_time_counts_as_no_age(self, connection: Redis, moment: str) -> None:
+        """
+        A time of another program may be missing, invalid, or in the future.
+        """
+        connection.rpush(QUEUE_KEY, "x")
+        connection.hset("rq:job:x", "enqueued_at", moment)
+
+        assert 0 == head_age(connection, NOW)
+
+    @pytest.mark.parametrize("job_id", ["lost", b"\xff", "list"])
+    def test_an_invalid_job_has_no_age(self, connection: Redis, job_id: str | bytes) -> None:
+        """
+        The head may be no job at all.
+        """
+        connection.rpush("rq:job:list", "x")
+        connection.rpush(QUEUE_KEY, job_id)
+
+        assert 0 == head_age(connection, NOW)
+
+    @pytest.mark.parametrize(
+        ("job", "check", "lag"),
+        [(-60, None, 60), (None, -90, 90), (-60, -90, 90), (60, 90, 0), (None, None, 0)],
+    )
+    def test_the_lag_is_that_of_the_earliest_job_or_check(
+        self, connection: Redis, job: int | None, check: int | None, lag: int
+    ) -> None:
+        """
+        The lag is how late the earliest delayed job or planned check is.
+        """
+        agenda = Agenda(connection)
+        if job is not None:
+            connection.zadd(SCHEDULED_KEY, {"x": NOW.timestamp() + job})
+        if check is not None:
+            agenda.put("a.org", NOW + timedelta(seconds=check))
+
+        assert lag == scheduler_lag(connection, agenda, NOW)
 
 
 class TestSuspension:

@@ -1,0 +1,50 @@
+"""
+Test the table of all metrics.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from certworker.observability.metrics import families
+from certworker.observability.metrics.families import FAMILIES, LABELS, Family
+
+UNITS = ("_seconds", "_ratio")
+
+
+class TestFamilies:
+    def test_each_is_in_the_documentation_once(self) -> None:
+        """
+        The list for the documentation has each metric of the module once.
+        """
+        known = [each for each in vars(families).values() if isinstance(each, Family)]
+
+        assert sorted(each.name for each in known) == sorted(each.name for each in FAMILIES)
+        assert len(FAMILIES) == len({each.name for each in FAMILIES})
+
+    @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.short_name)
+    def test_its_name_follows_the_rules_of_prometheus(self, family: Family) -> None:
+        """
+        A name has a base unit, and its suffix is that of its type.
+        """
+        assert re.fullmatch(r"[a-z]+(_[a-z]+)*", family.short_name)
+        assert not family.short_name.endswith(("_total", "_ms", "_days", "_percent", "_created", "_count"))
+        assert (family.type in ("histogram", "gauge histogram")) == bool(family.buckets)
+        assert not family.buckets or family.short_name.endswith(UNITS)
+        assert list(family.buckets) == sorted(family.buckets)
+
+    @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.short_name)
+    def test_it_is_described(self, family: Family) -> None:
+        """
+        The meaning is one sentence, and each label has a description.
+        """
+        assert family.meaning.endswith(".")
+        assert set(family.labels) <= set(LABELS)
+
+    def test_each_label_is_used(self) -> None:
+        """
+        The table of labels has no other label.
+        """
+        assert set(LABELS) == {label for family in FAMILIES for label in family.labels}
