@@ -27,6 +27,7 @@ from bench import (
     slots,
     slow,
     start,
+    traces,
     web,
     wildcards,
 )
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "slow": slow,
     "kills": kills,
     "web": web,
+    "traces": traces,
 }
 
 

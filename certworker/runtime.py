@@ -8,8 +8,9 @@ maintenance, Appwrite consumer, label watcher, reloads, deployment check, notifi
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ContextDecorator, ExitStack, suppress
 from functools import partial
 from random import Random
 from threading import Event
@@ -40,6 +41,8 @@ from certworker.redis.health import wait_for_redis
 from certworker.settings import CaChoice, Settings
 from certworker.state.schema import have_settings_changed
 from certworker.supervision import Heartbeats, Loop, stop_all
+from certworker.tracing.setup import start_tracer
+from certworker.tracing.steps import step
 from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.validity import now_in_utc
 from certworker.version import __version__
@@ -142,9 +145,15 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     )
 
 
-def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
+def build_tasks(
+    app: App, job_step: Callable[[str], ContextDecorator] = step
+) -> Mapping[str, Callable[..., dict[str, Any]]]:
     """
     Build the functions that jobs may call, by name.
+
+    Args:
+        app: The components.
+        job_step: Measures each call of a function as a step, and traces it if traces are on.
     """
     explain = explainer(app.connection)
     private_names, wildcards = app.settings.authority.private_names, app.settings.dns01.is_set
@@ -152,7 +161,8 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
         *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
     )
     return Tasks(
-        *(app.issuance, app.removal, app.due_names, app.locks, reporter, private_names, wildcards, explain)
+        *(app.issuance, app.removal, app.due_names, app.locks, reporter, private_names, wildcards, explain),
+        job_step,
     ).functions()
 
 
@@ -256,7 +266,10 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
 
     Return their loops, and the job functions, which call them.
     """
-    functions, settings = build_tasks(app), app.settings
+    settings, tracer = app.settings, start_tracer(os.environ)
+    if tracer:
+        stack.callback(tracer.stop)
+    functions = build_tasks(app, tracer.job if tracer else step)
     issue, loops = functions[ISSUE], list[Loop]()
     if settings.reloads or settings.docker_labels:
         containers = DockerClient(settings.docker_host)

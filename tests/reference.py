@@ -46,6 +46,7 @@ GROUPS = {
         *("RFC2136_", "EXEC_PATH", "HTTPREQ_", "ACME_DNS_"),
     ),
     "Jobs and log": ("CERTWORKER_CONCURRENCY", "CERTWORKER_LOG", "CERTWORKER_DOCS_"),
+    "Traces": ("OTEL_",),
     "Notifications": ("_APP_SMTP_", "_APP_SYSTEM_EMAIL_", "CERTWORKER_NOTIFY_"),
     "Appwrite": ("CERTWORKER_APPWRITE", "_APP_CERTIFICATES_QUEUE_NAME", "_APP_OPTIONS_"),
     "Docker Compose": ("_APP_HTTP_PORT", "_APP_HTTPS_PORT"),

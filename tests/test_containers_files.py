@@ -20,6 +20,7 @@ import yaml
 
 from certworker.errors import catalogue
 from certworker.settings import load, variables
+from certworker.tracing.setup import DISABLED, ENDPOINTS, EXPORTER
 from certworker.version import __version__
 from image import digests
 from tests.servers.worker import WorkerProcess
@@ -28,6 +29,15 @@ from tests.test_structure import LIBRARIES
 TOP = Path(__file__).parent.parent
 
 WORKER = "appwrite-worker-certificates"
+
+#: The variables of traces, which the SDK of OpenTelemetry reads.
+OF_TRACES = {
+    *ENDPOINTS,
+    EXPORTER,
+    DISABLED,
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "OTEL_SERVICE_NAME",
+}
 
 #: The highest priority that Traefik 3 accepts for a router.
 HIGHEST_PRIORITY = 2**63 - 1 - 1000
@@ -67,7 +77,7 @@ class TestTheWorker:
         """
         passed = {entry.split("=")[0] for entry in compose["services"][WORKER]["environment"]}
 
-        assert passed == set(variables())
+        assert passed == set(variables()) | OF_TRACES
 
     def test_the_example_has_each_variable_of_settings_compose_files_and_remedies(self) -> None:
         """
@@ -78,7 +88,7 @@ class TestTheWorker:
         named = set(re.findall(r"\b(?:_APP|CERTWORKER)_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
 
         assert {"_APP_HTTP_PORT", "_APP_OPTIONS_FORCE_HTTPS"} < named
-        assert names_in((TOP / ".env.example").read_text()) == named | set(variables())
+        assert names_in((TOP / ".env.example").read_text()) == named | set(variables()) | OF_TRACES
 
     def test_each_directory_it_writes_is_a_volume(self, compose: Any) -> None:
         """
@@ -472,7 +482,8 @@ class TestTheBounds:
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
-        asked += project["project"]["optional-dependencies"]["lexicon"]
+        for extra in ("lexicon", "otel", "web"):
+            asked += project["project"]["optional-dependencies"][extra]
 
         assert [] == [each for each in asked if not re.search(r">=[\d.]+,<\d", each)]
 
@@ -481,11 +492,21 @@ class TestTheBounds:
         pyproject.toml lists each package that certworker imports, and no other.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-        requirements = project["dependencies"] + project["optional-dependencies"]["lexicon"]
+        extras = project["optional-dependencies"]
+        requirements = project["dependencies"] + extras["lexicon"] + extras["otel"] + extras["web"]
         asked = {re.split(r"[\[<>=]", each)[0].lower() for each in requirements}
-        names = {"dns": "dnspython", "lexicon": "dns-lexicon", "yaml": "pyyaml"}
+        names = {
+            "dns": "dnspython",
+            "lexicon": "dns-lexicon",
+            "opentelemetry": "opentelemetry-sdk",
+            "yaml": "pyyaml",
+        }
+        # The exporter is a part of the module opentelemetry, rq-dashboard imports six, and Flask brings the
+        # others.
+        not_imported, brought = {"opentelemetry-exporter-otlp-proto-http", "six"}, {"jinja2", "werkzeug"}
 
-        assert {names.get(each, each.replace("_", "-")) for each in LIBRARIES} == asked
+        imported = {names.get(each, each.replace("_", "-")) for each in LIBRARIES}
+        assert imported - brought == asked - not_imported
 
 
 class TestTheDigests:

@@ -10,7 +10,7 @@ and then the fields as `key=value`::
 The last field of a failure is `docs`: the command that prints its page, or a URL.
 
 A `json` line is one JSON object. It begins with these fields in this order: ts, level, event, code, docs,
-domain, job, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
+domain, job, trace_id, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
 `domain`, `event`, `code` and `fields`.
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
@@ -34,6 +34,7 @@ from typing import Any, Literal, TextIO
 
 from certworker.errors import LONGEST_SENTENCE, MAX_TEXT, printable
 from certworker.errors.pages import reference_of
+from certworker.tracing.steps import current_trace_id
 
 LEVELS = {
     logging.DEBUG: "DEBUG",
@@ -43,7 +44,7 @@ LEVELS = {
     logging.CRITICAL: "FATAL",
 }
 FIXED_FIELDS = (
-    *("ts", "level", "event", "code", "docs", "domain", "job", "attempt"),
+    *("ts", "level", "event", "code", "docs", "domain", "job", "trace_id", "attempt"),
     *("message", "remedy", "next_attempt", "problem"),
 )
 #: Each value in these fields is bounded separately.
@@ -149,6 +150,7 @@ class JsonLines(logging.Formatter):
             "docs": _reference(record, self.docs_url) or None,
             "domain": getattr(record, "domain", None),
             "job": _job.get(),
+            "trace_id": current_trace_id() or None,
             **_fields(record),
             "ts": f"{_moment(record.created):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z",
             "level": LEVELS.get(record.levelno, record.levelname).lower(),

@@ -1,7 +1,17 @@
 """
-The steps of a job and their durations.
+The steps of a job: their durations, and their traces in the format of OpenTelemetry.
+
+::
+
+    a job ──► step ──► step ──► …    always measured, for the log
+                │
+                └──► spans           only if a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set
+
+Without these variables, certworker imports nothing of OpenTelemetry.
 
 In import order::
 
     steps    ★ The steps of a job and their durations
+    spans    The export of steps as spans, with the SDK of OpenTelemetry
+    setup    Whether the environment asks for traces
 """

@@ -55,6 +55,7 @@ class Step:
 
 
 _current: ContextVar[Step | None] = ContextVar("step", default=None)
+_trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 
 def current_step() -> Step:
@@ -81,6 +82,25 @@ def step(name: str, **attributes: str) -> Iterator[Step]:
         _current.reset(token)
         if parent is not None:
             parent.steps.append(this)
+
+
+def current_trace_id() -> str:
+    """
+    Return the id of the trace of the job, 32 hexadecimal digits; empty without a trace.
+    """
+    return _trace_id.get()
+
+
+@contextmanager
+def in_trace(trace_id: str) -> Iterator[None]:
+    """
+    Make *trace_id* the id of the current trace within the block.
+    """
+    token = _trace_id.set(trace_id)
+    try:
+        yield
+    finally:
+        _trace_id.reset(token)
 
 
 def _code_of(error: BaseException) -> str:

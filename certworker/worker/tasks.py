@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import ContextDecorator
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
@@ -23,7 +24,7 @@ from certworker.issuance.service import CertificateIssuance
 from certworker.renewal.due import DueNames
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
-from certworker.tracing.steps import current_step, step
+from certworker.tracing.steps import current_step
 from certworker.worker.job_report import JobReport, JobReporter, log_fields
 from certworker.worker.producer import CHECK_DUE, ISSUE, REMOVE
 
@@ -39,6 +40,7 @@ class Tasks:
         private_names: Whether the CA certifies names of a private network.
         wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError for an exception of another library, or None.
+        job_step: Measures a function as a job with this name, and traces it if traces are on.
     """
 
     issuance: CertificateIssuance
@@ -49,6 +51,7 @@ class Tasks:
     private_names: bool
     wildcards: bool
     explain: Callable[[BaseException], CertworkerError | None]
+    job_step: Callable[[str], ContextDecorator]
 
     def functions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
         """
@@ -76,8 +79,7 @@ class Tasks:
             REMOVE: _with_unexpected_logged(remove),
             CHECK_DUE: _with_unexpected_logged(check_due),
         }
-        # As a decorator, a step measures each call of a function. The steps of the job begin within it.
-        return {name: step(function.__name__)(function) for name, function in functions.items()}
+        return {name: self.job_step(function.__name__)(function) for name, function in functions.items()}
 
     def _issue(
         self,

@@ -23,6 +23,7 @@ from certworker.notify import message as notice
 from certworker.observability import log
 from certworker.observability.history import HistoryLogHandler
 from certworker.redis.codec import LONGEST_TEXT
+from certworker.tracing.steps import in_trace
 
 logger = logging.getLogger("certworker.issuance.service")
 library_logger = logging.getLogger("urllib3.connectionpool")
@@ -363,7 +364,7 @@ class TestJson:
             "message": "Nothing answered.",
             "attempt": 2,
         }
-        with log.job("8f3c"):
+        with log.job("8f3c"), in_trace("0af7"):
             logger.error(
                 "not issued",
                 extra={"domain": "a.org", "event": "failed", "code": "http.timeout", "fields": fields},
@@ -379,6 +380,7 @@ class TestJson:
             "docs": "certworker explain http.timeout",
             "domain": "a.org",
             "job": "8f3c",
+            "trace_id": "0af7",
             "attempt": 2,
             "message": "Nothing answered.",
             "remedy": "Open port 80.",

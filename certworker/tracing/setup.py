@@ -1,0 +1,81 @@
+"""
+Whether the environment asks for traces.
+
+The variables are those of OpenTelemetry. The SDK reads their values itself; this module reads only whether
+traces are on, so that a worker without traces does not import the SDK.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from certworker.errors import printable
+
+if TYPE_CHECKING:
+    from certworker.tracing.spans import Tracer
+
+logger = logging.getLogger(__name__)
+
+#: Each of these variables turns traces on.
+ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+EXPORTER = "OTEL_TRACES_EXPORTER"
+DISABLED = "OTEL_SDK_DISABLED"
+PROTOCOLS = ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+
+#: The only format that certworker sends.
+PROTOCOL = "http/protobuf"
+
+
+def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
+    """
+    Start to trace jobs if a variable in *environ* asks for it; return None without traces.
+
+    Traces are optional: each problem is one warning.
+    """
+    if not (variable := _asking(environ)):
+        return None
+    try:
+        from certworker.tracing.spans import Tracer
+    except ImportError:
+        logger.warning(
+            "%s is set, but the packages for traces are missing. "
+            "Install them: pip install 'certworker[otel]'",
+            variable,
+        )
+        return None
+    if other := _first(environ, *PROTOCOLS, without=PROTOCOL):
+        logger.warning(
+            "%s is ignored: traces are sent as %s. Set the endpoint to the HTTP port of the collector, 4318",
+            other,
+            PROTOCOL,
+        )
+    try:
+        return Tracer()
+    except Exception as error:
+        # The SDK rejects values, for example of OTEL_EXPORTER_OTLP_COMPRESSION.
+        logger.warning("traces are off: a variable OTEL_… is invalid (%s)", printable(error))
+        return None
+
+
+def _asking(environ: Mapping[str, str]) -> str:
+    """
+    Return the variable that asks for traces; empty if none does.
+    """
+    if _value(environ, DISABLED).lower() == "true":
+        return ""
+    exporter = _value(environ, EXPORTER).lower()
+    if exporter not in ("", "none", "otlp"):
+        logger.warning("traces are off: %s is neither otlp nor none", EXPORTER)
+    if exporter not in ("", "otlp"):
+        return ""
+    return EXPORTER if exporter else _first(environ, *ENDPOINTS)
+
+
+def _first(environ: Mapping[str, str], *variables: str, without: str = "") -> str:
+    return next((name for name in variables if _value(environ, name) not in ("", without)), "")
+
+
+def _value(environ: Mapping[str, str], variable: str) -> str:
+    return environ.get(variable, "").strip()
