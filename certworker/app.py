@@ -254,7 +254,7 @@ def _build_coverage(
 
 def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Responder:
     """
-    Return the responder, with which the HTTP server answers the challenges of all CAs.
+    Return the responder, with which the HTTP server responds to the challenges of all CAs.
     """
     by_label = {
         issuer.ca.label: issuer for each in issuers for issuer in (each, each.staging) if issuer is not None

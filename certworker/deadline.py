@@ -120,7 +120,7 @@ class Deadline:
         Resolve *host*, which may be an IP address, with the resolver of this machine.
 
         Raises:
-            OSError: It has no address, or the resolver does not answer in time.
+            OSError: It has no address, or the resolver does not respond in time.
         """
         # The resolver of the C library has no deadline, and Python cannot interrupt a thread inside it.
         answer: SimpleQueue[list[Place] | OSError] = SimpleQueue()
@@ -202,11 +202,11 @@ class Deadline:
         """
         self._received += count
         if self._received > LARGEST_EXCHANGE:
-            raise OSError(f"an answer of more than {LARGEST_EXCHANGE >> 20} MB")
+            raise OSError(f"a response of more than {LARGEST_EXCHANGE >> 20} MB")
         return count
 
     def _over(self) -> TimeoutError:
-        return TimeoutError(f"no complete answer within {self._seconds:g} s")
+        return TimeoutError(f"no complete response within {self._seconds:g} s")
 
     def _opened(self, family: int, address: Any, seconds: float) -> socket.socket:
         opened = _PlainSocket(family, socket.SOCK_STREAM)

@@ -28,7 +28,8 @@ class JobSlot:
 #: The slot of commands and loops, which do not compete with jobs.
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
-#: How many running jobs may have released their slot. Further jobs hold their slot until they end.
+#: The maximum number of running jobs that have released their slot. Further jobs hold their slot until they
+#: end.
 MAX_RELEASED = 64
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)

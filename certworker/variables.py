@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 #: The values of these variables stay unchanged, because a password may contain quotes and spaces.
 VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD", "HTTPREQ_PASSWORD"})
-#: So do the values of variables with this prefix, which dns-lexicon reads.
+#: The values of variables with this prefix, which dns-lexicon reads, also stay unchanged.
 VERBATIM_BEGINNING = "LEXICON_"
 
 #: A variable whose name has this suffix contains the path of a file with the value.

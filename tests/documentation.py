@@ -29,12 +29,12 @@ WITH_A_TEST_OF_ITS_OWN = DOCS / "reference" / "queue-protocol.md"
 
 #: The description of each kind of failure.
 KINDS = {
-    Retry.NEVER: "The request is wrong",
-    Retry.CONFIG: "A person has to change something",
-    Retry.PREFLIGHT: "A check of certworker finds a cause",
+    Retry.NEVER: "The request is invalid",
+    Retry.CONFIG: "The operator must change something",
+    Retry.PREFLIGHT: "A preflight check finds the cause",
     Retry.CA: "The CA refuses after a validation",
-    Retry.UNTIL: "A limit ends at a named moment",
-    Retry.SOON: "The fault passes",
+    Retry.UNTIL: "A limit of the CA applies",
+    Retry.SOON: "The fault disappears without a change",
 }
 
 UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
@@ -107,7 +107,7 @@ def retries() -> str:
     """
     Return one row for each kind of failure: its pauses, and the event that ends it.
     """
-    rows = ["| kind | tried again | shortest pause | what ends it |", "|---|---|---|---|"]
+    rows = ["| kind of failure | next attempt | shortest pause | ends with |", "|---|---|---|---|"]
     for retry, pauses in RETRY_PAUSES.items():
         number, unit = _span(pauses.least)
         least = f"{number} {unit}{'s' * (number != '1')}"

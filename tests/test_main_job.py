@@ -199,7 +199,7 @@ class TestFailures:
             connection.flushall()
             worker.environment["_APP_DOMAIN"] = "other.localhost"
             worker.start()
-            worker.wait_for_line("back on it")
+            worker.wait_for_line("missing names back on the agenda")
 
             assert connection.zscore("certworker:agenda", "main.localhost")
         assert 1 == orders(authority, "main.localhost")

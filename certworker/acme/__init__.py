@@ -6,7 +6,7 @@ In import order (★ to read first)::
     http_pool           The connections to a CA, open as long as the worker runs
     order_keys          The private keys of pending orders, which survive a crash
     sharing             A request whose result many threads share
-    transport           HTTP to the CA: requests, answers, URLs, links and transport failures
+    transport           HTTP to the CA: requests, responses, URLs, links and transport failures
     polling             The pauses between the requests of an order: Retry-After, or else short ones
     problems            The problem document of a CA (RFC 7807), and the corresponding failure
     resources           Directory, order, authorization and challenge (RFC 8555, section 7.1)

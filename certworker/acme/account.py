@@ -7,7 +7,7 @@ The files of the account: its key and its URL at the CA, shared by all workers.
     STATE_DIR/accounts/LABEL/account.json   the URL, which the CA returns again for the key
     STATE_DIR/accounts/LABEL/lock           the lock of a worker that creates or changes the files
 
-A change by another worker takes effect at once: the cached account is valid only for unchanged files.
+A change by another worker takes effect immediately: the cached account is valid only for unchanged files.
 """
 
 from __future__ import annotations
@@ -231,7 +231,7 @@ class AccountFiles:
 
     def _known(self) -> tuple[str | None, str | None]:
         """
-        Return the URL and the contact of the account; None if the file is damaged or of another CA.
+        Return the URL and the contact of the account; None if the file is damaged or belongs to another CA.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))

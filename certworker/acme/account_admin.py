@@ -76,7 +76,7 @@ class AccountAdmin:
         Return the account at the CA, or None if there is no account. Do not register one.
 
         Raises:
-            CertworkerError: The key is damaged, or the CA refuses or does not answer.
+            CertworkerError: The key is damaged, or the CA refuses the request or does not respond.
         """
         if self._files.read() is None:
             return None
@@ -99,7 +99,7 @@ class AccountAdmin:
         key the CA knows.
 
         Raises:
-            KeyChangeRefused: The CA does not change the key; the account keeps its key.
+            KeyChangeRefused: The CA refuses the change; the account keeps its key.
             CertworkerError: As for :meth:`info`. The next request determines which key the CA knows.
         """
         self._registration.ensure()
@@ -149,15 +149,15 @@ class AccountAdmin:
         Revoke *certificate* (RFC 8555, section 7.6). Return False if it was already revoked.
 
         Either the account key or the key of the certificate signs the request. A CA may accept only one of
-        them, so after a refusal the other key signs. A compromised key signs first, because the CA then
-        never certifies it again.
+        them, so after a refusal the other key signs. A compromised key signs first, because the CA then never
+        issues a certificate for it again.
 
         Args:
             reason: One of :data:`REASONS`.
 
         Raises:
             RevocationRefused: The CA accepts neither signature.
-            CertworkerError: The CA is busy or does not answer.
+            CertworkerError: The CA is busy or does not respond.
         """
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
         payload: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
@@ -170,7 +170,7 @@ class AccountAdmin:
                     return self._revoke(payload, signer)
             except CertworkerError as failure:
                 if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
-                    raise  # The CA has not answered.
+                    raise  # The CA has not responded.
                 refusals.append(failure)
         for refused in refusals:
             if refused.problem and not decides(refused):

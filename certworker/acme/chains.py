@@ -25,12 +25,12 @@ TIMEOUT = timedelta(seconds=30)
 
 def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> bytes:
     """
-    Return the chain whose topmost certificate *root* (a common name) has issued, else the *default*.
+    Return the chain whose topmost certificate was issued by *root* (a common name), else the *default*.
 
     A chain that cannot be fetched or does not match the certificate is logged and ignored.
 
     Args:
-        default: The answer with the certificate, which links to the other chains.
+        default: The response with the certificate, which links to the other chains.
         context: Sends the requests to the CA.
         name: A name of the certificate, for the log.
     """

@@ -52,10 +52,11 @@ REPLACES_REFUSED = (
     UnknownProblem,
 )
 
-#: The profile with which Let's Encrypt certifies IP addresses.
+#: The profile with which Let's Encrypt issues certificates for IP addresses.
 ADDRESS_PROFILE = "shortlived"
 
-#: How many names one certificate of Let's Encrypt may have. The limits of other CAs are unknown.
+#: The maximum number of names in a certificate from Let's Encrypt, by profile. The limits of other CAs are
+#: unknown.
 MAX_NAMES = {"classic": 100, "tlsserver": 25, "shortlived": 25}
 USUAL_PROFILE = "classic"
 LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
@@ -78,7 +79,7 @@ class AcmeClient:
         preferred_chain: The common name of the preferred chain's root; None for the default chain.
         external_account: The external account that the CA binds the account to, if any.
         challenge_type: Returns the type of the challenge to respond to, for a name of an order.
-        connections: How many threads order at the same time.
+        connections: The number of threads that order at the same time.
         clock: Returns the current time, for Retry-After and deadlines.
         sleep: Waits for a number of seconds between two polls of an order.
         random: Randomizes the pauses between polls.
@@ -151,13 +152,13 @@ class AcmeClient:
         Return the names of the CA in CAA records, if it lists any (RFC 8555, section 7.1.1).
 
         Raises:
-            CertworkerError: The CA does not answer, or the URL is not an ACME directory.
+            CertworkerError: The CA does not respond, or the URL is not an ACME directory.
         """
         return self._session.directory().caa_identities
 
     def check(self) -> timedelta | None:
         """
-        Verify that the CA answers in ACME, has the configured profile, and would register an account.
+        Verify that the CA speaks ACME, has the configured profile, and would register an account.
 
         Returns:
             How far the clock of the CA is ahead of the clock of this machine; None if unknown.
@@ -200,7 +201,7 @@ class AcmeClient:
                 a refusal, the order is placed once without it.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not answer; or the account is unusable.
+            CertworkerError: The CA refuses, is busy, or does not respond; or the account is unusable.
         """
         self._profile_for(names)
         account = self._registration.ensure()
@@ -228,7 +229,7 @@ class AcmeClient:
             url: The URL of the order. It comes from Redis, so a URL of another host is ignored.
 
         Raises:
-            CertworkerError: The CA does not know the order, is busy, or does not answer; or a challenge has
+            CertworkerError: The CA does not know the order, is busy, or does not respond; or a challenge has
                 failed.
         """
         if not _same_origin(url, self._session.directory().new_order):

@@ -54,10 +54,11 @@ class PrivateAddress(HTTPError):
 
 class Reach:
     """
-    The hosts that the answers of a CA may refer to.
+    The hosts that the responses of a CA may refer to.
 
     A CA whose directory has a private address may refer to other private addresses. Any other CA may not,
-    because its answers could then direct requests into private networks. The operator chooses the directory.
+    because its responses could then direct requests into private networks. The operator chooses the
+    directory.
 
     Args:
         home: The host of the directory of the CA.
@@ -109,7 +110,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
     Args:
         url: The URL of the directory.
         ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
-        connections: How many connections stay open.
+        connections: The number of connections that stay open.
     """
     options: dict[str, Any] = {
         "num_pools": 4,

@@ -47,7 +47,7 @@ TIMEOUT_AFTER_AN_ERROR = timedelta(seconds=10)
 #: In any other state of the authorization, its challenge has not failed.
 OPEN_OR_INVALID = ("pending", "invalid")
 
-#: From this pause on, the authorizations are polled, too. Most CAs have decided by then.
+#: Once the pauses reach this length, the authorizations are polled as well. Most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
 #: Each authorization is polled once within this many polls of the order.
 INSPECTION_TURNS = 5
@@ -73,7 +73,7 @@ class Proof:
 
 class Order:
     """
-    A pending order. Publish its answers before :meth:`validate`.
+    A pending order. Publish its responses before :meth:`validate`.
 
     Attributes:
         names: The names of the certificate.
@@ -90,7 +90,7 @@ class Order:
         Raises:
             NoHttp01, NoDns01: The CA does not offer the challenge of a name.
             NotAcme: An authorization for DNS-01 is for another name.
-            CertworkerError: An authorization or its challenge has failed, or the CA does not answer.
+            CertworkerError: An authorization or its challenge has failed, or the CA does not respond.
         """
         self.names = names
         self.url = url
@@ -146,7 +146,7 @@ class Order:
         Deactivate the authorizations, so that the CA validates the next order again (section 7.5.2).
 
         Raises:
-            CertworkerError: The CA refuses, or does not answer.
+            CertworkerError: The CA refuses, or does not respond.
         """
         for url in self._state.authorizations:
             self._context.request(url, {"status": "deactivated"})
@@ -186,7 +186,7 @@ class Order:
         """
         Respond to the challenge of *proof* (section 7.5.1).
 
-        Return the answer, or None if the CA is already validating the challenge.
+        Return the response of the CA, or None if the CA is already validating the challenge.
         """
         retry = self._context.retries()
         while True:
@@ -201,14 +201,14 @@ class Order:
                 if current is None or current.challenge.status != "pending":
                     return None
             except UnknownProblem as refused:
-                # Some CAs validate at once, and refuse the response if the validation fails.
+                # # Some CAs validate immediately, and refuse the response if the validation fails.
                 explained = self._explained(Problem.read(refused.problem), proof.name)
                 raise self._reported() or explained from refused
 
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # The answer is from a proxy. The CA has not received the response, and would never decide.
+            # # This status comes from a proxy. The CA has not received the response, and would never decide.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
@@ -247,7 +247,7 @@ class Order:
 
     def _await_certificate(self, reply: Reply | None) -> str:
         """
-        Poll the order until it has the URL of its certificate. *reply* is the last answer of the CA.
+        Poll the order until it has the URL of its certificate. *reply* is the last reply of the CA.
         """
         deadline = self._context.clock() + TIMEOUT
         for pause in intervals(ISSUANCE_POLL_SECONDS, self._context.random):

@@ -32,13 +32,13 @@ ISSUANCE_POLL_SECONDS = 0.002
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: The end of the text of each rate limit of Boulder.
+#: The end of each rate-limit message of Boulder.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
-#: How long a CA with database replicas may not know a new resource.
+#: The time for which a CA with database replicas may not know a new resource.
 UNKNOWN_TIMEOUT = timedelta(seconds=10)
 
-#: The answers of a CA to a request for a resource that it does not know yet.
+#: The failures of a request for a resource that the CA does not know yet.
 UNKNOWN = (Malformed, ResourceNotFound)
 
 
@@ -60,8 +60,8 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     """
     Yield the seconds between two polls: milliseconds at first, doubled up to two seconds.
 
-    A local CA finishes at once; a CA on the Internet validates from several countries. Each pause is randomly
-    up to 25 % longer. Job slots that start together therefore do not poll together.
+    A local CA finishes immediately; a CA on the Internet validates from several countries. Each pause is
+    randomly up to 25 % longer. Job slots that start together therefore do not poll together.
     """
     pause = first_seconds
     while True:
@@ -103,7 +103,7 @@ class OrderContext:
         Return the resource at *url*, which comes from the CA. Retry a 404 or `malformed` for 10 seconds.
 
         Raises:
-            CertworkerError: The CA does not know the resource, refuses, or does not answer.
+            CertworkerError: The CA does not know the resource, refuses, or does not respond.
         """
         retries = self.retries()
         while True:

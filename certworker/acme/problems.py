@@ -55,7 +55,7 @@ from certworker.errors.rate import (
 #: The prefix of the problem types of ACME (RFC 8555, section 6.7).
 ACME = "urn:ietf:params:acme:error:"
 
-#: The maximum characters of a detail. Let's Encrypt's details contain long links.
+#: The maximum number of characters in a detail. Let's Encrypt's details contain long links.
 LONGEST_DETAIL = 4000
 
 #: Boulder quotes the name in the detail if there is no identifier.
@@ -208,7 +208,7 @@ def detail_of(failure: CertworkerError) -> str:
 
 def failure_from_reply(reply: Reply, ca_title: str, now: datetime) -> CertworkerError:
     """
-    Return the failure in an answer whose status is an error. *ca_title* is the name of the CA in messages.
+    Return the failure for a response with an error status. *ca_title* is the name of the CA in messages.
     """
     try:
         problem = Problem.read(reply.document, reply.status)

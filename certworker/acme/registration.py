@@ -29,7 +29,7 @@ from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
-#: How long after a key change the servers of a CA may not know the new key.
+#: The time after a key change during which some servers of a CA may not know the new key.
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
@@ -168,8 +168,8 @@ class AccountRegistration:
         """
         Return the account with the key that the CA knows, after an interrupted key change.
 
-        The caller holds the lock. The servers of a CA may lag behind, so this method does not remove an
-        unknown next key at once.
+        The caller holds the lock. The servers of a CA may lag behind, so this method does not immediately
+        remove an unknown next key.
 
         Raises:
             AccountGone: The CA knows neither key yet.
@@ -234,7 +234,7 @@ class AccountRegistration:
         try:
             reply = self._new_account(account, payload)
         except (Malformed, UnknownProblem) as refused:
-            # ACME has no problem type for a wrong binding: CAs answer `unauthorized` or `malformed`.
+            # # ACME has no problem type for a wrong binding: CAs respond with `unauthorized` or `malformed`.
             if self._external_account is None:
                 raise
             raise ExternalAccountRequired(

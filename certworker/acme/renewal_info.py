@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 #: shorter.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-#: Without an answer, the pauses grow up to this length (section 4.3.3).
+#: Without a response, the pauses grow up to this length (section 4.3.3).
 LONGEST_BACKOFF = timedelta(hours=6)
 
 #: Failures of the CA, not of one certificate. They pause the requests for all certificates.
@@ -40,7 +40,7 @@ UNAVAILABLE = (
     WrongCaUrl,
 )
 
-#: How many answers are cached. One has about 300 bytes.
+#: The maximum number of cached responses. A response has about 300 bytes.
 CACHED_ANSWERS = 100_000
 
 

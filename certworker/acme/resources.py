@@ -1,7 +1,7 @@
 """
 The resources of a CA as values: directory, order, authorization, challenge (RFC 8555, section 7.1).
 
-Each value contains the members of one answer that certworker uses. An answer that is not ACME raises the
+Each value contains the members of one response that certworker uses. A response that is not ACME raises the
 failure `ca.not_json`.
 """
 

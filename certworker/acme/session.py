@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 NONCE_RETRIES = 5
 #: The client must ignore any other value (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
-#: How many unused nonces are cached. Each answer contains a new nonce.
+#: The maximum number of cached nonces. Each response contains a new nonce.
 MAX_CACHED_NONCES = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_MAX_AGE = timedelta(days=1)
@@ -120,7 +120,7 @@ class Session:
         self._transport = transport
         self._clock = clock
         self._observe = observe
-        #: How far the clock of the CA was ahead at its last answer; None if unknown.
+        #: How far the clock of the CA was ahead at its last response; None if unknown.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
         #: The directory, and when to read it again; None to read it before the next request.
@@ -138,7 +138,7 @@ class Session:
 
         Raises:
             WrongCaUrl: The URL is not an ACME directory.
-            CertworkerError: The CA does not answer, is busy, or returns unusable URLs.
+            CertworkerError: The CA does not respond, is busy, or returns unusable URLs.
         """
         now = self._clock()
         with self._lock:
@@ -153,7 +153,7 @@ class Session:
             if known is None:
                 raise
             logger.warning(
-                "%s: the directory could not be updated, and the earlier one stays in use: %s",
+                "could not update the directory of %s; the earlier one stays in use: %s",
                 self.title,
                 failure.message,
             )
@@ -161,10 +161,10 @@ class Session:
 
     def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
         """
-        Send the signed *payload* (None for POST-as-GET), and return a successful answer.
+        Send the signed *payload* (None for POST-as-GET), and return a successful response.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not answer.
+            CertworkerError: The CA refuses, is busy, or does not respond.
         """
         nonce, tries = self._nonce(), 1
         kind = kind_of(url, payload, self._known[0] if self._known else None)
@@ -183,10 +183,10 @@ class Session:
 
     def get(self, url: str) -> Reply:
         """
-        Send an unsigned GET for the renewal information *url*, and return a successful answer.
+        Send an unsigned GET for the renewal information *url*, and return a successful response.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not answer.
+            CertworkerError: The CA refuses, is busy, or does not respond.
         """
         reply = self._send("renewal_info", "GET", url)
         if reply.status >= 300:

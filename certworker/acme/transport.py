@@ -1,5 +1,5 @@
 """
-HTTP to the CA: requests, answers with their URLs and links, and transport failures.
+HTTP to the CA: requests, responses with their URLs and links, and transport failures.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from certworker.errors.dns import ContainerResolver
 
 #: The timeout in seconds of one request, from the name lookup to the body. Some CAs need 30 seconds.
 REQUEST_SECONDS = 45
-#: The maximum bytes of an answer. A chain has a few kilobytes; a server that sends more is not a CA.
+#: The maximum number of bytes in a response. A chain has a few kilobytes; a server that sends more is not a
+#: CA.
 LARGEST_ANSWER = 1 << 20
 
 #: How many redirects a GET follows (RFC 9110, section 15.4). A JWS contains its URL, so a POST follows none.
@@ -44,7 +45,7 @@ _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|
 @dataclass(frozen=True)
 class Reply:
     """
-    The answer of a server.
+    The response of a server.
     """
 
     url: str
@@ -72,7 +73,7 @@ class Reply:
 
     def unusable(self, found: str) -> NotAcme:
         """
-        Return the failure for an answer that is not ACME but *found*.
+        Return the failure for a response that is not ACME but *found*.
         """
         return NotAcme(host=_host(self.url), found=found)
 
@@ -81,7 +82,7 @@ class Reply:
         Return the absolute URL of *reference*, for the next request.
 
         Args:
-            reference: A URL in this answer, absolute or relative (RFC 3986).
+            reference: A URL in this response, absolute or relative (RFC 3986).
             name: The name of the member or header, for the failure.
 
         Raises:
@@ -130,7 +131,7 @@ class Transport:
     Args:
         url: The URL of the directory. It determines which proxy of the environment is used.
         ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
-        connections: How many connections stay open. Further connections are closed after use.
+        connections: The number of connections that stay open. Further connections are closed after use.
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
@@ -140,7 +141,7 @@ class Transport:
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
-        Send one request and return the answer with any status. A GET follows redirects.
+        Send one request, and return the response with any status. A GET follows redirects.
 
         Args:
             body: A JWS (RFC 8555, section 6.2).
@@ -148,8 +149,8 @@ class Transport:
         Raises:
             ContainerResolver: The name of the CA does not resolve.
             TlsIntercepted: The TLS certificate of the CA is not trusted.
-            CaUnreachable: The CA did not answer in time.
-            NotAcme: The answer is too large, or redirects to a URL that is not allowed.
+            CaUnreachable: The CA did not respond in time.
+            NotAcme: The response is too large, or redirects to a URL that is not allowed.
         """
         deadline = Deadline(REQUEST_SECONDS)
         with deadline.begun():
@@ -194,7 +195,7 @@ class Transport:
             raise CaUnreachable(host=_host(url), reason=str(error)) from error
         reply = Reply(url, response.status, response.headers, content)
         if len(content) > LARGEST_ANSWER:
-            raise reply.unusable("an answer of more than a megabyte")
+            raise reply.unusable("a response of more than a megabyte")
         return reply
 
     def _headers(self, body: bytes | None) -> Mapping[str, str]:
@@ -211,13 +212,13 @@ class Link:
     target: str
     #: The relation types, in lower case.
     relations: tuple[str, ...]
-    #: The resource that the link belongs to; None for the answer itself.
+    #: The resource that the link belongs to; None for the response itself.
     anchor: str | None
 
 
 def resolved(reference: str, base: str) -> str:
     """
-    Return the absolute URL of *reference* in an answer from *base* (RFC 3986, section 5.2).
+    Return the absolute URL of *reference* in a response from *base* (RFC 3986, section 5.2).
 
     Raises:
         ValueError: The reference is not an HTTP URL.
@@ -266,7 +267,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
                 break
         return content
     finally:
-        # After a complete answer, the pool can reuse the connection. After any other, it must not.
+        # # After a complete response, the pool can reuse the connection. After any other, it must not.
         response.close()
         response.release_conn()
 
@@ -280,7 +281,7 @@ def _failure(url: str, error: HTTPError) -> CertworkerError:
     if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY" in str(cause):
         return TlsIntercepted(host=host, reason=_short(cause))
     if isinstance(cause, ReadTimeoutError):
-        return CaUnreachable(host=host, reason=f"no complete answer within {REQUEST_SECONDS} s")
+        return CaUnreachable(host=host, reason=f"no complete response within {REQUEST_SECONDS} s")
     return CaUnreachable(host=host, reason=_short(cause))
 
 

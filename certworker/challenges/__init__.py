@@ -5,6 +5,6 @@ In import order::
 
     challenge  ★ The challenges HTTP-01 and DNS-01, and the solvers that publish responses
     responder  The response over certworker's own HTTP port
-    tokens     The challenge tokens that all workers answer, each with its CA
+    tokens     The challenge tokens to which all workers respond, each with its CA
     webroot    The response as a file, for a web server that shares a volume
 """

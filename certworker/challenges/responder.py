@@ -1,5 +1,5 @@
 """
-The response over certworker's own HTTP port: each worker answers for the orders of all workers.
+The response over certworker's own HTTP port: each worker responds for the orders of all workers.
 
 The workers share only the token through Redis. The response is TOKEN.THUMBPRINT of an account key on the
 volume (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make the worker serve other
@@ -31,13 +31,13 @@ class Responder:
 
     def present(self, challenge: Http01Challenge) -> None:
         """
-        Make all workers answer *challenge*.
+        Make all workers respond to *challenge*.
         """
         self.remember(challenge.token, name=challenge.name)
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """
-        Make all workers stop answering *challenge*.
+        Make all workers stop responding to *challenge*.
         """
         self.forget(challenge.token)
 

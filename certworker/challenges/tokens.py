@@ -1,5 +1,5 @@
 """
-The challenge tokens that all workers answer, each with its CA.
+The challenge tokens to which all workers respond, each with its CA.
 
 Redis contains only the token. The response is TOKEN.THUMBPRINT of an account key that never leaves the state
 directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve other
@@ -37,7 +37,7 @@ class StoredToken:
     The CA and the name of a token.
     """
 
-    #: The label of the CA whose account answers.
+    #: The label of the CA whose account responds.
     authority: str
     name: str
     expires: datetime
@@ -60,7 +60,7 @@ class ChallengeTokens:
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
-        Start answering *token*, which the CA with the label *authority* sent for *name*.
+        Start responding to *token*, which the CA with the label *authority* sent for *name*.
 
         Raises:
             ValueError: *token* is not a valid token.
@@ -75,7 +75,7 @@ class ChallengeTokens:
 
     def forget(self, *tokens: str) -> None:
         """
-        Stop answering *tokens*. If Redis fails, they expire.
+        Stop responding to *tokens*. If Redis fails, they expire.
         """
         for token in tokens:
             self._own.pop(token, None)

@@ -55,7 +55,7 @@ def test(names: Sequence[str], as_json: bool) -> None:
         for given in names:
             try:
                 name = base_name(_normalized(given, settings))
-                rehearsal = solver.rehearse(name)
+                result = solver.test_provider(name)
             except CertworkerError as failure:
                 failed = True
                 if as_json:
@@ -64,15 +64,14 @@ def test(names: Sequence[str], as_json: bool) -> None:
                     say(f"{given}: {failure}", err=True)
                 continue
             if as_json:
-                location, label = rehearsal.plan.location, rehearsal.plan.served.label
+                location, label = result.plan.location, result.plan.served.label
                 seconds = {
-                    f"{step}_s": round(getattr(rehearsal, step), 3)
-                    for step in ("created", "visible", "deleted")
+                    f"{step}_s": round(getattr(result, step), 3) for step in ("created", "visible", "deleted")
                 }
                 record = {"provider": label, "record": location.fqdn, "zone": location.zone}
                 say_json({"name": name, "ok": True, **record, **seconds})
             else:
-                say(f"{name}: {rehearsal}")
+                say(f"{name}: {result}")
     sys.exit(1 if failed else 0)
 
 

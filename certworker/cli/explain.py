@@ -70,7 +70,7 @@ def _show_page(code: str, as_json: bool) -> None:
 
 def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
-    Exit if *subject* is a misspelled code, and not a name that the CA can certify.
+    Exit if *subject* is a misspelled code, and not a name that can have a certificate.
     """
     similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
     try:

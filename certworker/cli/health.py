@@ -19,7 +19,7 @@ from certworker.worker.health import reports
 
 TIMEOUT_SECONDS = 3
 
-#: An answer has a few hundred bytes.
+#: A response has a few hundred bytes.
 MAX_ANSWER_BYTES = 64 * 1024
 
 
@@ -49,7 +49,7 @@ def _request_health(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         say(answer.read(MAX_ANSWER_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
-        say(f"The HTTP server (responder) does not answer at {host}:{address.port} ({fault}).", err=True)
+        say(f"The HTTP server (responder) does not respond at {host}:{address.port} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 

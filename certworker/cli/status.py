@@ -79,7 +79,7 @@ def watch_names(
     A terminal shows one line that changes. A file gets a line for each change.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     shown: Counts | None = None
     lines = as_json or not sys.stderr.isatty()
@@ -197,7 +197,7 @@ def command(
             _show_summary(connection, settings, stores, now, as_json)
         else:
             chosen = (one for one in list_status(*stores, now) if _is_chosen(one, state, due, now))
-            # Sorting needs all names. JSON is unsorted, so that a program gets the first line at once.
+            # # Sorting needs all names. JSON is unsorted, so that a program gets the first line immediately.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
             shown = list(islice(ordered, first, None if everything else first + page_size))

@@ -1,5 +1,5 @@
 """
-A small ACME CA, a name server, a TLS server and a Redis, for the demo and the tests.
+A small ACME CA, a name server, a TLS server and a Redis server, for the demo and the tests.
 
 In the order in which they may import each other::
 
@@ -7,7 +7,7 @@ In the order in which they may import each other::
     policy         The rules of the CA that a test or the demo may change while the CA runs
     name_server    A name server for one zone that accepts signed updates (RFC 2136, RFC 8945)
     proxy          A replacement for Traefik: a TLS server that reads the proxy's files at each handshake
-    redis          A Redis for the demo; it ends with the program that starts it
+    redis           A Redis server for the demo, which ends with the program that starts it
     hierarchy      The root and the intermediate with their keys, which sign the certificates
     messages       Requests, replies and problem documents, without the network around them
     validation     Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, section 8)

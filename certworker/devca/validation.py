@@ -58,7 +58,7 @@ def resolve(name: str) -> str:
 @dataclass(frozen=True)
 class Validator:
     """
-    Fetches and compares the answer to a challenge.
+    Fetches the response to a challenge, and compares it.
     """
 
     port: int = 80
@@ -68,7 +68,7 @@ class Validator:
 
     def validate(self, name: str, token: str, key_authorization: str) -> Problem | None:
         """
-        Return why *name* does not answer *token* with *key_authorization*; None if it does.
+        Return why *name* does not respond to *token* with *key_authorization*; None if it does.
         """
         url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
         answer = self._fetch(url)
@@ -78,7 +78,7 @@ class Validator:
             shown = answer.decode("utf-8", "backslashreplace")
             return Problem(
                 "unauthorized",
-                f'{name}: the answer at {url} is not "{key_authorization}" but "{shown}".',
+                f'{name}: the response at {url} is not "{key_authorization}" but "{shown}".',
                 status=403,
             )
         return None
@@ -100,7 +100,8 @@ class Validator:
 
     def _refused_target(self, url: str) -> str | None:
         """
-        Return the part of *url* because of which the CA does not follow a redirect; None if it follows.
+        Return the part of *url* that makes the CA refuse a redirect to it; None if the CA follows the
+        redirect.
         """
         try:
             parts = urlsplit(url)
@@ -192,7 +193,7 @@ def _body(response: requests.Response, url: str) -> bytes | Problem:
     for part in response.iter_content(LONGEST_ANSWER + 1):
         body += part
         if len(body) > LONGEST_ANSWER:
-            return Problem("unauthorized", f"The answer from {url} is too long.", status=403)
+            return Problem("unauthorized", f"The response from {url} is too long.", status=403)
     return body
 
 

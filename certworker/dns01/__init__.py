@@ -1,10 +1,10 @@
 """
-The answer to DNS-01 challenges (RFC 8555, section 8.4): TXT records through the operator's DNS provider.
+The responses to DNS-01 challenges (RFC 8555, section 8.4): TXT records through the operator's DNS provider.
 
 In import order (★ to read first)::
 
     provider        What a DNS provider does, and which provider serves a zone
-    refusals        The failures that the answers of a DNS provider describe
+    refusals        The failures that the responses of a DNS provider describe
     rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
     child_process   Child processes of providers, with a deadline for the whole process group
     exec            The operator's program, in the protocol of lego
@@ -20,6 +20,6 @@ In import order (★ to read first)::
     provider_state  The pauses and the settle time of each provider
     record_changes  The creation and deletion of records, one writer per zone
     leftovers       The deletion of records that killed workers left behind
-    solver        ★ The records of the challenges of one order, from the first DNS query to their deletion
+    solver        ★ The TXT records for the challenges of one order, from the first query to their deletion
     solver_factory  Builds the solver and its DNS providers from the settings
 """

@@ -74,7 +74,7 @@ class AcmeDns:
     accounts: Path
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None = None
-    #: The time limit of one request with its answer.
+    #: The time limit of one request, including its response.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
     label: str = field(default="acme-dns", init=False)
@@ -88,7 +88,7 @@ class AcmeDns:
         answer = self._post("update", {"subdomain": account.subdomain, "txt": record.value}, headers, record)
         content = answer.json()
         if not isinstance(content, dict) or content.get("txt") != record.value:
-            raise self._refusals.failed(record, "its answer does not confirm the value")
+            raise self._refusals.failed(record, "its response does not confirm the value")
 
     def withdraw(self, record: TxtRecord) -> None:
         """
@@ -111,7 +111,7 @@ class AcmeDns:
         answer = self._post("register", {}, {}, record)
         account = Account.read(answer.json())
         if account is None:
-            raise self._refusals.failed(record, "its answer does not have an account")
+            raise self._refusals.failed(record, "its response does not have an account")
         content = json.dumps({**stored, name: asdict(account)}, indent=2)
         durable.write(self.accounts, f"{content}\n".encode(), MODE)
         return account.fulldomain

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-#: The interval between two checks whether the program has ended: a child may hold the pipe open.
+#: The interval between two checks of whether the program has ended: a child may hold the pipe open.
 POLL_SECONDS = 0.1
 
 #: The seconds in which killed processes must end. A process of another user cannot be killed.
@@ -67,7 +67,7 @@ def read(
     Run *command* without a shell, and return the first *longest* bytes of its standard output.
 
     Raises:
-        ChildFailed: As :func:`run`.
+        ChildFailed: As for :func:`run`.
     """
     until = time.monotonic() + deadline_seconds
     output = b""

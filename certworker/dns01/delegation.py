@@ -37,7 +37,8 @@ from certworker.ttl_cache import TtlCache
 
 #: The number of zones between the first known zone and the record. More count as a loop.
 MAX_CUTS = 8
-#: The number of name servers of a zone, and of addresses of one server. The root has 13 servers with 2 each.
+#: The number of name servers of a zone, and of addresses of one server. The root has 13 servers with 2
+#: addresses each.
 MAX_SERVERS = 16
 MAX_ADDRESSES = 4
 #: The number of name servers that get a query first. The others get it if these do not answer.
@@ -183,7 +184,8 @@ class Delegations:
         Raises:
             CnameElsewhere: The aliases are a loop, too many, or lead to no zone.
             ContainerResolver: The resolvers do not answer.
-            NameServersTimeout, NameServersFail: The name servers of the zone give no answer or errors.
+            NameServersTimeout, NameServersFail: The name servers of the zone do not answer, or answer with
+            errors.
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:

@@ -1,7 +1,7 @@
 """
-Requests to the HTTP API of a DNS provider: JSON by POST, one deadline, a bounded answer, no redirects.
+Requests to the HTTP API of a DNS provider: JSON by POST, one deadline, a bounded response, no redirects.
 
-The text of an answer may contain secrets, so failures show only the status.
+The text of a response may contain secrets, so failures show only the status.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from certworker.version import __version__
 
 PORTS = {"http": 80, "https": 443}
 
-#: Bytes. The answers of known servers have some hundred.
+#: Bytes. The responses of known servers have a few hundred.
 MAX_ANSWER = 65_536
 
 
 @dataclass(frozen=True)
 class Answer:
     """
-    The answer of an API.
+    The response of an API.
     """
 
     status: int
@@ -61,7 +61,7 @@ class HttpApi:
     url: str
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None
-    #: The time limit of one request with its answer.
+    #: The time limit of one request, including its response.
     deadline_seconds: float
 
     @property
@@ -74,10 +74,10 @@ class HttpApi:
 
     def post(self, path: str, content: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """
-        Send *content* as JSON, and return the answer.
+        Send *content* as JSON, and return the response.
 
         Raises:
-            OSError: The API does not answer completely within the deadline, or TLS fails.
+            OSError: The API does not respond completely within the deadline, or TLS fails.
         """
         target = urlsplit(self.url)
         body = json.dumps(content).encode()
@@ -95,7 +95,7 @@ class HttpApi:
             answer = connection.getresponse()
             return Answer(answer.status, dict(answer.getheaders()), answer.read(MAX_ANSWER))
         except (http.client.HTTPException, ValueError) as error:
-            raise OSError(f"no HTTP answer ({type(error).__name__})") from None
+            raise OSError(f"no HTTP response ({type(error).__name__})") from None
         finally:
             connection.close()
 

@@ -33,7 +33,7 @@ class HttpReq:
     raw: bool = False
     #: A PEM file with roots to trust, besides those of the system.
     ca_bundle: Path | None = None
-    #: The time limit of one request with its answer.
+    #: The time limit of one request, including its response.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
     label: str = field(default="httpreq", init=False)

@@ -156,7 +156,9 @@ class Leftovers:
         record, age = entry.record, self._clock() - entry.created
         if age > LONGEST_TRIED:
             days = LONGEST_TRIED // timedelta(days=1)
-            logger.warning("the TXT record %s of %s is left after %d days", record.value, record.fqdn, days)
+            logger.warning(
+                "gave up deleting the TXT record %s of %s after %d days", record.value, record.fqdn, days
+            )
         elif age <= SETTLED or not self._is_gone(record):
             return False
         self._records.remove(record)

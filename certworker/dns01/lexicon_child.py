@@ -79,7 +79,7 @@ def change(action: str, provider: str, zone: str, fqdn: str, value: str) -> dict
 
 def failure_of(error: BaseException, *, authenticated: bool) -> dict[str, str]:
     """
-    Return the result for *error*: its kind, its class, and the status of the HTTP answer behind it.
+    Return the result for *error*: its kind, its class, and the status of the HTTP response behind it.
     """
     chain = list(_chain(error))
     names = {type(each).__name__ for each in chain}

@@ -22,7 +22,8 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: The seconds between two rounds of queries. Local servers show a record at once, others after some seconds.
+#: The seconds between two rounds of queries. Local servers show a record immediately, others after some
+#: seconds.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 GROWTH = 1.6
@@ -30,7 +31,7 @@ GROWTH = 1.6
 #: If only another address of a server answers, certworker does not query the silent address for this time.
 SILENCE_SECONDS = 300.0
 
-#: The number of queries that are sent at once.
+#: The number of queries that are sent at the same time.
 MAX_QUERIES = 500
 
 #: The number of name servers in a message.

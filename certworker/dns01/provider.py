@@ -21,7 +21,7 @@ ANY_ZONE = ""
 @dataclass(frozen=True)
 class TxtRecord:
     """
-    One TXT record that answers a challenge. Names are lower case, without a final dot.
+    One TXT record that responds to a challenge. Names are lower case, without a final dot.
     """
 
     #: The owner of the record: the end of the CNAMEs.

@@ -1,5 +1,5 @@
 """
-The failures that the answers of a DNS provider describe.
+The failures that the responses of a DNS provider describe.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Refusals:
         self, status: int, headers: Mapping[str, str], record: TxtRecord, now: datetime
     ) -> CertworkerError:
         """
-        Return the failure that the *status* of an HTTP answer describes.
+        Return the failure that the *status* of an HTTP response describes.
         """
         reason = f"HTTP {status}"
         if status == 401:

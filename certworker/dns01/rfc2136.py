@@ -71,7 +71,7 @@ class Rfc2136:
     port: int = 53
     #: None if the server allows updates by the address of the client.
     key: TsigKey | None = None
-    #: The time limit of one update with its answer.
+    #: The time limit of one update, including its response.
     deadline_seconds: float = DEADLINE_SECONDS
     label: str = field(default="rfc2136", init=False)
 

@@ -1,5 +1,5 @@
 """
-The TXT records of the challenges of one order, from the first DNS query to their deletion.
+The TXT records for the challenges of one order, from the first DNS query to their deletion.
 
 ::
 
@@ -88,9 +88,9 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
+class ProviderTest:
     """
-    The duration of each step of a rehearsal, in seconds.
+    The duration of each step of a test of a DNS provider, in seconds.
     """
 
     plan: Plan
@@ -123,7 +123,7 @@ class Dns01Solver:
     """
     Creates the TXT records of challenges, waits until they are visible, and deletes them.
 
-    All workers of one Redis may use the same zones at the same time. :meth:`for_worker` makes one.
+    All workers that use the same Redis may use the same zones at the same time. :meth:`for_worker` makes one.
 
     Args:
         providers: The providers of this worker.
@@ -249,7 +249,7 @@ class Dns01Solver:
             with self._learning(labels):
                 yield
 
-    def rehearse(self, name: str) -> Rehearsal:
+    def test_provider(self, name: str) -> ProviderTest:
         """
         Create a harmless record for *name*, wait until it is visible, and delete it; return the durations.
 
@@ -257,7 +257,7 @@ class Dns01Solver:
             name: Without "*.".
 
         Raises:
-            CertworkerError: As by :meth:`presenting`.
+            CertworkerError: As for :meth:`presenting`.
             redis.RedisError: Redis failed.
         """
         token, thumbprint = (secrets.token_urlsafe(32) for _ in range(2))
@@ -270,7 +270,7 @@ class Dns01Solver:
             times.append(time.monotonic())
         times.append(time.monotonic())
         created, visible, deleted = (after - before for before, after in pairwise(times))
-        return Rehearsal(answers[0].plan, created, visible, deleted)
+        return ProviderTest(answers[0].plan, created, visible, deleted)
 
     def remove_leftovers(self) -> None:
         """

@@ -45,7 +45,7 @@ _EXTENSION = ".json"
 
 #: Bytes. The longest entry has four names of full length.
 LARGEST_ENTRY = 4_096
-#: The number of records that are read at once. The others are read after these are deleted.
+#: The number of records that are read at the same time. The others are read after these are deleted.
 MAX_RECORDS = 10_000
 
 # KEYS: the records. ARGV: the number of records to read, the largest size. Returns the fields and values, and

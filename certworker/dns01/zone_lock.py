@@ -64,7 +64,7 @@ return redis.call('ZRANK', KEYS[1], ARGV[1])
 
 class ZoneLocks:
     """
-    The locks of zones, shared by all workers of one Redis.
+    The locks of zones, shared by all workers that use the same Redis.
 
     Args:
         connection: To Redis.

@@ -65,7 +65,7 @@ SHOWN = frozenset(
 #: Only the scheme and the host of these URLs are shown.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
 
-#: The file contains the history of this number of names. Names with failures come first.
+#: The maximum number of names whose history the file contains. Names with failures come first.
 MOST_NAMES = 30
 #: With more names on the agenda, the file contains no history.
 MOST_ON_THE_AGENDA = 2_000

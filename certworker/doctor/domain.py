@@ -59,7 +59,7 @@ class DomainReport:
 
     settings: Settings
     authorities: Sequence[AcmeClient]
-    #: The solvers that publish a test answer.
+    #: The solvers that publish a test response.
     solvers: Sequence[Solver]
     plan_record: PlanRecord
     #: The checks that are impossible, each with its reason.
@@ -151,7 +151,7 @@ def served_findings(
     """
     Yield whether *name* serves *leaf* at each of its *addresses*.
 
-    An address without an answer yields nothing: a port that is closed here may be open to the Internet.
+    An address that does not respond yields nothing: a port that is closed here may be open to the Internet.
     """
     section, private = Section(name), settings.authority.private_names
     for address in addresses:
@@ -198,7 +198,7 @@ def _served_by_proxy(settings: Settings, section: Section, leaf: bytes) -> Findi
     try:
         failure = check_proxy(section.title, leaf, proxy, settings.config_dir)
     except OSError as error:
-        return section.skip(SERVED, f"{proxy} does not answer: {error.strerror or error}")
+        return section.skip(SERVED, f"{proxy} does not respond: {error.strerror or error}")
     return section.failure(SERVED, failure) if failure else section.ok(SERVED, f"{proxy} serves it")
 
 
@@ -214,7 +214,7 @@ def place_staging_order(
     Args:
         name: The name.
         staging: The staging CA; None if the CA has none.
-        solvers: Returns the solvers that publish the answers for a CA.
+        solvers: Returns the solvers that publish the responses for a CA.
         present_in_dns: Publishes TXT records within its block.
     """
     section = Section(name)

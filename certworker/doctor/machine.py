@@ -64,7 +64,7 @@ def log_findings(findings: Iterator[Finding]) -> None:
             extra={"event": "start", "code": finding.code or None},
         )
     if not problems:
-        logger.info("machine: all well", extra={"event": "start"})
+        logger.info("machine: all checks passed", extra={"event": "start"})
 
 
 def for_this_machine(

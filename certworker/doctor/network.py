@@ -25,7 +25,7 @@ from certworker.validity import now_in_utc
 from certworker.worker.health import reports
 from certworker.worker.queue_stats import QueueStats, queue_stats
 
-#: A CA that takes longer to answer makes jobs slow.
+#: A CA that takes longer to respond makes jobs slow.
 SLOW_SECONDS = 3.0
 
 #: Traefik is in the same network, so a short time suffices.
@@ -45,7 +45,7 @@ class DirectoryProbe:
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How far the clock of the CA is ahead of the clock of this machine; None if its answer has no time.
+    #: How far the clock of the CA is ahead of the clock of this machine; None if its response has no time.
     offset: timedelta | None
 
 
@@ -67,11 +67,11 @@ def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     if reached.authority is None:
         yield MACHINE.ok("clock", "the embedded CA has the same clock")
     elif reached.failure:
-        yield MACHINE.skip("clock", "the CA does not answer")
+        yield MACHINE.skip("clock", "the CA does not respond")
     else:
         offset = reached.offset
         text = (
-            "the answer of the CA has no time"
+            "the response of the CA has no time"
             if offset is None
             else f"{abs(offset.total_seconds()):.0f} s from the CA"
         )
@@ -128,7 +128,7 @@ def proxy(settings: Settings) -> Iterator[Finding]:
 
 def notifications(settings: Settings) -> Iterator[Finding]:
     """
-    Yield whether mail server and webhook can be reached, without sending a notification.
+    Yield whether the mail server and the webhook can be reached, without sending a notification.
     """
     channels = receivers(settings)
     if not channels:

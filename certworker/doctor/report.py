@@ -135,12 +135,14 @@ class _Examination:
             yield from checks.findings(name)
             if self.settings.dns01.prove(name):
                 yield (
-                    self._rehearsal(name) if has_redis else section.skip(TXT_RECORD, "Redis does not answer")
+                    self._test_provider(name)
+                    if has_redis
+                    else section.skip(TXT_RECORD, "Redis does not respond")
                 )
         yield from certificate_findings(
             self.settings, name, self._record(name) if has_redis else None, now_in_utc()
         )
-        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis does not answer")
+        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis does not respond")
         if staging_order:
             staging = self.settings.authority.staging
             yield place_staging_order(
@@ -157,13 +159,13 @@ class _Examination:
         metadata, wildcard = CertificateStore(self.settings.certificates_dir).serving(name)
         return wildcard if metadata and now_in_utc() < metadata.not_after else ""
 
-    def _rehearsal(self, name: str) -> Finding:
+    def _test_provider(self, name: str) -> Finding:
         section = Section(name)
         try:
-            rehearsal = self._dns01.rehearse(base_name(name))
+            durations = self._dns01.test_provider(base_name(name))
         except CertworkerError as failure:
             return section.failure(TXT_RECORD, failure)
-        return section.ok(TXT_RECORD, str(rehearsal))
+        return section.ok(TXT_RECORD, str(durations))
 
     def _name(self, given: str) -> str:
         return normalize(
@@ -230,10 +232,10 @@ class _Examination:
         if preferred.authority is None:
             impossible["CAA"] = "the embedded CA does not check CAA records"
         elif preferred.failure:
-            impossible["CAA"] = "the CA does not answer, so its name in CAA records is unknown"
+            impossible["CAA"] = "the CA does not respond, so its name in CAA records is unknown"
         files = AccountFiles(self.settings.state_dir / "accounts" / preferred.choice.label, "")
         if not self._solvers(has_redis, self._authority(preferred.choice)):
-            impossible[PORT_80] = "a test answer needs Redis or a webroot"
+            impossible[PORT_80] = "a test response needs Redis or a webroot"
         elif not exists(files.key_path):
             # A key that this command created might belong to the wrong user.
             impossible[PORT_80] = "there is no account key yet; the worker creates one at its start"

@@ -33,7 +33,7 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def is_loopback_name(name: str) -> bool:
     """
-    Return whether *name* always means the local machine (RFC 6761, section 6.3).
+    Return whether *name* always refers to the local machine (RFC 6761, section 6.3).
     """
     return name == "localhost" or name.endswith(".localhost")
 

@@ -10,7 +10,7 @@ import unicodedata
 
 from certworker.errors.name import BadIdn, InvalidCharacter, NameTooLong
 
-#: The maximum characters of a label (RFC 1035, section 2.3.4).
+#: The maximum number of characters of a label (RFC 1035, section 2.3.4).
 LONGEST_LABEL = 63
 
 #: The prefix of an A-label (RFC 5890, section 2.3.2.1).

@@ -36,11 +36,12 @@ from certworker.errors.payload import (
     TooManyNames,
 )
 
-#: The maximum characters of the text of a request.
+#: The maximum number of characters in the text of a request.
 MAX_TEXT_LENGTH = 64 * 1024
-#: The maximum characters of a name in any spelling. A longer text is rejected before all other checks.
+#: The maximum number of characters of a name in any spelling. A longer text is rejected before all other
+#: checks.
 MAX_UNICODE_LENGTH = 1024
-#: The maximum characters of a name, which are 255 bytes on the wire (RFC 1035, section 2.3.4).
+#: The maximum number of characters of a name, which are 255 bytes on the wire (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
 #: The limits of Let's Encrypt.
 MAX_LABELS = 10
@@ -77,9 +78,9 @@ def normalize(value: object, *, private: bool = False, wildcards: bool = False) 
         wildcards: Whether a DNS provider is set, which wildcards require.
 
     Raises:
-        NameFailure: No CA certifies the name, or it is a wildcard and no DNS provider is set.
+        NameFailure: No CA issues for the name, or it is a wildcard and no DNS provider is set.
         PayloadFailure: *value* is not text.
-        DomainIsLocalhost: The name means the local machine.
+        DomainIsLocalhost: The name refers to the local machine.
     """
     given = _text(value)
     text = to_ascii_labels(given)
@@ -137,7 +138,7 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
 
     Raises:
         PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 names.
-        NameFailure: The first name that no CA certifies.
+        NameFailure: The first name for which no CA issues a certificate.
     """
     if domains is None:
         if domain is None:

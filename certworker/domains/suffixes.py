@@ -46,7 +46,7 @@ def refuse_private(name: str) -> None:
     Raise a failure unless the normalized *name* has a public suffix.
 
     Raises:
-        DomainIsLocalhost: The name means the local machine.
+        DomainIsLocalhost: The name refers to the local machine.
         NoPublicSuffix: The suffix of the name is private.
         IsPublicSuffix: The name is a public suffix.
         WildcardOfSuffix: The name is the wildcard of a public suffix.

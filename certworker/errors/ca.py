@@ -31,7 +31,7 @@ class Maintenance(CertworkerError):
 
 class CaUnreachable(CertworkerError):
     code = "ca.unreachable"
-    message_template = "{host} did not answer: {reason}"
+    message_template = "{host} did not respond: {reason}"
     remedy_template = (
         "No action is needed; certworker retries soon. If this continues, allow connections from this "
         "container to the CA (firewall, HTTPS_PROXY, MTU of the Docker network). Test: curl -v "

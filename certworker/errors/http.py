@@ -86,7 +86,7 @@ class HttpRedirectLoop(ValidationFailure):
 
 class HttpRedirectClosed(ValidationFailure):
     code = "http.redirect_https_closed"
-    message_template = "{name} redirects the CA to HTTPS, but port 443 does not answer."
+    message_template = "{name} redirects the CA to HTTPS, but port 443 does not respond."
     remedy_template = (
         "Open TCP port 443, or exclude /.well-known/acme-challenge/ from the redirect. Test: curl -kv "
         "https://{name}/"

@@ -2,7 +2,7 @@
 The HTTP server of the worker: challenge responses, health and metrics.
 
 Its port is reachable from the Internet through port 80 of each domain. So the server limits the size of
-requests, returns short answers, and does not reveal its software.
+requests, returns short responses, and does not reveal its software.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from certworker.supervision import Faults, Loop, Postponed, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: An answer takes microseconds. More threads would only use memory.
+#: A response takes microseconds. More threads would only use memory.
 THREADS = 4
 
-#: The server is stalled after twice this time without an answer while requests wait.
+#: The server is stalled after twice this time without a response while requests wait.
 BEAT_SECONDS = 15.0
 STOP_SECONDS = 10.0
 
@@ -80,7 +80,7 @@ class HttpServer:
         self._metrics = metrics
         self._explain = explain
         self._failure_logged = False
-        self._faults = Faults("an answer of the HTTP server")
+        self._faults = Faults("a response of the HTTP server")
         self._server: Any = None
         self._connections: dict[int, Any] = {}
         self._answered = 0
@@ -96,7 +96,7 @@ class HttpServer:
 
     def start(self) -> None:
         """
-        Start the server, which answers as soon as this method returns.
+        Start the server, which responds as soon as this method returns.
 
         Raises:
             AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
@@ -126,8 +126,8 @@ class HttpServer:
         Close the server; do nothing if it never started.
         """
         if self._server is not None:
-            # The loop ends when no connection is left, and only its own thread may close them.
-            # If an answer wakes the loop first, the trigger is closed before it is pulled.
+            # # The loop ends when no connection is left, and only its own thread may close them.
+            # # If a response wakes the loop first, the trigger is closed before it is pulled.
             with suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: close_all(self._connections))
             self.loop.finish(STOP_SECONDS)
@@ -155,7 +155,7 @@ class HttpServer:
             # The failure is logged once, so that a flood of requests does not flood the log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._failure_logged else logging.WARNING
-                logger.log(level, "challenges cannot be answered: %s", failure.message)
+                logger.log(level, "cannot respond to challenges: %s", failure.message)
                 self._failure_logged = True
             else:
                 self._faults.failed(error)

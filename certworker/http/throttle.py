@@ -3,7 +3,7 @@ The connections to the HTTP port, and the server that accepts them.
 
 Python runs one thread at a time, and each request takes a few hundred microseconds: a flood of requests would
 delay the jobs. So after a request for an unknown path, the server reads from the connection only after a
-pause. A CA or a proxy requests known paths, and gets its answers at once.
+pause. A CA or a proxy requests known paths, and gets its responses immediately.
 
 A connection that sends its request byte by byte uses little CPU time, but occupies a slot. So each request
 has to be complete within :data:`REQUEST_SECONDS`, and a full server closes the connection that has waited
@@ -32,29 +32,29 @@ CONNECTIONS = 500
 #: Connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
-#: A request has to be complete, and its answer read, within this time. The time starts with the connection or
-#: the previous answer. Let's Encrypt also waits ten seconds.
+#: A request must be complete, and its response read, within this time. The time starts with the connection or
+#: the previous response. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
 
 #: The loop checks all connections whenever one of them sends something. With many connections it pauses
-#: between two passes, and a pass serves all data that arrived meanwhile.
+#: between two passes, and a pass serves all data that arrived in the meantime.
 MANY_CONNECTIONS = 50
 PASS_PAUSE_SECONDS = 0.005
 
-#: The headers of every answer: no cache stores it, and no browser guesses its type.
+#: The headers of every response: no cache stores it, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
 class ThrottledTask(WSGITask):
     """
-    One request and its answer.
+    One request and its response.
     """
 
     close_on_finish: bool
 
     def service(self) -> None:
         """
-        Answer, and delay the next request after a client error.
+        Respond, and delay the next request after a client error.
         """
         super().service()
         if self.status.startswith("4"):  # 5xx is not a fault of the client
@@ -66,12 +66,12 @@ class ThrottledTask(WSGITask):
 
 class RejectionTask(ErrorTask):
     """
-    The answer to a request that waitress cannot parse or does not accept: 400, 413, 431, 501.
+    The response to a request that waitress cannot parse or does not accept: 400, 413, 431, 501.
     """
 
     def execute(self) -> None:
         """
-        Answer, with the headers of every other answer.
+        Respond, with the headers of every other response.
         """
         self.response_headers.extend(HEADERS)
         super().execute()
@@ -89,7 +89,8 @@ class ThrottledChannel(HTTPChannel):
     readable_again = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: The time of the connection or the last answer, on the monotonic clock. Received bytes do not count.
+        #: The time of the connection or the last response, on the monotonic clock. Received bytes do not
+        #: count.
         self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
 
@@ -101,7 +102,7 @@ class ThrottledChannel(HTTPChannel):
 
     def writable(self) -> bool:
         """
-        Return whether a complete answer waits to be sent. An incomplete answer would make the loop spin.
+        Return whether a complete response waits to be sent. An incomplete response would make the loop spin.
         """
         return not self.requests and bool(super().writable())
 

@@ -34,7 +34,7 @@ DEADLINE_SECONDS = 60.0
 #: The time for all programs together when the worker stops.
 SHUTDOWN_TIMEOUT_SECONDS = 15.0
 
-#: The interval between two checks whether a program has ended.
+#: The interval between two checks of whether a program has ended.
 POLL_SECONDS = 0.1
 PAUSE_WITHOUT_A_PUBLICATION_SECONDS = 60.0
 
@@ -108,7 +108,8 @@ class DeployHook:
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, changed so that a run follows each new certificate.
+        Return a version of *issue*, the function behind a job, that runs the program after each new
+        certificate.
         """
         return self._publications.after(issue)
 

@@ -35,7 +35,7 @@ class Publications:
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, changed to add the names of each new certificate.
+        Return a version of *issue*, the function behind a job, that adds the names of each new certificate.
         """
 
         @wraps(issue)
@@ -49,7 +49,7 @@ class Publications:
 
     def add(self, names: Sequence[str]) -> None:
         """
-        Add the names of a certificate, and return at once.
+        Add the names of a certificate, and return immediately.
         """
         with self._changed:
             self._names.append(tuple(names))

@@ -238,7 +238,7 @@ class Coverage:
         # Remove the file again: a repair that read the volume before may have written it since.
         self.traefik.remove(name)
         logger.info(
-            "its own certificate is out of service, and %s covers it",
+            "took its own certificate out of service; %s covers the name",
             covering_wildcard(name),
             extra={"domain": name, "event": "covered"},
         )

@@ -6,7 +6,7 @@ Pending orders at one CA: stored before they are finalized, resumed after a cras
     placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service ──► removed
 
 If the URL or the key is lost, the next attempt places a new order. A failed order is never resumed. After any
-failure of a resumed order the next attempt places a new one, with two exceptions: the CA did not answer, or
+failure of a resumed order, the next attempt places a new one, with two exceptions: the CA did not respond, or
 it is still signing.
 """
 
@@ -58,14 +58,14 @@ ORDERS = "certworker:order:"
 #: The longest URL in characters.
 LONGEST_URL = 2_000
 
-#: Let's Encrypt keeps an order for 7 days. certworker assumes the same if a CA names no time, or a longer
+#: Let's Encrypt keeps an order for 7 days. certworker assumes the same if a CA states no expiry, or a later
 #: one.
 LONGEST = timedelta(days=7)
 
 #: After these failures the same order would fail again.
 FINAL_FAILURES = (AuthorizationGone, BadCertificate, Malformed)
 
-#: These failures do not concern the order: the CA did not answer, or did not process the request.
+#: These failures do not concern the order: the CA did not respond, or did not process the request.
 UNRELATED_FAILURES = (
     AccountDeactivated,
     AccountGone,
@@ -194,7 +194,7 @@ class PendingOrders:
             force: Resume only an order whose attempt was interrupted: the same request may have placed it.
 
         Raises:
-            CertworkerError: The CA has an internal error, is busy, or does not answer.
+            CertworkerError: The CA has an internal error, is busy, or does not respond.
         """
         found = self.orders.find(names)
         if found is None:
@@ -216,7 +216,7 @@ class PendingOrders:
             replaces: The renewal id of the certificate that it replaces (RFC 9773, section 5).
 
         Raises:
-            CertworkerError: As :meth:`AcmeClient.order`.
+            CertworkerError: As for :meth:`AcmeClient.order`.
         """
 
         def save(url: str, expires: datetime | None) -> None:
@@ -282,7 +282,7 @@ class PendingOrders:
             self.forget(names)
             if isinstance(failure, ServerInternal):
                 raise
-            logger.info("the pending order has failed: %s", failure.message, extra=_log_fields(names))
+            logger.info("the pending order failed: %s", failure.message, extra=_log_fields(names))
             return None
 
     def _save(

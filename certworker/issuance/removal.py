@@ -70,7 +70,7 @@ class Removal:
         if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)
         logger.info(
-            "taken out of service%s" if known else "unknown; there was nothing to take out of service%s",
+            "taken out of service%s" if known else "unknown name; nothing was taken out of service%s",
             f"; a new certificate is requested for {', '.join(others)}" if others else "",
             extra={"domain": name, "event": "audit"},
         )
@@ -82,7 +82,7 @@ class Removal:
         if names:
             self.agenda.put_many(dict.fromkeys(names, now), at_the_latest=True)
             logger.info(
-                "%d names relied on this wildcard and are requested now",
+                "requested %d names that relied on this wildcard",
                 len(names),
                 extra={"domain": wildcard, "event": "audit"},
             )

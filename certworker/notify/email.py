@@ -83,7 +83,7 @@ class Mailer:
         Log in to the server as for a mail, and send none.
 
         Raises:
-            OSError: As :meth:`send`.
+            OSError: As for :meth:`send`.
         """
         with self._session():
             pass

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 #: A certificate that cannot be renewed is overdue if less than this share of its lifetime is left.
 OVERDUE_SHARE = 1 / 5
 
-#: Failures that a retry cannot fix: the same request always gets the same answer.
+#: Failures that a retry cannot fix: the same request always gets the same response.
 NEEDS_ACTION = (Retry.CONFIG, Retry.NEVER)
 
 
@@ -180,7 +180,7 @@ class Notifier:
             return
         if count and channel in self._silent:
             self._silent.discard(channel)
-            logger.info("the notifications by %s are delivered again", channel)
+            logger.info("the delivery of notifications by %s works again", channel)
 
     @property
     def _outboxes(self) -> list[Outbox]:

@@ -19,7 +19,7 @@ from certworker.deadline import Deadline
 from certworker.notify.message import Notification, short
 from certworker.version import __version__
 
-#: The time limit of a whole request with its answer.
+#: The time limit of a whole request, including its response.
 LONGEST_SECONDS = 20.0
 
 #: The characters that Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
@@ -81,7 +81,7 @@ class Webhook:
         Connect, with TLS for https, and send nothing.
 
         Raises:
-            OSError: As :meth:`send`.
+            OSError: As for :meth:`send`.
         """
         self._connect(urlsplit(self.url), Deadline(self.seconds)).close()
 
@@ -90,7 +90,7 @@ class Webhook:
         Send one request with all *notifications*. Redirects are not followed.
 
         Raises:
-            OSError: The receiver does not answer with 2xx within *seconds*, or it has a private address that
+            OSError: The receiver does not respond with 2xx within *seconds*, or it has a private address that
                 is not allowed.
         """
         target = urlsplit(self.url)
@@ -101,7 +101,7 @@ class Webhook:
             connection.request("POST", _request_target(target), body, self._headers(target, body))
             status = connection.getresponse().status
         except http.client.HTTPException as error:
-            raise WebhookRefused(f"no HTTP answer ({error!r})") from error
+            raise WebhookRefused(f"no HTTP response ({error!r})") from error
         finally:
             connection.close()
         if not 200 <= status < 300:

@@ -32,7 +32,7 @@ MAX_EVENTS = 10_000
 #: Fields that the stream adds to the records.
 ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 
-#: redis-py repeats a command whose answer is lost. An event with the id of one of these last events is such a
+#: redis-py repeats a command whose reply is lost. An event with the id of one of these last events is such a
 #: repetition.
 LAST_EVENTS = 20
 

@@ -156,7 +156,7 @@ class HistoryWriter:
 
     def append(self, name: str, time: datetime, level: str, text: str) -> None:
         """
-        Add a line to the history of *name*; return at once.
+        Add a line to the history of *name*; return immediately.
         """
         self._history.append(name, HistoryEntry(time, level, text))
         self.loop.wake()

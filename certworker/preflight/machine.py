@@ -50,7 +50,7 @@ def check_eligibility(settings: Settings, choice: CaChoice) -> None:
     """
     Check that *settings* allow an order at the CA *choice*.
 
-    This function does not check names: :mod:`certworker.domains` rejects names that no public CA certifies.
+    This function does not check names: :mod:`certworker.domains` rejects names without a public suffix.
 
     Raises:
         NotProduction: A public CA outside production.
@@ -72,7 +72,7 @@ def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], date
     Compare the clock of this machine with that of the CA.
 
     Args:
-        offset: Returns how far the CA's clock was ahead at its last answer; None if the CA sends no time.
+        offset: Returns how far the CA's clock was ahead at its last response; None if the CA sends no time.
         clock: The clock of this machine.
     """
     try:

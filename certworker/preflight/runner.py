@@ -38,8 +38,8 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: How many names all jobs together check at a time. Each check has its own thread, so that no result waits
-#: for other checks.
+#: The maximum number of names that all jobs together check at the same time. Each check has its own thread,
+#: so that no result waits for other checks.
 CONCURRENT_NAMES = 32
 
 #: How long successful results are cached.
@@ -127,7 +127,7 @@ class PreflightRunner:
             The findings that were logged as warnings, worst first: the likely causes of a refusal.
 
         Raises:
-            CertworkerError: The CA would certainly refuse, or it would probably refuse, and certworker has
+            CertworkerError: The CA would certainly refuse; or it would probably refuse, and certworker has
                 already ordered within a day.
             redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """

@@ -37,16 +37,17 @@ BUDGET = "certworker:budget:"
 #: The paused names, with the URLs of the pages that resume them.
 PAUSES = "certworker:paused:"
 
-#: How long all orders wait after a limit without an end. The name that reached the limit waits longer, but
-#: the certificates of other names may be valid only for minutes.
+#: How long all orders wait after a limit without a known end. The name that reached the limit waits longer,
+#: but the certificates of other names may be valid only for minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
 
 #: The largest number of registered domains in :meth:`Budget.remaining`.
 MOST_DOMAINS = 10
 
-#: How many paused names are read after a loss. For other names, the CA reports the pause again.
+#: The maximum number of paused names that are read after a loss. For other names, the CA reports the pause
+#: again.
 MOST_PAUSED = 10_000
-#: The maximum bytes of a name.
+#: The maximum number of bytes of a name.
 LONGEST_NAME = 253
 
 # KEYS: the paused names with their pages. ARGV: the maximum number of names, the maximum bytes of a name.

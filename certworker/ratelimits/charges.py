@@ -6,7 +6,7 @@ The charges of an order: the tokens that it takes from buckets, and their return
     reserved ──► placed ──► validated ──► issued       charged: the order and the certificate
         │           │           └► refused             charged: the order
         │           └► validation failed               charged: the order, and a failure of the name
-        └► refused, or no answer                       charged: nothing; all tokens are returned
+        └► refused, or no response                     charged: nothing; all tokens are returned
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ PRESENT = "alive"
 #: A member after a loss, until the tokens that were used before the loss have certainly been refilled.
 UNCERTAIN = "doubt"
 
-#: A request in a line is tried again after at most a day. Its place in the line remains valid for a week.
+#: A request in a line is retried after at most a day. Its place in the line remains valid for a week.
 LONGEST_WAIT_MS = 86_400_000
 REMEMBERED_MS = 604_800_000
 
@@ -138,10 +138,10 @@ end
 return odd
 """
 
-#: How many members a search for buckets reads.
+#: The number of members that a search for buckets reads.
 MEMBERS_SEARCHED = 1_000
 
-#: How many members one command writes. Redis serves other clients between two commands.
+#: The number of members that one command writes. Redis serves other clients between two commands.
 MOMENTS_A_COMMAND = 1_000
 
 

@@ -21,7 +21,7 @@ from certworker.redis.url import RedisURL
 #: The timeout of a connection to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: The timeout of an answer. No command of certworker blocks for longer; redis-py before 8 has no timeout.
+#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
 ANSWER_SECONDS = 5
 
 

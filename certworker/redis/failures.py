@@ -57,7 +57,7 @@ BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
 
 def to_failure(error: RedisError, address: str) -> CertworkerError:
     """
-    Return the failure for *error* from the Redis at *address*.
+    Return the failure for *error* from Redis at *address*.
     """
     if isinstance(error, WrongType):
         return RedisWrongType(

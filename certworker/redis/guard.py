@@ -4,9 +4,9 @@ A client of Redis that tolerates the values of other programs.
 It guards every command:
 
 * It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`.
-* It reads at most :data:`LONGEST_ANSWER` bytes of an answer. Redis allows values of 512 MB, which would
+* It reads at most :data:`LONGEST_ANSWER` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the values that made an answer too long, so that the command fails only once.
+* It removes the values that made a reply too long, so that the command fails only once.
 """
 
 from __future__ import annotations
@@ -20,20 +20,21 @@ from redis.exceptions import RedisError, ResponseError
 
 from certworker.redis.keys import remove_large, remove_wrong
 
-#: The maximum bytes of an answer. The longest expected answer is the data of 500 jobs, each at most 64 KiB.
+#: The maximum number of bytes of a reply. The longest expected reply is the data of 500 jobs, each at most 64
+#: KiB.
 LONGEST_ANSWER = 64 * 1024 * 1024
 
-#: How often a command is repeated, because another program may write the key again.
+#: The maximum number of repetitions of a command, because another program may write the key again.
 MAX_REPETITIONS = 3
 
 
 class AnswerTooLong(RedisError):
     """
-    The answer to a command is longer than any expected answer. The connection is closed.
+    The reply to a command is longer than any expected reply. The connection is closed.
     """
 
     def __init__(self) -> None:
-        super().__init__(f"an answer has more than {LONGEST_ANSWER} bytes")
+        super().__init__(f"a reply has more than {LONGEST_ANSWER} bytes")
 
 
 class GuardedRedis(Redis):
@@ -47,7 +48,7 @@ class GuardedRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """
-        Send a command and return its answer.
+        Send a command and return its reply.
         """
         for _ in range(MAX_REPETITIONS):
             try:
@@ -78,7 +79,7 @@ class GuardedPipeline(Pipeline):
 
     def execute(self, raise_on_error: bool = True) -> list[Any]:
         """
-        Send the commands and return their answers.
+        Send the commands and return their replies.
         """
         commands = list(self.command_stack)
         try:
@@ -120,12 +121,12 @@ class GuardedPipeline(Pipeline):
 
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which one depends on hiredis
     """
-    The parser of redis-py, with a limit on the length of an answer.
+    The parser of redis-py, with a limit on the length of a reply.
     """
 
     def on_connect(self, connection: Any, **options: Any) -> None:
         """
-        Start parsing the answers of a new connection.
+        Start parsing the replies of a new connection.
         """
         super().on_connect(connection, **options)
         self._bounded = _BoundedReader(self._reader)
@@ -133,13 +134,13 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
         """
-        Read one answer.
+        Read one reply.
         """
         self._bounded.length = 0
         try:
             return super().read_response(*arguments, **options)
         except AnswerTooLong:
-            # The rest of the answer is still arriving. Behind Sentinels, redis-py before 8 would reuse the
+            # # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
             # connection. Without the parser, the pool opens a new one.
             self.on_disconnect()
             raise

@@ -123,7 +123,7 @@ def check_redis(connection: Redis) -> None:
 
 def require_version(version: str, address: str) -> None:
     """
-    Check that *version* of the Redis at *address* is new enough.
+    Check that *version* of Redis at *address* is new enough.
 
     Raises:
         RedisTooOld: The version is too old.
@@ -138,7 +138,7 @@ def probe(connection: Redis) -> None:
     Send Redis one command of each type that the worker needs.
 
     Raises:
-        RedisError: Redis does not answer, or refuses a command.
+        RedisError: Redis does not respond, or refuses a command.
         RedisIsCluster: Redis is a node of a cluster.
         RedisTooOld: Redis could lose jobs.
     """

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 Type = Literal["string", "hash", "list", "set", "zset", "stream"]
 
-#: The maximum bytes of a key. A longer argument of a command is a value.
+#: The maximum number of bytes of a key. A longer argument of a command is a value.
 LONGEST_KEY = 1_024
 
 
@@ -45,7 +45,7 @@ class Kind:
     @property
     def largest(self) -> int:
         """
-        Return the maximum bytes of a member, a field or a value.
+        Return the maximum number of bytes of a member, a field or a value.
         """
         return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
 
@@ -64,7 +64,7 @@ KINDS = (
     Kind("certworker:appwrite:FORMAT:workers", "set", "Workers that have taken messages."),
     Kind("certworker:appwrite:taken:QUEUE", "string", "How many messages certworker took."),
     Kind("certworker:budget:AUTHORITY", "zset", "Token buckets, with the time when each is full again."),
-    Kind("certworker:challenges", "hash", "Challenge tokens that any worker answers."),
+    Kind("certworker:challenges", "hash", "Challenge tokens to which any worker responds."),
     Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
     Kind("certworker:compared", "string", "Whether the agenda has every name on the volume."),
     Kind("certworker:dns01:line:ZONE", "zset", "Orders that wait to change a zone; expires."),
@@ -110,14 +110,14 @@ KINDS = (
     Kind("rq:job:ID", "hash", "A job: the call, its status and its times."),
     Kind("rq:queue:certificates", "list", "Ids of the waiting jobs."),
     Kind("rq:queue:certificates:intermediate", "list", "Ids between the queue and a worker."),
-    Kind("rq:queues", "set", "The queues of this Redis."),
+    Kind("rq:queues", "set", "All queues of RQ."),
     Kind("rq:results:ID", "stream", "How a job ended; expires."),
     Kind("rq:scheduled:certificates", "zset", "RQ's registry of delayed jobs."),
     Kind("rq:scheduler-lock:certificates", "string", "The worker that moves delayed jobs; expires."),
     Kind("rq:scheduler:SCHEDULER", "hash", "A scheduler; expires."),
     Kind("rq:wip:certificates", "zset", "Running jobs, with the end of their leases."),
     Kind("rq:worker:WORKER", "hash", "A worker; expires."),
-    Kind("rq:workers", "set", "All workers of this Redis."),
+    Kind("rq:workers", "set", "All workers of RQ."),
     Kind("rq:workers:certificates", "set", "The workers of this queue."),
     Kind("resque:delayed:TIME", "list", "Delayed messages of Appwrite until 1.2.", removable=False),
     Kind("resque:delayed_queue_schedule", "zset", "The times of delayed messages.", removable=False),
@@ -132,7 +132,7 @@ KINDS = (
     Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", removable=False),
 )
 
-#: The answers of Redis to a command that cannot use the value of a key.
+#: The replies of Redis to a command that cannot use the value of a key.
 _UNUSABLE = re.compile(
     "WRONGTYPE|last possible ID|smaller than the target stream|is not an integer|not a.* float|would overflow"
 )
@@ -165,8 +165,8 @@ return removed
 """
 
 
-#: The maximum bytes of a member, a field or a value. RQ's lists and sets contain ids and keys, which are
-#: shorter.
+#: The maximum number of bytes of a member, a field or a value. RQ's lists and sets contain ids and keys,
+#: which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
 #: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns how many.
@@ -223,7 +223,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
     Args:
         connection: The connection to Redis.
         command: The name of the command and its arguments.
-        error: The answer to the command.
+        error: The reply to the command.
 
     Raises:
         WrongType: The key belongs to another program, or the Redis user may not remove it.
@@ -256,7 +256,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
 
 def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
-    Remove oversized values from the keys of *command*, whose answer was too long.
+    Remove oversized values from the keys of *command*, whose reply was too long.
 
     Remove the members, fields and values of the keys in :data:`KINDS` that are larger than those of
     certworker and RQ. Log each key.

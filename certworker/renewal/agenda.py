@@ -125,13 +125,13 @@ class Agenda:
 
     def extend_comparison(self) -> None:
         """
-        Record the progress of the comparison, unless Redis was emptied meanwhile.
+        Record the progress of the comparison, unless Redis was emptied in the meantime.
         """
         self._connection.expire(COMPARED, LONGEST_STANDSTILL)
 
     def finish_comparison(self) -> None:
         """
-        Record the end of the comparison, unless Redis was emptied meanwhile.
+        Record the end of the comparison, unless Redis was emptied in the meantime.
         """
         self._connection.persist(COMPARED)
 
@@ -145,9 +145,9 @@ class Agenda:
         """
         Return all names, in no particular order.
 
-        They are read in pages, so that Redis serves other clients meanwhile. A name that is added or removed
-        at the same time may be missing. The latest checks are read first: a name that is postponed meanwhile
-        then hides no other name. The pages overlap, because a few names get an earlier check.
+        They are read in pages, so that Redis serves other clients in between. A name that is added or removed
+        at the same time may be missing. The latest checks are read first: a name that is postponed during the
+        reading then hides no other name. The pages overlap, because a few names get an earlier check.
         """
         members: set[Any] = set()
         first = 0

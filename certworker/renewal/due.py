@@ -103,7 +103,7 @@ class DueNames:
             metadata, result = known[name], results[names]
             if result is None:
                 self.agenda.remove(name)
-                with suppress(CertworkerError):  # the next pass tries it again
+                with suppress(CertworkerError):  # the next pass retries it
                     self.certificates.covered.remove(name)
             elif isinstance(result, datetime):
                 moments[name] = result

@@ -52,7 +52,7 @@ class ExpiryAlerts:
 
     def log(self) -> Survey:
         """
-        Log each overdue name once a day, and at once when its level gets worse.
+        Log each overdue name once a day, and immediately when its level gets worse.
 
         Returns:
             The summary of all names.

@@ -75,17 +75,17 @@ class RetryPauses:
 #: The pauses after each type of failure. `docs/concepts/renewal-and-retries.md` has the same pauses, and a
 #: test checks each failure class.
 RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
-    Retry.NEVER: RetryPauses((DAY,), HOUR, "a correct request; no attempt begins before"),
-    Retry.CONFIG: RetryPauses((DAY,), HOUR, "a person who changes what the remedy names"),
+    Retry.NEVER: RetryPauses((DAY,), HOUR, "a correct request; no attempt begins before it"),
+    Retry.CONFIG: RetryPauses((DAY,), HOUR, "a change by the operator"),
     Retry.PREFLIGHT: RetryPauses(
         (MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, *(HOUR,) * 24, DAY),
         10 * MINUTE,
-        "a person who changes what the remedy names",
+        "a change by the operator",
     ),
     # The CA allows five failed validations in an hour.
-    Retry.CA: RetryPauses(CA_PAUSES, HOUR, "a person who changes what the remedy names"),
+    Retry.CA: RetryPauses(CA_PAUSES, HOUR, "a change by the operator"),
     # The pause applies to a limit without a known end; most limits refill within an hour.
-    Retry.UNTIL: RetryPauses((HOUR,), HOUR, "the moment that the failure names"),
+    Retry.UNTIL: RetryPauses((HOUR,), HOUR, "the time in the message"),
     Retry.SOON: RetryPauses(
         (MINUTE / 6, MINUTE / 2, MINUTE, 5 * MINUTE, *CA_PAUSES[1:]), 10 * MINUTE, "time, without any change"
     ),

@@ -129,9 +129,9 @@ class Reconciler:
             self.agenda.extend_comparison()
         self.agenda.finish_comparison()
         if progress.adopted:
-            logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
+            logger.info("adopted %d names from other programs", progress.adopted, extra={"event": "adopted"})
         if restored:
-            logger.info("%d names were missing from the agenda and are back on it", restored)
+            logger.info("put %d missing names back on the agenda", restored)
         return restored
 
     def _restore(self, names: Sequence[str]) -> int:
@@ -161,7 +161,7 @@ class Reconciler:
         try:
             self.traefik.repair(adopted)
         except CertworkerError as failure:
-            # The next repair tries it again.
+            # # The next repair retries it.
             logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_a_change(self) -> int:
@@ -179,9 +179,7 @@ class Reconciler:
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:
-            logger.info(
-                "the settings have changed: %d names that failed because of them are tried again now", count
-            )
+            logger.info("the settings have changed: retrying %d names that failed because of them", count)
         return count
 
     def _plan_missing_checks(self) -> None:
@@ -195,7 +193,7 @@ class Reconciler:
             now = self.clock()
             self.agenda.put_many({name: now + RESTORE_WITHIN * self.random.random() for name in lost})
         if count:
-            logger.warning("%d names had no check planned within two days and get one now", count)
+            logger.warning("planned checks for %d names that had none within two days", count)
 
     def _import(self, name: str) -> dict[str, Path]:
         """
@@ -214,7 +212,7 @@ class Reconciler:
             return {}
         except Exception:
             # Another program wrote the files; a defective pair does not stop the other names.
-            logger.exception("the files of this name could not be adopted", extra={"domain": name})
+            logger.exception("cannot adopt the files of this name", extra={"domain": name})
             return {}
         logger.info(
             "adopted: issued by %s, valid until %s",
@@ -235,7 +233,7 @@ class Reconciler:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # Only the age decides: for the CA's suggestion, all names would need a request at once.
+        # # Only the age decides: for the CA's suggestion, all names would need a request at the same time.
         return (
             next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
             if metadata

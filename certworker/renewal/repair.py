@@ -49,11 +49,11 @@ REPAIRS = {
     "elsewhere": "{} led to another certificate",
     "changed": "{} had been changed",
     "links": "links were missing for {} names",
-    "relinked": "{} names are back at an older certificate",
+    "relinked": "{} names returned to an older certificate",
     "lost": "{} names have no certificate left",
 }
 
-#: After these repairs the name is checked at once.
+#: After these repairs the name is checked immediately.
 CHECKED = ("relinked", "lost")
 
 
@@ -79,7 +79,7 @@ class Repair:
         """
         Repair the volume's links for all names, then Traefik's files in one burst.
 
-        No request is sent to a CA. A name without a usable certificate is checked at once, and gets a new
+        No request is sent to a CA. A name without a usable certificate is checked immediately, and gets a new
         one.
 
         Returns:

@@ -60,7 +60,7 @@ class CaChoice:
     @property
     def private_names(self) -> bool:
         """
-        Return whether the CA may certify names that only a private network knows.
+        Return whether the CA may issue certificates for names that only a private network knows.
         """
         return self.kind in ("development", "private")
 

@@ -55,7 +55,7 @@ class Limit:
 
     def taken(self, use_full_quota: bool) -> int:
         """
-        Return how many tokens certworker may take at once: all of them only with *use_full_quota*.
+        Return how many tokens certworker may take: all of them only with *use_full_quota*.
         """
         return self.count if use_full_quota or self.ours is None else min(self.ours, self.count)
 

@@ -49,7 +49,8 @@ Value = TypeVar("Value")
 
 def reads_files(parse: Callable[Given, Value]) -> Callable[Given, Value]:
     """
-    Return *parse*, changed to raise OSError as ValueError, so that the other settings are parsed as well.
+    Return a version of *parse* that raises an OSError as a ValueError, so that the other settings are parsed
+    as well.
     """
 
     @wraps(parse)

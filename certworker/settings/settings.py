@@ -147,7 +147,7 @@ class Settings(SettingGroup):
 
     # HTTP and the proxy
 
-    #: The address for challenge answers, health and metrics; None: no HTTP server.
+    #: The address for challenge responses, health and metrics; None: no HTTP server.
     http_address: AddressOrOff = setting(
         "CERTWORKER_HTTP_ADDRESS",
         "an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",

@@ -46,13 +46,13 @@ STATES: tuple[State, ...] = get_args(State)
 #: The states after a success.
 SERVED: tuple[State, ...] = ("issued", "covered")
 
-#: How many records one command reads or writes. Redis serves other clients between two commands.
+#: The number of records that one command reads or writes. Redis serves other clients between two commands.
 RECORDS_PER_COMMAND = 500
 
-#: The maximum characters of a code, a serial number or a label.
+#: The maximum number of characters of a code, a serial number or a label.
 LONGEST_WORD = 100
 
-#: The maximum characters of a tenant. A longer or unprintable one counts only for fair queueing.
+#: The maximum number of characters of a tenant. A longer or unprintable one counts only for fair queueing.
 LONGEST_TENANT = 253
 
 #: The character that replaces invalid bytes of a text.
@@ -61,10 +61,10 @@ REPLACEMENT = "\ufffd"
 #: The message of a request that waits for a slot.
 DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
 
-#: KEYS: records. ARGV: the maximum fields of a record, the maximum bytes of a record, and the maximum bytes
-#: of all. Returns the fields of the first records as one JSON text. A pipeline of HGETALL takes redis-py
-#: three times as long (2.2 s for 50,000 names). A record that is too large counts as lost. The script removes
-#: it, because a later write would not make it readable.
+#: KEYS: records. ARGV: the maximum number of fields of a record, the maximum number of bytes of a record, and
+#: that of all records together. Returns the fields of the first records as one JSON text. A pipeline of
+#: HGETALL takes redis-py three times as long (2.2 s for 50,000 names). A record that is too large counts as
+#: lost. The script removes it, because a later write would not make it readable.
 _READ = """
 local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
@@ -101,9 +101,9 @@ for _, key in ipairs(KEYS) do redis.call('HSET', key, 'tenant', ARGV[1]) end
 return 0
 """
 
-#: The maximum fields of a record, including those of other programs.
+#: The maximum number of fields of a record, including those of other programs.
 MOST_FIELDS = 64
-#: The maximum bytes of a record, and of the records in one answer.
+#: The maximum number of bytes of a record, and of the records in one reply.
 LARGEST_RECORD = 64 * 1024
 LARGEST_ANSWER = 4 * 1024 * 1024
 

@@ -120,7 +120,7 @@ class Lease:
         """
         Renew the lease, and return whether it is still valid.
 
-        If Redis does not answer, the lease is valid until it expires, because no other worker can lock the
+        If Redis does not respond, the lease is valid until it expires, because no other worker can lock the
         names before.
         """
         with self._mutex:
@@ -158,7 +158,7 @@ class Lease:
 
 class DomainLocks:
     """
-    The locks on names, shared by all workers of one Redis.
+    The locks on names, shared by all workers that use the same Redis.
 
     One thread renews all leases of this object (see :data:`RENEWAL_SHARE`).
 
@@ -242,7 +242,7 @@ class DomainLocks:
         try:
             token = self._token(keys, owner)
         except BaseException:
-            # Redis may have run the command, although its answer was lost.
+            # # Redis may have run the command, although its reply was lost.
             self._unlock(keys, owner)
             raise
         if token < 0:

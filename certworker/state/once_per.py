@@ -1,5 +1,5 @@
 """
-Keys that mark events as done for a limited time, for all workers of one Redis.
+Keys that mark events as done for a limited time, for all workers that use the same Redis.
 
 `SET … NX EX` alone trusts the expiry of an existing key. Another program may have written the key without an
 expiry or with a longer one. The event would then never happen again. This module treats such a key as
@@ -23,7 +23,7 @@ LOGGED = "certworker:said:"
 #: The time is less than a day, because an hourly check would otherwise log an hour later each day.
 LOGGED_TTL = timedelta(hours=23)
 
-#: The answer of PTTL for a key without an expiry. A lower answer means that there is no key.
+#: The reply to PTTL for a key without an expiry. A lower reply means that there is no key.
 NEVER = -1
 
 #: KEYS: the key. ARGV: its value, its expiry in milliseconds. Returns 1 if this call wrote the key.

@@ -24,10 +24,11 @@ OUTBOX = "certworker:outbox:"
 SENDING = "certworker:sending:"
 NOTIFIED = "certworker:told:"
 
-#: How many notifications are stored for a receiver that does not answer. The log contains all of them.
+#: The maximum number of notifications that are stored for a receiver that does not respond. The log contains
+#: all of them.
 MAX_ENTRIES = 1_000
 
-#: The maximum bytes of a notification.
+#: The maximum number of bytes of a notification.
 LARGEST_NOTIFICATION = 16_384
 
 #: After this time, another worker delivers if the delivering worker was killed.
@@ -135,7 +136,7 @@ class Outbox:
             self._remove_invalid([line for line in lines if line not in entries])
             if entries:
                 send(list(entries.values()))
-            # Remove the entries by their content, because the oldest may have been dropped meanwhile.
+            # # Remove the entries by their content, because the oldest may have been dropped in the meantime.
             self._remove(entries)
         finally:
             self._release([SENDING + self._channel], [owner])

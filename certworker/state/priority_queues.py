@@ -39,14 +39,14 @@ PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 #: When a waiting name is checked again, in case its queue is lost.
 LOST_QUEUE_CHECK = timedelta(minutes=15)
 
-#: How many requests one command writes. Redis serves other clients between two commands.
+#: The number of requests that one command writes. Redis serves other clients between two commands.
 REQUESTS_PER_COMMAND = 500
 
 #: Turns count from one. A higher turn than this is invalid, and becomes the first turn. After an infinite
 #: turn, all tenants would have the same turn.
 HIGHEST_TURN = 10**12
 
-#: The maximum bytes of a request, and of a tenant.
+#: The maximum number of bytes of a request, and of a tenant.
 LARGEST_REQUEST = 64 * 1024
 LONGEST_TENANT = 1_024
 #: The maximum number of log lines about removed keys for one command.
@@ -74,7 +74,7 @@ redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 #: over their share. The script converts the request into a job in one step, so that a crash does not lose it.
 #: Commands that may fail come first. Returns the tenant, whether it has more requests, the request, and its
 #: score in the priority `new`, which is the last one; then the removed keys with their types. The tenant of a
-#: removed key loses its turn. If the job exists, redis-py has repeated the command after a lost answer, and
+#: removed key loses its turn. If the job exists, redis-py has repeated the command after a lost reply, and
 #: the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
@@ -203,7 +203,7 @@ class Dequeued:
 
 class PriorityQueues:
     """
-    The priority queues, shared by all workers of one Redis.
+    The priority queues, shared by all workers that use the same Redis.
     """
 
     def __init__(self, connection: Redis) -> None:

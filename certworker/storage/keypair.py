@@ -125,7 +125,7 @@ def report_left_out(stored: StoredCertificate, name: str, names: Sequence[str]) 
     """
     if left_out := [each for each in comparable(stored.certificate.names) if each not in names]:
         logger.warning(
-            "the certificate is also for %s, which certworker cannot renew; the next one is without it",
+            "the next certificate will not include %s, which certworker cannot renew",
             _shown(left_out),
             extra={"domain": name},
         )

@@ -9,11 +9,11 @@ Supervision of the worker's threads: no loop ends silently, and each loop shows 
 A loop that misses two beats, or that fails for as long, is stalled. `/healthz`, `certworker health`, the
 metrics and `certworker doctor` report it. A long step calls :func:`beat` when it makes progress.
 
-The files, in the order in which they may import each other::
+In the order in which they may import each other::
 
-    heartbeats   records the progress of the loops
-    faults       logs each type of error once, with growing pauses
-    loops        ★ the loop, in a thread of its own or in the thread of its caller
+    heartbeats    The heartbeats, by which loops show their progress
+    faults        Logs each type of error once, with growing pauses
+    loops       ★ The loop, in a thread of its own or in the thread of its caller
 """
 
 from certworker.supervision.faults import Faults, log_unexpected, optional, unexplained

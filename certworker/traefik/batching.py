@@ -3,7 +3,7 @@ Gathers changes of the directory that Traefik watches into bursts.
 
 After each event Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
 under load a change waits until two seconds have passed since the last change. It is then made together with
-all other waiting changes of all workers. Without load a change is made at once.
+all other waiting changes of all workers. Without load a change is made immediately.
 
 Each waiting change is a directory that Traefik does not watch, complete and fsynced. The first worker whose
 wait ends makes the changes of all. The time of the last change is the modification time of the watched
@@ -27,7 +27,8 @@ from certworker.storage.shared_directory import SharedDirectory, WriteLock
 #: The pause between two bursts of changes.
 PAUSE_SECONDS = 2.0
 
-#: The interval of checks whether another worker made a waiting change, or whether the load has ended.
+#: The interval between two checks of whether another worker has made the waiting change, or the load has
+#: ended.
 POLL_INTERVAL_SECONDS = 0.05
 
 #: The extension of directories with files that are ready to be moved into the watched one.

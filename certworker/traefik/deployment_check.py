@@ -41,8 +41,8 @@ SLOW_POLL_SECONDS = 300.0
 
 #: The largest number of pending checks. While all certificates are issued again, a sample is enough.
 MAX_PENDING = 500
-#: The largest number of certificates that are checked again. So many failures share one cause, which their
-#: lines show.
+#: The largest number of certificates that are checked again. More failures usually share one cause, which the
+#: reported ones show.
 MAX_REPORTED = 100
 
 #: If the default address of Traefik does not resolve, the checks pause for this time.
@@ -231,7 +231,7 @@ class DeploymentCheck:
         return sum(pending.reported_at is not None for pending in self._pending) > MAX_REPORTED
 
     def _report_missing(self, pending: _Pending, failure: CertworkerError, now: float) -> None:
-        # If Traefik does not answer, it is usually being restarted. A wrong certificate is a real failure.
+        # If Traefik does not respond, it is usually being restarted. A wrong certificate is a real failure.
         known = failure.severity is not Severity.WARNING
         is_new = known and not pending.notified
         if is_new:

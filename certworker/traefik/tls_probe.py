@@ -33,7 +33,7 @@ def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) ->
         config_dir: The directory with the files of Traefik, for the remedy.
 
     Raises:
-        OSError: The proxy does not answer.
+        OSError: The proxy does not respond.
     """
     values: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
     try:
@@ -78,7 +78,7 @@ def served_certificate(name: str, server: HttpAddress) -> bytes:
 
     Raises:
         ssl.SSLError: The server shows no certificate for *name*.
-        OSError: No server answers, or it does not speak TLS.
+        OSError: No server responds, or it does not speak TLS.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -80,7 +80,7 @@ class Dependents:
         for raw_id in dependents:
             if self._outcome(raw_id) == b"foreign":
                 logger.warning(
-                    "job %s of another queue depends on job %s: certworker starts jobs of its own queue only",
+                    "job %s of another queue depends on job %s: certworker starts only jobs of its own queue",
                     printable(raw_id.decode("ascii", "backslashreplace"), 100),
                     job_id,
                 )

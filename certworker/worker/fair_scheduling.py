@@ -63,7 +63,7 @@ class FairScheduler:
     Args:
         connection: To Redis.
         slots: The slots of the worker.
-        private_names: Whether the CA certifies names of a private network.
+        private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
     """
@@ -208,7 +208,7 @@ class FairScheduler:
         return self._request(call) if call.function == ISSUE else None
 
     def _request(self, call: Call) -> Request | None:
-        # An invalid request starts at once, and its job reports the error.
+        # # An invalid request starts immediately, and its job reports the error.
         positional, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
         if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(positional):
             return None

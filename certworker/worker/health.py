@@ -78,7 +78,7 @@ class Health:
         """
         Return whether the worker is `healthy`, with the states of `redis`, `scheduler` and `stalled` loops.
 
-        The report sends one PING. If Redis does not answer, `reason` contains the error.
+        The report sends one PING. If Redis does not respond, `reason` contains the error.
         """
         scheduler, stalled = self._scheduler(), [each.name for each in self._heartbeats.stalled()]
         parts: dict[str, object] = {"redis": True, "scheduler": scheduler, "stalled": stalled}
@@ -179,7 +179,7 @@ def reports(connection: Redis) -> list[Report]:
     Return the reports of all workers, sorted by host.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     found = (_report(connection, worker) for worker in _ids(connection))
     return sorted(filter(None, found), key=lambda report: report.host)

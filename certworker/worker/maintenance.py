@@ -39,10 +39,10 @@ from certworker.traefik.config import TraefikConfig
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
-#: With a validity period below 15 hours, the pause between two rounds is this share of the period.
+#: With a validity period below 15 hours, the pause between two passes is this share of the period.
 SHARE_OF_SHORT_VALIDITY = 1 / 15
-#: Rounds take at most this share of the time, even with many names.
-MAX_ROUND_SHARE = 1 / 10
+#: Passes take at most this share of the time, even with many names.
+MAX_PASS_SHARE = 1 / 10
 
 ALIVE_LINE_SECONDS = timedelta(days=1).total_seconds()
 
@@ -59,7 +59,7 @@ LEFTOVERS_SECONDS = 30.0
 #: A wake-up may be a little late. After this time it counts as lost.
 WAKE_UP_GRACE = timedelta(seconds=3)
 
-#: The pause after a round that failed.
+#: The pause after a pass that failed.
 RETRY_SECONDS = 60.0
 
 
@@ -88,7 +88,7 @@ class Leftovers:
             yield f"the removal of unfinished files of {label}", issuer.client.remove_leftovers
             if issuer.webroot:
                 remove = partial(issuer.webroot.remove_leftovers, self.tokens.all)
-                yield f"the removal of old answers to {label}", remove
+                yield f"the removal of old responses to {label}", remove
         yield "the removal of unfinished certificates", self.certificates.remove_leftovers
         yield "the removal of unfinished files of Traefik", self.traefik.remove_leftovers
         # This removal is the last: the servers of a zone may be slow.
@@ -162,7 +162,7 @@ class MaintenanceLoop:
         request_own_domains: Starts the requests for the names of `_APP_DOMAIN`.
         settings_changed: Returns whether the settings differ from those of the last start.
         clock: Returns the time in UTC.
-        random: Shortens pauses by a random share, so that several workers do not run their rounds together.
+        random: Shortens pauses by a random share, so that several workers do not run their passes together.
         explain: Returns the CertworkerError for an exception of another library, or None.
 
     Attributes:
@@ -252,13 +252,13 @@ class MaintenanceLoop:
 
     def _pause(self, duration_seconds: float) -> float:
         """
-        Return the seconds until the next round, after one that took *duration_seconds*.
+        Return the seconds until the next pass, after one that took *duration_seconds*.
         """
         seconds = ROUND_SECONDS
         if self._shortest_validity is not None:
             seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_SHORT_VALIDITY)
         # Without the random part, twenty workers that start together would check together.
-        return max(seconds, duration_seconds / MAX_ROUND_SHARE) * self._random.uniform(0.8, 1)
+        return max(seconds, duration_seconds / MAX_PASS_SHARE) * self._random.uniform(0.8, 1)
 
     def _log_alive(self) -> None:
         earliest = self._agenda.earliest()

@@ -2,9 +2,9 @@
 Requests a certificate for each name of the installation when the worker starts.
 
 The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
-proves is requested at once, any other name as soon as its port 80 answers. All names are probed at the same
-time. An order before Traefik routes the challenge path would fail, and would count against the limits of the
-CA.
+proves is requested immediately, any other name as soon as its port 80 responds. All names are probed at the
+same time. An order before Traefik routes the challenge path would fail, and would count against the limits of
+the CA.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class OwnDomains:
 
     Args:
         domains: The names as the operator wrote them, each with its variable.
-        issuer: Presents the answers that are probed.
-        private_names: Whether the CA certifies names of a private network.
+        issuer: Presents the responses that are probed.
+        private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         request: Puts a name on the queue.
-        is_reachable: Returns whether port 80 of a name serves an answer.
-        reject: Reports a name that no CA would certify.
+        is_reachable: Returns whether port 80 of a name serves a response.
+        reject: Reports a name for which no CA would issue a certificate.
         explain: Returns the CertworkerError for an exception of another library, or None.
         timeout_seconds: How long to wait for port 80 of a name.
 
@@ -80,7 +80,7 @@ class OwnDomains:
         self._domains = domains
         self._unread = list(domains)
         self._waiting: list[str] = []
-        #: Names whose port 80 answers, or whose wait for it has ended.
+        #: Names whose port 80 responds, or whose wait for it has ended.
         self._ready: list[str] = []
         self._errors: list[Exception] = []
         faults = Faults("the requests for the names of the installation", explain)
@@ -128,7 +128,7 @@ class OwnDomains:
 
     def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
         """
-        Yield an answer for each waiting name. The answer is presented until *stack* closes.
+        Yield a response for each waiting name. The response is presented until *stack* closes.
         """
         for name in list(self._waiting):
             token = secrets.token_urlsafe(24)
@@ -158,7 +158,7 @@ class OwnDomains:
             if answers and not logged:
                 logged = True
                 logger.info(
-                    "waiting up to %.0f s until port 80 answers for %s",
+                    "waiting up to %.0f s until port 80 responds for %s",
                     self._timeout,
                     _joined([answer.name for answer in answers]),
                     extra={"event": "start"},
@@ -192,7 +192,7 @@ class OwnDomains:
     def _give_up(self, names: Iterable[str]) -> None:
         for name in names:
             logger.warning(
-                "port 80 did not answer within %.0f s; requesting the certificate anyway",
+                "port 80 did not respond within %.0f s; requesting the certificate anyway",
                 self._timeout,
                 extra={"domain": name},
             )

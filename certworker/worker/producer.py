@@ -78,7 +78,7 @@ def request_certificate(
         tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
             registered domain.
         by: The requester, for the log; it is not verified.
-        connection: The Redis of the worker; by default the one of `CERTWORKER_REDIS_URL` or of the
+        connection: A connection to the worker's Redis; by default to that of `CERTWORKER_REDIS_URL` or of the
             `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
 
     Raises:
@@ -119,7 +119,7 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
     Args:
         name: The name.
         by: The requester, for the log; it is not verified.
-        connection: The Redis of the worker.
+        connection: A connection to the worker's Redis.
 
     Raises:
         redis.RedisError: Redis did not accept the request.
@@ -131,7 +131,7 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
 
 def wake_at(connection: Redis, moment: datetime) -> None:
     """
-    Schedule a check of the due names at *moment*, or at once if *moment* has passed.
+    Schedule a check of the due names at *moment*, or immediately if *moment* has passed.
 
     If an earlier wake-up is already scheduled, do nothing.
 
@@ -204,7 +204,7 @@ def _enqueue(
                     pipe.zadd(SCHEDULED_KEY, {job_id: second})
                 pipe.execute()
             except WatchError:
-                continue  # another program changed the job meanwhile
+                continue  # another program changed the job in the meantime
             return
 
 

@@ -110,7 +110,7 @@ def queue_stats(connection: Redis) -> QueueStats:
     Return the state of the queue.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     return QueueStats(
         waiting=queue_length(connection),
@@ -151,7 +151,7 @@ def job_position(connection: Redis, job_id: str) -> int | None:
     Return the position of the job *job_id* on the queue, as in :class:`Queued`.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     index: Any = _permitted(lambda: connection.lpos(QUEUE_KEY, job_id))
     return None if index is None else index + 1
@@ -162,7 +162,7 @@ def queued_name(connection: Redis, name: str) -> Queued:
     Return the position of the first request for *name* on the queue, from any program.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     requests = enumerate(_requests(connection), start=1)
     position = next((position for position, names in requests if name in names), None)
@@ -177,7 +177,7 @@ def running_workers(connection: Redis) -> int | None:
     seconds.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     return _permitted(lambda: min(registered_workers(connection, QUEUE), len(reports(connection))))
 
@@ -187,7 +187,7 @@ def are_suspended(connection: Redis) -> bool:
     Return whether all workers are suspended; False if Redis does not permit the command.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     return bool(_permitted(lambda: is_suspended(connection)))
 
@@ -242,7 +242,7 @@ def _evicts(connection: Redis) -> RedisEvicts | None:
 
 
 def _permitted(query: Callable[[], Answer]) -> Answer | None:
-    # A producer with its own Redis user has few rights: docs/guides/redis.md.
+    # # A producer with its own Redis user has few permissions: docs/guides/redis.md.
     try:
         return query()
     except NoPermissionError:
@@ -288,10 +288,10 @@ def _normalized(texts: Iterable[object]) -> Iterator[str]:
 
 def is_suspended(connection: Redis) -> bool:
     """
-    Return whether all workers of this Redis are suspended.
+    Return whether all workers that use this Redis are suspended.
 
     Raises:
-        redis.RedisError: Redis does not answer, or does not permit the command.
+        redis.RedisError: Redis does not respond, or does not permit the command.
     """
     return bool(connection.exists(SUSPENDED))
 
@@ -322,7 +322,7 @@ class Suspension:
         Return whether no job may start now.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         now = self._clock()
         if not is_suspended(self._connection):

@@ -31,8 +31,8 @@ MAX_RECOVERIES = 1
 #: The largest number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
 MAX_PER_SWEEP = 1_000
 
-# It is one script, so that only one of two workers that see the same expired lease recovers the job. Commands
-# that may fail come first: Redis does not undo the earlier commands of a failed script.
+# # This is one script, so that only one of two workers that see the same expired lease recovers the job.
+# Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 RECLAIM = """
 local leases, job, list = unpack(KEYS)
 local lease, id, now, count, most = unpack(ARGV)
@@ -108,7 +108,7 @@ class Recovery:
             discard_invalid(self._connection, self._leases, lease, failure)
             return
         if outcome == b"queued":
-            logger.warning("job %s of a killed worker is on the queue again", job.id)
+            logger.warning("put job %s of a killed worker back on the queue", job.id)
         elif outcome == b"exhausted":
             self._fail(job, lease)
 

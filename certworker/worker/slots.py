@@ -54,7 +54,7 @@ class Slots:
 
     def wait_for_capacity(self, seconds: float) -> bool:
         """
-        Return whether a request from a priority queue may start, at once or within *seconds*.
+        Return whether a request from a priority queue may start, now or within *seconds*.
         """
         with self._change:
             return self._change.wait_for(self._has_capacity, seconds)

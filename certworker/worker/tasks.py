@@ -37,7 +37,7 @@ class Tasks:
     The registered functions.
 
     Attributes:
-        private_names: Whether the CA certifies names of a private network.
+        private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError for an exception of another library, or None.
         job_step: Measures a function as a job with this name, and traces it if traces are on.
@@ -151,7 +151,7 @@ class Tasks:
     def _remove(self, domain: object, domains: object, by: object) -> dict[str, Any]:
         report = self.reporter.begin()
         try:
-            # Any certificate on the volume can be removed, even if the current CA would not certify its name.
+            # # Any certificate on the volume can be removed, even if the current CA would not issue it.
             names = requested_names(domain, domains, private=True, wildcards=True)
             for name in names:
                 _log_audit("removal", name, by)

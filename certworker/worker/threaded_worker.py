@@ -67,7 +67,7 @@ class ThreadedWorker(SimpleWorker):
         job_class: The class of the jobs; see :func:`certworker.worker.job_class.job_class_for`.
         slots: How many jobs run at a time.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
-        private_names: Whether the CA certifies names of a private network.
+        private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
 

@@ -88,7 +88,7 @@ def wait_for(
         clock: Returns monotonic seconds.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     began = clock()
     following = _Following(connection, jobs)
@@ -123,7 +123,8 @@ class _Following:
 
     def poll(self) -> Iterator[JobOutcome]:
         """
-        Poll all requests that have not ended; yield the outcomes of those that have ended meanwhile.
+        Poll all requests that have not ended; yield the outcomes of those that have ended since the last
+        poll.
         """
         for start in range(0, len(self.pending), BATCH):
             batch = self.pending[start : start + BATCH]

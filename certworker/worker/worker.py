@@ -69,7 +69,7 @@ def run(
             thread.
         stop_deadline_seconds: How long running jobs may take after the stop; longer ones return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.
-        private_names: Whether the CA certifies names of a private network.
+        private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
         on_ready: Called when the worker takes jobs, and again later if it raises.
@@ -187,7 +187,9 @@ class Worker:
             return  # the leases expire
         try:
             for execution in list(pool.executions.values()):
-                logger.warning("job %s did not end in time and returns to the queue", execution.job_id)
+                logger.warning(
+                    "returned job %s to the queue, because it did not end in time", execution.job_id
+                )
                 leases.recovery.requeue(execution)
             pool.register_death()
         except RedisError as error:
@@ -245,7 +247,7 @@ def pin_to_one_cpu(random: Random) -> None:
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
     """
-    Yield an event that the first SIGTERM or SIGINT sets; the second ends the process at once.
+    Yield an event that the first SIGTERM or SIGINT sets; the second ends the process immediately.
 
     Only the main thread can enter this context.
     """
@@ -269,7 +271,7 @@ def _receive(receiving: socket.socket, stop: Event) -> None:
     with receiving:
         while received := receiving.recv(1):
             if received[0] == signal.SIGHUP:
-                logger.info("SIGHUP is ignored. To read changed settings, restart certworker.")
+                logger.info("ignored SIGHUP; to read changed settings, restart certworker")
             if received[0] not in STOP_SIGNALS:
                 continue
             if stop.is_set():

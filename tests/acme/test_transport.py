@@ -131,7 +131,7 @@ class TestDeadline:
         with trickling(greeting=beginning) as port, pytest.raises(CaUnreachable) as caught:
             transport_to(f"http://127.0.0.1:{port}/").send("POST", f"http://127.0.0.1:{port}/", b"{}")
 
-        assert f"127.0.0.1:{port} did not answer: no complete answer within 0.5 s." == caught.value.message
+        assert f"127.0.0.1:{port} did not respond: no complete response within 0.5 s." == caught.value.message
 
     def test_a_handshake_byte_by_byte_ends_at_the_deadline(self) -> None:
         """

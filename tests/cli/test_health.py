@@ -47,7 +47,7 @@ class TestHealth:
             ended = worker.command("health")
 
         assert 1 == ended.returncode
-        assert "no complete answer within 3 s" in ended.stderr
+        assert "no complete response within 3 s" in ended.stderr
 
 
 class TestWithoutHttp:

@@ -37,7 +37,7 @@ class TestPost:
         """
         A header with a line break is not sent, so a value cannot add headers.
         """
-        with service(always(200)) as server, pytest.raises(OSError, match="no HTTP answer"):
+        with service(always(200)) as server, pytest.raises(OSError, match="no HTTP response"):
             HttpApi(server.url, None, 20).post("update", {}, {"X-Key": "k\r\nX-Other: 1"})
 
         assert server.calls == []

@@ -201,7 +201,7 @@ class TestOutages:
         """
         with (
             trickling(greeting=b"SSH-2.0-OpenSSH_9.2\r\n") as port,
-            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*no HTTP answer"),
+            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*no HTTP response"),
         ):
             provider(f"http://127.0.0.1:{port}").present(RECORD)
 

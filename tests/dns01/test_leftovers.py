@@ -173,7 +173,7 @@ class TestDeletion:
         world.another_worker().delete_all()
 
         assert 0 == world.connection.hlen(RECORDS)
-        assert f"of _acme-challenge.{zone} is left after 30 days" in caplog.text
+        assert f"of _acme-challenge.{zone} after 30 days" in caplog.text
 
     def test_a_busy_zone_is_skipped_until_the_next_pass(
         self, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

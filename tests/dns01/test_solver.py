@@ -308,31 +308,31 @@ class TestPlan:
         assert () == solver.plan("sites.example.com").warnings
 
 
-class TestRehearsal:
+class TestOfAProvider:
     def test_each_step_has_its_time(
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A rehearsal creates and deletes a record, leaves none, and has the time of each step.
+        The test of a provider creates and deletes a record, leaves none, and has the time of each step.
         """
-        rehearsal = solver.rehearse("www.example.com")
+        durations = solver.test_provider("www.example.com")
 
-        assert min(rehearsal.created, rehearsal.visible, rehearsal.deleted) > 0
-        assert "example.com" == rehearsal.plan.location.zone
+        assert min(durations.created, durations.visible, durations.deleted) > 0
+        assert "example.com" == durations.plan.location.zone
         assert provider.created == provider.deleted
         assert 43 == len(provider.created[0].value)
         assert 0 == listed(connection, tmp_path)
 
-    def test_a_failed_rehearsal_leaves_no_record(
+    def test_a_failed_test_leaves_no_record(
         self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        A failed rehearsal raises the provider's failure and leaves no record.
+        A failed test of a provider raises the provider's failure and leaves no record.
         """
         provider.before = fail("present", FAILED)
 
         with pytest.raises(ProviderFailed):
-            solver.rehearse("www.example.com")
+            solver.test_provider("www.example.com")
 
         assert 0 == listed(connection, tmp_path)
 

@@ -235,7 +235,7 @@ class TestChallenge:
 
         assert statuses == [503, 503, 200, 503]
         failure = RedisUnreachable(address="redis:6379", reason="Redis is unreachable")
-        assert caplog.messages == [f"challenges cannot be answered: {failure.message}"] * 2
+        assert caplog.messages == [f"cannot respond to challenges: {failure.message}"] * 2
 
     @pytest.mark.parametrize(
         ("request_text", "status"),
@@ -310,7 +310,7 @@ class TestHealth:
         assert statuses == [503, 503, 200]
         # A server of an earlier test may still be closing its connections.
         (line,) = [record for record in caplog.records if record.name.startswith("certworker.")]
-        assert "[worker.unexpected] unexpected error in an answer of the HTTP server" in line.message
+        assert "[worker.unexpected] unexpected error in a response of the HTTP server" in line.message
         assert line.exc_info
 
 

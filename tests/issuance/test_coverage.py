@@ -292,7 +292,7 @@ class TestOwnCertificate:
 
         assert not has_own(app, NAME)
         assert not (app.certificates.directory / NAME).exists()
-        assert 1 == caplog.text.count("its own certificate is out of service")
+        assert 1 == caplog.text.count("took its own certificate out of service")
         assert 0 == orders(app_authority)
 
     def test_an_own_certificate_is_renewed_while_traefik_does_not_serve_the_wildcard(self, app: App) -> None:

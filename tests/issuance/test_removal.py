@@ -42,7 +42,7 @@ class TestRemove:
 
         lines = map(vars, caplog.records)
         assert [(NAME, "audit")] == [(line["domain"], line["event"]) for line in lines]
-        assert "unknown; there was nothing to take out of service" == caplog.messages[-1]
+        assert "unknown name; nothing was taken out of service" == caplog.messages[-1]
         app.issuance.issue((NAME,))
         with caplog.at_level(logging.INFO, "certworker"):
             app.removal.remove(NAME)

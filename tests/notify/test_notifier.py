@@ -294,7 +294,7 @@ class TestFaults:
             notifier.deliver("mail")
             notifier.deliver("mail")
 
-        assert 1 == caplog.text.count("the notifications by mail are delivered again")
+        assert 1 == caplog.text.count("the delivery of notifications by mail works again")
 
     def test_an_invalid_entry_does_not_delay_the_others(
         self, notifier: Notifier, receiver: Receiver, connection: Redis

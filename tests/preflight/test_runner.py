@@ -507,4 +507,4 @@ def test_the_documentation_has_the_same_figures() -> None:
     text = " ".join(page.read_text().split())
 
     assert f"In the first {SETTLING_SECONDS:.0f} seconds after its start" in text
-    assert f"as soon as their port 80 answers, within {PORT_80_TIMEOUT_SECONDS:.0f} seconds" in text
+    assert f"as soon as their port 80 responds, and after {PORT_80_TIMEOUT_SECONDS:.0f} seconds" in text

@@ -109,7 +109,7 @@ class TestRelease:
         assert 0 == connection.llen("rq:queue:mails")
         assert b"deferred" == connection.hget(f"rq:job:{dependent.id}", "status")
         line = f"job {dependent.id} of another queue depends on job {parent.id}"
-        assert [f"{line}: certworker starts jobs of its own queue only"] == caplog.messages
+        assert [f"{line}: certworker starts only jobs of its own queue"] == caplog.messages
 
 
 class TestSweep:

@@ -150,8 +150,8 @@ class TestRequests:
             start.own_domains.step()
 
         assert ["a.localhost", "b.localhost"] == sorted(start.requested)
-        assert 1 == caplog.text.count("waiting up to 0 s until port 80 answers for a.localhost, b.localhost")
-        assert 2 == caplog.text.count("port 80 did not answer within")
+        assert 1 == caplog.text.count("waiting up to 0 s until port 80 responds for a.localhost, b.localhost")
+        assert 2 == caplog.text.count("port 80 did not respond within")
 
     def test_the_log_line_names_the_first_of_many_names(
         self, app: App, caplog: pytest.LogCaptureFixture

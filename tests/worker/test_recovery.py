@@ -36,7 +36,7 @@ class TestSweep:
             status, _ = end_of(connection, "job")
 
         assert ("finished", 0) == (status, connection.zcard(LEASES))
-        assert "job job of a killed worker is on the queue again" in caplog.text
+        assert "put job job of a killed worker back on the queue" in caplog.text
 
     def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
         """

@@ -293,5 +293,5 @@ class TestAudit:
 
         assert [
             "removal requested by ann",
-            "unknown; there was nothing to take out of service",
+            "unknown name; nothing was taken out of service",
         ] == audited(caplog)

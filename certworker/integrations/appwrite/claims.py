@@ -8,7 +8,7 @@ The claims of a worker: messages that it has taken from Appwrite's queue and not
                     └── claims of a dead worker
 
 A message is always in one of these lists. Each arrow is one Lua script. After another worker has taken over a
-claim, the first worker cannot settle the message any more.
+claim, the first worker can no longer settle the message.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ VERIFICATIONS = 16
 @dataclass(frozen=True)
 class Translator:
     """
-    Turns messages into requests, at once or after a check of DNS.
+    Turns messages into requests, immediately or after a check of DNS.
     """
 
     #: Puts a name on certworker's queue, with or without force.
@@ -63,7 +63,7 @@ class Translator:
         Return the normalized name of *message*.
 
         Raises:
-            NameFailure: No CA certifies it, or it is a wildcard and no DNS provider is set.
+            NameFailure: No CA issues for it, or it is a wildcard and no DNS provider is set.
         """
         return normalize(message.domain, private=self.private_names, wildcards=self.wildcards)
 
@@ -91,7 +91,7 @@ class Translator:
             self.verify(name)
         except CertworkerError as failure:
             logger.warning(
-                "NOT VERIFIED %s", failure, extra={"domain": name, "event": "failed", "code": failure.code}
+                "not verified: %s", failure, extra={"domain": name, "event": "failed", "code": failure.code}
             )
             self.unverified(name, failure)
         else:

@@ -28,7 +28,7 @@ TIMEOUT_SECONDS = 30
 #: After this time without data, the client reconnects: the connection may be broken.
 MAX_SILENCE_SECONDS = 60
 
-#: The exceptions of the library for an answer that does not come from Docker.
+#: The exceptions of the library for a response that does not come from Docker.
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -50,7 +50,7 @@ class DockerClient:
         Raises:
             ReloadFailed: The container is missing or stopped, or its command failed.
             ReloadRefused: A proxy does not allow it.
-            EngineUnreachable: The engine does not answer, or denies access to its socket.
+            EngineUnreachable: The engine does not respond, or denies access to its socket.
         """
         try:
             with self._client() as client:
@@ -72,7 +72,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: No engine answers.
+            EngineUnreachable: No engine responds.
         """
         return self._listed({"label": [label]})
 
@@ -82,7 +82,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: No engine answers.
+            EngineUnreachable: No engine responds.
         """
         return self._listed(None)
 
@@ -92,7 +92,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: No engine answers.
+            EngineUnreachable: No engine responds.
         """
         try:
             return self._starts({"type": ["container"], "event": ["start"], "label": [label]})
@@ -106,7 +106,7 @@ class DockerClient:
         except _Failed as failed:
             raise self._of_listing(failed) from failed
         if not isinstance(found, list):
-            raise self._unreachable("its containers", "its answer is not a list")
+            raise self._unreachable("its containers", "its response is not a list")
         return list(filter(None, map(Container.listed, found)))
 
     def _starts(self, filters: dict[str, list[str]]) -> ContainerStarts:

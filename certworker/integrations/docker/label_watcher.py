@@ -2,7 +2,7 @@
 The requests of containers by their labels: a container gets certificates when it starts.
 
 The watcher lists the running containers, then follows the events of the engine. It retries an unreachable
-engine until the engine answers. Nothing else waits for it.
+engine until the engine responds. Nothing else waits for it.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class LabelWatcher:
 
     def stop(self) -> None:
         """
-        Stop the thread at once, even if no event arrives.
+        Stop the thread immediately, even if no event arrives.
         """
         self.loop.stopping.set()
         if starts := self._starts:

@@ -85,20 +85,21 @@ class Reloader:
 
     def stop(self) -> None:
         """
-        Stop the thread. It performs pending reloads at once.
+        Stop the thread. It performs pending reloads immediately.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return *issue*, the function behind a job, changed so that the reloads follow each new certificate.
+        Return a version of *issue*, the function behind a job, that requests the reloads after each new
+        certificate.
         """
         return self._publications.after(issue)
 
     def enqueue(self) -> None:
         """
-        Request the reloads, because a certificate has changed, and return at once.
+        Request the reloads, because a certificate has changed, and return immediately.
         """
         self._publications.add(())
 

@@ -50,10 +50,10 @@ HTTP_PORT = 80
 
 ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
 
-#: If a server has not answered after this time, the check requests the response from the internal hops.
+#: If a server has not responded after this time, the check requests the response from the internal hops.
 HOP_DELAY_SECONDS = 2.0
 
-#: The timeout of internal hops, which answer at once or not at all.
+#: The timeout of internal hops, which respond immediately or not at all.
 INTERNAL_TIMEOUT_SECONDS = 3.0
 
 

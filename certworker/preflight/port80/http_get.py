@@ -17,9 +17,10 @@ from urllib.parse import quote, urlsplit
 from certworker.deadline import Deadline, Place
 from certworker.domains.address import Address
 
-#: The maximum bytes of a response. A key authorization is shorter, and Boulder accepts no longer body.
+#: The maximum number of bytes of a response. A key authorization is shorter, and Boulder accepts no longer
+#: body.
 MAX_BODY = 127
-#: The maximum bytes to read, to identify the server that sent a wrong response.
+#: The maximum number of bytes to read, to identify the server that sent a wrong response.
 MAX_BYTES = 4_096
 
 AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME challenge)"
