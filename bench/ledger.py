@@ -102,6 +102,7 @@ def _check(connection: Redis, place: Path) -> float:
         PriorityQueues(connection),
         RenewalPolicy(lambda _facts: None, random).decide,
         covered_until=lambda _names, _metadata: None,
+        moved=lambda _names: frozenset(),
         check_request=lambda _names: None,
         clock=lambda: datetime.now(UTC),
         random=random,

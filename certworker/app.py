@@ -25,6 +25,7 @@ from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.issuer_factory import IssuerFactory
+from certworker.issuance.moved_names import MovedNames
 from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
 from certworker.job_slot import current_slot
@@ -34,7 +35,7 @@ from certworker.observability.history import History
 from certworker.observability.metrics.gauges import IssuerBudget
 from certworker.observability.metrics.names import Counted
 from certworker.observability.metrics.registry import Metrics
-from certworker.preflight.checkers import build_preflight
+from certworker.preflight.checkers import build_preflight, build_target_check
 from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import address_of
@@ -50,6 +51,7 @@ from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
 from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.priority_queues import PriorityQueues
+from certworker.state.sightings import Sightings
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik.config import TraefikConfig
@@ -77,6 +79,7 @@ class App:
     agenda: Agenda
     priority_queues: PriorityQueues
     preflight: PreflightRunner
+    moved_names: MovedNames
     issuance: CertificateIssuance
     due_names: DueNames
     reconciler: Reconciler
@@ -126,14 +129,13 @@ def build_app(
     preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling, metrics.check)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
     coverage = _build_coverage(store, traefik, records, issuers, policy, clock)
-    parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage)
+    plan = (store, traefik, records, agenda)
+    moved = _build_moved_names(settings, connection, issuers, plan, attempts, clock)
+    parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage, moved)
     issuance = CertificateIssuance(*parts, slot=current_slot, clock=clock)
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
-    removal = Removal(store, traefik, locks, records, agenda, request, forget_orders, clock)
-    private, wildcards = settings.authority.private_names, settings.dns01.is_set
-    check = partial(requested_names, None, private=private, wildcards=wildcards)
-    plan = (store, traefik, records, agenda)
-    due_names = DueNames(*plan, queues, policy.decide, coverage.recheck, check, clock, random)
+    removal = Removal(store, traefik, locks, records, agenda, moved.sightings, request, forget_orders, clock)
+    check = _request_check(settings)
     statuses = partial(_statuses, agenda, records, store, clock)
     _watch(metrics, settings, issuers, statuses, connection, agenda, clock)
     return App(
@@ -150,8 +152,9 @@ def build_app(
         agenda=agenda,
         priority_queues=queues,
         preflight=preflight,
+        moved_names=moved,
         issuance=issuance,
-        due_names=due_names,
+        due_names=DueNames(*plan, queues, policy.decide, coverage.recheck, moved.among, check, clock, random),
         reconciler=Reconciler(*plan, removal.remove, coverage.next_check, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
@@ -252,6 +255,23 @@ def _build_coverage(
     )
 
 
+def _build_moved_names(
+    settings: Settings,
+    connection: Redis,
+    issuers: Sequence[Issuer],
+    plan: tuple[CertificateStore, TraefikConfig, DomainRecords, Agenda],
+    attempts: Attempts,
+    clock: Callable[[], datetime],
+) -> MovedNames:
+    check_target = build_target_check(settings, issuers[0].client, issuers[0].solvers)
+    return MovedNames(Sightings(connection), check_target, *plan, attempts, clock)
+
+
+def _request_check(settings: Settings) -> Callable[[tuple[str, ...]], object]:
+    private, wildcards = settings.authority.private_names, settings.dns01.is_set
+    return partial(requested_names, None, private=private, wildcards=wildcards)
+
+
 def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Responder:
     """
     Return the responder, with which the HTTP server responds to the challenges of all CAs.
@@ -287,6 +307,10 @@ def _watch(
 
     def certificates() -> Iterator[Counted]:
         for status in statuses():
+            if status.state == "moved":
+                # No renewal follows, so the times of its certificate must not raise an alert.
+                yield Counted(status.state, None)
+                continue
             yield Counted(
                 status.state,
                 status.share_left(clock()),

@@ -24,6 +24,7 @@ from certworker.dns01.solver_factory import resolvers_of
 from certworker.doctor.machine import log_findings, machine
 from certworker.doctor.network import probe_directories
 from certworker.errors import CertworkerError
+from certworker.errors.dns import Moved
 from certworker.http import HttpServer
 from certworker.integrations.appwrite.consumer import Consumer, Translator
 from certworker.integrations.deploy_hook import DeployHook
@@ -40,7 +41,7 @@ from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
 from certworker.settings import CaChoice, Settings
 from certworker.state.schema import have_settings_changed
-from certworker.supervision import Heartbeats, Loop, stop_all
+from certworker.supervision import Heartbeats, Loop, optional, stop_all
 from certworker.tracing.setup import start_tracer
 from certworker.tracing.steps import step
 from certworker.traefik.deployment_check import DeploymentCheck
@@ -49,6 +50,7 @@ from certworker.version import __version__
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
 from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops
+from certworker.worker.moved_watch import MovedWatch
 from certworker.worker.own_domains import OwnDomains
 from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
 from certworker.worker.scheduler import Scheduler
@@ -110,10 +112,19 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     stack.callback(consumer.stop)
     labels = _build_label_watcher(app)
     stack.callback(labels.stop)
+    moved_watch = build_moved_watch(app)
+    stack.callback(moved_watch.loop.stop)
     machine_check = Loop("machine_check", partial(_check_machine, app))
     functions, after_issuance = _start_after_issuance(app, stack)
     loops = [app.locks.loop, history.loop, scheduler.loop, health.loop, consumer.loop, labels.loop]
-    loops += [maintenance.loop, own_domains.loop, *deliveries, machine_check, *after_issuance]
+    loops += [
+        maintenance.loop,
+        own_domains.loop,
+        *deliveries,
+        machine_check,
+        moved_watch.loop,
+        *after_issuance,
+    ]
     loops += [server.loop for server in servers]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
@@ -127,7 +138,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         if settings.docker_labels:
             labels.start()
         maintenance.loop.start()
-        for loop in (*deliveries, machine_check):
+        for loop in (*deliveries, machine_check, moved_watch.loop):
             loop.start()
         _log_ready(app)
 
@@ -211,6 +222,30 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
         clock=app.clock,
         random=app.random,
         explain=explainer(app.connection),
+    )
+
+
+def build_moved_watch(app: App) -> MovedWatch:
+    """
+    Build the daily check whether the names in service still point to this server.
+    """
+    explain = explainer(app.connection)
+
+    def report(name: str, failure: Moved) -> None:
+        again, now = app.agenda.next_check(name), app.clock()
+        publish = partial(app.events.publish, (name,), "moved", failure)
+        optional("the event", publish, None, explain)
+        notify = partial(app.notifier.notify_failed, name, failure, again, now)
+        optional("the notification", notify, None, explain)
+
+    return MovedWatch(
+        app.connection,
+        app.certificates,
+        app.moved_names,
+        app.locks,
+        report=report,
+        clock=app.clock,
+        explain=explain,
     )
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,8 @@ from certworker.app import App
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from tests.app_fixture import open_app
+from tests.moving import set_target
+from tests.scenarios.installation import Installation
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
@@ -109,6 +112,15 @@ def dns_world() -> Iterator[World]:
     """
     with World() as world:
         yield world
+
+
+@pytest.fixture
+def platform(tmp_path: Path, redis_server: RedisServer, connection: redis.Redis) -> Iterator[Installation]:
+    """
+    Yield an installation with a target for the domains of customers. Its name points to the target.
+    """
+    with ExitStack() as stack:
+        yield set_target(Installation(tmp_path, redis_server, connection, stack))
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
 
 #: The colors of the states that a user has to fix, on a terminal.
-COLORS = dict(zip(URGENT, ("red", "red", "yellow", "yellow"), strict=True))
+COLORS = dict(zip(URGENT, ("red", "red", "yellow", "yellow", "yellow"), strict=True))
 
 #: Longer texts for states whose names are not clear.
 MEANINGS = {
@@ -25,6 +25,7 @@ MEANINGS = {
     "no_certificate": "no certificate; the last attempt failed",
     "missing": "no certificate yet",
     "covered": "covered by a wildcard",
+    "moved": "moved; it points to another server and is not renewed",
 }
 
 #: Columns. A table does not shorten names below this width.

@@ -95,6 +95,20 @@ class Resolver:
             return DnsRecords(name, system=ServerView(THIS_MACHINE, in_ca_order(addresses)))
         return self._query_all_steps(name, MAX_ALIASES, time.monotonic() + TIMEOUT_SECONDS)
 
+    def look_up_quickly(self, name: str) -> ServerView | None:
+        """
+        Return the addresses of *name* at the first resolver that answers, which may come from its cache.
+
+        Return None if no resolver answers.
+        """
+        if is_address(name) or is_loopback_name(name) or not self._servers:
+            return self.look_up(name).view
+        answers = query_servers(
+            [DnsQuestion(server, name, kind) for server in self._servers for kind in ADDRESSES]
+        )
+        views = (view_of(server_address(server), name, server, answers) for server in self._servers)
+        return next((view for view in views if not view.error), None)
+
     def _query_all_steps(self, name: str, aliases_left: int, until: float) -> DnsRecords:
         tree, registered = domain_and_parents(name), registered_domain(name)
         zones = tree[: tree.index(registered) + 1] if registered in tree else tree[:1]

@@ -112,6 +112,14 @@ class CnameTarget(PreflightFailure):
     remedy_template = "Create the record: {record}"
 
 
+class Moved(CertworkerError):
+    code = "dns.moved"
+    message_template = "{name} has pointed to another server for three days (found: {found})."
+    remedy_template = "Create the record {record}, or remove the name: certworker remove {name}"
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
+
+
 class InvalidTarget(CertworkerError):
     code = "dns.target_invalid"
     message_template = "Ignoring {variable}, which is not a valid target ({reason})."

@@ -13,6 +13,7 @@ from certworker.domains import is_wildcard
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import DomainLocks
+from certworker.state.sightings import Sightings
 from certworker.storage.certificate_store import CertificateStore
 from certworker.traefik.config import TraefikConfig
 
@@ -30,6 +31,7 @@ class Removal:
     locks: DomainLocks
     records: DomainRecords
     agenda: Agenda
+    sightings: Sightings
     #: Enqueues a request for a certificate.
     request: Callable[[tuple[str, ...]], object]
     #: Removes the pending orders for exactly these names.
@@ -62,6 +64,7 @@ class Removal:
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
+            self.sightings.forget(name)
             for names in {(name,), *(item.names for item in (metadata, record) if item)}:
                 self.forget_orders(names)
             if is_wildcard(name):

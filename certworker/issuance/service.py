@@ -4,6 +4,7 @@ The issuance of one certificate, step by step, from the request to the certifica
 Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in the order of the flow::
 
     issue ──► lock the names
+      ├── one of them has moved to another server: no order
       ├── a wildcard covers them ──────────────────────────────► _covered
       ├── record the attempt
       ├── an earlier attempt stored a certificate ─────────────► _put_into_service
@@ -35,6 +36,7 @@ from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
 from certworker.issuance.failover import Failover
 from certworker.issuance.issuer import Issuer
+from certworker.issuance.moved_names import MovedNames
 from certworker.job_slot import JobSlot
 from certworker.renewal.policy import RenewalDecision, after_issuance
 from certworker.state.locks import DomainLocks, Lease
@@ -81,6 +83,7 @@ class CertificateIssuance:
     locks: DomainLocks
     attempts: Attempts
     coverage: Coverage
+    moved: MovedNames
     #: Returns the slot of the running job, which is released early while the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
@@ -99,12 +102,15 @@ class CertificateIssuance:
 
         Raises:
             AlreadyInProgress: Another worker is issuing a certificate for one of *names*.
+            Moved: Without *force*, one of *names* points to another server.
             CertworkerError: The attempt failed. The failure and the time of the next attempt are recorded.
                 The proxy serves the same certificates as before.
         """
         additional_names = () if force else self._additional_names(names)
         names += additional_names
         with self.locks.hold(names) as lease:
+            if not force:
+                self.moved.check(names)
             unpublished = self._unpublished(names)
             if not (force or unpublished) and (covered := self._covered(names)):
                 return covered
@@ -232,6 +238,7 @@ class CertificateIssuance:
             next_check = covered_until or self.decide(metadata, now).next_check
             if state == "issued":
                 self.coverage.forget(metadata.names)
+                self.moved.forget(metadata.names)
                 next_check = after_issuance(metadata.validity, next_check, now)
             if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
                 self.attempts.clean_up(partial(self._forget, stored))
@@ -249,7 +256,9 @@ class CertificateIssuance:
             if metadata and self.clock() < metadata.not_after and set(names) < set(metadata.names):
                 served = {name for name in metadata.names if target_of(name) == directory}
                 if served.issuperset(names):
-                    return tuple(name for name in metadata.names if name in served and name not in names)
+                    others = tuple(name for name in metadata.names if name in served and name not in names)
+                    moved = self.moved.among(others)
+                    return tuple(name for name in others if name not in moved)
         return ()
 
     def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:

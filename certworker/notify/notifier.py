@@ -18,6 +18,7 @@ from functools import partial
 from redis import Redis
 
 from certworker.errors import CertworkerError, Retry, printable
+from certworker.errors.dns import Moved
 from certworker.errors.pages import reference_of
 from certworker.errors.worker import NotificationUndelivered
 from certworker.notify.email import Mailer, MailServer
@@ -110,7 +111,8 @@ class Notifier:
             return
         kinds: list[Kind] = ["action" if failure.retry in NEEDS_ACTION else "failed"]
         in_service, life = self._in_service(name, now)
-        if life and life.left(now) < OVERDUE_SHARE:
+        # A moved name is not renewed, so its certificate may expire.
+        if life and life.left(now) < OVERDUE_SHARE and not isinstance(failure, Moved):
             kinds.append("overdue")
         for kind in kinds:
             subject = f"{kind} {failure.code}" if kind == "action" else kind

@@ -11,5 +11,6 @@ In import order::
     runner      All checks of a job, and the decision whether to order
     target      The custom domain target of Appwrite
     port80      Whether the CA can fetch the response to a challenge over port 80
+    moved       Whether a name in service still points to this server
     checkers    ★ The list of all checks, cheapest first
 """

@@ -29,6 +29,7 @@ from certworker.errors.dns import InvalidTarget
 from certworker.preflight.caa import CaaIssuer, check_caa
 from certworker.preflight.dns01 import PlanRecord, check_dns01
 from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
+from certworker.preflight.moved import TargetCheck
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import Check, CheckResult, MachineCheck
@@ -154,6 +155,19 @@ def domain_checks(
             challenge_types=(HTTP01,),
         ),
     ]
+
+
+def build_target_check(settings: Settings, authority: AcmeClient, solvers: Sequence[Solver]) -> TargetCheck:
+    """
+    Return the check whether names in service still point to the server with *settings*.
+
+    Args:
+        settings: The settings of the worker.
+        authority: The preferred CA.
+        solvers: The solvers that publish responses to challenges for that CA.
+    """
+    published = partial(_published_response, authority, solvers)
+    return TargetCheck(settings, build_resolver(settings), published)
 
 
 def verify(preflight: PreflightRunner, name: str) -> None:

@@ -96,7 +96,7 @@ def check_target(
             name=context.name,
             expected=_expected(context.name, target, target_addresses),
             found=_records_found(records),
-            record=_record_to_create(context.name, target),
+            record=record_to_create(context.name, target),
         )
     )
 
@@ -114,6 +114,15 @@ def points_elsewhere(name: str, address: str, own_addresses: Sequence[str]) -> W
     return WrongAddress(
         name=name, found=address, expected=" or ".join(expected), kind="A" if version == 4 else "AAAA"
     )
+
+
+def record_to_create(name: str, target: Target) -> str:
+    """
+    Return the record with which *name* points to *target*, which is not empty.
+    """
+    if target.cname:
+        return f"{name}. CNAME {target.cname}."
+    return f"{name}. {_address_type(target.addresses[0])} {target.addresses[0]}"
 
 
 def _record_types(private: bool) -> dict[str, _RecordType]:
@@ -138,12 +147,6 @@ def _records_found(records: DnsRecords) -> str:
     aliases = records.view.aliases if records.view else ()
     parts = [f"CNAME {each}" for each in aliases[:1]]
     return ", ".join([*parts, *(f"{_address_type(each)} {each}" for each in records.addresses)]) or "nothing"
-
-
-def _record_to_create(name: str, target: Target) -> str:
-    if target.cname:
-        return f"{name}. CNAME {target.cname}."
-    return f"{name}. {_address_type(target.addresses[0])} {target.addresses[0]}"
 
 
 def _address_type(address: str) -> str:

@@ -23,14 +23,14 @@ logger = logging.getLogger(__name__)
 #: The source of a certificate that another program put on the volume.
 ADOPTED = "adopted"
 
-STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
+STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "moved", "issuing", "missing")
 
 #: The details of `failed`: a certificate in service is still valid, or there is none. Only the second is
 #: critical.
 FAILURES = ("failing", "no_certificate")
 
 #: The details that a user has to fix, the most urgent first.
-URGENT = ("no_certificate", "expired", "paused", "failing")
+URGENT = ("no_certificate", "expired", "paused", "failing", "moved")
 
 #: Records read from Redis in one command.
 BATCH = 100

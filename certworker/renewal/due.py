@@ -8,12 +8,12 @@ priority queue.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import repeat
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -70,6 +70,8 @@ class DueNames:
     #: Returns the next check of names that a wildcard covers, with a certificate of their own or without;
     #: None: no wildcard covers them.
     covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
+    #: Returns those of some names that have moved to another server.
+    moved: Callable[[Sequence[str]], frozenset[str]]
     #: Raises the reason if a request for these names would be rejected.
     check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
@@ -89,12 +91,17 @@ class DueNames:
         moments: dict[str, datetime] = {}
         requested: dict[Priority, dict[Request, float]] = {}
         known = known_metadata(self.agenda.due(now, NAMES_PER_CHECK), self.certificates, self.agenda)
-        certificates = self._names_of_certificates(known)
+        moved = self.moved(
+            sorted({*known, *(name for each in known.values() if each for name in each.names)})
+        )
+        certificates = self._names_of_certificates(known, moved)
         # One check for all names of a certificate: they stay together on the agenda.
         first = {names: name for name, names in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
-            checked = pool.map(self._check_guarded, first, first.values(), metadata_of_first, repeat(now))
+            # The job of a moved name checks whether the name is back.
+            check = partial(self._check_guarded, moved=moved, now=now)
+            checked = pool.map(check, first, first.values(), metadata_of_first)
             results = {}
             for names, result in zip(first, checked, strict=True):
                 results[names] = result
@@ -124,7 +131,13 @@ class DueNames:
         return {"looked": len(known), "requested": sum(map(len, requested.values()))}
 
     def _check_guarded(
-        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
+        self,
+        names: tuple[str, ...],
+        name: str,
+        metadata: CertificateMetadata | None,
+        *,
+        moved: frozenset[str],
+        now: datetime,
     ) -> Due | datetime | None:
         """
         Return what :meth:`_check` returns. An error postpones only these names.
@@ -133,7 +146,7 @@ class DueNames:
             redis.RedisError: Redis failed.
         """
         try:
-            return self._check(names, name, metadata, now)
+            return Due("new", now) if name in moved else self._check(names, name, metadata, now)
         except RedisError:
             raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
@@ -184,20 +197,24 @@ class DueNames:
         return again
 
     def _names_of_certificates(
-        self, known: Mapping[str, CertificateMetadata | None]
+        self, known: Mapping[str, CertificateMetadata | None], moved: frozenset[str]
     ) -> dict[str, tuple[str, ...]]:
         """
         Return, for each name, all names of its certificate; without a certificate, the names of its request.
+
+        A name in *moved* is alone, so that it does not prevent the renewal for the others.
         """
         without = [name for name, metadata in known.items() if metadata is None]
         records = dict(zip(without, self.records.read_many(without), strict=True))
         wanted = {record.names for record in records.values() if record and len(record.names) > 1}
         requested_together = {names for names in wanted if self._requested_together(names)}
         together = {
-            metadata: self._names_to_renew(metadata) for metadata in set(filter(None, known.values()))
+            metadata: self._names_to_renew(metadata, moved) for metadata in set(filter(None, known.values()))
         }
         return {
-            name: together[metadata]
+            name: (name,)
+            if name in moved
+            else together[metadata]
             if metadata
             else record.names
             if (record := records[name]) and record.names in requested_together
@@ -205,9 +222,9 @@ class DueNames:
             for name, metadata in known.items()
         }
 
-    def _names_to_renew(self, metadata: CertificateMetadata) -> tuple[str, ...]:
+    def _names_to_renew(self, metadata: CertificateMetadata, moved: frozenset[str]) -> tuple[str, ...]:
         """
-        Return the names for which the certificate with this *metadata* is renewed.
+        Return the names for which the certificate with this *metadata* is renewed, without those in *moved*.
 
         A name that got another certificate for fewer or other names has left the set. A renewal for all names
         would replace that certificate, and the renewal of that certificate would replace this one.
@@ -217,7 +234,7 @@ class DueNames:
             name: _metadata_in(_directory(self.certificates, name)) for name in names if is_name(name)
         }
         # A certificate for all names is the next one, which is not yet in service for each name.
-        left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
+        left = {name for name, other in served_by.items() if other and not names <= set(other.names)} | moved
         return tuple(name for name in metadata.names if name not in left) or metadata.names
 
     def _requested_together(self, names: tuple[str, ...]) -> bool:

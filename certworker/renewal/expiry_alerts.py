@@ -76,8 +76,8 @@ class ExpiryAlerts:
 
 def _level(status: DomainStatus, now: datetime) -> str | None:
     left = status.share_left(now)
-    # A covered name gets no line, because its wildcard gets one.
-    if left is None or left >= OVERDUE_SHARE or status.by:
+    # A covered name gets no line, because its wildcard gets one. A moved name is not renewed.
+    if left is None or left >= OVERDUE_SHARE or status.by or status.state == "moved":
         return None
     if left <= 0:
         return "expired"

@@ -38,6 +38,9 @@ LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked at random times within this period.
 RESTORE_WITHIN = timedelta(minutes=10)
 
+#: The states that a change of the settings may end.
+RETRIED = ("failed", "moved")
+
 #: The pause between two log lines about the progress. A shorter comparison logs none.
 PROGRESS_INTERVAL = timedelta(seconds=10)
 
@@ -175,7 +178,7 @@ class Reconciler:
         now, count = self.clock(), 0
         for batch in _batches(self.agenda.names(), NAMES_AT_A_TIME):
             records = filter(None, self.records.read_many(batch))
-            failed = [each.name for each in records if each.state == "failed" and each.code in codes]
+            failed = [each.name for each in records if each.state in RETRIED and each.code in codes]
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:

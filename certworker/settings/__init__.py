@@ -10,6 +10,7 @@ In import order::
     dns_providers  The chosen DNS providers, their zones, and the names that use DNS-01
     parsers        The parsers: from the text of a variable to the value of a setting
     dns01          The settings of DNS-01: the DNS providers, and their variables
+    customers      How the domains of customers are checked
     settings       ★ Every setting, with its variable, its default and the allowed values
     loading        Reads the environment and the secret files, and reports invalid and suspicious variables
 """

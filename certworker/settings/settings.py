@@ -14,6 +14,7 @@ from pydantic.types import StringConstraints
 from certworker.hosts import HttpAddress
 from certworker.redis.url import RedisURL
 from certworker.settings.ca import CaChoice
+from certworker.settings.customers import CustomerSettings
 from certworker.settings.dns01 import Dns01Settings
 from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import (
@@ -197,6 +198,10 @@ class Settings(SettingGroup):
     # DNS-01
 
     dns01: Dns01Settings = Dns01Settings()
+
+    # Customers' domains
+
+    customers: CustomerSettings = CustomerSettings()
 
     # Jobs and log
 

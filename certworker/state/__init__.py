@@ -8,5 +8,6 @@ In the order in which they may import each other::
     once_per          Keys that mark events as done for a limited time
     priority_queues   The requests that wait for a slot, by priority and tenant
     schema            The version of this layout, and the settings of the last start
+    sightings         The names in service that pointed to another server at their last daily checks
     outbox            The notifications that wait for delivery
 """

@@ -6,7 +6,8 @@ The last outcome of each name: its state, and its certificate or its failure.
     start ──► issuing ──┬─► issued     attempts reset to 0, failure removed; `covered` if by a wildcard
                 ▲       ├─► failed     attempts + 1; the record retains the certificate in service
                 │       ├─► waiting    until a time (a limit of the CA); the attempt is not counted
-                │       └─► paused     by the CA, until the operator resumes it; the attempt is not counted
+                │       ├─► paused     by the CA, until the operator resumes it; the attempt is not counted
+                │       └─► moved      to another server, until the name is back; the attempt is not counted
                 └──────────── at the next check, from each state
 
 `certworker status` shows the record. The record preserves the number of attempts across restarts. If Redis
@@ -24,6 +25,7 @@ from typing import Any, Literal, get_args
 from redis import Redis
 
 from certworker.errors import CertworkerError, Retry
+from certworker.errors.dns import Moved
 from certworker.errors.rate import Paused
 from certworker.redis.codec import (
     count_in,
@@ -41,7 +43,7 @@ RECORDS = "certworker:name:"
 #: The field that requires a dry run before the next order.
 DRY_RUN = "rehearse"
 
-State = Literal["issued", "covered", "failed", "waiting", "paused", "issuing"]
+State = Literal["issued", "covered", "failed", "waiting", "paused", "moved", "issuing"]
 STATES: tuple[State, ...] = get_args(State)
 #: The states after a success.
 SERVED: tuple[State, ...] = ("issued", "covered")
@@ -315,6 +317,8 @@ class DomainRecords:
 def _state_after(failure: CertworkerError) -> State:
     if isinstance(failure, Paused):
         return "paused"
+    if isinstance(failure, Moved):
+        return "moved"
     return "waiting" if failure.retry is Retry.UNTIL else "failed"
 
 

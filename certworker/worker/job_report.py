@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from certworker.errors import CertworkerError, Retry, printable
+from certworker.errors.dns import Moved
 from certworker.issuance.service import Outcome
 from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
@@ -189,7 +190,7 @@ class JobReport:
             ),
         )
         if names:
-            self.result(names, "failed", failure, record)
+            self.result(names, "moved" if isinstance(failure, Moved) else "failed", failure, record)
         self.count("failed", failure.code)
 
     def result(

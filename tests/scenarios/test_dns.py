@@ -8,8 +8,9 @@ from datetime import timedelta
 
 import pytest
 
+from tests.moving import move, set_target, watch
 from tests.scenarios.installation import HERE, NAME, PUBLIC, Installation
-from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
+from tests.scenarios.scenario import DAY, Scenario, attempt, check_scenario, each_scenario
 from tests.servers.ports import free_port
 from tests.servers.web import always
 
@@ -58,6 +59,15 @@ def alias_into_nothing(installation: Installation) -> None:
     installation.zone.rows[NAME] = {"SOA": []}
     installation.zone.rows["www.shop.org"] = {"CNAME": ["gone.shop.org"]}
     installation.name = "www.shop.org"
+
+
+def elsewhere_for_days(installation: Installation) -> None:
+    """
+    Point the name in service to another server for three days.
+    """
+    set_target(installation)
+    installation.before += [attempt(NAME), lambda _app: move(installation)]
+    installation.before.append(lambda app: watch(installation, app, days=3))
 
 
 def typo(installation: Installation) -> None:
@@ -175,6 +185,13 @@ SCENARIOS = [
         lambda installation: installation.sign(stale=True),
         "Remove the old DS record of shop.org at the registrar",
         check="DNS",
+    ),
+    Scenario(
+        "the customer has moved the name to another server",
+        "dns.moved",
+        elsewhere_for_days,
+        "shop.org. A 127.0.0.5, or remove the name: certworker remove shop.org",
+        retry_after=DAY,
     ),
     Scenario(
         "a change that is not everywhere yet",

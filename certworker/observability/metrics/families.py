@@ -220,7 +220,8 @@ LABELS: Mapping[str, str] = {
     "outcome": "of jobs: `issued`, `kept`, `covered`, `waiting`, `failed`, `skipped` or `removed`; "
     "of checks: `pass`, `warn`, `fail`, `skipped` or `error`; "
     "of publications: `written`, `unchanged` or `failed`",
-    "state": "`valid`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `issuing` or `missing`",
+    "state": "`valid`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, `issuing` or "
+    "`missing`",
     "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",
     "version": "the version of certworker",

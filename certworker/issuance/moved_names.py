@@ -1,0 +1,145 @@
+"""
+The names that have moved: for three consecutive days, the daily checks found them at another server.
+
+::
+
+    in service ──► elsewhere for three days ──► moved ──► back: the next job continues as for any name
+                                                  └─────► its certificate expires: out of service
+                                                            └──► not back within 30 days: forgotten
+
+A moved name gets a job each day, which only checks whether the name is back. No order is placed before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from redis.exceptions import RedisError
+
+from certworker.errors import CertworkerError
+from certworker.errors.dns import Moved
+from certworker.issuance.attempts import Attempts
+from certworker.preflight.moved import UNKNOWN, Place, TargetCheck, Whereabouts
+from certworker.preflight.target import record_to_create
+from certworker.renewal.agenda import Agenda
+from certworker.state.domain_records import DomainRecords
+from certworker.state.sightings import Sighting, Sightings
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import log_unexpected
+from certworker.traefik.config import TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+#: How long a name that is out of service is still checked.
+FORGET_AFTER = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class MovedNames:
+    """
+    Prevents orders for moved names, and takes them out of service.
+    """
+
+    sightings: Sightings
+    check_target: TargetCheck
+    certificates: CertificateStore
+    traefik: TraefikConfig
+    records: DomainRecords
+    agenda: Agenda
+    attempts: Attempts
+    clock: Callable[[], datetime]
+
+    def among(self, names: Sequence[str]) -> frozenset[str]:
+        """
+        Return those of *names* that have moved.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return self.sightings.moved(names)
+
+    def check(self, names: Sequence[str]) -> None:
+        """
+        Check whether the moved names among *names* are back. The caller holds the lock on *names*.
+
+        Raises:
+            Moved: One of them is not back. The next check is planned. If its certificate has expired, the
+                name is out of service.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A name cannot be taken out of service.
+            redis.RedisError: Redis failed.
+        """
+        for name, sighting in self.sightings.read_many(names).items():
+            if not sighting.is_final:
+                continue
+            if not self.check_target.applies_to(name) or self.whereabouts(name).place is Place.HERE:
+                self.sightings.forget(name)
+                logger.info("points here again", extra={"domain": name, "event": "moved"})
+                continue
+            self._stay_away(name, sighting)
+
+    def whereabouts(self, name: str) -> Whereabouts:
+        """
+        Return where *name* points, which is unknown if it cannot be checked.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        try:
+            return self.check_target(name)
+        except RedisError:
+            raise
+        except CertworkerError as failure:
+            logger.debug("cannot check where this name points: %s", failure, extra={"domain": name})
+        except Exception as error:
+            log_unexpected(f"the check where {name} points", error)
+        return UNKNOWN
+
+    def declare(self, name: str, sighting: Sighting) -> Moved:
+        """
+        Record that *name* has moved, plan the next check, and return the failure. The caller holds the lock.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        failure = self._failure(name, sighting)
+        self.attempts.record_not_started((name,), failure)
+        return failure
+
+    def forget(self, names: Sequence[str]) -> None:
+        """
+        Forget what was found about *names*: the CA has just validated them.
+        """
+        self.sightings.forget(*names)
+
+    def _failure(self, name: str, sighting: Sighting) -> Moved:
+        record = record_to_create(name, self.check_target.target)
+        return Moved(name=name, found=sighting.found, record=record)
+
+    def _stay_away(self, name: str, sighting: Sighting) -> None:
+        failure, now = self._failure(name, sighting), self.clock()
+        metadata = self.certificates.metadata(name)
+        if metadata is None and now - sighting.last > FORGET_AFTER:
+            self.agenda.remove(name)
+            self.records.forget(name)
+            self.sightings.forget(name)
+            logger.info("forgotten, because it has moved", extra={"domain": name, "event": "moved"})
+            raise failure
+        if metadata is not None and now >= metadata.not_after:
+            self._take_out_of_service(name)
+            sighting = replace(sighting, last=now)
+            self.sightings.put(name, sighting)
+        self.declare(name, sighting)
+        raise failure
+
+    def _take_out_of_service(self, name: str) -> None:
+        self.traefik.remove(name)
+        self.certificates.remove(name)
+        # Remove the file again: a repair that read the volume before may have written it since.
+        self.traefik.remove(name)
+        logger.warning(
+            "out of service: it has moved, and its certificate has expired",
+            extra={"domain": name, "event": "moved"},
+        )

@@ -1,0 +1,199 @@
+"""
+Whether a name in service still points to this server.
+
+::
+
+    a resolver returns our addresses ─────────────────────────────────────► HERE
+    the authoritative servers ──┬── fail, do not answer, or disagree ─────► UNKNOWN
+                                ├── our addresses, or the target's alias ─► HERE
+                                ├── no address ───────────────────────────► ELSEWHERE
+                                └── other addresses
+          a test response ──────┬── is served (for example by a CDN) ─────► HERE
+                                ├── our own address does not serve it ────► UNKNOWN
+                                ├── another server replies ───────────────► ELSEWHERE
+                                └── no other server replies ──────────────► UNKNOWN
+
+Only a definite answer counts. Without a known target, and for names that DNS-01 proves, there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property, partial
+from ipaddress import ip_address
+
+from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge
+from certworker.dns.query import SILENT
+from certworker.dns.records import DnsRecords, ServerView, in_ca_order
+from certworker.dns.resolver import Resolver
+from certworker.domains import is_address, is_wildcard
+from certworker.domains.address import Address
+from certworker.errors import printable
+from certworker.preflight.port80.check import MAX_ADDRESSES, probe_for
+from certworker.preflight.port80.probe import Fetch
+from certworker.preflight.target import Target, target_of
+from certworker.settings import Settings
+from certworker.ttl_cache import TtlCache
+
+#: The statuses of a proxy or CDN that refuses or fails, whichever server is behind it.
+INDEFINITE = frozenset({401, 403, 429})
+
+
+#: How long the addresses of the target are cached. All names of a step need them.
+TARGET_TTL_SECONDS = 60.0
+
+
+class Place(Enum):
+    """
+    Where a name points.
+    """
+
+    HERE = "here"
+    ELSEWHERE = "elsewhere"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """
+    Where a name points, and the records that the authoritative servers show.
+    """
+
+    place: Place
+    found: str = ""
+
+
+HERE, UNKNOWN = Whereabouts(Place.HERE), Whereabouts(Place.UNKNOWN)
+
+
+@dataclass(frozen=True)
+class TargetCheck:
+    """
+    The check of a name in service.
+    """
+
+    settings: Settings
+    resolver: Resolver
+    #: Publishes a test response for a name within the block.
+    published: Callable[[str], AbstractContextManager[Http01Challenge]]
+    _of_target: TtlCache[str, tuple[str, ...]] = field(default_factory=TtlCache, repr=False)
+
+    @cached_property
+    def target(self) -> Target:
+        """
+        Return the target of the settings.
+        """
+        return target_of(self.settings.targets, private=self.settings.authority.private_names)[0]
+
+    @cached_property
+    def _main_domains(self) -> frozenset[str]:
+        return frozenset(domain.lower().rstrip(".") for domain in self.settings.domains)
+
+    def applies_to(self, name: str) -> bool:
+        """
+        Return whether *name* has to point to the target.
+
+        The names of the installation and names that DNS-01 proves need not.
+        """
+        target = self.target
+        return (
+            self.settings.customers.moved_check == "on"
+            and bool(target.cname or target.addresses)
+            and name not in (target.cname, *self._main_domains)
+            and not (is_wildcard(name) or is_address(name) or self.settings.dns01.prove(name))
+        )
+
+    def __call__(self, name: str) -> Whereabouts:
+        """
+        Return where *name* points, to which the check applies.
+
+        Raises:
+            CertworkerError: A solver could not publish the test response.
+            redis.RedisError: Redis failed.
+        """
+        of_alias = self._addresses_of_target()
+        if of_alias is None:
+            return UNKNOWN
+        ours = {*self.target.addresses, *of_alias}
+        quick = self.resolver.look_up_quickly(name)
+        if quick is not None and self._leads_here(quick, ours):
+            return HERE
+        records = self.resolver.look_up(name)
+        views = _definite(records)
+        if any(self._leads_here(view, ours) for view in records.authoritative):
+            return HERE if all(self._leads_here(view, ours) for view in views) else UNKNOWN
+        if not views:
+            return UNKNOWN
+        addresses = in_ca_order([each for view in views for each in view.addresses])
+        found = ", ".join([*views[0].aliases[-1:], *addresses]) or "no address"
+        if not addresses:
+            return Whereabouts(Place.ELSEWHERE, found)
+        return Whereabouts(self._place_of(name, addresses, sorted(ours)), printable(found))
+
+    def _addresses_of_target(self) -> Sequence[str] | None:
+        """
+        Return the addresses of the target's name; None if DNS does not answer.
+        """
+        if not self.target.cname:
+            return ()
+        known = self._of_target.get(self.target.cname)
+        if known is None:
+            view = self.resolver.look_up(self.target.cname).view
+            known = view.addresses if view else ()
+            self._of_target.put(self.target.cname, known, TARGET_TTL_SECONDS)
+        return known or None
+
+    def _leads_here(self, view: ServerView, ours: set[str]) -> bool:
+        return (bool(self.target.cname) and self.target.cname in view.aliases) or not ours.isdisjoint(
+            view.addresses
+        )
+
+    def _place_of(self, name: str, addresses: Sequence[str], ours: Sequence[str]) -> Place:
+        """
+        Return where *name* points according to a test response over its *addresses*.
+        """
+        with self.published(name) as challenge:
+            fetches = self._fetch(challenge, addresses)
+            if any(fetch.matches(challenge.key_authorization) for fetch in fetches):
+                return Place.HERE
+            # Without this control, a defect of this server or of its network would look like a move.
+            of_ours = self._fetch(challenge, ours)
+            works = any(fetch.matches(challenge.key_authorization) for fetch in of_ours)
+        if not works or not any(map(_is_foreign, fetches)):
+            return Place.UNKNOWN
+        known = {ip_address(each).version for each in ours}
+        untested = [fetch for fetch in fetches if fetch.reply is None]
+        # This server may have an address of another IP version, which the settings do not name.
+        if not self.target.cname and any(each.hops[0].address.version not in known for each in untested):
+            return Place.UNKNOWN
+        return Place.ELSEWHERE
+
+    def _fetch(self, challenge: Http01Challenge, addresses: Sequence[str]) -> list[Fetch]:
+        probe, path = probe_for(self.settings, challenge.name), CHALLENGE_PATH + challenge.token
+        parsed = [ip_address(each) for each in addresses]
+        chosen: list[Address] = []
+        for version in (6, 4):
+            chosen += [each for each in parsed if each.version == version][:MAX_ADDRESSES]
+        with ThreadPoolExecutor(len(chosen)) as threads:
+            return list(threads.map(partial(probe.fetch, challenge.name, path), chosen))
+
+
+def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
+    """
+    Return the views of the authoritative servers; empty if one reports an error, or if none answers.
+    """
+    # A server that is only slow does not prevent an answer of the others.
+    views = tuple(view for view in records.authoritative if view.error != SILENT)
+    return () if records.bogus or any(view.error for view in views) else views
+
+
+def _is_foreign(fetch: Fetch) -> bool:
+    """
+    Return whether another server has replied.
+    """
+    status = fetch.reply.status if fetch.reply else 0
+    return 200 <= status < 500 and status not in INDEFINITE

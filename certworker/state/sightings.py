@@ -1,0 +1,152 @@
+"""
+The names in service that pointed to another server at their last daily checks.
+
+A name stays in the list until it points to this server again. If Redis loses the list, the count of the days
+starts again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Self
+
+from redis import Redis
+
+from certworker.redis.codec import count_in, decode_time, encode_time, fields_in, shown_in
+
+SIGHTINGS = "certworker:elsewhere"
+
+#: The number of daily checks in a row that have to find the name elsewhere.
+CHECKS = 3
+#: The time from the first to the last of these checks, with a tolerance for a late first check.
+SPAN = timedelta(days=CHECKS - 1) - timedelta(hours=1)
+#: After a longer pause between two checks, the count starts again: the name may have been back meanwhile.
+LONGEST_GAP = timedelta(hours=40)
+
+#: The maximum characters of the records that were found, and the maximum bytes of an entry.
+LONGEST_FOUND = 500
+LARGEST_ENTRY = 4_096
+
+NAMES_PER_COMMAND = 500
+
+# KEYS: the list. ARGV: the largest size of an entry, then names. Returns the entry of each name, or an empty
+# text. Removes larger entries.
+_READ = """
+local found = {}
+for i = 2, #ARGV do
+    found[i - 1] = redis.call('HGET', KEYS[1], ARGV[i]) or ''
+    if #found[i - 1] > tonumber(ARGV[1]) then
+        redis.call('HDEL', KEYS[1], ARGV[i])
+        found[i - 1] = ''
+    end
+end
+return found
+"""
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """
+    What the daily checks of a name found elsewhere.
+    """
+
+    #: The number of checks in a row.
+    checks: int
+    #: The times of the first and the last of these checks.
+    first: datetime
+    last: datetime
+    #: The records that the last check found.
+    found: str
+
+    @property
+    def is_final(self) -> bool:
+        """
+        Return whether the name has pointed elsewhere for three consecutive days.
+        """
+        return self.checks >= CHECKS and self.last - self.first >= SPAN
+
+    @classmethod
+    def after(cls, earlier: Self | None, found: str, now: datetime) -> Self:
+        """
+        Return the sighting after a check at *now*, which followed the checks in *earlier*.
+        """
+        if earlier is None or not timedelta(0) <= now - earlier.last <= LONGEST_GAP:
+            return cls(1, now, now, found)
+        return replace(earlier, checks=earlier.checks + 1, last=now, found=found)
+
+
+class Sightings:
+    """
+    The list in Redis, by name.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._read = connection.register_script(_READ)
+
+    def read_many(self, names: Sequence[str]) -> Mapping[str, Sighting]:
+        """
+        Return the sightings of *names*. A name that points to this server is left out.
+        """
+        if not names or not self._connection.exists(SIGHTINGS):
+            return {}
+        found: dict[str, Sighting] = {}
+        for batch in _batches(names):
+            entries: list[bytes] = self._read([SIGHTINGS], [LARGEST_ENTRY, *batch])
+            found |= {
+                name: sighting
+                for name, entry in zip(batch, entries, strict=True)
+                if (sighting := _sighting_in(entry))
+            }
+        return found
+
+    def moved(self, names: Sequence[str]) -> frozenset[str]:
+        """
+        Return those of *names* that have moved.
+        """
+        return frozenset(name for name, each in self.read_many(names).items() if each.is_final)
+
+    def put(self, name: str, sighting: Sighting) -> None:
+        """
+        Store the *sighting* of *name*.
+        """
+        entry: Any = json.dumps(
+            {
+                "checks": sighting.checks,
+                "first": encode_time(sighting.first),
+                "last": encode_time(sighting.last),
+                "found": sighting.found[:LONGEST_FOUND],
+            }
+        )
+        self._connection.hset(SIGHTINGS, name, entry)
+
+    def forget(self, *names: str) -> None:
+        """
+        Remove *names* from the list.
+        """
+        if names:
+            self._connection.hdel(SIGHTINGS, *names)
+
+
+def _sighting_in(entry: bytes) -> Sighting | None:
+    """
+    Return the sighting in *entry*, which any program may have written; None if it is invalid.
+    """
+    fields = fields_in(entry or None)
+    checks, first, last = (
+        count_in(fields.get("checks")),
+        *(decode_time(fields.get(key)) for key in ("first", "last")),
+    )
+    if not (checks and first and last):
+        return None
+    return Sighting(checks, first, last, shown_in(fields.get("found"), LONGEST_FOUND))
+
+
+def _batches(names: Sequence[str]) -> Iterator[list[str]]:
+    iterator = iter(names)
+    while batch := list(islice(iterator, NAMES_PER_COMMAND)):
+        yield batch

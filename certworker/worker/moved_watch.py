@@ -1,0 +1,160 @@
+"""
+The daily check whether each name in service still points to this server.
+
+Each name has its second of the day, so the checks are spread over the day. All workers of one Redis share the
+checks: one of them makes each step.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+from zlib import crc32
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.dns import Moved
+from certworker.errors.worker import AlreadyInProgress
+from certworker.issuance.moved_names import MovedNames
+from certworker.preflight.moved import Place, Whereabouts
+from certworker.redis.codec import decode_text, decode_time, encode_time
+from certworker.state.locks import DomainLocks
+from certworker.state.once_per import OncePer
+from certworker.state.sightings import Sighting
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import Faults, Loop, beat, unexplained
+
+logger = logging.getLogger(__name__)
+
+#: The time until which the names are checked.
+CHECKED = "certworker:elsewhere:checked"
+TURN = "certworker:elsewhere:turn:"
+
+DAY = timedelta(days=1)
+#: The interval of steps, and the time for which one worker has the turn.
+STEP = timedelta(minutes=10)
+TURN_TTL = STEP - timedelta(minutes=1)
+#: The most names in one step: 144,000 a day. A worker that was stopped catches up in several steps.
+MAX_NAMES = 1_000
+#: The number of names that are checked at the same time.
+CONCURRENT_CHECKS = 8
+#: The longest check: the lookup, and the test responses.
+CHECK_SECONDS = 60.0
+
+
+class MovedWatch:
+    """
+    Checks the names in service, and declares names as moved.
+
+    Args:
+        connection: To Redis.
+        certificates: The certificates on the volume.
+        moved_names: The names that have moved.
+        locks: The locks on names.
+        report: Called with each name that has moved, and the failure.
+        clock: Returns the time in UTC.
+        explain: Returns the CertworkerError for an exception of another library, or None.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        certificates: CertificateStore,
+        moved_names: MovedNames,
+        locks: DomainLocks,
+        *,
+        report: Callable[[str, Moved], object],
+        clock: Callable[[], datetime],
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+    ) -> None:
+        self._connection = connection
+        self._certificates = certificates
+        self._moved_names = moved_names
+        self._locks = locks
+        self._report = report
+        self._clock = clock
+        self._turn = OncePer(connection, TURN, TURN_TTL)
+        faults = Faults("the check of the names that point elsewhere", explain)
+        self.loop = Loop("moved_names", self._step, seconds=CHECK_SECONDS, faults=faults)
+
+    def check(self) -> int:
+        """
+        Check the names that are due since the last call, at most :data:`MAX_NAMES`, and return their number.
+
+        Raises:
+            CertworkerError: The volume cannot be read.
+            redis.RedisError: Redis failed.
+        """
+        now = self._clock()
+        begin = max(self._checked_until() or now - DAY, now - DAY)
+        if begin >= now:
+            return 0
+        names, end = self._due(begin, now)
+        # Written first: a check that crashes the worker must not crash each worker in turn.
+        self._connection.set(CHECKED, encode_time(end))
+        moved = self._moved_names.among(names)
+        names = [name for name in names if name not in moved]
+        known = self._moved_names.sightings.read_many(names)
+        with ThreadPoolExecutor(CONCURRENT_CHECKS) as threads:
+            for name, found in zip(names, threads.map(self._moved_names.whereabouts, names), strict=True):
+                beat()
+                self._record(name, found, known.get(name), now)
+        return len(names)
+
+    def _step(self) -> float:
+        if self._turn.first("names"):
+            self.check()
+        return STEP.total_seconds()
+
+    def _checked_until(self) -> datetime | None:
+        until = decode_time(decode_text(self._connection.get(CHECKED)))
+        # Another program, or a clock that was wrong, may have written a time in the future.
+        return until if until and until <= self._clock() else None
+
+    def _due(self, begin: datetime, now: datetime) -> tuple[Sequence[str], datetime]:
+        """
+        Return the names whose second of the day is between *begin* and *now*, and until when they are due.
+        """
+        due = sorted(_moments(self._certificates.names(), begin, now))
+        applies = self._moved_names.check_target.applies_to
+        wanted = [(moment, name) for moment, name in due if applies(name)]
+        if len(wanted) <= MAX_NAMES:
+            return [name for _, name in wanted], now
+        return [name for _, name in wanted[:MAX_NAMES]], wanted[MAX_NAMES - 1][0]
+
+    def _record(self, name: str, found: Whereabouts, earlier: Sighting | None, now: datetime) -> None:
+        if found.place is not Place.ELSEWHERE:
+            # After an outage the count starts again.
+            if earlier:
+                self._moved_names.sightings.forget(name)
+            return
+        sighting = Sighting.after(earlier, found.found, now)
+        self._moved_names.sightings.put(name, sighting)
+        if not sighting.is_final:
+            return
+        try:
+            with self._locks.hold([name]):
+                failure = self._moved_names.declare(name, sighting)
+        except AlreadyInProgress:
+            return  # the job after this one reports it
+        logger.warning("%s", failure, extra={"domain": name, "event": "moved", "code": failure.code})
+        self._report(name, failure)
+
+
+def _moments(names: Iterable[str], begin: datetime, end: datetime) -> Iterable[tuple[datetime, str]]:
+    """
+    Yield each of *names* whose daily check is after *begin* and not after *end*, with the time of the check.
+    """
+    midnight = begin.replace(hour=0, minute=0, second=0, microsecond=0)
+    for name in names:
+        beat()
+        moment = midnight + timedelta(seconds=crc32(name.encode()) % DAY.total_seconds())
+        moment += DAY if moment <= begin else timedelta(0)
+        if moment <= end:
+            yield moment, name
