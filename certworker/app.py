@@ -224,7 +224,7 @@ def _build_preflight(
         [issuer.client for issuer in issuers],
         issuers[0].solvers,
         dns01.plan,
-        may_ask=OncePer(connection, DOUBTS, DOUBT_TTL).first,
+        may_order_anyway=OncePer(connection, DOUBTS, DOUBT_TTL).first,
         clock=clock,
         settling=settling or Settling.over(),
         observe=observe,

@@ -144,7 +144,7 @@ class TestAdoption:
 
         app.reconciler.reconcile()
 
-        assert f"also for *.{NAME}, which certworker cannot renew" in caplog.text
+        assert f"will not include *.{NAME}, which certworker cannot renew" in caplog.text
         assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(app_authority)
 
@@ -212,7 +212,7 @@ class TestAdoption:
 
         app.reconciler.reconcile()
 
-        assert f"also for _x.{NAME}, which certworker cannot renew" in caplog.text
+        assert f"will not include _x.{NAME}, which certworker cannot renew" in caplog.text
         metadata = app.certificates.metadata(NAME)
         assert metadata
         assert (NAME,) == metadata.names

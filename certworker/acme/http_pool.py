@@ -52,7 +52,7 @@ class PrivateAddress(HTTPError):
     """
 
 
-class Reach:
+class AllowedHosts:
     """
     The hosts that the responses of a CA may refer to.
 
@@ -121,7 +121,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
         "headers": {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"},
     }
     pools = _proxied(url, ca_bundle, options) or PoolManager(**options)
-    pools.pool_classes_by_scheme = _pool_classes(Reach(urlsplit(url).hostname or ""))
+    pools.pool_classes_by_scheme = _pool_classes(AllowedHosts(urlsplit(url).hostname or ""))
     return pools
 
 
@@ -142,7 +142,7 @@ def _access(user: str, password: str) -> dict[str, str] | None:
     return make_headers(proxy_basic_auth=access) if user else None
 
 
-def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
+def _pool_classes(reach: AllowedHosts) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
             return _open(self, reach)
@@ -160,7 +160,7 @@ def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _open(connection: HTTPConnection, reach: Reach) -> socket.socket:
+def _open(connection: HTTPConnection, reach: AllowedHosts) -> socket.socket:
     deadline = Deadline.present()
     try:
         places = deadline.places(connection.host, connection.port)

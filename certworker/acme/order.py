@@ -80,7 +80,7 @@ class Order:
         url: The URL of the order at the CA.
         expires: When the order expires; None if unknown.
         replaces: Whether the CA has accepted `replaces` for the order (RFC 9773, section 5).
-        answers: The responses that the CA fetches. A name with a valid authorization needs none.
+        responses: The responses that the CA fetches. A name with a valid authorization needs none.
     """
 
     def __init__(self, names: tuple[str, ...], url: str, state: OrderState, context: OrderContext) -> None:
@@ -100,7 +100,7 @@ class Order:
         self._state = state
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
-        self.answers = tuple(_published(proof, context.thumbprint) for proof in self._proofs)
+        self.responses = tuple(_published(proof, context.thumbprint) for proof in self._proofs)
 
     @property
     def is_finalized(self) -> bool:

@@ -41,7 +41,7 @@ UNAVAILABLE = (
 )
 
 #: The maximum number of cached responses. A response has about 300 bytes.
-CACHED_ANSWERS = 100_000
+CACHED_RESPONSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class RenewalInfo:
         if current.window and current.window != (known.window if known else None):
             _log_window(name, current.window, moved=bool(known and known.window))
         with self._lock:
-            if len(self._known) >= CACHED_ANSWERS:
+            if len(self._known) >= CACHED_RESPONSES:
                 self._known.clear()
             self._known[renewal_id] = current
         return current

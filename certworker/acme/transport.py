@@ -26,7 +26,7 @@ from certworker.errors.dns import ContainerResolver
 REQUEST_SECONDS = 45
 #: The maximum number of bytes in a response. A chain has a few kilobytes; a server that sends more is not a
 #: CA.
-LARGEST_ANSWER = 1 << 20
+LARGEST_RESPONSE = 1 << 20
 
 #: How many redirects a GET follows (RFC 9110, section 15.4). A JWS contains its URL, so a POST follows none.
 MAX_REDIRECTS = 10
@@ -194,7 +194,7 @@ class Transport:
         except UnicodeError as error:
             raise CaUnreachable(host=_host(url), reason=str(error)) from error
         reply = Reply(url, response.status, response.headers, content)
-        if len(content) > LARGEST_ANSWER:
+        if len(content) > LARGEST_RESPONSE:
             raise reply.unusable("a response of more than a megabyte")
         return reply
 
@@ -263,7 +263,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
     try:
         while piece := response.read1(1 << 14, decode_content=True):
             content += piece
-            if len(content) > LARGEST_ANSWER:
+            if len(content) > LARGEST_RESPONSE:
                 break
         return content
     finally:

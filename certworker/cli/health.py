@@ -20,7 +20,7 @@ from certworker.worker.health import reports
 TIMEOUT_SECONDS = 3
 
 #: A response has a few hundred bytes.
-MAX_ANSWER_BYTES = 64 * 1024
+MAX_RESPONSE_BYTES = 64 * 1024
 
 
 @click.command()
@@ -47,7 +47,7 @@ def _request_health(address: HttpAddress) -> bool:
         connection.sock = Deadline(TIMEOUT_SECONDS).connect_to(host, address.port)
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        say(answer.read(MAX_ANSWER_BYTES).decode("utf-8", "replace").strip())
+        say(answer.read(MAX_RESPONSE_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
         say(f"The HTTP server (responder) does not respond at {host}:{address.port} ({fault}).", err=True)
         return False

@@ -30,7 +30,7 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 #: The limits of Boulder: seconds, bytes, redirects.
 TIMEOUT_SECONDS = 10
-LONGEST_ANSWER = 127
+LONGEST_RESPONSE = 127
 MOST_REDIRECTS = 10
 MOST_ALIASES = 8
 
@@ -190,9 +190,9 @@ def _body(response: requests.Response, url: str) -> bytes | Problem:
     if response.status_code != 200:
         return Problem("unauthorized", f"Invalid response from {url}: {response.status_code}", status=403)
     body = b""
-    for part in response.iter_content(LONGEST_ANSWER + 1):
+    for part in response.iter_content(LONGEST_RESPONSE + 1):
         body += part
-        if len(body) > LONGEST_ANSWER:
+        if len(body) > LONGEST_RESPONSE:
             return Problem("unauthorized", f"The response from {url} is too long.", status=403)
     return body
 

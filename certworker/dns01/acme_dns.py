@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from certworker.dns01.http_api import Answer, HttpApi
+from certworker.dns01.http_api import ApiResponse, HttpApi
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
 from certworker.dns01.refusals import Refusals
 from certworker.errors.dns01 import AccountMissing, AccountsUnreadable
@@ -126,7 +126,7 @@ class AcmeDns:
 
     def _post(
         self, path: str, content: Mapping[str, str], headers: Mapping[str, str], record: TxtRecord
-    ) -> Answer:
+    ) -> ApiResponse:
         try:
             answer = self._api.post(path, content, headers)
         except OSError as error:

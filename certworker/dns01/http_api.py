@@ -22,11 +22,11 @@ from certworker.version import __version__
 PORTS = {"http": 80, "https": 443}
 
 #: Bytes. The responses of known servers have a few hundred.
-MAX_ANSWER = 65_536
+MAX_RESPONSE = 65_536
 
 
 @dataclass(frozen=True)
-class Answer:
+class ApiResponse:
     """
     The response of an API.
     """
@@ -72,7 +72,7 @@ class HttpApi:
         target = urlsplit(self.url)
         return f"{target.hostname}:{target.port or PORTS[target.scheme]}"
 
-    def post(self, path: str, content: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
+    def post(self, path: str, content: Mapping[str, str], headers: Mapping[str, str]) -> ApiResponse:
         """
         Send *content* as JSON, and return the response.
 
@@ -93,7 +93,7 @@ class HttpApi:
         try:
             connection.request("POST", f"{target.path.rstrip('/')}/{path}", body, sent)
             answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.getheaders()), answer.read(MAX_ANSWER))
+            return ApiResponse(answer.status, dict(answer.getheaders()), answer.read(MAX_RESPONSE))
         except (http.client.HTTPException, ValueError) as error:
             raise OSError(f"no HTTP response ({type(error).__name__})") from None
         finally:

@@ -104,7 +104,7 @@ class Rfc2136:
         except OSError as error:
             self._fail(record, error.strerror or str(error))
         reply = self._reply(record, update, content)
-        self._judge(record, reply)
+        self._check_reply(record, reply)
 
     def _update(self, record: TxtRecord, *, add: bool) -> UpdateMessage:
         try:
@@ -145,7 +145,7 @@ class Rfc2136:
             self._fail(record, "its answer is not signed")
         return reply
 
-    def _judge(self, record: TxtRecord, reply: Message) -> None:
+    def _check_reply(self, record: TxtRecord, reply: Message) -> None:
         code = reply.rcode()
         if code == Rcode.NOERROR:
             return

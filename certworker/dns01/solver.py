@@ -246,7 +246,7 @@ class Dns01Solver:
             self._wait(answers)
             if settling := max(map(self._states.settling_seconds, labels), default=0.0):
                 self._pause(settling)
-            with self._learning(labels):
+            with self._adjusting_settle_time(labels):
                 yield
 
     def test_provider(self, name: str) -> ProviderTest:
@@ -317,7 +317,7 @@ class Dns01Solver:
         logger.debug("the TXT records were visible after %.2f s", seconds)
 
     @contextmanager
-    def _learning(self, labels: Iterable[str]) -> Iterator[None]:
+    def _adjusting_settle_time(self, labels: Iterable[str]) -> Iterator[None]:
         try:
             yield
         except NotVisible:

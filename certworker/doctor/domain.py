@@ -233,7 +233,7 @@ def _order(
     name: str, authority: AcmeClient, solvers: Sequence[Solver], present_in_dns: PresentInDns
 ) -> Certificate:
     order = authority.order((name,))
-    with present_all(order.answers, solvers, present_in_dns):
+    with present_all(order.responses, solvers, present_in_dns):
         order.validate()
     key = PrivateKey.generate("ec256")
     return Certificate.from_pem(order.finalize(key.sign_request((name,))), key)

@@ -122,7 +122,7 @@ def needed_records(
         CertworkerError: DNS or the CA does not answer.
     """
     records = look_up(base_name(name))
-    in_dns = settings.dns01.prove(name)
+    in_dns = settings.dns01.uses_dns01(name)
     if in_dns:
         yield from _delegation(settings, base_name(name), plan_record)
     else:

@@ -133,7 +133,7 @@ class _Examination:
             yield section.skip(ORDER, f"not needed: {wildcard} covers the name")
         else:
             yield from checks.findings(name)
-            if self.settings.dns01.prove(name):
+            if self.settings.dns01.uses_dns01(name):
                 yield (
                     self._test_provider(name)
                     if has_redis

@@ -133,7 +133,7 @@ class Issuer:
         with self.budget.reserve(names, exempt=False, renewal=False) as reservation:
             order = self.client.order(names)
             reservation.placed(replaces=False)
-            with self.presenting(order.answers):
+            with self.presenting(order.responses):
                 order.validate()
             reservation.validated()
             # A valid authorization would let the next dry run succeed without a validation.

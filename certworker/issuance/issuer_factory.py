@@ -120,7 +120,7 @@ def acme_client_for(
         profile=settings.profile,
         preferred_chain=settings.preferred_chain,
         external_account=_external_account(settings),
-        challenge_type=lambda name: DNS01 if settings.dns01.prove(name) else HTTP01,
+        challenge_type=lambda name: DNS01 if settings.dns01.uses_dns01(name) else HTTP01,
         connections=settings.concurrency + MAX_RELEASED,
         clock=clock,
         observe=observe,

@@ -208,7 +208,7 @@ class CertificateIssuance:
             _log_step(names, "validate", "asking %s (%s)", issuer.ca.title, types)
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
-            with step("validate"), issuer.presenting(order.answers):
+            with step("validate"), issuer.presenting(order.responses):
                 order.validate()
             reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")

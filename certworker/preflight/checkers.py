@@ -51,7 +51,7 @@ def build_preflight(
     solvers: Sequence[Solver],
     plan_record: PlanRecord,
     *,
-    may_ask: Callable[[str], bool],
+    may_order_anyway: Callable[[str], bool],
     clock: Callable[[], datetime],
     settling: Settling,
     observe: Callable[[str, str, float], object] = lambda _check, _outcome, _seconds: None,
@@ -63,7 +63,7 @@ def build_preflight(
         authorities: The CAs, starting with the preferred one.
         solvers: The solvers that publish responses to challenges for the preferred CA.
         plan_record: Returns the location of the TXT record of a DNS-01 challenge.
-        may_ask: Returns whether to order a certificate although the CA would probably refuse the name.
+        may_order_anyway: Returns whether to order although the CA would probably refuse the name.
         clock: The clock of this machine, to compare with that of the CA.
         settling: The first seconds of the worker.
         observe: Called after each check with its name, its outcome, and its duration in seconds.
@@ -81,7 +81,7 @@ def build_preflight(
         ],
         domain_checks(settings, authorities, solvers, plan_record, resolver),
         resolver.look_up,
-        may_ask,
+        may_order_anyway,
         settling,
         preferred.challenge_type,
         observe,

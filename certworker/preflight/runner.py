@@ -82,7 +82,7 @@ class PreflightRunner:
         machine_checks: The checks of this machine, cheapest first.
         checks: The checks of a name, cheapest first. The runner raises the first of several failures.
         look_up: Returns the DNS records of a name, within a limited time.
-        may_ask: Returns whether to order although the CA would probably refuse the name: once a day.
+        may_order_anyway: Returns whether to order although the CA would probably refuse the name: once a day.
         settling: The period in which the runner repeats some failed checks.
         challenge_type: Returns the challenge type for a name: `http-01` or `dns-01`.
         observe: Called after each check that ran, with its name, its outcome (`pass`, `warn`, `fail`,
@@ -94,7 +94,7 @@ class PreflightRunner:
         machine_checks: Sequence[MachineCheck],
         checks: Sequence[Check],
         look_up: Callable[[str], DnsRecords],
-        may_ask: Callable[[str], bool],
+        may_order_anyway: Callable[[str], bool],
         settling: Settling,
         challenge_type: Callable[[str], str] = lambda _name: HTTP01,
         observe: Callable[[str, str, float], object] = lambda _check, _outcome, _seconds: None,
@@ -102,7 +102,7 @@ class PreflightRunner:
         self._machine_checks = machine_checks
         self._checks = checks
         self._look_up = look_up
-        self._may_ask = may_ask
+        self._may_ask = may_order_anyway
         self._settling = settling
         self._challenge_type = challenge_type
         self._observe = observe

@@ -22,7 +22,7 @@ from certworker.redis.url import RedisURL
 CONNECT_SECONDS = 5
 
 #: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
-ANSWER_SECONDS = 5
+REPLY_SECONDS = 5
 
 
 def connect(address: RedisURL, *, connections: int = 8) -> Redis:
@@ -37,7 +37,7 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
         "username": address.username,
         "password": address.password,
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": REPLY_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 30,
         "max_connections": connections,
@@ -50,7 +50,7 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
         address.hosts,
         sentinel_kwargs={
             "socket_connect_timeout": CONNECT_SECONDS,
-            "socket_timeout": ANSWER_SECONDS,
+            "socket_timeout": REPLY_SECONDS,
             # After a failed Sentinel, try the next one, and later all Sentinels again.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,

@@ -4,7 +4,7 @@ A client of Redis that tolerates the values of other programs.
 It guards every command:
 
 * It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`.
-* It reads at most :data:`LONGEST_ANSWER` bytes of a reply. Redis allows values of 512 MB, which would
+* It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
 * It removes the values that made a reply too long, so that the command fails only once.
 """
@@ -22,19 +22,19 @@ from certworker.redis.keys import remove_large, remove_wrong
 
 #: The maximum number of bytes of a reply. The longest expected reply is the data of 500 jobs, each at most 64
 #: KiB.
-LONGEST_ANSWER = 64 * 1024 * 1024
+LONGEST_REPLY = 64 * 1024 * 1024
 
 #: The maximum number of repetitions of a command, because another program may write the key again.
 MAX_REPETITIONS = 3
 
 
-class AnswerTooLong(RedisError):
+class ReplyTooLong(RedisError):
     """
     The reply to a command is longer than any expected reply. The connection is closed.
     """
 
     def __init__(self) -> None:
-        super().__init__(f"a reply has more than {LONGEST_ANSWER} bytes")
+        super().__init__(f"a reply has more than {LONGEST_REPLY} bytes")
 
 
 class GuardedRedis(Redis):
@@ -53,7 +53,7 @@ class GuardedRedis(Redis):
         for _ in range(MAX_REPETITIONS):
             try:
                 return super().execute_command(*args, **options)
-            except AnswerTooLong:
+            except ReplyTooLong:
                 remove_large(self, args)
                 raise
             except ResponseError as error:
@@ -84,7 +84,7 @@ class GuardedPipeline(Pipeline):
         commands = list(self.command_stack)
         try:
             answers = super().execute(raise_on_error=False)
-        except AnswerTooLong:
+        except ReplyTooLong:
             for arguments, _ in commands:
                 remove_large(self._client, arguments)
             raise
@@ -102,7 +102,7 @@ class GuardedPipeline(Pipeline):
         """
         try:
             return super().immediate_execute_command(*args, **options)
-        except AnswerTooLong:
+        except ReplyTooLong:
             remove_large(self._client, args)
             raise
         except ResponseError as error:
@@ -139,7 +139,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
         self._bounded.length = 0
         try:
             return super().read_response(*arguments, **options)
-        except AnswerTooLong:
+        except ReplyTooLong:
             # # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
             # connection. Without the parser, the pool opens a new one.
             self.on_disconnect()
@@ -155,8 +155,8 @@ class _BoundedReader:
 
     def feed(self, buffer: Any, start: int, length: int) -> None:
         self.length += length
-        if self.length > LONGEST_ANSWER:
-            raise AnswerTooLong
+        if self.length > LONGEST_REPLY:
+            raise ReplyTooLong
         self._feed(buffer, start, length)
 
     def __getattr__(self, name: str) -> Any:

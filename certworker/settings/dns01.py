@@ -273,7 +273,7 @@ class Dns01Settings(SettingGroup):
                 found.setdefault(f"*.{domain.removeprefix('*.')}", variable)
         return found
 
-    def prove(self, name: str) -> bool:
+    def uses_dns01(self, name: str) -> bool:
         """
         Return whether the normalized *name* uses DNS-01 instead of HTTP-01.
         """

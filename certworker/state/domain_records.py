@@ -107,7 +107,7 @@ return 0
 MOST_FIELDS = 64
 #: The maximum number of bytes of a record, and of the records in one reply.
 LARGEST_RECORD = 64 * 1024
-LARGEST_ANSWER = 4 * 1024 * 1024
+LARGEST_REPLY = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ class DomainRecords:
         """
         Yield the record of each of *names* in order, or None for a name without a record.
         """
-        limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_ANSWER]
+        limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_REPLY]
         first = 0
         while batch := names[first : first + RECORDS_PER_COMMAND]:
             answer = json.loads(decode_text(self._read([RECORDS + name for name in batch], limits)))

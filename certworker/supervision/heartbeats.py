@@ -125,7 +125,7 @@ def beat() -> None:
         heartbeat.beat()
 
 
-def beats_are_those_of(heartbeat: Heartbeat | None) -> None:
+def record_beats_for(heartbeat: Heartbeat | None) -> None:
     """
     Make :func:`beat` in this thread record progress of *heartbeat*.
     """

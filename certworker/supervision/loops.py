@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from certworker.errors import CertworkerError
 from certworker.supervision.faults import LONGEST_PAUSE_SECONDS, Faults, unexplained
-from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, beat, beats_are_those_of
+from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, beat, record_beats_for
 
 #: How long a stop waits for the running step of a loop.
 STOP_SECONDS = 5.0
@@ -75,7 +75,7 @@ class Loop:
         """
         Repeat the step in this thread until the loop is stopped or the step returns None.
         """
-        beats_are_those_of(self.heartbeat)
+        record_beats_for(self.heartbeat)
         self.heartbeat.beat()
         while not self.stopping.is_set():
             self._woken.clear()
@@ -95,7 +95,7 @@ class Loop:
                 break
             self._rest(pause)
         self.heartbeat.end()
-        beats_are_those_of(None)
+        record_beats_for(None)
 
     def wake(self) -> None:
         """

@@ -39,7 +39,7 @@ def presented(order: Order, site: ChallengeServer) -> Order:
     """
     Publish the responses of *order* at *site*, and return the order.
     """
-    site.answers.update({answer.token: answer.key_authorization for answer in order.answers})
+    site.answers.update({answer.token: answer.key_authorization for answer in order.responses})
     return order
 
 

@@ -132,7 +132,7 @@ class TestChangeKey:
         assert before is not None
         assert after is not None
         assert (before.url, True) == (after.url, before.thumbprint != after.thumbprint)
-        assert client.order(("other.example.com",)).answers
+        assert client.order(("other.example.com",)).responses
 
     def test_the_old_key_stays_after_an_interruption_before_the_request(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
@@ -233,7 +233,7 @@ class TestChangeKey:
         assert fault.detail in caught.value.message
         assert caught.value.remedy.endswith("certworker account deactivate")
         assert (before, False) == (client.thumbprint, files.changing)
-        assert client.order((NAME,)).answers
+        assert client.order((NAME,)).responses
 
     def test_a_directory_without_key_change_is_reported_as_such(
         self, authority: FaultyAuthority, tmp_path: Path, files: AccountFiles
@@ -271,7 +271,7 @@ class TestChangeKey:
                 client.account_admin.rotate_key()
 
         assert carried_out is (before != client.thumbprint)
-        assert client.order((NAME,)).answers
+        assert client.order((NAME,)).responses
         assert 1 == registrations(authority)
 
     def test_a_refusal_after_an_interrupted_change_drops_no_key(

@@ -146,7 +146,7 @@ class TestWithPebble:
         with ChallengeServer(port=each_pebble.http_port) as site:
             order = client.order((name,))
             if answer is not None:
-                site.answers[order.answers[0].token] = answer
+                site.answers[order.responses[0].token] = answer
             with pytest.raises(CertworkerError) as caught:
                 order.validate()
 
@@ -220,7 +220,7 @@ class TestWithTheDevelopmentAuthority:
         issued(client, challenge_server, "demo.localhost")
         challenge_server.answers.clear()
 
-        assert () == client.order(("demo.localhost",)).answers
+        assert () == client.order(("demo.localhost",)).responses
         assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
 
     def test_a_lost_account_is_registered_again_once(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.acme.http_pool import PrivateAddress, Reach
+from certworker.acme.http_pool import AllowedHosts, PrivateAddress
 from certworker.acme.transport import Transport
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from tests.servers.listening import TcpServer
@@ -208,10 +208,10 @@ class TestReach:
         The client checks only literal addresses behind a proxy, because the proxy resolves the names.
         """
         if permitted:
-            Reach(home).check_behind_proxy(host)
+            AllowedHosts(home).check_behind_proxy(host)
             return
         with pytest.raises(PrivateAddress):
-            Reach(home).check_behind_proxy(host)
+            AllowedHosts(home).check_behind_proxy(host)
 
     def test_a_request_through_a_proxy_is_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """

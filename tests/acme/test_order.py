@@ -79,8 +79,8 @@ class TestAnswers:
         """
         order = client.order(("one.localhost", "two.localhost"))
 
-        assert ["one.localhost", "two.localhost"] == [answer.name for answer in order.answers]
-        assert all(f"{each.token}.{client.thumbprint}" == each.key_authorization for each in order.answers)
+        assert ["one.localhost", "two.localhost"] == [answer.name for answer in order.responses]
+        assert all(f"{each.token}.{client.thumbprint}" == each.key_authorization for each in order.responses)
         assert order.url
 
 
@@ -132,12 +132,12 @@ class TestDns01:
         authority.validator = replace(authority.validator, port=challenge_server.port)
         names = ("demo.localhost", "*.demo.localhost", "www.demo.localhost")
         order = client.order(names)
-        in_dns = [each for each in order.answers if isinstance(each, Dns01Challenge)]
+        in_dns = [each for each in order.responses if isinstance(each, Dns01Challenge)]
         assert ["_acme-challenge.demo.localhost"] * 2 == [each.fqdn for each in in_dns]
         assert 2 == len({each.value for each in in_dns})
         for each in in_dns:
             add_text(name_server, each.fqdn, each.value)
-        for answer in order.answers:
+        for answer in order.responses:
             if isinstance(answer, Http01Challenge):
                 assert "www.demo.localhost" == answer.name
                 challenge_server.answers[answer.token] = answer.key_authorization
@@ -275,7 +275,7 @@ class TestValidate:
         The message names the failed name, so the operator does not need another order.
         """
         order = presented(client.order(("good.localhost", "bad.localhost")), challenge_server)
-        del challenge_server.answers[order.answers[1].token]
+        del challenge_server.answers[order.responses[1].token]
 
         with pytest.raises(CertworkerError) as caught:
             order.validate()
@@ -304,7 +304,7 @@ class TestValidate:
         authority.faults.aftermath = aftermath
         order = client.order(NAMES)
         if answer is not None:
-            challenge_server.answers[order.answers[0].token] = answer
+            challenge_server.answers[order.responses[0].token] = answer
         start = time.now
 
         with pytest.raises(CertworkerError) as caught:
@@ -329,7 +329,7 @@ class TestValidate:
         names = tuple(f"site{number}.localhost" for number in range(12))
         authority.faults.aftermath = aftermath
         order = presented(client.order(names), challenge_server)
-        del challenge_server.answers[order.answers[7].token]
+        del challenge_server.answers[order.responses[7].token]
         start = time.now
 
         with pytest.raises(CertworkerError) as caught:

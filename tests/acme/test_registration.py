@@ -400,7 +400,7 @@ class TestBinding:
             external_account=ExternalAccountBinding(KEY_ID, HMAC_KEY),
         )
 
-        assert client.order(("demo.example.com",)).answers
+        assert client.order(("demo.example.com",)).responses
 
     def test_without_a_binding_the_variables_are_named(self, strict_pebble: Pebble, tmp_path: Path) -> None:
         """

@@ -383,7 +383,7 @@ class TestReplaces:
 
         order = client.order((NAME,), replaces=foreign.renewal_id)
 
-        assert order.answers
+        assert order.responses
         assert not order.replaces
 
     def test_an_internal_error_over_the_predecessor_prevents_no_renewal(
@@ -399,7 +399,7 @@ class TestReplaces:
 
         order = client.order((NAME,), replaces=first.renewal_id)
 
-        assert order.answers
+        assert order.responses
         assert not order.replaces
 
     @pytest.mark.parametrize(("status", "problem", "detail"), REFUSED)
@@ -435,6 +435,6 @@ class TestReplaces:
         before = number_of(app_authority, "newOrder")
         order = app.issuers[0].client.order((NAME,), replaces=first.renewal_id)
 
-        assert order.answers
+        assert order.responses
         assert 2 == before
         assert 4 == number_of(app_authority, "newOrder")

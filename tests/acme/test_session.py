@@ -119,7 +119,7 @@ class TestNonces:
         client.order(NAMES)
         authority.faults.bad_nonces = 5
 
-        assert client.order(NAMES).answers
+        assert client.order(NAMES).responses
 
     def test_the_number_of_retries_is_limited(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from certworker.acme import transport as module
 from certworker.acme.transport import (
-    LARGEST_ANSWER,
+    LARGEST_RESPONSE,
     MAX_LINKS,
     MAX_REDIRECTS,
     Link,
@@ -75,7 +75,7 @@ class TestFaults:
         The client stops reading a response that is too large. Sixteen such responses would exhaust
         the memory.
         """
-        server.answers["/"] = Oddity(b"x" * (LARGEST_ANSWER + 1))
+        server.answers["/"] = Oddity(b"x" * (LARGEST_RESPONSE + 1))
 
         with pytest.raises(NotAcme):
             transport_to(server.url).send("GET", server.url)

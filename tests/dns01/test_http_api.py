@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from certworker.dns01.http_api import MAX_ANSWER, Answer, HttpApi
+from certworker.dns01.http_api import MAX_RESPONSE, ApiResponse, HttpApi
 from tests.dns01.services import always, service
 
 
@@ -31,7 +31,7 @@ class TestPost:
         The client reads a limited number of bytes of an answer.
         """
         with service(always(200, b"x" * 1_000_000)) as server:
-            assert len(HttpApi(server.url, None, 20).post("update", {}, {}).content) == MAX_ANSWER
+            assert len(HttpApi(server.url, None, 20).post("update", {}, {}).content) == MAX_RESPONSE
 
     def test_a_header_with_a_line_break_is_not_sent(self) -> None:
         """
@@ -57,4 +57,4 @@ def test_an_answer_that_is_not_json_is_none(content: bytes, expected: Any) -> No
     """
     An answer that is not JSON is read as None.
     """
-    assert Answer(200, {}, content).json() == expected
+    assert ApiResponse(200, {}, content).json() == expected

@@ -77,7 +77,7 @@ class TestIssue:
         """
         (issuer,) = app.issuers
         order = issuer.pending_orders.place((name,), None)
-        with issuer.presenting(order.answers):
+        with issuer.presenting(order.responses):
             order.validate()
 
         assert "issued" == app.issuance.issue((name,)).state

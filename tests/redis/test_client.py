@@ -167,7 +167,7 @@ class TestDatabase:
         """
         The client stops waiting for an answer, with every release of redis-py.
         """
-        monkeypatch.setattr("certworker.redis.client.ANSWER_SECONDS", 0.05)
+        monkeypatch.setattr("certworker.redis.client.REPLY_SECONDS", 0.05)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             with client(f"redis://127.0.0.1:{port}/0") as connection, pytest.raises(RedisError):

@@ -15,7 +15,7 @@ from redis.exceptions import ResponseError, WatchError
 
 from certworker.redis import guard
 from certworker.redis.client import connect
-from certworker.redis.guard import AnswerTooLong
+from certworker.redis.guard import ReplyTooLong
 from certworker.redis.keys import kind_of
 from certworker.redis.url import RedisURL
 from tests.servers.redis import RedisServer
@@ -30,7 +30,7 @@ def limited(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.Mo
     """
     Yield a client that reads answers of at most 100,000 bytes.
     """
-    monkeypatch.setattr(guard, "LONGEST_ANSWER", 100_000)
+    monkeypatch.setattr(guard, "LONGEST_REPLY", 100_000)
     with connect(RedisURL.parse(redis_server.url)) as client:
         yield client
 
@@ -159,7 +159,7 @@ class TestBoundedParser:
         """
         limited.set("long", "x" * 200_000)
 
-        with pytest.raises(AnswerTooLong):
+        with pytest.raises(ReplyTooLong):
             limited.get("long")
 
         assert limited.ping()
@@ -172,7 +172,7 @@ class TestBoundedParser:
         limited.config_resetstat()
         pipe = limited.pipeline()
         pipe.get("long")
-        with pytest.raises(AnswerTooLong):
+        with pytest.raises(ReplyTooLong):
             pipe.execute()
 
         statistics: Any = limited.info("commandstats")
@@ -200,7 +200,7 @@ class TestBoundedParser:
         plant_members(limited, key, ["small", *large])
 
         for _ in range(2):
-            with suppress(AnswerTooLong):
+            with suppress(ReplyTooLong):
                 found = run(limited, command, how)
 
         assert b"small" in (found or [b"small"])
@@ -214,7 +214,7 @@ class TestBoundedParser:
         """
         limited.rpush("of:others", "x" * 200_000)
 
-        with pytest.raises(AnswerTooLong):
+        with pytest.raises(ReplyTooLong):
             limited.lrange("of:others", 0, -1)
 
         assert 1 == limited.llen("of:others")
@@ -236,13 +236,13 @@ class TestBoundedParser:
         """
         The client of a primary behind Sentinels has the same two guards.
         """
-        monkeypatch.setattr(guard, "LONGEST_ANSWER", 100_000)
+        monkeypatch.setattr(guard, "LONGEST_REPLY", 100_000)
         sentinels = Sentinels(tmp_path)
         sentinels.start()
         try:
             with connect(RedisURL.parse(f"redis+sentinel://{sentinels.hosts}/{SERVICE}")) as client:
                 client.set(KEY, "x" * 200_000)
-                with pytest.raises(AnswerTooLong):
+                with pytest.raises(ReplyTooLong):
                     client.get(KEY)
                 assert 1 == client.rpush(KEY, "line")
         finally:

@@ -21,7 +21,7 @@ from certworker.runtime import build_maintenance
 from certworker.settings import load
 from certworker.storage.links import Links
 from certworker.supervision import Duties, Heartbeat, Loop, Postponed
-from certworker.supervision.heartbeats import beats_are_those_of
+from certworker.supervision.heartbeats import record_beats_for
 from certworker.worker.maintenance import AgendaCheck, Leftovers, MaintenanceLoop, delivery_loops
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
@@ -178,7 +178,7 @@ class TestRound:
         names = [f"shop{number}.localhost" for number in range(5)]
         for name in names:
             app.issuance.issue((name,))
-        beats_are_those_of(Counting("maintenance"))
+        record_beats_for(Counting("maintenance"))
         try:
             counts = []
             for duty in (
@@ -190,7 +190,7 @@ class TestRound:
                 duty()
                 counts.append(len(beats))
         finally:
-            beats_are_those_of(None)
+            record_beats_for(None)
 
         assert min(counts) >= len(names), counts
 
