@@ -15,7 +15,7 @@ MEMORY = Path("/dev/shm")
 @contextmanager
 def in_memory(otherwise: Path) -> Iterator[Path]:
     """
-    Yield a new directory in memory. On a machine without /dev/shm it is in *otherwise*.
+    Yield a new directory in memory. On a machine without /dev/shm, it is in *otherwise*.
     """
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else otherwise) as place:
         yield Path(place)

@@ -248,7 +248,7 @@ class TestChallengeRoute:
 
     def test_it_has_a_higher_priority_than_the_redirect_to_https(self, compose: Any, routes: Any) -> None:
         """
-        The route has a higher priority than the redirect, because the CA validates at port 80.
+        The route has a higher priority than the redirect, because the CA validates on port 80.
         """
         options = dict(
             option.removeprefix("--").split("=", 1) for option in compose["services"]["traefik"]["command"]

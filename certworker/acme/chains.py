@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 #: Further chains of a CA are ignored. Let's Encrypt has offered two at a time.
 MAX_CHAINS = 10
 
-#: After this time no further chain is requested, so that the issued certificate does not wait.
+#: After this time, no further chain is requested, so that the issued certificate does not wait.
 TIMEOUT = timedelta(seconds=30)
 
 

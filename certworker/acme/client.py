@@ -39,7 +39,7 @@ from certworker.errors.ca import ServerInternal
 from certworker.errors.payload import TooManyNames
 from certworker.validity import Validity
 
-#: After these failures the order is placed again without `replaces`. Otherwise, a certificate that the CA
+#: After these failures, the order is placed again without `replaces`. Otherwise, a certificate that the CA
 #: does not know, or that belongs to another account, would prevent every renewal. Pebble fails if the serial
 #: number begins with a zero.
 REPLACES_REFUSED = (

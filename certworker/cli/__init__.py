@@ -126,9 +126,9 @@ def main() -> None:
     from certworker.cli.output import reference, say
     from certworker.errors import CertworkerError
 
-    # In a container this is process 1, for which the kernel ignores SIGTERM without a handler.
+    # In a container, this is process 1, for which the kernel ignores SIGTERM without a handler.
     if sys.argv[1:2] == ["work"]:
-        # The worker sets its own handlers when it starts. Until then an exception from a handler would
+        # The worker sets its own handlers when it starts. Until then, an exception from a handler would
         # print a traceback.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

@@ -70,10 +70,10 @@ def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
-    It starts a Redis, a CA, a worker and a TLS server, and removes all their files when it ends. With --keep
-    it also writes a settings file, with which every other command works while the demo runs. With --wildcard
-    it also starts a name server. The worker creates the TXT record of the challenge there by a signed update
-    (RFC 2136).
+    It starts a Redis server, a CA, a worker and a TLS server, and removes all their files when it ends. With
+    --keep, it also writes a settings file, with which every other command works while the demo runs. With
+    --wildcard, it also starts a name server. The worker creates the TXT record of the challenge there by a
+    signed update (RFC 2136).
 
     \b
     Example:

@@ -43,7 +43,7 @@ def test(names: Sequence[str], as_json: bool) -> None:
     Test the DNS provider of each NAME with a harmless TXT record.
 
     The command creates the record, waits until all name servers show it, and deletes it. It needs Redis to
-    lock the zone: only one worker at a time changes a zone. Exit code 1 if a name fails.
+    lock the zone: only one worker at a time changes a zone. The exit code is 1 if a name fails.
 
     \b
     Example:
@@ -104,13 +104,13 @@ def records(names: Sequence[str], as_json: bool) -> None:
     Print the DNS records that the owner of each NAME must create, and which of them exist.
 
     Each line is a line of a zone file, with the state of the record as a comment: right, wrong or missing.
-    The command asks the authoritative name servers, not a cache.
+    The command queries the authoritative name servers, not a cache.
 
     A name that uses HTTP-01 needs the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and
     _APP_DOMAIN_TARGET_AAAA. The apex of a zone cannot have a CNAME, and needs address records. A wildcard, or
-    another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone it needs
+    another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs
     the CNAME that delegates the challenge. If the present CAA records forbid the CA, the name needs another
-    one. Exit code 1 if a record is missing or wrong, or if DNS does not answer.
+    one. The exit code is 1 if a record is missing or wrong, or if DNS does not answer.
 
     \b
     Example:

@@ -34,7 +34,7 @@ MARKS = {
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@click.option("--strict", is_flag=True, help="Exit code 1 for warnings.")
+@click.option("--strict", is_flag=True, help="Return exit code 1 for warnings.")
 @click.option(
     "--staging-order",
     is_flag=True,
@@ -51,10 +51,10 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     """
     Check settings, volumes, Redis, the CA and each NAME, and show remedies.
 
-    Without a NAME it checks the names in _APP_DOMAIN, and some names that have failed. Without
-    --staging-order it orders no certificate.
+    Without a NAME, it checks the names in _APP_DOMAIN, and some names that have failed. Without
+    --staging-order, it orders no certificate.
 
-    Exit code 0 if no check fails, 1 for warnings with --strict, 2 for failures.
+    The exit code is 0 if no check fails, 1 for warnings with --strict, 2 for failures.
 
     \b
     Example:
@@ -62,7 +62,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     """
     # The report contains everything that a module would log.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
-    # With `--report -` the standard output contains only the report.
+    # With `--report -`, the standard output contains only the report.
     console = Console(highlight=False, soft_wrap=True, quiet=file == "-")
     findings: list[Finding] = []
     if not as_json:

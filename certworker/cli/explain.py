@@ -32,7 +32,7 @@ def command(subject: str, as_json: bool) -> None:
 
     With CODE, show the page of an error code: its cause, how to check it, the remedy, and the retries.
 
-    Exit code 1 if NAME or CODE is unknown.
+    The exit code is 1 if NAME or CODE is unknown.
 
     \b
     Example:

@@ -31,7 +31,7 @@ def test() -> None:
     """
     Send a test notification by each configured channel.
 
-    It needs neither Redis nor a running worker. Exit code 1 if a channel fails, 2 if none is configured.
+    It needs neither Redis nor a running worker. The exit code is 1 if a channel fails, and 2 if none is set.
 
     \b
     Example:

@@ -34,7 +34,7 @@ from certworker.worker.producer import request_certificate, request_removal
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for the outcomes. Exit code 0 if all names are issued, kept or covered, otherwise 1.",
+    help="Wait for the outcomes. The exit code is 0 if all names are issued, kept or covered, otherwise 1.",
 )
 @timeout_option
 @json_option
@@ -84,7 +84,9 @@ def command(
 @names_argument
 @file_option
 @click.option(
-    "--wait", is_flag=True, help="Wait for the outcomes. Exit code 0 if all names are removed, otherwise 1."
+    "--wait",
+    is_flag=True,
+    help="Wait for the outcomes. The exit code is 0 if all names are removed, otherwise 1.",
 )
 @timeout_option
 @json_option

@@ -54,7 +54,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         sys.exit(1)
     choice, metadata = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
-        # Without Redis no new certificate would follow the revocation.
+        # Without Redis, no new certificate would follow the revocation.
         connection.ping()
         with connect_to_ca(settings, choice) as authority:
             first = authority.account_admin.revoke(stored.certificate, reason)

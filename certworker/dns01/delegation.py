@@ -47,7 +47,7 @@ FIRST_SERVERS = 3
 MAX_LABELS = 32
 #: A second TXT record at the name of a DKIM key makes signatures invalid (RFC 6376, section 3.6.2.2).
 DKIM_LABEL = "_domainkey"
-#: After this time a search begins no further step.
+#: After this time, a search begins no further step.
 TIMEOUT_SECONDS = 20.0
 #: How long a zone and its name servers are cached. It is short, because an operator may change them.
 CACHE_SECONDS = 60.0

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 #: An order holds this lock for as long as it needs its records.
 LEASE_PREFIX = "dns01-order:"
 
-#: After this time all name servers show a record that was created.
+#: After this time, all name servers show a record that was created.
 SETTLED = timedelta(minutes=10)
 
 #: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.
@@ -34,7 +34,7 @@ LONGEST_DELAY = timedelta(hours=6)
 #: The longest pause of a provider. A later time of the next attempt is invalid.
 LONGEST_POSTPONEMENT = timedelta(days=1)
 
-#: After this time certworker stops trying to delete a record: its zone may no longer exist.
+#: After this time, certworker stops trying to delete a record: its zone may no longer exist.
 LONGEST_TRIED = timedelta(days=30)
 
 #: The seconds between two checks of a record whose zone no provider of this worker serves.

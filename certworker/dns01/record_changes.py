@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 #: How long the deletion of leftovers waits for other writers of a zone.
 LEFTOVER_TIMEOUT_SECONDS = 5.0
 
-#: After these failures the provider has certainly not created the record.
+#: After these failures, the provider has certainly not created the record.
 REFUSALS = (ChangeForbidden, CredentialsRejected, ProviderRateLimited, ZoneMissing)
 
 

@@ -36,7 +36,7 @@ def build_solver(
     settings: Settings, connection: Redis, locks: DomainLocks, clock: Callable[[], datetime]
 ) -> Dns01Solver:
     """
-    Return the solver of a worker with *settings*. Without a provider it refuses all challenges.
+    Return the solver of a worker with *settings*. Without a provider, it refuses all challenges.
     """
     return Dns01Solver.for_worker(
         build_providers(settings.dns01, settings.ca_bundle),

@@ -107,7 +107,7 @@ def needed_records(
     """
     Yield the records that the owner of the normalized *name* must create.
 
-    For HTTP-01 these are the address records, or the CNAME, of the target for custom domains. For DNS-01 it
+    For HTTP-01, these are the address records, or the CNAME, of the target for custom domains. For DNS-01, it
     is the CNAME that delegates the challenge to the zone of a provider. It is needed if no provider serves
     the zone of the name. A CAA record is needed if the present ones forbid the CA.
 

@@ -80,7 +80,7 @@ def _domain(settings: Settings, given: str) -> Iterator[Finding]:
         yield SETTINGS.failure("_APP_DOMAIN", this_machine)
         return
     except CertworkerError as failure:
-        # In a job this is a mistake of a tenant, and a warning. Here it is a mistake of the operator.
+        # In a job, this is a mistake of a tenant, and a warning. Here it is a mistake of the operator.
         yield SETTINGS.fail("_APP_DOMAIN", failure.message, failure.remedy, failure.code)
         return
     yield SETTINGS.ok("_APP_DOMAIN", name)

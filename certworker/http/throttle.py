@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 #: The minimum pause; the server checks idle connections once a second.
 PAUSE_SECONDS = 2.0
 
-#: The largest number of connections. With the open files of the jobs it stays below the usual limit of 1,024.
+#: The largest number of connections. With the open files of the jobs, it is below the usual limit of 1,024.
 CONNECTIONS = 500
 
 #: Connections that are accepted before other connections are served.

@@ -217,7 +217,7 @@ class Coverage:
         """
         Return whether the certificate with this metadata stays in service for its names.
 
-        After the removal of one of its names it does not: a renewal would restore that name.
+        After the removal of one of its names, it does not: a renewal would restore that name.
         """
         now = self.clock()
         if now >= _handover(own):

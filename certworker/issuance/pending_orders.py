@@ -62,7 +62,7 @@ LONGEST_URL = 2_000
 #: one.
 LONGEST = timedelta(days=7)
 
-#: After these failures the same order would fail again.
+#: After these failures, the same order would fail again.
 FINAL_FAILURES = (AuthorizationGone, BadCertificate, Malformed)
 
 #: These failures do not concern the order: the CA did not respond, or did not process the request.
@@ -78,7 +78,7 @@ UNRELATED_FAILURES = (
     WrongCaUrl,
 )
 
-#: After these temporary failures the same order may still succeed.
+#: After these temporary failures, the same order may still succeed.
 TEMPORARY = (Retry.SOON, Retry.UNTIL)
 
 #: How often an order is resumed. A CA may never finish an order, and an order may crash each worker.
@@ -238,7 +238,7 @@ class PendingOrders:
         """
         Remove the order for *names* if the block raises a failure that ends it.
 
-        After any other failure the next attempt resumes the order.
+        After any other failure, the next attempt resumes the order.
 
         Args:
             resumed: The order, if an earlier attempt placed it.

@@ -43,7 +43,7 @@ class Removal:
         Remove *name*, so that it is no longer served or renewed.
 
         A new certificate without *name* is requested for the other names of its certificate, because the next
-        renewal would restore *name*. Until then the other names keep the current certificate. The names that
+        renewal would restore *name*. Until then, the other names keep the current certificate. The names that
         a removed wildcard covered are requested, too.
 
         Returns:
@@ -80,7 +80,7 @@ class Removal:
         return known
 
     def _request_covered(self, wildcard: str) -> None:
-        # After a crash before this line the next reconciliation plans the checks.
+        # After a crash before this line, the next reconciliation plans the checks.
         now, names = self.clock(), self.store.covered.relying_on(wildcard)
         if names:
             self.agenda.put_many(dict.fromkeys(names, now), at_the_latest=True)

@@ -124,7 +124,7 @@ class _Session(smtplib.SMTP):
     def __init__(self, server: MailServer, deadline: Deadline) -> None:
         self._server = server
         self._deadline = deadline
-        # Without a given name the library queries DNS for one, without a time limit.
+        # Without a given name, the library queries DNS for one, without a time limit.
         super().__init__(server.host, server.port, local_hostname=socket.gethostname())
 
     def greet(self) -> None:

@@ -15,7 +15,7 @@ domain, job, trace_id, attempt, message, remedy, next_attempt, problem. A caller
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
 remedy is always complete. A line of a library ends after 500 characters. The traceback of an unexpected error
-follows its message at every level, one line per step. In JSON it is the field `trace`.
+follows its message at every level, one line per step. In JSON, it is the field `trace`.
 """
 
 from __future__ import annotations

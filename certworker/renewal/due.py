@@ -82,7 +82,7 @@ class DueNames:
         Check every name whose next check is due.
 
         A certificate that is not due gets its next check; that reads only two small files. For every other
-        name a request is enqueued by its priority.
+        name, a request is enqueued by its priority.
 
         Returns:
             `looked`: the number of checked names; `requested`: the number of requests enqueued.

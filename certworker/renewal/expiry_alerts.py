@@ -18,7 +18,7 @@ from certworker.renewal.policy import MIN_SHARE_LEFT, in_words
 
 logger = logging.getLogger(__name__)
 
-#: With less than this share of its validity period left a certificate is overdue.
+#: With less than this share of its validity period left, a certificate is overdue.
 OVERDUE_SHARE = 1 / 5
 #: With less than this share left, the report is an error.
 CRITICAL_SHARE = 1 / 10

@@ -5,7 +5,7 @@ The CA's suggestion and the age of a certificate decide when it is renewed. Most
 validity period. A number of days would be wrong for 160-hour certificates today and for the 45-day
 certificates of 2028.
 
-After each failure another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
+After each failure, another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
 shortens them while the certificate in service approaches its end.
 """
 
@@ -91,7 +91,7 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
     ),
 }
 
-#: After every failure the next attempt follows within a day, even if the failure names a later time.
+#: After every failure, the next attempt follows within a day, even if the failure names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
 #: No pause is longer than this share of the time that a certificate in service has left.
@@ -176,7 +176,7 @@ def after_issuance(validity: Validity, planned: datetime, now: datetime) -> date
     Return the *planned* first check of a certificate that was issued at *now*, or a later time.
 
     A certificate can be due when it is issued, because it is backdated or valid for a very short time.
-    Without a minimum pause it would be ordered in a loop.
+    Without a minimum pause, it would be ordered in a loop.
     """
     pause = min(MIN_AGE, (validity.not_after - now) * MIN_AGE_SHARE)
     return max(planned, now + max(pause, LEAST_PAUSE_BETWEEN_RENEWALS))

@@ -53,7 +53,7 @@ REPAIRS = {
     "lost": "{} names have no certificate left",
 }
 
-#: After these repairs the name is checked immediately.
+#: After these repairs, the name is checked immediately.
 CHECKED = ("relinked", "lost")
 
 

@@ -147,7 +147,7 @@ class Dns01Settings(SettingGroup):
     The settings of DNS-01.
     """
 
-    #: Without a provider there is no DNS-01.
+    #: Without a provider, there is no DNS-01.
     providers: Providers = setting(
         "CERTWORKER_DNS01_PROVIDER",
         "rfc2136, exec, httpreq, acme-dns or lexicon:NAME, for example lexicon:cloudflare; or several, "
@@ -262,7 +262,7 @@ class Dns01Settings(SettingGroup):
         """
         Return the wildcards of Appwrite's functions and sites, each with its variable.
 
-        Without a provider there are none.
+        Without a provider, there are none.
         """
         found: dict[str, str] = {}
         for variable, domains in (

@@ -237,7 +237,7 @@ def _load_for_tls(options: Mapping[str, str | bool]) -> None:
         context.load_verify_locations(str(authorities))
     if certificate := options.get("ssl_certfile"):
         key = options.get("ssl_keyfile")
-        # Without this argument OpenSSL asks for the password on the terminal.
+        # Without this argument, OpenSSL asks for the password on the terminal.
         context.load_cert_chain(str(certificate), str(key) if key else None, password="")
 
 

@@ -81,7 +81,7 @@ def read(path: Path, max_bytes: int) -> bytes:
         OSError: The file is missing, a directory, or cannot be read.
     """
     try:
-        # Without O_NONBLOCK the call waits until another program opens a named pipe.
+        # Without O_NONBLOCK, the call waits until another program opens a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:
@@ -233,7 +233,7 @@ def check_writable(directory: Path) -> None:
             _create(probe, b"probe", 0o600)
             probe.replace(renamed)
         finally:
-            # On a full disk the file exists without its content.
+            # On a full disk, the file exists without its content.
             for path in (probe, renamed):
                 path.unlink(missing_ok=True)
         sync_directory(directory)

@@ -34,7 +34,7 @@ PAUSE_SECONDS = 0.01
 #: The minimum age of a leftover. A file is written within milliseconds.
 LEAST_AGE_SECONDS = 60.0
 
-#: How long cleaning waits for writers. After that the next pass cleans.
+#: How long cleaning waits for writers. After that, the next pass cleans.
 CLEANING_TIMEOUT_SECONDS = 5.0
 
 #: The names of temporary files; other files with the same extension belong to other programs.

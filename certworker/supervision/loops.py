@@ -187,6 +187,6 @@ class Duties:
 
 
 def _ends_the_program(error: BaseException) -> bool:
-    # In another thread these exceptions would end the thread silently.
+    # In another thread, these exceptions would end the thread silently.
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and isinstance(error, KeyboardInterrupt | SystemExit)

@@ -1,9 +1,9 @@
 """
 Gathers changes of the directory that Traefik watches into bursts.
 
-After each event Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
+After each event, Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
 under load a change waits until two seconds have passed since the last change. It is then made together with
-all other waiting changes of all workers. Without load a change is made immediately.
+all other waiting changes of all workers. Without load, a change is made immediately.
 
 Each waiting change is a directory that Traefik does not watch, complete and fsynced. The first worker whose
 wait ends makes the changes of all. The time of the last change is the modification time of the watched

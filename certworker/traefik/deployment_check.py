@@ -247,7 +247,7 @@ class DeploymentCheck:
         pending.at = now + self._slow_poll
 
     def _is_still_wanted(self, pending: _Pending) -> bool:
-        # Since the last check the certificate may have been renewed, or the name removed.
+        # Since the last check, the certificate may have been renewed, or the name removed.
         with suppress(CertworkerError):
             stored = self._store.current(pending.names[0])
             if stored is None:

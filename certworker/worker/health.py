@@ -1,9 +1,9 @@
 """
 The health of a worker: its report in Redis, and the reports of all workers.
 
-`/healthz` returns the health of its own worker. Without an HTTP address `certworker health` reads the reports
-of the workers on its host. `certworker doctor` reads the reports of all workers. A report expires after 30
-seconds. So each report is fresh, even if the clocks of the hosts differ.
+`/healthz` returns the health of its own worker. Without an HTTP address, `certworker health` reads the
+reports of the workers on its host. `certworker doctor` reads the reports of all workers. A report expires
+after 30 seconds, so each report is fresh even if the clocks of the hosts differ.
 """
 
 from __future__ import annotations

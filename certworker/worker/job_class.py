@@ -32,7 +32,7 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_T
 logger = logging.getLogger(__name__)
 
 #: Fields that name code to import, a URL to call, or a rate limit that only RQ's own worker releases. Without
-#: a value RQ writes an empty string.
+#: a value, RQ writes an empty string.
 FORBIDDEN_FIELDS = (
     "success_callback_name",
     "failure_callback_name",
@@ -46,7 +46,7 @@ CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
 
 #: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them. After
-#: `rq requeue` a rejected job is then rejected again for the same reason.
+#: `rq requeue`, a rejected job is then rejected again for the same reason.
 WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
 #: Fields that are written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")

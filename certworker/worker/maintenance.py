@@ -56,7 +56,7 @@ AGENDA_CHECK_SECONDS = 10.0
 #: The interval of removals. A leftover also has to reach its minimum age.
 LEFTOVERS_SECONDS = 30.0
 
-#: A wake-up may be a little late. After this time it counts as lost.
+#: A wake-up may be a little late. After this time, it counts as lost.
 WAKE_UP_GRACE = timedelta(seconds=3)
 
 #: The pause after a pass that failed.

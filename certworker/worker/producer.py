@@ -48,7 +48,7 @@ USER = re.compile(r"[A-Za-z0-9]{1,64}")
 LONGEST_DESCRIPTION = 120
 
 # KEYS: the scheduler's registry. ARGV: a time. Returns 1 if a wake-up is planned by that time. Among
-# thousands of delayed jobs the script may miss it; an additional wake-up is harmless.
+# thousands of delayed jobs, the script may miss it; an additional wake-up is harmless.
 PLANNED_WAKE_UPS = """
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
     if string.sub(id, 1, 5) == 'look-' and redis.call('EXISTS', 'rq:job:' .. id) == 1 then return 1 end

@@ -129,7 +129,7 @@ class Recovery:
         logger.warning("job %s: %s", job.id, failure, extra={"event": "failed", "code": failure.code})
 
     def _recover_intermediate(self) -> None:
-        # An id is usually there for milliseconds. After the time of a lease its worker counts as killed.
+        # An id is usually there for milliseconds. After the time of a lease, its worker counts as killed.
         now = time.monotonic()
         present = cast("list[bytes]", self._connection.lrange(self._intermediate, 0, MAX_PER_SWEEP))
         self._seen = {raw: self._seen.get(raw, now) for raw in present}

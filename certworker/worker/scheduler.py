@@ -34,7 +34,7 @@ INTERVAL_SECONDS = 1.0
 BEAT_SECONDS = 15.0
 
 LOCK = f"rq:scheduler-lock:{QUEUE}"
-#: RQ's lock lasts for a minute and is renewed each second. Without a limit a forged lock might never expire.
+#: RQ's lock lasts for a minute and is renewed each second. Without a limit, a forged lock might never expire.
 LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
@@ -102,7 +102,7 @@ class Scheduler:
                 bound_expiry(self._connection, LOCK, LONGEST_LOCK)
         mover.heartbeat()
         mover.enqueue_scheduled_jobs()
-        # After an error the next pass creates a new mover.
+        # After an error, the next pass creates a new mover.
         self._mover = mover
         return INTERVAL_SECONDS
 

@@ -135,7 +135,7 @@ class Tasks:
         log_unexpected(f"the job for {', '.join(names) or 'no name'}", error)
         failure = Unexpected(fault=repr(error))
         if names:
-            # Without a plan the name would wait until its next request.
+            # Without a plan, the name would wait until its next request.
             self._plan_retry(report, names, failure)
         report.failed(names, failure)
         return failure

@@ -110,7 +110,7 @@ class ThreadedWorker(SimpleWorker):
     @property
     def queue(self) -> Queue:
         """
-        Return the only queue. With several queues RQ may lose a job if it crashes while it takes the job.
+        Return the only queue. With several queues, RQ may lose a job if it crashes while it takes the job.
         """
         return self.queues[0]
 

@@ -233,7 +233,7 @@ def pin_to_one_cpu(random: Random) -> None:
     """
     Pin this thread, and all threads that it starts, to one of the CPUs that the process may use.
 
-    Python runs one thread at a time. With several CPUs a waiting thread wakes up on another CPU, which costs
+    Python runs one thread at a time. With several CPUs, a waiting thread wakes up on another CPU, which costs
     a quarter of the time under load. The kernel moves other processes to other CPUs, except pinned ones. An
     operator with several workers gives each its own CPU (`cpuset` of Docker). On a system that has no CPU
     affinity (macOS) or does not permit it, do nothing.

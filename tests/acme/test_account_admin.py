@@ -437,7 +437,7 @@ class TestRevoke:
         tmp_path: Path,
     ) -> None:
         """
-        Each key type of a certificate can sign its revocation. The CA then never certifies the key
+        Each key type of a certificate can sign its revocation. The CA then never accepts the key
         again.
         """
         port, name = {"development": (0, NAME), "pebble": (pebble.http_port, "demo.example.com")}[ca]

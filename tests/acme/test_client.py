@@ -376,14 +376,14 @@ class TestProfile:
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
     def test_an_address_uses_the_profile_shortlived(self, address: str) -> None:
         """
-        An address uses the profile shortlived, the only one in which Let's Encrypt certifies
+        An address uses the profile shortlived, the only one in which Let's Encrypt issues for
         addresses.
         """
         assert "shortlived" == profile_for((*NAME, address), None, LETS_ENCRYPTS, **LETS_ENCRYPT)
 
     def test_a_ca_without_profiles_gets_none_for_an_address(self) -> None:
         """
-        The order names no profile for an address if the CA has none. Its default may certify
+        The order names no profile for an address if the CA has none. Its default may allow
         addresses.
         """
         assert profile_for(("8.8.8.8",), None, {}, label="ca.example.org", title="The CA") is None
@@ -444,7 +444,7 @@ class TestOrderWithProfile:
 
     def test_pebble_certifies_an_address(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        Pebble certifies an address, too.
+        Pebble issues a certificate for an address.
         """
         with ChallengeServer(port=each_pebble.http_port) as site:
             client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)

@@ -98,7 +98,7 @@ class TestSuggestion:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        Without a suggestion the lifetime decides about the renewal, and the next request is
+        Without a suggestion, the lifetime decides about the renewal, and the next request is
         scheduled.
         """
         metadata = app.issuance.issue((NAME,)).metadata
@@ -427,7 +427,7 @@ class TestReplaces:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        A renewal names its predecessor, which exempts it from limits. After a refusal it orders
+        A renewal names its predecessor, which exempts it from limits. After a refusal, it orders
         without the predecessor.
         """
         first = app.issuance.issue((NAME,)).metadata

@@ -170,7 +170,7 @@ class TestDemo:
 
     def test_no_file_remains_after_a_failure(self, tmp_path: Path) -> None:
         """
-        Without a redis-server the demo ends with the remedy and removes its files.
+        Without a redis-server, the demo ends with the remedy and removes its files.
         """
         ended = subprocess.run(
             [sys.executable, "-c", WITHOUT_REDIS],

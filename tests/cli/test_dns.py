@@ -103,7 +103,7 @@ class TestDoctor:
         self, worker: WorkerProcess, name_server: DevelopmentNameServer
     ) -> None:
         """
-        For a wildcard the doctor checks DNS-01, and neither the address nor port 80.
+        For a wildcard, the doctor checks DNS-01, and neither the address nor port 80.
         """
         ended = worker.command("doctor", "--json", f"*.{ZONE}")
         findings = [json.loads(line) for line in ended.stdout.splitlines()]

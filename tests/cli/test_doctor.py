@@ -66,7 +66,7 @@ class TestDoctor:
 
     def test_a_terminal_has_symbols_and_colors(self, worker: WorkerProcess) -> None:
         """
-        On a terminal the report has symbols, colors and remedies.
+        On a terminal, the report has symbols, colors and remedies.
         """
         seen = on_a_terminal(worker)
 
@@ -93,7 +93,7 @@ class TestDoctor:
 
     def test_a_named_domain_is_checked_alone(self, worker: WorkerProcess) -> None:
         """
-        With a name the doctor checks that name only.
+        With a name, the doctor checks that name only.
         """
         ended = worker.command("doctor", "other.localhost")
 

@@ -18,7 +18,7 @@ from tests.servers.worker import WorkerProcess, wait_until
 class TestHealth:
     def test_a_missing_worker_is_unhealthy(self, worker: WorkerProcess) -> None:
         """
-        Without a worker the command fails, and the message has the address.
+        Without a worker, the command fails, and the message has the address.
         """
         ended = worker.command("health")
 
@@ -88,7 +88,7 @@ class TestWithoutHttp:
 
     def test_an_unreachable_redis_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
         """
-        Without Redis the command fails with the code of the failure.
+        Without Redis, the command fails with the code of the failure.
         """
         worker.environment |= {"CERTWORKER_HTTP_ADDRESS": "off", "_APP_REDIS_PORT": str(free_port())}
         ended = worker.command("health")

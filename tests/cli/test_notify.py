@@ -39,7 +39,7 @@ class TestNotify:
 
     def test_each_failed_channel_is_reported_with_its_reason(self, worker: WorkerProcess) -> None:
         """
-        After a failed channel the command tries the next one, and reports each reason.
+        After a failed channel, the command tries the next one, and reports each reason.
         """
         worker.environment |= {
             "_APP_EMAIL_CERTIFICATES": ADDRESS,
@@ -58,7 +58,7 @@ class TestNotify:
 
     def test_without_a_channel_it_is_a_usage_error(self, worker: WorkerProcess) -> None:
         """
-        Without a channel the command fails and names the settings.
+        Without a channel, the command fails and names the settings.
         """
         ended = worker.command("notify", "test")
 

@@ -28,7 +28,7 @@ class TestWork:
 
     def test_labels_are_not_read_by_default(self, worker: WorkerProcess) -> None:
         """
-        Without the setting the worker never reads the labels.
+        Without the setting, the worker never reads the labels.
         """
         with Engine({"web"}) as engine:
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")

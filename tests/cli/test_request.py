@@ -83,7 +83,7 @@ class TestRequest:
 
     def test_waiting_ends_at_the_timeout(self, worker: WorkerProcess) -> None:
         """
-        Without a worker the command ends after the timeout.
+        Without a worker, the command ends after the timeout.
         """
         ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
 

@@ -50,7 +50,7 @@ class TestRevoke:
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        After a revocation the worker issues a new certificate with another key.
+        After a revocation, the worker issues a new certificate with another key.
         """
         before = volume.current(NAME)
         assert before is not None
@@ -89,7 +89,7 @@ class TestRevoke:
 
     def test_a_covered_name_is_refused_with_its_wildcard(self, worker: WorkerProcess) -> None:
         """
-        For a covered name the message has the command that revokes the wildcard.
+        For a covered name, the message has the command that revokes the wildcard.
         """
         CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"])).covered.add([NAME])
 

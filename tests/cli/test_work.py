@@ -110,7 +110,7 @@ class TestStart:
         self, worker: WorkerProcess, private: str, connection: Redis
     ) -> None:
         """
-        Without a domain the worker requests no certificate, in a private network either.
+        Without a domain, the worker requests no certificate, in a private network either.
         """
         if not private:
             del worker.environment["CERTWORKER_AUTHORITY"]
@@ -171,7 +171,7 @@ class TestFirstJobs:
         self, worker: WorkerProcess, connection: Redis, http_port: int
     ) -> None:
         """
-        On SIGTERM the waiting job ends with the failure that its checks found.
+        On SIGTERM, the waiting job ends with the failure that its checks found.
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{free_port()}"
         worker.environment["_APP_DOMAIN"] = ""
@@ -324,7 +324,7 @@ class TestFirstFailure:
 class TestSignals:
     def test_the_last_line_reports_the_stop(self, worker: WorkerProcess) -> None:
         """
-        After SIGTERM the last log line reports the stop, which distinguishes it from a crash.
+        After SIGTERM, the last log line reports the stop, which distinguishes it from a crash.
         """
         worker.start()
         worker.wait_for_line("main.localhost: ")

@@ -18,7 +18,7 @@ DAY_SECONDS = 86_400
 
 class ContainedPebble:
     """
-    A Pebble with the name `pebble` on *network*. It validates names of this network at port 80.
+    A Pebble with the name `pebble` on *network*. It validates names of this network on port 80.
 
     Attributes:
         ca_bundle: The root of its own TLS certificate. The certificates that it issues have another root.

@@ -227,7 +227,7 @@ class TestSecrets:
 
     def test_redis_grants_each_user_its_rights(self, secrets: Path, services: Any, tmp_path: Path) -> None:
         """
-        A Redis with the options of the file accepts each user. Without a password it allows only a ping.
+        A Redis with the options of the file accepts each user. Without a password, it allows only a ping.
         """
         options = dict(pairwise(services["redis"]["command"][1:]))
         assert options["--aclfile"].removeprefix(MOUNTED) in services["redis"]["secrets"]

@@ -94,7 +94,7 @@ class TestRequest:
 class TestOtherActions:
     def test_a_renewal_is_forced_for_all_names_of_the_certificate(self, app: App, actions: Actions) -> None:
         """
-        A renewal is a forced request for the same names. Without a certificate it is for the name.
+        A renewal is a forced request for the same names. Without a certificate, it is for the name.
         """
         app.issuance.issue((NAME, "b.localhost"))
         renewal, first = actions.renew(NAME, by="x"), actions.renew("new.localhost", by="x")

@@ -1,5 +1,5 @@
 """
-Test the Redis of the demo, which ends with the program that started it.
+Test the Redis server of the demo, which ends with the program that started it.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ class TestFailures:
         """
         program = write(f"sleep 600 & echo $! > {tmp_path}/child; wait")
 
-        # On a busy machine the program may start after a short timeout.
+        # On a busy machine, the program may start after a short timeout.
         for seconds in (0.5, 5, 50):
             with pytest.raises(CertworkerError, match=rf"dns01\.provider_failed.*within {seconds} s"):
                 Exec(program.program, deadline_seconds=seconds).present(RECORD)

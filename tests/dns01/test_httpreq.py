@@ -86,7 +86,7 @@ class TestProtocol:
 
     def test_without_credentials_no_authorization_is_sent(self) -> None:
         """
-        Without credentials a request has no Authorization header.
+        Without credentials, a request has no Authorization header.
         """
         with service(always(200)) as server:
             HttpReq(server.url).present(RECORD)

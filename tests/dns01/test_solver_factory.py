@@ -33,7 +33,7 @@ def settings(**variables: str) -> Dns01Settings:
 class TestBuildProviders:
     def test_without_settings_there_is_no_provider(self) -> None:
         """
-        Without settings of DNS-01 no zone has a provider, because HTTP-01 needs none.
+        Without settings of DNS-01, no zone has a provider, because HTTP-01 needs none.
         """
         providers = build_providers(settings(), None)
 

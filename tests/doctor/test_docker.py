@@ -68,7 +68,7 @@ def found(docker: Engine, **more: str) -> Mapping[str, Finding]:
 class TestEngine:
     def test_without_an_address_there_is_no_finding(self) -> None:
         """
-        Without the address of an engine there is no finding, because most workers need none.
+        Without the address of an engine, there is no finding, because most workers need none.
         """
         assert [] == list(docker_findings(load({}), HOST_NAME))
 

@@ -92,7 +92,7 @@ class TestDomainReport:
         settings: Settings,
     ) -> None:
         """
-        With a read-only Redis the check is skipped with the code, and the report continues.
+        With a read-only Redis, the check is skipped with the code, and the report continues.
         """
         with (
             connect(RedisURL.parse(own_redis.url)) as connection,
@@ -201,7 +201,7 @@ class TestServed:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        The findings compare the certificate at each address. An address without an answer has none.
+        The findings compare the certificate at each address. An address that does not respond has none.
         """
         pair = issued.traefik.files(NAME)
         assert pair
@@ -225,7 +225,7 @@ class TestServed:
     @pytest.mark.parametrize("address", ["off", "nowhere.invalid:443"])
     def test_without_a_proxy_it_is_skipped(self, issued: App, environ: dict[str, str], address: str) -> None:
         """
-        Without a reachable proxy the finding is skipped, because other programs can serve the files.
+        Without a reachable proxy, the finding is skipped, because other programs can serve the files.
         """
         assert Verdict.SKIPPED is self.found(issued, environ, address).verdict
 
@@ -288,7 +288,7 @@ class TestPlaceStagingOrder:
 
     def test_a_refusal_is_a_failure(self, app: App) -> None:
         """
-        A failed staging order is a failure with its code. Without a solver no response is published.
+        A failed staging order is a failure with its code. Without a solver, no response is published.
         """
         finding = place_staging_order(
             NAME, app.issuers[0].client, lambda _authority: [], app.dns01.presenting
@@ -298,7 +298,7 @@ class TestPlaceStagingOrder:
 
     def test_without_a_staging_ca_it_is_skipped(self, app: App) -> None:
         """
-        Without a staging CA the order is skipped.
+        Without a staging CA, the order is skipped.
         """
         finding = place_staging_order(NAME, None, lambda _authority: [], app.dns01.presenting)
 

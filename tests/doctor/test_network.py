@@ -116,7 +116,7 @@ class TestClock:
 
     def test_without_the_ca_it_is_skipped(self, reached: DirectoryProbe) -> None:
         """
-        Without the CA the check of the clock is skipped, because the CA has a finding of its own.
+        Without the CA, the check of the clock is skipped, because the CA has a finding of its own.
         """
         failure = CaUnreachable(host="ca.example.org", reason="time-out")
 

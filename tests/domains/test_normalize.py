@@ -338,7 +338,7 @@ class TestWildcards:
     )
     def test_a_wildcard_is_accepted_with_a_provider(self, value: str, name: str) -> None:
         """
-        With a DNS provider a wildcard is accepted, and its base is normalized.
+        With a DNS provider, a wildcard is accepted, and its base is normalized.
         """
         assert name == normalize(value, wildcards=True)
         assert is_name(name)

@@ -89,7 +89,7 @@ class Sabotage:
         """
         Return the first run of `certworker health` that names *loop*.
 
-        On a busy machine the HTTP server may answer too late for one run.
+        On a busy machine, the HTTP server may answer too late for one run.
         """
 
         def named() -> CompletedProcess[str] | None:

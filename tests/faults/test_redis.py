@@ -94,7 +94,7 @@ class TestRenewals:
             outcomes[outcome] += 1
             assert in_service(app, NAME)
             accidents.repair()
-            # The app may not have released the lock. In production its lease ends.
+            # The app may not have released the lock. In production, its lease ends.
             app.connection.delete(LOCKS + NAME)
             app.reconciler.reconcile()
             assert NAME in app.agenda

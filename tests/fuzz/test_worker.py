@@ -37,7 +37,7 @@ EXAMPLES = [kind.pattern for kind in KINDS if kind.pattern != KEY]
 
 class Attack:
     """
-    An attack that writes hostile values to the Redis of a worker.
+    An attack that writes hostile values to a worker's Redis.
     """
 
     def __init__(self, server: RedisServer) -> None:

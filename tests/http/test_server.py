@@ -202,7 +202,7 @@ class TestChallenge:
 
     def test_without_redis_the_status_is_503(self) -> None:
         """
-        Without Redis the status is 503 without details, because 404 means that there is no challenge.
+        Without Redis, the status is 503 without details, because 404 means that there is no challenge.
         """
 
         def fail(token: str) -> str | None:

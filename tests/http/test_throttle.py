@@ -62,7 +62,7 @@ def status_of(connection: HTTPConnection, path: str) -> int:
 class TestThrottle:
     def test_a_client_error_delays_the_next_request(self) -> None:
         """
-        After a client error the next request of the connection waits, so that a flood delays no job.
+        After a client error, the next request of the connection waits, so that a flood delays no job.
         """
         with opened() as server:
             connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
@@ -76,7 +76,7 @@ class TestThrottle:
     @pytest.mark.usefixtures("long_delay")
     def test_a_server_error_causes_no_delay(self) -> None:
         """
-        After a 503 the next request is answered at once.
+        After a 503, the next request is answered at once.
         """
 
         def fail(_token: str) -> str | None:

@@ -13,7 +13,7 @@ from tests.interop.authorities import ForeignAuthority, program
 
 class StepCa(ForeignAuthority):
     """
-    A step-ca with one ACME provisioner. It does not certify `refused.localhost`.
+    A step-ca with one ACME provisioner. It issues no certificate for `refused.localhost`.
 
     Args:
         lifetime: The lifetime of its certificates.

@@ -570,7 +570,7 @@ class TestLoss:
 
     def test_a_name_that_the_ca_no_longer_certifies_is_removed(self, app: App) -> None:
         """
-        A covered name that the CA no longer certifies leaves the agenda and the volume.
+        A covered name for which the CA no longer issues leaves the agenda and the volume.
         """
         app.certificates.covered.add([NAME])
         app.agenda.put(NAME, app.clock())

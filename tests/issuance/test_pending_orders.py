@@ -90,7 +90,7 @@ class TestResume:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        After a lost answer of the CA, the next attempt downloads the certificate with the stored key.
+        After a lost response of the CA, the next attempt downloads the certificate with the stored key.
         """
         app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):

@@ -91,7 +91,7 @@ class TestTexts:
 
     def test_an_unknown_certificate_is_not_in_the_text(self) -> None:
         """
-        Without access to the volume the text has no sentence about the certificate.
+        Without access to the volume, the text has no sentence about the certificate.
         """
         assert "in service" not in plain([replace(FAILED, in_service="unknown", days_left=None)])
 

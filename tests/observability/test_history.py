@@ -81,7 +81,7 @@ class TestHistory:
 
     def test_without_redis_lines_are_dropped_without_an_error(self) -> None:
         """
-        Without Redis an entry is lost without an error. The log has it as well.
+        Without Redis, an entry is lost without an error. The log has it as well.
         """
         history = History(Redis(port=free_port()))
         history.append(NAME, HistoryEntry(NOW, "INFO", "step"))

@@ -440,7 +440,7 @@ class TestLibraries:
 
     def test_only_warnings_of_libraries_are_logged_in_the_same_format(self) -> None:
         """
-        Libraries log warnings only, in the same format. At DEBUG they would log keys and nonces.
+        Libraries log warnings only, in the same format. At DEBUG, they would log keys and nonces.
         """
         stream = logging_to("human", "debug")
         library_logger.info("Starting new HTTPS connection")

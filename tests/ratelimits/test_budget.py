@@ -229,7 +229,7 @@ class TestSpend:
 
     def test_a_ca_without_known_limits_has_no_budget(self, connection: Redis) -> None:
         """
-        Without known limits each order is allowed. Only the refusals of the CA count.
+        Without known limits, each order is allowed. Only the refusals of the CA count.
         """
         world = World(connection, Limits())
         for number in range(500):
@@ -461,7 +461,7 @@ class TestLoss:
 
     def test_after_a_loss_half_of_the_orders_are_available(self, connection: Redis) -> None:
         """
-        After a loss of Redis half of the orders are available, because the volume has only certificates.
+        After a loss of Redis, half of the orders are available, because the volume has only certificates.
         """
         world = World(connection)
         for number in range(150):
@@ -471,7 +471,7 @@ class TestLoss:
 
     def test_after_a_loss_one_failure_of_a_name_is_allowed(self, connection: Redis) -> None:
         """
-        After a loss of Redis one failure of a name is allowed, and then the name waits.
+        After a loss of Redis, one failure of a name is allowed, and then the name waits.
         """
         world = World(connection)
         world.fail(NAME)

@@ -211,7 +211,7 @@ class TestSettle:
 
     def test_an_earlier_time_does_not_open_a_closed_bucket(self, buckets: TokenBuckets) -> None:
         """
-        An earlier time does not open a closed bucket, because answers of the CA may arrive in any order.
+        An earlier time does not open a closed bucket, because responses of the CA may arrive in any order.
         """
         buckets.settle(
             [Adjustment("shut", BUCKET, NOW + 60 * MINUTE), Adjustment("shut", BUCKET, NOW + MINUTE)]

@@ -60,14 +60,14 @@ def secure_sentinels(tmp_path: Path) -> Iterator[SecureSentinels]:
 
 def client(url: str) -> Redis:
     """
-    Return a client of the Redis at *url*.
+    Return a client of Redis at *url*.
     """
     return connect(RedisURL.parse(url))
 
 
 def failure_at(url: str) -> CertworkerError:
     """
-    Return the failure of the Redis at *url*.
+    Return the failure of Redis at *url*.
     """
     with client(url) as connection, pytest.raises(CertworkerError) as failed:
         check_redis(connection)
@@ -165,7 +165,7 @@ class TestTls:
 class TestDatabase:
     def test_a_redis_that_never_answers_is_a_failure(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The client stops waiting for an answer, with every release of redis-py.
+        The client stops waiting for a reply, with every release of redis-py.
         """
         monkeypatch.setattr("certworker.redis.client.REPLY_SECONDS", 0.05)
         with socket.create_server(("127.0.0.1", 0)) as silent:

@@ -28,7 +28,7 @@ OTHER = "certworker:agenda"
 @pytest.fixture
 def limited(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch) -> Iterator[Redis]:
     """
-    Yield a client that reads answers of at most 100,000 bytes.
+    Yield a client that reads replies of at most 100,000 bytes.
     """
     monkeypatch.setattr(guard, "LONGEST_REPLY", 100_000)
     with connect(RedisURL.parse(redis_server.url)) as client:
@@ -56,7 +56,7 @@ def plant_members(connection: Redis, key: str, members: list[str]) -> None:
 
 def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
     """
-    Return the answer to *command*, sent alone or in a pipeline.
+    Return the reply to *command*, sent alone or in a pipeline.
     """
     if how == "alone":
         return connection.execute_command(*command)
@@ -105,7 +105,7 @@ class TestGuardedPipeline:
     @pytest.mark.parametrize("transaction", [True, False])
     def test_only_failed_commands_are_sent_again(self, connection: Redis, transaction: bool) -> None:
         """
-        Only the commands that failed are sent again, and the answers are in order.
+        Only the commands that failed are sent again, and the replies are in order.
         """
         connection.set(KEY, "x")
         with connection.pipeline(transaction=transaction) as pipe:
@@ -221,7 +221,7 @@ class TestBoundedParser:
 
     def test_the_limit_applies_to_each_answer(self, limited: Redis) -> None:
         """
-        The limit applies to each answer of a pipeline, not to their sum.
+        The limit applies to each reply of a pipeline, not to their sum.
         """
         limited.set("value", "x" * 60_000)
         with limited.pipeline(transaction=False) as pipe:

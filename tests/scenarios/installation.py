@@ -1,7 +1,7 @@
 """
 The installation of a scenario, with a real Redis, DNS, CA, web servers and app.
 
-At first the installation has no problem: `shop.org` points to the HTTP server of the app.
+At first, the installation has no problem: `shop.org` points to the HTTP server of the app.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ class Installation:
 
     def listen(self, respond: Respond, address: str, pair: tuple[Path, Path] | None = None) -> None:
         """
-        Start a server with *respond* at port 80 of *address*.
+        Start a server with *respond* on port 80 of *address*.
         """
         self.stack.enter_context(WebServer(respond, host=address, port=self.http_port, pair=pair))
 

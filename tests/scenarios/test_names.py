@@ -1,5 +1,5 @@
 """
-Scenarios of names that no CA certifies.
+Scenarios of names for which no CA issues certificates.
 """
 
 from __future__ import annotations

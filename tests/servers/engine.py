@@ -151,7 +151,7 @@ class Engine:
 
     def _send_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
         request.protocol_version = "HTTP/1.1"
-        # After this response the client gets all events. It may have disconnected.
+        # After this response, the client gets all events. It may have disconnected.
         with self._following() as follower, suppress(OSError):
             request.send_response(200)
             request.send_header("Content-Type", "application/json")

@@ -93,7 +93,7 @@ class FaultyDispatcher(Dispatcher):
 
     def answer(self, request: Request) -> Reply | None:
         """
-        Return the reply to *request*. After None the connection ends without a reply.
+        Return the reply to *request*. After None, the connection ends without a reply.
         """
         fault = self._faults.next_fault(request.kind)
         with self._lock:

@@ -42,7 +42,7 @@ STEPS_AT_THE_START = {
     "machine_check": "certworker.runtime _check_machine",
 }
 
-#: The pauses between two steps. In production they are minutes.
+#: The pauses between two steps. In production, they are minutes.
 PAUSES = (
     "certworker.worker.maintenance AGENDA_CHECK_SECONDS",
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",

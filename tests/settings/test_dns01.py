@@ -56,7 +56,7 @@ def refused(environ: dict[str, str]) -> list[str]:
 class TestDefaults:
     def test_dns_01_is_off_by_default(self) -> None:
         """
-        Without settings there is no provider, and no name that requires DNS-01.
+        Without settings, there is no provider, and no name that requires DNS-01.
         """
         settings = load({}).dns01
 

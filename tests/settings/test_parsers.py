@@ -107,7 +107,7 @@ class TestPaths:
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Iterator[Path]:
     """
-    Yield a file in a directory without access; root becomes another user meanwhile.
+    Yield a file in a directory without access; root becomes another user in the meantime.
     """
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)

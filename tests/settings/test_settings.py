@@ -126,7 +126,7 @@ def failure_of(environ: Mapping[str, str]) -> InvalidSettings:
 class TestDefaults:
     def test_an_empty_environment_is_for_development(self) -> None:
         """
-        Without settings the development CA issues, and no certificate is requested.
+        Without settings, the development CA issues, and no certificate is requested.
         """
         settings = load({})
 
@@ -305,7 +305,7 @@ class TestAuthority:
     )
     def test_the_environment_selects_the_ca(self, environ: dict[str, str], label: str, kind: str) -> None:
         """
-        The environment selects the CA. In a private network a CA with a URL is a private CA.
+        The environment selects the CA. In a private network, a CA with a URL is a private CA.
         """
         authority = load(environ).authority
 
@@ -441,7 +441,7 @@ class TestExample:
 class TestAppwrite:
     def test_the_defaults_are_those_of_appwrite(self) -> None:
         """
-        Without settings the worker uses the queue of Appwrite, so that it can replace Appwrite's service.
+        Without settings, the worker uses the queue of Appwrite, so that it can replace Appwrite's service.
         """
         settings = load({})
 
@@ -502,13 +502,13 @@ OWN_NAMES = {
 class TestOwnNames:
     def test_without_a_provider_the_own_names_have_no_wildcard(self) -> None:
         """
-        Without a DNS provider the own names are those of _APP_DOMAIN.
+        Without a DNS provider, the own names are those of _APP_DOMAIN.
         """
         assert {"cloud.example.org": "_APP_DOMAIN"} == load(OWN_NAMES).own_names
 
     def test_with_a_provider_the_own_names_have_wildcards(self) -> None:
         """
-        With a DNS provider the own names have the wildcards for functions and sites, each with its variable.
+        With a DNS provider, the own names have the wildcards for functions and sites, each with its variable.
         """
         provider = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "192.0.2.53"}
 
@@ -523,7 +523,7 @@ class TestOwnNames:
 class TestTargets:
     def test_no_target_is_set_by_default(self) -> None:
         """
-        Without settings there is no target, so a custom domain can point to any address.
+        Without settings, there is no target, so a custom domain can point to any address.
         """
         assert {} == load({}).targets
 

@@ -68,7 +68,7 @@ class TestStartTracer:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Without the extra the worker runs, and one warning has the command that installs it.
+        Without the extra, the worker runs, and one warning has the command that installs it.
         """
         monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
         monkeypatch.delitem(sys.modules, "certworker.tracing.spans", raising=False)

@@ -101,7 +101,7 @@ class TestWorker:
 
     def test_without_a_collector_the_worker_is_as_fast_and_ends_in_time(self, worker: WorkerProcess) -> None:
         """
-        Without a collector the worker issues, logs one warning, and ends with 0 soon after SIGTERM.
+        Without a collector, the worker issues, logs one warning, and ends with 0 soon after SIGTERM.
         """
         worker.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
         worker.environment["OTEL_EXPORTER_OTLP_TIMEOUT"] = "1"
@@ -120,7 +120,7 @@ class TestWorker:
 
     def test_without_the_variables_there_is_no_trace(self, worker: WorkerProcess) -> None:
         """
-        Without the variables no line has the id of a trace.
+        Without the variables, no line has the id of a trace.
         """
         worker.start()
         worker.wait_for_line("certificate issued")

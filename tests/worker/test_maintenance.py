@@ -244,7 +244,7 @@ class TestAgendaCheck:
 
     def test_an_interrupted_comparison_is_repeated(self, app: App) -> None:
         """
-        A comparison does not count as complete if Redis loses its keys meanwhile.
+        A comparison does not count as complete if Redis loses its keys in the meantime.
         """
         app.agenda.begin_comparison()
         app.connection.flushall()

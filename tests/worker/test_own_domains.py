@@ -64,7 +64,7 @@ class Start:
 class TestRequests:
     def test_a_name_with_dns01_is_requested_without_a_probe(self, app: App) -> None:
         """
-        Only names with HTTP-01 are probed at port 80 before their request.
+        Only names with HTTP-01 are probed on port 80 before their request.
         """
         probed: list[str] = []
 
@@ -102,7 +102,7 @@ class TestRequests:
 
     def test_without_a_domain_nothing_is_requested(self, app: App) -> None:
         """
-        Without a domain the step requests no name.
+        Without a domain, the step requests no name.
         """
         start = Start(app)
         start.own_domains.step()

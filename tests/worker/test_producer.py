@@ -209,7 +209,7 @@ class TestRequestCertificate:
         self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Without a connection the producer reads the variables of the worker.
+        Without a connection, the producer reads the variables of the worker.
         """
         monkeypatch.setenv("_APP_REDIS_HOST", "127.0.0.1")
         monkeypatch.setenv("_APP_REDIS_PORT", str(redis_server.port))

@@ -385,7 +385,7 @@ class TestSuspension:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has a suspension at its start and then each hour, as certificates expire meanwhile.
+        The log has a suspension at its start and then each hour, as certificates expire in the meantime.
         """
         now = [0.0]
         suspension = Suspension(connection, lambda: now[0])

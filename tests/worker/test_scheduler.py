@@ -95,7 +95,7 @@ class TestScheduler:
 
     def test_one_of_two_schedulers_enqueues_a_job(self, connection: Redis) -> None:
         """
-        With several workers each delayed job is enqueued once.
+        With several workers, each delayed job is enqueued once.
         """
         with scheduling(connection), scheduling(connection) as second:
             assert eventually(lambda: connection.exists(LOCK))

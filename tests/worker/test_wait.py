@@ -44,7 +44,7 @@ class TestFollow:
 
     def test_a_wait_without_a_worker_ends(self, connection: Redis) -> None:
         """
-        Without a worker the wait ends at its timeout, and the outcome names the command that shows the
+        Without a worker, the wait ends at its timeout, and the outcome names the command that shows the
         state.
         """
         job_id = request_certificate(NAMES, connection=connection)

@@ -227,7 +227,7 @@ class TestAccidents:
 
     def test_sigterm_during_an_outage_of_redis(self, own_redis: RedisServer) -> None:
         """
-        After SIGTERM the worker ends with exit code 0 although Redis is unreachable.
+        After SIGTERM, the worker ends with exit code 0 although Redis is unreachable.
         """
         with worker_process(own_redis) as process:
             assert process.stdout is not None

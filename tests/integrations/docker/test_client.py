@@ -262,7 +262,7 @@ class TestInvalidAnswers:
     @pytest.mark.parametrize("body", ["null", "{}", '{"Id": 7, "ExitCode": "none"}', "7"])
     def test_an_invalid_answer_to_a_command_is_a_failure(self, body: str) -> None:
         """
-        A command fails if the answer of the engine is invalid.
+        A command fails if the response of the engine is invalid.
         """
         with invalid_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
             DockerClient(f"tcp://127.0.0.1:{server.port}").reload(Reload.parse("web:exec:reload"))

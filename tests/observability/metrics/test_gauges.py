@@ -30,7 +30,7 @@ class TestQueue:
 
     def test_without_redis_the_other_metrics_are_shown(self) -> None:
         """
-        Without Redis the metric of the queue is absent, and the others remain.
+        Without Redis, the metric of the queue is absent, and the others remain.
         """
 
         def fail() -> int:
@@ -82,7 +82,7 @@ class TestNotifications:
 
     def test_without_redis_the_metric_is_absent(self) -> None:
         """
-        Without Redis the metric is absent, and the others remain.
+        Without Redis, the metric is absent, and the others remain.
         """
 
         def fail() -> dict[str, int]:
