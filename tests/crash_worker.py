@@ -1,7 +1,7 @@
 """
 A program that issues certificates. Each issuance runs in a process that gets a signal at a different step.
 
-A step is a request to the CA, a command to Redis, an update of a name server, or a change of a file. The
+A step is a request to the CA, a command to Redis, an update of a name server, or a change to a file. The
 issuing thread counts its steps, so the program needs no list of steps.
 """
 

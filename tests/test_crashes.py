@@ -252,7 +252,7 @@ class TestKilledWithTxtRecord:
     @pytest.fixture
     def bind(self, tmp_path: Path) -> Iterator[Bind]:
         """
-        Start a BIND with a zone for each process, because a killed process holds the lock of its zone until
+        Start a BIND with a zone for each process, because a killed process holds the lock on its zone until
         the lease ends.
         """
         zones = [f"n{step}.localhost" for step in ("", *range(MOST_STEPS_OF_A_WILDCARD))]
@@ -357,7 +357,7 @@ class TestFrozen:
             statuses = list(frozen.continue_all())
         for number, name in enumerate(frozen.names):
             if serials[number] == VolumeLocked.code:
-                # A stopped process with the lock of the volume blocks the next worker, which retries.
+                # A stopped process with the lock on the volume blocks the next worker, which retries.
                 serials[number] = site.issue(name, force=True)
 
         assert len(frozen.names) >= FEWEST_STEPS

@@ -54,7 +54,7 @@ DEVCA_KNOWS = {"errors", "storage", "certificates", "challenges"}
 #: Modules without a floor: the module for Python programs, and the version.
 FREE = {"__init__", "version"}
 
-#: The packages that may import each library. A change of a library affects one package. Many packages pass a
+#: The packages that may import each library. A change to a library affects one package. Many packages pass a
 #: Redis connection to others.
 LIBRARIES = {
     "acme": {"devca"},

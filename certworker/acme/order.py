@@ -201,14 +201,14 @@ class Order:
                 if current is None or current.challenge.status != "pending":
                     return None
             except UnknownProblem as refused:
-                # # Some CAs validate immediately, and refuse the response if the validation fails.
+                # Some CAs validate immediately, and refuse the response if the validation fails.
                 explained = self._explained(Problem.read(refused.problem), proof.name)
                 raise self._reported() or explained from refused
 
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # # This status comes from a proxy. The CA has not received the response, and would never decide.
+            # This status comes from a proxy. The CA has not received the response, and would never decide.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(

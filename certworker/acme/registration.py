@@ -234,7 +234,7 @@ class AccountRegistration:
         try:
             reply = self._new_account(account, payload)
         except (Malformed, UnknownProblem) as refused:
-            # # ACME has no problem type for a wrong binding: CAs respond with `unauthorized` or `malformed`.
+            # ACME has no problem type for a wrong binding: CAs respond with `unauthorized` or `malformed`.
             if self._external_account is None:
                 raise
             raise ExternalAccountRequired(

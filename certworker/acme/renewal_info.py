@@ -92,7 +92,7 @@ class RenewalInfo:
         try:
             current = self._ask(renewal_id, known, now, life)
         except Exception:
-            # This is a bug of certworker. An optional suggestion must not prevent the renewal.
+            # This is a bug in certworker. An optional suggestion must not prevent the renewal.
             logger.exception("unexpected error in the renewal information", extra={"domain": name})
             return RenewalSuggestion(
                 known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)

@@ -267,7 +267,7 @@ def _read(response: BaseHTTPResponse) -> bytes:
                 break
         return content
     finally:
-        # # After a complete response, the pool can reuse the connection. After any other, it must not.
+        # After a complete response, the pool can reuse the connection. After any other, it must not.
         response.close()
         response.release_conn()
 

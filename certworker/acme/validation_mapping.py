@@ -72,7 +72,7 @@ CAUSES: Causes = (
     ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
     ("connection", "", HttpNotValidated),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
-    # # The text of step-ca for a wrong key authorization. In the response to an order, the type means a
+    # The text of step-ca for a wrong key authorization. In the response to an order, the type means a
     # policy.
     (
         "rejectedIdentifier",

@@ -197,7 +197,7 @@ def command(
             _show_summary(connection, settings, stores, now, as_json)
         else:
             chosen = (one for one in list_status(*stores, now) if _is_chosen(one, state, due, now))
-            # # Sorting needs all names. JSON is unsorted, so that a program gets the first line immediately.
+            # Sorting needs all names. JSON is unsorted, so that a program gets the first line immediately.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
             shown = list(islice(ordered, first, None if everything else first + page_size))

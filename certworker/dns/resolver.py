@@ -301,7 +301,7 @@ def view_of(label: str, name: str, server: Server, replies: Mapping[DnsQuestion,
     addresses = [
         each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
     ]
-    # # An error for one record type does not matter if the other type has an address.
+    # An error for one record type does not matter if the other type has an address.
     error = "" if addresses else next((answer.error for answer in answers if answer.error), "")
     return ServerView(
         label,

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-#: The time limit of one change of a record, for every provider.
+#: The time limit of one change to a record, for every provider.
 DEADLINE_SECONDS = 60.0
 
 #: The seconds for which a resolver may cache a record of certworker.

@@ -41,7 +41,7 @@ class RecordChanges:
 
     Args:
         records: The list of created records.
-        zones: The locks of zones.
+        zones: The locks on zones.
         states: The state of the providers.
         once_a_day: Limits the log lines about a record.
     """

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 LINES = "certworker:dns01:line:"
 SEEN = "certworker:dns01:seen:"
 
-#: The lock of a zone is the lock of a name with this prefix, which no request can have.
+#: The lock on a zone is the lock on a name with this prefix, which no request can have.
 LOCK_PREFIX = "dns01-zone:"
 
 #: How long a writer waits. A job has 15 minutes for two such waits, the propagation, and the validation.
@@ -64,7 +64,7 @@ return redis.call('ZRANK', KEYS[1], ARGV[1])
 
 class ZoneLocks:
     """
-    The locks of zones, shared by all workers that use the same Redis.
+    The locks on zones, shared by all workers that use the same Redis.
 
     Args:
         connection: To Redis.

@@ -124,7 +124,7 @@ class Malformed(CertworkerError):
     message_template = "{authority} reports a malformed request: {detail}"
     remedy_template = (
         "No action is needed; certworker retries automatically. If this continues for days, report it as a "
-        "bug of certworker or of the CA."
+        "bug in certworker or in the CA."
     )
     #: The servers of a CA may read from replicas that lag behind.
     retry = Retry.SOON

@@ -126,8 +126,8 @@ class HttpServer:
         Close the server; do nothing if it never started.
         """
         if self._server is not None:
-            # # The loop ends when no connection is left, and only its own thread may close them.
-            # # If a response wakes the loop first, the trigger is closed before it is pulled.
+            # The loop ends when no connection is left, and only its own thread may close them.
+            # If a response wakes the loop first, the trigger is closed before it is pulled.
             with suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: close_all(self._connections))
             self.loop.finish(STOP_SECONDS)

@@ -10,6 +10,6 @@ In import order::
     removal         Removes a name from the proxy, then from the volume, then from Redis
     issuer          One configured CA with its account, limits and challenge solvers
     failover        The order in which the issuers are tried
-    issuer_factory  Builds the issuers of the settings
+    issuer_factory  Builds the issuers from the settings
     service         ★ The issuance of one certificate, step by step
 """

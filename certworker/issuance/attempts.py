@@ -104,7 +104,7 @@ class Attempts:
 
     def plan_after_lease(self, names: tuple[str, ...], lease: timedelta) -> None:
         """
-        Plan a check of *names* after the *lease* of another job, which holds the lock of one of them.
+        Plan a check of *names* after the *lease* of another job, which holds the lock on one of them.
 
         That job plans a later check when it ends, unless it crashes before.
         """

@@ -1,5 +1,5 @@
 """
-Builds the issuers of the settings. No request is sent to a CA.
+Builds the issuers from the settings. No request is sent to a CA.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class IssuerFactory:
 
     def build_issuers(self) -> tuple[Issuer, ...]:
         """
-        Return an issuer for each CA of the settings, in their order. Each has the issuer of its staging
+        Return an issuer for each CA in the settings, in their order. Each has the issuer of its staging
         environment.
         """
         return tuple(

@@ -193,7 +193,7 @@ class Notifier:
             return
         self._silent.add(channel)
         failure = undelivered(channel, fault)
-        # A failure of the network or a server is expected. Anything else is a bug of this program.
+        # A failure of the network or a server is expected. Anything else is a bug in this program.
         trace = None if isinstance(fault, OSError) else fault
         logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
 

@@ -104,7 +104,7 @@ class TargetCheck:
             self.settings.customers.moved_check == "on"
             and bool(target.cname or target.addresses)
             and name not in (target.cname, *self._main_domains)
-            and not (is_wildcard(name) or is_address(name) or self.settings.dns01.prove(name))
+            and not (is_wildcard(name) or is_address(name) or self.settings.dns01.uses_dns01(name))
         )
 
     def __call__(self, name: str) -> Whereabouts:

@@ -140,7 +140,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
         try:
             return super().read_response(*arguments, **options)
         except ReplyTooLong:
-            # # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
+            # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
             # connection. Without the parser, the pool opens a new one.
             self.on_disconnect()
             raise

@@ -38,7 +38,7 @@ LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked at random times within this period.
 RESTORE_WITHIN = timedelta(minutes=10)
 
-#: The states that a change of the settings may end.
+#: The states that a change to the settings may end.
 RETRIED = ("failed", "moved")
 
 #: The pause between two log lines about the progress. A shorter comparison logs none.
@@ -164,7 +164,7 @@ class Reconciler:
         try:
             self.traefik.repair(adopted)
         except CertworkerError as failure:
-            # # The next repair retries it.
+            # The next repair retries it.
             logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_a_change(self) -> int:
@@ -236,7 +236,7 @@ class Reconciler:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # # Only the age decides: for the CA's suggestion, all names would need a request at the same time.
+        # Only the age decides: for the CA's suggestion, all names would need a request at the same time.
         return (
             next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
             if metadata

@@ -242,7 +242,7 @@ class DomainLocks:
         try:
             token = self._token(keys, owner)
         except BaseException:
-            # # Redis may have run the command, although its reply was lost.
+            # Redis may have run the command, although its reply was lost.
             self._unlock(keys, owner)
             raise
         if token < 0:

@@ -136,7 +136,7 @@ class Outbox:
             self._remove_invalid([line for line in lines if line not in entries])
             if entries:
                 send(list(entries.values()))
-            # # Remove the entries by their content, because the oldest may have been dropped in the meantime.
+            # Remove the entries by their content, because the oldest may have been dropped in the meantime.
             self._remove(entries)
         finally:
             self._release([SENDING + self._channel], [owner])

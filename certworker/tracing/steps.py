@@ -32,7 +32,7 @@ class Step:
         name: The same for each job of a kind.
         attributes: Values that describe the step. They contain no secrets.
         began_ns: When the step began, in nanoseconds of Unix time.
-        duration_ns: How long the step took, independent of changes of the clock.
+        duration_ns: How long the step took, independent of changes to the clock.
         code: The code of the failure that ended the step, or the type of an unexpected exception; else empty.
         steps: The steps within the step that have ended.
     """

@@ -3,7 +3,7 @@ Traefik: its configuration files, and the check that it serves the certificates 
 
 In import order::
 
-    batching          Gathers changes of the watched directory into bursts
+    batching          Gathers changes to the watched directory into bursts
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake
     config            ★ The files of Traefik's file provider: one YAML file per name
     deployment_check  Checks after each issuance that Traefik serves the new certificate

@@ -1,5 +1,5 @@
 """
-Gathers changes of the directory that Traefik watches into bursts.
+Gathers changes to the directory that Traefik watches into bursts.
 
 After each event, Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
 under load a change waits until two seconds have passed since the last change. It is then made together with
@@ -113,7 +113,7 @@ class BatchedWriter:
 
     def withdraw(self, name: str) -> None:
         """
-        Remove the waiting changes of the file *name*; the caller holds the lock.
+        Remove the waiting changes to the file *name*; the caller holds the lock.
         """
         for ready in self._staging.path.glob(f"*{READY}"):
             durable.remove(ready / name)

@@ -208,7 +208,7 @@ class FairScheduler:
         return self._request(call) if call.function == ISSUE else None
 
     def _request(self, call: Call) -> Request | None:
-        # # An invalid request starts immediately, and its job reports the error.
+        # An invalid request starts immediately, and its job reports the error.
         positional, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
         if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(positional):
             return None

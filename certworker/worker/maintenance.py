@@ -95,7 +95,7 @@ class Leftovers:
         yield "the removal of TXT records of earlier orders", self.dns01.remove_leftovers
 
     def _remove_tokens(self) -> None:
-        # A check of port 80 stores a token for some seconds without the lock of its name.
+        # A check of port 80 stores a token for some seconds without the lock on its name.
         before = self.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
         old = {
             token: stored.name
@@ -200,7 +200,7 @@ class MaintenanceLoop:
                 # The removal of leftovers has run before, see _step.
                 "the requests for the names of the installation": request_own_domains,
                 "the list of suffixes": load_suffixes,
-                "the retry after a change of the settings": self._retry_after_a_change,
+                "the retry after a change to the settings": self._retry_after_a_change,
                 "the reconciliation": reconciler.reconcile,
                 "the check of the names that are due": due_names.enqueue,
                 "the report of overdue certificates": self._report_overdue,

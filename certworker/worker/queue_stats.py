@@ -242,7 +242,7 @@ def _evicts(connection: Redis) -> RedisEvicts | None:
 
 
 def _permitted(query: Callable[[], Answer]) -> Answer | None:
-    # # A producer with its own Redis user has few permissions: docs/guides/redis.md.
+    # A producer with its own Redis user has few permissions: docs/guides/redis.md.
     try:
         return query()
     except NoPermissionError:

@@ -31,7 +31,7 @@ MAX_RECOVERIES = 1
 #: The largest number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
 MAX_PER_SWEEP = 1_000
 
-# # This is one script, so that only one of two workers that see the same expired lease recovers the job.
+# This is one script, so that only one of two workers that see the same expired lease recovers the job.
 # Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 RECLAIM = """
 local leases, job, list = unpack(KEYS)

@@ -142,7 +142,7 @@ class Tasks:
 
     def _plan_retry(self, report: JobReport, names: tuple[str, ...], failure: CertworkerError | None) -> None:
         def plan() -> None:
-            # If another worker holds the lock of the name, that worker plans the next attempt.
+            # If another worker holds the lock on the name, that worker plans the next attempt.
             if failure and not self.locks.is_held(names[0]):
                 self.issuance.attempts.record_not_started(names, failure)
 
@@ -151,7 +151,7 @@ class Tasks:
     def _remove(self, domain: object, domains: object, by: object) -> dict[str, Any]:
         report = self.reporter.begin()
         try:
-            # # Any certificate on the volume can be removed, even if the current CA would not issue it.
+            # Any certificate on the volume can be removed, even if the current CA would not issue it.
             names = requested_names(domain, domains, private=True, wildcards=True)
             for name in names:
                 _log_audit("removal", name, by)

@@ -251,7 +251,7 @@ def stop_on_signals() -> Iterator[Event]:
 
     Only the main thread can enter this context.
     """
-    # A signal handler must not set an event: the main thread may hold the lock of that event. So the
+    # A signal handler must not set an event: the main thread may hold the lock on that event. So the
     # interpreter writes the number of the signal to a socket, and a thread reads it there.
     stop, (receiving, sending) = Event(), socket.socketpair()
     sending.setblocking(False)

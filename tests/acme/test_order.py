@@ -590,7 +590,7 @@ class TestFinalize:
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        A bug of certworker has another code than a failure of the CA.
+        A bug in certworker has another code than a failure of the CA.
         """
         order = presented(client.order(NAMES), challenge_server)
         order.validate()

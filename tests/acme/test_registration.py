@@ -158,7 +158,7 @@ class TestThumbprint:
 class TestContact:
     def test_a_new_address_is_sent_to_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The next order after a change of the setting updates the contact of the account.
+        The next order after a change to the setting updates the contact of the account.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
 

@@ -114,7 +114,7 @@ class TestFailures:
         self, write: Write, change: Callable[[Path], object], shown: str
     ) -> None:
         """
-        The failure has the reason why a program cannot start, for example after a change of the file.
+        The failure has the reason why a program cannot start, for example after a change to the file.
         """
         program = write("exit 0")
         change(program.program)

@@ -250,7 +250,7 @@ class TestPresenting:
         self, solver: Dns01Solver, provider: Recorder, connection: Redis
     ) -> None:
         """
-        A worker that loses the lock of a zone creates no further record.
+        A worker that loses the lock on a zone creates no further record.
         """
 
         def steal(step: str, _record: TxtRecord) -> None:

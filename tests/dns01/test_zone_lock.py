@@ -1,5 +1,5 @@
 """
-Test the locks of zones with threads and with processes that are killed.
+Test the locks on zones with threads and with processes that are killed.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class TestHold:
 
     def test_another_zone_is_not_locked(self, connection: Redis) -> None:
         """
-        The lock of one zone does not block another zone.
+        The lock on one zone does not block another zone.
         """
         locks = locks_of(connection)
 

@@ -131,7 +131,7 @@ def kill_redis(world: World) -> None:
 
 def refuse(world: World, *commands: str) -> None:
     """
-    Make Redis deny *commands*, as after a change of the rights.
+    Make Redis deny *commands*, as after a change to the rights.
     """
     with world.redis.client() as connection:
         connection.execute_command("ACL", "SETUSER", "default", *(f"-{command}" for command in commands))

@@ -22,7 +22,7 @@ NAME = "shop.localhost"
 class TestRetryAfterAChange:
     def test_only_configuration_errors_are_retried_after_a_change(self, app: App) -> None:
         """
-        After a change of the settings, only the names with a configuration error are due.
+        After a change to the settings, only the names with a configuration error are due.
         """
         now = app.clock()
         later = now + timedelta(hours=20)

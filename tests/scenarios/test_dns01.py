@@ -116,7 +116,7 @@ def undeletable(installation: Installation) -> None:
 
 def lost_lock(installation: Installation) -> None:
     """
-    Give the lock of the zone to another worker between two records, as after a suspension of the machine.
+    Give the lock on the zone to another worker between two records, as after a suspension of the machine.
     """
 
     def respond(call: Call) -> Reply:
@@ -163,7 +163,7 @@ SCENARIOS = [
         check="DNS-01",
     ),
     Scenario(
-        "a name server that does not receive the changes of the zone",
+        "a name server that does not receive the changes to the zone",
         "dns01.not_visible",
         stale_server,
         f"dig TXT {CHALLENGE} @SERVER",

@@ -80,7 +80,7 @@ def of_a_newer_version(app: App) -> None:
 
 def hanging_worker(installation: Installation) -> None:
     """
-    Hold the lock of the volume. The app waits for a shorter time than in production.
+    Hold the lock on the volume. The app waits for a shorter time than in production.
     """
 
     def lock(app: App) -> None:

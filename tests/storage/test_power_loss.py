@@ -1,7 +1,7 @@
 """
 Tests that each reader finds a matching pair after a power cut at any moment.
 
-The tests record the real changes of the disk and stop after each of them. They build every state that
+The tests record the real changes to the disk and stop after each of them. They build every state that
 POSIX allows after a power cut, and check each state with the readers.
 """
 

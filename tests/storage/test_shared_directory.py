@@ -1,5 +1,5 @@
 """
-Tests of the locks of shared directories, and of the removal of leftovers.
+Tests of the locks on shared directories, and of the removal of leftovers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Record the changes of files, and make a chosen change fail.
+Record the changes to files, and make a chosen change fail.
 
 Each call of the operating system is executed. A trace records each call that changes a file below a
 directory. A call that a trace cannot represent is an error, so that the trace is complete.
@@ -144,7 +144,7 @@ def fault(number: int, code: int) -> Callable[[Effect], None]:
     """
     Return a hook that raises the error *code* from the *number*-th change (from 0) on.
 
-    A full disk still allows removals, renames and changes of the mode.
+    A full disk still allows removals, renames and changes to the mode.
     """
     seen = 0
 

@@ -1,5 +1,5 @@
 """
-Tests of batched changes of the watched directory, so that Traefik does not reload for each certificate.
+Tests of batched changes to the watched directory, so that Traefik does not reload for each certificate.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 @dataclass
 class Burst:
     """
-    The time when a worker took the lock, and the time of its change of the directory.
+    The time when a worker took the lock, and the time of its change to the directory.
     """
 
     began: float
@@ -51,7 +51,7 @@ class RecordingLock(WriteLock):
     @contextmanager
     def held(self, timeout_seconds: float | None = None) -> Iterator[None]:
         """
-        Hold the lock, and record a change of the directory.
+        Hold the lock, and record a change to the directory.
         """
         self.attempts += 1
         with super().held(timeout_seconds):
