@@ -51,7 +51,7 @@ class Actions:
         Raises:
             CertworkerError: A name is invalid. Nothing is requested.
             OtherTenant: A name is known and not one of *tenant*. Nothing is requested.
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         settings, connection = self._sources.settings, self._sources.connection
         private, wildcards = settings.authority.private_names, settings.dns01.is_set
@@ -74,7 +74,7 @@ class Actions:
 
         Raises:
             CertworkerError: The volume cannot be read.
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         metadata, wildcard = self._sources.certificates.serving(name)
         if wildcard:
@@ -87,7 +87,7 @@ class Actions:
         Request the next attempt for *name*, and for the other names of the last one, now.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         return request_certificate(self._names_with(name), by=by, connection=self._sources.connection)
 
@@ -97,7 +97,7 @@ class Actions:
 
         Raises:
             CertworkerError: The settings or the state directory cannot be read.
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         settings, connection = self._sources.settings, self._sources.connection
         names = self._names_with(name)
@@ -112,7 +112,7 @@ class Actions:
         Request the removal of *name* from the proxy, the volume and the renewals.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         return request_removal(name, by=by, connection=self._sources.connection)
 

@@ -17,7 +17,7 @@ class AuthorityLimits:
     The limits of one CA.
     """
 
-    #: The label of the CA, and its name for people.
+    #: The label of the CA, and its name in messages.
     authority: str
     title: str
     #: The limit of orders, and the limits of the most used registered domains; empty without known limits.
@@ -32,7 +32,7 @@ def limits(sources: Sources) -> tuple[AuthorityLimits, ...]:
 
     Raises:
         InvalidSettings: The file with the limits is invalid.
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     found = []
     for choice in sources.settings.authorities:

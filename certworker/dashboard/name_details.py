@@ -64,7 +64,7 @@ def name_details(sources: Sources, name: str) -> NameDetails | None:
     Return the details of *name*; None if it is unknown.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     status = find_name(sources, name)
     if status is None:

@@ -166,7 +166,7 @@ class NameIndex:
 
         Raises:
             ValueError: A field of *query* is out of range, or its cursor is not from this index.
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         if query.sort not in SORTS or not 1 <= query.limit <= MOST_NAMES_PER_PAGE:
             raise ValueError(f"the order is one of {', '.join(SORTS)}; a page has at most 500 names")
@@ -207,7 +207,7 @@ class NameIndex:
         Return None for a name that is unknown, invalid, or of another tenant than *tenant*.
 
         Raises:
-            redis.RedisError: Redis does not answer.
+            redis.RedisError: Redis does not respond.
         """
         return find_name(self._sources, name, tenant)
 
@@ -258,7 +258,7 @@ def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainS
     Return the present status of *name*, as :meth:`NameIndex.find` does.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     try:
         # The certificate may be from a private CA of earlier settings.

@@ -22,7 +22,7 @@ MOST_RENEWALS = 10
 @dataclass(frozen=True)
 class Queue:
     """
-    The requests that wait, and who processes them.
+    The waiting requests, and the workers that process them.
     """
 
     #: Jobs on the queue.
@@ -39,7 +39,7 @@ class Queue:
 @dataclass(frozen=True)
 class Proxy:
     """
-    What Traefik is given.
+    The files of Traefik.
     """
 
     #: The directory of its files.
@@ -51,7 +51,7 @@ class Proxy:
 @dataclass(frozen=True)
 class Summary:
     """
-    The overview. A tenant sees its names only, so the other fields are None.
+    The overview. A tenant sees only its names, so the other fields are None.
     """
 
     total: int
@@ -70,7 +70,7 @@ def summary(sources: Sources, index: NameIndex, tenant: str | None = None) -> Su
     Return the overview of all names, or of those of *tenant*.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     page = index.page(NameQuery(tenant=tenant, limit=MOST_PROBLEMS))
     whole = tenant is None

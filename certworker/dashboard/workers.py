@@ -84,7 +84,7 @@ def workers(sources: Sources) -> tuple[WorkerInfo, ...]:
     Return the registered workers, sorted by name.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     connection = sources.connection
     jobs = running_jobs(connection)
@@ -119,7 +119,7 @@ def running_jobs(connection: Redis) -> list[RunningJob]:
     Return the running jobs, at most 500.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     return list(_running(connection))
 

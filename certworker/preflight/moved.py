@@ -3,13 +3,13 @@ Whether a name in service still points to this server.
 
 ::
 
-    a resolver returns our addresses ─────────────────────────────────────► HERE
+    a resolver returns own addresses ─────────────────────────────────────► HERE
     the authoritative servers ──┬── fail, do not answer, or disagree ─────► UNKNOWN
-                                ├── our addresses, or the target's alias ─► HERE
+                                ├── own addresses, or the target's alias ─► HERE
                                 ├── no address ───────────────────────────► ELSEWHERE
                                 └── other addresses
           a test response ──────┬── is served (for example by a CDN) ─────► HERE
-                                ├── our own address does not serve it ────► UNKNOWN
+                                ├── an own address does not serve it ─────► UNKNOWN
                                 ├── another server replies ───────────────► ELSEWHERE
                                 └── no other server replies ──────────────► UNKNOWN
 

@@ -160,7 +160,7 @@ class Settings(SettingGroup):
         "an address with a port, for example 127.0.0.1:8081; or off",
         factory=lambda known: known["http_address"],
     )
-    #: For how many names the metrics have the times of their certificate, the first to expire first.
+    #: The number of names whose certificate times the metrics have: those that expire first.
     metrics_per_name: MetricsPerName = setting(
         "CERTWORKER_METRICS_PER_NAME", "a number from 0 to 50000, for example 100", 0
     )

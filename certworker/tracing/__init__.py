@@ -13,5 +13,5 @@ In import order::
 
     steps    ★ The steps of a job and their durations
     spans    The export of steps as spans, with the SDK of OpenTelemetry
-    setup    Whether the environment asks for traces
+    setup    Whether the environment requests traces
 """

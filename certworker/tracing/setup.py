@@ -1,5 +1,5 @@
 """
-Whether the environment asks for traces.
+Whether the environment requests traces.
 
 The variables are those of OpenTelemetry. The SDK reads their values itself; this module reads only whether
 traces are on, so that a worker without traces does not import the SDK.
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Each of these variables turns traces on.
+#: Each of these variables enables traces.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
 DISABLED = "OTEL_SDK_DISABLED"
@@ -30,7 +30,7 @@ PROTOCOL = "http/protobuf"
 
 def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
     """
-    Start to trace jobs if a variable in *environ* asks for it; return None without traces.
+    Start to trace jobs if a variable in *environ* requests it; return None without traces.
 
     Traces are optional: each problem is one warning.
     """
@@ -61,7 +61,7 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
 
 def _asking(environ: Mapping[str, str]) -> str:
     """
-    Return the variable that asks for traces; empty if none does.
+    Return the variable that requests traces; empty if none does.
     """
     if _value(environ, DISABLED).lower() == "true":
         return ""

@@ -37,7 +37,7 @@ STOP_SECONDS = 3.0
 #: A collector that fails again and again is logged once in this time.
 REPEAT_SECONDS = 3600.0
 
-#: The number of errors that may cause each other.
+#: The maximum length of a chain of causes.
 LONGEST_CHAIN = 10
 
 
@@ -102,7 +102,7 @@ class ReportingExporter(SpanExporter):
 
 class Tracer:
     """
-    Makes a trace of each job, and sends it. The SDK reads its settings from the environment.
+    Creates a trace of each job, and sends it. The SDK reads its settings from the environment.
 
     Raises:
         ValueError: A variable has an invalid value.

@@ -29,7 +29,7 @@ class Step:
     One step of a job, or the job.
 
     Attributes:
-        name: The same for each job of a kind.
+        name: The name, which is the same for all jobs of a type.
         attributes: Values that describe the step. They contain no secrets.
         began_ns: When the step began, in nanoseconds of Unix time.
         duration_ns: How long the step took, independent of changes to the clock.

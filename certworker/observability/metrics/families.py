@@ -12,9 +12,9 @@ from typing import Literal
 
 #: From a job without an order, through a fast CA, to a CA that validates for minutes.
 JOB_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-#: From a request that starts at once to one that waits for a limit of the CA.
+#: From a request that starts immediately to one that waits for a limit of the CA.
 SERVICE_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
-#: From a CA on this machine to the longest answer that certworker waits for.
+#: From a CA on this machine to the longest response that certworker waits for.
 REQUEST_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 45)
 #: From a local check to the longest deadline of a check.
 CHECK_SECONDS = (0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)

@@ -88,7 +88,7 @@ class NameCounter:
         certificates: Yields every name.
         states: All states of a name. A state without names is 0: an absent series raises no alert.
         issuers: The known issuers.
-        per_name: For how many names the metrics have the times of their certificate: those that expire first.
+        per_name: The number of names whose certificate times the metrics have: those that expire first.
     """
 
     def __init__(

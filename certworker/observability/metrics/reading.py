@@ -14,7 +14,7 @@ from certworker.observability.metrics.families import Family
 
 logger = logging.getLogger(__name__)
 
-#: A worker spends at most this share of its time on one slow metric. To count 50,000 names takes a second.
+#: A worker spends at most this share of its time on one slow metric. Counting 50,000 names takes a second.
 MAX_COLLECT_SHARE = 1 / 20
 
 
@@ -28,7 +28,7 @@ class Collector:
 
     def describe(self) -> Iterable[Metric]:
         """
-        Return nothing. Without this method, the registry would collect at once, before anything is known.
+        Return nothing. Without this method, the registry would collect immediately, before anything is known.
         """
         return []
 

@@ -57,7 +57,7 @@ class Metrics(Counters):
             certificates: Yields every name.
             states: All states of a name. A state without names is 0: an absent series raises no alert.
             issuers: The labels of the known CAs, and of other sources of certificates.
-            per_name: For how many names the metrics have the times of their certificate.
+            per_name: The number of names whose certificate times the metrics have.
         """
         names = NameCounter(certificates, states, Issuers(issuers), per_name)
         self._registry.register(Collector(Sparing(names)))
