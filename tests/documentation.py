@@ -4,6 +4,7 @@ The parts of the documentation that `make docs-generated` generates from the cod
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -14,6 +15,8 @@ from pathlib import Path
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
 from certworker.renewal.policy import RETRY_PAUSES
+from certworker.web.api.openapi import openapi
+from certworker.web.api.operations import OPERATIONS
 from tests import man_pages, pictures
 from tests.recording import session
 from tests.reference import commands, labels, metrics, packages, process_metrics, redis_keys, settings
@@ -23,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
 ERRORS = DOCS / "reference" / "errors"
+
+API_DOCUMENT = DOCS / "reference" / "openapi.json"
 
 #: The examples of this page build on each other. tests/test_queue_protocol.py runs them in order.
 WITH_A_TEST_OF_ITS_OWN = DOCS / "reference" / "queue-protocol.md"
@@ -81,6 +86,24 @@ def error_page(code: str) -> str:
     return page
 
 
+def calls() -> str:
+    """
+    Return one row for each call of the API.
+    """
+    rows = ["| call | role | what it does |", "|---|---|---|"]
+    for operation in OPERATIONS:
+        summary = " ".join((operation.view.__doc__ or "").split())
+        rows.append(f"| `{operation.method} {operation.path}` | `{operation.role}` | {summary} |")
+    return "\n".join(rows)
+
+
+def api_document() -> str:
+    """
+    Return the OpenAPI document.
+    """
+    return json.dumps(openapi(), indent=2) + "\n"
+
+
 def pauses_of(retry: Retry) -> str:
     """
     Return the pauses of *retry* in words.
@@ -126,6 +149,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "process metrics": process_metrics,
     "failures": failures,
     "retries": retries,
+    "calls": calls,
     "keys": partial(redis_keys, True),
     "foreign keys": partial(redis_keys, False),
 }
@@ -185,5 +209,6 @@ if __name__ == "__main__":
         page.write_text(renewed(page.read_text()))
     for stale in set(man_pages.PAGES.glob("*.1")) - set(man_pages.drawn()):
         stale.unlink()
+    API_DOCUMENT.write_text(api_document())
     for path, drawing in {**pictures.drawn(), **man_pages.drawn()}.items():
         path.write_text(drawing)

@@ -36,6 +36,7 @@ PLACES = {
     "process metrics": "reference/metrics.md",
     "failures": "reference/errors/index.md",
     "retries": "concepts/renewal-and-retries.md",
+    "calls": "reference/http.md",
     "keys": "reference/redis-keys.md",
     "foreign keys": "reference/redis-keys.md",
 }
@@ -81,6 +82,14 @@ class TestGeneratedParts:
         written = {path: path.read_text() for path in documentation.ERRORS.glob("*.*.md")}
 
         assert documentation.error_pages() == written, "run: make docs-generated"
+
+    def test_the_document_of_the_api_is_the_present_one(self) -> None:
+        """
+        The OpenAPI document is the one that `make docs-generated` generates.
+        """
+        written = documentation.API_DOCUMENT.read_text()
+
+        assert documentation.api_document() == written, "run: make docs-generated"
 
     def test_each_command_is_in_the_reference(self) -> None:
         """

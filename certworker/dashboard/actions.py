@@ -7,6 +7,7 @@ The callers check before each action whether the name belongs to the tenant of t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from certworker.dashboard.sources import Sources
 from certworker.domains import normalize, requested_names
@@ -25,9 +26,20 @@ class OtherTenant(Exception):
         self.name = name
 
 
+@dataclass(frozen=True)
+class RequestedJob:
+    """
+    A job on the queue. A repeated action returns the same job while it waits or runs.
+    """
+
+    #: The id of the job.
+    job: str
+    names: tuple[str, ...]
+
+
 class Actions:
     """
-    Requests for the worker. Each method returns the id of a job.
+    Requests for the worker. Each method returns the id of its job, or the jobs of a request.
 
     A repeated action returns the same id while its job waits or runs.
 
@@ -39,14 +51,21 @@ class Actions:
         self._sources = sources
 
     def request(
-        self, names: Sequence[str], *, by: str, tenant: str | None = None, together: bool = False
-    ) -> tuple[str, ...]:
+        self,
+        names: Sequence[str],
+        *,
+        by: str,
+        tenant: str | None = None,
+        together: bool = False,
+        assign: bool = False,
+    ) -> tuple[RequestedJob, ...]:
         """
-        Request a certificate for each of *names*, or with *together* one for all; return a job id for each.
+        Request a certificate for each of *names*, or with *together* one for all; return the jobs.
 
         Args:
             by: The requester, for the log.
             tenant: The tenant that owns the names; None for an operator.
+            assign: Whether an operator gives names of others, or without a tenant, to *tenant*.
 
         Raises:
             CertworkerError: A name is invalid. Nothing is requested.
@@ -60,10 +79,14 @@ class Actions:
         else:
             normalized = (normalize(name, private=private, wildcards=wildcards) for name in names)
             groups = [(name,) for name in dict.fromkeys(normalized)]
-        if tenant is not None:
-            self._claim([name for group in groups for name in group], tenant)
+        all_names = [name for group in groups for name in group]
+        if tenant is not None and assign:
+            self._sources.records.record_tenants(dict.fromkeys(all_names, tenant))
+        elif tenant is not None:
+            self._claim(all_names, tenant)
         return tuple(
-            request_certificate(group, tenant=tenant, by=by, connection=connection) for group in groups
+            RequestedJob(request_certificate(group, tenant=tenant, by=by, connection=connection), group)
+            for group in groups
         )
 
     def renew(self, name: str, *, by: str) -> str:

@@ -50,7 +50,7 @@ class TestRequest:
         assert (
             "certworker.issue",
             {"domain": NAME, "force": False, "tenant": "acme", "by": "token x"},
-        ) == call_of(app, jobs[0])
+        ) == call_of(app, jobs[0].job)
 
     def test_names_together_are_one_job(self, app: App, actions: Actions) -> None:
         """
@@ -58,7 +58,8 @@ class TestRequest:
         """
         (job,) = actions.request([NAME, "b.localhost"], by="x", together=True)
 
-        assert {"domains": [NAME, "b.localhost"], "force": False, "by": "x"} == call_of(app, job)[1]
+        assert (NAME, "b.localhost") == job.names
+        assert {"domains": [NAME, "b.localhost"], "force": False, "by": "x"} == call_of(app, job.job)[1]
 
     @pytest.mark.parametrize("names", [["*.localhost"], [NAME, "a b"], ["../x"]])
     def test_an_invalid_name_requests_nothing(self, app: App, actions: Actions, names: list[str]) -> None:
@@ -89,6 +90,16 @@ class TestRequest:
         assert 0 < before
         assert 0 == queue_length(app.connection)
         assert "" == app.records.tenant_of(NAME)
+
+    def test_an_operator_gives_a_name_to_a_tenant(self, app: App, actions: Actions) -> None:
+        """
+        An operator assigns any name to a tenant. The tenant sees it at once.
+        """
+        app.issuance.issue((NAME,))
+        actions.request([NAME], by="x", tenant="acme", assign=True)
+
+        assert "acme" == app.records.tenant_of(NAME)
+        assert actions.request([NAME], by="x", tenant="acme")
 
 
 class TestOtherActions:

@@ -1,0 +1,82 @@
+"""
+The calls that change something. Each is a job for the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from urllib.parse import quote
+
+from flask import Response, url_for
+from werkzeug.exceptions import Forbidden
+
+from certworker.dashboard.actions import OtherTenant, RequestedJob
+from certworker.web.access import current_access
+from certworker.web.api.models import Accepted
+from certworker.web.api.names import known
+from certworker.web.api.parameters import query_values, requested_certificates
+from certworker.web.api.responses import NotKnown, components, json_response
+
+
+def request_certificates() -> Response:
+    """
+    Request certificates for names.
+    """
+    query_values(())
+    wanted, access = requested_certificates(), current_access()
+    if access.tenant is not None and wanted.tenant not in (None, access.tenant):
+        raise Forbidden("A token of a tenant requests names of this tenant only.")
+    try:
+        jobs = components().actions.request(
+            wanted.names,
+            by=access.identity,
+            tenant=access.tenant or wanted.tenant,
+            together=wanted.together,
+            assign=access.tenant is None,
+        )
+    except OtherTenant as error:
+        raise NotKnown(error.name) from error
+    response = _accepted(jobs)
+    if len(jobs) == 1:
+        response.headers["Location"] = f"{url_for('.list_names')}/{quote(jobs[0].names[0], safe='*:')}"
+    return response
+
+
+def renew_name(name: str) -> Response:
+    """
+    Renew the certificate of a name now, even if it is not due.
+    """
+    return _act(name, components().actions.renew)
+
+
+def retry_name(name: str) -> Response:
+    """
+    Try again now to get a certificate for a name.
+    """
+    return _act(name, components().actions.retry)
+
+
+def resume_name(name: str) -> Response:
+    """
+    Resume the orders for a name that a CA has paused, and try again now.
+    """
+    return _act(name, components().actions.resume)
+
+
+def remove_name(name: str) -> Response:
+    """
+    Remove a name from the proxy, the volume and the renewals.
+    """
+    return _act(name, components().actions.remove)
+
+
+def _act(name: str, action: Callable[..., str]) -> Response:
+    query_values(())
+    status = known(name)
+    job = action(status.name, by=current_access().identity)
+    return _accepted([RequestedJob(job, (status.name,))])
+
+
+def _accepted(jobs: Sequence[RequestedJob]) -> Response:
+    return json_response(Accepted(tuple(jobs)), HTTPStatus.ACCEPTED)

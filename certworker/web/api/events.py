@@ -1,0 +1,142 @@
+"""
+The outcomes of jobs as server-sent events (HTML Living Standard, section 9.2), from `certworker:events`.
+
+Each open stream occupies a thread of the server. So the number of streams is limited, and each ends after ten
+minutes. A browser connects again then, and its header `Last-Event-ID` continues after the last event.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Any
+
+from flask import Response, request
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.observability.events import EVENTS
+from certworker.redis.codec import decode_text, fields_in
+from certworker.web.access import current_access
+from certworker.web.api.parameters import query_values
+from certworker.web.api.responses import Busy, components
+
+#: Open streams, of all callers and of one.
+MOST_STREAMS = 4
+MOST_STREAMS_OF_ONE = 2
+
+#: The longest duration of a stream, and the time without events after which a comment shows that it lives.
+STREAM_SECONDS = 600.0
+HEARTBEAT_SECONDS = 15.0
+
+#: How long one read of Redis waits. A closed connection is noticed after this time.
+WAIT_MILLISECONDS = 1_000
+EVENTS_AT_ONCE = 100
+
+#: How long a client waits before it connects again.
+RETRY_MILLISECONDS = 3_000
+
+_ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
+
+
+class Streams:
+    """
+    The places of open streams.
+    """
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+        self._lock = Lock()
+
+    def enter(self, caller: str) -> None:
+        """
+        Take a place for *caller*.
+
+        Raises:
+            Busy: All places are taken.
+        """
+        with self._lock:
+            if self._open.total() >= MOST_STREAMS or self._open[caller] >= MOST_STREAMS_OF_ONE:
+                raise Busy("Too many streams of events are open.")
+            self._open[caller] += 1
+
+    def leave(self, caller: str) -> None:
+        """
+        Free the place of *caller*.
+        """
+        with self._lock:
+            self._open[caller] -= 1
+            self._open += Counter()
+
+
+_streams = Streams()
+
+
+def stream_events() -> Response:
+    """
+    Stream the outcomes of jobs as server-sent events.
+    """
+    query_values(())
+    access, connection = current_access(), components().sources.connection
+    after = last_id(connection, request.headers.get("Last-Event-ID", ""))
+    is_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    _streams.enter(access.identity)
+    response = Response(
+        events_after(connection, after, access.tenant, is_gone), content_type="text/event-stream"
+    )
+    response.call_on_close(lambda: _streams.leave(access.identity))
+    # A proxy such as nginx would collect the events otherwise.
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def last_id(connection: Redis, given: str) -> str:
+    """
+    Return the id after which a stream starts: the *given* one, or that of the last event until now.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    if _ID.fullmatch(given):
+        return given
+    last: Any = connection.xrevrange(EVENTS, count=1)
+    return decode_text(last[0][0]) if last else "0-0"
+
+
+def events_after(
+    connection: Redis,
+    after: str,
+    tenant: str | None,
+    is_gone: Callable[[], bool],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Iterator[bytes]:
+    """
+    Yield the events after the one with the id *after*, as they happen, for at most ten minutes.
+
+    Args:
+        tenant: The tenant whose events to yield; None for all.
+        is_gone: Returns whether the client has closed the connection.
+        monotonic: Returns monotonic seconds.
+    """
+    ends = monotonic() + STREAM_SECONDS
+    # Without an event until the next connection, the client continues from here.
+    yield f"retry: {RETRY_MILLISECONDS}\nid: {after}\n\n".encode()
+    spoke = monotonic()
+    while monotonic() < ends and not is_gone():
+        try:
+            found: Any = connection.xread({EVENTS: after}, EVENTS_AT_ONCE, WAIT_MILLISECONDS)
+        except RedisError:
+            return  # the client connects again, and learns the reason then
+        for event_id, fields in found[0][1] if found else ():
+            after = decode_text(event_id)
+            event = fields_in(fields.get(b"event"))
+            if event and tenant in (None, event.get("tenant")):
+                yield f"id: {after}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+                spoke = monotonic()
+        if monotonic() - spoke >= HEARTBEAT_SECONDS:
+            yield b": the stream is open\n\n"
+            spoke = monotonic()

@@ -1,0 +1,73 @@
+"""
+The calls about the whole installation. Only the overview is for tenants as well.
+"""
+
+from __future__ import annotations
+
+import os
+from threading import BoundedSemaphore
+
+from flask import Response
+from werkzeug.exceptions import Forbidden
+
+from certworker.dashboard.limits import limits
+from certworker.dashboard.summary import summary
+from certworker.dashboard.workers import workers
+from certworker.doctor.machine import for_this_machine
+from certworker.doctor.report import examine
+from certworker.web.access import current_access
+from certworker.web.api.models import AllLimits, Doctor, DoctorFinding, Overview, Workers
+from certworker.web.api.names import known
+from certworker.web.api.parameters import query_values
+from certworker.web.api.responses import Busy, components, context, json_response
+
+#: The checks of a name take seconds and connect to other servers, so one call at a time runs them.
+_examining = BoundedSemaphore(1)
+
+
+def get_summary() -> Response:
+    """
+    Return the overview: counts, names to fix, next renewals, queue, running jobs and proxy.
+    """
+    query_values(())
+    found = components()
+    return json_response(Overview.of(summary(found.sources, found.index, current_access().tenant), context()))
+
+
+def get_limits() -> Response:
+    """
+    Return what is left of the rate limits of each CA, and when the next order is possible.
+    """
+    _require_no_tenant()
+    return json_response(AllLimits(limits(components().sources)))
+
+
+def get_workers() -> Response:
+    """
+    Return the workers with their versions, heartbeats and running jobs.
+    """
+    _require_no_tenant()
+    return json_response(Workers(workers(components().sources)))
+
+
+def examine_name(name: str) -> Response:
+    """
+    Check the installation and a name, as `certworker doctor` does. It takes several seconds.
+    """
+    _require_no_tenant()
+    found = known(name).name
+    if not _examining.acquire(blocking=False):
+        raise Busy("Another call runs the checks.")
+    try:
+        findings = [
+            DoctorFinding.of(for_this_machine(each), context()) for each in examine(os.environ, [found])
+        ]
+    finally:
+        _examining.release()
+    return json_response(Doctor(found, tuple(findings)))
+
+
+def _require_no_tenant() -> None:
+    query_values(())
+    if current_access().tenant is not None:
+        raise Forbidden("A token of a tenant sees the names of this tenant only.")

@@ -1,0 +1,319 @@
+"""
+The JSON documents of requests and responses.
+
+The OpenAPI document is generated from these classes: the comment of a field is its description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Self
+
+from certworker.dashboard.actions import RequestedJob
+from certworker.dashboard.documents import status_document
+from certworker.dashboard.limits import AuthorityLimits
+from certworker.dashboard.name_details import CertificateDetails, NameDetails
+from certworker.dashboard.names import NamePage
+from certworker.dashboard.summary import Proxy, Queue, Summary
+from certworker.dashboard.workers import RunningJob, WorkerInfo
+from certworker.doctor.findings import Finding
+from certworker.doctor.records import NeededRecord
+from certworker.errors.pages import reference_of
+from certworker.observability.history import HistoryEntry
+from certworker.renewal.domain_status import DomainStatus
+from certworker.state.domain_records import LONGEST_TENANT
+from certworker.web.api.schemas import Length
+
+MOST_NAMES = 100
+
+
+@dataclass(frozen=True)
+class Context:
+    """
+    What the documents need besides the data.
+    """
+
+    now: datetime
+    #: The site of the documentation; None: the command that prints a page.
+    docs_url: str | None
+
+    def docs(self, code: str) -> str:
+        """
+        Return where to read about the failure with *code*.
+        """
+        return reference_of(code, self.docs_url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """
+    The state of a name, with the fields of `certworker status --json`.
+    """
+
+    name: str
+    #: `valid`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `issuing` or `missing`.
+    state: str
+    #: The state; instead of `failed`, `failing` beside a valid certificate, or `no_certificate`.
+    detail: str
+    #: The names of the certificate in service.
+    names: tuple[str, ...]
+    #: In hexadecimal digits.
+    serial: str
+    not_before: datetime | None
+    not_after: datetime | None
+    #: When its renewal is due.
+    renewal: datetime | None
+    next_check: datetime | None
+    #: The number of consecutive failures.
+    attempts: int
+    #: The last failure; empty without one.
+    code: str
+    message: str
+    remedy: str
+    #: Who signed the certificate.
+    issuer: str
+    #: The label of the CA, or `adopted`; empty without a certificate.
+    authority: str
+    #: The wildcard that covers a name without a certificate of its own; empty for any other name.
+    by: str
+    #: The tenant in the last request that named one; empty if none did.
+    tenant: str
+    #: Where to read about `code`: a URL, or a command.
+    docs: str
+    #: Days until `not_after`, with two decimals; null without a certificate.
+    days_left: float | None
+
+    @classmethod
+    def of(cls, status: DomainStatus, context: Context) -> Name:
+        """
+        Return the document of *status*.
+        """
+        return Name(**status_document(status, context.now, context.docs(status.code)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class NameWithDetails(Name):
+    """
+    All that is known about a name.
+    """
+
+    #: The position of its first request in the queue; 1 is the next. Null without a request.
+    queue_position: int | None
+    #: Who signed the certificate, who signed that one, and so on.
+    chain: tuple[str, ...]
+    #: The paths `cert`, `chain`, `fullchain` and `privkey` on the server. A tenant does not see them.
+    files: Mapping[str, str]
+    #: The certificate in service; null without one.
+    certificate: CertificateDetails | None
+
+    @classmethod
+    def with_details(cls, details: NameDetails, context: Context, *, files: bool) -> Self:
+        """
+        Return the document of *details*, with the paths of the *files* or without.
+        """
+        status = details.status
+        issuers = (each.issuer for each in details.certificate.chain) if details.certificate else ()
+        return cls(
+            **status_document(status, context.now, context.docs(status.code)),
+            queue_position=details.queue_position,
+            chain=tuple(dict.fromkeys(issuers)),
+            files=details.files if files else {},
+            certificate=details.certificate,
+        )
+
+
+@dataclass(frozen=True)
+class Names:
+    """
+    A page of names.
+    """
+
+    names: tuple[Name, ...]
+    #: The value of `cursor` for the next page; empty on the last page.
+    next_cursor: str
+    #: The number of names on all pages.
+    total: int
+
+    @classmethod
+    def of(cls, page: NamePage, context: Context) -> Self:
+        """
+        Return the document of *page*.
+        """
+        return cls(tuple(Name.of(each, context) for each in page.names), page.next_cursor, page.total)
+
+
+@dataclass(frozen=True)
+class HistoryEvent:
+    """
+    A line of the history of a name.
+    """
+
+    ts: datetime
+    #: `info`, `warn` or `error`.
+    level: str
+    text: str
+
+
+@dataclass(frozen=True)
+class NameHistory:
+    """
+    The last fifty lines of the history of a name, the oldest first.
+    """
+
+    name: str
+    events: tuple[HistoryEvent, ...]
+
+    @classmethod
+    def of(cls, name: str, entries: list[HistoryEntry]) -> Self:
+        """
+        Return the document of *entries*.
+        """
+        events = (HistoryEvent(each.moment, each.level.lower(), each.text) for each in entries)
+        return cls(name, tuple(events))
+
+
+@dataclass(frozen=True)
+class NameRecords:
+    """
+    The DNS records that the owner of a name must create. Without any, the name needs none.
+    """
+
+    name: str
+    records: tuple[NeededRecord, ...]
+
+
+@dataclass(frozen=True)
+class AllLimits:
+    """
+    What is left of the rate limits of each CA.
+    """
+
+    authorities: tuple[AuthorityLimits, ...]
+
+
+@dataclass(frozen=True)
+class Workers:
+    """
+    The registered workers.
+    """
+
+    workers: tuple[WorkerInfo, ...]
+
+
+@dataclass(frozen=True)
+class DoctorFinding:
+    """
+    The result of one check, with the fields of `certworker doctor --json`.
+    """
+
+    section: str
+    subject: str
+    #: `well`, `warn`, `fail` or `skipped`.
+    verdict: str
+    text: str
+    remedy: str
+    code: str
+    #: Where to read about `code`: a URL, or a command.
+    docs: str
+
+    @classmethod
+    def of(cls, finding: Finding, context: Context) -> Self:
+        """
+        Return the document of *finding*.
+        """
+        return cls(
+            finding.section,
+            finding.subject,
+            finding.verdict.name.lower(),
+            finding.text,
+            finding.remedy,
+            finding.code,
+            context.docs(finding.code),
+        )
+
+
+@dataclass(frozen=True)
+class Doctor:
+    """
+    The checks of the installation and of one name.
+    """
+
+    name: str
+    findings: tuple[DoctorFinding, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """
+    The state of all names. For a tenant, it covers the names of the tenant, and the last fields are null.
+    """
+
+    total: int
+    #: The number of names by state, and of failures by detail.
+    counts: Mapping[str, int]
+    #: The names that a user has to fix, the most urgent first.
+    problems: tuple[Name, ...]
+    #: The names whose certificates are renewed next.
+    next_renewals: tuple[Name, ...]
+    queue: Queue | None
+    #: The running jobs.
+    running: tuple[RunningJob, ...] | None
+    proxy: Proxy | None
+
+    @classmethod
+    def of(cls, summary: Summary, context: Context) -> Self:
+        """
+        Return the document of *summary*.
+        """
+        return cls(
+            summary.total,
+            summary.counts,
+            tuple(Name.of(each, context) for each in summary.problems),
+            tuple(Name.of(each, context) for each in summary.next_renewals),
+            summary.queue,
+            summary.running,
+            summary.proxy,
+        )
+
+
+@dataclass(frozen=True)
+class CertificateRequest:
+    """
+    A request for certificates.
+    """
+
+    #: 1 to 100 names.
+    names: Annotated[tuple[str, ...], Length(1, MOST_NAMES)]
+    #: One certificate for all names instead of one for each.
+    together: bool = False
+    #: The tenant that owns the names from now on. A token of a tenant may only name its own.
+    tenant: Annotated[str, Length(1, LONGEST_TENANT)] | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """
+    The jobs of an action. The worker runs them; the outcome is in the state of the name and in the events.
+    """
+
+    jobs: tuple[RequestedJob, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    Why a call failed (RFC 9457).
+    """
+
+    #: The URL of the page about `code`, or `about:blank`.
+    type: str
+    title: str
+    status: int
+    #: What happened.
+    detail: str = ""
+    #: The error code of certworker.
+    code: str = ""
+    #: What to change.
+    remedy: str = ""

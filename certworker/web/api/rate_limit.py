@@ -1,0 +1,47 @@
+"""
+The limit of calls of one token or one address.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from threading import Lock
+
+from certworker.ttl_cache import TtlCache
+
+#: Calls for each second, and how many calls may arrive at once.
+CALLS_PER_SECOND = 20.0
+BURST = 200
+
+#: The sum of many times is not exact.
+ROUNDING_SECONDS = 1e-6
+
+
+class RateLimit:
+    """
+    Counts the calls of each caller in a token bucket, in the memory of this process.
+
+    Args:
+        clock: Returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        #: By caller, when its bucket is full again.
+        self._full_again: TtlCache[str, float] = TtlCache(clock)
+        self._lock = Lock()
+
+    def wait_of(self, caller: str) -> int:
+        """
+        Count a call of *caller*; return 0, or the seconds to wait if the call is over the limit.
+        """
+        with self._lock:
+            now = self._clock()
+            full = max(self._full_again.get(caller) or now, now) + 1 / CALLS_PER_SECOND
+            over = full - now - BURST / CALLS_PER_SECOND
+            if over > ROUNDING_SECONDS:
+                return math.ceil(over)
+            self._full_again.put(caller, full, full - now)
+            return 0

@@ -1,0 +1,139 @@
+"""
+The responses of the API: JSON, and problem documents for all failures.
+"""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from flask import Response, current_app, request
+from redis.exceptions import RedisError
+from werkzeug.exceptions import HTTPException
+
+from certworker.dashboard.documents import document
+from certworker.errors import CertworkerError, printable
+from certworker.errors.pages import reference_of
+from certworker.redis.failures import address_of, to_failure
+from certworker.web.api.models import Context
+from certworker.web.application import WebComponents
+from certworker.web.problems import BLANK, problem
+
+#: The status of a failure, by the beginning of its code. Any other failure is 500.
+STATUSES = {
+    "name.": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "payload.": HTTPStatus.UNPROCESSABLE_ENTITY,
+    "redis.": HTTPStatus.SERVICE_UNAVAILABLE,
+    # Another server does not answer, or refuses the request.
+    "dns": HTTPStatus.BAD_GATEWAY,
+    "net.": HTTPStatus.BAD_GATEWAY,
+    "ca.": HTTPStatus.BAD_GATEWAY,
+    "caa.": HTTPStatus.BAD_GATEWAY,
+    "acme.": HTTPStatus.BAD_GATEWAY,
+}
+
+#: The seconds after which a client tries again while Redis or a free place is missing.
+RETRY_AFTER_SECONDS = 5
+
+
+class NotKnown(Exception):
+    """
+    A name is unknown, or belongs to another tenant. The response is the same.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Busy(Exception):
+    """
+    All places for a kind of call are taken. The text is a sentence.
+    """
+
+
+def components() -> WebComponents:
+    """
+    Return the components of the running application.
+    """
+    found = current_app.extensions["certworker"]
+    assert isinstance(found, WebComponents)  # noqa: S101 (the extensions of Flask have no types)
+    return found
+
+
+def context() -> Context:
+    """
+    Return what the documents of the running request need.
+    """
+    sources = components().sources
+    return Context(sources.clock(), sources.settings.docs_url)
+
+
+def json_response(value: object, status: int = HTTPStatus.OK) -> Response:
+    """
+    Return *value*, a dataclass, as JSON.
+    """
+    text = json.dumps(document(value), ensure_ascii=False)
+    return Response(f"{text}\n", status, content_type="application/json")
+
+
+def failure_response(error: Exception) -> Response:
+    """
+    Return the problem document of *error*: a class of this module, of Redis or of the catalogue.
+    """
+    if isinstance(error, NotKnown):
+        return _problem(HTTPStatus.NOT_FOUND, f"The name {printable(error.name, 253)} is unknown here.")
+    if isinstance(error, Busy):
+        return _later(_problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
+    if isinstance(error, RedisError):
+        error = to_failure(error, address_of(components().sources.connection))
+    assert isinstance(error, CertworkerError)  # noqa: S101 (the routes name these classes only)
+    return _of_failure(error)
+
+
+def http_error_response(error: HTTPException) -> Response | HTTPException:
+    """
+    Return the problem document of *error*, a refusal of Flask or Werkzeug, or *error* outside the API.
+    """
+    if not request.path.startswith("/api/") or error.code is None:
+        return error
+    response = _problem(HTTPStatus(error.code), printable(error.description or ""))
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
+def too_many_calls(seconds: int) -> Response:
+    """
+    Return the response to a call over the limit, which may be repeated after *seconds*.
+    """
+    response = _problem(HTTPStatus.TOO_MANY_REQUESTS, "The caller sent too many calls.")
+    response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def _of_failure(failure: CertworkerError) -> Response:
+    status = next(
+        (status for prefix, status in STATUSES.items() if failure.code.startswith(prefix)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    page = reference_of(failure.code, components().sources.settings.docs_url)
+    response = problem(
+        status,
+        status.phrase,
+        failure.message,
+        kind=page if page.startswith("http") else BLANK,
+        code=failure.code,
+        remedy=failure.remedy,
+    )
+    return _later(response) if status is HTTPStatus.SERVICE_UNAVAILABLE else response
+
+
+def _problem(status: HTTPStatus, detail: str) -> Response:
+    return problem(status, status.phrase, detail)
+
+
+def _later(response: Response) -> Response:
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return response

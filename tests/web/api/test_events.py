@@ -1,0 +1,176 @@
+"""
+Tests of the streams of events.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from typing import Any
+
+import pytest
+from flask.testing import FlaskClient
+from redis import Redis
+
+from certworker.app import App
+from certworker.observability.events import EVENTS
+from certworker.web.api.events import (
+    HEARTBEAT_SECONDS,
+    MOST_STREAMS,
+    MOST_STREAMS_OF_ONE,
+    STREAM_SECONDS,
+    Streams,
+    events_after,
+    last_id,
+)
+from certworker.web.api.responses import Busy
+from tests.servers.redis import RedisServer
+from tests.web.api.conftest import ClientOf
+
+URL = "/api/v1/events"
+
+
+def publish(connection: Redis, **event: object) -> str:
+    """
+    Add *event* to the stream; return its id.
+    """
+    added: Any = connection.xadd(EVENTS, {"event": json.dumps(event), "id": "x"})
+    return str(added.decode())
+
+
+def events(chunks: list[bytes]) -> list[tuple[str, Any]]:
+    """
+    Return the ids and the objects of the events in *chunks*.
+    """
+    found = []
+    for chunk in chunks:
+        lines = dict(line.split(": ", 1) for line in chunk.decode().strip().splitlines() if line[0] != ":")
+        if "data" in lines:
+            found.append((lines["id"], json.loads(lines["data"])))
+    return found
+
+
+def collected(connection: Redis, after: str, tenant: str | None, count: int) -> list[tuple[str, Any]]:
+    """
+    Return the first *count* events after *after*.
+    """
+    chunks = events_after(connection, after, tenant, lambda: False)
+    return events(list(islice(chunks, count + 1)))
+
+
+class TestEventsAfter:
+    def test_events_follow_the_last_one(self, connection: Redis) -> None:
+        """
+        A stream begins with its position, and continues with the events after it, one per message.
+        """
+        publish(connection, name="before.org")
+        after = last_id(connection, "")
+        ids = [publish(connection, name=f"{n}.org", text="line\nbreak\rdata: x") for n in range(3)]
+        stream = events_after(connection, after, None, lambda: False)
+
+        assert f"retry: 3000\nid: {after}\n\n".encode() == next(stream)
+        found = events(list(islice(stream, 3)))
+        assert [(each, f"{n}.org") for n, each in enumerate(ids)] == [
+            (each, event["name"]) for each, event in found
+        ]
+        assert "line\nbreak\rdata: x" == found[0][1]["text"]
+
+    def test_a_tenant_gets_its_events_only(self, connection: Redis) -> None:
+        """
+        A tenant gets no event of others, and none without a tenant.
+        """
+        for tenant in ("rival", "", None, 7, ["acme"], "acme"):
+            publish(connection, tenant=tenant)
+        publish(connection, other=1)
+
+        ((_, event),) = collected(connection, "0-0", "acme", 1)
+        assert {"tenant": "acme"} == event
+        assert 7 == len(collected(connection, "0-0", None, 7))
+
+    def test_invalid_entries_are_left_out(self, connection: Redis) -> None:
+        """
+        Entries of other programs that are no event are left out.
+        """
+        for value in (b"no json", b"[1]", b"x" * 70_000, b"\xff"):
+            connection.xadd(EVENTS, {"event": value})
+        connection.xadd(EVENTS, {"other": "x"})
+        publish(connection, name="a.org")
+
+        assert [{"name": "a.org"}] == [event for _, event in collected(connection, "0-0", None, 1)]
+
+    def test_a_quiet_stream_has_heartbeats_and_an_end(self, connection: Redis) -> None:
+        """
+        Without events, a comment arrives at intervals, and the stream ends after its time.
+        """
+        clock = [0.0]
+
+        def monotonic() -> float:
+            clock[0] += HEARTBEAT_SECONDS
+            return clock[0]
+
+        chunks = list(islice(events_after(connection, "0-0", None, lambda: False, monotonic), 200))
+
+        assert 1 < len(chunks) < STREAM_SECONDS / HEARTBEAT_SECONDS + 2
+        assert {b": the stream is open\n\n"} == set(chunks[1:])
+
+    def test_it_ends_with_the_connection_and_with_redis(
+        self, connection: Redis, own_redis: RedisServer
+    ) -> None:
+        """
+        The stream ends when the client has gone, and when Redis fails.
+        """
+        assert 1 == len(list(events_after(connection, "0-0", None, lambda: True)))
+        own_redis.kill()
+
+        assert 1 == len(list(events_after(Redis(port=own_redis.port), "0-0", None, lambda: False)))
+
+
+class TestLastId:
+    @pytest.mark.parametrize("given", ["", "x", "1", "-", "1-1-1", "9" * 40 + "-0", "$", ">", "1-0\n"])
+    def test_an_invalid_id_is_the_last_one(self, connection: Redis, given: str) -> None:
+        """
+        Without a valid id the stream begins now.
+        """
+        assert "0-0" == last_id(connection, given)
+        last = publish(connection, name="a.org")
+
+        assert last == last_id(connection, given)
+        assert "5-0" == last_id(connection, "5-0")
+
+
+class TestStreams:
+    def test_the_places_are_limited(self) -> None:
+        """
+        One caller gets two streams, and all callers together four. A closed stream frees its place.
+        """
+        streams = Streams()
+        callers = ["a", "a", "b", "c"]
+        for caller in callers:
+            streams.enter(caller)
+
+        assert MOST_STREAMS == len(callers)
+        for caller in ("a", "d"):
+            with pytest.raises(Busy):
+                streams.enter(caller)
+        streams.leave("a")
+        streams.enter("d")
+
+    def test_a_call_without_a_place_is_refused(
+        self, app: App, admin: FlaskClient, client_of: ClientOf
+    ) -> None:
+        """
+        A call without a place is 503 with Retry-After. After a stream is closed, the next one opens.
+        """
+        opened = [admin.get(URL) for _ in range(MOST_STREAMS_OF_ONE)]
+        refused = admin.get(URL)
+
+        assert ("text/event-stream", "no") == (opened[0].mimetype, opened[0].headers["X-Accel-Buffering"])
+        assert (503, "5") == (refused.status_code, refused.headers["Retry-After"])
+        assert app.clock()
+        others = client_of("read").get(URL)
+        assert 200 == others.status_code
+        opened[0].close()
+        opened[0] = admin.get(URL)
+        assert 200 == opened[0].status_code
+        for each in (*opened, others):
+            each.close()

@@ -1,0 +1,43 @@
+"""
+Tests of the limit of calls.
+"""
+
+from __future__ import annotations
+
+import pytest
+from flask.testing import FlaskClient
+
+from certworker.web.api import rate_limit
+from certworker.web.api.rate_limit import BURST, CALLS_PER_SECOND, RateLimit
+from tests.web.api.conftest import ClientOf
+
+
+class TestRateLimit:
+    def test_a_burst_is_allowed_and_refilled(self) -> None:
+        """
+        A caller sends a burst, then waits, and sends the calls of the time that passed.
+        """
+        clock = [0.0]
+        limit = RateLimit(lambda: clock[0])
+
+        assert [0] * BURST == [limit.wait_of("a") for _ in range(BURST)]
+        assert 1 == limit.wait_of("a")
+        assert 0 == limit.wait_of("b")
+        clock[0] = 2.0
+        assert 2 * CALLS_PER_SECOND == sum(limit.wait_of("a") == 0 for _ in range(BURST))
+
+    def test_a_call_over_the_limit_is_refused(
+        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A call over the limit is 429 with the seconds to wait. Another token is not affected.
+        """
+        monkeypatch.setattr(rate_limit, "BURST", 3)
+        busy: FlaskClient = client_of("read")
+        statuses = [busy.get("/api/v1/openapi.json").status_code for _ in range(3)]
+        refused = busy.get("/api/v1/names")
+
+        assert [200, 200, 200] == statuses
+        assert (429, "1") == (refused.status_code, refused.headers["Retry-After"])
+        assert "application/problem+json" == refused.content_type
+        assert 200 == client_of("read").get("/api/v1/openapi.json").status_code
