@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from threading import Timer
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -54,14 +54,20 @@ DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 #: Fields whose sizes are read first.
 MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS))
 
-#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields to that length, so that a large
-#: rejected job does not fill Redis for a day. The length exceeds the limit, so the job is rejected again
-#: after `rq requeue`.
-CUT = """
+#: KEYS: the hash of a job. ARGV: the maximum length of a field, then fields. Returns the length of each
+#: field, and its value if it is short enough. Cuts longer fields, so that a large rejected job does not fill
+#: Redis for a day. The remaining length exceeds the maximum, so the job is rejected again after `rq requeue`.
+READ = """
+local key, longest, found = KEYS[1], tonumber(ARGV[1]), {}
 for i = 2, #ARGV do
-    local value = redis.call('HGET', KEYS[1], ARGV[i])
-    if value then redis.call('HSET', KEYS[1], ARGV[i], string.sub(value, 1, ARGV[1])) end
+    local size = redis.call('HSTRLEN', key, ARGV[i])
+    if size > longest + 1 then
+        redis.call('HSET', key, ARGV[i], string.sub(redis.call('HGET', key, ARGV[i]), 1, longest + 1))
+    end
+    found[#found + 1] = size
+    found[#found + 1] = size <= longest and redis.call('HGET', key, ARGV[i])
 end
+return found
 """
 
 #: RQ's own rule for ids, with a limit of 255 characters.
@@ -121,22 +127,18 @@ class AllowlistedJob(Job):
             NoSuchJobError: Redis has no such job.
         """
         try:
-            with self.connection.pipeline(transaction=False) as pipeline:
-                for field in MEASURED:
-                    pipeline.hstrlen(self.key, field)
-                sizes = dict(zip(MEASURED, pipeline.execute(), strict=True))
-            fields = [field for field in READ_FIELDS if sizes[field] <= LARGEST]
-            if too_long := [field for field in READ_FIELDS if sizes[field] > LARGEST + 1]:
-                self.connection.eval(CUT, 1, self.key, str(LARGEST + 1), *too_long)
-            values = cast("list[bytes | None]", self.connection.hmget(self.key, fields))
+            found = self.connection.eval(READ, 1, self.key, str(LARGEST), *MEASURED)
         except ResponseError as error:  # the key is not a hash
             raise NoSuchJobError(str(error)) from error
-        present = {field: value for field, value in zip(fields, values, strict=True) if value is not None}
-        if not present and len(fields) == len(READ_FIELDS):
+        sizes = dict(zip(MEASURED, found[::2], strict=True))
+        values = dict(zip(MEASURED, found[1::2], strict=True))
+        present = {field: values[field] for field in READ_FIELDS if values[field] is not None}
+        is_too_large = any(sizes[field] > LARGEST for field in READ_FIELDS)
+        if not present and not is_too_large:
             raise NoSuchJobError(self.key)
         self.restore(present)
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
-        if len(fields) < len(READ_FIELDS):
+        if is_too_large:
             self._reject(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:

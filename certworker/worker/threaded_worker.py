@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from threading import Thread
@@ -178,6 +178,57 @@ class ThreadedWorker(SimpleWorker):
         Return how long a lease lasts after a heartbeat in seconds, independent of the time limit of the job.
         """
         return self.worker_ttl
+
+    def prepare_execution(self, job: Job) -> Execution:
+        """
+        Record in one transaction that *job* runs: its lease and its state. It leaves the intermediate list.
+
+        RQ writes the same in two transactions. A crash in between would leave a job with a lease in the list.
+        """
+        with self.connection.pipeline() as pipeline:
+            lease_seconds = self.get_heartbeat_ttl(job)
+            execution = Execution.create(job, lease_seconds, pipeline=pipeline, worker_name=self.name)
+            self.executions[execution.id] = execution
+            self.set_state(WorkerStatus.BUSY, pipeline=pipeline)
+            job.prepare_for_execution(self.name, pipeline=pipeline)
+            pipeline.persist(job.key)
+            pipeline.lrem(self.queue.intermediate_queue_key, 1, job.id)
+            pipeline.execute()
+        return execution
+
+    def prepare_job_execution(self, *_: Any, **__: Any) -> None:
+        """
+        Do nothing: :meth:`prepare_execution` has recorded the start of the job.
+        """
+
+    def handle_execution_ended(self, job: Job, *_: Any) -> None:
+        """
+        Set the time of the end of *job*, which the transaction of its outcome writes.
+        """
+        job.ended_at = job.last_heartbeat = datetime.now(UTC)
+
+    def handle_job_success(self, job: Job, queue: Any, started_job_registry: Any, execution: Any) -> None:  # noqa: ARG002 (RQ's signature)
+        """
+        Record the success and the result of *job* in one transaction.
+
+        RQ also watches the dependents of the job, which :class:`Dependents` releases after the transaction.
+        """
+        working_time = job.ended_at - job.started_at  # type: ignore[operator]  # RQ has set both
+        with self.connection.pipeline() as pipeline:
+            self.increment_successful_job_count(pipeline=pipeline)
+            self.increment_total_working_time(working_time, pipeline)
+            seconds = job.get_result_ttl(self.default_result_ttl)
+            job._handle_success(
+                seconds,
+                pipeline=pipeline,
+                worker_name=self.name,
+                execution_id=execution.id,
+                execution_started_at=execution.created_at,
+                execution_ended_at=job.ended_at,
+            )
+            job.cleanup(seconds, pipeline=pipeline, remove_from_queue=False)
+            self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            pipeline.execute()
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """

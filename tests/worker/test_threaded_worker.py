@@ -19,6 +19,21 @@ from tests.worker.sample_tasks import end_of, eventually, push, sample_functions
 LEASES = "rq:wip:certificates"
 
 
+def pool_of(connection: Redis) -> ThreadedWorker:
+    """
+    Return a worker without a running loop.
+    """
+    return ThreadedWorker(
+        connection,
+        job_class_for(sample_functions(connection)),
+        slots=1,
+        lease_seconds=30,
+        private_names=True,
+        wildcards=True,
+        clock=lambda: datetime.now(UTC),
+    )
+
+
 class TestPooledWorker:
     def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
         """
@@ -29,6 +44,20 @@ class TestPooledWorker:
 
         assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
         assert [b'["a.org", false]'] == connection.lrange("sample:issued", 0, -1)
+
+    def test_a_job_takes_a_transaction_for_its_start_and_one_for_its_end(self, connection: Redis) -> None:
+        """
+        The worker records the start of a job in one transaction, and its end in another one.
+        """
+        push(connection, "job")
+        pool = pool_of(connection)
+        job = pool.find(b"job", connection)
+        connection.config_resetstat()
+        pool.perform_job(job, pool.queue, pool.prepare_execution(job))
+
+        statistics = connection.info("commandstats")
+        assert (2, False) == (statistics["cmdstat_exec"]["calls"], "cmdstat_watch" in statistics)
+        assert b"finished" == connection.hget("rq:job:job", "status")
 
     def test_a_failure_has_its_message_without_a_traceback(self, connection: Redis) -> None:
         """
@@ -124,15 +153,7 @@ class TestPooledWorker:
         The first heartbeat of a job renews its lease and does not change its hash.
         """
         push(connection, "job", "sample.sleep", 1)
-        pool = ThreadedWorker(
-            connection,
-            job_class_for(sample_functions(connection)),
-            slots=1,
-            lease_seconds=30,
-            private_names=True,
-            wildcards=True,
-            clock=lambda: datetime.now(UTC),
-        )
+        pool = pool_of(connection)
         job = pool.find(b"job", connection)
         with connection.pipeline() as pipeline:
             execution = Execution.create(job, 1, pipeline)
