@@ -200,6 +200,12 @@ class Interrupted(Exception):
     failure: CertworkerError
 
 
+class NotRecorded(Exception):
+    """
+    The outcome of a job, or the time of its next attempt, could not be recorded: the job has to run again.
+    """
+
+
 def catalogue() -> list[type[CertworkerError]]:
     """
     Return all failure classes with a code, sorted by code.

@@ -22,7 +22,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 
-from certworker.errors import CertworkerError, Interrupted, printable
+from certworker.errors import CertworkerError, Interrupted, NotRecorded, printable
 from certworker.errors.payload import PayloadTooLarge, PayloadUnknownArgument
 from certworker.errors.worker import BadJob, FunctionNotRegistered, JobTimedOut
 from certworker.redis.failures import address_of, to_failure
@@ -84,10 +84,12 @@ class AllowlistedJob(Job):
     Attributes:
         failure: The reason for the rejection or, after a run, for the failure. None if there is no failure,
             or if the exception is unexpected.
+        not_recorded: Set if the job has to run again, because its outcome could not be recorded.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
+    not_recorded: NotRecorded | None = None
     #: The fields of :data:`DEFAULTS` that its hash has.
     _sent: frozenset[str] = frozenset()
 
@@ -180,6 +182,7 @@ class AllowlistedJob(Job):
 
         Raises:
             CertworkerError: The job failed or is rejected.
+            NotRecorded: The job has to run again.
         """
         if self.failure:
             logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
@@ -188,6 +191,9 @@ class AllowlistedJob(Job):
             return super().perform()
         except CertworkerError as failure:
             self.failure = failure
+            raise
+        except NotRecorded as error:
+            self.not_recorded = error
             raise
         except JobTimeoutException:
             self.failure = JobTimedOut(seconds=self.timeout)

@@ -16,7 +16,7 @@ from typing import Any
 from redis.exceptions import RedisError
 
 from certworker.domains import given_names, requested_names, tenant_of, warnings_for
-from certworker.errors import CertworkerError, Interrupted, Retry, printable
+from certworker.errors import CertworkerError, Interrupted, NotRecorded, Retry, printable
 from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.removal import Removal
@@ -141,12 +141,14 @@ class Tasks:
         return failure
 
     def _plan_retry(self, report: JobReport, names: tuple[str, ...], failure: CertworkerError | None) -> None:
-        def plan() -> None:
+        def plan() -> bool:
             # If another worker holds the lock on the name, that worker plans the next attempt.
             if failure and not self.locks.is_held(names[0]):
                 self.issuance.attempts.record_not_started(names, failure)
+            return True
 
-        report.optional("the plan of the next attempt", plan, None)
+        if not report.optional("the plan of the next attempt", plan, False):
+            raise NotRecorded("the next attempt is not planned")
 
     def _remove(self, domain: object, domains: object, by: object) -> dict[str, Any]:
         report = self.reporter.begin()

@@ -204,7 +204,12 @@ class ThreadedWorker(SimpleWorker):
     def handle_execution_ended(self, job: Job, *_: Any) -> None:
         """
         Set the time of the end of *job*, which the transaction of its outcome writes.
+
+        Raises:
+            NotRecorded: The job has to run again. Its lease expires, and a worker puts it on the queue.
         """
+        if isinstance(job, AllowlistedJob) and job.not_recorded:
+            raise job.not_recorded
         job.ended_at = job.last_heartbeat = datetime.now(UTC)
 
     def handle_job_success(self, job: Job, queue: Any, started_job_registry: Any, execution: Any) -> None:  # noqa: ARG002 (RQ's signature)

@@ -18,6 +18,7 @@ from typing import Any, cast
 
 from redis import Redis
 
+from certworker.errors import NotRecorded
 from certworker.errors.fs import VolumeFull
 from certworker.supervision import Heartbeats
 from certworker.worker.producer import QUEUE_KEY
@@ -70,6 +71,11 @@ def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         connection.set("sample:string", "not a list")
         connection.lpop("sample:string")
 
+    def end_unrecorded() -> str:
+        if connection.rpush("sample:began", "end_unrecorded") == 1:
+            raise NotRecorded("the next attempt is not planned")
+        return "recorded"
+
     def raise_unexpected() -> None:
         raise ZeroDivisionError("a fault of the program")
 
@@ -81,6 +87,7 @@ def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         "sample.sleep_in_steps": sleep_in_steps,
         "sample.fail": fail,
         "sample.misuse_redis": misuse_redis,
+        "sample.end_unrecorded": end_unrecorded,
         "sample.raise_unexpected": raise_unexpected,
     }
 

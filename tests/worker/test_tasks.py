@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from certworker.app import App
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, NotRecorded
 from certworker.errors.name import Wildcard
 from certworker.errors.payload import PayloadMissing, PayloadType
 from certworker.errors.redis import RedisPermissionDenied
@@ -174,6 +174,19 @@ class TestIssue:
         assert caplog.records[-1].getMessage().startswith("certificate not issued: [redis.rights] ")
         assert record
         assert ("failed", "redis.rights") == (record.state, record.code)
+        assert "issued" == issue(app, domain=NAME)["state"]
+
+    def test_a_job_without_a_plan_for_its_next_attempt_does_not_end(self, app: App) -> None:
+        """
+        If Redis rejects the attempt and the plan of the next one, the job has to run again.
+        """
+        app.connection.config_set("maxmemory", "1")
+        try:
+            with pytest.raises(NotRecorded):
+                issue(app, domain=NAME)
+        finally:
+            app.connection.config_set("maxmemory", "0")
+
         assert "issued" == issue(app, domain=NAME)["state"]
 
 

@@ -84,6 +84,16 @@ class TestPooledWorker:
         assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
         assert line.exc_info
 
+    def test_a_job_whose_outcome_is_not_recorded_runs_again(self, connection: Redis) -> None:
+        """
+        A job whose next attempt could not be planned does not end. It runs again after its lease.
+        """
+        with worker_thread(connection, lease_seconds=1):
+            end = end_of(connection, push(connection, "job", "sample.end_unrecorded"))
+
+        assert ("finished", "recorded") == end
+        assert 2 == connection.llen("sample:began")
+
     def test_a_redis_error_in_a_job_has_its_code(self, connection: Redis) -> None:
         """
         An error of Redis during a job has its code and the address of Redis.
