@@ -12,10 +12,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from typing import Any
-
-from waitress.wasyncore import close_all
 
 from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN
 from certworker.errors import CertworkerError
@@ -126,10 +123,8 @@ class HttpServer:
         Close the server; do nothing if it never started.
         """
         if self._server is not None:
-            # The loop ends when no connection is left, and only its own thread may close them.
-            # If a response wakes the loop first, the trigger is closed before it is pulled.
-            with suppress(OSError):
-                self._server.trigger.pull_trigger(lambda: close_all(self._connections))
+            # The loop ends when no connection is left.
+            self._server.stop()
             self.loop.finish(STOP_SECONDS)
 
     def _serve(self) -> float | None:

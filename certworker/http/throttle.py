@@ -13,6 +13,7 @@ longest. The server always accepts connections: the next one may come from a CA.
 from __future__ import annotations
 
 import logging
+from threading import Lock
 from time import monotonic, sleep
 from typing import Any
 
@@ -115,8 +116,37 @@ class BoundedServer(TcpWSGIServer):
     channel_class = ThrottledChannel
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._trigger_lock = Lock()
+        self._has_stopped = False
         super().__init__(*arguments, **options)
         self._full = False
+
+    def pull_trigger(self) -> None:
+        """
+        Wake the loop, unless the server has stopped.
+
+        The thread of an answer calls this method at its end. After the stop, another file may have the number
+        of the trigger.
+        """
+        with self._trigger_lock:
+            if not self._has_stopped:
+                super().pull_trigger()
+
+    def stop(self) -> None:
+        """
+        Close the server and its connections, in the thread of the loop.
+        """
+        with self._trigger_lock:
+            if not self._has_stopped:
+                self.trigger.pull_trigger(self._close_all)
+
+    def _close_all(self) -> None:
+        with self._trigger_lock:
+            self._has_stopped = True
+            self.close()
+        # A connection closes between two writes of the thread that answers.
+        for channel in list(self.active_channels.values()):
+            channel.handle_close()
 
     def pass_once(self) -> None:
         """

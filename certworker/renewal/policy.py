@@ -91,6 +91,9 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
     ),
 }
 
+#: The kinds of failures whose :attr:`CertworkerError.until` delays the next attempt.
+NAMES_THE_TIME = (Retry.UNTIL, Retry.SOON)
+
 #: After every failure, the next attempt follows within a day, even if the failure names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
@@ -236,9 +239,11 @@ def next_attempt(
     policy = RETRY_PAUSES[failure.retry]
     usual = policy.pauses[min(attempts, len(policy.pauses)) - 1]
     pause = shortened(usual, validity, now, policy.least) * (1 + JITTER * random.random())
-    if failure.retry is Retry.UNTIL and failure.until is not None:
-        # An attempt before the end of a limit sends no request: the budget rejects it.
-        pause = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
+    if failure.retry in NAMES_THE_TIME and failure.until is not None:
+        named = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
+        # An attempt before the end of a limit sends no request: the budget rejects it. A CA that is slow is
+        # polled after the usual pause, unless its Retry-After is later.
+        pause = named if failure.retry is Retry.UNTIL else max(pause, named)
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
 
 

@@ -6,18 +6,25 @@ from __future__ import annotations
 
 import socket
 import time
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
+from threading import Event
 
 import pytest
 
 from certworker.http import throttle
-from certworker.http.throttle import CONNECTIONS, PAUSE_SECONDS, REQUEST_SECONDS
+from certworker.http.server import LONGEST_HEADER
+from certworker.http.throttle import CONNECTIONS, PAUSE_SECONDS, REQUEST_SECONDS, ThrottledChannel
 from tests.http.test_server import ANSWER, CHALLENGE, opened, request
 from tests.servers.trickle import trickling
 from tests.servers.worker import wait_until
 
 UNKNOWN = "/.well-known/acme-challenge/unknown-token"
+
+#: The number of slow clients, which the server does not close.
+SLOW_CLIENTS = 240
 
 
 class Clock:
@@ -139,6 +146,69 @@ class TestBoundedServer:
         with opened() as server, trickling("127.0.0.1", server.port, CONNECTIONS + 280):
             for _ in range(5):
                 assert ANSWER.encode() == request(server, CHALLENGE)[1]
+
+    @pytest.mark.usefixtures("clock")
+    def test_slow_requests_use_little_memory(self) -> None:
+        """
+        Connections whose requests arrive piece by piece, and never end, use the size of their headers.
+        """
+        beginning = b"GET /.well-known/acme-challenge/"
+        pieces = [beginning, *[b"a" * 512] * (LONGEST_HEADER // 512 - 1), *[b"a"] * 20]
+        with opened() as server, ExitStack() as stack:
+            address = ("127.0.0.1", server.port)
+            clients = [
+                stack.enter_context(socket.create_connection(address, timeout=10))
+                for _ in range(SLOW_CLIENTS)
+            ]
+            tracemalloc.start()
+            stack.callback(tracemalloc.stop)
+            for piece in pieces:
+                for client in clients:
+                    client.sendall(piece)
+            channels = server._server.active_channels
+
+            def received() -> int | None:
+                requests = [each.request for each in channels.values() if each.request]
+                sent = sum(map(len, pieces)) * SLOW_CLIENTS
+                return sent if sent == sum(each.header_bytes_received for each in requests) else None
+
+            sent = wait_until(received, lambda: f"{len(channels)} connections")
+            assert ANSWER.encode() == request(server, CHALLENGE)[1]
+            # The headers once, their last copy, and the objects of a connection.
+            assert tracemalloc.get_traced_memory()[1] < 2 * sent + SLOW_CLIENTS * 8 * 1024
+
+    def test_a_stop_during_a_write_is_no_error(
+        self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A server that stops while a thread writes an answer closes the connection after the write.
+        """
+        write, writing = ThrottledChannel.send, Event()
+
+        def slow(channel: ThrottledChannel, data: bytes, do_close: bool = True) -> int:
+            writing.set()
+            wait_until(lambda: channel.server.accepting is False or None, lambda: "not stopped")
+            time.sleep(0.1)  # long enough for the loop to close the connection, if nothing prevents it
+            return int(write(channel, data, do_close))
+
+        monkeypatch.setattr(ThrottledChannel, "send", slow)
+        with opened() as server, ThreadPoolExecutor(1) as client:
+            received = client.submit(request, server, CHALLENGE)
+            assert writing.wait(10)
+            server.stop()
+
+            assert ANSWER.encode() == received.result()[1]
+        assert [] == caplog.messages
+
+    def test_a_stopped_server_cannot_be_woken(self) -> None:
+        """
+        A thread whose answer ends after the stop writes to no file.
+        """
+        with opened() as server:
+            server.stop()
+
+            server._server.pull_trigger()
+            server._server.stop()
 
     def test_the_number_of_connections_is_limited(self) -> None:
         """

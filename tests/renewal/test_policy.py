@@ -305,6 +305,19 @@ class TestNextAttempt:
 
         assert max(until, NOW) <= attempt_time <= max(until, NOW) + MINUTE
 
+    @pytest.mark.parametrize("validity", [None, Validity(NOW - 80 * DAY, NOW + 10 * DAY, "04ab")])
+    def test_a_later_retry_after_of_a_slow_ca_is_respected(self, validity: Validity | None) -> None:
+        """
+        The attempt after a passing failure waits for a later Retry-After of the CA; an earlier one changes
+        nothing.
+        """
+        usual, earlier, later = (
+            next_attempt(failure(Retry.SOON, until), 1, NOW, Punctual(), validity)
+            for until in (None, NOW + timedelta(seconds=5), NOW + HOUR)
+        )
+
+        assert (usual, usual, NOW + HOUR) == (earlier, NOW + MINUTE / 6, later)
+
     def test_a_distant_time_of_a_failure_leads_to_an_attempt_within_a_day(self) -> None:
         """
         The attempt after a failure with a distant time is within a day, and the budget refuses it.
@@ -404,17 +417,19 @@ class TestEveryFailure:
                             Random(seed),
                             ending(validity, validity * share),
                         )
-                        named = kind.retry is Retry.UNTIL and until is not None
-                        latest = first + MINUTE if named else 1.1 * longest
+                        named = kind.retry in (Retry.UNTIL, Retry.SOON) and until is not None
+                        latest = max(first, 1.1 * longest) + MINUTE if named else 1.1 * longest
                         assert timedelta(0) <= renewal - NOW <= latest
 
     def least(self, kind: type[CertworkerError], until: datetime | None) -> timedelta:
         """
         Return the shortest pause after the first failure.
         """
+        named = min(max(until - NOW, timedelta(0)), DAY) if until else timedelta(0)
         if kind.retry is Retry.UNTIL and until is not None:
-            return min(max(until - NOW, timedelta(0)), DAY)
-        return timedelta(seconds=10)
+            return named
+        usual = timedelta(seconds=10)
+        return max(usual, named) if kind.retry is Retry.SOON else usual
 
     def test_only_configuration_errors_require_the_operator(self) -> None:
         """
