@@ -4,6 +4,8 @@ A worker that stops during its jobs, and one whose Redis fails several times.
 
 from __future__ import annotations
 
+import json
+import pickle
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from certworker.devca.messages import Problem
 from certworker.traefik.config import TraefikConfig
 from certworker.worker.producer import request_certificate
 from certworker.worker.worker import STOP_DEADLINE_SECONDS
@@ -123,6 +126,41 @@ class TestTerminated:
         assert took < STOP_DEADLINE_SECONDS + 20
         assert "Traceback" not in worker.log
         assert 64 == orders
+
+
+class TestExpectedFailures:
+    def test_an_expected_failure_is_a_sentence_with_a_code(
+        self, worker: WorkerProcess, server: RedisServer, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        At the level INFO no expected failure has a traceback, whoever causes it: a producer, the CA, the name
+        or the network.
+        """
+        worker.environment["CERTWORKER_LOG"] = "json"
+        worker.start()
+        worker.wait_for_line("ready")
+        with server.client() as connection:
+            for job, data in (("pickled", pickle.dumps(("os.system", None, ("true",), {}))), ("odd", b"{")):
+                connection.hset(f"rq:job:{job}", mapping={"data": data, "status": "queued"})
+            connection.rpush("rq:queue:certificates", "pickled", "odd", "unknown", b"\xff")
+            connection.set("certworker:name:odd.localhost", "not a hash")
+            requested(connection, ["nowhere.invalid", "odd.localhost"])
+            for job in ("pickled", "odd"):
+                worker.wait_for_line(f'"failed".*"job": "{job}"')
+            worker.wait_for_line('"failed".*"nowhere.invalid".*"attempt"')
+            worker.wait_for_line('"issued".*"odd.localhost"')
+            app_authority.faults.refusal = Problem("connection", "Timeout during connect")
+            requested(connection, ["refused.localhost"])
+            worker.wait_for_line('"failed".*"refused.localhost".*"attempt"')
+            app_authority.stop()
+            requested(connection, ["away.localhost"])
+            worker.wait_for_line('"failed".*"away.localhost".*"attempt"')
+        assert 0 == worker.terminate()
+
+        lines = [json.loads(line) for line in worker.log.splitlines()]
+        assert [] == [line for line in lines if "trace" in line or "worker.unexpected" in line["message"]]
+        failed = {line["code"].partition(".")[0] for line in lines if line.get("event") == "failed"}
+        assert {"payload", "queue", "dns", "http", "ca"} <= failed
 
 
 class TestRedis:
