@@ -122,6 +122,26 @@ class TestService:
         assert WILDCARD not in app.agenda
         assert 0 == app.reconciler.reconcile()
 
+    def test_the_removal_of_a_covered_name_reports_what_still_serves_it(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log of a removal names the wildcard in service that covers the name, with or without a certificate
+        of its own.
+        """
+        own, covered = "own.shop.localhost", "covered.shop.localhost"
+        stored(app, own)
+        stored(app, WILDCARD)
+        app.issuance.issue((covered,))
+        for name in (own, covered, WILDCARD):
+            with caplog.at_level(logging.INFO, "certworker.issuance.removal"):
+                app.removal.remove(name)
+
+        removed = [line.getMessage() for line in caplog.records if line.name.endswith(".removal")]
+        still_served = f"removed; the certificate for {WILDCARD} still serves the name"
+        assert [still_served, still_served] == removed[:2]
+        assert "taken out of service" == removed[-1]
+
     def test_a_directory_that_appwrite_deletes_is_removed(self, app: App) -> None:
         """
         The reconciler removes Traefik's file of a wildcard whose directory Appwrite deleted.
@@ -189,7 +209,7 @@ class TestWithoutProvider:
             app.reconciler.reconcile()
 
             assert [NAME] == list(app.certificates.names())
-            assert f"also for {WILDCARD}, which certworker cannot renew" in caplog.text
+            assert f"will not include {WILDCARD}, which certworker cannot renew" in caplog.text
 
 
 class TestWorker:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from certworker.domains import is_wildcard
+from certworker.domains import covering_wildcard, is_wildcard
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import DomainLocks
@@ -72,12 +72,16 @@ class Removal:
         others = tuple(other for other in metadata.names if other != name) if metadata else ()
         if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)
-        logger.info(
-            "taken out of service%s" if known else "unknown name; nothing was taken out of service%s",
-            f"; a new certificate is requested for {', '.join(others)}" if others else "",
-            extra={"domain": name, "event": "audit"},
-        )
+        _log(name, others, known=known, wildcard=self._serving_wildcard(name))
         return known
+
+    def _serving_wildcard(self, name: str) -> str:
+        """
+        Return the wildcard whose certificate in service covers *name*; empty if there is none.
+        """
+        wildcard = covering_wildcard(name)
+        metadata = self.store.metadata(wildcard) if wildcard else None
+        return wildcard if wildcard and metadata and self.clock() < metadata.not_after else ""
 
     def _request_covered(self, wildcard: str) -> None:
         # After a crash before this line, the next reconciliation plans the checks.
@@ -89,3 +93,14 @@ class Removal:
                 len(names),
                 extra={"domain": wildcard, "event": "audit"},
             )
+
+
+def _log(name: str, others: tuple[str, ...], *, known: bool, wildcard: str) -> None:
+    if not known:
+        text = "unknown name; nothing was taken out of service"
+    elif wildcard:
+        text = f"removed; the certificate for {wildcard} still serves the name"
+    else:
+        text = "taken out of service"
+    requested = f"; a new certificate is requested for {', '.join(others)}" if others else ""
+    logger.info("%s%s", text, requested, extra={"domain": name, "event": "audit"})

@@ -250,6 +250,8 @@ class TestValidate:
             order.validate()
 
         assert "demo.localhost is still pending at The CA after 0 seconds" in caught.value.message
+        assert caught.value.until is not None
+        assert timedelta(seconds=590) < caught.value.until - time.now <= timedelta(seconds=600)
         assert sum(time.slept) < 1
 
     def test_a_failed_validation_has_the_text_of_the_ca(
