@@ -53,7 +53,7 @@ from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, Onc
 from certworker.state.priority_queues import PriorityQueues
 from certworker.state.sightings import Sightings
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.metadata import CertificateMetadata
+from certworker.storage.metadata import IMPORTED, CertificateMetadata
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import Validity, now_in_utc
 from certworker.worker.producer import queue_length, request_certificate
@@ -117,8 +117,7 @@ def build_app(
         clock: Returns the current time in UTC; tests pass a faster clock.
     """
     random, metrics = SystemRandom(), Metrics()
-    traefik = TraefikConfig(settings.config_dir, observe=metrics.publication)
-    store = _build_store(settings)
+    traefik, store = TraefikConfig(settings.config_dir, observe=metrics.publication), _build_store(settings)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = _build_locks(connection, lease_seconds, store, metrics)
@@ -138,6 +137,7 @@ def build_app(
     check = _request_check(settings)
     statuses = partial(_statuses, agenda, records, store, clock)
     _watch(metrics, settings, issuers, statuses, connection, agenda, clock)
+    notifier = Notifier.of(settings, connection, partial(validity_in_service, store))
     return App(
         settings=settings,
         connection=connection,
@@ -158,11 +158,11 @@ def build_app(
         reconciler=Reconciler(*plan, removal.remove, coverage.next_check, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
-        expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),
+        expiry_alerts=_build_expiry_alerts(connection, statuses, notifier, clock),
         metrics=metrics,
         history=history,
         events=EventPublisher(EventStream(connection), records, history, store, clock, settings.docs_url),
-        notifier=Notifier.of(settings, connection, partial(validity_in_service, store)),
+        notifier=notifier,
         clock=clock,
         random=random,
     )
@@ -292,6 +292,15 @@ def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Resp
     )
 
 
+def _build_expiry_alerts(
+    connection: Redis,
+    statuses: Callable[[], Iterable[DomainStatus]],
+    notifier: Notifier,
+    clock: Callable[[], datetime],
+) -> ExpiryAlerts:
+    return ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, notifier.remind, clock)
+
+
 def _watch(
     metrics: Metrics,
     settings: Settings,
@@ -323,7 +332,9 @@ def _watch(
             )
 
     labels = [issuer.ca.label for issuer in issuers]
-    metrics.watch_names(certificates, STATES, issuers=(*labels, ADOPTED), per_name=settings.metrics_per_name)
+    metrics.watch_names(
+        certificates, STATES, issuers=(*labels, ADOPTED, IMPORTED), per_name=settings.metrics_per_name
+    )
     metrics.watch_queue(
         jobs=partial(queue_length, connection),
         head_age=lambda: head_age(connection, clock()),

@@ -1,5 +1,5 @@
 """
-A program that issues certificates. Each issuance runs in a process that gets a signal at a different step.
+A program that issues or imports certificates. Each runs in a process that gets a signal at a different step.
 
 A step is a request to the CA, a command to Redis, an update of a name server, or a change to a file. The
 issuing thread counts its steps, so the program needs no list of steps.
@@ -21,9 +21,11 @@ from typing import Any
 import redis
 import requests
 
-from certworker.app import build_app
+from certworker.app import App, build_app
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
+from certworker.issuance.importing import CertificateImport
+from certworker.own_certificates import Pem
 from certworker.settings import load
 
 #: The calls that change files.
@@ -92,9 +94,30 @@ def report(event: dict[str, object]) -> None:
     sys.stdout.flush()
 
 
-def issue(name: str, steps: Steps, lease_seconds: float) -> int:
+def issue(app: App, name: str) -> None:
     """
-    Issue a certificate for *name*. Return the exit code, which is 0 after an expected failure, too.
+    Issue a certificate for *name*.
+    """
+    app.issuance.issue((name,))
+
+
+def import_own(app: App, name: str) -> None:
+    """
+    Import the certificate in the volume's file `own.pem` for *name*, and put it into service.
+    """
+    own = (app.certificates.directory / "own.pem").read_bytes()
+    own_import = CertificateImport(app.certificates, app.locks, lambda names: names[0], app.clock)
+    own_import.run(name, Pem(own, own), force=True)
+    app.issuance.issue((name,))
+
+
+#: What the processes do, by its name on the command line.
+ACTIONS = {"issue": issue, "import": import_own}
+
+
+def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:
+    """
+    Run *action* for *name*. Return the exit code, which is 0 after an expected failure, too.
     """
     settings = load(place_of(name, os.environ))
     with redis.Redis(host=settings.redis_host, port=settings.redis_port) as connection:
@@ -107,7 +130,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
         )
         steps.watch()
         try:
-            app.issuance.issue((name,))
+            ACTIONS[action](app, name)
         except CertworkerError as failure:
             report({"name": name, "code": failure.code})
         except Exception:
@@ -116,7 +139,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
     return 0
 
 
-def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
+def main(prefix: str, signal_number: int, lease_seconds: float, action: str) -> None:
     """
     Count the steps of one process. Then run one process for each step, and send the signal at that step.
     """
@@ -128,7 +151,7 @@ def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
         child = os.fork()
         if child == 0:
             steps = Steps(step, signal_number)
-            status = issue(name_of(step), steps, lease_seconds)
+            status = act(action, name_of(step), steps, lease_seconds)
             os.write(writing, str(len(steps.seen)).encode())
             os._exit(status)
         running[child] = step
@@ -159,4 +182,4 @@ def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[4])

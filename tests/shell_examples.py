@@ -21,8 +21,22 @@ from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
 
+#: Makes a certificate: the arguments are its names for OpenSSL, its file and the file of its key.
+SIGN = """sign() {
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 90 -subj /CN=site \\
+        -addext subjectAltName="$1" -addext basicConstraints=CA:FALSE -keyout key.tmp -out "$2"
+    cat key.tmp >> "$3"
+}
+"""
+
 #: The commands that a reader runs before the commands of a page.
 BEFORE = {
+    "docs/guides/own-certificates.md": SIGN
+    + """sign DNS:shop.example.com fullchain.pem privkey.pem
+sign DNS:main.localhost main.pem main.pem
+sign DNS:example.com,DNS:*.example.com origin.pem origin.key
+certworker request --wait main.localhost
+""",
     "docs/guides/key-compromise.md": "certworker request --wait shop.localhost\n",
     "docs/guides/monitoring.md": "certworker request --wait shop.localhost\n",
 }

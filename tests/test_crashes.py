@@ -28,6 +28,7 @@ from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.settings import load
+from certworker.storage.keypair import stored_in
 from tests.app_fixture import environment
 from tests.crash_worker import place_of
 from tests.servers.bind import KEY, Bind
@@ -63,6 +64,9 @@ FEWEST_STEPS = 40
 #: A handover to a wildcard has at least this number of steps.
 FEWEST_STEPS_OF_A_HANDOVER = 20
 MOST_STEPS_OF_A_HANDOVER = 100
+#: An import has at least this number of steps.
+FEWEST_STEPS_OF_AN_IMPORT = 30
+MOST_STEPS_OF_AN_IMPORT = 120
 #: An issuance of a wildcard has more steps, because it changes its zone twice.
 MOST_STEPS_OF_A_WILDCARD = 300
 
@@ -130,6 +134,8 @@ class Site:
     connection: Redis
     #: The prefix of the name of each process.
     prefix: str = "n"
+    #: What each process does; see :mod:`tests.crash_worker`.
+    action: str = "issue"
 
     @contextmanager
     def victims(self, struck_by: signal.Signals) -> Iterator[Victims]:
@@ -144,6 +150,7 @@ class Site:
                 self.prefix,
                 str(int(struck_by)),
                 str(LEASE_SECONDS),
+                self.action,
             ],
             cwd=ROOT,
             env={**os.environ, **self.environ},
@@ -340,6 +347,47 @@ class TestKilledAtHandover:
             assert ["*.localhost"] == list(app.certificates.names()) == app.certificates.links.live()
             assert [] == list(app.traefik.directory.glob("n*.yml"))
             assert name in app.agenda
+        assert before == orders(app_authority)
+
+
+class TestKilledAtImport:
+    def test_at_every_step_of_an_import_the_pair_matches(
+        self, site: Site, app_authority: FaultyAuthority, record_property: Counts
+    ) -> None:
+        """
+        After SIGKILL at any step of an import, the name has its old certificate or the imported one. The next
+        worker puts a stored import into service. Nothing is ordered.
+        """
+        signer, before, own = Signer(), orders(app_authority), dict[str, str]()
+        for step in ("", *range(MOST_STEPS_OF_AN_IMPORT)):
+            app = site.app(name := f"n{step}.localhost")
+            stored = app.certificates.store(signer.certificate(name), authority="a", kind="private", token=1)
+            app.traefik.publish(stored)
+            app.certificates.mark_published(stored)
+            new = signer.certificate(name)
+            (app.certificates.directory / "own.pem").write_bytes(new.fullchain_pem + new.key.pem)
+            own[name] = new.serial
+
+        with replace(site, action="import").victims(signal.SIGKILL) as killed:
+            killed.wait()
+        record_property("killed at", f"{len(killed.names)} steps")
+        time.sleep(LEASE_SECONDS)
+
+        assert FEWEST_STEPS_OF_AN_IMPORT <= len(killed.names) <= MOST_STEPS_OF_AN_IMPORT
+        ended = Counter[str]()
+        for name in killed.names:
+            app = site.app(name)
+            files, found = app.traefik.files(name), app.certificates.current(name)
+            assert found is not None
+            assert files is not None
+            assert stored_in(files[0].parent, name) is not None
+            state = app.issuance.issue((name,)).state
+            assert "issued" != state
+            is_imported = found.metadata.serial == own[name] or state == "imported"
+            assert is_imported is (in_service(app, name) == own[name])
+            assert [] == app.certificates.unpublished_sets()
+            ended["imported" if is_imported else "before"] += 1
+        assert {"imported", "before"} == set(ended)
         assert before == orders(app_authority)
 
 

@@ -18,10 +18,13 @@ from tests import documentation, pictures
 from tests.documentation import DOCS, README, ROOT, blocks, short
 from tests.recording import steady
 from tests.servers.redis import RedisServer
-from tests.shell_examples import Example, examples, run
+from tests.shell_examples import SIGN, Example, examples, run
 
-#: Commands whose example needs a certificate.
-NEEDS_A_CERTIFICATE = {"revoke", "explain"}
+#: The commands that a user runs before the example of a command.
+BEFORE = {
+    **dict.fromkeys(("revoke", "explain"), "certworker request --wait api.example.org\n"),
+    "import": f"{SIGN}sign DNS:api.example.org fullchain.pem privkey.pem\n",
+}
 
 PAGES = documentation.pages()
 
@@ -184,6 +187,7 @@ class TestCommands:
             "docs/guides/bulk-issuance.md",
             "docs/guides/key-compromise.md",
             "docs/guides/monitoring.md",
+            "docs/guides/own-certificates.md",
             "docs/guides/request-certificates.md",
             "docs/guides/troubleshooting.md",
             "docs/reference/cli.md",
@@ -222,8 +226,7 @@ class TestCommands:
         """
         The example in the help of each command runs. `work`, `demo` and `dns` have their own tests.
         """
-        before = "certworker request --wait api.example.org\n" if name in NEEDS_A_CERTIFICATE else ""
-        example = (before + example_of(name)).replace("api.example.org", "api.localhost")
+        example = (BEFORE.get(name, "") + example_of(name)).replace("api.example.org", "api.localhost")
         run(example, tmp_path, redis_server)
 
     def test_each_help_has_one_example(self) -> None:

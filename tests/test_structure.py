@@ -26,7 +26,7 @@ FLOORS = [
     {"deadline", "hosts", "http_dates", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
     {"domains", "tracing"},
     {"certificates"},
-    {"storage", "redis"},
+    {"storage", "redis", "own_certificates"},
     {"dns"},
     {"settings"},
     {"state"},
@@ -59,7 +59,7 @@ FREE = {"__init__", "version"}
 LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
-    "cryptography": {"certificates", "acme", "devca"},
+    "cryptography": {"certificates", "own_certificates", "acme", "devca"},
     "dns": {"dns", "dns01.rfc2136", "dns01.lexicon_child", "devca"},
     "docker": {"integrations.docker"},
     "flask": {"web"},

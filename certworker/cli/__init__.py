@@ -14,6 +14,7 @@ In the order in which they may import each other::
     health       `certworker health`: the health check of the container
     notify       `certworker notify`: test notifications
     outcome      The output of commands that make requests: positions in the queue, and outcomes
+    importing    `certworker import`: a certificate of the operator's own
     names_table  The states of names as text: one by one, or as a table that fits the terminal
     request      `certworker request`, `remove` and `resume`: requests for the worker
     revoke       `certworker revoke`: revokes a certificate, and requests a new one
@@ -36,6 +37,7 @@ COMMANDS = {
     "request": "Request certificates.",
     "remove": "Remove names from the proxy and from the volume.",
     "resume": "Resume the orders for a name that the CA has paused.",
+    "import": "Import a certificate of your own, which certworker serves and does not renew.",
     "revoke": "Revoke a certificate, and request a new one with another key.",
     "account": "Show the account at the CA, change its key, or deactivate it.",
     "status": "Show which certificates are in service, when they expire, and what failed.",
@@ -48,8 +50,13 @@ COMMANDS = {
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 
-#: The commands in the module of another command, with that module.
-MODULES = {"remove": "request", "resume": "request", "records": "dns"}
+#: The module and the function of commands whose module does not have their name.
+PLACES = {
+    "remove": ("request", "remove"),
+    "resume": ("request", "resume"),
+    "records": ("dns", "records"),
+    "import": ("importing", "command"),
+}
 
 #: These commands report suspicious variables themselves, or have their own settings.
 WITHOUT_WARNINGS = {"work", "doctor", "demo"}
@@ -72,8 +79,8 @@ class LazyGroup(click.Group):
         """
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"certworker.cli.{MODULES.get(cmd_name, cmd_name)}")
-        command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
+        module, function = PLACES.get(cmd_name, (cmd_name, "command"))
+        command: click.Command = getattr(importlib.import_module(f"certworker.cli.{module}"), function)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

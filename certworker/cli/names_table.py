@@ -26,6 +26,7 @@ MEANINGS = {
     "missing": "no certificate yet",
     "covered": "covered by a wildcard",
     "moved": "moved; it points to another server and is not renewed",
+    "imported": "imported; certworker does not renew it",
 }
 
 #: Columns. A table does not shorten names below this width.
@@ -75,7 +76,7 @@ def _fields(
             yield "chain", " < ".join(files.issuers)
         yield "serial", one.serial
         yield "authority", one.authority
-        yield "renewal", f"from {moment(one.renewal)}"
+        yield "renewal", f"from {moment(one.renewal)}" if one.renewal else "none"
     yield "next check", moment(one.next_check)
     if position and one.detail != "missing":
         yield "queue", position

@@ -52,6 +52,13 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     if stored is None:
         say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)
         sys.exit(1)
+    if stored.metadata.is_imported:
+        say(
+            f"{name} has an imported certificate. Revoke it at its CA ({stored.metadata.issuer}), then "
+            f"import its successor: certworker import {name} --cert FILE --key FILE",
+            err=True,
+        )
+        sys.exit(1)
     choice, metadata = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
         # Without Redis, no new certificate would follow the revocation.

@@ -20,12 +20,14 @@ from certworker.domains import is_wildcard
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
+from certworker.errors.imports import ImportEnds
 from certworker.preflight.checkers import build_resolver, domain_checks
 from certworker.preflight.dns01 import PlanRecord
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import to_failure
 from certworker.renewal.policy import in_words, renewal_time
+from certworker.renewal.reminders import reminder_at
 from certworker.settings import Settings
 from certworker.state.domain_records import DomainRecord
 from certworker.storage.covered_names import CoveredNames
@@ -127,7 +129,9 @@ def certificate_findings(
     covered = f"covered by {wildcard}, " if wildcard in stored.names else ""
     text = f"{covered}valid until {stored.not_after:%Y-%m-%d} ({left})"
     metadata = CertificateMetadata.read(directory)
-    if now >= stored.not_after:
+    if metadata and metadata.is_imported:
+        yield _imported(section, name, metadata, text, now)
+    elif now >= stored.not_after:
         remedy = f"Request a new one, and read the result: certworker request --wait {name}"
         yield section.fail(CERTIFICATE, f"It expired on {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
     elif record and record.code:
@@ -143,6 +147,19 @@ def certificate_findings(
     # A wildcard has no address of its own.
     if not is_loopback_name(name) and not is_wildcard(name):
         yield from served_findings(settings, name, leaf, resolve_system(name), HTTPS)
+
+
+def _imported(
+    section: Section, name: str, metadata: CertificateMetadata, text: str, now: datetime
+) -> Finding:
+    """
+    Return the line of an imported certificate, whose validity is *text*. Nothing renews it.
+    """
+    left = metadata.not_after - now
+    if reminder_at(metadata.validity, left) is None:
+        return section.ok(CERTIFICATE, f"{text}, imported")
+    ends = f"ends in {in_words(left)}" if left > timedelta(0) else f"ended {in_words(-left)} ago"
+    return section.failure(CERTIFICATE, ImportEnds(name=name, ends=ends))
 
 
 def served_findings(

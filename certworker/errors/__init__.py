@@ -20,6 +20,7 @@ Each module contains a family of codes. In import order (★ to read first)::
     worker   queue.* worker.* lock.* state.* renew.* notice.*
     proxy    proxy.*
     reload   reload.* hook.* label.*
+    imports  import.*
     pages    the documentation page of each code
 """
 

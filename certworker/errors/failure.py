@@ -28,6 +28,7 @@ MODULES = (
     "worker",
     "proxy",
     "reload",
+    "imports",
 )
 
 #: The maximum number of characters of a value in a message. A CA or a job may send longer values.

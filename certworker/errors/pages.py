@@ -30,13 +30,14 @@ RETRIES = {
 RETRIES_BY_CODE = {
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
+    "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
     "queue.abandoned": "certworker does not run this job again.",
 }
 
 #: The first words of the commands in remedies.
-PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|redis-cli|timedatectl"
+PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
 #: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(

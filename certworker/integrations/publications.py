@@ -41,7 +41,7 @@ class Publications:
         @wraps(issue)
         def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
             result = issue(*arguments, **keywords)
-            if result["state"] == "issued":
+            if result["state"] in ("issued", "imported"):
                 self.add(result.get("names", ()))
             return result
 

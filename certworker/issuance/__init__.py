@@ -7,6 +7,7 @@ In import order::
     coverage        Names that need no certificate, because a wildcard in service covers them
     moved_names     Names that point to another server: no orders until they are back
     pending_orders  Orders that have no certificate yet: stored in Redis, resumed after a crash
+    importing       Stores the certificate of an operator, which a job then puts into service
     removal         Removes a name from the proxy, then from the volume, then from Redis
     issuer          One configured CA with its account, limits and challenge solvers
     failover        The order in which the issuers are tried

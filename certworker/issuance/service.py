@@ -4,6 +4,7 @@ The issuance of one certificate, step by step, from the request to the certifica
 Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in the order of the flow::
 
     issue ──► lock the names
+      ├── an operator imported their certificates ─────────────► _imported
       ├── one of them has moved to another server: no order
       ├── a wildcard covers them ──────────────────────────────► _covered
       ├── record the attempt
@@ -32,6 +33,7 @@ from typing import Literal
 
 from certworker.certificates import Certificate
 from certworker.errors import CertworkerError
+from certworker.errors.imports import ImportDamaged, ImportInService
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
 from certworker.issuance.failover import Failover
@@ -48,6 +50,8 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
+State = Literal["issued", "imported", "kept", "covered"]
+
 #: The certificate in service for each name of a request, in the same order; None: there is none.
 InService = Sequence[StoredCertificate | None]
 
@@ -58,7 +62,7 @@ class Outcome:
     The result of a request: the certificate in service, and the time of its next check.
     """
 
-    state: Literal["issued", "kept", "covered"]
+    state: State
     names: tuple[str, ...]
     metadata: CertificateMetadata
     next_check: datetime
@@ -92,9 +96,9 @@ class CertificateIssuance:
         """
         Put a certificate for *names* into service.
 
-        Without *force*, a certificate in service is kept until it is due. If wildcards cover all *names*, no
-        certificate is ordered. If the certificate in service has more names than the request, it is renewed
-        for all of them.
+        Without *force*, an imported certificate is kept, and any other one until it is due. If wildcards
+        cover all *names*, no certificate is ordered. If the certificate in service has more names than the
+        request, it is renewed for all of them.
 
         Args:
             force: Order a new certificate now, for exactly *names*.
@@ -109,25 +113,85 @@ class CertificateIssuance:
         additional_names = () if force else self._additional_names(names)
         names += additional_names
         with self.locks.hold(names) as lease:
-            if not force:
-                self.moved.check(names)
-            unpublished = self._unpublished(names)
-            if not (force or unpublished) and (covered := self._covered(names)):
-                return covered
+            unpublished = self._unpublished(names, force=force)
+            if not force and (in_service := self._without_attempt(names, unpublished, lease)):
+                return in_service
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
                 if unpublished:
                     # An earlier attempt obtained the certificate and failed afterwards. No new order is
                     # needed.
                     self.certificates.link(unpublished)
-                    return self._put_into_service("issued", unpublished, lease)
+                    state: State = "imported" if unpublished.metadata.is_imported else "issued"
+                    return self._put_into_service(state, unpublished, lease)
                 return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
 
-    def _covered(self, names: tuple[str, ...]) -> Outcome | None:
+    def _without_attempt(
+        self, names: tuple[str, ...], unpublished: StoredCertificate | None, lease: Lease
+    ) -> Outcome | None:
+        """
+        Return the outcome for *names* if they need neither an order nor the *unpublished* certificate.
+
+        Raises:
+            CertworkerError: They need one, and must not have it. The failure is recorded.
+        """
+        if unpublished and unpublished.metadata.is_imported:
+            return None
+        if not unpublished and (imported := self._imported(names, lease)):
+            return imported
+        self.moved.check(names)
+        return None if unpublished else self._covered(names)
+
+    def are_imported(self, names: tuple[str, ...]) -> bool:
+        """
+        Return whether an operator imported a certificate for each of *names*.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        stored = self.certificates.unpublished(names)
+        if stored and stored.metadata.is_imported:
+            return True
+        found = map(self.certificates.metadata, names)
+        return all(metadata is not None and metadata.is_imported for metadata in found)
+
+    @contextmanager
+    def _recording_before_the_attempt(self, names: tuple[str, ...]) -> Iterator[None]:
         try:
-            covered = self.coverage.cover(names)
+            yield
         except CertworkerError as failure:
             self.attempts.record_not_started(names, failure)
             raise
+
+    def _imported(self, names: tuple[str, ...], lease: Lease) -> Outcome | None:
+        """
+        Put the imported certificates of *names* into service, unless they are; None: no name has one.
+
+        Raises:
+            ImportInService: Only some of *names* have one, so that an order would replace it.
+            ImportDamaged: The files of one are missing or damaged.
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        with self._recording_before_the_attempt(names):
+            metadata = {name: self.certificates.metadata(name) for name in names}
+        imported = [name for name, found in metadata.items() if found and found.is_imported]
+        if not imported:
+            return None
+        if len(imported) < len(names):
+            # The request is refused. A record would replace the state of the imported certificate.
+            raise ImportInService(name=imported[0])
+        with self._recording_before_the_attempt(names):
+            outcomes = [self._keep_imported(name, lease) for name in names]
+        return replace(outcomes[0], names=names)
+
+    def _keep_imported(self, name: str, lease: Lease) -> Outcome:
+        stored = self.certificates.current(name)
+        if stored is None:
+            raise ImportDamaged(name=name)
+        return self._put_into_service("kept", stored, lease)
+
+    def _covered(self, names: tuple[str, ...]) -> Outcome | None:
+        with self._recording_before_the_attempt(names):
+            covered = self.coverage.cover(names)
         if covered is None:
             return None
         self.attempts.record_covered(covered.names, covered.metadata, covered.next_check)
@@ -221,9 +285,7 @@ class CertificateIssuance:
         _log_step(names, "finalize", received, certificate.issuer, certificate.serial)
         return certificate
 
-    def _put_into_service(
-        self, state: Literal["issued", "kept"], stored: StoredCertificate, lease: Lease
-    ) -> Outcome:
+    def _put_into_service(self, state: State, stored: StoredCertificate, lease: Lease) -> Outcome:
         """
         Write the proxy's files for *stored*, plan its next check and record the result.
         """
@@ -236,11 +298,11 @@ class CertificateIssuance:
             now = self.clock()
             covered_until = self.coverage.next_check(metadata.names, metadata)
             next_check = covered_until or self.decide(metadata, now).next_check
-            if state == "issued":
+            if state != "kept":
                 self.coverage.forget(metadata.names)
                 self.moved.forget(metadata.names)
                 next_check = after_issuance(metadata.validity, next_check, now)
-            if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
+            if self.attempts.record_success(metadata, lease, next_check) and state != "kept":
                 self.attempts.clean_up(partial(self._forget, stored))
         return Outcome(state, metadata.names, metadata, next_check)
 
@@ -261,10 +323,13 @@ class CertificateIssuance:
                     return tuple(name for name in others if name not in moved)
         return ()
 
-    def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
+    def _unpublished(self, names: tuple[str, ...], *, force: bool) -> StoredCertificate | None:
         """
-        Return the valid certificate for *names* that an earlier attempt stored but did not put into service
-        or did not record.
+        Return the valid certificate for *names* that an earlier attempt or an import stored but did not put
+        into service or did not record.
+
+        Args:
+            force: Whether an order replaces an imported certificate.
         """
         try:
             stored = self.certificates.unpublished(names)
@@ -272,6 +337,8 @@ class CertificateIssuance:
             return None  # the attempt meets the same failure and records it
         if stored and self.attempts.is_recorded_as_issued(stored.metadata):
             self.attempts.clean_up(partial(self._forget, stored))
+            return None
+        if stored and stored.metadata.is_imported and force:
             return None
         return stored if stored and self.clock() < stored.metadata.not_after else None
 

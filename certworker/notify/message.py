@@ -14,8 +14,9 @@ from typing import Any, Literal
 from certworker.errors import printable
 
 #: `failed`: the first failure. `overdue`: the certificate expires soon. `action`: the operator must act.
-#: `recovered`: the certificate is valid again. `test`: a test of the channel.
-Kind = Literal["failed", "overdue", "action", "recovered", "test"]
+#: `ending`: an imported certificate needs a successor. `recovered`: the certificate is valid again. `test`: a
+#: test of the channel.
+Kind = Literal["failed", "overdue", "action", "ending", "recovered", "test"]
 
 #: The state of the certificate in service; `unknown`: the volume cannot be read.
 InService = Literal["valid", "expired", "none", "unknown"]
@@ -24,12 +25,13 @@ HEADLINES: dict[Kind, str] = {
     "failed": "issuance failed",
     "overdue": "the certificate expires soon, and every renewal has failed",
     "action": "action required",
+    "ending": "the imported certificate needs a successor",
     "recovered": "recovered",
     "test": "test notification",
 }
 
 #: The most urgent kind comes first.
-URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
+URGENCY: tuple[Kind, ...] = ("action", "overdue", "ending", "failed", "recovered", "test")
 
 #: The text fields of a notification. An earlier version wrote only the fields in `TEXTS`.
 TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")

@@ -1,8 +1,8 @@
 """
 Decides when to notify, and delivers by each channel independently.
 
-A name causes a notification when it first fails, becomes overdue, needs an action of the operator, or
-recovers. Notifications within half a minute share a delivery.
+A name causes a notification when it first fails, becomes overdue, needs an action of the operator, has an
+imported certificate that ends soon, or recovers. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations
@@ -118,6 +118,16 @@ class Notifier:
             subject = f"{kind} {failure.code}" if kind == "action" else kind
             notification = self._notification(kind, name, failure, in_service, life, again, now)
             self._log.notify_once(name, subject, notification.as_json(), self._outboxes)
+
+    def remind(self, name: str, subject: str, failure: CertworkerError, now: datetime) -> bool:
+        """
+        Notify that the imported certificate of *name* ends, unless *subject* had a reminder.
+
+        Returns:
+            Whether the reminder is new, even without a channel.
+        """
+        notification = self._notification("ending", name, failure, *self._in_service(name, now), None, now)
+        return self._log.remind_once(name, subject, notification.as_json(), self._outboxes)
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """

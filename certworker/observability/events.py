@@ -20,7 +20,7 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
 from certworker.observability.history import History
-from certworker.renewal.policy import detail_of, renewal_time
+from certworker.renewal.policy import detail_of, planned_renewal
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 
@@ -150,7 +150,7 @@ class EventPublisher:
             "docs": reference_of(failure.code, self.docs_url) if failure else "",
             "attempts": record.attempts if record else 0,
             "issue_date": _iso(facts.not_before if facts else None),
-            "renew_date": _iso(renewal_time(facts.validity) if facts else None),
+            "renew_date": _iso(planned_renewal(facts) if facts else None),
             "not_after": _iso(facts.not_after if facts else None),
             "serial": facts.serial if facts else "",
             "authority": facts.authority if facts else "",

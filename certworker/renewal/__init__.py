@@ -8,6 +8,7 @@ In import order::
     due            Enqueues the names that are due
     domain_status  The state of each name, from the volume, the records and the agenda
     repair         Repairs the files in service without a request to the CA
-    expiry_alerts  Reports overdue certificates
+    reminders      When the operator of an imported certificate gets a reminder of its end
+    expiry_alerts  Reports overdue certificates, and imported ones that end soon
     reconciler     Puts lost names back on the agenda, and adopts the certificates of other programs
 """

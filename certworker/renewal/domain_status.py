@@ -13,17 +13,20 @@ from certworker.errors import CertworkerError
 from certworker.errors.worker import Unexpected
 from certworker.ratelimits.budget import Budget
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.policy import detail_of, renewal_time
+from certworker.renewal.policy import detail_of, planned_renewal
 from certworker.state.domain_records import SERVED, DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.metadata import CertificateMetadata
+from certworker.storage.metadata import IMPORTED, CertificateMetadata
 
 logger = logging.getLogger(__name__)
 
 #: The source of a certificate that another program put on the volume.
 ADOPTED = "adopted"
 
-STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "moved", "issuing", "missing")
+STATES = (
+    *("valid", "imported", "covered", "due", "expired"),
+    *("failed", "waiting", "paused", "moved", "issuing", "missing"),
+)
 
 #: The details of `failed`: a certificate in service is still valid, or there is none. Only the second is
 #: critical.
@@ -59,12 +62,20 @@ class DomainStatus:
     message: str
     remedy: str
     issuer: str
-    #: The label of the CA that issued the certificate, or :data:`ADOPTED`; empty without a certificate.
+    #: The label of the CA that issued the certificate, :data:`ADOPTED` or
+    #: :data:`~certworker.storage.metadata.IMPORTED`; empty without a certificate.
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
     #: The tenant in the last request that named one; empty if none did.
     tenant: str = ""
+
+    @property
+    def is_imported(self) -> bool:
+        """
+        Return whether an operator imported the certificate of this name.
+        """
+        return self.authority == IMPORTED and not self.by
 
     def days_left(self, now: datetime) -> float | None:
         """
@@ -186,7 +197,7 @@ def _status(
         serial=metadata.serial if metadata else "",
         not_before=metadata.not_before if metadata else None,
         not_after=metadata.not_after if metadata else None,
-        renewal=renewal_time(metadata.validity) if metadata else None,
+        renewal=planned_renewal(metadata) if metadata else None,
         next_check=next_check,
         attempts=record.attempts if record else 0,
         code=record.code if record and unserved else "",
@@ -206,4 +217,7 @@ def _state(metadata: CertificateMetadata | None, now: datetime, wildcard: str) -
         return "expired"
     if wildcard:
         return "covered"
-    return "due" if now >= renewal_time(metadata.validity) else "valid"
+    renewal = planned_renewal(metadata)
+    if renewal is None:
+        return "imported"
+    return "due" if now >= renewal else "valid"

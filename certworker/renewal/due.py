@@ -26,6 +26,7 @@ from certworker.renewal.policy import RenewalDecision, next_attempt, renewal_tim
 from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import LOST_QUEUE_CHECK, Priority, PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.inventory import is_complete
 from certworker.storage.metadata import CertificateMetadata
 from certworker.supervision import beat
 from certworker.traefik.config import TraefikConfig
@@ -165,6 +166,8 @@ class DueNames:
         Returns:
             None if they have no certificate and any request for them would be rejected.
         """
+        if metadata is not None and metadata.is_imported:
+            return self._check_imported(name, metadata, now)
         try:
             self.check_request(names)
         except CertworkerError as rejection:
@@ -179,6 +182,20 @@ class DueNames:
             if (covered_until or not decision.due) and self.traefik.serves(name, metadata):
                 return covered_until or decision.next_check
         return Due(_priority(metadata, decision, now), metadata.not_after)
+
+    def _check_imported(self, name: str, metadata: CertificateMetadata, now: datetime) -> Due | datetime:
+        """
+        Return the next check of *name*, whose certificate was imported.
+
+        If the certificate is damaged, not in service or recorded as failed, *name* needs a job.
+        """
+        record = self.records.read(name)
+        with suppress(CertworkerError):
+            directory = self.certificates.links.target_of(name)
+            is_recorded = record is None or record.state == "issued"
+            if is_recorded and directory and is_complete(directory) and self.traefik.serves(name, metadata):
+                return self.decide(metadata, now).next_check
+        return Due("renewal", metadata.not_after)
 
     def _record_rejection(
         self,

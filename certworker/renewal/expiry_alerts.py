@@ -2,7 +2,8 @@
 Reports overdue certificates: once a day, and as an error if they expire soon.
 
 A certificate that is *due* is normal. The renewal of an *overdue* certificate has failed for some time, or
-was never tried. An operator has to act before it expires.
+was never tried. An operator has to act before it expires. certworker does not renew an imported certificate,
+but reminds of its end (:mod:`certworker.renewal.reminders`).
 """
 
 from __future__ import annotations
@@ -12,9 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from certworker.errors import CertworkerError
+from certworker.errors.imports import ImportEnds
 from certworker.errors.worker import RenewalOverdue
 from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.policy import MIN_SHARE_LEFT, in_words
+from certworker.renewal.reminders import ENDED, reminder_at
+from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
@@ -41,28 +46,36 @@ class Survey:
 @dataclass(frozen=True)
 class ExpiryAlerts:
     """
-    Logs which certificates are overdue.
+    Logs which certificates are overdue, and reminds of imported certificates that end.
     """
 
     #: Returns the status of each name.
     statuses: Callable[[], Iterable[DomainStatus]]
     #: Returns whether the key is passed for the first time today.
     first_today: Callable[[str], bool]
+    #: Called with a name, a subject, the failure and the time. Notifies once for each subject, and returns
+    #: whether the subject is new.
+    remind: Callable[[str, str, CertworkerError, datetime], bool]
     clock: Callable[[], datetime]
 
     def log(self) -> Survey:
         """
-        Log each overdue name once a day, and immediately when its level gets worse.
+        Log each overdue name once a day, and immediately when its level gets worse. Send the reminders that
+        are due.
 
         Returns:
             The summary of all names.
         """
         now, count, lines, shortest = self.clock(), 0, 0, None
         for status in self.statuses():
-            level = _level(status, now)
             if status.not_before and status.not_after:
                 validity = status.not_after - status.not_before
                 shortest = min(validity, shortest or validity)
+            if status.is_imported:
+                if lines < MAX_LINES and self._remind(status, now):
+                    lines += 1
+                continue
+            level = _level(status, now)
             if level is None:
                 continue
             count += 1
@@ -72,6 +85,29 @@ class ExpiryAlerts:
         if lines == MAX_LINES:
             logger.error("%d names are overdue in total; list them with: certworker status --due 1h", count)
         return Survey(count, shortest)
+
+    def _remind(self, status: DomainStatus, now: datetime) -> bool:
+        """
+        Send and log the reminder of *status* if it is new. Repeat the line daily after the end.
+        """
+        if status.not_before is None or status.not_after is None:
+            return False
+        validity = Validity(status.not_before, status.not_after, status.serial)
+        reminder = reminder_at(validity, status.not_after - now)
+        if reminder is None:
+            return False
+        failure = ImportEnds(name=status.name, ends=_ends(status, now))
+        is_new = self.remind(status.name, f"{status.serial} {reminder}", failure, now)
+        if reminder == ENDED:
+            is_new = self.first_today(f"overdue:{status.name}:{ENDED}")
+        if is_new:
+            logger.log(
+                logging.WARNING if validity.left(now) > CRITICAL_SHARE else logging.ERROR,
+                "%s",
+                failure,
+                extra={"domain": status.name, "event": "ending", "code": failure.code},
+            )
+        return is_new
 
 
 def _level(status: DomainStatus, now: datetime) -> str | None:

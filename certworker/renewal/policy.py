@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,9 @@ SPREAD = 1 / 20
 MAX_CHECK_INTERVAL = timedelta(hours=12)
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+#: The renewal of a certificate that certworker does not renew.
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 #: After a failed validation: growing pauses, then once a day (integration guide).
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
@@ -137,6 +140,9 @@ class RenewalPolicy:
         """
         Return the decision at *now* for the certificate with this *metadata*.
         """
+        if metadata.is_imported:
+            check = next_check(metadata.validity, NEVER, now, self.random)
+            return RenewalDecision(due=False, next_check=check, ca_requested=False)
         # No renewal information is requested for an expired certificate (RFC 9773, section 4.3).
         suggestion = self.suggestion(metadata) if now < metadata.not_after else None
         window = suggestion.window if suggestion else None
@@ -148,6 +154,13 @@ class RenewalPolicy:
         return RenewalDecision(
             due=now >= due, next_check=check, ca_requested=window is not None, window_open=is_open
         )
+
+
+def planned_renewal(metadata: CertificateMetadata) -> datetime | None:
+    """
+    Return when the certificate with this *metadata* is due by its age; None: certworker does not renew it.
+    """
+    return None if metadata.is_imported else renewal_time(metadata.validity)
 
 
 def renewal_time(validity: Validity, window: Window | None = None) -> datetime:

@@ -19,7 +19,7 @@ from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import known_metadata
-from certworker.renewal.policy import in_words, next_check, renewal_time
+from certworker.renewal.policy import NEVER, in_words, next_check, planned_renewal
 from certworker.state.domain_records import DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
@@ -238,7 +238,7 @@ class Reconciler:
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
         # Only the age decides: for the CA's suggestion, all names would need a request at the same time.
         return (
-            next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
+            next_check(metadata.validity, planned_renewal(metadata) or NEVER, now, self.random)
             if metadata
             else now
         )

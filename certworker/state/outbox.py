@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 OUTBOX = "certworker:outbox:"
 SENDING = "certworker:sending:"
 NOTIFIED = "certworker:told:"
+REMINDED = "certworker:reminded:"
 
 #: The maximum number of notifications that are stored for a receiver that does not respond. The log contains
 #: all of them.
@@ -172,7 +173,25 @@ class NotificationLog:
         Returns:
             Whether the notification is new.
         """
-        keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
+        return self._once(NOTIFIED + name, subject, notification, outboxes)
+
+    def remind_once(
+        self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
+    ) -> bool:
+        """
+        Put *notification* into all *outboxes*, unless *subject* of *name* had a reminder.
+
+        A recovery of the name does not repeat its reminders.
+
+        Returns:
+            Whether the reminder is new.
+        """
+        return self._once(REMINDED + name, subject, notification, outboxes)
+
+    def _once(
+        self, key: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
+    ) -> bool:
+        keys = [key, *(outbox.key for outbox in outboxes)]
         seconds = int(NOTIFIED_TTL.total_seconds())
         return bool(self._notify_once(keys, [subject, seconds, MAX_ENTRIES, encode(notification)]))
 

@@ -183,13 +183,21 @@ class CertificateStore:
         directory = self.links.generation(name)
         return CertificateMetadata.read(directory) if directory else None
 
-    def store(self, certificate: Certificate, *, authority: str, kind: str, token: int) -> StoredCertificate:
+    def store(
+        self,
+        certificate: Certificate,
+        *,
+        authority: str,
+        kind: str,
+        token: int,
+        names: tuple[str, ...] = (),
+    ) -> StoredCertificate:
         """
-        Put *certificate* into service for all its names.
+        Put *certificate* into service for *names*, by default for all its names.
 
         Args:
             authority: The label of the CA.
-            kind: The kind of the CA: `public`, `staging`, `development` or `private`.
+            kind: The kind of the CA, as in the metadata.
             token: The fencing token of the lease for the order.
 
         Raises:
@@ -198,13 +206,14 @@ class CertificateStore:
                 new one. If the new one is stored, :meth:`unpublished` finds it.
         """
         metadata = CertificateMetadata.of(certificate, authority=authority, kind=kind, generation=token)
+        metadata = replace(metadata, names=names or metadata.names)
         for name in metadata.names:
             self.links.domain_dir(name)
         with self._building.writing():
             self._reject_if_newer(metadata.names, token)
             durable.make_directory(self._generations)
             stored = self._stored_before(metadata)
-            if stored is None:
+            if stored is None or stored.certificate.fullchain_pem != certificate.fullchain_pem:
                 generation = new_directory(self._generations, token)
                 self._unpublished.add(generation)
                 build(generation, certificate, metadata)
@@ -333,7 +342,7 @@ class CertificateStore:
             known = CertificateMetadata.read(directory)
             if (
                 known
-                and known.certificate == metadata.certificate
+                and (known.certificate, known.kind) == (metadata.certificate, metadata.kind)
                 and (stored := stored_in(directory, metadata.names[0]))
             ):
                 return stored

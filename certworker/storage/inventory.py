@@ -60,7 +60,7 @@ def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
         if directory is None:
             continue
         if directory not in complete:
-            complete[directory] = _is_complete(directory)
+            complete[directory] = is_complete(directory)
         if complete[directory]:
             found.served[name] = directory
         else:
@@ -109,7 +109,10 @@ def _is_settled(directory: Path) -> bool:
         return False
 
 
-def _is_complete(directory: Path) -> bool:
+def is_complete(directory: Path) -> bool:
+    """
+    Return whether the generation in *directory* has its chain and its key.
+    """
     try:
         return all((directory / file).stat().st_size for file in ("fullchain.pem", "privkey.pem"))
     except OSError:
@@ -124,7 +127,7 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         with store.changing():
             # Check again under the lock: a job may have stored a new certificate since.
             for name in wanted:
-                if not _is_complete(store.links.generation(name) or _missing_generation(store)):
+                if not is_complete(store.links.generation(name) or _missing_generation(store)):
                     store.links.create_links(name)
                     store.links.activate([name], directory)
                     found.relinked.append(name)

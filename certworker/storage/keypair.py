@@ -14,7 +14,7 @@ from certworker.errors import printable
 from certworker.errors.acme import BadCertificate
 from certworker.errors.fs import CertificateUnreadable, KeyPairBroken
 from certworker.storage import durable
-from certworker.storage.metadata import NAME, CertificateMetadata, comparable, token_of
+from certworker.storage.metadata import IMPORTED, NAME, CertificateMetadata, comparable, token_of
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
@@ -64,15 +64,15 @@ def load(directory: Path, name: str) -> Certificate:
             name=name,
             reason="it is not an elliptic-curve or RSA key without a password",
         ) from error
-    if not certificate.chain_pem and not _has_private_issuer(directory):
+    if not certificate.chain_pem and not _may_lack_chain(directory):
         raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
     return certificate
 
 
-def _has_private_issuer(directory: Path) -> bool:
+def _may_lack_chain(directory: Path) -> bool:
     # The root of a private CA may have signed the certificate. The metadata has the kind of the CA.
     metadata = CertificateMetadata.read(directory)
-    return metadata is not None and metadata.kind == "private"
+    return metadata is not None and metadata.kind in ("private", IMPORTED)
 
 
 def stored_in(directory: Path, name: str) -> StoredCertificate | None:

@@ -35,6 +35,9 @@ PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 META = "meta.json"
 SCHEMA = 1
 
+#: The kind and the authority of a certificate that an operator imported. certworker never renews it.
+IMPORTED = "imported"
+
 #: The names and IP addresses in metadata. None begins with a dot, so no directory of a name is `..`,
 #: `.certworker` or `.well-known`. None begins with `_.`, as the directory of a wildcard does.
 NAME = re.compile(r"(?:\*\.)?(?!_\.)[a-z0-9_:][a-z0-9_.:-]{0,252}")
@@ -62,9 +65,10 @@ class CertificateMetadata:
     issuer: str
     #: The identifier for the renewal information of the CA (RFC 9773); empty if the certificate has none.
     renewal_id: str
-    #: The label of the CA; empty for the files of another program.
+    #: The label of the CA, or :data:`IMPORTED`; empty for the files of another program.
     authority: str
-    #: The kind of the CA: `public`, `staging`, `development` or `private`.
+    #: The kind of the CA: `public`, `staging`, `development` or `private`; :data:`IMPORTED`: an operator
+    #: imported the certificate.
     kind: str
     #: The fencing token of the lease for the order; 0 for the files of another program.
     generation: int
@@ -118,6 +122,13 @@ class CertificateMetadata:
         if not all(isinstance(text, str) for text in texts.values()):
             raise TypeError("a text is expected")
         return cls(names=names, not_before=begins, not_after=ends, generation=token, **texts)
+
+    @property
+    def is_imported(self) -> bool:
+        """
+        Return whether an operator imported the certificate.
+        """
+        return self.kind == IMPORTED
 
     @property
     def validity(self) -> Validity:

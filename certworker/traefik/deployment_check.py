@@ -133,7 +133,7 @@ class DeploymentCheck:
         @wraps(issue)
         def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
             result = issue(*arguments, **keywords)
-            if result["state"] == "issued":
+            if result["state"] in ("issued", "imported"):
                 # The certificate is in service, even if the check cannot start.
                 optional("the start of the deployment check", partial(self.enqueue, result["names"]), None)
             return result

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from certworker.errors import CertworkerError, Retry, printable
 from certworker.errors.dns import Moved
+from certworker.errors.imports import ImportInService
 from certworker.issuance.service import Outcome
 from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
@@ -33,6 +34,7 @@ Result = TypeVar("Result")
 #: The last log line of a job that succeeded, by its state.
 SUCCESS_MESSAGES = {
     "issued": "certificate issued",
+    "imported": "imported certificate in service",
     "kept": "certificate valid, nothing to do",
     "covered": "a wildcard covers the name, nothing to do",
 }
@@ -74,14 +76,19 @@ class JobReport:
 
     def issued(self, outcome: Outcome) -> dict[str, Any]:
         """
-        Report that a certificate was issued, is still valid, or is not needed; return the result of the job.
+        Report that a certificate was issued or imported, is still valid, or is not needed; return the result
+        of the job.
         """
         metadata, seconds = outcome.metadata, time.monotonic() - self._started
+        kept_import = None
+        if outcome.state == "kept" and metadata.is_imported:
+            kept_import = ImportInService(name=outcome.names[0])
         logger.info(
-            SUCCESS_MESSAGES[outcome.state],
+            str(kept_import) if kept_import else SUCCESS_MESSAGES[outcome.state],
             extra=log_fields(
                 outcome.names[0],
-                "issued" if outcome.state == "issued" else "skipped",
+                outcome.state if outcome.state in ("issued", "imported") else "skipped",
+                **({"code": kept_import.code} if kept_import else {}),
                 fields={
                     **({"by": outcome.by} if outcome.by else {}),
                     "duration_s": round(seconds, 3),
@@ -100,7 +107,7 @@ class JobReport:
         self.count(outcome.state, "")
         if outcome.state == "issued":
             self.optional("the metric", self._count_in_service, None)
-        return self.result(outcome.names, outcome.state)
+        return self.result(outcome.names, outcome.state, kept_import)
 
     def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
         """

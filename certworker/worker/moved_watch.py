@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from zlib import crc32
 
@@ -123,10 +124,17 @@ class MovedWatch:
         """
         due = sorted(_moments(self._certificates.names(), begin, now))
         applies = self._moved_names.check_target.applies_to
-        wanted = [(moment, name) for moment, name in due if applies(name)]
+        wanted = [(moment, name) for moment, name in due if applies(name) and not self._is_imported(name)]
         if len(wanted) <= MAX_NAMES:
             return [name for _, name in wanted], now
         return [name for _, name in wanted[:MAX_NAMES]], wanted[MAX_NAMES - 1][0]
+
+    def _is_imported(self, name: str) -> bool:
+        # Another server may serve such a name to visitors, for example a content delivery network.
+        with suppress(CertworkerError):  # its own check reports the failure
+            metadata = self._certificates.metadata(name)
+            return metadata is not None and metadata.is_imported
+        return False
 
     def _record(self, name: str, found: Whereabouts, earlier: Sighting | None, now: datetime) -> None:
         if found.place is not Place.ELSEWHERE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import ContextDecorator
+from contextlib import ContextDecorator, suppress
 from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any
@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from certworker.domains import given_names, requested_names, tenant_of, warnings_for
 from certworker.errors import CertworkerError, Interrupted, NotRecorded, Retry, printable
+from certworker.errors.name import NameFailure
 from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.removal import Removal
@@ -92,7 +93,7 @@ class Tasks:
     ) -> dict[str, Any]:
         report, names = self.reporter.begin(), tuple[str, ...]()
         try:
-            given = given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
+            given = self._given_names(domain, domains, force=force)
             names = tuple(given)
             current_step().attributes["domain"] = names[0]
             _require_bool("force", force)
@@ -130,6 +131,23 @@ class Tasks:
             raise
         except Exception as error:
             raise self._unexpected(report, names, error) from error
+
+    def _given_names(self, domain: object, domains: object, *, force: object) -> dict[str, str]:
+        """
+        Return the normalized names of a request, each with its text.
+
+        Raises:
+            PayloadFailure, NameFailure: The request is invalid, or no configured CA certifies a name.
+        """
+        try:
+            return given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
+        except NameFailure:
+            # A certificate of any issuer can be imported.
+            with suppress(NameFailure):
+                given = given_names(domain, domains, private=True, wildcards=True)
+                if force is False and self.issuance.are_imported(tuple(given)):
+                    return given
+            raise
 
     def _unexpected(self, report: JobReport, names: tuple[str, ...], error: Exception) -> Unexpected:
         log_unexpected(f"the job for {', '.join(names) or 'no name'}", error)

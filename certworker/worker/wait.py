@@ -29,7 +29,7 @@ POLLING_SHARE = 1 / 5
 #: The largest number of jobs in one command.
 BATCH = 500
 
-FULFILLED = ("issued", "kept", "covered", "removed")
+FULFILLED = ("issued", "imported", "kept", "covered", "removed")
 
 #: The states of a request that has not ended, and of one that has ended with a failure.
 NOT_ENDED = "not_ended"
@@ -44,7 +44,7 @@ class JobOutcome:
     How a request ended.
     """
 
-    #: `issued`, `kept`, `removed`, `unknown`, another state of the worker, :data:`NOT_ENDED` or
+    #: `issued`, `imported`, `kept`, `removed`, `unknown`, another state of the worker, :data:`NOT_ENDED` or
     #: :data:`FAILED`.
     state: str
     #: The state, or the failure with its remedy, for messages.
@@ -156,10 +156,13 @@ class _Following:
         if status != JobStatus.FINISHED.value:
             self.ended[number] = JobOutcome(FAILED, _last_line(fields.get(b"exc_string")))
             return True
-        state = shown_in(fields_in(_decoded(fields.get(b"return_value"))).get("state"), LONGEST_WORD)
+        result = fields_in(_decoded(fields.get(b"return_value")))
+        state = shown_in(result.get("state"), LONGEST_WORD)
         if state in ("", "waiting"):
             return False
-        self.ended[number] = JobOutcome(state, state)
+        # An imported certificate is kept; the result has the way to replace it.
+        reason = " ".join(filter(None, (shown_in(result.get(field)) for field in ("message", "remedy"))))
+        self.ended[number] = JobOutcome(state, f"{state}: {reason}" if reason else state)
         return True
 
     def _read_records(self, numbers: Sequence[int]) -> None:

@@ -20,7 +20,7 @@ function status(array $event): ?string
 {
     $serves = $event['not_after'] !== null && strtotime($event['not_after']) > time();
     return match ($event['state']) {
-        'issued', 'kept', 'covered' => 'verified',
+        'issued', 'imported', 'kept', 'covered' => 'verified',
         'waiting' => $serves ? 'verified' : 'verifying',
         'failed', 'paused' => $serves ? 'verified' : 'unverified', // the certificate stays in service
         default => null, // removed: the core has deleted its documents

@@ -127,6 +127,7 @@ class TestErrors:
             "account": ["show"],
             "notify": ["test"],
             "dns": ["test", "shop.localhost"],
+            "import": ["shop.localhost", "--cert", "cert.pem", "--key", "key.pem"],
             "status": [],
             "doctor": [],
             "work": [],

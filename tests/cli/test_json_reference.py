@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.certificate_builder import Wanted, key_pem
 from tests.servers.worker import WorkerProcess
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-output.md"
@@ -41,6 +42,16 @@ class TestPage:
         removed = printed(worker, "remove", "--json", "--wait", "--timeout", "1", "a.localhost")
 
         assert requested | removed == fields("`certworker request` and `certworker remove`")
+
+    def test_the_fields_of_imports(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        The page documents exactly the fields that `import` prints.
+        """
+        signed, file = Wanted(["a.localhost"]).sign(), tmp_path / "own.pem"
+        file.write_bytes(signed.pem + key_pem(signed.key))
+        files = ("--cert", str(file), "--key", str(file))
+
+        assert printed(worker, "import", "--json", "a.localhost", *files) == fields("`certworker import`")
 
     def test_the_fields_of_states(self, worker: WorkerProcess) -> None:
         """

@@ -20,6 +20,7 @@ from certworker.acme.problems import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
 from certworker.errors.acct import UserActionRequired
 from certworker.errors.config import InvalidSettings
+from certworker.errors.imports import ImportDamaged, ImportFailure
 from certworker.errors.name import ForbiddenByPolicy, NameFailure, NotRegistered
 from certworker.errors.pages import template
 from certworker.errors.payload import PayloadFailure
@@ -221,7 +222,8 @@ class TestCatalogue:
         Only a failure that depends on the content of the request alone is never retried.
         """
         never = {failure for failure in FAILURES if failure.retry is Retry.NEVER}
-        requests = {failure for failure in FAILURES if issubclass(failure, (NameFailure, PayloadFailure))}
+        kinds, later = (NameFailure, PayloadFailure, ImportFailure), {ImportDamaged}
+        requests = {failure for failure in FAILURES if issubclass(failure, kinds)} - later
 
         assert never == requests - {ForbiddenByPolicy, NotRegistered} | {BadJob, FunctionNotRegistered}
         assert {ForbiddenByPolicy, NotRegistered} <= requests

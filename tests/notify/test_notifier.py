@@ -19,6 +19,7 @@ from certworker.errors.acct import AccountBlocked
 from certworker.errors.config import EmailMissing
 from certworker.errors.fs import VolumeFault
 from certworker.errors.http import HttpTimeout
+from certworker.errors.imports import ImportEnds
 from certworker.errors.rate import Paused
 from certworker.notify import email, webhook
 from certworker.notify.message import Notification
@@ -78,6 +79,39 @@ def notifier(connection: Redis, receiver: Receiver) -> Notifier:
     """
     channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
     return Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
+
+
+class TestReminder:
+    def test_each_reminder_is_delivered_once_and_a_recovery_does_not_repeat_it(
+        self, notifier: Notifier, receiver: Receiver
+    ) -> None:
+        """
+        A reminder of an imported certificate is delivered once, with the remedy and the days that are left.
+        """
+        failure = ImportEnds(name=NAME, ends="ends in 14 days")
+        now = LIFE.not_after - timedelta(days=14)
+        first = notifier.remind(NAME, "01 14d", failure, now)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_recovered(NAME, NOW)
+        second = notifier.remind(NAME, "01 14d", failure, now)
+        third = notifier.remind(NAME, "01 7d", failure, now)
+        notifier.deliver("mail")
+
+        assert (True, False, True) == (first, second, third)
+        kinds = [notification.kind for notification in receiver.deliveries[0]]
+        assert ["ending", "failed", "recovered", "ending"] == kinds
+        reminder = receiver.deliveries[0][0]
+        assert ("import.ends", 14, "valid") == (reminder.code, reminder.days_left, reminder.in_service)
+        assert f"certworker import {NAME}" in reminder.remedy
+
+    def test_without_a_channel_a_reminder_is_new_once(self, connection: Redis) -> None:
+        """
+        The log has each reminder once, also without a channel.
+        """
+        notifier = Notifier(NotificationLog(connection), {}, life_of, instance="example.org")
+        failure = ImportEnds(name=NAME, ends="ends in 14 days")
+
+        assert [True, False] == [notifier.remind(NAME, "01 14d", failure, NOW) for _ in range(2)]
 
 
 class TestFailed:

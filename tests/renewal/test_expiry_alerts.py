@@ -59,7 +59,15 @@ def logged(
     """
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        ExpiryAlerts(lambda: names, OncePer(connection, LOGGED, LOGGED_TTL).first, lambda: NOW).log()
+        reminders: set[tuple[str, str]] = set()
+
+        def remind(name: str, subject: str, _failure: CertworkerError, _now: datetime) -> bool:
+            is_new = (name, subject) not in reminders
+            reminders.add((name, subject))
+            return is_new
+
+        first_today = OncePer(connection, LOGGED, LOGGED_TTL).first
+        ExpiryAlerts(lambda: names, first_today, remind, lambda: NOW).log()
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
@@ -195,6 +203,64 @@ class TestRepetition:
 
         assert MAX_LINES + 1 == len(lines)
         assert "150 names" in lines[-1][1]
+
+
+def imported(left: timedelta, validity: timedelta = 90 * DAY) -> DomainStatus:
+    """
+    Return a name with an imported certificate that is valid for the time *left*.
+    """
+    status = in_service(left / validity, failed=False, validity=validity)
+    return replace(status, state="imported", detail="imported", authority="imported", renewal=None)
+
+
+def alerts_about(app: App, status: DomainStatus) -> ExpiryAlerts:
+    """
+    Return the alerts of another worker, for which *status* is the only name.
+    """
+
+    def statuses() -> list[DomainStatus]:
+        return [status]
+
+    return replace(app.expiry_alerts, statuses=statuses, clock=lambda: NOW)
+
+
+class TestImported:
+    def test_each_reminder_is_logged_once(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The reminders come once each, also after a restart, and daily after the end. They are not overdue.
+        """
+        levels = []
+        for hours in (500, 400, 399, 330, 329, 160, 70, 69, 20, 19, -1, -2):
+            caplog.clear()
+            with caplog.at_level(logging.WARNING):
+                assert 0 == alerts_about(app, imported(timedelta(hours=hours))).log().overdue
+            assert ["import.ends"] * len(caplog.records) == [vars(line)["code"] for line in caplog.records]
+            levels.append("".join(line.levelname[0] for line in caplog.records))
+
+        assert ["", "W", "", "W", "", "E", "E", "", "E", "", "E", ""] == levels
+        app.connection.delete(f"{LOGGED}overdue:shop.org:ended")
+        alerts_about(app, imported(-DAY)).log()
+        assert "The imported certificate of shop.org expired 24 hours ago" in caplog.text
+
+    def test_a_successor_has_reminders_of_its_own(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The reminders of a certificate do not count for its successor.
+        """
+        for serial in ("01", "01", "02"):
+            status = replace(imported(2 * DAY), serial=serial)
+            alerts_about(app, status).log()
+
+        assert 2 == caplog.text.count("ends in 2 days; certworker does not renew it.")
+
+    def test_a_name_that_an_imported_wildcard_served_has_none(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A covered name has no reminder, because it gets a certificate of its own.
+        """
+        alerts_about(app, replace(imported(2 * DAY), by="*.org", state="covered")).log()
+
+        assert "import.ends" not in caplog.text
 
 
 class TestRenewal:

@@ -4,10 +4,16 @@ Tests of the daily check of names in service.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
+from certworker.issuance.importing import CertificateImport
+from certworker.own_certificates import Pem
 from certworker.runtime import build_moved_watch
 from certworker.state.sightings import SIGHTINGS
+from certworker.worker.producer import request_certificate
+from tests.certificate_builder import Wanted, key_pem
 from tests.moving import ELSEWHERE, HERE, events, in_service, move, notifications, run_due, status, watch
 from tests.scenarios.installation import NAME, Installation
 from tests.scenarios.scenario import DAY
@@ -34,6 +40,42 @@ class TestDays:
         assert [("action", "dns.moved")] == notifications(platform)
         assert [NAME] == events(platform, "moved")
         assert b'certworker_certificates{state="moved"} 1.0' in app.metrics.render()
+
+    def test_a_name_with_an_imported_certificate_does_not_move(self, platform: Installation) -> None:
+        """
+        A content delivery network may serve an imported name, and its certificate stays.
+        """
+        app = in_service(platform)
+        signed = Wanted([NAME]).sign()
+        request = partial(request_certificate, connection=app.connection)
+        CertificateImport(app.certificates, app.locks, request, app.clock).run(
+            NAME, Pem(signed.pem, key_pem(signed.key)), force=True
+        )
+        app.issuance.issue((NAME,))
+        move(platform)
+        for _ in range(3):
+            platform.elapsed += DAY
+            assert 0 == build_moved_watch(app).check()
+
+        assert "imported" == status(app).state
+
+    def test_a_name_that_has_moved_can_get_an_imported_certificate(self, platform: Installation) -> None:
+        """
+        The import of a certificate ends the state `moved`.
+        """
+        app = in_service(platform)
+        move(platform)
+        watch(platform, app, days=3)
+        assert "moved" == status(app).state
+        signed = Wanted([NAME]).sign()
+        request = partial(request_certificate, connection=app.connection)
+        CertificateImport(app.certificates, app.locks, request, app.clock).run(
+            NAME, Pem(signed.pem, key_pem(signed.key)), force=True
+        )
+
+        assert "imported" == app.issuance.issue((NAME,)).state
+        assert "imported" == status(app).state
+        assert "kept" == app.issuance.issue((NAME,)).state
 
     def test_it_is_notified_once(self, platform: Installation) -> None:
         """

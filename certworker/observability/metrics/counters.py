@@ -44,7 +44,7 @@ class Counters:
         Count a job that ended.
 
         Args:
-            outcome: `issued`, `kept`, `covered`, `failed`, `waiting`, `skipped` or `removed`.
+            outcome: `issued`, `imported`, `kept`, `covered`, `failed`, `waiting`, `skipped` or `removed`.
             code: The code of the failure; empty without a failure.
             seconds: The duration of the job.
         """

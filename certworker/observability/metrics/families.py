@@ -210,18 +210,18 @@ LABELS: Mapping[str, str] = {
     "condition": "`ready`: a valid certificate is in service; `failed`: the last attempt failed; "
     "`overdue`: less than a fifth of the lifetime is left; `paused`: the CA has paused the name",
     "issuer": "the CA: its value of `CERTWORKER_AUTHORITY`, or its host; `adopted` for a certificate of "
-    "another program, `other` for any other CA, `none` without a certificate",
+    "another program, `imported`, `other` for any other CA, `none` without a certificate",
     "kind": "`directory`, `nonce`, `account`, `order` (a new order), `poll` (an order, an authorization or "
     "a certificate), `challenge`, `finalize`, `revocation`, `key_change`, `renewal_info` or `other`",
     "limit": "`orders`: the orders of the account; `domain`: the certificates of the registered domain "
     "that has the smallest share left; absent before its first certificate",
     "loop": "the loop ([Health](../guides/health.md) lists them)",
     "name": "the name",
-    "outcome": "of jobs: `issued`, `kept`, `covered`, `waiting`, `failed`, `skipped` or `removed`; "
-    "of checks: `pass`, `warn`, `fail`, `skipped` or `error`; "
+    "outcome": "of jobs: `issued`, `imported`, `kept`, `covered`, `waiting`, `failed`, `skipped` or "
+    "`removed`; of checks: `pass`, `warn`, `fail`, `skipped` or `error`; "
     "of publications: `written`, `unchanged` or `failed`",
-    "state": "`valid`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, `issuing` or "
-    "`missing`",
+    "state": "`valid`, `imported`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, "
+    "`issuing` or `missing`",
     "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",
     "version": "the version of certworker",

@@ -1,0 +1,120 @@
+"""
+`certworker import`: a certificate of the operator's own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+
+from certworker.cli.arguments import caller_identity, timeout_option
+from certworker.cli.outcome import show_outcomes, why_nothing_starts
+from certworker.cli.output import say, say_json
+from certworker.domains import normalize
+from certworker.errors.imports import PemUnreadable
+from certworker.issuance.importing import CertificateImport, Imported
+from certworker.own_certificates import LARGEST_PEM_BYTES, Pem
+from certworker.redis.client import connected
+from certworker.settings import load
+from certworker.storage import durable
+from certworker.worker.producer import request_certificate
+
+#: The name of the standard input as a file.
+STDIN = "-"
+
+
+@click.command("import")
+@click.argument("name")
+@click.option("--cert", required=True, metavar="FILE", help="The certificate in PEM, with its chain if any.")
+@click.option("--key", required=True, metavar="FILE", help="Its private key in PEM, without a password.")
+@click.option(
+    "--chain", metavar="FILE", help="The certificates of its CA, if they are in a file of their own."
+)
+@click.option("--force", is_flag=True, help="Replace a certificate that certworker renews.")
+@click.option(
+    "--wait", is_flag=True, help="Wait until the certificate is in service. Exit code 1 if it is not."
+)
+@timeout_option
+@click.option(
+    "--json", "as_json", is_flag=True, help="One JSON object; with --wait, the outcome as a second one."
+)
+def command(
+    name: str, cert: str, key: str, chain: str | None, force: bool, wait: bool, timeout: int, as_json: bool
+) -> None:
+    """
+    Import a certificate for NAME, which the proxy serves and certworker does not renew.
+
+    FILE is - for the standard input, also for several options. Run it as the user of the worker.
+
+    \b
+    Example:
+      certworker import api.example.org --cert fullchain.pem --key privkey.pem
+    """
+    settings = load(os.environ)
+    name = normalize(name, private=True, wildcards=True)
+    files = _Files(name)
+    pem = Pem(files.read("certificate", cert), files.read("key", key), files.read("chain", chain))
+    with connected(settings.redis) as connection:
+        request = partial(request_certificate, by=caller_identity("import"), connection=connection)
+        imported, job_id = CertificateImport.of(settings, connection, request).run(name, pem, force=force)
+        _show(name, imported, job_id, as_json=as_json)
+        if wait:
+            sys.exit(0 if show_outcomes(connection, [(job_id, (name,))], timeout, as_json=as_json) else 1)
+        if reason := why_nothing_starts(connection):
+            say(reason, err=True)
+
+
+class _Files:
+    """
+    The files of an import. The standard input is read once.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._stdin: bytes | None = None
+
+    def read(self, part: str, file: str | None) -> bytes:
+        """
+        Return the content of *file*, which is the *part* of the import; empty without a file.
+
+        Raises:
+            PemUnreadable: It cannot be read, or is too large.
+        """
+        if file is None:
+            return b""
+        try:
+            return self._read_stdin() if file == STDIN else durable.read(Path(file), LARGEST_PEM_BYTES)
+        except OSError as error:
+            reason = f"{file}: {error.strerror or error}"
+            raise PemUnreadable(part=part, name=self._name, reason=reason) from error
+
+    def _read_stdin(self) -> bytes:
+        if self._stdin is None:
+            # The checks of the content report a longer one.
+            self._stdin = sys.stdin.buffer.read(LARGEST_PEM_BYTES + 1)
+        return self._stdin
+
+
+def _show(name: str, imported: Imported, job_id: str, *, as_json: bool) -> None:
+    metadata = imported.metadata
+    if as_json:
+        fields = {
+            "name": name,
+            "state": "requested",
+            "job": job_id,
+            "serial": metadata.serial,
+            "issuer": metadata.issuer,
+            "not_before": f"{metadata.not_before:%Y-%m-%dT%H:%M:%SZ}",
+            "not_after": f"{metadata.not_after:%Y-%m-%dT%H:%M:%SZ}",
+            "warnings": list(imported.warnings),
+        }
+        say_json(fields)
+        return
+    for warning in imported.warnings:
+        say(f"Warning: {warning}", err=True)
+    until = f"{metadata.not_after:%Y-%m-%d %H:%M} UTC"
+    say(f"{name}: stored, by {metadata.issuer}, valid until {until}; see its state: certworker status {name}")

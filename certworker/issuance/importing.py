@@ -1,0 +1,140 @@
+"""
+Imports a certificate of the operator: it is checked, stored and linked, and a job puts it into service.
+
+::
+
+    checks ──► lock ──► generation, still unpublished ──► links ──► request ──► a job: proxy, record, event
+
+After a crash at any step, the name has its old certificate or the imported one, each with its key. A stored
+certificate whose request was lost is found by :mod:`certworker.renewal.repair`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from redis import Redis
+
+from certworker.errors import printable
+from certworker.errors.imports import ReplacesIssued, WrongUser
+from certworker.own_certificates import OwnCertificate, Pem, read_own_certificate
+from certworker.renewal.policy import in_words
+from certworker.renewal.reminders import reminder_at
+from certworker.settings import Settings
+from certworker.state.locks import LEASE_SECONDS, DomainLocks
+from certworker.storage import durable
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
+from certworker.storage.metadata import IMPORTED, CertificateMetadata
+from certworker.validity import now_in_utc
+
+
+@dataclass(frozen=True)
+class Imported:
+    """
+    A certificate that was stored for a name.
+    """
+
+    metadata: CertificateMetadata
+    #: What the operator should know about it, in sentences.
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CertificateImport:
+    """
+    Stores certificates of the operator on the volume.
+    """
+
+    store: CertificateStore
+    locks: DomainLocks
+    #: Enqueues the request whose job puts the certificate of these names into service; returns its id.
+    request: Callable[[tuple[str, ...]], str]
+    clock: Callable[[], datetime]
+
+    @classmethod
+    def of(
+        cls, settings: Settings, connection: Redis, request: Callable[[tuple[str, ...]], str]
+    ) -> CertificateImport:
+        """
+        Return the import into the volume of *settings*; see the attributes for *request*.
+        """
+        store = CertificateStore(settings.certificates_dir)
+        locks = DomainLocks(connection, LEASE_SECONDS, highest_token=store.links.highest_token)
+        return cls(store, locks, request, now_in_utc)
+
+    def run(self, name: str, pem: Pem, *, force: bool = False) -> tuple[Imported, str]:
+        """
+        Check the certificate in *pem*, store it for *name*, and request its publication.
+
+        Args:
+            name: The normalized name. The certificate may have more names; they are not affected.
+            pem: The content of the files.
+            force: Replace a certificate that certworker renews.
+
+        Returns:
+            The import, and the id of the job.
+
+        Raises:
+            ImportFailure: The certificate cannot be imported; nothing is changed.
+            AlreadyInProgress: A job for *name* is running.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: *name* has its old certificate or the new
+                one.
+            redis.RedisError: Redis failed.
+        """
+        now = self.clock()
+        own = read_own_certificate(pem, name, now)
+        self._check_user()
+        self.store.check_writable()
+        with self.locks.hold([name]) as lease:
+            before = self.store.current(name)
+            if before and not force:
+                _check_replaceable(before, name, now)
+            stored = self.store.store(
+                own.certificate, authority=IMPORTED, kind=IMPORTED, token=lease.token, names=(name,)
+            )
+        job_id = self.request((name,))
+        return Imported(stored.metadata, _warnings(own, stored.metadata, before, now)), job_id
+
+    def _check_user(self) -> None:
+        """
+        Check that the worker can read the files that this process creates.
+        """
+        directory = self.store.links.generations
+        while not directory.exists() and directory != self.store.directory:
+            directory = directory.parent
+        with durable.translate_os_errors(directory):
+            owner = directory.stat().st_uid
+        if owner != os.geteuid():
+            raise WrongUser(uid=os.geteuid(), path=directory, owner=owner)
+
+
+def _check_replaceable(before: StoredCertificate, name: str, now: datetime) -> None:
+    metadata = before.metadata
+    if not metadata.is_imported and now < metadata.not_after:
+        raise ReplacesIssued(name=name, issuer=metadata.issuer)
+
+
+def _warnings(
+    own: OwnCertificate, metadata: CertificateMetadata, before: StoredCertificate | None, now: datetime
+) -> tuple[str, ...]:
+    found = list(own.warnings)
+    if reminder_at(metadata.validity, metadata.not_after - now):
+        found.append(f"It ends in {in_words(metadata.not_after - now)}.")
+    if before and before.metadata.not_after > metadata.not_after:
+        found.append(f"It ends before the certificate that it replaces ({_day(before.metadata.not_after)}).")
+    others = [each for each in own.certificate.names if each not in metadata.names]
+    if others:
+        found.append(f"It is imported for {metadata.names[0]} only, and is also for {_shown(others)}.")
+    return tuple(found)
+
+
+def _shown(names: list[str]) -> str:
+    return printable(", ".join(names), 200)
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

@@ -1,0 +1,42 @@
+"""
+The moments before the end of an imported certificate at which its operator gets a reminder.
+
+certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from certworker.validity import Validity
+
+#: The first reminder comes with this share of the validity period left, but at most this long before the end:
+#: certificates of ten years exist.
+FIRST_SHARE = 1 / 5
+LONGEST_BEFORE = timedelta(days=60)
+
+#: The other reminders, in days before the end.
+DAYS = (14, 7, 3, 1)
+#: With a shorter validity period, these reminders come later in proportion.
+FULL_LENGTH = timedelta(days=90)
+
+FIRST = "first"
+ENDED = "ended"
+
+
+def reminder_at(validity: Validity, left: timedelta) -> str | None:
+    """
+    Return the last reminder that is due while the certificate is valid for the time *left*; None: none is.
+
+    It is :data:`FIRST`, one of :data:`DAYS` as `14d`, or :data:`ENDED`.
+    """
+    due = [reminder for reminder, before in _reminders(validity) if left <= before]
+    return due[-1] if due else None
+
+
+def _reminders(validity: Validity) -> Iterator[tuple[str, timedelta]]:
+    yield FIRST, min(validity.length * FIRST_SHARE, LONGEST_BEFORE)
+    for days in DAYS:
+        yield f"{days}d", timedelta(days=days) * min(1.0, validity.length / FULL_LENGTH)
+    yield ENDED, timedelta(0)
