@@ -42,7 +42,7 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
         try:
             body = context.request(url, None).body
         except CertworkerError as failure:
-            _warn(name, "the alternate chain at %s could not be fetched: %s", url, failure.message)
+            _warn(name, "could not fetch the alternate chain at %s: %s", url, failure.message)
             continue
         if _is_alternate(body, default.body):
             found.setdefault(_topmost_issuer(body), body)

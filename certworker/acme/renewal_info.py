@@ -117,7 +117,7 @@ class RenewalInfo:
             reply = self._session.get(f"{base.rstrip('/')}/{renewal_id}")
             window = _window(reply)
         except CertworkerError as failure:
-            logger.debug("no renewal information: %s", failure)
+            logger.debug("could not read the renewal information: %s", failure)
             faults = known.faults + 1 if known else 1
             again = _again(failure, faults, now, life)
             if isinstance(failure, UNAVAILABLE):

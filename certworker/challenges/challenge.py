@@ -139,7 +139,7 @@ def _clean_up(solver: Solver, challenge: Http01Challenge) -> None:
         solver.clean_up(challenge)
     except CertworkerError as failure:
         logger.warning(
-            "the response to a challenge was not removed: %s",
+            "could not remove the response to a challenge: %s",
             failure.message,
             extra={"domain": challenge.name, "code": failure.code},
         )

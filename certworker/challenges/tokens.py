@@ -83,7 +83,7 @@ class ChallengeTokens:
             self._remove(tokens)
         except RedisError as error:
             # The validation has already ended, and the token expires.
-            logger.debug("a token was not removed and will expire automatically: %s", error)
+            logger.debug("could not remove a token, which expires automatically: %s", error)
 
     def authority_of(self, token: str) -> str | None:
         """

@@ -229,7 +229,7 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
         Path(settings[directory]).mkdir()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
-    # The child inherits an ignored SIGINT. Otherwise Ctrl-C during its imports would print a traceback.
+    # The child inherits an ignored SIGINT. Otherwise, Ctrl-C during its imports would print a traceback.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)
     signal.signal(signal.SIGINT, handler)

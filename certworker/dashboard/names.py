@@ -150,7 +150,7 @@ class NameIndex:
 
     def start(self) -> None:
         """
-        Start the thread that builds the index. Otherwise the first search does, and waits for the index.
+        Start the thread that builds the index. Otherwise, the first search does, and waits for the index.
         """
         self.loop.start()
 

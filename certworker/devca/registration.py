@@ -95,7 +95,7 @@ class Registration:
         if secret is None or header.alg != HS256 or header.url != call.request.url:
             raise Refused("unauthorized", "The external account binding is unknown or not for this URL.")
         if not jws.verify(JWKOct(key=secret)) or _thumbprint_in(payload(jws)) != thumbprint(key):
-            raise Refused("unauthorized", "The external account binding does not hold.")
+            raise Refused("unauthorized", "The external account binding is not valid.")
 
 
 def _contact(fields: dict[str, Any]) -> tuple[str, ...]:

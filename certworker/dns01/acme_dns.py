@@ -99,7 +99,7 @@ class AcmeDns:
         """
         Return the target of the CNAME to create at `_acme-challenge` of *name*.
 
-        Use the account of *name* in the account file. Otherwise register one, and store it in that file.
+        Use the account of *name* in the account file. Otherwise, register one, and store it in that file.
 
         Raises:
             CertworkerError: The server does not register it, or the file cannot be read or written.

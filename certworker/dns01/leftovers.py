@@ -128,7 +128,7 @@ class Leftovers:
 
     def _check_unserved(self, entry: Entry) -> None:
         """
-        Remove the *entry* if it is obsolete. Otherwise the worker with the provider deletes the record.
+        Remove the *entry* if it is obsolete. Otherwise, the worker with the provider deletes the record.
         """
         # The entry is not postponed: a worker without the provider must not delay the worker that has it.
         identifier = identifier_of(entry.record)

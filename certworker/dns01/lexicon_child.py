@@ -112,7 +112,7 @@ def _client(provider: str, zone: str) -> Any:
     from lexicon.client import Client
     from lexicon.config import ConfigResolver
 
-    # The zone is known. Otherwise dns-lexicon would query the resolver of this machine for it, and some
+    # The zone is known. Otherwise, dns-lexicon would query the resolver of this machine for it, and some
     # providers would download the public suffix list.
     name, _, suffix = zone.partition(".")
     vars(dns.resolver)["zone_for_name"] = lambda *_, **__: dns.name.from_text(zone)

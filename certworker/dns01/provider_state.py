@@ -110,7 +110,7 @@ class ProviderState:
             arguments = [FIRST_SETTLING_MS, LONGEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
             milliseconds = int(self._lengthen([SETTLING + label], arguments))
         except RedisError as error:
-            logger.debug("the settle time of %s was not stored: %s", label, error)
+            logger.debug("could not store the settle time of %s: %s", label, error)
             return
         logger.info(
             "the CA did not see a record that all name servers showed: the settle time of %s is now %g s",
@@ -126,4 +126,4 @@ class ProviderState:
             arguments = [SHORTEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
             self._shorten([SETTLING + label], arguments)
         except RedisError as error:
-            logger.debug("the settle time of %s was not stored: %s", label, error)
+            logger.debug("could not store the settle time of %s: %s", label, error)

@@ -129,4 +129,4 @@ class ZoneLocks:
                     pipe.zrem(key, writer)
                 pipe.execute()
         except RedisError as error:
-            logger.debug("a writer was not removed from a line, and expires after %d ms: %s", GONE_MS, error)
+            logger.debug("could not remove a writer, which expires after %d ms: %s", GONE_MS, error)

@@ -37,7 +37,7 @@ ACCEPTED_AT_ONCE = 64
 #: the previous response. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
 
-#: The loop checks all connections whenever one of them sends something. With many connections it pauses
+#: The loop checks all connections whenever one of them sends something. With many connections, it pauses
 #: between two passes, and a pass serves all data that arrived in the meantime.
 MANY_CONNECTIONS = 50
 PASS_PAUSE_SECONDS = 0.005

@@ -166,7 +166,7 @@ class Attempts:
         try:
             forget()
         except (CertworkerError, RedisError) as failure:
-            logger.debug("cannot remove the pending order yet: %s", failure)
+            logger.debug("could not remove the pending order yet: %s", failure)
 
     def _failed(
         self, names: tuple[str, ...], lease: Lease, failure: CertworkerError, failures_before: int

@@ -92,9 +92,9 @@ class MovedNames:
         except RedisError:
             raise
         except CertworkerError as failure:
-            logger.debug("cannot check where this name points: %s", failure, extra={"domain": name})
+            logger.debug("could not check where this name points: %s", failure, extra={"domain": name})
         except Exception as error:
-            log_unexpected(f"the check where {name} points", error)
+            log_unexpected(f"the check of where {name} points", error)
         return UNKNOWN
 
     def declare(self, name: str, sighting: Sighting) -> Moved:

@@ -292,7 +292,7 @@ class PendingOrders:
             self.orders.save(names, url, expires=expires, reserved=reserved, resumed=resumed)
         except RedisError as error:
             # The stored order is needed only after a crash.
-            logger.debug("cannot store the order: %s", error, extra=_log_fields(names))
+            logger.debug("could not store the order: %s", error, extra=_log_fields(names))
 
 
 def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:

@@ -171,7 +171,7 @@ class Budget:
 
         Raises:
             LocalGuard: A limit is used up until the time in the failure. Nothing is reserved.
-            Paused: The CA has paused one of the names, and certworker has not ordered it since.
+            Paused: The CA has paused one of the names, and certworker has not ordered for it since.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
         reservation = Reservation(charges, exempt=exempt, renewal=renewal)
@@ -311,7 +311,7 @@ class Budget:
                 self._connection.hdel(self._pauses, *names)
         except RedisError as error:
             # The buckets refill even without this adjustment, but later.
-            logger.debug("cannot settle the budget: %s", error, extra={"domain": names[0]})
+            logger.debug("could not settle the budget: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Adjustment) -> Adjustment:
         if change.kind != "shut":

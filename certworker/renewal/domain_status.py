@@ -166,7 +166,7 @@ def _guarded(
     except CertworkerError as error:
         failure = error
     except Exception as error:
-        logger.exception("cannot read the state of this name", extra={"domain": name})
+        logger.exception("could not read the state of this name", extra={"domain": name})
         failure = Unexpected(fault=repr(error))
     return replace(
         _status(name, next_check, None, None, now),

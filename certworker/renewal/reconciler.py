@@ -215,7 +215,7 @@ class Reconciler:
             return {}
         except Exception:
             # Another program wrote the files; a defective pair does not stop the other names.
-            logger.exception("cannot adopt the files of this name", extra={"domain": name})
+            logger.exception("could not adopt the files of this name", extra={"domain": name})
             return {}
         logger.info(
             "adopted: issued by %s, valid until %s",

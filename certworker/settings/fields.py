@@ -111,7 +111,7 @@ class SettingGroup(BaseModel):
     Settings that belong together.
     """
 
-    # The parsers read lists. Otherwise pydantic-settings would decode them as JSON.
+    # The parsers read lists. Otherwise, pydantic-settings would decode them as JSON.
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, enable_decoding=False)
 
     @field_validator("*", mode="before")

@@ -131,7 +131,7 @@ class Lease:
             try:
                 renewed = self._renew()
             except RedisError as error:
-                logger.debug("the lease could not be renewed: %s", error, extra={"domain": self.names[0]})
+                logger.debug("could not renew the lease: %s", error, extra={"domain": self.names[0]})
                 return time.monotonic() < self._ends
             if not renewed:
                 self._lose()
@@ -268,7 +268,7 @@ class DomainLocks:
         try:
             self._release(keys, [owner])
         except RedisError as error:
-            logger.debug("a lock was not released and ends with its lease: %s", error)
+            logger.debug("could not release a lock, which ends with its lease: %s", error)
 
     def _renew_all(self) -> float:
         with self._mutex:

@@ -154,7 +154,7 @@ class Request:
     force: bool = False
     #: With *force*, whether to order as often as the CA allows.
     use_full_quota: bool = False
-    #: Whether the request names the tenant, which is then recorded. Otherwise it is the registered domain.
+    #: Whether the request names the tenant, which is then recorded. Otherwise, it is the registered domain.
     names_tenant: bool = True
 
     def as_json(self) -> str:

@@ -2,7 +2,7 @@
 The links by which readers find a certificate, and those of unpublished certificates.
 
 `DOMAIN/` is a real directory, because Appwrite deletes only real directories. Its files are relative links
-through `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards only the link in the
+through `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards, only the link in the
 middle is replaced: one rename switches all files at once. The directory of `*.example.com` is
 `_.example.com/`.
 """

@@ -27,7 +27,7 @@ from certworker.storage import durable
 
 logger = logging.getLogger(__name__)
 
-#: How long to wait for other writers. A writer needs milliseconds; after this time it counts as hung.
+#: How long to wait for other writers. A writer needs milliseconds; after this time, it counts as hung.
 LOCK_TIMEOUT_SECONDS = 30.0
 PAUSE_SECONDS = 0.01
 
@@ -201,7 +201,7 @@ class SharedDirectory:
                     durable.remove(path)
                 return len(found)
         except VolumeLocked as busy:
-            logger.debug("directory not cleaned, the next pass cleans it: %s: %s", self.path, busy.message)
+            logger.debug("could not clean %s, so the next pass cleans it: %s", self.path, busy.message)
             return 0
 
     def _leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]]) -> list[Path]:

@@ -138,7 +138,7 @@ class MovedWatch:
 
     def _record(self, name: str, found: Whereabouts, earlier: Sighting | None, now: datetime) -> None:
         if found.place is not Place.ELSEWHERE:
-            # After an outage the count starts again.
+            # After an outage, the count starts again.
             if earlier:
                 self._moved_names.sightings.forget(name)
             return

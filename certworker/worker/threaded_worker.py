@@ -332,7 +332,7 @@ class ThreadedWorker(SimpleWorker):
         except BaseException as error:
             # The lease expires and the job runs again. The second run finds the work done.
             logger.warning(
-                "the end of job %s was not recorded in Redis (%r); the job runs again", job.id, error
+                "could not record the end of job %s in Redis (%r); the job runs again", job.id, error
             )
         finally:
             self.executions.pop(execution.id, None)

@@ -65,7 +65,7 @@ def run(
         functions: The functions that jobs may call, by name.
         slots: How many jobs run at a time.
         heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
-        stop: Stops the worker when it is set. By default SIGTERM and SIGINT do, which requires the main
+        stop: Stops the worker when it is set. By default, SIGTERM and SIGINT do, which requires the main
             thread.
         stop_deadline_seconds: How long running jobs may take after the stop; longer ones return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.

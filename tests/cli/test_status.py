@@ -193,7 +193,7 @@ class TestDirectory:
         self, worker: WorkerProcess, arguments: tuple[str, ...]
     ) -> None:
         """
-        A missing directory is an error. Otherwise each name would seem to have no certificate.
+        A missing directory is an error. Otherwise, each name would seem to have no certificate.
         """
         worker.environment["CERTWORKER_CERTIFICATES_DIR"] = "/nonexistent/certificates"
         ended = worker.command("status", *arguments)

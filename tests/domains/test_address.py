@@ -93,7 +93,7 @@ class TestIsPublic:
         """
         A private or special address is not public, in any form.
 
-        Otherwise a name server or a CA could direct requests of certworker to a private network.
+        Otherwise, a name server or a CA could direct requests of certworker to a private network.
         """
         assert not is_public(ip_address(address))
 

@@ -214,7 +214,7 @@ class TestCover:
 
     def test_a_forced_request_is_ordered(self, app: App, app_authority: FaultyAuthority) -> None:
         """
-        A forced request orders a certificate. Afterwards the name does not rely on the wildcard.
+        A forced request orders a certificate. Afterwards, the name does not rely on the wildcard.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))

@@ -166,7 +166,7 @@ class TestRemoveWrong:
     @pytest.mark.parametrize("number", ["abc", "1e400", str(2**63 - 1), ""])
     def test_an_invalid_number_is_removed(self, connection: Redis, number: str) -> None:
         """
-        An invalid number is removed. Otherwise RQ would fail each successful job of the worker.
+        An invalid number is removed. Otherwise, RQ would fail each successful job of the worker.
         """
         connection.hset("rq:worker:a", mapping={"successful_job_count": number, "birth": "x"})
         connection.set("certworker:appwrite:taken:v1", number)

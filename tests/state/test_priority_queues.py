@@ -105,7 +105,7 @@ class TestPriorityQueues:
 
     def test_only_a_named_tenant_is_part_of_the_job(self, connection: Redis) -> None:
         """
-        A named tenant remains in the job, even if it equals the registered domain. Otherwise there is none.
+        A named tenant remains in the job, even if it equals the registered domain. Otherwise, there is none.
         """
         priority_queues = PriorityQueues(connection)
         priority_queues.put("new", {Request(("a.org",), "a.org"): 1})

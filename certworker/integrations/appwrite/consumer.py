@@ -175,7 +175,7 @@ class Consumer:
 
     def _empty(self, queue: AppwriteQueue) -> int:
         with self._lock:
-            # The copy precedes the claims. Otherwise a message that is settled in between is handled again.
+            # The copy precedes the claims. Otherwise, a message that is settled in between is handled again.
             verifying = self._verifying.copy()
         new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:

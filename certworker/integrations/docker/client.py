@@ -141,7 +141,7 @@ class DockerClient:
         from docker import APIClient
 
         class Direct(APIClient):  # type: ignore[misc] # the library has no types
-            # The proxy variables are for the CA. Otherwise requests would use them for an engine over TCP.
+            # The proxy variables are for the CA. Otherwise, requests would use them for an engine over TCP.
             trust_env = property(lambda _self: False, lambda _self, _value: None)
 
         return Direct(self._engine, timeout=TIMEOUT_SECONDS)

@@ -40,7 +40,7 @@ class Collector:
             try:
                 metrics = list(read())
             except Exception as error:  # the scrape shows the other metrics
-                logger.debug("a metric is missing: %s", error)
+                logger.debug("could not read a metric: %s", error)
             else:
                 yield from metrics
 
