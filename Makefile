@@ -37,6 +37,10 @@ INSTALLED := $(CURDIR)/build/dist
 PROGRAMS := openssl redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze man nginx haproxy
 PACKAGES := openssl redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd man-db nginx-light haproxy
 
+# The browser of the tests of the page. Select another one: make test CHROMIUM=google-chrome
+PROGRAMS += $(or $(CHROMIUM),chromium)
+PACKAGES += $(if $(CHROMIUM),,chromium fonts-dejavu-core)
+
 help: ## List the targets
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
 	@echo

@@ -23,6 +23,7 @@ SLOW = (
     "multiprocessing",
     "pty",
     "hypothesis",
+    "playwright",
     "certworker.devca",
     "tests.servers.",
     "tests.scenarios",

@@ -6,9 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote, urlencode
 
-from flask import current_app, g, request
+from flask import current_app, g
 
 from certworker.dashboard.actions import Actions
 from certworker.dashboard.names import NameIndex
@@ -57,14 +56,6 @@ def actions() -> Actions:
     """
     found: Actions = current_app.extensions["certworker"].actions
     return found
-
-
-def api_url(path: str, **query: str) -> str:
-    """
-    Return the URL of the answer of the API at *path*.
-    """
-    url = f"{request.script_root}/api/v1/{quote(path)}"
-    return f"{url}?{urlencode(query)}" if query else url
 
 
 def for_every_template() -> dict[str, Any]:

@@ -10,14 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Semaphore
 
-from flask import Response, abort, render_template, request, stream_template
+from flask import Response, abort, render_template, request, stream_template, url_for
 
 from certworker.doctor.findings import Finding, Section, Verdict
 from certworker.doctor.machine import for_this_machine
 from certworker.doctor.report import examine as run_checks
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import Tone
-from certworker.web.pages.components import api_url
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def doctor() -> str:
     return render_template("pages/doctor.html", name=request.args.get("name", "")[:LONGEST_NAME])
 
 
-@allowed("read")
+@allowed("operate")
 def examine() -> Response:
     """
     Run the checks, and return the page with each finding when its check ends.
@@ -74,7 +73,7 @@ def examine() -> Response:
         "pages/doctor.html",
         name=name,
         lines=_lines(_findings([name] if name else [])),
-        api_url=api_url(f"doctor/{name}") if name else None,
+        api_url=url_for("api.examine_name", name=name) if name else None,
     )
     # Without this header, nginx collects the whole answer before it sends the beginning.
     return Response(page, headers={"X-Accel-Buffering": "no"})

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from flask import abort, render_template, request
+from flask import abort, render_template, request, url_for
 
 from certworker.dashboard.name_details import NameDetails, name_details
 from certworker.dashboard.records import records as needed_records
@@ -15,7 +15,7 @@ from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import DomainStatus
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import Tone, appearance
-from certworker.web.pages.components import api_url, index, sources
+from certworker.web.pages.components import index, sources
 
 REFRESH_SECONDS = 5
 
@@ -88,7 +88,7 @@ def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
         done=DONE.get(request.args.get("done", "")),
         refused=refused,
         refresh_seconds=REFRESH_SECONDS,
-        api_url=api_url(f"names/{status.name}"),
+        api_url=url_for("api.get_name", name=status.name),
     )
 
 
@@ -118,7 +118,7 @@ def records(name: str) -> str:
         name=status.name,
         records=found,
         failure=failure,
-        api_url=api_url(f"names/{status.name}/records"),
+        api_url=url_for("api.get_records", name=status.name),
     )
 
 

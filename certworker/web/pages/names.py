@@ -16,7 +16,7 @@ from certworker.dashboard.names import NameQuery, Sort
 from certworker.errors import CertworkerError
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import appearances
-from certworker.web.pages.components import actions, api_url, index
+from certworker.web.pages.components import actions, index
 
 REFRESH_SECONDS = 20
 
@@ -27,7 +27,7 @@ SORTS = (("urgency", "urgency"), ("expiry", "expiry"), ("name", "name"))
 DUES = (("", "any time"), ("0m", "now"), ("1d", "1 day"), ("7d", "7 days"), ("30d", "30 days"))
 UNITS = {"d": "days", "h": "hours", "m": "minutes"}
 
-FILTERS = ("q", "state", "tenant", "issuer", "due", "sort", "cursor")
+FILTERS = ("text", "state", "tenant", "issuer", "due", "sort", "cursor")
 
 
 @allowed("read")
@@ -85,7 +85,7 @@ def _page(
         first_url=url_for("pages.names", **without_cursor),
         next_url=url_for("pages.names", **{**without_cursor, "cursor": page.next_cursor}),
         refresh_seconds=REFRESH_SECONDS,
-        api_url=api_url("names", **chosen),
+        api_url=url_for("api.list_names", **chosen),
     )
 
 
@@ -93,7 +93,7 @@ def _query(filters: dict[str, str], tenant: str | None) -> NameQuery:
     text = {name: value[:LONGEST_FILTER] for name, value in filters.items()}
     sort: Sort = next((each for each in get_args(Sort) if each == filters["sort"]), "urgency")
     return NameQuery(
-        text=text["q"],
+        text=text["text"],
         state=text["state"],
         tenant=tenant if tenant is not None else text["tenant"] or None,
         issuer=text["issuer"],

@@ -4,7 +4,7 @@ The overview: what needs a person, and what certworker does next.
 
 from __future__ import annotations
 
-from flask import render_template
+from flask import render_template, url_for
 
 from certworker.dashboard.limits import limits
 from certworker.dashboard.summary import summary
@@ -12,7 +12,7 @@ from certworker.dashboard.workers import workers
 from certworker.renewal.domain_status import URGENT
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import appearances
-from certworker.web.pages.components import api_url, index, sources
+from certworker.web.pages.components import index, sources
 
 #: The overview changes with each job.
 REFRESH_SECONDS = 10
@@ -33,5 +33,5 @@ def overview() -> str:
         limits=limits(sources()) if tenant is None else (),
         workers=workers(sources()) if tenant is None else (),
         refresh_seconds=REFRESH_SECONDS,
-        api_url=api_url("overview"),
+        api_url=url_for("api.get_summary"),
     )

@@ -4,9 +4,11 @@ An installation with a name in each state, for the tests of the page and the pic
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from redis import Redis
@@ -19,8 +21,14 @@ from certworker.errors.dns import CnameTarget, WrongAddress
 from certworker.errors.http import HttpNotFound
 from certworker.errors.rate import LocalGuard, Paused
 from certworker.observability.history import HistoryEntry
+from certworker.ratelimits.budget import Budget
+from certworker.redis.codec import encode_time
 from certworker.settings import load
 from certworker.storage.keypair import StoredCertificate
+from certworker.traefik.config import TraefikConfig
+from certworker.version import __version__
+from certworker.worker.health import REPORTS
+from certworker.worker.producer import QUEUE, request_certificate
 from tests.servers.zones import World
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -71,15 +79,21 @@ def add_zones(world: World) -> str:
 
 
 def sources_in(
-    directory: Path, redis_port: int, connection: Redis, clock: Callable[[], datetime], resolver: str = ""
+    directory: Path,
+    redis_port: int,
+    connection: Redis,
+    clock: Callable[[], datetime],
+    resolver: str = "",
+    **more: str,
 ) -> Sources:
     """
     Return the sources of an empty installation, whose volumes are in *directory*.
 
     Args:
         resolver: The address of the resolver; empty for that of the system.
+        more: Additional variables.
     """
-    variables = {**ENVIRONMENT, "_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_port)}
+    variables = {**ENVIRONMENT, "_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_port), **more}
     if resolver:
         variables["_APP_DNS"] = resolver
     for volume in ("certificates", "config", "state"):
@@ -163,6 +177,30 @@ def fill(sources: Sources) -> None:
     sources.history.flush()
 
 
+def add_worker(sources: Sources) -> None:
+    """
+    Register a worker that runs a job, and use some of the limits of the CA.
+    """
+    now, connection, host = sources.clock(), sources.connection, "server-1"
+    name, moment = f"{host}.1", encode_time(now)
+    times: dict[Any, Any] = {"last_heartbeat": moment, "birth": encode_time(now - 3 * DAY)}
+    connection.sadd(f"rq:workers:{QUEUE}", f"rq:worker:{name}")
+    connection.hset(f"rq:worker:{name}", mapping=times | {"hostname": host, "pid": "1", "state": "busy"})
+    report = {"host": host, "pid": 1, "healthy": True, "scheduler": True, "stalled": []}
+    connection.sadd(REPORTS, name)
+    connection.set(f"{REPORTS}:{name}", json.dumps({**report, "version": __version__}))
+    connection.set(f"rq:scheduler-lock:{QUEUE}", name)
+    job = request_certificate(("new.example.com",), connection=connection)
+    connection.lrem(f"rq:queue:{QUEUE}", 1, job)
+    connection.zadd(f"rq:wip:{QUEUE}", {job: 1})
+    connection.hset(f"rq:job:{job}", mapping={"worker_name": name, "started_at": moment})
+    settings, store = sources.settings, sources.certificates
+    budget = Budget.for_issuer(settings, settings.authority, connection, store, sources.clock)
+    for number in range(11):
+        with budget.reserve((f"shop{number}.example.com",), exempt=False, renewal=False):
+            pass
+
+
 def put_certificate(
     sources: Sources,
     signer: Signer,
@@ -177,7 +215,9 @@ def put_certificate(
     now, key = sources.clock(), PrivateKey.generate()
     leaf = signer.sign(key.key.public_key(), names, now - age, now + rest)
     certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
-    return sources.certificates.store(certificate, authority=AUTHORITY, kind="public", token=token)
+    stored = sources.certificates.store(certificate, authority=AUTHORITY, kind="public", token=token)
+    TraefikConfig(sources.settings.config_dir).publish(stored)
+    return stored
 
 
 def tell_story(sources: Sources, name: str, issued: datetime) -> None:

@@ -15,10 +15,17 @@ class TestDoctor:
         """
         The view has a form, and runs nothing.
         """
-        text = site.reader.get("/doctor?name=shop.example.com").text
+        text = site.operator.get("/doctor?name=shop.example.com").text
 
         assert 'value="shop.example.com"' in text
         assert "All checks have ended." not in text
+
+    def test_a_reader_may_not_run_the_checks(self, site: Site) -> None:
+        """
+        A reader sees no form, and its run is refused: the checks connect to other servers.
+        """
+        assert "<form" not in site.reader.get("/doctor").text
+        assert 403 == site.reader.post("/doctor").status_code
 
     def test_each_finding_is_shown(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """

@@ -24,15 +24,15 @@ class TestSearch:
     @pytest.mark.parametrize(
         ("query", "found"),
         [
-            ({"q": "KUNDE"}, ["kunde.example.org"]),
+            ({"text": "KUNDE"}, ["kunde.example.org"]),
             ({"state": "paused"}, ["legacy.example.net"]),
             ({"tenant": showcase.TENANT}, [showcase.TENANTS_NAME]),
             ({"due": "0m", "state": "due"}, ["intranet.example.com"]),
             (
-                {"issuer": "letsencrypt", "q": "apps.", "sort": "name"},
+                {"issuer": "letsencrypt", "text": "apps.", "sort": "name"},
                 ["*.apps.example.com", "blog.apps.example.com"],
             ),
-            ({"q": "nothing"}, []),
+            ({"text": "nothing"}, []),
         ],
     )
     def test_a_filter_selects_names(self, site: Site, query: dict[str, str], found: list[str]) -> None:
@@ -45,9 +45,11 @@ class TestSearch:
         """
         The form has the values of the filters, so that a user can change one of them.
         """
-        text = site.reader.get("/names", query_string={"q": "shop", "state": "valid", "sort": "expiry"}).text
+        text = site.reader.get(
+            "/names", query_string={"text": "shop", "state": "valid", "sort": "expiry"}
+        ).text
 
-        assert 'name="q" value="shop"' in text
+        assert 'name="text" value="shop"' in text
         assert '<option value="valid" selected>' in text
         assert '<option value="expiry" selected>' in text
 
@@ -72,10 +74,10 @@ class TestSearch:
         """
         The pages together have each name once.
         """
-        together = rows(site.reader.get("/names?q=example.com&sort=name").text)
+        together = rows(site.reader.get("/names?text=example.com&sort=name").text)
         monkeypatch.setattr("certworker.web.pages.names.NAMES_PER_PAGE", 4)
         seen: list[str] = []
-        url = "/names?q=example.com&sort=name"
+        url = "/names?text=example.com&sort=name"
         while url:
             text = site.reader.get(url).text
             seen += rows(text)
