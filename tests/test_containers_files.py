@@ -388,10 +388,9 @@ class TestTheGuide:
         """
         The table of the guide has the limits of docker-compose.yml.
         """
-        rows = dict(
-            re.findall(r"^\| (Redis|Traefik|certworker) \| (\d+ GiB.*) \|$", self.PAGE.read_text(), re.M)
-        )
-        for title, name in (("Redis", "redis"), ("Traefik", "traefik"), ("certworker", WORKER)):
+        rows = dict(re.findall(r"^\| (\w+) \| (\d+ GiB.*) \|$", self.PAGE.read_text(), re.M))
+        names = {**{name.capitalize(): name for name in compose["services"]}, "certworker": WORKER}
+        for title, name in ((title, names[title]) for title in rows):
             service = compose["services"][name]
             memory, _, processes = rows[title].rpartition(" | ")
 
