@@ -72,11 +72,17 @@ class Plan:
         """
         if self.provider:
             return self.provider
+        raise self.not_served()
+
+    def not_served(self) -> NotConfigured | CnameElsewhere:
+        """
+        Return the failure of a plan without a provider.
+        """
         found = self.location
         if not found.aliases:
-            raise NotConfigured(name=self.name, zone=found.zone)
+            return NotConfigured(name=self.name, zone=found.zone)
         chain = " → ".join([found.name, *found.aliases])
-        raise CnameElsewhere(name=found.name, detail=f"{chain} (no provider serves the zone {found.zone})")
+        return CnameElsewhere(name=found.name, detail=f"{chain} (no provider serves the zone {found.zone})")
 
     @property
     def warnings(self) -> tuple[HidesWildcard, ...]:

@@ -149,7 +149,7 @@ def _delegation(settings: Settings, name: str, plan_record: Callable[[str], Plan
             aliases[0] if aliases else "",
         )
     else:
-        plan.served  # noqa: B018 (raises why there is no record to create)
+        raise plan.not_served()  # there is no record to create
 
 
 def _addresses(

@@ -295,6 +295,25 @@ class TestOwnCertificate:
         assert 1 == caplog.text.count("took its own certificate out of service")
         assert 0 == orders(app_authority)
 
+    def test_an_own_certificate_that_the_ca_recalls_is_replaced_by_the_wildcard(
+        self, app: App, app_authority: FaultyAuthority, clock: Clock
+    ) -> None:
+        """
+        If the CA suggests an early renewal of the own certificate, the wildcard takes over at the next check,
+        without an order.
+        """
+        assert "issued" == app.issuance.issue((NAME,)).state
+        stored(app, WILDCARD, token=2)
+        assert "kept" == app.issuance.issue((NAME,)).state
+
+        app_authority.policy.recalled_before = clock() + HOUR
+        clock.ahead = 13 * HOUR  # the CA is asked twice a day
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert not has_own(app, NAME)
+        assert 1 == orders(app_authority)
+
     def test_an_own_certificate_is_renewed_while_traefik_does_not_serve_the_wildcard(self, app: App) -> None:
         """
         The own certificate of a covered name is renewed if Traefik does not serve the wildcard.
