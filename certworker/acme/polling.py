@@ -21,7 +21,7 @@ from certworker.http_dates import retry_after
 #: The longest limit of Let's Encrypt is a week. A later end of a limit is an error of the CA.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
-#: The pause if the limit seems to have ended already, because the clocks differ.
+#: The pause if the limit seems to have already ended, because the clocks differ.
 LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
 #: The first pauses. A local CA needs a few milliseconds for a validation, and fewer to sign. Each pause is

@@ -87,7 +87,7 @@ class RenewalInfo:
         if known and now < known.retry_after:
             return known
         if pause and now < pause[0]:
-            # Otherwise, 1,000 names would wait for 1,000 timeouts, one after the other.
+            # Otherwise, 1,000 names would wait for 1,000 timeouts, one after another.
             return RenewalSuggestion(known.window if known else None, pause[0])
         try:
             current = self._ask(renewal_id, known, now, life)

@@ -16,7 +16,7 @@ from certworker.devca.protocol import Nonces, verify
 
 logger = logging.getLogger(__name__)
 
-#: The list contains the latest requests only.
+#: The list contains only the latest requests.
 MAX_LOGGED_REQUESTS = 100_000
 
 

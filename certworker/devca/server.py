@@ -73,7 +73,7 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """
-        Log the error of a connection at level debug only.
+        Log the error of a connection only at level debug.
         """
         logger.debug("a connection broke", exc_info=True)
 

@@ -72,7 +72,7 @@ class AcmeDns:
     api_base: str
     #: The account file.
     accounts: Path
-    #: A PEM file with roots to trust, besides those of the system.
+    #: A PEM file with roots to trust in addition to those of the system.
     ca_bundle: Path | None = None
     #: The time limit of one request, including its response.
     deadline_seconds: float = DEADLINE_SECONDS

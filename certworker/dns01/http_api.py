@@ -59,7 +59,7 @@ class HttpApi:
     """
 
     url: str
-    #: A PEM file with roots to trust, besides those of the system.
+    #: A PEM file with roots to trust in addition to those of the system.
     ca_bundle: Path | None
     #: The time limit of one request, including its response.
     deadline_seconds: float

@@ -31,7 +31,7 @@ class HttpReq:
     password: str = field(default="", repr=False)
     #: HTTPREQ_MODE=RAW: the service gets the challenge, and computes the record itself.
     raw: bool = False
-    #: A PEM file with roots to trust, besides those of the system.
+    #: A PEM file with roots to trust in addition to those of the system.
     ca_bundle: Path | None = None
     #: The time limit of one request, including its response.
     deadline_seconds: float = DEADLINE_SECONDS

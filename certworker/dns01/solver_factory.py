@@ -62,7 +62,7 @@ def resolvers_of(settings: Settings) -> Sequence[Server]:
 
 def solver_of(settings: Settings, connection: Redis) -> Dns01Solver:
     """
-    Return the solver of a command that runs beside the workers.
+    Return the solver of a command that runs alongside the workers.
     """
     store = CertificateStore(settings.certificates_dir)
     locks = DomainLocks(connection, highest_token=store.links.highest_token)
@@ -74,7 +74,7 @@ def build_providers(settings: Dns01Settings, ca_bundle: Path | None) -> Provider
     Return the providers of *settings*, by zone.
 
     Args:
-        ca_bundle: A PEM file with roots that HTTPS trusts besides those of the system.
+        ca_bundle: A PEM file with roots that HTTPS trusts in addition to those of the system.
     """
     return Providers(
         {choice.zone or ANY_ZONE: _provider(choice, settings, ca_bundle) for choice in settings.providers}

@@ -182,7 +182,7 @@ def _addresses(
 
 
 def _is_apex(name: str, records: DnsRecords) -> bool:
-    # A CNAME cannot stand beside the SOA and NS records of a zone (RFC 1034, section 3.6.2).
+    # A CNAME cannot exist beside the SOA and NS records of a zone (RFC 1034, section 3.6.2).
     return name in (records.zone, records.registered, registered_domain(name))
 
 

@@ -1,7 +1,7 @@
 """
 The operator's program that runs after each publication (`CERTWORKER_DEPLOY_HOOK`).
 
-It runs beside the jobs, without a shell and without the variables of certworker, which contain passwords. A
+It runs alongside the jobs, without a shell and without the variables of certworker, which contain passwords. A
 program that fails or hangs fails no issuance. A failed run is retried after increasing pauses.
 """
 

@@ -128,7 +128,7 @@ def _warnings(
         found.append(f"It ends before the certificate that it replaces ({_day(before.metadata.not_after)}).")
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:
-        found.append(f"It is imported for {metadata.names[0]} only, and is also for {_shown(others)}.")
+        found.append(f"It is imported only for {metadata.names[0]}, and is also for {_shown(others)}.")
     return tuple(found)
 
 

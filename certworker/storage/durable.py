@@ -117,7 +117,7 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
 
 def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Path) -> None:
     """
-    Write each of *contents* to *directory* under its name, one after the other, then sync the directory.
+    Write each of *contents* to *directory* under its name, one after another, then sync the directory.
     """
     for name, content in contents.items():
         temporary = _temporary(via)
@@ -172,7 +172,7 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
 
 def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
     """
-    Make a symbolic link in *directory* for each name of *targets*, one after the other, then sync it.
+    Make a symbolic link in *directory* for each name of *targets*, one after another, then sync it.
     """
     for name, target in targets.items():
         temporary = _temporary(via)

@@ -79,7 +79,7 @@ SHORTEST_TTL = 60
 
 class AllowlistedJob(Job):
     """
-    A job that runs registered functions only; see :func:`job_class_for`.
+    A job that runs only registered functions; see :func:`job_class_for`.
 
     Attributes:
         failure: The reason for the rejection or, after a run, for the failure. None if there is no failure,

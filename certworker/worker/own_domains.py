@@ -32,7 +32,7 @@ PORT_80_TIMEOUT_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: Names that are probed at the same time. More names are probed in batches, one after the other.
+#: Names that are probed at the same time. More names are probed in batches, one after another.
 CONCURRENT_PROBES = 64
 
 #: Names in one log line.

@@ -186,7 +186,7 @@ class TestRefusal:
     )
     def test_the_status_wins_over_a_general_type(self, code: str, status: int, kind: str) -> None:
         """
-        HTTP 404 is no decision about the request, and HTTP 409 means "in progress" (RFC 9110, section
+        HTTP 404 is not a decision about the request, and HTTP 409 means "in progress" (RFC 9110, section
         15.5).
         """
         failure = refused(kind, "No order for ID 4711", status)
@@ -364,7 +364,7 @@ class TestDecides:
     )
     def test_a_temporary_failure_is_no_decision(self, decided: bool, status: int, kind: str) -> None:
         """
-        A temporary failure is no decision. After a decision, the CA has certainly not carried out the
+        A temporary failure is not a decision. After a decision, the CA has certainly not carried out the
         request.
         """
         failure = refused(kind, "no", status)

@@ -55,7 +55,7 @@ class TestKindOf:
 
     def test_without_a_directory_the_payload_shows_the_kind(self) -> None:
         """
-        An unknown directory is no error.
+        An unknown directory is not an error.
         """
         assert "finalize" == kind_of("https://ca/x", {"csr": ""}, None)
 

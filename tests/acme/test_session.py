@@ -217,7 +217,7 @@ class TestPost:
     @pytest.mark.parametrize("status", [302, 307, 400, 500])
     def test_a_web_page_is_a_failure(self, status: int) -> None:
         """
-        A web page or a redirect is no response to a POST. A captive portal redirects requests, for
+        A web page or a redirect is not a response to a POST. A captive portal redirects requests, for
         example.
         """
         with odd_server() as server:

@@ -215,7 +215,7 @@ class TestValidationFailure:
 
     def test_a_redirect_loop_over_ipv6_stays_a_redirect_loop(self) -> None:
         """
-        A redirect loop over IPv6 is no failure of the AAAA record, because the server has responded.
+        A redirect loop over IPv6 is not a failure of the AAAA record, because the server has responded.
         """
         assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
 

@@ -66,7 +66,7 @@ class TestToken:
     @pytest.mark.parametrize("token", ["", "x" * 101, "../x", "a/b", "a.b", "a b", "a\n", "ä", "%2e"])
     def test_other_texts_are_no_tokens(self, token: str) -> None:
         """
-        Another text is no token, because a token becomes the name of a file and a field in Redis.
+        Another text is not a token, because a token becomes the name of a file and a field in Redis.
         """
         assert not TOKEN.fullmatch(token)
 

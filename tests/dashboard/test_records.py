@@ -39,7 +39,7 @@ class TestRecords:
 
     def test_an_invalid_name_is_refused(self, sources: Sources) -> None:
         """
-        A text that is no name raises its failure.
+        A text that is not a name raises its failure.
         """
         with pytest.raises(CertworkerError):
             records(sources, "no name")

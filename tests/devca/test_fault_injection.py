@@ -186,7 +186,7 @@ class TestValidations:
         self, authority: FaultyAuthority, client: AcmeClient, kind: str, status: int
     ) -> None:
         """
-        The CA refuses a second response, as Boulder and Pebble do. A POST-as-GET is no response.
+        The CA refuses a second response, as Boulder and Pebble do. A POST-as-GET is not a response.
         """
         authority.faults.repeated_response = kind
         authority.faults.validation_seconds = 60

@@ -97,7 +97,7 @@ class TestConfiguration:
 
     def test_a_private_ca_needs_no_environment_and_no_contact(self) -> None:
         """
-        With a private CA, a missing environment or contact is no problem.
+        With a private CA, a missing environment or contact is not a problem.
         """
         assert [] == problems(
             _APP_ENV="",

@@ -29,7 +29,7 @@ class TestReadAddress:
     )
     def test_any_other_text_is_none(self, text: str) -> None:
         """
-        Other forms, which some resolvers accept and no CA accepts, are no addresses.
+        Other forms, which some resolvers accept and no CA accepts, are not addresses.
         """
         assert read_address(text) is None
         assert not is_address(text)

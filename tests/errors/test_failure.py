@@ -116,7 +116,7 @@ class TestCertworkerError:
 
     def test_values_are_printable_and_are_no_templates(self) -> None:
         """
-        A value with braces is no template, and its control characters are escaped.
+        A value with braces is not a template, and its control characters are escaped.
         """
         failure = Broken(name="{reason}\n", reason="{name.__class__}")
 

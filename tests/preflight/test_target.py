@@ -96,7 +96,7 @@ class TestElsewhere:
     @pytest.mark.parametrize(("address", "own"), [(OWN, [OWN]), (OTHER, []), (IPV6, [OWN])])
     def test_an_address_of_this_server_is_no_failure(self, address: str, own: list[str]) -> None:
         """
-        An address of this server is no failure. No address is a failure if the addresses of this
+        An address of this server is not a failure. No address is a failure if the addresses of this
         server are unknown.
         """
         assert None is points_elsewhere(NAME, address, own)

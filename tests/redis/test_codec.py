@@ -146,7 +146,7 @@ class TestNames:
     )
     def test_anything_else_is_none(self, value: object) -> None:
         """
-        A value that is no normalized name is None, because it could become a directory or a key.
+        A value that is not a normalized name is None, because it could become a directory or a key.
         """
         assert name_in(value) is None
 

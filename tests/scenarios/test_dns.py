@@ -235,7 +235,7 @@ SCENARIOS = [
         shows="warning",
     ),
     Scenario(
-        "a target that is no address",
+        "a target that is not an address",
         "dns.target_invalid",
         lambda installation: installation.settings.update(_APP_DOMAIN_TARGET_A="example"),
         "_APP_DOMAIN_TARGET_A=203.0.113.7",

@@ -98,7 +98,7 @@ class TestHaveSettingsChanged:
 
     def test_a_start_after_a_loss_of_redis_is_no_change(self, connection: Redis) -> None:
         """
-        A start after a loss of Redis is no change, so that failed names are not all retried at once.
+        A start after a loss of Redis is not a change, so that failed names are not all retried at once.
         """
         have_settings_changed(connection, "a")
         connection.flushall()

@@ -43,7 +43,7 @@ class TestAdd:
 
     def test_files_of_other_programs_are_ignored(self, covered: CoveredNames, tmp_path: Path) -> None:
         """
-        Files of other programs are no covered names.
+        Files of other programs are not covered names.
         """
         covered.add(NAMES)
         directory = tmp_path / ".certworker" / "covered"
@@ -85,7 +85,7 @@ class TestAdd:
         self, covered: CoveredNames, tmp_path: Path, odd: str
     ) -> None:
         """
-        A file of another program is no covered name, and is replaced when its name is added.
+        A file of another program is not a covered name, and is replaced when its name is added.
         """
         covered.add(NAMES[1:])
         path = tmp_path / ".certworker" / "covered" / NAMES[0]

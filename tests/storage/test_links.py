@@ -21,7 +21,7 @@ WWW = f"www.{NAME}"
 class TestDirectories:
     def test_appwrite_can_delete_the_directory(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Appwrite can delete the directory: it is no link, and the names of its files have a dot.
+        Appwrite can delete the directory: it is not a link, and the names of its files have a dot.
         """
         store(volume, signer.certificate(NAME))
 
@@ -150,7 +150,7 @@ class TestNames:
 
     def test_other_files_are_no_names(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Other files on the volume, such as lost+found and the webroot, are no names.
+        Other files on the volume, such as lost+found and the webroot, are not names.
         """
         store(volume, signer.certificate(NAME))
         for other in ("lost+found", ".well-known", "empty.example.com", "README"):

@@ -20,7 +20,7 @@ from tests.supervision.clock import Clock
 
 class PanicException(BaseException):
     """
-    An exception like that of the Rust code of cryptography, which is no subclass of Exception.
+    An exception like that of the Rust code of cryptography, which is not a subclass of Exception.
     """
 
 
@@ -238,7 +238,7 @@ class TestLoop:
 
     def test_a_loop_that_was_not_started_can_be_stopped(self) -> None:
         """
-        The stop of a loop that was not started succeeds, and a later start runs no step.
+        Stopping a loop that was not started succeeds, and a later start runs no step.
         """
         steps: list[int] = []
         loop = Loop("maintenance", lambda: steps.append(1))

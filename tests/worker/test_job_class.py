@@ -350,7 +350,7 @@ class TestRegisteredJob:
 class TestFind:
     def test_an_id_that_names_an_execution_is_no_job(self, connection: Redis) -> None:
         """
-        An id with a colon is no job. RQ reads `job:execution` as `job`.
+        An id with a colon is not a job. RQ reads `job:execution` as `job`.
         """
         push(connection, "job")
 

@@ -354,7 +354,7 @@ class TestDelays:
     @pytest.mark.parametrize("job_id", ["lost", b"\xff", "list"])
     def test_an_invalid_job_has_no_age(self, connection: Redis, job_id: str | bytes) -> None:
         """
-        The head may be no job at all.
+        The head may not be a job at all.
         """
         connection.rpush("rq:job:list", "x")
         connection.rpush(QUEUE_KEY, job_id)

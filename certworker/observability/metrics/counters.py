@@ -14,7 +14,7 @@ from certworker.observability.metrics.label_values import code_of, status_of
 LONGEST_TO_SERVICE_SECONDS = 30 * 86_400
 
 #: The kinds of requests that may reach a limit of the CA. Their series exist from the start: an increase from
-#: nothing to one is no increase for Prometheus.
+#: nothing to one is not an increase for Prometheus.
 LIMITED_KINDS = ("account", "order", "challenge", "finalize", "poll", "nonce")
 
 

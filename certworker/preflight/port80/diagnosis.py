@@ -187,7 +187,7 @@ def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     Return whether a CA would get the same result as *fetch*.
 
     A response is certain, unless it is the admin page of a router. A missing or incomplete response may be a
-    problem of this machine only.
+    problem only of this machine.
     """
     if fetch.error in NOT_CONNECTED:
         if len(fetch.hops) > 1:

@@ -98,7 +98,7 @@ class TestClaims:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A key of claims that is no list is removed and logged once, and messages are taken.
+        A key of claims that is not a list is removed and logged once, and messages are taken.
         """
         key = f"{claims.KEY_PREFIX}:utopia:claims:planted"
         connection.sadd(f"{claims.KEY_PREFIX}:utopia:workers", "planted")

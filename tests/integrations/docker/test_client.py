@@ -208,7 +208,7 @@ class TestFailures:
     @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
     def test_another_server_is_reported(self, answer: bytes) -> None:
         """
-        A server that is no engine is reported as an unreachable engine.
+        A server that is not an engine is reported as an unreachable engine.
         """
         with WebServer(always(200, answer)) as server:
             containers = DockerClient(f"tcp://127.0.0.1:{server.port}")
@@ -235,7 +235,7 @@ class TestInvalidAnswers:
     @pytest.mark.parametrize("body", ["null", "7", "{}", "[" * 20_000, '"text"'])
     def test_an_invalid_list_is_a_failure(self, body: str) -> None:
         """
-        An answer that is no list is reported as an unreachable engine.
+        An answer that is not a list is reported as an unreachable engine.
         """
         with invalid_engine(body) as server, pytest.raises(EngineUnreachable):
             DockerClient(f"tcp://127.0.0.1:{server.port}").all()

@@ -68,7 +68,7 @@ class TestListed:
     @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
     def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
         """
-        An entry without an id is no container.
+        An entry without an id is not a container.
         """
         assert Container.listed(entry) is None
 
@@ -120,6 +120,6 @@ class TestStarted:
     )
     def test_an_event_without_an_id_and_a_name_is_no_start(self, event: object) -> None:
         """
-        An event without an id or a name is no start of a container.
+        An event without an id or a name is not the start of a container.
         """
         assert Container.started(event) is None

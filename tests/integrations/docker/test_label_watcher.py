@@ -321,6 +321,6 @@ class TestStop:
 
     def test_a_watcher_that_was_not_started_can_be_stopped(self, socket: Path, queue: Queue) -> None:
         """
-        The stop of a watcher that was not started succeeds.
+        Stopping a watcher that was not started succeeds.
         """
         LabelWatcher(DockerClient(f"unix://{socket}"), queue, private_names=False, wildcards=False).stop()
