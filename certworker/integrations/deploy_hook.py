@@ -1,8 +1,8 @@
 """
 The operator's program that runs after each publication (`CERTWORKER_DEPLOY_HOOK`).
 
-It runs alongside the jobs, without a shell and without the variables of certworker, which contain passwords. A
-program that fails or hangs fails no issuance. A failed run is retried after increasing pauses.
+It runs alongside the jobs, without a shell and without the variables of certworker, which contain passwords.
+A program that fails or hangs does not affect the issuance. A failed run is retried after increasing pauses.
 """
 
 from __future__ import annotations

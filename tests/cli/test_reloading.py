@@ -60,7 +60,7 @@ class TestWork:
 
     def test_a_deploy_hook_runs_after_each_publication(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        A failed hook fails no job, and the history of the name has the failure.
+        A failed hook does not affect the job, and the history of the name has the failure.
         """
         program = tmp_path / "deploy hook"
         program.write_text(

@@ -32,8 +32,8 @@ local function pid_of(raw)
         and type(message.timestamp) == 'number' and type(message.pid) == 'string'
     return whole and #message.pid <= 100 and string.match(message.pid, '^[%w._-]+$')
 end
--- A count that is not a number, or a key of another type, fails no message: the core's keys are unchanged,
--- and certworker's own count starts again.
+-- A count that is not a number, or a key of another type, does not affect messages: the core's keys are
+-- unchanged, and certworker's own count starts again.
 local function count(command, counter) return type(redis.pcall(command, counter)) == 'number' end
 local function taken(raw)
     local ours = '{KEY_PREFIX}:taken:' .. name

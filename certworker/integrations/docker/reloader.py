@@ -1,7 +1,7 @@
 """
 The reloads of containers after their certificates have changed: one reload for a whole burst.
 
-Settings or labels name the containers. An unreachable engine fails no issuance. The reloads are retried until
+Settings or labels name the containers. An unreachable engine does not affect the issuance. The reloads are retried until
 the engine answers.
 """
 
