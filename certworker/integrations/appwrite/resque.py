@@ -32,7 +32,7 @@ end
 """
 
 # KEYS: the claims. ARGV: the message, the entry for the list of failures, or an empty string after a success.
-# Only the tools of php-resque read its keys. A key of another type is unchanged, and does not affect messages.
+# Only the tools of php-resque read its keys. A key of another type is unchanged, and affects no message.
 _SETTLE_RESQUE = """
 if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
 redis.pcall('INCR', 'resque:stat:processed')

@@ -1,8 +1,8 @@
 """
 The reloads of containers after their certificates have changed: one reload for a whole burst.
 
-Settings or labels name the containers. An unreachable engine does not affect the issuance. The reloads are retried until
-the engine answers.
+Settings or labels name the containers. An unreachable engine does not affect the issuance. The reloads are
+retried until the engine responds.
 """
 
 from __future__ import annotations
