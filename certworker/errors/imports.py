@@ -20,7 +20,7 @@ class PemUnreadable(ImportFailure):
     code = "import.unreadable"
     message_template = "The {part} to import for {name} is not readable: {reason}."
     remedy_template = (
-        "Give PEM files; convert other files first, for example: "
+        "Pass PEM files. Convert other files first, for example: "
         "openssl pkcs12 -in FILE -nodes -out combined.pem"
     )
 
@@ -34,16 +34,14 @@ class KeyEncrypted(ImportFailure):
 class KeyMismatch(ImportFailure):
     code = "import.key_mismatch"
     message_template = "The key does not match the certificate to import for {name}, which is for {names}."
-    remedy_template = (
-        "Give the key of this certificate; both have one public key: openssl x509 -noout -pubkey -in FILE"
-    )
+    remedy_template = "Pass the key of this certificate; both have the same public key: openssl x509 -noout -pubkey -in FILE"
 
 
 class NotForServers(ImportFailure):
     code = "import.not_for_servers"
     message_template = "The certificate to import for {name} is not for servers: {reason}."
     remedy_template = (
-        "Give the certificate of a server: without CA:TRUE, and with the usage serverAuth if any."
+        "Pass a server certificate: without CA:TRUE, and with serverAuth if it has an extended key usage."
     )
 
 
@@ -55,8 +53,8 @@ class WrongNames(ImportFailure):
 
 class ImportExpired(ImportFailure):
     code = "import.expired"
-    message_template = "The certificate to import for {name} ended at {moment}."
-    remedy_template = "Give a certificate that is valid now."
+    message_template = "The certificate to import for {name} expired at {moment}."
+    remedy_template = "Pass a certificate that is valid now."
 
 
 class ImportNotYetValid(ImportFailure):
@@ -71,7 +69,7 @@ class ChainUnusable(ImportFailure):
     code = "import.chain"
     message_template = "The chain of the certificate to import for {name} is not usable: {reason}."
     remedy_template = (
-        "Give the intermediate certificates of its CA after the certificate, or with --chain FILE."
+        "Pass the intermediate certificates of its CA after the certificate, or with --chain FILE."
     )
 
 
@@ -84,7 +82,7 @@ class TooWeak(ImportFailure):
 class ReplacesIssued(ImportFailure):
     code = "import.replaces_issued"
     message_template = "{name} has a certificate from {issuer}, which certworker renews."
-    remedy_template = "To replace it and to end its renewals, import with --force."
+    remedy_template = "To replace it and end its renewals, import with --force."
 
 
 class WrongUser(ImportFailure):
@@ -105,7 +103,7 @@ class ImportInService(ImportFailure):
 
 class ImportDamaged(ImportFailure):
     code = "import.damaged"
-    message_template = "The files of the imported certificate of {name} are missing or damaged."
+    message_template = "The files of the imported certificate for {name} are missing or damaged."
     remedy_template = "Import it again: certworker import {name} --cert FILE --key FILE"
     retry = Retry.CONFIG
     severity = Severity.ERROR
@@ -113,5 +111,5 @@ class ImportDamaged(ImportFailure):
 
 class ImportEnds(ImportFailure):
     code = "import.ends"
-    message_template = "The imported certificate of {name} {ends}; certworker does not renew it."
+    message_template = "The imported certificate for {name} {ends}; certworker does not renew it."
     remedy_template = "Import its successor: certworker import {name} --cert FILE --key FILE"

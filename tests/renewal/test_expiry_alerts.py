@@ -240,7 +240,7 @@ class TestImported:
         assert ["", "W", "", "W", "", "E", "E", "", "E", "", "E", ""] == levels
         app.connection.delete(f"{LOGGED}overdue:shop.org:ended")
         alerts_about(app, imported(-DAY)).log()
-        assert "The imported certificate of shop.org expired 24 hours ago" in caplog.text
+        assert "The imported certificate for shop.org expired 24 hours ago" in caplog.text
 
     def test_a_successor_has_reminders_of_its_own(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """

@@ -146,7 +146,7 @@ SCENARIOS = [
         "an import of a certificate that has expired",
         "import.expired",
         importing(Wanted([NAME], ends=NOW - DAY)),
-        "Give a certificate that is valid now",
+        "Pass a certificate that is valid now",
     ),
     refused(
         "an import of a certificate that is not valid yet",
