@@ -34,7 +34,10 @@ class KeyEncrypted(ImportFailure):
 class KeyMismatch(ImportFailure):
     code = "import.key_mismatch"
     message_template = "The key does not match the certificate to import for {name}, which is for {names}."
-    remedy_template = "Pass the key of this certificate; both have the same public key: openssl x509 -noout -pubkey -in FILE"
+    remedy_template = (
+        "Pass the key of this certificate; both have the same public key: "
+        "openssl x509 -noout -pubkey -in FILE"
+    )
 
 
 class NotForServers(ImportFailure):
