@@ -113,7 +113,7 @@ lock: ## Write requirements.lock; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock
 	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools
 	@CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet $(UPGRADE) \
-	    --extra=lexicon --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    --extra=lexicon --extra=web --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    --strip-extras --build-deps-for=wheel --allow-unsafe --output-file=requirements.lock pyproject.toml
 
 images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
