@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
@@ -72,7 +72,7 @@ class Pem:
 
     #: The certificate, optionally with its chain. It may also contain the key.
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     #: The certificates of the CA; empty if *certificate* has them, or if there are none.
     chain: bytes = b""
 

@@ -21,6 +21,7 @@ from certworker.own_certificates import LARGEST_PEM_BYTES, Pem
 from certworker.redis.client import connected
 from certworker.settings import load
 from certworker.storage import durable
+from certworker.storage.certificate_store import CertificateStore
 from certworker.worker.producer import request_certificate
 
 #: The name of the standard input as a file.
@@ -59,11 +60,15 @@ def command(
     files = _Files(name)
     pem = Pem(files.read("certificate", cert), files.read("key", key), files.read("chain", chain))
     with connected(settings.redis) as connection:
-        request = partial(request_certificate, by=caller_identity("import"), connection=connection)
-        imported, job_id = CertificateImport.of(settings, connection, request).run(name, pem, force=force)
-        _show(name, imported, job_id, as_json=as_json)
+        store = CertificateStore(settings.certificates_dir)
+        request = partial(request_certificate, connection=connection)
+        imported = CertificateImport.into(store, connection, request).run(
+            name, pem, by=caller_identity("import"), force=force
+        )
+        _show(name, imported, as_json=as_json)
         if wait:
-            sys.exit(0 if show_outcomes(connection, [(job_id, (name,))], timeout, as_json=as_json) else 1)
+            job = imported.job, (name,)
+            sys.exit(0 if show_outcomes(connection, [job], timeout, as_json=as_json) else 1)
         if reason := why_nothing_starts(connection):
             say(reason, err=True)
 
@@ -99,13 +104,13 @@ class _Files:
         return self._stdin
 
 
-def _show(name: str, imported: Imported, job_id: str, *, as_json: bool) -> None:
+def _show(name: str, imported: Imported, *, as_json: bool) -> None:
     metadata = imported.metadata
     if as_json:
         fields = {
             "name": name,
             "state": "requested",
-            "job": job_id,
+            "job": imported.job,
             "serial": metadata.serial,
             "issuer": metadata.issuer,
             "not_before": f"{metadata.not_before:%Y-%m-%dT%H:%M:%SZ}",

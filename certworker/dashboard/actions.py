@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from certworker.dashboard.sources import Sources
 from certworker.domains import normalize, requested_names
+from certworker.issuance.importing import CertificateImport, Imported
 from certworker.issuance.issuer_factory import forget_pending_order
+from certworker.own_certificates import Pem
 from certworker.ratelimits.budget import Budget
 from certworker.worker.producer import request_certificate, request_removal
 
@@ -49,6 +52,10 @@ class Actions:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
+        request = partial(request_certificate, connection=sources.connection)
+        self._imports = CertificateImport.into(
+            sources.certificates, sources.connection, request, sources.clock
+        )
 
     def request(
         self,
@@ -93,14 +100,14 @@ class Actions:
         """
         Request a new certificate for *name* and the other names of its certificate now, even if none is due.
 
-        For a name that a wildcard covers, this is :meth:`retry`.
+        For a name that a wildcard covers, or with an imported certificate, this is :meth:`retry`.
 
         Raises:
             CertworkerError: The volume cannot be read.
             redis.RedisError: Redis does not respond.
         """
         metadata, wildcard = self._sources.certificates.serving(name)
-        if wildcard:
+        if wildcard or (metadata and metadata.is_imported):
             return self.retry(name, by=by)
         names = metadata.names if metadata and name in metadata.names else self._names_with(name)
         return request_certificate(names, force=True, by=by, connection=self._sources.connection)
@@ -129,6 +136,22 @@ class Actions:
             if budget.resume(names):
                 forget_pending_order(settings, choice, connection, names)
         return request_certificate(names, by=by, connection=connection)
+
+    def import_certificate(self, name: str, pem: Pem, *, by: str, force: bool) -> Imported:
+        """
+        Import a certificate for *name*, as `certworker import` does; return what was stored, and its job.
+
+        Args:
+            name: The name as the caller wrote it.
+            pem: The certificate, its key and its chain.
+            by: The requester, for the log.
+            force: Whether it may replace a certificate that certworker renews.
+
+        Raises:
+            CertworkerError: The name or the certificate is refused, or the volume is not writable.
+            redis.RedisError: Redis does not respond.
+        """
+        return self._imports.run(normalize(name, private=True, wildcards=True), pem, by=by, force=force)
 
     def remove(self, name: str, *, by: str) -> str:
         """

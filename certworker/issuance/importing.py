@@ -23,7 +23,6 @@ from certworker.errors.imports import ReplacesIssued, WrongUser
 from certworker.own_certificates import OwnCertificate, Pem, read_own_certificate
 from certworker.renewal.policy import in_words
 from certworker.renewal.reminders import reminder_at
-from certworker.settings import Settings
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
@@ -41,6 +40,8 @@ class Imported:
     metadata: CertificateMetadata
     #: What the operator should know about it, in sentences.
     warnings: tuple[str, ...]
+    #: The id of the job that puts it into service.
+    job: str
 
 
 @dataclass(frozen=True)
@@ -51,32 +52,34 @@ class CertificateImport:
 
     store: CertificateStore
     locks: DomainLocks
-    #: Enqueues the request whose job puts the certificate of these names into service; returns its id.
-    request: Callable[[tuple[str, ...]], str]
+    #: Called with a name and `by`, the requester for the log. Enqueues the job that puts the certificate into
+    #: service, and returns its id.
+    request: Callable[..., str]
     clock: Callable[[], datetime]
 
     @classmethod
-    def of(
-        cls, settings: Settings, connection: Redis, request: Callable[[tuple[str, ...]], str]
+    def into(
+        cls,
+        store: CertificateStore,
+        connection: Redis,
+        request: Callable[..., str],
+        clock: Callable[[], datetime] = now_in_utc,
     ) -> CertificateImport:
         """
-        Return the import into the volume of *settings*; see the attributes for *request*.
+        Return the import into *store*, with locks of its own; see the attributes for *request*.
         """
-        store = CertificateStore(settings.certificates_dir)
         locks = DomainLocks(connection, LEASE_SECONDS, highest_token=store.links.highest_token)
-        return cls(store, locks, request, now_in_utc)
+        return cls(store, locks, request, clock)
 
-    def run(self, name: str, pem: Pem, *, force: bool = False) -> tuple[Imported, str]:
+    def run(self, name: str, pem: Pem, *, by: str, force: bool = False) -> Imported:
         """
         Check the certificate in *pem*, store it for *name*, and request its publication.
 
         Args:
             name: The normalized name. The certificate may have more names; they are not affected.
             pem: The content of the files.
+            by: The requester, for the log.
             force: Replace a certificate that certworker renews.
-
-        Returns:
-            The import, and the id of the job.
 
         Raises:
             ImportFailure: The certificate cannot be imported; nothing is changed.
@@ -96,8 +99,8 @@ class CertificateImport:
             stored = self.store.store(
                 own.certificate, authority=IMPORTED, kind=IMPORTED, token=lease.token, names=(name,)
             )
-        job_id = self.request((name,))
-        return Imported(stored.metadata, _warnings(own, stored.metadata, before, now)), job_id
+        warnings = _warnings(own, stored.metadata, before, now)
+        return Imported(stored.metadata, warnings, self.request(name, by=by))
 
     def _check_user(self) -> None:
         """

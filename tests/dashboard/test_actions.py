@@ -14,8 +14,10 @@ from certworker.dashboard.actions import Actions, OtherTenant
 from certworker.dashboard.sources import Sources
 from certworker.errors import CertworkerError
 from certworker.errors.rate import Paused
+from certworker.own_certificates import Pem
 from certworker.worker.payload import read_call
 from certworker.worker.producer import queue_length
+from tests.certificate_builder import Wanted, key_pem
 
 NAME = "shop.localhost"
 
@@ -36,6 +38,32 @@ def call_of(app: App, job: str) -> tuple[str, dict[str, Any]]:
     assert isinstance(data, bytes)
     call = read_call(data)
     return call.function, call.keywords
+
+
+class TestImportedNames:
+    def test_an_import_is_stored_with_its_job(self, app: App, actions: Actions) -> None:
+        """
+        An import has the name in its normal form, and the requester in its job.
+        """
+        signed = Wanted([NAME]).sign()
+        pem = Pem(signed.pem, key_pem(signed.key))
+        imported = actions.import_certificate("Shop.LOCALHOST", pem, by="token x", force=False)
+
+        assert (NAME,) == imported.metadata.names
+        assert "token x" == call_of(app, imported.job)[1]["by"]
+        metadata = app.certificates.metadata(NAME)
+        assert metadata
+        assert metadata.is_imported
+
+    def test_a_renewal_does_not_replace_an_import(self, app: App, actions: Actions) -> None:
+        """
+        The action `renew` requests no new certificate for an imported name.
+        """
+        signed = Wanted([NAME]).sign()
+        actions.import_certificate(NAME, Pem(signed.pem, key_pem(signed.key)), by="x", force=False)
+        job = actions.renew(NAME, by="y")
+
+        assert call_of(app, job)[1]["force"] is False
 
 
 class TestRequest:

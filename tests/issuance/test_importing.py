@@ -49,7 +49,7 @@ def importing(app: App) -> CertificateImport:
     Return the import of a command or the API, which uses its own connection to Redis.
     """
     request = partial(request_certificate, connection=app.connection)
-    return CertificateImport(app.certificates, app.locks, request, app.clock)
+    return CertificateImport.into(app.certificates, app.connection, request, app.clock)
 
 
 def job(app: App, **arguments: object) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def import_now(app: App, name: str, files: Pem | None = None, *, force: bool = F
     """
     Import a certificate, run its job, and return the certificate in service.
     """
-    importing(app).run(name, files or pem(name), force=force)
+    importing(app).run(name, files or pem(name), by="test", force=force)
     assert job(app, domain=name)["state"] in ("imported", "kept")
     return in_service(app, name)
 
@@ -101,14 +101,14 @@ class TestImport:
         `imported`, and no request reaches the CA.
         """
         files = pem(NAME)
-        imported, job_id = importing(app).run(NAME, files)
+        imported = importing(app).run(NAME, files, by="test")
         with caplog.at_level(logging.INFO, "certworker"):
             result = job(app, domain=NAME)
 
         stored = in_service(app, NAME)
         assert imported.metadata == stored.metadata
         assert ((NAME,), "Own CA") == (stored.metadata.names, stored.metadata.issuer)
-        assert job_id.startswith("issue-")
+        assert imported.job.startswith("issue-")
         assert files.key == stored.certificate.key.pem
         assert 0o600 == (stored.directory / "privkey.pem").stat().st_mode & 0o777
         assert ("imported", stored.metadata.serial, "imported") == tuple(
@@ -157,7 +157,7 @@ class TestImport:
         """
         A certificate for a wildcard can be imported for a name below it. The other names are in a warning.
         """
-        imported, _ = importing(app).run(NAME, pem("*.localhost", OTHER))
+        imported = importing(app).run(NAME, pem("*.localhost", OTHER), by="test")
 
         assert (NAME,) == imported.metadata.names
         assert any(warning.endswith(f"is also for *.localhost, {OTHER}.") for warning in imported.warnings)
@@ -248,7 +248,7 @@ class TestImport:
         if before:
             import_now(app, NAME, pem(NAME, ends=before))
         files = Pem(certificate.cert_pem, certificate.key.pem, certificate.chain_pem)
-        imported, _ = importing(app).run(NAME, files)
+        imported = importing(app).run(NAME, files, by="test")
 
         assert bool(warning) == bool(imported.warnings)
         assert all(found.startswith(warning or "-") for found in imported.warnings)
@@ -264,7 +264,7 @@ class TestRefused:
         app.issuance.issue((NAME,))
         before = in_service(app, NAME)
         with pytest.raises(ReplacesIssued):
-            importing(app).run(NAME, pem(NAME))
+            importing(app).run(NAME, pem(NAME), by="test")
         assert before.metadata == in_service(app, NAME).metadata
         assert 0 == queue_length(app.connection)
 
@@ -285,7 +285,7 @@ class TestRefused:
         While a job for the name runs, nothing is imported.
         """
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
-            importing(app).run(NAME, pem(NAME))
+            importing(app).run(NAME, pem(NAME), by="test")
 
         assert app.certificates.current(NAME) is None
 
@@ -298,7 +298,7 @@ class TestRefused:
         monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
 
         with pytest.raises(WrongUser):
-            importing(app).run(NAME, pem(NAME))
+            importing(app).run(NAME, pem(NAME), by="test")
         assert app.certificates.current(NAME) is None
 
 
@@ -394,7 +394,7 @@ class TestNothingRenewsIt:
         """
         A forced request after an import orders a certificate, even if the import is not in service yet.
         """
-        importing(app).run(NAME, pem(NAME))
+        importing(app).run(NAME, pem(NAME), by="test")
 
         assert "issued" == app.issuance.issue((NAME,), force=True).state
         assert "kept" == job(app, domain=NAME)["state"]
@@ -438,8 +438,8 @@ class TestRecovery:
         """
         A process that was killed after it stored the certificate sent no request. The maintenance sends it.
         """
-        killed = replace(importing(app), request=str)
-        killed.run(NAME, pem(NAME))
+        killed = replace(importing(app), request=lambda _name, by: str(by))
+        killed.run(NAME, pem(NAME), by="test")
 
         assert 1 == app.repair.resume_publications()
         assert "imported" == job(app, domain=NAME)["state"]
@@ -484,7 +484,7 @@ class TestRecovery:
         """
         If Traefik's directory is not writable, the name fails, and the next job publishes the certificate.
         """
-        importing(app).run(NAME, pem(NAME))
+        importing(app).run(NAME, pem(NAME), by="test")
         directory = app.traefik.directory
         moved = directory.rename(directory.with_name("away"))
         directory.write_text("")

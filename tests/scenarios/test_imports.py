@@ -81,7 +81,7 @@ def imported(app: App, left: float = 80) -> None:
     signed = Wanted([NAME], issuer=INTERMEDIATE, starts=NOW + (left - 90) * DAY, ends=NOW + left * DAY).sign()
     request = partial(request_certificate, connection=app.connection)
     pem = Pem(signed.pem, key_pem(signed.key), signed.chain)
-    CertificateImport(app.certificates, app.locks, request, app.clock).run(NAME, pem)
+    CertificateImport(app.certificates, app.locks, request, app.clock).run(NAME, pem, by="test")
     attempt(NAME)(app)
 
 

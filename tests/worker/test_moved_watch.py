@@ -49,7 +49,7 @@ class TestDays:
         signed = Wanted([NAME]).sign()
         request = partial(request_certificate, connection=app.connection)
         CertificateImport(app.certificates, app.locks, request, app.clock).run(
-            NAME, Pem(signed.pem, key_pem(signed.key)), force=True
+            NAME, Pem(signed.pem, key_pem(signed.key)), by="test", force=True
         )
         app.issuance.issue((NAME,))
         move(platform)
@@ -70,7 +70,7 @@ class TestDays:
         signed = Wanted([NAME]).sign()
         request = partial(request_certificate, connection=app.connection)
         CertificateImport(app.certificates, app.locks, request, app.clock).run(
-            NAME, Pem(signed.pem, key_pem(signed.key)), force=True
+            NAME, Pem(signed.pem, key_pem(signed.key)), by="test", force=True
         )
 
         assert "imported" == app.issuance.issue((NAME,)).state

@@ -12,10 +12,16 @@ from flask import Response, url_for
 from werkzeug.exceptions import Forbidden
 
 from certworker.dashboard.actions import OtherTenant, RequestedJob
+from certworker.own_certificates import Pem
 from certworker.web.access import current_access
-from certworker.web.api.models import Accepted
+from certworker.web.api.models import Accepted, ImportedCertificate
 from certworker.web.api.names import known
-from certworker.web.api.parameters import query_values, requested_certificates
+from certworker.web.api.parameters import (
+    own_certificate,
+    query_values,
+    requested_certificates,
+    require_no_tenant,
+)
 from certworker.web.api.responses import NotKnown, components, json_response
 
 
@@ -69,6 +75,19 @@ def remove_name(name: str) -> Response:
     Remove a name from the proxy, the volume and the renewals.
     """
     return _act(name, components().actions.remove)
+
+
+def import_certificate(name: str) -> Response:
+    """
+    Import a certificate of your own for a name. certworker serves it, and does not renew it.
+    """
+    require_no_tenant()
+    given = own_certificate()
+    pem = Pem(*(text.encode(errors="replace") for text in (given.certificate, given.key, given.chain)))
+    imported = components().actions.import_certificate(
+        name, pem, by=current_access().identity, force=given.force
+    )
+    return json_response(ImportedCertificate.of(imported), HTTPStatus.ACCEPTED)
 
 
 def _act(name: str, action: Callable[..., str]) -> Response:

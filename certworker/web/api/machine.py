@@ -8,7 +8,6 @@ import os
 from threading import BoundedSemaphore
 
 from flask import Response
-from werkzeug.exceptions import Forbidden
 
 from certworker.dashboard.limits import limits
 from certworker.dashboard.summary import summary
@@ -18,7 +17,7 @@ from certworker.doctor.report import examine
 from certworker.web.access import current_access
 from certworker.web.api.models import AllLimits, Doctor, DoctorFinding, Overview, Workers
 from certworker.web.api.names import known
-from certworker.web.api.parameters import query_values
+from certworker.web.api.parameters import query_values, require_no_tenant
 from certworker.web.api.responses import Busy, components, context, json_response
 
 #: The checks of a name take seconds and connect to other servers, so one call at a time runs them.
@@ -38,7 +37,7 @@ def get_limits() -> Response:
     """
     Return what is left of the rate limits of each CA, and when the next order is possible.
     """
-    _require_no_tenant()
+    require_no_tenant()
     return json_response(AllLimits(limits(components().sources)))
 
 
@@ -46,7 +45,7 @@ def get_workers() -> Response:
     """
     Return the workers with their versions, heartbeats and running jobs.
     """
-    _require_no_tenant()
+    require_no_tenant()
     return json_response(Workers(workers(components().sources)))
 
 
@@ -54,7 +53,7 @@ def examine_name(name: str) -> Response:
     """
     Check the installation and a name, as `certworker doctor` does. It takes several seconds.
     """
-    _require_no_tenant()
+    require_no_tenant()
     found = known(name).name
     if not _examining.acquire(blocking=False):
         raise Busy("Another call runs the checks.")
@@ -65,9 +64,3 @@ def examine_name(name: str) -> Response:
     finally:
         _examining.release()
     return json_response(Doctor(found, tuple(findings)))
-
-
-def _require_no_tenant() -> None:
-    query_values(())
-    if current_access().tenant is not None:
-        raise Forbidden("A token of a tenant sees the names of this tenant only.")

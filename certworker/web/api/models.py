@@ -7,7 +7,7 @@ The OpenAPI document is generated from these classes: the comment of a field is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Self
 
@@ -21,7 +21,9 @@ from certworker.dashboard.workers import RunningJob, WorkerInfo
 from certworker.doctor.findings import Finding
 from certworker.doctor.records import NeededRecord
 from certworker.errors.pages import reference_of
+from certworker.issuance.importing import Imported
 from certworker.observability.history import HistoryEntry
+from certworker.own_certificates import LARGEST_PEM_BYTES
 from certworker.renewal.domain_status import DomainStatus
 from certworker.state.domain_records import LONGEST_TENANT
 from certworker.web.api.schemas import Length
@@ -53,7 +55,8 @@ class Name:
     """
 
     name: str
-    #: `valid`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `issuing` or `missing`.
+    #: `valid`, `imported`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, `issuing` or
+    #: `missing`.
     state: str
     #: The state; instead of `failed`, `failing` beside a valid certificate, or `no_certificate`.
     detail: str
@@ -63,7 +66,7 @@ class Name:
     serial: str
     not_before: datetime | None
     not_after: datetime | None
-    #: When its renewal is due.
+    #: When its renewal is due; null for an imported certificate.
     renewal: datetime | None
     next_check: datetime | None
     #: The number of consecutive failures.
@@ -74,7 +77,7 @@ class Name:
     remedy: str
     #: Who signed the certificate.
     issuer: str
-    #: The label of the CA, or `adopted`; empty without a certificate.
+    #: The label of the CA, `adopted` or `imported`; empty without a certificate.
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
@@ -290,6 +293,56 @@ class CertificateRequest:
     together: bool = False
     #: The tenant that owns the names from now on. A token of a tenant may only name its own.
     tenant: Annotated[str, Length(1, LONGEST_TENANT)] | None = None
+
+
+@dataclass(frozen=True)
+class OwnCertificateRequest:
+    """
+    A certificate to import.
+    """
+
+    #: The certificate in PEM, with its chain if any.
+    certificate: Annotated[str, Length(1, LARGEST_PEM_BYTES)]
+    #: Its private key in PEM, without a password. No response and no log contains it.
+    key: Annotated[str, Length(1, LARGEST_PEM_BYTES)] = field(repr=False)
+    #: The certificates of its CA in PEM, if `certificate` does not have them.
+    chain: Annotated[str, Length(0, LARGEST_PEM_BYTES)] = ""
+    #: Replace a certificate that certworker renews.
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ImportedCertificate:
+    """
+    The stored certificate, and the job that puts it into service.
+    """
+
+    job: str
+    name: str
+    #: In hexadecimal digits.
+    serial: str
+    #: Who signed it.
+    issuer: str
+    not_before: datetime
+    not_after: datetime
+    #: What may be wrong with it, in sentences.
+    warnings: tuple[str, ...]
+
+    @classmethod
+    def of(cls, imported: Imported) -> Self:
+        """
+        Return the document of *imported*.
+        """
+        found = imported.metadata
+        return cls(
+            imported.job,
+            found.names[0],
+            found.serial,
+            found.issuer,
+            found.not_before,
+            found.not_after,
+            imported.warnings,
+        )
 
 
 @dataclass(frozen=True)

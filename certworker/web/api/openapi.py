@@ -23,6 +23,7 @@ FAILURES = {
     HTTPStatus.UNAUTHORIZED: "A token is missing or wrong.",
     HTTPStatus.FORBIDDEN: "The token may not do this.",
     HTTPStatus.NOT_FOUND: "The name is unknown, or belongs to another tenant.",
+    HTTPStatus.CONFLICT: "A job runs for the name, or its certificate is renewed and force is false.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON by its type.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A name or another value is invalid.",
@@ -138,6 +139,8 @@ def _failures(operation: Operation) -> Iterator[HTTPStatus]:
     yield HTTPStatus.FORBIDDEN
     if "{name}" in operation.path or operation.body:
         yield HTTPStatus.NOT_FOUND
+    if operation.method == "PUT":
+        yield HTTPStatus.CONFLICT
     if operation.body:
         yield HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         yield HTTPStatus.UNSUPPORTED_MEDIA_TYPE

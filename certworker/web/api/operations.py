@@ -20,16 +20,18 @@ from certworker.web.api.models import (
     AllLimits,
     CertificateRequest,
     Doctor,
+    ImportedCertificate,
     NameHistory,
     NameRecords,
     Names,
     NameWithDetails,
     Overview,
+    OwnCertificateRequest,
     Workers,
 )
 from certworker.web.api.parameters import SEARCH, Parameter
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "PUT", "POST", "DELETE"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,15 @@ OPERATIONS = (
     Operation("GET", "/names/{name}/history", "read", names.get_history, NameHistory),
     Operation("GET", "/names/{name}/records", "read", names.get_records, NameRecords),
     Operation("GET", "/names/{name}/certificate", "read", names.get_certificate, names.PEM_TYPE),
+    Operation(
+        "PUT",
+        "/names/{name}/certificate",
+        "admin",
+        actions.import_certificate,
+        ImportedCertificate,
+        body=OwnCertificateRequest,
+        for_tenants=False,
+    ),
     Operation("POST", "/names/{name}/renew", "operate", actions.renew_name, Accepted),
     Operation("POST", "/names/{name}/retry", "operate", actions.retry_name, Accepted),
     Operation("POST", "/names/{name}/resume", "operate", actions.resume_name, Accepted),

@@ -11,13 +11,14 @@ from datetime import timedelta
 from typing import Any
 
 from flask import request
-from werkzeug.exceptions import BadRequest, UnprocessableEntity, UnsupportedMediaType
+from werkzeug.exceptions import BadRequest, Forbidden, UnprocessableEntity, UnsupportedMediaType
 
 from certworker.dashboard.names import LONGEST_CURSOR, MOST_NAMES_PER_PAGE, SORTS
 from certworker.domains.normalize import MAX_TEXT_LENGTH
 from certworker.renewal.domain_status import FAILURES, STATES
 from certworker.state.domain_records import LONGEST_TENANT
-from certworker.web.api.models import MOST_NAMES, CertificateRequest
+from certworker.web.access import current_access
+from certworker.web.api.models import MOST_NAMES, CertificateRequest, OwnCertificateRequest
 
 _SPAN = re.compile(r"([0-9]{1,5})([dhm])")
 _UNITS = {"d": "days", "h": "hours", "m": "minutes"}
@@ -146,12 +147,7 @@ def requested_certificates() -> CertificateRequest:
         BadRequest: The body is not JSON.
         UnprocessableEntity: The body is other JSON.
     """
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType("Send the request as JSON, with Content-Type: application/json.")
-    try:
-        body = request.get_json()
-    except RecursionError as error:
-        raise BadRequest("The body is nested too deeply.") from error
+    body = _json_body()
     if not isinstance(body, dict) or not body.keys() <= {"names", "together", "tenant"}:
         raise UnprocessableEntity("The body is an object with names, and optionally together and tenant.")
     names, together, tenant = body.get("names"), body.get("together", False), body.get("tenant")
@@ -166,6 +162,51 @@ def requested_certificates() -> CertificateRequest:
             f"The field tenant is a text of 1 to {LONGEST_TENANT} printable characters."
         )
     return CertificateRequest(tuple(names), together, tenant)
+
+
+def own_certificate() -> OwnCertificateRequest:
+    """
+    Return the certificate in the body of the running request. No error contains a part of the body.
+
+    Raises:
+        UnsupportedMediaType: The body is not JSON by its type.
+        BadRequest: The body is not JSON.
+        UnprocessableEntity: The body is other JSON.
+    """
+    body = _json_body()
+    texts, force = ("certificate", "key", "chain"), "force"
+    if not isinstance(body, dict) or not {"certificate", "key"} <= body.keys() <= {*texts, force}:
+        raise UnprocessableEntity(
+            "The body is an object with certificate and key, and optionally chain and force."
+        )
+    for field in texts:
+        if not isinstance(body.get(field, ""), str):
+            raise UnprocessableEntity(f"The field {field} is a text.")
+    if not isinstance(body.get(force, False), bool):
+        raise UnprocessableEntity("The field force is true or false.")
+    return OwnCertificateRequest(**body)
+
+
+def _json_body() -> Any:
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("Send the request as JSON, with Content-Type: application/json.")
+    try:
+        return request.get_json()
+    except RecursionError as error:
+        raise BadRequest("The body is nested too deeply.") from error
+
+
+def require_no_tenant() -> None:
+    """
+    Refuse a token of a tenant, and any parameter of the query.
+
+    Raises:
+        Forbidden: The token belongs to a tenant.
+        BadRequest: The call has a parameter.
+    """
+    query_values(())
+    if current_access().tenant is not None:
+        raise Forbidden("A token of a tenant sees the names of this tenant only.")
 
 
 def _is_tenant(value: object) -> bool:

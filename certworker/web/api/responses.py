@@ -21,6 +21,12 @@ from certworker.web.problems import BLANK, problem
 
 #: The status of a failure, by the beginning of its code. Any other failure is 500.
 STATUSES = {
+    # A job runs for the name, or it has a certificate that must not be replaced.
+    "lock.": HTTPStatus.CONFLICT,
+    "import.replaces_issued": HTTPStatus.CONFLICT,
+    # The files of this process are not readable for the worker.
+    "import.wrong_user": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "import.": HTTPStatus.UNPROCESSABLE_ENTITY,
     "name.": HTTPStatus.UNPROCESSABLE_ENTITY,
     "payload.": HTTPStatus.UNPROCESSABLE_ENTITY,
     "redis.": HTTPStatus.SERVICE_UNAVAILABLE,

@@ -4,14 +4,18 @@ Tests of the calls that change something.
 
 from __future__ import annotations
 
+import logging
+import os
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
 from certworker.app import App
+from certworker.web.access import Role
 from certworker.worker.payload import read_call
 from certworker.worker.producer import queue_length
+from tests.certificate_builder import Wanted, key_pem
 from tests.web.api.conftest import FREE, OURS, THEIRS, ClientOf
 
 API = "/api/v1"
@@ -116,6 +120,108 @@ class TestRequestCertificates:
         A body of another type is refused: no form of another site can send JSON.
         """
         assert 415 == admin.post(f"{API}/names", data={"names": "a.localhost"}).status_code
+
+
+class TestImport:
+    def test_an_import_is_stored_and_its_job_puts_it_into_service(
+        self, app: App, admin: FlaskClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        An operator imports a certificate. The state is `imported`, and neither a response nor the log has the
+        key.
+        """
+        signed = Wanted(["own.localhost"]).sign()
+        body = {"certificate": signed.pem.decode(), "key": key_pem(signed.key).decode()}
+        path = f"{API}/names/Own.localhost"
+        with caplog.at_level(logging.DEBUG):
+            response = admin.put(f"{path}/certificate", json=body)
+            assert "imported" == app.issuance.issue(("own.localhost",)).state
+        found: dict[str, Any] = response.json or {}
+
+        assert (202, "own.localhost", "leaf") == (response.status_code, found["name"], found["issuer"])
+        assert "It is self-signed" in found["warnings"][0]
+        ((_, arguments),) = calls(app)
+        assert found["job"].startswith("issue-")
+        assert arguments["by"].startswith("token ")
+        assert "imported" == (admin.get(path).json or {})["state"]
+        assert body["certificate"] == admin.get(f"{path}/certificate").text
+        line = body["key"].splitlines()[1]
+        assert line not in response.text + caplog.text
+
+    def test_an_issued_certificate_needs_force(self, names: App, admin: FlaskClient) -> None:
+        """
+        A certificate that certworker renews is replaced only with `force`; otherwise the call is 409.
+        """
+        signed = Wanted([OURS]).sign()
+        body = {"certificate": signed.pem.decode(), "key": key_pem(signed.key).decode()}
+        path = f"{API}/names/{OURS}/certificate"
+        with names.locks.hold([OURS]):
+            locked = admin.put(path, json={**body, "force": True})
+        responses = [locked, admin.put(path, json=body), admin.put(path, json={**body, "force": True})]
+
+        assert [409, 409, 202] == [response.status_code for response in responses]
+        codes = [(response.json or {}).get("code") for response in responses]
+        assert ["lock.held", "import.replaces_issued", None] == codes
+
+    @pytest.mark.parametrize("role", ["read", "operate"])
+    def test_only_an_administrator_imports(self, app: App, client_of: ClientOf, role: Role) -> None:
+        """
+        Other roles, and tokens of tenants, import nothing.
+        """
+        body = {"certificate": "x", "key": "x"}
+        path = f"{API}/names/own.localhost/certificate"
+
+        assert 403 == client_of(role).put(path, json=body).status_code
+        assert 403 == client_of("admin", "acme").put(path, json=body).status_code
+
+    @pytest.mark.parametrize(
+        ("body", "status", "code"),
+        [
+            ({}, 422, None),
+            ([], 422, None),
+            ({"certificate": "x", "key": 7}, 422, None),
+            ({"certificate": "x", "key": "x", "force": "yes"}, 422, None),
+            ({"certificate": "x", "key": "x", "name": "x"}, 422, None),
+            ({"certificate": "x", "key": "x"}, 422, "import.unreadable"),
+            ({"certificate": "x", "key": "secret" * 25_000}, 422, "import.unreadable"),
+            ({"certificate": "x", "key": "\ud800secret"}, 422, "import.unreadable"),
+            ({"certificate": "x", "key": "secret" * 50_000}, 413, None),
+        ],
+    )
+    def test_an_invalid_import_is_refused(
+        self, app: App, admin: FlaskClient, body: object, status: int, code: str | None
+    ) -> None:
+        """
+        An invalid import is a problem document that does not contain the key, and stores nothing.
+        """
+        response = admin.put(f"{API}/names/own.localhost/certificate", json=body)
+
+        assert (status, "application/problem+json") == (response.status_code, response.content_type)
+        assert code == (response.json or {}).get("code")
+        assert "secret" not in response.text
+        assert app.certificates.metadata("own.localhost") is None
+        assert 0 == queue_length(app.connection)
+
+    def test_an_invalid_name_is_refused(self, admin: FlaskClient) -> None:
+        """
+        The name is checked as in a request.
+        """
+        response = admin.put(f"{API}/names/a b/certificate", json={"certificate": "x", "key": "x"})
+
+        assert (422, "name.invalid_char") == (response.status_code, (response.json or {})["code"])
+
+    def test_without_a_writable_volume_nothing_is_imported(
+        self, app: App, admin: FlaskClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A process whose files the worker cannot read refuses the import, with the remedy.
+        """
+        signed = Wanted(["own.localhost"]).sign()
+        body = {"certificate": signed.pem.decode(), "key": key_pem(signed.key).decode()}
+        monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+        response = admin.put(f"{API}/names/own.localhost/certificate", json=body)
+
+        assert (500, "import.wrong_user") == (response.status_code, (response.json or {})["code"])
 
 
 class TestNameActions:
