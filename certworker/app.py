@@ -26,6 +26,7 @@ from certworker.issuance.coverage import Coverage
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.issuer_factory import IssuerFactory
 from certworker.issuance.moved_names import MovedNames
+from certworker.issuance.ownership import Ownership
 from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
 from certworker.job_slot import current_slot
@@ -35,7 +36,7 @@ from certworker.observability.history import History
 from certworker.observability.metrics.gauges import IssuerBudget
 from certworker.observability.metrics.names import Counted
 from certworker.observability.metrics.registry import Metrics
-from certworker.preflight.checkers import build_preflight, build_target_check
+from certworker.preflight.checkers import build_preflight, build_proofs, build_target_check
 from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import address_of
@@ -79,7 +80,6 @@ class App:
     agenda: Agenda
     priority_queues: PriorityQueues
     preflight: PreflightRunner
-    moved_names: MovedNames
     issuance: CertificateIssuance
     due_names: DueNames
     reconciler: Reconciler
@@ -131,7 +131,8 @@ def build_app(
     plan = (store, traefik, records, agenda)
     moved = _build_moved_names(settings, connection, issuers, plan, attempts, clock)
     parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage, moved)
-    issuance = CertificateIssuance(*parts, slot=current_slot, clock=clock)
+    ownership = _build_ownership(settings, records, store, attempts)
+    issuance = CertificateIssuance(*parts, ownership, slot=current_slot, clock=clock)
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, moved.sightings, request, forget_orders, clock)
     check = _request_check(settings)
@@ -152,7 +153,6 @@ def build_app(
         agenda=agenda,
         priority_queues=queues,
         preflight=preflight,
-        moved_names=moved,
         issuance=issuance,
         due_names=DueNames(*plan, queues, policy.decide, coverage.recheck, moved.among, check, clock, random),
         reconciler=Reconciler(*plan, removal.remove, coverage.next_check, clock, random),
@@ -265,6 +265,13 @@ def _build_moved_names(
 ) -> MovedNames:
     check_target = build_target_check(settings, issuers[0].client, issuers[0].solvers)
     return MovedNames(Sightings(connection), check_target, *plan, attempts, clock)
+
+
+def _build_ownership(
+    settings: Settings, records: DomainRecords, store: CertificateStore, attempts: Attempts
+) -> Ownership:
+    is_required = settings.customers.ownership != "off"
+    return Ownership(is_required, records, store, attempts, build_proofs(settings).check)
 
 
 def _request_check(settings: Settings) -> Callable[[tuple[str, ...]], object]:

@@ -241,7 +241,7 @@ def build_moved_watch(app: App) -> MovedWatch:
     return MovedWatch(
         app.connection,
         app.certificates,
-        app.moved_names,
+        app.issuance.moved,
         app.locks,
         report=report,
         clock=app.clock,

@@ -15,7 +15,7 @@ from certworker.cli.output import say, say_json
 from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.solver_factory import build_providers, solver_of
 from certworker.doctor.records import RecordCheck
-from certworker.domains import normalize
+from certworker.domains import normalize, tenant_of
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.redis.client import connect, connected
@@ -98,8 +98,9 @@ def register(name: str) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--tenant", help="The tenant that owns the names; by default that of the last request.")
 @json_option
-def records(names: Sequence[str], as_json: bool) -> None:
+def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     """
     Print the DNS records that the owner of each NAME must create, and which of them exist.
 
@@ -110,7 +111,9 @@ def records(names: Sequence[str], as_json: bool) -> None:
     _APP_DOMAIN_TARGET_AAAA. The apex of a zone cannot have a CNAME, and needs address records. A wildcard, or
     another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs
     the CNAME that delegates the challenge. If the present CAA records forbid the CA, the name needs another
-    one. The exit code is 1 if a record is missing or wrong, or if DNS does not answer.
+    one. With CERTWORKER_OWNERSHIP=txt, a name of a tenant needs the TXT record that names the tenant.
+
+    The exit code is 1 if a record is missing or wrong, or if DNS does not answer.
 
     \b
     Example:
@@ -122,7 +125,7 @@ def records(names: Sequence[str], as_json: bool) -> None:
         for given in names:
             try:
                 name = _normalized(given, settings)
-                needed = check(name)
+                needed = check(name, None if tenant is None else tenant_of(tenant, [name]))
             except CertworkerError as failure:
                 wrong = True
                 if as_json:

@@ -30,6 +30,7 @@ from certworker.worker.producer import request_certificate, request_removal
     is_flag=True,
     help="With --force: as often as the CA allows, instead of three times a week.",
 )
+@click.option("--tenant", help="The tenant that owns the names.")
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
     "--wait",
@@ -43,6 +44,7 @@ def command(
     file: TextIO | None,
     force: bool,
     use_full_quota: bool,
+    tenant: str | None,
     together: bool,
     wait: bool,
     timeout: int,
@@ -69,7 +71,12 @@ def command(
         jobs = [
             (
                 request_certificate(
-                    group, force=force, use_full_quota=use_full_quota, by=by, connection=connection
+                    group,
+                    force=force,
+                    use_full_quota=use_full_quota,
+                    tenant=tenant,
+                    by=by,
+                    connection=connection,
                 ),
                 group,
             )

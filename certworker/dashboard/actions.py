@@ -168,10 +168,13 @@ class Actions:
 
     def _claim(self, names: Sequence[str], tenant: str) -> None:
         sources = self._sources
+        is_proved = sources.settings.customers.ownership != "off"
         for name in names:
             # Redis may have lost the record of a name that the volume knows.
-            known = sources.certificates.metadata(name) is not None or name in sources.agenda
+            in_service = sources.certificates.metadata(name) is not None
+            known = in_service or (name in sources.agenda and not is_proved)
             if known and sources.records.tenant_of(name) != tenant:
                 raise OtherTenant(name)
-        if other := sources.records.claim(names, tenant):
+        # A claim without a proof must not exclude the owner. The job checks the proof.
+        if (other := sources.records.claim(names, tenant)) and not is_proved:
             raise OtherTenant(other)

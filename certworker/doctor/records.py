@@ -25,15 +25,20 @@ from certworker.errors.caa import CaaUnknownCritical
 from certworker.errors.dns import NoRecord
 from certworker.issuance.issuer_factory import acme_client_for
 from certworker.preflight.caa import CaaIssuer, check_caa, decisive_set, is_unknown_critical, tag_for
-from certworker.preflight.checkers import build_resolver
+from certworker.preflight.checkers import build_proofs, build_resolver
+from certworker.preflight.ownership import MAX_SHOWN, owner_of, proof_of
 from certworker.preflight.resolution import UNKNOWN_ADDRESS, failure_without_answer
 from certworker.preflight.result import CheckContext
 from certworker.preflight.target import Target, target_of
 from certworker.settings import Settings
+from certworker.state.domain_records import DomainRecords
 from certworker.validity import now_in_utc
 
-Kind = Literal["A", "AAAA", "CNAME", "CAA"]
+Kind = Literal["A", "AAAA", "CNAME", "CAA", "TXT"]
 State = Literal["right", "wrong", "missing"]
+
+#: The maximum number of bytes of one string in a TXT record (RFC 1035, section 3.3).
+LONGEST_STRING = 255
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class NeededRecord:
     #: Without a final dot.
     owner: str
     kind: Kind
-    #: As in a zone file, but without the final dot of a name.
+    #: As in a zone file, but without the final dot of a name, and without the quotes of a text.
     value: str
     #: `right`; `wrong`: other records exist; `missing`.
     state: State
@@ -58,6 +63,9 @@ class NeededRecord:
         Return the record as a line of a zone file (RFC 1035, section 5.1), with its state as a comment.
         """
         value = f"{self.value}." if self.kind == "CNAME" else self.value
+        if self.kind == "TXT":
+            starts = range(0, len(self.value), LONGEST_STRING)
+            value = " ".join(f'"{self.value[start : start + LONGEST_STRING]}"' for start in starts)
         found = f", found {printable(self.found)}" if self.found else ""
         return f"{self.owner}. {self.kind} {value}  ; {self.state}{found}"
 
@@ -73,12 +81,18 @@ class RecordCheck:
 
     def __init__(self, settings: Settings, connection: Redis) -> None:
         self._settings = settings
+        self._records = DomainRecords(connection)
+        self._proofs = build_proofs(settings)
         self._resolver = build_resolver(settings)
         self._solver = solver_of(settings, connection)
 
-    def __call__(self, name: str) -> tuple[NeededRecord, ...]:
+    def __call__(self, name: str, tenant: str | None = None) -> tuple[NeededRecord, ...]:
         """
         Return the records that the owner of the normalized *name* must create.
+
+        Args:
+            name: The name.
+            tenant: The tenant that has to prove the ownership; None: the tenant of the last request, if any.
 
         Raises:
             CertworkerError: DNS does not answer, or CAA records exist and the CA does not answer.
@@ -87,7 +101,13 @@ class RecordCheck:
         records = needed_records(
             self._settings, name, self._resolver.look_up, self._solver.plan, lambda: self._issuers
         )
-        return tuple(records)
+        return (*records, *self._proof(name, tenant))
+
+    def _proof(self, name: str, tenant: str | None) -> Iterator[NeededRecord]:
+        if self._settings.customers.ownership == "off":
+            return
+        if claimed := self._records.tenant_of(name) if tenant is None else tenant:
+            yield proof_record(name, claimed, self._proofs.values(name))
 
     @cached_property
     def _issuers(self) -> tuple[CaaIssuer, ...]:
@@ -95,6 +115,16 @@ class RecordCheck:
         choices = [(choice, choice.directory_url) for choice in self._settings.authorities]
         clients = [acme_client_for(self._settings, each, url, now_in_utc) for each, url in choices if url]
         return tuple(CaaIssuer(each.title, each.caa_identities, each.account_url) for each in clients)
+
+
+def proof_record(name: str, tenant: str, found: Sequence[str]) -> NeededRecord:
+    """
+    Return the record that proves that *tenant* owns *name*, if the servers show the values *found*.
+    """
+    owner, value = owner_of(name), proof_of(tenant)
+    if value in found:
+        return NeededRecord(owner, "TXT", value, "right")
+    return NeededRecord(owner, "TXT", value, "wrong" if found else "missing", ", ".join(found[:MAX_SHOWN]))
 
 
 def needed_records(

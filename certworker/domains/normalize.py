@@ -165,12 +165,12 @@ def tenant_of(given: object, names: Sequence[str]) -> str:
     Each tenant has its fair share of the slots, which its names share.
 
     Raises:
-        PayloadType: *given* is not a string of 1 to 253 characters.
+        PayloadType: *given* is not a string of 1 to 253 printable characters.
     """
     if given is None:
         return registered_domain(names[0])
-    if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_LENGTH:
-        raise PayloadType(field="tenant", wanted=f"a text of at most {MAX_NAME_LENGTH} characters")
+    if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_LENGTH or not given.isprintable():
+        raise PayloadType(field="tenant", wanted=f"a printable text of at most {MAX_NAME_LENGTH} characters")
     return given
 
 

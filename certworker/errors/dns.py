@@ -120,6 +120,20 @@ class Moved(CertworkerError):
     severity = Severity.WARNING
 
 
+class OwnershipMissing(PreflightFailure):
+    code = "dns.ownership_missing"
+    message_template = "No TXT record proves that {name} belongs to the tenant {tenant} (found: {found})."
+    remedy_template = 'Create the record: {owner}. TXT "{value}"'
+
+
+class InServiceForAnother(OwnershipMissing):
+    """
+    The certificate in service belongs to another tenant or to the operator, and is not affected.
+    """
+
+    message_template = "{name} is in service, but not for the tenant {tenant}, and no TXT record names it."
+
+
 class InvalidTarget(CertworkerError):
     code = "dns.target_invalid"
     message_template = "Ignoring {variable}, which is not a valid target ({reason})."

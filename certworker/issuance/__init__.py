@@ -6,6 +6,7 @@ In import order::
     attempts        Records each attempt: its start, its outcome and the time of the next attempt
     coverage        Names that need no certificate, because a wildcard in service covers them
     moved_names     Names that point to another server: no orders until they are back
+    ownership       The proof of ownership before the first order for a name of a tenant
     pending_orders  Orders that have no certificate yet: stored in Redis, resumed after a crash
     importing       Stores the certificate of an operator, which a job then puts into service
     removal         Removes a name from the proxy, then from the volume, then from Redis

@@ -95,3 +95,16 @@ def _concerns_only_this_ca(failure: CertworkerError, latest: datetime, *, first:
 
 def _ends_at(failure: CertworkerError, now: datetime) -> datetime:
     return next_attempt(failure, 1, now, Random(0))
+
+
+@contextmanager
+def explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
+    """
+    Add the *findings* of preflight to a failure that the CA reports within the block.
+    """
+    try:
+        yield
+    except CertworkerError as failure:
+        if failure.problem:
+            failure.add_finding(findings)
+        raise

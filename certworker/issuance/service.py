@@ -7,6 +7,7 @@ Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in 
       ├── an operator imported their certificates ─────────────► _imported
       ├── one of them has moved to another server: no order
       ├── a wildcard covers them ──────────────────────────────► _covered
+      ├── the tenant has not proved the ownership: no order
       ├── record the attempt
       ├── an earlier attempt stored a certificate ─────────────► _put_into_service
       └── _issue
@@ -36,9 +37,10 @@ from certworker.errors import CertworkerError
 from certworker.errors.imports import ImportDamaged, ImportInService
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
-from certworker.issuance.failover import Failover
+from certworker.issuance.failover import Failover, explained_by
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.moved_names import MovedNames
+from certworker.issuance.ownership import Ownership
 from certworker.job_slot import JobSlot
 from certworker.renewal.policy import RenewalDecision, after_issuance
 from certworker.state.locks import DomainLocks, Lease
@@ -88,11 +90,19 @@ class CertificateIssuance:
     attempts: Attempts
     coverage: Coverage
     moved: MovedNames
+    ownership: Ownership
     #: Returns the slot of the running job, which is released early while the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
 
-    def issue(self, names: tuple[str, ...], *, force: bool = False, use_full_quota: bool = False) -> Outcome:
+    def issue(
+        self,
+        names: tuple[str, ...],
+        *,
+        force: bool = False,
+        use_full_quota: bool = False,
+        tenant: str | None = None,
+    ) -> Outcome:
         """
         Put a certificate for *names* into service.
 
@@ -103,19 +113,25 @@ class CertificateIssuance:
         Args:
             force: Order a new certificate now, for exactly *names*.
             use_full_quota: Order as often as the CA allows, without the reserve that certworker leaves.
+            tenant: The tenant of the request; None: it names none.
 
         Raises:
             AlreadyInProgress: Another worker is issuing a certificate for one of *names*.
+            OwnershipMissing: The tenant has not proved that it owns one of *names*.
             Moved: Without *force*, one of *names* points to another server.
             CertworkerError: The attempt failed. The failure and the time of the next attempt are recorded.
                 The proxy serves the same certificates as before.
         """
-        additional_names = () if force else self._additional_names(names)
+        requested, additional_names = names, () if force else self._additional_names(names)
         names += additional_names
         with self.locks.hold(names) as lease:
             unpublished = self._unpublished(names, force=force)
             if not force and (in_service := self._without_attempt(names, unpublished, lease)):
+                if in_service.state == "covered":
+                    self.ownership.record_covered(requested, tenant)
                 return in_service
+            if not unpublished:
+                self.ownership.check(requested, tenant)
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
                 if unpublished:
                     # An earlier attempt obtained the certificate and failed afterwards. No new order is
@@ -219,7 +235,7 @@ class CertificateIssuance:
 
         validity = current.metadata.validity if current else None
         failover = Failover(self.issuers, names, self.clock(), validity)
-        with _explained_by(findings):
+        with explained_by(findings):
             for issuer in failover:
                 with failover.attempt():
                     certificate = self._obtain(
@@ -361,19 +377,6 @@ class CertificateIssuance:
         due = self.decide(current.metadata, self.clock()).due
         # A wildcard covers the names from the end of this certificate on.
         return due and self.coverage.next_check(names, current.metadata) is None
-
-
-@contextmanager
-def _explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
-    """
-    Add the *findings* of preflight to a failure that the CA reports within the block.
-    """
-    try:
-        yield
-    except CertworkerError as failure:
-        if failure.problem:
-            failure.add_finding(findings)
-        raise
 
 
 def _log_step(names: tuple[str, ...], event: str, text: str, *values: object) -> None:

@@ -12,5 +12,6 @@ In import order::
     target      The custom domain target of Appwrite
     port80      Whether the CA can fetch the response to a challenge over port 80
     moved       Whether a name in service still points to this server
+    ownership   The proof that a tenant owns a name
     checkers    ★ The list of all checks, cheapest first
 """

@@ -23,6 +23,8 @@ from certworker.challenges.challenge import (
     present,
 )
 from certworker.dns.resolver import Resolver, system_name_servers
+from certworker.dns01.delegation import Delegations
+from certworker.dns01.solver_factory import resolvers_of
 from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import InvalidTarget
@@ -30,6 +32,7 @@ from certworker.preflight.caa import CaaIssuer, check_caa
 from certworker.preflight.dns01 import PlanRecord, check_dns01
 from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
 from certworker.preflight.moved import TargetCheck
+from certworker.preflight.ownership import Proofs
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import Check, CheckResult, MachineCheck
@@ -168,6 +171,13 @@ def build_target_check(settings: Settings, authority: AcmeClient, solvers: Seque
     """
     published = partial(_published_response, authority, solvers)
     return TargetCheck(settings, build_resolver(settings), published)
+
+
+def build_proofs(settings: Settings) -> Proofs:
+    """
+    Return the check of the ownership of names for a worker with *settings*.
+    """
+    return Proofs(Delegations(resolvers_of(settings), private=settings.authority.private_names))
 
 
 def verify(preflight: PreflightRunner, name: str) -> None:

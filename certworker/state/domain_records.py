@@ -103,6 +103,12 @@ for _, key in ipairs(KEYS) do redis.call('HSET', key, 'tenant', ARGV[1]) end
 return 0
 """
 
+#: KEYS: a record. ARGV: a tenant. Records the tenant, unless another tenant has proved the ownership.
+_RECORD_TENANT = """
+local owner = redis.call('HGET', KEYS[1], 'owner')
+if not owner or owner == ARGV[1] then redis.call('HSET', KEYS[1], 'tenant', ARGV[1]) end
+"""
+
 #: The maximum number of fields of a record, including those of other programs.
 MOST_FIELDS = 64
 #: The maximum number of bytes of a record, and of the records in one reply.
@@ -150,6 +156,7 @@ class DomainRecords:
         self._read = connection.register_script(_READ)
         self._defer = connection.register_script(_DEFER)
         self._claim = connection.register_script(_CLAIM)
+        self._record_tenant = connection.register_script(_RECORD_TENANT)
 
     def read(self, name: str) -> DomainRecord | None:
         """
@@ -246,12 +253,29 @@ class DomainRecords:
     def record_tenants(self, tenants: Mapping[str, str]) -> None:
         """
         Record the tenant of each name in *tenants*. Ignore a tenant that is empty, unprintable or too long.
+
+        A tenant that has proved the ownership of a name stays its tenant.
         """
         with self._connection.pipeline(transaction=False) as pipe:
             for name, tenant in tenants.items():
                 if tenant and _tenant(tenant) == tenant:
-                    pipe.hset(RECORDS + name, "tenant", tenant)
+                    self._record_tenant([RECORDS + name], [tenant], client=pipe)
             pipe.execute()
+
+    def record_owners(self, owners: Mapping[str, str]) -> None:
+        """
+        Record the tenant of each name in *owners*, which has proved the ownership.
+        """
+        with self._connection.pipeline(transaction=True) as pipe:
+            for name, tenant in owners.items():
+                pipe.hset(RECORDS + name, mapping={"tenant": tenant, "owner": tenant})
+            pipe.execute()
+
+    def owner_of(self, name: str) -> str:
+        """
+        Return the tenant that has proved the ownership of *name*; empty if none has.
+        """
+        return _tenant(self._connection.hget(RECORDS + name, "owner"))
 
     def claim(self, names: Sequence[str], tenant: str) -> str | None:
         """

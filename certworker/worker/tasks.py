@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from certworker.domains import given_names, requested_names, tenant_of, warnings_for
 from certworker.errors import CertworkerError, Interrupted, NotRecorded, Retry, printable
+from certworker.errors.dns import InServiceForAnother
 from certworker.errors.name import NameFailure
 from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
@@ -100,7 +101,7 @@ class Tasks:
             _require_bool("use_full_quota", use_full_quota)
             owner = tenant_of(tenant, names)
             if tenant is not None:
-                self.reporter.records.record_tenants(dict.fromkeys(names, owner))
+                self.issuance.ownership.record(names, owner)
             _log_warnings(given)
             _log_request(names[0], by, force=force is True)
             full_quota = force is True and use_full_quota is True
@@ -109,11 +110,18 @@ class Tasks:
                     "using the CA's full rate limit (requested with --use-full-quota)",
                     extra=log_fields(names[0], "audit"),
                 )
-            return report.issued(self.issuance.issue(names, force=force is True, use_full_quota=full_quota))
+            named = None if tenant is None else owner
+            return report.issued(
+                self.issuance.issue(names, force=force is True, use_full_quota=full_quota, tenant=named)
+            )
         except AlreadyInProgress as failure:
             plan = partial(self.issuance.attempts.plan_after_lease, names, self.locks.duration)
             report.optional("the plan of the next attempt", plan, None)
             return report.skipped(names, failure)
+        except InServiceForAnother as failure:
+            # The owner of the certificate in service must not get the failures of other tenants.
+            report.failed((), failure)
+            raise
         except CertworkerError as failure:
             if names and failure.retry is Retry.UNTIL:
                 return report.waiting(names, failure)

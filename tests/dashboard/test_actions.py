@@ -15,6 +15,7 @@ from certworker.dashboard.sources import Sources
 from certworker.errors import CertworkerError
 from certworker.errors.rate import Paused
 from certworker.own_certificates import Pem
+from certworker.settings.customers import CustomerSettings
 from certworker.worker.payload import read_call
 from certworker.worker.producer import queue_length
 from tests.certificate_builder import Wanted, key_pem
@@ -128,6 +129,26 @@ class TestRequest:
 
         assert "acme" == app.records.tenant_of(NAME)
         assert actions.request([NAME], by="x", tenant="acme")
+
+
+class TestProofs:
+    def test_a_claim_without_a_proof_excludes_no_tenant(self, app: App, sources: Sources) -> None:
+        """
+        With proofs of ownership, only a name in service belongs to its tenant. The job checks the proof.
+        """
+        customers = CustomerSettings.model_validate({"CERTWORKER_OWNERSHIP": "txt"})
+        settings = sources.settings.model_copy(update={"customers": customers})
+        actions = Actions(replace(sources, settings=settings))
+        app.issuance.issue(("operator.localhost",))
+
+        actions.request([NAME], by="x", tenant="squatter")
+        app.agenda.put_many({NAME: app.clock()})
+        (job,) = actions.request([NAME], by="x", tenant="acme", together=True)
+        with pytest.raises(OtherTenant):
+            actions.request(["operator.localhost"], by="x", tenant="acme")
+
+        assert job
+        assert "squatter" == app.records.tenant_of(NAME)
 
 
 class TestOtherActions:

@@ -14,11 +14,12 @@ from certworker.dns.resolver import Resolver
 from certworker.dns01.delegation import Location
 from certworker.dns01.exec import Exec
 from certworker.dns01.solver import Plan
-from certworker.doctor.records import NeededRecord, needed_records
+from certworker.doctor.records import NeededRecord, needed_records, proof_record
 from certworker.errors.caa import CaaLookupFailed
 from certworker.errors.dns import NameServersTimeout, NoRecord
 from certworker.errors.dns01 import CnameElsewhere, NotConfigured
 from certworker.preflight.caa import CaaIssuer
+from certworker.preflight.ownership import proof_of
 from certworker.settings import load
 from tests.servers.bind import HERE, Bind
 from tests.servers.ports import free_port
@@ -248,6 +249,26 @@ class TestCaa:
             self.records(error="SERVFAIL")
 
 
+class TestProof:
+    @pytest.mark.parametrize(
+        ("found", "state"),
+        [
+            (("tenant=acme",), "right"),
+            (("v=1", "tenant=acme"), "right"),
+            (("v=1",), "wrong"),
+            ((), "missing"),
+        ],
+    )
+    def test_the_record_names_the_tenant(self, found: tuple[str, ...], state: str) -> None:
+        """
+        One of the present records has to name the tenant. A wildcard needs the record of its base name.
+        """
+        record = proof_record("*.shop.org", "acme", found)
+
+        assert ("_certworker.shop.org", "TXT", "tenant=acme") == (record.owner, record.kind, record.value)
+        assert (state, "v=1" if state == "wrong" else "") == (record.state, record.found)
+
+
 class TestZoneLine:
     def test_bind_loads_the_lines(self, tmp_path: Path) -> None:
         """
@@ -257,6 +278,7 @@ class TestZoneLine:
             NeededRecord("www.shop.org", "CNAME", EDGE, "wrong", "evil\n@ NS evil.org.").zone_line,
             NeededRecord("shop.org", "CAA", '0 issue "letsencrypt.org"', "missing").zone_line,
             NeededRecord("shop.org", "AAAA", "2001:db8::7", "right").zone_line,
+            proof_record("shop.org", "ü" * 200, ()).zone_line,
         ]
         with Bind(tmp_path / "bind", (HERE, free_port()), {"shop.org": lines}) as server:
             answers = [
@@ -264,6 +286,9 @@ class TestZoneLine:
                 for each in (("www.shop.org", "CNAME"), ("shop.org", "CAA"), ("shop.org", "AAAA"))
             ]
 
+            texts = server.txt("_certworker.shop.org")
+
+        assert {proof_of("ü" * 200)} == texts
         assert [f"{EDGE}.", '0 issue "letsencrypt.org"', "2001:db8::7"] == answers
 
 

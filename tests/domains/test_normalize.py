@@ -555,7 +555,7 @@ class TestTenantOf:
         """
         assert "project-7" == tenant_of("project-7", ("www.example.org",))
 
-    @pytest.mark.parametrize("given", ["", "x" * 254, 7, ["a"], True])
+    @pytest.mark.parametrize("given", ["", "x" * 254, 7, ["a"], True, "a\n", "\ud800"])
     def test_anything_else_is_refused(self, given: object) -> None:
         """
         An invalid tenant is refused, because it becomes part of a key in Redis.

@@ -104,7 +104,7 @@ class TestWhatCounts:
         platform.settings |= settings
         app = platform.open()
 
-        assert not app.moved_names.check_target.applies_to(NAME)
+        assert not app.issuance.moved.check_target.applies_to(NAME)
 
     def test_a_wrong_target_moves_no_name(self, platform: Installation) -> None:
         """

@@ -61,6 +61,15 @@ def alias_into_nothing(installation: Installation) -> None:
     installation.name = "www.shop.org"
 
 
+def without_a_proof(installation: Installation) -> None:
+    """
+    Require a proof of ownership, which the zone does not have, for a request with a tenant.
+    """
+    installation.settings["CERTWORKER_OWNERSHIP"] = "txt"
+    installation.arguments["tenant"] = "acme"
+    installation.updated_zone("@ A 127.0.0.1")
+
+
 def elsewhere_for_days(installation: Installation) -> None:
     """
     Point the name in service to another server for three days.
@@ -185,6 +194,12 @@ SCENARIOS = [
         lambda installation: installation.sign(stale=True),
         "Remove the old DS record of shop.org at the registrar",
         check="DNS",
+    ),
+    Scenario(
+        "no record proves that the name belongs to the tenant",
+        "dns.ownership_missing",
+        without_a_proof,
+        '_certworker.shop.org. TXT "tenant=acme"',
     ),
     Scenario(
         "the customer has moved the name to another server",

@@ -232,6 +232,21 @@ class TestTenant:
         assert "" == record_of(records, "a.org").tenant
         assert "" == records.tenant_of("a.org")
 
+    def test_a_tenant_with_a_proof_remains(self, records: DomainRecords) -> None:
+        """
+        Only another proof or a removal replaces a tenant that has proved the ownership.
+        """
+        records.record_tenants({"a.org": "one"})
+        records.record_owners({"a.org": "two"})
+        records.record_tenants({"a.org": "one", "b.org": "one"})
+        assert ("two", "two") == (records.owner_of("a.org"), records.tenant_of("a.org"))
+        assert ("", "one") == (records.owner_of("b.org"), records.tenant_of("b.org"))
+
+        records.record_owners({"a.org": "three"})
+        assert ("three", "three") == (records.owner_of("a.org"), records.tenant_of("a.org"))
+        records.forget("a.org")
+        assert "" == records.owner_of("a.org")
+
     def test_a_claim_takes_all_names_or_none(self, records: DomainRecords) -> None:
         """
         A tenant claims new names and its own. One name of another, or without a tenant, prevents the claim.
