@@ -12,6 +12,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from difflib import get_close_matches
 from threading import Timer
 from typing import Any, ClassVar
@@ -25,6 +26,7 @@ from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 from certworker.errors import CertworkerError, Interrupted, NotRecorded, printable
 from certworker.errors.payload import PayloadTooLarge, PayloadUnknownArgument
 from certworker.errors.worker import BadJob, FunctionNotRegistered, JobTimedOut
+from certworker.redis.codec import decode_text, decode_time
 from certworker.redis.failures import address_of, to_failure
 from certworker.worker.payload import LARGEST, Call, read_call
 from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
@@ -85,11 +87,13 @@ class AllowlistedJob(Job):
         failure: The reason for the rejection or, after a run, for the failure. None if there is no failure,
             or if the exception is unexpected.
         not_recorded: Set if the job has to run again, because its outcome could not be recorded.
+        requested_at: When the job was created, according to its producer; None if unknown.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
     not_recorded: NotRecorded | None = None
+    requested_at: datetime | None = None
     #: The fields of :data:`DEFAULTS` that its hash has.
     _sent: frozenset[str] = frozenset()
 
@@ -139,6 +143,7 @@ class AllowlistedJob(Job):
         if not present and not is_too_large:
             raise NoSuchJobError(self.key)
         self.restore(present)
+        self.requested_at = decode_time(decode_text(values["created_at"]))
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if is_too_large:
             self._reject(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))

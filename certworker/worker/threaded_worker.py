@@ -288,7 +288,7 @@ class ThreadedWorker(SimpleWorker):
             return
         tenant = self._scheduling.tenant_of(job)
         if self._scheduling.may_start(tenant):
-            self._start(job, tenant, _requested_at(job))
+            self._start(job, tenant, job.requested_at)
         else:
             self._scheduling.drain_queue(raw_id)
 
@@ -349,8 +349,3 @@ class ThreadedWorker(SimpleWorker):
 
 def _failure_of(job: Job) -> str:
     return str(job.failure) if isinstance(job, AllowlistedJob) and job.failure else ""
-
-
-def _requested_at(job: Job) -> datetime | None:
-    created: datetime | None = job.created_at
-    return created if created and created.tzinfo else None

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.issuance.service import CertificateIssuance, Outcome
+from certworker.job_slot import JobSlot, running_in
 from certworker.notify.notifier import Notifier
 from certworker.observability.events import EVENTS
 from certworker.observability.history import HISTORY
@@ -23,6 +25,7 @@ from certworker.settings import load
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.state.outbox import NOTIFIED, OUTBOX
 from tests.app_fixture import open_app
+from tests.observability.metrics.scrapes import samples
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 
@@ -74,6 +77,37 @@ def with_accident(app: App, accident: Callable[[], object]) -> App:
     """
     issuance: Any = IssuanceWithAccident(app.issuance, accident)
     return replace(app, issuance=issuance)
+
+
+class TestMetrics:
+    def test_the_time_from_the_request_is_measured(self, app: App) -> None:
+        """
+        A new certificate counts with the time since its request, and a valid one does not.
+        """
+        slot = JobSlot(lambda: None, lambda: False, app.clock() - timedelta(hours=1))
+        with running_in(slot):
+            assert ["issued", "kept"] == [issue(app)["state"] for _ in range(2)]
+        found = samples(app.metrics)
+
+        assert 1 == found["certworker_request_to_service_seconds_count", ()]
+        assert 3600 <= found["certworker_request_to_service_seconds_sum", ()] < 4000
+
+    def test_a_job_without_a_time_is_not_measured(self, app: App) -> None:
+        """
+        A renewal was not requested, so its time does not count.
+        """
+        assert "issued" == issue(app)["state"]
+
+        assert 0 == samples(app.metrics)["certworker_request_to_service_seconds_count", ()]
+
+    def test_a_locked_name_is_a_conflict(self, app: App) -> None:
+        """
+        A job that finds its name locked counts as a conflict.
+        """
+        with app.locks.hold([NAME]):
+            assert "waiting" == issue(app)["state"]
+
+        assert 1 == samples(app.metrics)["certworker_lock_conflicts_total", ()]
 
 
 class TestFailedReports:

@@ -11,6 +11,8 @@ import pytest
 from redis import Redis
 from rq.executions import Execution
 
+from certworker.job_slot import current_slot
+from certworker.state.priority_queues import PriorityQueues, Request
 from certworker.worker.job_class import job_class_for
 from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
 from certworker.worker.threaded_worker import ThreadedWorker
@@ -120,6 +122,43 @@ class TestPooledWorker:
         assert ["queue.timeout"] == [
             line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
         ]
+
+    @pytest.mark.parametrize(
+        ("created", "known"),
+        [
+            *(("2026-01-02T03:04:05.000000Z", True), ("2026-01-02T03:04:05Z", True)),
+            *(("", False), ("2026-01-02T03:04:05", False), ("x" * 2_000, False)),
+        ],
+    )
+    def test_a_job_knows_when_it_was_requested(self, connection: Redis, created: str, known: bool) -> None:
+        """
+        The slot of a job has the time at which the job was created, if its hash has one.
+        """
+
+        def requested_at() -> str:
+            return str(current_slot().requested_at)
+
+        with worker_thread(connection, functions={"sample.requested_at": requested_at}):
+            _, result = end_of(connection, push(connection, "x", "sample.requested_at", created_at=created))
+
+        assert result == ("2026-01-02 03:04:05+00:00" if known else "None")
+
+    def test_a_deferred_request_knows_when_it_was_requested(self, connection: Redis) -> None:
+        """
+        A request that waited in a priority queue has the time at which it was enqueued there.
+        """
+        enqueued = 1_800_000_000
+        seen: list[datetime | None] = []
+
+        def issue(domain: str, force: bool = False, tenant: str = "") -> dict[str, object]:
+            seen.append(current_slot().requested_at)
+            return {"state": "issued", "names": [domain, force, tenant]}
+
+        PriorityQueues(connection).put("new", {Request(("a.org",), "a.org"): enqueued})
+        with worker_thread(connection, functions={"certworker.issue": issue}):
+            request_certificate("b.org", connection=connection)
+            request_certificate("c.b.org", connection=connection)
+            assert eventually(lambda: datetime.fromtimestamp(enqueued, UTC) in seen)
 
     def test_slots_run_concurrently(self, connection: Redis) -> None:
         """

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from certworker.renewal.domain_status import STATES
+
 #: From a job without an order, through a fast CA, to a CA that validates for minutes.
 JOB_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 #: From a request that starts immediately to one that waits for a limit of the CA.
@@ -139,13 +141,13 @@ FAILED = Family(
 EARLIEST = Family(
     "earliest_not_after_timestamp_seconds",
     "gauge",
-    "When the first certificate in service expires; absent without a certificate.",
+    "When the first certificate in service expires, except those of moved names.",
     own=False,
 )
 REMAINING = Family(
     "certificate_remaining_ratio",
     "gauge histogram",
-    "Names by the share of the lifetime of their certificate that is left.",
+    "Names by the share of the lifetime of their certificate that is left; without moved names.",
     buckets=REMAINING_RATIO_BUCKETS,
     own=False,
 )
@@ -209,8 +211,9 @@ LABELS: Mapping[str, str] = {
     "code": "the code of the failure, such as `http.404`; empty without a failure",
     "condition": "`ready`: a valid certificate is in service; `failed`: the last attempt failed; "
     "`overdue`: less than a fifth of the lifetime is left; `paused`: the CA has paused the name",
-    "issuer": "the CA: its value of `CERTWORKER_AUTHORITY`, or its host; `adopted` for a certificate of "
-    "another program, `imported`, `other` for any other CA, `none` without a certificate",
+    "issuer": "the CA: its value of `CERTWORKER_AUTHORITY`, or its host; `imported` or `adopted` for a "
+    "certificate of an operator or of another program, `other` for any other CA, "
+    "`none` without a certificate",
     "kind": "`directory`, `nonce`, `account`, `order` (a new order), `poll` (an order, an authorization or "
     "a certificate), `challenge`, `finalize`, `revocation`, `key_change`, `renewal_info` or `other`",
     "limit": "`orders`: the orders of the account; `domain`: the certificates of the registered domain "
@@ -220,8 +223,7 @@ LABELS: Mapping[str, str] = {
     "outcome": "of jobs: `issued`, `imported`, `kept`, `covered`, `waiting`, `failed`, `skipped` or "
     "`removed`; of checks: `pass`, `warn`, `fail`, `skipped` or `error`; "
     "of publications: `written`, `unchanged` or `failed`",
-    "state": "`valid`, `imported`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, "
-    "`issuing` or `missing`",
+    "state": ", ".join(f"`{state}`" for state in STATES),
     "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",
     "version": "the version of certworker",

@@ -44,13 +44,20 @@ class Counted(NamedTuple):
     renewal: datetime | None = None
 
     @property
+    def is_watched(self) -> bool:
+        """
+        Whether the certificate has to be replaced before it expires. That of a moved name is not replaced.
+        """
+        return self.state != "moved"
+
+    @property
     def conditions(self) -> Iterator[str]:
         """
         Yield the conditions of :data:`CONDITIONS` that the name has.
         """
         if self.share_left is not None and self.share_left > 0:
             yield "ready"
-        if self.share_left is not None and self.share_left <= OVERDUE_SHARE:
+        if self.is_watched and self.share_left is not None and self.share_left <= OVERDUE_SHARE:
             yield "overdue"
         if self.state in ("failed", "paused"):
             yield self.state
@@ -74,9 +81,9 @@ class _Counts:
             self.conditions[condition, issuer, code] += 1
         if each.state == "failed":
             self.failed["valid" if each.share_left is not None and each.share_left > 0 else "none"] += 1
-        if each.share_left is not None:
+        if each.is_watched and each.share_left is not None:
             self.shares.append(each.share_left)
-        if each.not_after is not None:
+        if each.is_watched and each.not_after is not None:
             self.earliest = min(self.earliest or each.not_after, each.not_after)
 
 

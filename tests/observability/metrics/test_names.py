@@ -112,6 +112,16 @@ class TestConditions:
         assert {"paused"} == set(Counted("paused", None).conditions)
         assert {"ready"} == set(Counted("due", 0.3).conditions)
 
+    def test_a_moved_name_is_not_overdue(self) -> None:
+        """
+        The certificate of a moved name is not renewed, so it causes no alert before it expires.
+        """
+        found = samples(watching(Counted("moved", 0.05, NOW), Counted("valid", 0.5, NOW + DAY)))
+
+        assert {"ready"} == set(Counted("moved", 0.05).conditions)
+        assert 0 == found["certworker_certificate_remaining_ratio_bucket", (("le", "0.1"),)]
+        assert (NOW + DAY).timestamp() == found["certworker_earliest_not_after_timestamp_seconds", ()]
+
     def test_failures_are_counted_by_issuer_and_code(self) -> None:
         """
         Each failed name counts for the issuer of its certificate, with the code of its failure.
