@@ -1,7 +1,7 @@
 """
 The second half of the composition root builds, starts and stops the loops and servers of a worker.
 
-The components come from :mod:`certworker.app`. This module adds the threads: HTTP servers, scheduler,
+The components come from :mod:`certworker.app`. This module adds the threads: HTTP servers, page, scheduler,
 maintenance, Appwrite consumer, label watcher, reloads, deployment check, notifications and health.
 """
 
@@ -47,6 +47,7 @@ from certworker.tracing.steps import step
 from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.validity import now_in_utc
 from certworker.version import __version__
+from certworker.web.server import start_page
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
 from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops
@@ -124,8 +125,8 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         machine_check,
         moved_watch.loop,
         *after_issuance,
+        *servers,
     ]
-    loops += [server.loop for server in servers]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
     app.metrics.watch_notifications(app.notifier.waiting)
@@ -353,9 +354,9 @@ def _check_machine(app: App) -> None:
     log_findings(machine(app.settings, directories))
 
 
-def _start_servers(app: App, health: Health, stack: ExitStack) -> list[HttpServer]:
+def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
     challenges, metrics = app.settings.http_address, app.settings.metrics_address
-    servers = []
+    loops = []
     for address in filter(None, dict.fromkeys((challenges, metrics))):
         server = HttpServer(
             address,
@@ -367,8 +368,8 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[HttpServe
         )
         server.start()
         stack.callback(server.stop)
-        servers.append(server)
-    return servers
+        loops.append(server.loop)
+    return [*loops, *start_page(app.settings, app.connection, stack, app.clock)]
 
 
 def _log_ready(app: App) -> None:

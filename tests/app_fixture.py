@@ -32,6 +32,7 @@ def environment(directory: Path, directory_url: str, http_port: int, **variables
         "CERTWORKER_CONFIG_DIR": str(directory / "config"),
         "CERTWORKER_STATE_DIR": str(directory / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+        "CERTWORKER_WEB_ADDRESS": "off",
         "CERTWORKER_HTTP01_PORT": str(http_port),
         **variables,
     }

@@ -219,12 +219,14 @@ class TestCommands:
             known = {option for param in command.params for option in param.opts} if command else set()
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
-    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("work", "demo", "dns")])
+    @pytest.mark.parametrize(
+        "name", [name for name in COMMANDS if name not in ("work", "demo", "dns", "web")]
+    )
     def test_the_example_in_each_help_runs(
         self, name: str, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        The example in the help of each command runs. `work`, `demo` and `dns` have their own tests.
+        The example in the help of each command runs. `work`, `demo`, `dns` and `web` have their own tests.
         """
         example = (BEFORE.get(name, "") + example_of(name)).replace("api.example.org", "api.localhost")
         run(example, tmp_path, redis_server)

@@ -19,6 +19,8 @@ In the order in which they may import each other::
     request      `certworker request`, `remove` and `resume`: requests for the worker
     revoke       `certworker revoke`: revokes a certificate, and requests a new one
     status       `certworker status`: the state of each name, and the progress of all
+    token        `certworker token`: the tokens of the page and the API
+    web          `certworker web`: the page and the API without a worker
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ COMMANDS = {
     "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
     "records": "Print the DNS records that names need, and which of them exist.",
     "dns": "Test the DNS provider of DNS-01, or register a name at acme-dns.",
+    "web": "Serve the page and the API, without a worker.",
+    "token": "Create, list or revoke the tokens of the page and the API.",
     "notify": "Test the notifications by mail and by webhook.",
     "health": "Check whether the running worker is healthy (for the container).",
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",

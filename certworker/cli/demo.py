@@ -29,6 +29,7 @@ from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import now_in_utc
+from certworker.web.server import INSTALLATION, is_installed
 from certworker.worker.producer import request_certificate
 
 
@@ -94,6 +95,8 @@ def command(keep: bool, wildcard: bool) -> None:
         name_server = stack.enter_context(DevelopmentNameServer(ZONE)) if wildcard else None
         authority = stack.enter_context(_authority(directory, http_port, name_server))
         settings = _settings(directory, redis.port, http_port, authority.directory_url)
+        if not is_installed():
+            settings["CERTWORKER_WEB_ADDRESS"] = "off"
         servers = f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}"
         if name_server:
             settings |= _dns01_settings(name_server)
@@ -135,6 +138,8 @@ def _print_commands(
     environment = directory / "env"
     environment.write_text(_exports(settings))
     http = f"http://{settings['CERTWORKER_HTTP_ADDRESS']}"
+    web = settings["CERTWORKER_WEB_ADDRESS"]
+    page = f"http://{web}/" if web != "off" else f"the page needs more packages: {INSTALLATION}"
     click.echo(
         f"""
 In another terminal:
@@ -146,6 +151,7 @@ In another terminal:
   curl --cacert {root} https://{subject.site}:{proxy_port}
 
 To open in a browser:
+  {page}
   {http}/healthz
   {http}/metrics
 
@@ -184,6 +190,7 @@ def _settings(directory: Path, redis_port: int, http_port: int, directory_url: s
         "CERTWORKER_STATE_DIR": str(directory / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
+        "CERTWORKER_WEB_ADDRESS": f"127.0.0.1:{free_port()}",
     }
 
 

@@ -3,7 +3,8 @@ The HTTP server of the worker: challenge responses, health and metrics.
 
 In import order::
 
-    throttle  The connections to the HTTP port, and the server that accepts them
+    throttle  The connections to a port, and the server that accepts them
+    listener  A WSGI server on one address, in a thread of its own
     server    ★ The HTTP server: challenge responses, health and metrics
 """
 

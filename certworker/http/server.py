@@ -7,33 +7,33 @@ requests, returns short responses, and does not reveal its software.
 
 from __future__ import annotations
 
-import errno
 import json
 import logging
-import socket
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN
 from certworker.errors import CertworkerError
-from certworker.errors.config import AddressNotUsable
-from certworker.http.throttle import HEADERS, BoundedServer
+from certworker.http.listener import Listener
+from certworker.http.throttle import HEADERS, Bounds
 from certworker.settings import HttpAddress
-from certworker.supervision import Faults, Loop, Postponed, unexplained
+from certworker.supervision import Faults, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: A response takes microseconds. More threads would only use memory.
-THREADS = 4
-
-#: The server is stalled after twice this time without a response while requests wait.
-BEAT_SECONDS = 15.0
-STOP_SECONDS = 10.0
-
-#: A request for a token has a few hundred bytes and no body. All bytes of one read are parsed at once.
-READ_AT_ONCE = 1024
-LONGEST_HEADER = 8 * 1024
-LONGEST_BODY = 1024
+BOUNDS = Bounds(
+    "the HTTP port",
+    # With the open files of the jobs it stays below the usual limit of 1,024.
+    connections=500,
+    # A response takes microseconds. More threads would only use memory.
+    threads=4,
+    pause_seconds=2.0,
+    # A request for a token has a few hundred bytes and no body.
+    read_at_once=1024,
+    longest_header=8 * 1024,
+    longest_body=1024,
+    unread=16 * 1024 * 1024,
+)
 
 Reply = tuple[str, str, bytes]
 NOT_FOUND: Reply = ("404 Not Found", "text/plain", b"not found\n")
@@ -71,25 +71,21 @@ class HttpServer:
             name: The name of the loop.
             explain: Returns the CertworkerError for an exception of these functions, or None.
         """
-        self._address = address
         self._answer = answer
         self._healthy = healthy
         self._metrics = metrics
         self._explain = explain
         self._failure_logged = False
         self._faults = Faults("a response of the HTTP server")
-        self._server: Any = None
-        self._connections: dict[int, Any] = {}
-        self._answered = 0
-        self._seen = 0
-        self.loop = Loop(name, self._serve, seconds=BEAT_SECONDS, faults=Faults("the HTTP server"))
+        self._listener = Listener(address, self._respond, BOUNDS, name=name)
+        self.loop = self._listener.loop
 
     @property
     def port(self) -> int:
         """
         Return the port that the server listens on.
         """
-        return int(self._server.effective_port)
+        return self._listener.port
 
     def start(self) -> None:
         """
@@ -98,48 +94,13 @@ class HttpServer:
         Raises:
             AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
         """
-        try:
-            listening = _bound(self._address)
-        except OSError as error:
-            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise AddressNotUsable(address=self._address, reason=reason) from error
-        self._server = BoundedServer(
-            self._respond,
-            map=self._connections,
-            _sock=listening,
-            bind_socket=False,
-            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
-            threads=THREADS,
-            recv_bytes=READ_AT_ONCE,
-            max_request_header_size=LONGEST_HEADER,
-            max_request_body_size=LONGEST_BODY,
-            log_socket_errors=False,
-            ident=None,
-        )
-        self.loop.start()
+        self._listener.start()
 
     def stop(self) -> None:
         """
         Close the server; do nothing if it never started.
         """
-        if self._server is not None:
-            # The loop ends when no connection is left.
-            self._server.stop()
-            self.loop.finish(STOP_SECONDS)
-
-    def _serve(self) -> float | None:
-        """
-        Read and write all connections once; return None when none is left.
-        """
-        self._server.pass_once()
-        if not self._connections:
-            self._server.task_dispatcher.shutdown()
-            return None
-        answered, before = self._answered, self._seen
-        self._seen = answered
-        if self._server.task_dispatcher.queue and answered == before:
-            raise Postponed(0)  # requests wait and no thread answers: the server makes no progress
-        return 0
+        self._listener.stop()
 
     def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         try:
@@ -163,7 +124,6 @@ class HttpServer:
         if status == NOT_ALLOWED[0]:
             headers.append(("Allow", "GET, HEAD"))
         start_response(status, headers)
-        self._answered += 1
         return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _reply(self, method: str, path: str, target: str) -> Reply:
@@ -189,17 +149,3 @@ class HttpServer:
         parts = self._healthy()
         status = "200 OK" if parts["healthy"] is True else "503 Service Unavailable"
         return (status, "application/json", json.dumps(parts, default=str).encode() + b"\n")
-
-
-def _bound(address: HttpAddress) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        listening.bind((address.host, address.port))
-    except OSError:
-        listening.close()
-        raise
-    return listening

@@ -1,8 +1,8 @@
 """
-The connections to the HTTP port, and the server that accepts them.
+The connections to a port, and the server that accepts them.
 
 Python runs one thread at a time, and each request takes a few hundred microseconds: a flood of requests would
-delay the jobs. So after a request for an unknown path, the server reads from the connection only after a
+delay the jobs. So after a request for an unknown path, the HTTP port reads from the connection only after a
 pause. A CA or a proxy requests known paths, and gets its responses immediately.
 
 A connection that sends its request byte by byte uses little CPU time, but occupies a slot. So each request
@@ -13,6 +13,7 @@ longest. The server always accepts connections: the next one may come from a CA.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, sleep
 from typing import Any
@@ -24,18 +25,15 @@ from waitress.task import ErrorTask, Task, WSGITask
 
 logger = logging.getLogger(__name__)
 
-#: The minimum pause; the server checks idle connections once a second.
-PAUSE_SECONDS = 2.0
-
-#: The largest number of connections. With the open files of the jobs, it is below the usual limit of 1,024.
-CONNECTIONS = 500
-
 #: Connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
 #: A request must be complete, and its response read, within this time. The time starts with the connection or
 #: the previous response. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
+
+#: The loop leaves each part of an unfinished response to the thread that writes it, for this time.
+LEFT_TO_THE_THREAD_SECONDS = 0.1
 
 #: The loop checks all connections whenever one of them sends something. With many connections, it pauses
 #: between two passes, and a pass serves all data that arrived in the meantime.
@@ -44,6 +42,33 @@ PASS_PAUSE_SECONDS = 0.005
 
 #: The headers of every response: no cache stores it, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """
+    The limits of a server.
+
+    Attributes:
+        subject: The name of the port in the log.
+        connections: The largest number of connections.
+        threads: The threads that respond.
+        pause_seconds: The minimum pause of a connection after a client error; the server checks idle
+            connections once a second.
+        read_at_once: All bytes of one read are parsed at once.
+        longest_header: The most bytes of the request line and the headers.
+        longest_body: The most bytes of a body.
+        unread: The bytes of a response that wait for the client before the thread that writes it waits.
+    """
+
+    subject: str
+    connections: int
+    threads: int
+    pause_seconds: float
+    read_at_once: int
+    longest_header: int
+    longest_body: int
+    unread: int
 
 
 class ThrottledTask(WSGITask):
@@ -58,8 +83,9 @@ class ThrottledTask(WSGITask):
         Respond, and delay the next request after a client error.
         """
         super().service()
-        if self.status.startswith("4"):  # 5xx is not a fault of the client
-            self.channel.readable_again = monotonic() + PAUSE_SECONDS
+        pause_seconds = self.channel.server.bounds.pause_seconds
+        if pause_seconds and self.status.startswith("4"):  # 5xx is not a fault of the client
+            self.channel.readable_again = monotonic() + pause_seconds
             # Pipelined requests do not wait for the pause, so the connection is closed.
             self.close_on_finish |= len(self.channel.requests) > 1
         self.channel.waiting_since = monotonic()
@@ -89,6 +115,9 @@ class ThrottledChannel(HTTPChannel):
     #: The time of the next read, on the monotonic clock.
     readable_again = 0.0
 
+    #: The time since which a part of an unfinished response waits for the client; None if no part waits.
+    unread_since: float | None = None
+
     def __init__(self, *arguments: Any, **options: Any) -> None:
         #: The time of the connection or the last response, on the monotonic clock. Received bytes do not
         #: count.
@@ -103,23 +132,50 @@ class ThrottledChannel(HTTPChannel):
 
     def writable(self) -> bool:
         """
-        Return whether a complete response waits to be sent. An incomplete response would make the loop spin.
+        Return whether a complete response waits to be sent, or a part of a stream has waited for a while.
+
+        The thread that responds sends each part. If the loop tried the same, it would spin.
         """
-        return not self.requests and bool(super().writable())
+        since = self.unread_since
+        waits = since is not None and monotonic() - since > LEFT_TO_THE_THREAD_SECONDS
+        return (waits or not self.requests) and bool(super().writable())
+
+    def is_slow(self, now: float) -> bool:
+        """
+        Return whether the request is not complete in time, or the client does not read the response in time.
+        """
+        if not self.requests:
+            return now - self.waiting_since > REQUEST_SECONDS
+        # The response may be a stream, which lasts. Its client has to read all that is sent within the time.
+        if not self.total_outbufs_len:
+            self.unread_since = None
+        elif self.unread_since is None:
+            self.unread_since = now
+        return self.unread_since is not None and now - self.unread_since > REQUEST_SECONDS
 
 
 class BoundedServer(TcpWSGIServer):
     """
-    A server with at most :data:`CONNECTIONS` connections, none of which can block others.
+    A server with a limited number of connections, none of which can block others.
     """
 
     channel_class = ThrottledChannel
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
+    def __init__(self, bounds: Bounds, *arguments: Any, **options: Any) -> None:
+        #: The limits of the server, which its connections read.
+        self.bounds = bounds
         self._trigger_lock = Lock()
         self._has_stopped = False
-        super().__init__(*arguments, **options)
         self._full = False
+        super().__init__(
+            *arguments,
+            threads=bounds.threads,
+            recv_bytes=bounds.read_at_once,
+            max_request_header_size=bounds.longest_header,
+            max_request_body_size=bounds.longest_body,
+            outbuf_high_watermark=bounds.unread,
+            **options,
+        )
 
     def pull_trigger(self) -> None:
         """
@@ -176,17 +232,20 @@ class BoundedServer(TcpWSGIServer):
                 return
 
     def _close_slow(self, now: float) -> None:
-        unfinished = [each for each in self.active_channels.values() if not each.requests]
-        unfinished.sort(key=lambda each: each.waiting_since)
-        surplus = len(self.active_channels) - CONNECTIONS
-        for index, each in enumerate(unfinished):
-            if index < surplus or now - each.waiting_since > REQUEST_SECONDS:
-                each.handle_close()
+        channels, most = list(self.active_channels.values()), self.bounds.connections
+        slow = [each for each in channels if each.is_slow(now)]
+        waiting = sorted(
+            (each for each in channels if not each.requests), key=lambda each: each.waiting_since
+        )
+        surplus = len(channels) - most
+        for each in dict.fromkeys([*slow, *waiting[: max(0, surplus)]]):
+            each.handle_close()
         if surplus > 0 and not self._full:
             self._full = True
             logger.warning(
-                "the HTTP port has %d connections: the server closes those that have waited longest",
-                CONNECTIONS,
+                "%s has %d connections: the server closes those that have waited longest",
+                self.bounds.subject,
+                most,
             )
-        elif len(self.active_channels) < CONNECTIONS / 2:
+        elif len(channels) < most / 2:
             self._full = False

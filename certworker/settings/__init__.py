@@ -11,6 +11,7 @@ In import order::
     parsers        The parsers: from the text of a variable to the value of a setting
     dns01          The settings of DNS-01: the DNS providers, and their variables
     customers      How the domains of customers are checked
+    web            The settings of the page and the API: where they listen, and who may use them
     settings       ★ Every setting, with its variable, its default and the allowed values
     loading        Reads the environment and the secret files, and reports invalid and suspicious variables
 """

@@ -46,6 +46,7 @@ from certworker.settings.parsers import (
     mail_addresses,
 )
 from certworker.settings.reload import SIGNALS
+from certworker.settings.web import WebSettings
 
 #: The same as in :mod:`certworker.certificates`, which settings do not import. A test compares the two.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
@@ -170,6 +171,10 @@ class Settings(SettingGroup):
         "an address with a port, for example traefik:443; or off",
         HttpAddress("traefik", 443),
     )
+
+    # Page and API
+
+    web: WebSettings = WebSettings()
 
     # Preflight
 

@@ -9,6 +9,10 @@ In import order::
     tokens       The tokens of the page and of the API, and the file with their hashes
     access       Who may use the page and the API
     problems     Problem documents (RFC 9457), the errors of the API
+    components   The components that the views use
+    api          The API, version 1
     pages        The views in HTML
     application  ★ The Flask application of the page and the API
+    composition  The composition of the application: builds its components from the settings and Redis
+    server       The server of the page and the API
 """

@@ -7,20 +7,21 @@ The Flask application of the page and the API.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
-import secrets
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as AnyResponse
 
-from certworker.web.access import Accesses, Refused, csrf_token
+from certworker.web import api, pages
+from certworker.web.access import Accesses, Refused, csrf_token, login
 from certworker.web.access.accesses import bearer_token
+from certworker.web.access.audit import log_action
+from certworker.web.access.csrf import SAFE
+from certworker.web.components import WebComponents
 from certworker.web.problems import problem
 
-#: The headers of each answer. The policy allows neither scripts nor styles in the page, and nothing external.
+#: The headers of each answer. The policy allows no script and no style inside the page, and nothing external.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -34,26 +35,11 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-#: The largest body of a request. The names of a request have at most 253 characters each.
+#: The largest body of a request: a thousand names.
 LONGEST_BODY = 256 * 1024
+MOST_FIELDS = 100
 
-
-@dataclass(frozen=True)
-class WebComponents:
-    """
-    The components that the views use.
-
-    Attributes:
-        sources: The settings, Redis and the volume.
-        index: The names, with search and pages.
-        actions: The requests for the worker.
-        access: Finds the access of a request.
-    """
-
-    sources: Any
-    index: Any
-    actions: Any
-    access: Accesses
+API = "/api/"
 
 
 def build_application(components: WebComponents) -> Flask:
@@ -61,32 +47,79 @@ def build_application(components: WebComponents) -> Flask:
     Return the application with the page and the API.
     """
     application = Flask("certworker.web", static_folder=None)
-    application.secret_key = secrets.token_hex(32)
-    application.config.update(MAX_CONTENT_LENGTH=LONGEST_BODY, MAX_FORM_MEMORY_SIZE=LONGEST_BODY)
+    application.config.update(
+        MAX_CONTENT_LENGTH=LONGEST_BODY, MAX_FORM_MEMORY_SIZE=LONGEST_BODY, MAX_FORM_PARTS=MOST_FIELDS
+    )
+    # A path with two slashes at its beginning would become a redirect.
+    application.url_map.merge_slashes = False
     application.extensions["certworker"] = components
     application.jinja_env.globals["csrf_token"] = csrf_token
-
-    @application.before_request
-    def find_access() -> None:
-        g.by_bearer = bool(bearer_token(request))
-        g.access = components.access.find(request)
-
-    @application.after_request
-    def add_headers(response: Response) -> Response:
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
-        return response
-
-    @application.errorhandler(Refused)
-    def refuse(refusal: Refused) -> Response:
-        title = HTTPStatus(refusal.status).phrase
-        if request.path.startswith("/api/"):
-            return problem(refusal.status, title, refusal.detail, remedy=refusal.remedy)
-        text = f"{title}. {refusal.detail} {refusal.remedy}\n"
-        return Response(text, refusal.status, content_type="text/plain; charset=utf-8")
-
-    for name in ("certworker.web.api", "certworker.web.pages"):
-        if importlib.util.find_spec(name):
-            module = importlib.import_module(name)
-            application.register_blueprint(module.blueprint())
+    login.set_up_sessions(application, components.secret_key, components.base_path)
+    application.before_request(_find_access)
+    application.after_request(_add_headers)
+    application.after_request(_log)
+    application.register_error_handler(Refused, _refuse)
+    application.register_error_handler(HTTPException, _fail)
+    application.register_blueprint(login.blueprint())
+    application.register_blueprint(api.blueprint())
+    application.register_blueprint(pages.blueprint())
     return application
+
+
+def _find_access() -> None:
+    accesses: Accesses = _components().access
+    g.access = None
+    g.by_bearer = bool(bearer_token(request))
+    g.client = accesses.client(request)
+    g.access = accesses.find(request, g.client)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+def _log(response: Response) -> Response:
+    log_action(response)
+    return response
+
+
+def _refuse(refusal: Refused) -> AnyResponse:
+    title = HTTPStatus(refusal.status).phrase
+    if request.path.startswith(API):
+        response = problem(refusal.status, title, refusal.detail, remedy=refusal.remedy)
+    elif refusal.status == HTTPStatus.UNAUTHORIZED and request.method in SAFE and not g.by_bearer:
+        query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
+        return redirect(url_for("login.form", next=login.own_path(request.path + query)), 303)
+    else:
+        response = _page(refusal.status, title, refusal.detail, refusal.remedy)
+    if refusal.status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="certworker"'
+    if refusal.retry_after:
+        response.headers["Retry-After"] = str(refusal.retry_after)
+    return response
+
+
+def _fail(error: HTTPException) -> AnyResponse:
+    if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
+        return error.get_response()
+    if request.path.startswith(API):
+        response = problem(error.code, error.name)
+    else:
+        response = _page(error.code, error.name, "", "Start again at the overview.")
+    # A failure may have headers, such as Allow. Those of its own body are replaced.
+    for name, value in error.get_headers():
+        if name.lower() != "content-type":
+            response.headers.setdefault(name, value)
+    return response
+
+
+def _page(status: int, title: str, detail: str, remedy: str) -> Response:
+    page = render_template("access/refused.html", title=title, detail=detail, remedy=remedy)
+    return Response(page, status)
+
+
+def _components() -> WebComponents:
+    components: WebComponents = current_app.extensions["certworker"]
+    return components

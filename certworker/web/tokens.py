@@ -12,28 +12,25 @@ The file is JSON or YAML::
 
 from __future__ import annotations
 
+import errno
 import hmac
 import json
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal, get_args
 
 import yaml
 
 from certworker.errors import printable
+from certworker.settings.web import ROLES, Role
 from certworker.storage import durable
 
 logger = logging.getLogger(__name__)
-
-#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` may do everything.
-Role = Literal["read", "operate", "admin"]
-ROLES: tuple[Role, ...] = get_args(Role)
 
 #: The beginning of each token, by which scanners for secrets find it.
 PREFIX = "cw_"
@@ -111,6 +108,13 @@ class TokenFile:
             self._state = state
         return self._tokens
 
+    def is_missing(self) -> bool:
+        """
+        Return whether the file does not exist. A file that cannot be read exists.
+        """
+        self.tokens()
+        return self._state == errno.ENOENT
+
     def find(self, token: str) -> Token | None:
         """
         Return what is known about *token*; None if it is wrong.
@@ -140,7 +144,7 @@ class TokenFile:
         """
         token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
-        self._write([*read(self.path), known])
+        self._write([*_entries(_text(self.path)), known.as_json()])
         return token
 
     def revoke(self, token_id: str) -> bool:
@@ -151,16 +155,25 @@ class TokenFile:
             UnusableTokens: The file has other content.
             CertworkerError: The file cannot be written.
         """
-        before = read(self.path)
-        after = [each for each in before if each.id != token_id]
-        if len(after) < len(before):
+        before = _entries(_text(self.path))
+        after = [entry for entry in before if token_id not in {each.id for each in _valid([entry])[0]}]
+        if len(after) == len(before):
+            return False
+        if after:
             self._write(after)
-        return len(after) < len(before)
+        else:
+            # Without the file, this machine may read without a token again.
+            with durable.translate_os_errors(self.path):
+                self.path.unlink()
+        return True
 
-    def _write(self, tokens: Sequence[Token]) -> None:
-        if len(tokens) > MAX_TOKENS:
+    def _write(self, entries: Sequence[object]) -> None:
+        if len(entries) > MAX_TOKENS:
             raise UnusableTokens(f"it would have more than {MAX_TOKENS:,} tokens")
-        content = json.dumps({"tokens": [each.as_json() for each in tokens]}, indent=2)
+        _, reasons = _valid(entries)
+        if reasons:
+            raise UnusableTokens(reasons[0])
+        content = json.dumps({"tokens": entries}, indent=2, default=str)
         durable.write(self.path, f"{content}\n".encode(), 0o600)
 
 
@@ -178,18 +191,27 @@ def read(path: Path) -> tuple[Token, ...]:
     Raises:
         UnusableTokens: The file cannot be read, or is no list of tokens.
     """
+    entries = _entries(_text(path))
+    if len(entries) > MAX_TOKENS:
+        raise UnusableTokens(f"it has more than {MAX_TOKENS:,} tokens")
+    tokens, reasons = _valid(entries)
+    if reasons:
+        logger.warning("invalid tokens in %s: %d; %s", path, len(reasons), "; ".join(reasons[:MAX_REASONS]))
+    return tuple(tokens)
+
+
+def _text(path: Path) -> str:
+    """
+    Return the text of the file at *path*; an empty one if it is missing.
+    """
     try:
-        text = durable.read(path, MAX_FILE_BYTES).decode()
+        return durable.read(path, MAX_FILE_BYTES).decode()
     except FileNotFoundError:
-        return ()
+        return ""
     except OSError as error:
         raise UnusableTokens(f"it cannot be read: {error.strerror}") from error
     except UnicodeDecodeError:
         raise UnusableTokens("it is not UTF-8") from None
-    entries = _entries(text)
-    if len(entries) > MAX_TOKENS:
-        raise UnusableTokens(f"it has more than {MAX_TOKENS:,} tokens")
-    return tuple(_valid(entries, path))
 
 
 def _entries(text: str) -> list[object]:
@@ -205,19 +227,20 @@ def _entries(text: str) -> list[object]:
     return entries
 
 
-def _valid(entries: Sequence[object], path: Path) -> Iterator[Token]:
-    seen: set[str] = set()
+def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
+    """
+    Return the tokens in *entries*, and the reason for each entry that is no token.
+    """
+    tokens: dict[str, Token] = {}
     reasons = []
     for number, entry in enumerate(entries, 1):
         try:
-            token = _token(entry, seen)
+            token = _token(entry, tokens.keys())
         except UnusableTokens as error:
             reasons.append(f"token {number}: {error}")
             continue
-        seen.add(token.hash)
-        yield token
-    if reasons:
-        logger.warning("invalid tokens in %s: %d; %s", path, len(reasons), "; ".join(reasons[:MAX_REASONS]))
+        tokens[token.hash] = token
+    return list(tokens.values()), reasons
 
 
 def _token(entry: object, seen: Set[str]) -> Token:

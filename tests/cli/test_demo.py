@@ -5,6 +5,7 @@ Tests of the demo, as a new user runs it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import stat
@@ -153,6 +154,11 @@ class TestDemo:
                 if line.startswith("  http://"):
                     with urllib.request.urlopen(line.strip(), timeout=10) as answer:  # noqa: S310 (the demo's own)
                         assert 200 == answer.status
+            page_url = next(
+                line.strip() for line in printed.splitlines() if re.fullmatch(r"  http://\S+/", line)
+            )
+            with urllib.request.urlopen(f"{page_url}names/demo.localhost", timeout=10) as answer:  # noqa: S310
+                assert "demo.localhost" in answer.read().decode()
 
             assert 0 == running.end(signal.SIGINT), running.output.read_text()
         assert [] == list(running.directory.iterdir())

@@ -69,6 +69,7 @@ class TestThreeWorkers:
         project.also(more_names)
         # Three workers have three pending orders. Pebble deadlocks with more.
         project.settings["CERTWORKER_CONCURRENCY"] = "1"
+        project.settings["CERTWORKER_WEB_PORT"] = "8082-8084"
         pebble.start()
         project.up("--scale", f"{WORKER}=3")
         project.wait_for_line("main.internal: certificate issued")

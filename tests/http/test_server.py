@@ -17,8 +17,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.config import AddressNotUsable
 from certworker.errors.redis import RedisUnreachable
 from certworker.http import HttpServer
-from certworker.http.server import LONGEST_BODY, LONGEST_HEADER
-from certworker.http.throttle import CONNECTIONS
+from certworker.http.server import BOUNDS
 from certworker.settings import HttpAddress
 from certworker.supervision import unexplained
 
@@ -244,8 +243,8 @@ class TestChallenge:
             ("GET / HTTP/1.1\r\n\r\n", 404),
             ("POST / HTTP/1.1\r\n\r\n", 405),
             ("GET / HTTP/1.1\r\nBad Header\r\n\r\n", 400),
-            (f"POST / HTTP/1.1\r\nContent-Length: {LONGEST_BODY}\r\n\r\n", 413),
-            (f"GET / HTTP/1.1\r\nX: {'x' * LONGEST_HEADER}\r\n\r\n", 431),
+            (f"POST / HTTP/1.1\r\nContent-Length: {BOUNDS.longest_body}\r\n\r\n", 413),
+            (f"GET / HTTP/1.1\r\nX: {'x' * BOUNDS.longest_header}\r\n\r\n", 431),
             ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
         ],
     )
@@ -397,7 +396,7 @@ class TestFlood:
         A request gets its response while many connections send nothing.
         """
         with ExitStack() as stack:
-            for _ in range(CONNECTIONS - 100):
+            for _ in range(BOUNDS.connections - 100):
                 silent = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 silent.sendall(b"GET /.well-known/acme-challenge/")
 
@@ -407,7 +406,7 @@ class TestFlood:
         """
         A request with long headers has the status 431.
         """
-        response, _ = request(server, CHALLENGE, headers={"X-Long": "x" * LONGEST_HEADER})
+        response, _ = request(server, CHALLENGE, headers={"X-Long": "x" * BOUNDS.longest_header})
 
         assert response.status == 431
 
@@ -415,7 +414,7 @@ class TestFlood:
         """
         A request with a long body has the status 413.
         """
-        response, _ = request(server, CHALLENGE, "POST", body=b"x" * (LONGEST_BODY + 1))
+        response, _ = request(server, CHALLENGE, "POST", body=b"x" * (BOUNDS.longest_body + 1))
 
         assert response.status == 413
 

@@ -9,14 +9,16 @@ import time
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from http.client import HTTPConnection
 from threading import Event
 
 import pytest
 
-from certworker.http import throttle
-from certworker.http.server import LONGEST_HEADER
-from certworker.http.throttle import CONNECTIONS, PAUSE_SECONDS, REQUEST_SECONDS, ThrottledChannel
+from certworker.http import server
+from certworker.http.server import BOUNDS
+from certworker.http.throttle import REQUEST_SECONDS, ThrottledChannel
+from tests.http.conftest import Clock
 from tests.http.test_server import ANSWER, CHALLENGE, opened, request
 from tests.servers.trickle import trickling
 from tests.servers.worker import wait_until
@@ -27,33 +29,12 @@ UNKNOWN = "/.well-known/acme-challenge/unknown-token"
 SLOW_CLIENTS = 240
 
 
-class Clock:
-    """
-    A clock that advances only when a test sets it.
-    """
-
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """
-    Install a clock for the servers that the test opens afterwards.
-    """
-    clock = Clock()
-    monkeypatch.setattr(throttle, "monotonic", clock)
-    return clock
-
-
 @pytest.fixture
 def long_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Make the delay longer than the timeout of a client.
     """
-    monkeypatch.setattr(throttle, "PAUSE_SECONDS", 3_600.0)
+    monkeypatch.setattr(server, "BOUNDS", replace(BOUNDS, pause_seconds=3_600.0))
 
 
 def status_of(connection: HTTPConnection, path: str) -> int:
@@ -77,7 +58,7 @@ class TestThrottle:
             start = time.monotonic()
 
             assert 200 == status_of(connection, CHALLENGE)
-            assert time.monotonic() - start > PAUSE_SECONDS * 0.9
+            assert time.monotonic() - start > BOUNDS.pause_seconds * 0.9
             connection.close()
 
     @pytest.mark.usefixtures("long_delay")
@@ -143,7 +124,7 @@ class TestBoundedServer:
         """
         A full server closes the connections that have waited longest, and answers a new request.
         """
-        with opened() as server, trickling("127.0.0.1", server.port, CONNECTIONS + 280):
+        with opened() as server, trickling("127.0.0.1", server.port, BOUNDS.connections + 280):
             for _ in range(5):
                 assert ANSWER.encode() == request(server, CHALLENGE)[1]
 
@@ -153,7 +134,7 @@ class TestBoundedServer:
         Connections whose requests arrive piece by piece, and never end, use the size of their headers.
         """
         beginning = b"GET /.well-known/acme-challenge/"
-        pieces = [beginning, *[b"a" * 512] * (LONGEST_HEADER // 512 - 1), *[b"a"] * 20]
+        pieces = [beginning, *[b"a" * 512] * (BOUNDS.longest_header // 512 - 1), *[b"a"] * 20]
         with opened() as server, ExitStack() as stack:
             address = ("127.0.0.1", server.port)
             clients = [
@@ -165,7 +146,7 @@ class TestBoundedServer:
             for piece in pieces:
                 for client in clients:
                     client.sendall(piece)
-            channels = server._server.active_channels
+            channels = server._listener._server.active_channels
 
             def received() -> int | None:
                 requests = [each.request for each in channels.values() if each.request]
@@ -207,21 +188,21 @@ class TestBoundedServer:
         with opened() as server:
             server.stop()
 
-            server._server.pull_trigger()
-            server._server.stop()
+            server._listener._server.pull_trigger()
+            server._listener._server.stop()
 
     def test_the_number_of_connections_is_limited(self) -> None:
         """
         The number of connections is limited, because jobs need open files as well.
         """
         with opened() as server, ExitStack() as stack:
-            for _ in range(CONNECTIONS + 200):
+            for _ in range(BOUNDS.connections + 200):
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
             assert ANSWER.encode() == request(server, CHALLENGE)[1]
 
             wait_until(
-                lambda: len(server._connections) <= CONNECTIONS + 2 or None,
-                lambda: str(len(server._connections)),
+                lambda: len(server._listener._connections) <= BOUNDS.connections + 2 or None,
+                lambda: str(len(server._listener._connections)),
             )
 
     def test_a_full_server_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
@@ -229,12 +210,12 @@ class TestBoundedServer:
         The log has one line about a full server.
         """
         with caplog.at_level("WARNING"), opened() as server, ExitStack() as stack:
-            for _ in range(3 * CONNECTIONS):
+            for _ in range(3 * BOUNDS.connections):
                 stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=10))
             assert ANSWER.encode() == request(server, CHALLENGE)[1]
 
         assert 1 == len(caplog.messages)
-        assert f"{CONNECTIONS} connections" in caplog.messages[0]
+        assert f"{BOUNDS.connections} connections" in caplog.messages[0]
 
     def test_a_slow_request_is_closed(self, clock: Clock) -> None:
         """
@@ -267,11 +248,11 @@ class TestBoundedServer:
             client.sendall(f"GET {CHALLENGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             client.recv(1)
             # The number includes the listening socket and the one that wakes the loop.
-            assert 3 == len(server._connections)
+            assert 3 == len(server._listener._connections)
 
             def closed() -> bool | None:
                 clock.seconds += 1
-                return len(server._connections) == 2 or None
+                return len(server._listener._connections) == 2 or None
 
             wait_until(closed, lambda: "still open")
 

@@ -108,6 +108,26 @@ class TestRevoke:
         assert reader.with_id(found.id) is None
         assert not tokens.revoke(found.id)
 
+    def test_the_last_token_leaves_no_file(self, tmp_path: Path) -> None:
+        """
+        The file disappears with its last token, and an unknown token changes nothing.
+        """
+        tokens = token_file(tmp_path, [ENTRY])
+
+        assert not tokens.revoke("0" * 12)
+        assert not tokens.is_missing()
+        assert tokens.revoke(DIGEST[:12])
+        assert tokens.is_missing()
+
+    def test_the_fields_of_other_tokens_remain(self, tmp_path: Path) -> None:
+        """
+        A change of the file keeps the fields that people add to a token.
+        """
+        tokens = token_file(tmp_path, [{**ENTRY, "note": "Grafana"}])
+        tokens.create("read", None, lambda: NOW)
+
+        assert "Grafana" in tokens.path.read_text()
+
 
 class TestFile:
     @pytest.mark.parametrize(
@@ -131,9 +151,12 @@ class TestFile:
     @pytest.mark.parametrize("content", ["", "tokens:", "{}", "[]"])
     def test_an_empty_file_has_no_tokens(self, tmp_path: Path, content: str) -> None:
         """
-        A file without entries has no tokens.
+        A file without entries has no tokens, but it exists.
         """
-        assert () == token_file(tmp_path, content).tokens()
+        tokens = token_file(tmp_path, content)
+
+        assert () == tokens.tokens()
+        assert not tokens.is_missing()
 
     @pytest.mark.parametrize(
         "content",
@@ -193,6 +216,8 @@ class TestFile:
         """
         good = {"hash": f"sha256:{'f' * 64}", "role": "admin"}
         tokens = token_file(tmp_path, {"tokens": [wrong, good]})
+        with pytest.raises(UnusableTokens, match="token 1: "):
+            tokens.create("read", None, lambda: NOW)
 
         assert ["f" * 12] == [each.id for each in tokens.tokens()]
         assert ": 1; token 1: " in caplog.text

@@ -1,41 +1,117 @@
 """
-Finds the access of a request: its token, its session or its peer.
+Finds the access of a request: by its token, the header of its proxy, its session, or because it is local.
 """
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import math
+import re
+from collections.abc import Iterable
 
-from flask import Request
+from flask import Request, session
 
+from certworker.settings.web import Network, TrustedHeader
+from certworker.web.access.clients import Client, client_of
+from certworker.web.access.lockout import Lockout
+from certworker.web.access.refusals import Refused
 from certworker.web.access.roles import Access
-from certworker.web.tokens import TokenFile
+from certworker.web.tokens import Token, TokenFile
+
+#: The users in the header of a proxy: a name or an e-mail address.
+USER = re.compile(r"[\w.@+-]{1,100}")
 
 
 class Accesses:
     """
     Finds the access of a request.
+
+    Attributes:
+        lockout: The addresses that have sent wrong tokens.
     """
 
-    def __init__(self, tokens: TokenFile, *, open_on_loopback: bool) -> None:
+    def __init__(
+        self,
+        tokens: TokenFile,
+        *,
+        open_on_loopback: bool,
+        proxies: Iterable[Network],
+        header: TrustedHeader | None = None,
+        lockout: Lockout | None = None,
+    ) -> None:
         """
         Args:
             tokens: The file with the tokens.
-            open_on_loopback: Whether a request from this machine may read without a token.
+            open_on_loopback: Whether a request of this machine may read without a token, as long as no token
+                exists.
+            proxies: The networks of the trusted proxies.
+            header: The header in which a trusted proxy names the user.
+            lockout: The addresses that have sent wrong tokens; None: a new one.
         """
         self._tokens = tokens
         self._open_on_loopback = open_on_loopback
+        self._proxies = tuple(proxies)
+        self._header = header
+        self.lockout = lockout or Lockout()
 
-    def find(self, request: Request) -> Access | None:
+    def client(self, request: Request) -> Client:
+        """
+        Return the client of *request*.
+        """
+        return client_of(request, self._proxies)
+
+    def find(self, request: Request, client: Client) -> Access | None:
         """
         Return the access of *request*; None if it has none.
+
+        Raises:
+            Refused: The bearer token is wrong, or the address is locked out.
         """
         if bearer := bearer_token(request):
-            found = self._tokens.find(bearer)
-            return Access(found.role, found.tenant, f"token {found.id}") if found else None
-        if self._open_on_loopback and ip_address(request.remote_addr or "::").is_loopback:
+            return access_with(self.check(bearer, client))
+        if user := self._user(request, client):
+            return user
+        token = self._tokens.with_id(str(session.get("token", "")))
+        if token:
+            return access_with(token)
+        if self._open_on_loopback and client.is_local and self._tokens.is_missing():
             return Access("read", None, "loopback")
         return None
+
+    def check(self, text: str, client: Client) -> Token:
+        """
+        Return the token whose secret is *text*.
+
+        Raises:
+            Refused: The token is wrong, or the address is locked out.
+        """
+        if left := math.ceil(self.lockout.seconds_left(client.address)):
+            raise Refused(
+                429,
+                "Too many wrong tokens came from this address.",
+                f"Wait {left} seconds.",
+                retry_after=left,
+            )
+        token = self._tokens.find(text)
+        if token is None:
+            self.lockout.record_failure(client.address)
+            remedy = "Create another one: certworker token create --role read"
+            raise Refused(401, "The token is wrong.", remedy)
+        self.lockout.record_success(client.address)
+        return token
+
+    def _user(self, request: Request, client: Client) -> Access | None:
+        if self._header is None or not client.is_by_proxy:
+            return None
+        # A client that adds a second header makes this a list, which no user has as a name.
+        user = request.headers.get(self._header.name, "")
+        return Access(self._header.role, None, f"user {user}") if USER.fullmatch(user) else None
+
+
+def access_with(token: Token) -> Access:
+    """
+    Return the access that *token* gives.
+    """
+    return Access(token.role, token.tenant, f"token {token.id}")
 
 
 def bearer_token(request: Request) -> str:

@@ -1,5 +1,5 @@
 """
-The tokens that protect actions against requests of other sites (CSRF).
+The protection of actions against requests of other sites (CSRF).
 
 A browser adds cookies, and a proxy adds its header, to the requests of other sites as well. So an action also
 needs a token that only the page knows. A request with a bearer token needs none: no other site knows it.
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
+from urllib.parse import urlsplit
 
-from flask import current_app, g, request
+from flask import current_app, g, request, session
 
 from certworker.web.access.refusals import Refused
 
@@ -20,25 +21,44 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 
+#: The values of Sec-Fetch-Site for requests of the page and of its user.
+OWN_SITE = frozenset({"same-origin", "none"})
+
 
 def csrf_token() -> str:
     """
-    Return the CSRF token of the running request's access, for a form or the header `X-CSRF-Token`.
+    Return the CSRF token of the session or the user, for a form or the header `X-CSRF-Token`.
     """
-    identity = g.access.identity if g.access else ""
+    identity = g.access.identity if g.get("access") else ""
     key = str(current_app.secret_key).encode()
-    return hmac.new(key, f"csrf {identity}".encode(), sha256).hexdigest()
+    return hmac.new(key, f"csrf {identity} {session.get('nonce')}".encode(), sha256).hexdigest()
 
 
 def check_csrf() -> None:
     """
-    Check the CSRF token of an action.
+    Check that the page sends this action.
 
     Raises:
-        Refused: The token is missing or wrong.
+        Refused: The token is missing or wrong, or the browser reports another site.
     """
     if request.method in SAFE or g.by_bearer:
         return
+    check_origin()
     given = request.headers.get(HEADER) or request.form.get(FIELD) or ""
     if not hmac.compare_digest(given.encode(), csrf_token().encode()):
         raise Refused(403, "The form is too old, or another site sent it.", "Reload the page, and try again.")
+
+
+def check_origin() -> None:
+    """
+    Check that no other site sends this request, as far as the browser reports it.
+
+    Raises:
+        Refused: The browser reports another site.
+    """
+    site = request.headers.get("Sec-Fetch-Site")
+    # Browsers without Sec-Fetch-Site, and pages without HTTPS, send Origin with each action.
+    origin = request.headers.get("Origin")
+    foreign = site not in OWN_SITE if site else bool(origin) and urlsplit(origin or "").netloc != request.host
+    if foreign:
+        raise Refused(403, "Another site sent this request.", "Open the page itself, and try again.")

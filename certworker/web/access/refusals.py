@@ -13,10 +13,12 @@ class Refused(Exception):
         status: The HTTP status.
         detail: What is refused, as a sentence.
         remedy: What to change, in the imperative.
+        retry_after: The seconds until the next attempt; 0 if a later attempt changes nothing.
     """
 
-    def __init__(self, status: int, detail: str, remedy: str) -> None:
+    def __init__(self, status: int, detail: str, remedy: str, *, retry_after: int = 0) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.remedy = remedy
+        self.retry_after = retry_after

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from certworker.web.tokens import ROLES, Role
+from certworker.settings.web import ROLES, Role
 
 __all__ = ["Access", "Role"]
 

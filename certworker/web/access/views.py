@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 from flask import g
 
+from certworker.settings.web import Role
 from certworker.web.access.csrf import check_csrf
 from certworker.web.access.refusals import Refused
-from certworker.web.access.roles import Access, Role
+from certworker.web.access.roles import Access
 
 View = TypeVar("View", bound=Callable[..., Any])
 

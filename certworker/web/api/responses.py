@@ -16,7 +16,7 @@ from certworker.errors import CertworkerError, printable
 from certworker.errors.pages import reference_of
 from certworker.redis.failures import address_of, to_failure
 from certworker.web.api.models import Context
-from certworker.web.application import WebComponents
+from certworker.web.components import WebComponents
 from certworker.web.problems import BLANK, problem
 
 #: The status of a failure, by the beginning of its code. Any other failure is 500.

@@ -28,7 +28,7 @@ class Site:
 
     Attributes:
         sources: The state of the showcase.
-        reader: A visitor on this machine without a token.
+        reader: A visitor with a token of the role read.
         operator: An operator.
         tenant: The tenant `acme`, to which one name belongs.
     """
@@ -49,10 +49,11 @@ def site(tmp_path: Path, redis_server: RedisServer, connection: Redis, dns_world
     showcase.fill(sources)
     index, tokens = NameIndex(sources), tmp_path / "tokens"
     application = open_application(tokens, sources=sources, index=index, actions=Actions(sources))
-    operator, tenant = create_token(tokens, "operate"), create_token(tokens, "operate", showcase.TENANT)
+    reader, operator = create_token(tokens, "read"), create_token(tokens, "operate")
+    tenant = create_token(tokens, "operate", showcase.TENANT)
     yield Site(
         sources,
-        application.test_client(),
+        client_with(application, reader),
         client_with(application, operator),
         client_with(application, tenant),
     )

@@ -1,0 +1,108 @@
+"""
+`certworker token`: the tokens of the page and the API.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import click
+
+from certworker.cli.output import say, say_json
+from certworker.settings import load
+from certworker.settings.web import ROLES, Role
+from certworker.storage import durable
+from certworker.validity import now_in_utc
+from certworker.web.server import tokens_of
+from certworker.web.tokens import TENANT, TokenFile, UnusableTokens
+
+
+@click.group()
+def command() -> None:
+    """
+    Create, list or revoke the tokens of the page and the API.
+
+    The file CERTWORKER_TOKENS_FILE has their hashes, without this setting a file in CERTWORKER_STATE_DIR. The
+    running page reads a changed file at once.
+
+    \b
+    Example:
+      certworker token create --role read
+    """
+
+
+@command.command()
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What the token may do.")
+@click.option("--tenant", metavar="TENANT", help="The only tenant whose names it may see.")
+def create(role: str, tenant: str | None) -> None:
+    """
+    Create a token, and print it once.
+
+    The role read sees the names, operate also requests, renews and removes them, and admin may do everything.
+
+    \b
+    Example:
+      certworker token create --role read
+      certworker token create --role operate --tenant acme
+    """
+    if tenant is not None and not TENANT.fullmatch(tenant):
+        raise click.ClickException("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
+    with _tokens() as tokens:
+        with durable.translate_os_errors(tokens.path):
+            tokens.path.parent.mkdir(mode=0o700, exist_ok=True)
+        token = tokens.create(cast("Role", role), tenant, now_in_utc)
+    say("The token, which is shown only once:", err=True)
+    say(token)
+
+
+@command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object for each token.")
+def list_tokens(as_json: bool) -> None:
+    """
+    List the tokens: id, role, tenant and date, but not the tokens themselves.
+
+    \b
+    Example:
+      certworker token list
+    """
+    with _tokens() as tokens:
+        known = tokens.tokens()
+    for each in known:
+        if as_json:
+            more = {"tenant": each.tenant, "created": each.created or None}
+            say_json({"id": each.id, "role": each.role} | more)
+        else:
+            say(f"{each.id}  {each.role:7}  {each.tenant or 'all names':20}  {each.created}".rstrip())
+    if not known and not as_json:
+        say("No token exists. To create one: certworker token create --role read")
+
+
+@command.command()
+@click.argument("token_id", metavar="ID")
+def revoke(token_id: str) -> None:
+    """
+    Revoke the token ID of `certworker token list`. Its sessions end at once.
+
+    \b
+    Example:
+      certworker token revoke 0123456789ab
+    """
+    with _tokens() as tokens:
+        if not tokens.revoke(token_id):
+            raise click.ClickException("No token has this id. To list them: certworker token list")
+    say(f"The token {token_id} is revoked.")
+
+
+@contextmanager
+def _tokens() -> Iterator[TokenFile]:
+    """
+    Yield the file with the tokens; its failures become messages.
+    """
+    tokens = tokens_of(load(os.environ))
+    try:
+        yield tokens
+    except UnusableTokens as error:
+        raise click.ClickException(f"{tokens.path} cannot be used: {error}.") from None

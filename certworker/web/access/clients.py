@@ -1,0 +1,104 @@
+"""
+The client of a request: its address, and whether a proxy is in between.
+
+A client writes the headers of proxies as it likes. So only the headers of the proxies in
+`CERTWORKER_WEB_PROXIES` name an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from flask import Request
+
+from certworker.settings.web import Network
+
+#: The headers of proxies, apart from those that begin with X-Forwarded-.
+BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP")
+
+#: The names of this machine in the header Host. A web site can give its own name the address 127.0.0.1 (DNS
+#: rebinding), but its requests still have its name.
+LOCAL_HOST = "localhost"
+
+#: The longest chain of proxies.
+MOST_PROXIES = 20
+
+
+@dataclass(frozen=True)
+class Client:
+    """
+    The client of a request.
+
+    Attributes:
+        address: The address of the client, as far as it is known.
+        is_by_proxy: Whether a trusted proxy sends the request.
+        is_local: Whether a program of this machine sends the request, without a proxy, to a local name.
+        is_secure: Whether the browser uses HTTPS.
+    """
+
+    address: str
+    is_by_proxy: bool
+    is_local: bool
+    is_secure: bool
+
+
+def client_of(request: Request, proxies: Iterable[Network]) -> Client:
+    """
+    Return the client of *request*.
+
+    Args:
+        proxies: The networks of the trusted proxies.
+    """
+    peer = _address(request.remote_addr or "")
+    by_proxy = peer is not None and _is_in(peer, proxies)
+    forwarded = _is_forwarded(request)
+    chain = request.headers.get("X-Forwarded-For", "") if by_proxy else ""
+    return Client(
+        address=str(_client_in(chain, proxies) or peer or "unknown"),
+        is_by_proxy=by_proxy,
+        is_local=peer is not None and peer.is_loopback and not forwarded and _is_local(request.host),
+        # A client that lies here only protects its own cookie.
+        is_secure=request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https",
+    )
+
+
+def _is_forwarded(request: Request) -> bool:
+    names = {name.lower() for name, _ in request.headers}
+    return any(name.startswith("x-forwarded-") for name in names) or not names.isdisjoint(
+        each.lower() for each in BY_PROXIES
+    )
+
+
+def _is_local(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    address = _address(name.removeprefix("[").removesuffix("]"))
+    return name.lower() == LOCAL_HOST or (address is not None and address.is_loopback)
+
+
+def _client_in(chain: str, proxies: Iterable[Network]) -> IPv4Address | IPv6Address | None:
+    """
+    Return the last address in *chain* that no trusted proxy has; None if there is none.
+    """
+    for text in reversed(chain.rsplit(",", MOST_PROXIES)):
+        address = _address(text.strip())
+        if address is None:
+            return None
+        if not _is_in(address, proxies):
+            return address
+    return None
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # A socket for both versions reports IPv4 addresses as IPv6 addresses.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: IPv4Address | IPv6Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks)

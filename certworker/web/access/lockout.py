@@ -1,0 +1,98 @@
+"""
+The lockout of addresses that send wrong tokens.
+
+No guess finds a token of 256 random bits. The lockout ends a flood of guesses early, and the log reports it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+logger = logging.getLogger(__name__)
+
+#: Wrong tokens of an address before the first lockout. A person pastes the wrong text a few times.
+FREE_FAILURES = 5
+FIRST_SECONDS = 30.0
+LONGEST_SECONDS = 3600.0
+#: Failures are forgotten after this time without another one.
+MEMORY_SECONDS = 2 * LONGEST_SECONDS
+
+MAX_ADDRESSES = 10_000
+
+#: A client usually has a whole IPv6 network of this size.
+IPV6_PREFIX = 64
+
+
+@dataclass
+class _Record:
+    failures: int
+    last: float
+    until: float
+
+
+class Lockout:
+    """
+    Counts the wrong tokens of each address, and locks an address out for a growing time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        """
+        Args:
+            clock: Returns monotonic seconds.
+        """
+        self._clock = clock
+        self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def seconds_left(self, address: str) -> float:
+        """
+        Return the seconds until *address* may send a token again; 0 if it may.
+        """
+        with self._lock:
+            record = self._records.get(_key(address))
+            return max(0.0, record.until - self._clock()) if record else 0.0
+
+    def record_failure(self, address: str) -> None:
+        """
+        Count a wrong token of *address*.
+        """
+        with self._lock:
+            now, key = self._clock(), _key(address)
+            record = self._records.pop(key, None)
+            if record is None or now - record.last > MEMORY_SECONDS:
+                record = _Record(0, now, now)
+            record.failures += 1
+            record.last = now
+            surplus = record.failures - FREE_FAILURES
+            if surplus >= 0:
+                pause = min(FIRST_SECONDS * 2 ** min(surplus, 20), LONGEST_SECONDS)
+                record.until = now + pause
+                logger.warning(
+                    "%d wrong tokens from %s: it is locked out for %.0f s",
+                    record.failures,
+                    key,
+                    pause,
+                    extra={"event": "audit", "fields": {"address": address}},
+                )
+            self._records[key] = record
+            while len(self._records) > MAX_ADDRESSES:
+                self._records.popitem(last=False)
+
+    def record_success(self, address: str) -> None:
+        """
+        Forget the wrong tokens of *address*.
+        """
+        with self._lock:
+            self._records.pop(_key(address), None)
+
+
+def _key(address: str) -> str:
+    if ":" not in address:
+        return address
+    return str(ip_network((address.partition("%")[0], IPV6_PREFIX), strict=False))

@@ -1,0 +1,55 @@
+"""
+The composition of the application: builds its components from the settings and Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import datetime
+
+from flask import Flask
+from redis import Redis
+
+from certworker.dashboard.actions import Actions
+from certworker.dashboard.names import NameIndex
+from certworker.dashboard.sources import Sources
+from certworker.settings import Settings
+from certworker.web.access import Accesses
+from certworker.web.application import build_application
+from certworker.web.components import WebComponents
+from certworker.web.tokens import TokenFile
+
+
+def application_of(
+    settings: Settings,
+    connection: Redis,
+    tokens: TokenFile,
+    clock: Callable[[], datetime],
+    *,
+    secret_key: str,
+    open_on_loopback: bool,
+    stack: ExitStack,
+) -> Flask:
+    """
+    Return the application of an installation. The end of *stack* stops its threads.
+    """
+    sources = Sources.of(settings, connection, clock)
+    index = NameIndex(sources)
+    stack.callback(index.stop)
+    access = Accesses(
+        tokens,
+        open_on_loopback=open_on_loopback,
+        proxies=settings.web.proxies,
+        header=settings.web.trusted_header,
+    )
+    return build_application(
+        WebComponents(
+            sources=sources,
+            index=index,
+            actions=Actions(sources),
+            access=access,
+            secret_key=secret_key,
+            base_path=settings.web.path,
+        )
+    )

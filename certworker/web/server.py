@@ -1,0 +1,257 @@
+"""
+The server of the page and the API.
+
+The server listens at once, and loads the application with the first request. So a worker whose page is not
+used starts as fast, and uses as little memory, as one without the page.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import secrets
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, suppress
+from datetime import datetime
+from ipaddress import ip_address
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.config import AddressNotUsable
+from certworker.hosts import with_port
+from certworker.http.listener import Application, Listener
+from certworker.http.throttle import HEADERS, Bounds
+from certworker.settings import HttpAddress, Settings
+from certworker.storage import durable
+from certworker.supervision import Faults, Loop
+from certworker.validity import now_in_utc
+from certworker.web.tokens import TokenFile, UnusableTokens
+
+logger = logging.getLogger(__name__)
+
+BOUNDS = Bounds(
+    "the page",
+    # A browser opens six, and each stream of events occupies one.
+    connections=200,
+    threads=12,
+    # The page reports a client error to a person, and the lockout stops guesses.
+    pause_seconds=0,
+    read_at_once=16 * 1024,
+    # A browser sends the cookies of all services of a host.
+    longest_header=32 * 1024,
+    longest_body=256 * 1024,
+    unread=1024 * 1024,
+)
+
+#: The packages of the extra `certworker[web]` without which there is no page.
+NEEDED = "flask"
+INSTALLATION = "pip install 'certworker[web]'"
+
+#: The files in the directory of the state.
+DIRECTORY = "web"
+TOKENS = "tokens.json"
+KEY = "session.key"
+KEY_DIGITS = 64
+
+
+class WebServer:
+    """
+    The server of the page and the API, in a thread of its own.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self, address: HttpAddress, load: Callable[[ExitStack], Application], *, base_path: str = ""
+    ) -> None:
+        """
+        Args:
+            address: Where to listen; port 0 is a free port.
+            load: Loads the application. The end of its argument stops the threads of the application.
+            base_path: The path below which a reverse proxy serves the page.
+        """
+        self._load = load
+        self._stack = ExitStack()
+        self._loading = Lock()
+        self._application: Application | None = None
+        self._faults = Faults("the page")
+        self._listener = Listener(
+            address, self._answer, BOUNDS, name="web", prefix=base_path, is_always_quick=False
+        )
+        self.loop = self._listener.loop
+
+    @property
+    def port(self) -> int:
+        """
+        Return the port that the server listens on.
+        """
+        return self._listener.port
+
+    def start(self) -> None:
+        """
+        Start the server, which answers as soon as this method returns.
+
+        Raises:
+            AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
+        """
+        self._listener.start()
+
+    def stop(self) -> None:
+        """
+        Close the server; do nothing if it never started.
+        """
+        self._listener.stop()
+        self._stack.close()
+
+    def _answer(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        try:
+            with self._loading:
+                if self._application is None:
+                    self._application = self._load(self._stack)
+        except Exception as error:
+            self._faults.failed(error)
+            body = b"The page cannot be loaded. The log has the reason.\n"
+            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *HEADERS]
+            start_response("503 Service Unavailable", headers)
+            return [body]
+        return self._application(request, start_response)
+
+
+def is_installed() -> bool:
+    """
+    Return whether the extra `certworker[web]` is installed.
+    """
+    return importlib.util.find_spec(NEEDED) is not None
+
+
+def tokens_of(settings: Settings) -> TokenFile:
+    """
+    Return the file with the tokens: the configured one, or that in the directory of the state.
+    """
+    return TokenFile(settings.web.tokens_file or settings.state_dir / DIRECTORY / TOKENS)
+
+
+def web_server(
+    settings: Settings,
+    connection: Redis,
+    address: HttpAddress,
+    clock: Callable[[], datetime] = now_in_utc,
+) -> WebServer:
+    """
+    Return the server of the page of an installation. It reads the volume and Redis, and needs no worker.
+
+    Args:
+        settings: The settings of the installation.
+        connection: The connection to Redis.
+        address: Where to listen.
+        clock: Returns the current time in UTC.
+    """
+
+    def load(stack: ExitStack) -> Application:
+        # Flask and Jinja need a third of the start time of a worker.
+        from certworker.web.composition import application_of
+
+        is_open = settings.web.tokens_file is None and is_loopback(address)
+        key = session_key(settings.state_dir / DIRECTORY / KEY)
+        return application_of(
+            *(settings, connection, tokens_of(settings), clock),
+            secret_key=key,
+            open_on_loopback=is_open,
+            stack=stack,
+        )
+
+    return WebServer(address, load, base_path=settings.web.path)
+
+
+def start_page(
+    settings: Settings, connection: Redis, stack: ExitStack, clock: Callable[[], datetime]
+) -> list[Loop]:
+    """
+    Start the page of a worker until the end of *stack*; return its loop, or nothing if there is no page.
+
+    A worker without the page is better than none: only an address that the operator has set must be usable.
+
+    Raises:
+        AddressNotUsable: The address in the settings is in use, or does not belong to this machine.
+    """
+    address = settings.web.address
+    if address is None:
+        return []
+    if not is_installed():
+        logger.info("the page in the browser needs more packages; to install them: %s", INSTALLATION)
+        return []
+    server = web_server(settings, connection, address, clock)
+    try:
+        server.start()
+    except AddressNotUsable as failure:
+        if "address" in settings.web.model_fields_set:
+            raise
+        # Before there was a page, another program may have used its default address.
+        logger.warning("the page does not start: %s", failure, extra={"code": failure.code})
+        return []
+    stack.callback(server.stop)
+    log_address(settings, address, clock)
+    return [server.loop]
+
+
+def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], datetime] = now_in_utc) -> None:
+    """
+    Log the address of the page. Create the first token if a token is needed and none exists.
+    """
+    url = url_of(address, settings.web.path)
+    tokens = tokens_of(settings)
+    if settings.web.tokens_file or is_loopback(address) or not tokens.is_missing():
+        logger.info("the page is at %s", url, extra={"event": "start"})
+        return
+    try:
+        tokens.path.parent.mkdir(mode=0o700, exist_ok=True)
+        token = tokens.create("admin", None, clock)
+    except (OSError, CertworkerError, UnusableTokens) as error:
+        logger.warning("the page is at %s, but the first token cannot be stored: %s", url, error)
+        return
+    logger.info(
+        "the page is at %s; the first token, which is shown only once, has the role admin: %s",
+        f"{url}login",
+        token,
+        extra={"event": "start"},
+    )
+
+
+def url_of(address: HttpAddress, base_path: str) -> str:
+    """
+    Return the URL of the page for a browser on this machine.
+    """
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (compared only)
+    return f"http://{with_port(host, address.port)}{base_path}/"
+
+
+def is_loopback(address: HttpAddress) -> bool:
+    """
+    Return whether only this machine can connect to *address*.
+    """
+    try:
+        return ip_address(address.host).is_loopback
+    except ValueError:
+        return address.host.lower() == "localhost"
+
+
+def session_key(path: Path) -> str:
+    """
+    Return the key that signs the cookies, from the file at *path*, which is made if it is missing.
+
+    Without a writable directory the key is new at each start, and a restart ends all sessions.
+    """
+    with suppress(OSError, UnicodeDecodeError):
+        key = durable.read(path, 2 * KEY_DIGITS).decode().strip()
+        if len(key) == KEY_DIGITS:
+            return key
+    key = secrets.token_hex(KEY_DIGITS // 2)
+    with suppress(OSError, CertworkerError):
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        durable.write(path, f"{key}\n".encode(), 0o600)
+    return key

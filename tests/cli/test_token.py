@@ -1,0 +1,67 @@
+"""
+Tests of `certworker token`.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+from certworker.web.tokens import TokenFile
+from tests.servers.worker import WorkerProcess
+
+
+class TestToken:
+    def test_a_token_is_printed_once_listed_and_revoked(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        The standard output has the token only, and later commands show its id.
+        """
+        path = tmp_path / "tokens.json"
+        worker.environment["CERTWORKER_TOKENS_FILE"] = str(path)
+        created = worker.command("token", "create", "--role", "operate", "--tenant", "acme")
+        token = created.stdout.strip()
+        found = TokenFile(path).find(token)
+        assert found is not None, created.stderr
+        listed = worker.command("token", "list", "--json")
+        line = json.loads(listed.stdout)
+        revoked = worker.command("token", "revoke", found.id)
+
+        assert ("operate", "acme") == (found.role, found.tenant)
+        assert {"id", "role", "tenant", "created"} == set(line)
+        assert (found.id, "operate", "acme") == (line["id"], line["role"], line["tenant"])
+        assert token not in listed.stdout
+        assert 0 == revoked.returncode
+        assert not path.exists()
+        assert "No token exists" in worker.command("token", "list").stdout
+
+    def test_without_a_setting_the_file_is_in_the_directory_of_the_state(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
+        """
+        The default file belongs to its owner only.
+        """
+        created = worker.command("token", "create", "--role", "read")
+        path = tmp_path / "state" / "web" / "tokens.json"
+
+        assert 0 == created.returncode, created.stderr
+        assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+        assert "read     all names" in worker.command("token", "list").stdout
+
+    def test_wrong_uses_are_messages(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        An unknown id, a wrong tenant and a file with other content are messages without a traceback.
+        """
+        path = tmp_path / "tokens.json"
+        worker.environment["CERTWORKER_TOKENS_FILE"] = str(path)
+        unknown = worker.command("token", "revoke", "0123456789ab")
+        tenant = worker.command("token", "create", "--role", "read", "--tenant", "a b")
+        path.write_text("tokens: 5")
+        other = worker.command("token", "create", "--role", "read")
+
+        assert [1, 1, 1] == [each.returncode for each in (unknown, tenant, other)]
+        assert "No token has this id." in unknown.stderr
+        assert "TENANT has 1 to 100" in tenant.stderr
+        assert f"{path} cannot be used: it has no list of tokens." in other.stderr
+        assert "Traceback" not in unknown.stderr + tenant.stderr + other.stderr
+        assert "tokens: 5" == path.read_text()

@@ -1,0 +1,328 @@
+"""
+Tests of the server of the page: it loads the application late, and bounds its clients.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.http import throttle
+from certworker.settings import HttpAddress, Settings, load
+from certworker.validity import now_in_utc
+from certworker.web.server import (
+    BOUNDS,
+    WebServer,
+    is_installed,
+    is_loopback,
+    log_address,
+    session_key,
+    tokens_of,
+    url_of,
+    web_server,
+)
+from tests.servers.trickle import trickling
+from tests.servers.worker import wait_until
+
+LOOPBACK = HttpAddress("127.0.0.1", 0)
+
+
+def settings_in(directory: Path, **variables: str) -> Settings:
+    """
+    Return the settings of an installation in *directory*.
+    """
+    return load(
+        {
+            "CERTWORKER_CERTIFICATES_DIR": str(directory),
+            "CERTWORKER_CONFIG_DIR": str(directory / "config"),
+            **variables,
+        }
+    )
+
+
+def echo(request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+    """
+    Answer with the path of the request.
+    """
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [str(request["PATH_INFO"]).encode()]
+
+
+@contextmanager
+def started(server: WebServer) -> Iterator[WebServer]:
+    """
+    Run *server* during the block.
+    """
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def get(server: WebServer, path: str, **headers: str) -> tuple[HTTPResponse, str]:
+    """
+    Return the answer to a request for *path*, and its body.
+    """
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection.request(
+        "GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()}
+    )
+    response = connection.getresponse()
+    body = response.read().decode()
+    connection.close()
+    return response, body
+
+
+class TestLoading:
+    def test_the_application_is_loaded_once_with_the_first_request(self) -> None:
+        """
+        The server listens without the application, which the first request loads.
+        """
+        loaded = []
+
+        def load_once(_stack: ExitStack) -> Any:
+            loaded.append(1)
+            return echo
+
+        with started(WebServer(LOOPBACK, load_once)) as server:
+            assert [] == loaded
+            assert ["/a", "/b"] == [get(server, path)[1] for path in ("/a", "/b")]
+        assert [1] == loaded
+
+    def test_a_failed_load_is_a_503_and_is_tried_again(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        An application that cannot be loaded is logged with its reason, and answers when it can be.
+        """
+        outcomes = [ImportError("no module"), None]
+
+        def load_later(_stack: ExitStack) -> Any:
+            if error := outcomes.pop(0):
+                raise error
+            return echo
+
+        with started(WebServer(LOOPBACK, load_later)) as server:
+            response, body = get(server, "/a")
+            assert (503, "nosniff") == (response.status, response.getheader("X-Content-Type-Options"))
+            assert "The log has the reason" in body
+            assert "/a" == get(server, "/a")[1]
+        assert "no module" in caplog.text
+
+    def test_the_extra_is_installed_for_the_tests(self) -> None:
+        """
+        The packages of the page are installed.
+        """
+        assert is_installed()
+
+
+class TestBounds:
+    def test_slow_clients_block_no_other(self) -> None:
+        """
+        Clients that send their requests byte by byte fill the server, and the next one is answered.
+        """
+        with (
+            started(WebServer(LOOPBACK, lambda _: echo)) as server,
+            trickling("127.0.0.1", server.port, BOUNDS.connections + 50),
+        ):
+            assert ["/a"] * 3 == [get(server, "/a")[1] for _ in range(3)]
+
+    @pytest.mark.parametrize(
+        ("sent", "status"),
+        [
+            (f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {BOUNDS.longest_body + 1}\r\n\r\n", 413),
+            (f"GET / HTTP/1.1\r\nHost: x\r\nX: {'x' * BOUNDS.longest_header}\r\n\r\n", 431),
+            ("GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xyz\r\n\r\n", 501),
+            ("\x00\r\n\r\n", 400),
+        ],
+    )
+    def test_a_request_has_a_limited_size(self, sent: str, status: int) -> None:
+        """
+        A large or malformed request is refused, with the headers of every answer.
+        """
+        with (
+            started(WebServer(LOOPBACK, lambda _: echo)) as server,
+            socket.create_connection(("127.0.0.1", server.port), timeout=60) as client,
+        ):
+            client.sendall(sent.encode())
+            answer = b""
+            # The server closes the connection before it reads all of a large request.
+            with suppress(ConnectionResetError):
+                while piece := client.recv(1 << 16):
+                    answer += piece
+
+        assert answer.startswith((f"HTTP/1.1 {status} ".encode(), f"HTTP/1.0 {status} ".encode()))
+        assert b"X-Content-Type-Options: nosniff" in answer
+        assert b"Server:" not in answer
+
+    def test_a_request_that_is_not_complete_in_time_is_closed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A client that stops in the middle of its request is closed.
+        """
+        seconds = [0.0]
+        monkeypatch.setattr(throttle, "monotonic", lambda: seconds[0])
+        with (
+            started(WebServer(LOOPBACK, lambda _: echo)) as server,
+            socket.create_connection(("127.0.0.1", server.port), timeout=0.2) as client,
+        ):
+            client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab")
+
+            def closed() -> bool | None:
+                seconds[0] += 1
+                try:
+                    return client.recv(1) == b"" or None
+                except TimeoutError:
+                    return None
+                except ConnectionError:
+                    return True
+
+            wait_until(closed, lambda: "still open")
+
+
+class TestInstallation:
+    def test_the_page_of_this_machine_is_open_for_reading(self, tmp_path: Path, connection: Redis) -> None:
+        """
+        On loopback without tokens, the overview answers this machine, and no rebound name.
+        """
+        with started(web_server(settings_in(tmp_path), connection, LOOPBACK)) as server:
+            overview, text = get(server, "/")
+            foreign, _ = get(server, "/", Host="attacker.example")
+            proxied, _ = get(server, "/", X_Forwarded_For="192.0.2.1")
+
+            elsewhere, _ = get(server, "//attacker.example/..")
+
+        assert 200 == overview.status
+        assert "<title>" in text
+        assert not str(elsewhere.getheader("Location", "")).startswith("//")
+        assert [303, 303] == [foreign.status, proxied.status]
+
+    def test_a_base_path_is_in_each_link(self, tmp_path: Path, connection: Redis) -> None:
+        """
+        Behind a proxy with a base path, each link and redirect has it.
+        """
+        settings = settings_in(tmp_path, CERTWORKER_WEB_PATH="/certs")
+        with started(web_server(settings, connection, LOOPBACK)) as server:
+            _, text = get(server, "/certs/")
+            login, _ = get(server, "/certs/names", X_Forwarded_For="192.0.2.1")
+
+        assert 'href="/certs/names"' in text
+        assert "/certs/login?next=/names" == login.getheader("Location")
+
+    def test_with_a_tokens_file_each_request_needs_a_token(self, tmp_path: Path, connection: Redis) -> None:
+        """
+        A configured file that is missing or empty gives nobody access, also on loopback.
+        """
+        settings = settings_in(tmp_path, CERTWORKER_TOKENS_FILE=str(tmp_path / "tokens.yml"))
+        with started(web_server(settings, connection, LOOPBACK)) as server:
+            assert 303 == get(server, "/")[0].status
+            token = tokens_of(settings).create("read", None, now_in_utc)
+            assert 200 == get(server, "/", Authorization=f"Bearer {token}")[0].status
+
+
+class TestFirstToken:
+    PUBLIC = HttpAddress("0.0.0.0", 8082)
+
+    def test_the_first_token_is_logged_once_and_only_its_hash_is_stored(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        On another address than loopback, the log has a token of the role admin, once.
+        """
+        settings = settings_in(tmp_path)
+        settings.state_dir.mkdir()
+        with caplog.at_level("INFO"):
+            log_address(settings, self.PUBLIC)
+            log_address(settings, self.PUBLIC)
+        first, second = caplog.messages
+        token = first.rpartition(" ")[2]
+        path = tokens_of(settings).path
+
+        assert "the page is at http://127.0.0.1:8082/login; the first token" in first
+        assert "the page is at http://127.0.0.1:8082/" == second
+        found = tokens_of(settings).find(token)
+        assert found is not None
+        assert "admin" == found.role
+        assert token not in path.read_text()
+        assert (0o600, 0o700) == (stat.S_IMODE(path.stat().st_mode), stat.S_IMODE(path.parent.stat().st_mode))
+
+    @pytest.mark.parametrize("reason", ["loopback", "configured"])
+    def test_without_need_no_token_is_made(self, tmp_path: Path, reason: str) -> None:
+        """
+        No token is made on loopback, nor if a tokens file is configured.
+        """
+        configured = {"CERTWORKER_TOKENS_FILE": str(tmp_path / "x")} if reason == "configured" else {}
+        settings = settings_in(tmp_path, **configured)
+        settings.state_dir.mkdir()
+        log_address(settings, LOOPBACK if reason == "loopback" else self.PUBLIC)
+
+        assert tokens_of(settings).is_missing()
+
+    def test_a_volume_that_is_read_only_is_logged(
+        self, forbidden: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Without a writable directory there is no token, and the log has the reason instead of it.
+        """
+        log_address(settings_in(forbidden), self.PUBLIC)
+
+        assert "the first token cannot be stored" in caplog.text
+        assert "cw_" not in caplog.text
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("host", "local"),
+        [
+            *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)),
+            *(("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("page.internal", False)),
+        ],
+    )
+    def test_only_loopback_addresses_are_open(self, host: str, local: bool) -> None:
+        """
+        An unspecified address and a name are reachable from elsewhere.
+        """
+        assert local == is_loopback(HttpAddress(host, 80))
+
+    def test_the_url_is_one_that_this_machine_can_open(self) -> None:
+        """
+        The URL of an unspecified address names the loopback address.
+        """
+        assert "http://127.0.0.1:8082/" == url_of(HttpAddress("0.0.0.0", 8082), "")
+        assert "http://[::1]:8082/certs/" == url_of(HttpAddress("::", 8082), "/certs")
+
+
+class TestSessionKey:
+    def test_the_key_survives_a_restart(self, tmp_path: Path) -> None:
+        """
+        Two servers of a volume, and a server after its restart, use one key that only its owner may read.
+        """
+        path = tmp_path / "web" / "session.key"
+
+        assert session_key(path) == session_key(path)
+        assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+
+    @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64, b"x" * 1000])
+    def test_an_unusable_key_is_replaced(self, tmp_path: Path, content: bytes) -> None:
+        """
+        A damaged file does not weaken the signatures.
+        """
+        path = tmp_path / "session.key"
+        path.write_bytes(content)
+        key = session_key(path)
+
+        assert re.fullmatch("[0-9a-f]{64}", key)
+        assert key == session_key(path)
+
+    def test_without_a_writable_directory_each_start_has_its_key(self, forbidden: Path) -> None:
+        """
+        A read-only volume ends the sessions at each start, and nothing else.
+        """
+        assert session_key(forbidden / "key") != session_key(forbidden / "key")
