@@ -19,6 +19,8 @@ from certworker.preflight.runner import SETTLING_SECONDS
 from certworker.settings import load
 from certworker.state.schema import KEY, SCHEMA
 from certworker.worker.producer import request_certificate
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
@@ -59,6 +61,21 @@ class TestStart:
         second.wait_for_line("config.http_address")
         assert second.process is not None
         assert 2 == second.process.wait(10)
+
+    def test_the_worker_needs_no_assertions(
+        self, worker: WorkerProcess, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        With PYTHONOPTIMIZE, which removes assertions, an invalid response of the CA is no unexpected error.
+        """
+        app_authority.faults.fail("renewalInfo", Fault(200), times=None)
+        worker.environment["PYTHONOPTIMIZE"] = "1"
+        worker.environment["CERTWORKER_LOG_LEVEL"] = "debug"
+        worker.start()
+        worker.wait_for_line("main.localhost: certificate issued")
+
+        assert "could not read the renewal information: [ca." in worker.log
+        assert "Traceback" not in worker.log
 
     def test_metrics_can_have_a_separate_address(self, worker: WorkerProcess) -> None:
         """
