@@ -82,7 +82,7 @@ class MovedWatch:
         self._clock = clock
         self._turn = OncePer(connection, TURN, TURN_TTL)
         faults = Faults("the check of the names that point elsewhere", explain)
-        self.loop = Loop("moved_names", self._step, seconds=CHECK_SECONDS, faults=faults)
+        self.loop = Loop("moved_names", self.step, seconds=CHECK_SECONDS, faults=faults)
 
     def check(self) -> int:
         """
@@ -108,7 +108,14 @@ class MovedWatch:
                 self._record(name, found, known.get(name), now)
         return len(names)
 
-    def _step(self) -> float:
+    def step(self) -> float:
+        """
+        Check the due names, unless another worker has made this step; return the seconds until the next step.
+
+        Raises:
+            CertworkerError: The volume cannot be read.
+            redis.RedisError: Redis failed.
+        """
         if self._turn.first("names"):
             self.check()
         return STEP.total_seconds()

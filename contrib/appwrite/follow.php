@@ -22,7 +22,7 @@ function status(array $event): ?string
     return match ($event['state']) {
         'issued', 'imported', 'kept', 'covered' => 'verified',
         'waiting' => $serves ? 'verified' : 'verifying',
-        'failed', 'paused' => $serves ? 'verified' : 'unverified', // the certificate stays in service
+        'failed', 'paused', 'moved' => $serves ? 'verified' : 'unverified', // the certificate stays in service
         default => null, // removed: the core has deleted its documents
     };
 }

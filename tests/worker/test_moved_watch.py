@@ -8,15 +8,96 @@ from functools import partial
 
 import pytest
 
+from certworker.app import App
 from certworker.issuance.importing import CertificateImport
 from certworker.own_certificates import Pem
+from certworker.redis.codec import encode_time
 from certworker.runtime import build_moved_watch
-from certworker.state.sightings import SIGHTINGS
+from certworker.state.sightings import SIGHTINGS, Sightings
+from certworker.worker import moved_watch
+from certworker.worker.moved_watch import CHECKED
 from certworker.worker.producer import request_certificate
 from tests.certificate_builder import Wanted, key_pem
 from tests.moving import ELSEWHERE, HERE, events, in_service, move, notifications, run_due, status, watch
 from tests.scenarios.installation import NAME, Installation
-from tests.scenarios.scenario import DAY
+from tests.scenarios.scenario import DAY, job
+from tests.storage.authority import Signer
+
+
+def with_certificates(platform: Installation, count: int) -> App:
+    """
+    Return an app with certificates of *count* names on the volume, all of which point to this server.
+    """
+    app = platform.open()
+    names = [f"shop{number}.{NAME}" for number in range(count)]
+    platform.zone.rows.update({name: {"A": [HERE]} for name in names})
+    stored = app.certificates.store(
+        Signer().certificate(*names), authority=app.settings.authority.label, kind="private", token=1
+    )
+    app.certificates.link(stored)
+    return app
+
+
+class TestSteps:
+    def test_one_worker_makes_each_step(self, platform: Installation) -> None:
+        """
+        All workers share the checks, so each name is checked once a day.
+        """
+        app = in_service(platform)
+        move(platform)
+        for _ in range(3):
+            build_moved_watch(app).step()
+            platform.connection.delete(CHECKED)
+
+        assert 1 == Sightings(platform.connection).read_many([NAME])[NAME].checks
+
+    def test_a_step_is_bounded(self, platform: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        After a pause, several steps check all names, each name once.
+        """
+        monkeypatch.setattr(moved_watch, "MAX_NAMES", 2)
+        app = with_certificates(platform, count=5)
+
+        assert [2, 2, 1, 0] == [build_moved_watch(app).check() for _ in range(4)]
+
+    def test_the_checks_are_spread_over_the_day(self, platform: Installation) -> None:
+        """
+        Each name has its time of the day, so each hour has a part of the names, and a day has all of them.
+        """
+        app, checked = with_certificates(platform, count=24), []
+        platform.connection.set(CHECKED, encode_time(app.clock()))
+        for _ in range(24):
+            platform.elapsed += DAY / 24
+            checked.append(build_moved_watch(app).check())
+
+        assert 24 == sum(checked)
+        assert max(checked) < 8
+
+    @pytest.mark.parametrize("written", ["2999-01-01T00:00:00Z", "1999-01-01T00:00:00Z", "soon", ""])
+    def test_any_time_in_redis_leads_to_one_day(self, platform: Installation, written: str) -> None:
+        """
+        A wrong time in Redis neither prevents the checks nor repeats those of several days.
+        """
+        app = with_certificates(platform, count=3)
+        platform.connection.set(CHECKED, written)
+
+        assert 3 == build_moved_watch(app).check()
+
+    def test_a_name_that_a_job_holds_is_reported_by_the_next_job(self, platform: Installation) -> None:
+        """
+        The record of a running job is not changed. Its name has moved nevertheless.
+        """
+        app = in_service(platform)
+        move(platform)
+        watch(platform, app, days=2)
+        platform.elapsed += DAY
+        with app.locks.hold([NAME]):
+            watch(platform, app)
+
+        assert "valid" == status(app).state
+        assert "dns.moved" == job(app, NAME)["code"]
+        assert "moved" == status(app).state
+        assert [("action", "dns.moved")] == notifications(platform)
 
 
 class TestDays:
