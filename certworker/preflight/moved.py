@@ -10,8 +10,8 @@ Whether a name in service still points to this server.
                                 └── other addresses
           a test response ──────┬── is served (for example by a CDN) ─────► HERE
                                 ├── an own address does not serve it ─────► UNKNOWN
-                                ├── another server replies ───────────────► ELSEWHERE
-                                └── no other server replies ──────────────► UNKNOWN
+                                ├── another server replies, and no CDN ───► ELSEWHERE
+                                └── no other server replies, or a CDN ────► UNKNOWN
 
 Only a definite answer counts. Without a known target, and for names that DNS-01 proves, there is none.
 """
@@ -34,6 +34,7 @@ from certworker.domains import is_address, is_wildcard
 from certworker.domains.address import Address
 from certworker.errors import printable
 from certworker.preflight.port80.check import MAX_ADDRESSES, probe_for
+from certworker.preflight.port80.diagnosis import intermediary
 from certworker.preflight.port80.probe import Fetch
 from certworker.preflight.target import Target, target_of
 from certworker.settings import Settings
@@ -42,6 +43,9 @@ from certworker.ttl_cache import TtlCache
 #: The statuses of a proxy or CDN that refuses or fails, whichever server is behind it.
 INDEFINITE = frozenset({401, 403, 429})
 
+
+#: Intermediaries that host sites. Any other one may forward other requests to this server.
+HOSTS = ("Netlify", "Vercel")
 
 #: How long the addresses of the target are cached. All names of a step need them.
 TARGET_TTL_SECONDS = 60.0
@@ -193,7 +197,8 @@ def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
 
 def _is_foreign(fetch: Fetch) -> bool:
     """
-    Return whether another server has replied.
+    Return whether another server has replied. A known CDN may hide this server.
     """
-    status = fetch.reply.status if fetch.reply else 0
-    return 200 <= status < 500 and status not in INDEFINITE
+    if fetch.reply is None or intermediary(fetch.reply) not in (None, *HOSTS):
+        return False
+    return fetch.reply.status < 500 and fetch.reply.status not in INDEFINITE

@@ -266,6 +266,17 @@ class TestInService:
         assert "acme" == platform.app.records.tenant_of(name)
         assert "dns.ownership_missing" == platform.request(name, tenant="rival")
 
+    def test_after_the_end_of_service_a_new_proof_is_needed(self, platform: Platform) -> None:
+        """
+        A name that has moved away and is out of service may have another owner when it is back.
+        """
+        name = f"back.{ZONE}"
+        self.owned(platform, name)
+        platform.app.certificates.remove(name)
+
+        assert "dns.ownership_missing" == platform.request(name)
+        assert "dns.ownership_missing" == platform.request(name, tenant="acme")
+
     def test_after_a_removal_a_new_proof_is_needed(self, platform: Platform) -> None:
         """
         A removed name is like a new one.

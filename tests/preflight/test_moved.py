@@ -61,6 +61,41 @@ class TestWhatCounts:
 
         assert "valid" == status(app).state
 
+    def test_a_cdn_may_hide_this_server(self, platform: Installation) -> None:
+        """
+        A CDN may redirect the test response to HTTPS, where another path applies.
+        """
+        app = in_service(platform)
+        platform.serve(always(404, Server="cloudflare", CF_RAY="8f3"), ELSEWHERE)
+
+        watch(platform, app, days=4)
+
+        assert "valid" == status(app).state
+
+    def test_a_hoster_of_sites_hides_no_server(self, platform: Installation) -> None:
+        """
+        A customer may move to a hoster that sends headers like a CDN.
+        """
+        app = in_service(platform)
+        platform.serve(always(404, X_Vercel_Id="fra1"), ELSEWHERE)
+
+        watch(platform, app, days=3)
+
+        assert "moved" == status(app).state
+
+    def test_a_name_that_points_here_costs_two_queries(self, platform: Installation) -> None:
+        """
+        The daily check of a name that has not moved asks only the resolver for its addresses.
+        """
+        app = in_service(platform)
+        asked = platform.dns.resolver.asked, platform.zone.asked
+        for each in asked:
+            each.clear()
+
+        watch(platform, app)
+
+        assert ([f"{NAME} A", f"{NAME} AAAA"], []) == (sorted(asked[0]), asked[1])
+
     def test_a_closed_port_is_no_definite_answer(self, platform: Installation) -> None:
         """
         A firewall of this network may close port 80 of other servers.
