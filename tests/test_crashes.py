@@ -66,7 +66,7 @@ FEWEST_STEPS_OF_A_HANDOVER = 20
 MOST_STEPS_OF_A_HANDOVER = 100
 #: An import has at least this number of steps.
 FEWEST_STEPS_OF_AN_IMPORT = 30
-MOST_STEPS_OF_AN_IMPORT = 120
+MOST_STEPS_OF_AN_IMPORT = 100
 #: An issuance of a wildcard has more steps, because it changes its zone twice.
 MOST_STEPS_OF_A_WILDCARD = 300
 

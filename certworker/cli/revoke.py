@@ -18,6 +18,7 @@ from certworker.domains import normalize
 from certworker.redis.client import connected
 from certworker.settings import load
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.inventory import names_served
 from certworker.worker.producer import request_certificate, request_removal
 
 
@@ -69,7 +70,8 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
             already = "" if first else "already "
             names = ", ".join(metadata.names)
             say(f"{names}: {already}revoked at {choice.title}, serial {metadata.serial}")
-        jobs = _follow_up(connection, metadata.names, remove)
+        followed = names_served(store, metadata)
+        jobs = _follow_up(connection, followed, remove)
     if as_json:
         fields = {
             "name": name,
@@ -83,7 +85,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         say_json(fields)
     else:
         requested = "Their removal" if remove else "A new certificate"
-        say(f"{requested} is requested. To see its state: certworker status {metadata.names[0]}")
+        say(f"{requested} is requested. To see its state: certworker status {followed[0]}")
 
 
 def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> list[str]:

@@ -16,6 +16,7 @@ from certworker.issuance.importing import CertificateImport, Imported
 from certworker.issuance.issuer_factory import forget_pending_order
 from certworker.own_certificates import Pem
 from certworker.ratelimits.budget import Budget
+from certworker.storage.inventory import names_served
 from certworker.worker.producer import request_certificate, request_removal
 
 
@@ -109,7 +110,9 @@ class Actions:
         metadata, wildcard = self._sources.certificates.serving(name)
         if wildcard or (metadata and metadata.is_imported):
             return self.retry(name, by=by)
-        names = metadata.names if metadata and name in metadata.names else self._names_with(name)
+        names = self._names_with(name)
+        if metadata and name in metadata.names:
+            names = names_served(self._sources.certificates, metadata)
         return request_certificate(names, force=True, by=by, connection=self._sources.connection)
 
     def retry(self, name: str, *, by: str) -> str:
@@ -164,7 +167,12 @@ class Actions:
 
     def _names_with(self, name: str) -> tuple[str, ...]:
         record = self._sources.records.read(name)
-        return record.names if record else (name,)
+        names = record.names if record else (name,)
+        return tuple(each for each in names if each == name or not self._is_imported(each))
+
+    def _is_imported(self, name: str) -> bool:
+        metadata = self._sources.certificates.metadata(name)
+        return metadata is not None and metadata.is_imported
 
     def _claim(self, names: Sequence[str], tenant: str) -> None:
         sources = self._sources

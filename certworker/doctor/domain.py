@@ -20,7 +20,7 @@ from certworker.domains import is_wildcard
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
-from certworker.errors.imports import ImportEnds
+from certworker.errors.imports import ImportDamaged, ImportEnds
 from certworker.preflight.checkers import build_resolver, domain_checks
 from certworker.preflight.dns01 import PlanRecord
 from certworker.preflight.result import Check, CheckContext, CheckResult
@@ -112,14 +112,16 @@ def certificate_findings(
         record: The record of the last attempt; None without one.
         now: The current time.
     """
-    section = Section(name)
+    section, directory = Section(name), None
     try:
         wildcard = CoveredNames(settings.certificates_dir).wildcard_of(name)
         links = Links(settings.certificates_dir)
         directory = links.target_of(name) or (links.target_of(wildcard) if wildcard else None)
         stored = load(directory, name) if directory else None
     except CertworkerError as failure:
-        yield section.failure(CERTIFICATE, failure)
+        known = CertificateMetadata.read(directory) if directory else None
+        is_imported = known is not None and known.is_imported
+        yield section.failure(CERTIFICATE, ImportDamaged(name=name) if is_imported else failure)
         return
     if directory is None or stored is None:
         why = f"; the last attempt failed with {record.code}" if record and record.code else ""
@@ -158,8 +160,10 @@ def _imported(
     left = metadata.not_after - now
     if reminder_at(metadata.validity, left) is None:
         return section.ok(CERTIFICATE, f"{text}, imported")
-    ends = f"ends in {in_words(left)}" if left > timedelta(0) else f"ended {in_words(-left)} ago"
-    return section.failure(CERTIFICATE, ImportEnds(name=name, ends=ends))
+    has_ended = left <= timedelta(0)
+    ends = f"ended {in_words(-left)} ago" if has_ended else f"ends in {in_words(left)}"
+    failure, line = ImportEnds(name=name, ends=ends), section.fail if has_ended else section.warn
+    return line(CERTIFICATE, failure.message, failure.remedy, failure.code)
 
 
 def served_findings(

@@ -70,6 +70,19 @@ def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
     return found
 
 
+def names_served(store: CertificateStore, metadata: CertificateMetadata) -> tuple[str, ...]:
+    """
+    Return the names that the certificate with this *metadata* serves; all its names if it serves none.
+
+    A name that got another certificate since, for example an imported one, has left it.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The volume cannot be read.
+    """
+    served = tuple(name for name in metadata.names if store.metadata(name) == metadata)
+    return served or metadata.names
+
+
 def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
     """
     Make the links that `DOMAIN/` lacks for each of *names*.

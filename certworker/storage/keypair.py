@@ -85,7 +85,10 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
     try:
         certificate = load(directory, name)
     except (KeyPairBroken, CertificateUnreadable) as failure:
-        logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+        metadata = CertificateMetadata.read(directory)
+        # The remedy does not apply to an imported certificate: its job reports that one.
+        text = failure.message if metadata and metadata.is_imported else failure
+        logger.warning("%s", text, extra={"domain": name, "code": failure.code})
         return None
     return StoredCertificate(
         certificate,

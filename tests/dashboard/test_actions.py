@@ -56,6 +56,20 @@ class TestImportedNames:
         assert metadata
         assert metadata.is_imported
 
+    @pytest.mark.parametrize("action", ["renew", "retry"])
+    def test_an_action_for_another_name_of_its_old_certificate_leaves_it(
+        self, app: App, actions: Actions, action: str
+    ) -> None:
+        """
+        After the import of one name of a certificate, an action for the other name is for that name only.
+        """
+        app.issuance.issue((NAME, "b.localhost"))
+        signed = Wanted([NAME]).sign()
+        actions.import_certificate(NAME, Pem(signed.pem, key_pem(signed.key)), by="x", force=True)
+        job = getattr(actions, action)("b.localhost", by="y")
+
+        assert "b.localhost" == call_of(app, job)[1]["domain"]
+
     def test_a_renewal_does_not_replace_an_import(self, app: App, actions: Actions) -> None:
         """
         The action `renew` requests no new certificate for an imported name.

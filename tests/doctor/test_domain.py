@@ -27,6 +27,7 @@ from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.settings import CaChoice, Settings, load
+from certworker.storage.metadata import IMPORTED
 from certworker.traefik.tls_probe import leaf_of
 from tests.app_fixture import open_app
 from tests.doctor.conftest import NAME
@@ -145,6 +146,35 @@ class TestCertificate:
         A certificate whose renewal is late is a warning, and an expired one is a failure.
         """
         assert verdict is self.found(issued, settings, days)["certificate"].verdict
+
+    @pytest.mark.parametrize(
+        ("days", "verdict", "code"),
+        [(0, Verdict.WELL, ""), (80, Verdict.WARN, "import.ends"), (91, Verdict.FAIL, "import.ends")],
+    )
+    def test_an_imported_certificate_has_no_renewal(
+        self, app: App, settings: Settings, days: float, verdict: Verdict, code: str
+    ) -> None:
+        """
+        The finding of an imported certificate reminds of its end.
+        """
+        own = Signer().certificate(NAME)
+        app.certificates.store(own, authority=IMPORTED, kind=IMPORTED, token=1)
+        finding = self.found(app, settings, days)["certificate"]
+
+        assert (verdict, code) == (finding.verdict, finding.code)
+        assert "imported" in finding.text
+        assert not code or f"certworker import {NAME}" in finding.remedy
+
+    def test_a_damaged_imported_certificate_is_not_replaced(self, app: App, settings: Settings) -> None:
+        """
+        The finding of an imported certificate without its key has the command that imports it again.
+        """
+        own = Signer().certificate(NAME)
+        stored = app.certificates.store(own, authority=IMPORTED, kind=IMPORTED, token=1)
+        (stored.directory / "privkey.pem").unlink()
+        finding = self.found(app, settings)["certificate"]
+
+        assert (Verdict.FAIL, "import.damaged") == (finding.verdict, finding.code)
 
     def test_a_later_failure_is_reported_with_its_remedy(self, issued: App, settings: Settings) -> None:
         """

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.inventory import complete_links, take_inventory
+from certworker.storage.inventory import complete_links, names_served, take_inventory
 from tests.storage.authority import Signer
 from tests.storage.stored import NAME, content, store, write_plain_files
 
@@ -192,3 +192,26 @@ class TestCompleteLinks:
         complete_links(volume, [NAME])
 
         assert not (volume.directory / NAME).exists()
+
+
+class TestNamesServed:
+    def test_a_name_with_another_certificate_has_left(self, volume: CertificateStore) -> None:
+        """
+        A name that got a certificate of its own is no longer served by the shared one.
+        """
+        signer, other = Signer(), f"www.{NAME}"
+        shared = store(volume, signer.certificate(NAME, other))
+        assert (NAME, other) == names_served(volume, shared.metadata)
+        store(volume, signer.certificate(other), token=2)
+
+        assert (NAME,) == names_served(volume, shared.metadata)
+
+    def test_a_certificate_that_serves_no_name_has_all(self, volume: CertificateStore) -> None:
+        """
+        The plain files of another program have no metadata.
+        """
+        write_plain_files(volume, NAME, Signer().certificate(NAME))
+        found = volume.current(NAME)
+
+        assert found
+        assert (NAME,) == names_served(volume, found.metadata)
