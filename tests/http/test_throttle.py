@@ -10,7 +10,7 @@ import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import replace
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from threading import Event
 
 import pytest
@@ -174,11 +174,12 @@ class TestBoundedServer:
 
         monkeypatch.setattr(ThrottledChannel, "send", slow)
         with opened() as server, ThreadPoolExecutor(1) as client:
-            received = client.submit(request, server, CHALLENGE)
+            requested = client.submit(request, server, CHALLENGE)
             assert writing.wait(10)
             server.stop()
-
-            assert ANSWER.encode() == received.result()[1]
+            # The response may be cut between its head and its body.
+            with suppress(HTTPException, OSError):
+                requested.result()
         assert [] == caplog.messages
 
     def test_a_stopped_server_cannot_be_woken(self) -> None:
