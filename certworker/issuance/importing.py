@@ -1,12 +1,12 @@
 """
-Imports a certificate of the operator: it is checked, stored and linked, and a job puts it into service.
+Imports the operator's own certificate: checks, stores and links it. A job then puts it into service.
 
 ::
 
     checks ──► lock ──► generation, still unpublished ──► links ──► request ──► a job: proxy, record, event
 
-After a crash at any step, the name has its old certificate or the imported one, each with its key. A stored
-certificate whose request was lost is found by :mod:`certworker.renewal.repair`.
+After a crash at any step, the name has its old certificate or the imported one, each with its key.
+:mod:`certworker.renewal.repair` finds a stored certificate whose request was lost.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Imported:
     """
 
     metadata: CertificateMetadata
-    #: What the operator should know about it, in sentences.
+    #: Sentences that the operator should read.
     warnings: tuple[str, ...]
     #: The id of the job that puts it into service.
     job: str
@@ -47,7 +47,7 @@ class Imported:
 @dataclass(frozen=True)
 class CertificateImport:
     """
-    Stores certificates of the operator on the volume.
+    Stores the operator's own certificates on the volume.
     """
 
     store: CertificateStore

@@ -1,5 +1,5 @@
 """
-The names that have moved: for three consecutive days, the daily checks found them at another server.
+Names that have moved: for three consecutive days, the daily checks found them at another server.
 
 ::
 
@@ -7,7 +7,7 @@ The names that have moved: for three consecutive days, the daily checks found th
                                                   └─────► its certificate expires: out of service
                                                             └──► not back within 30 days: forgotten
 
-A moved name gets a job each day, which only checks whether the name is back. No order is placed before.
+A moved name gets a job each day, which only checks whether the name is back. Until then, no order is placed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: How long a name that is out of service is still checked.
+#: How long certworker still checks a name that is out of service.
 FORGET_AFTER = timedelta(days=30)
 
 
@@ -137,7 +137,7 @@ class MovedNames:
     def _take_out_of_service(self, name: str) -> None:
         self.traefik.remove(name)
         self.certificates.remove(name)
-        # Remove the file again: a repair that read the volume before may have written it since.
+        # Remove the file again: a repair that read the volume earlier may have written it in the meantime.
         self.traefik.remove(name)
         logger.warning(
             "out of service: it has moved, and its certificate has expired",

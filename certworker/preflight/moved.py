@@ -1,19 +1,19 @@
 """
-Whether a name in service still points to this server.
+Checks whether a name in service still points to this server.
 
 ::
 
-    a resolver returns own addresses ─────────────────────────────────────► HERE
+    a resolver returns our addresses ─────────────────────────────────────► HERE
     the authoritative servers ──┬── fail, do not answer, or disagree ─────► UNKNOWN
-                                ├── own addresses, or the target's alias ─► HERE
+                                ├── our addresses, or the target's alias ─► HERE
                                 ├── no address ───────────────────────────► ELSEWHERE
                                 └── other addresses
           a test response ──────┬── is served (for example by a CDN) ─────► HERE
-                                ├── an own address does not serve it ─────► UNKNOWN
+                                ├── an address of ours does not serve it ─► UNKNOWN
                                 ├── another server replies, and no CDN ───► ELSEWHERE
                                 └── no other server replies, or a CDN ────► UNKNOWN
 
-Only a definite answer counts. Without a known target, and for names that DNS-01 proves, there is none.
+Only a definite answer counts. The check needs a known target, and does not apply to names that DNS-01 proves.
 """
 
 from __future__ import annotations
@@ -40,11 +40,10 @@ from certworker.preflight.target import Target, target_of
 from certworker.settings import Settings
 from certworker.ttl_cache import TtlCache
 
-#: The statuses of a proxy or CDN that refuses or fails, whichever server is behind it.
+#: A proxy or CDN may return these statuses, whichever server is behind it.
 INDEFINITE = frozenset({401, 403, 429})
 
-
-#: Intermediaries that host sites. Any other one may forward other requests to this server.
+#: Intermediaries that host sites. Any other intermediary may forward other requests to this server.
 HOSTS = ("Netlify", "Vercel")
 
 #: How long the addresses of the target are cached. All names of a step need them.
@@ -101,7 +100,7 @@ class TargetCheck:
         """
         Return whether *name* has to point to the target.
 
-        The names of the installation and names that DNS-01 proves need not.
+        This does not apply to the names of the installation, and to names that DNS-01 proves.
         """
         target = self.target
         return (
@@ -113,7 +112,7 @@ class TargetCheck:
 
     def __call__(self, name: str) -> Whereabouts:
         """
-        Return where *name* points, to which the check applies.
+        Return where *name* points. The check must apply to it.
 
         Raises:
             CertworkerError: A solver could not publish the test response.
@@ -188,9 +187,9 @@ class TargetCheck:
 
 def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
     """
-    Return the views of the authoritative servers; empty if one reports an error, or if none answers.
+    Return the views of the authoritative servers; empty if a server reports an error, or if none answers.
     """
-    # A server that is only slow does not prevent an answer of the others.
+    # The answers of the other servers are definite even if one server is slow.
     views = tuple(view for view in records.authoritative if view.error != SILENT)
     return () if records.bogus or any(view.error for view in views) else views
 

@@ -2,7 +2,7 @@
 The names in service that pointed to another server at their last daily checks.
 
 A name stays in the list until it points to this server again. If Redis loses the list, the count of the days
-starts again.
+starts again from zero.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from certworker.redis.codec import count_in, decode_time, encode_time, fields_in
 
 SIGHTINGS = "certworker:elsewhere"
 
-#: The number of daily checks in a row that have to find the name elsewhere.
+#: The number of consecutive daily checks that have to find the name elsewhere.
 CHECKS = 3
 #: The time from the first to the last of these checks, with a tolerance for a late first check.
 SPAN = timedelta(days=CHECKS - 1) - timedelta(hours=1)
-#: After a longer pause between two checks, the count starts again: the name may have been back meanwhile.
+#: After a longer pause between two checks, the count starts again. The name may have been back.
 LONGEST_GAP = timedelta(hours=40)
 
-#: The maximum characters of the records that were found, and the maximum bytes of an entry.
+#: The maximum number of characters of the records found, and the maximum size of an entry in bytes.
 LONGEST_FOUND = 500
 LARGEST_ENTRY = 4_096
 
 NAMES_PER_COMMAND = 500
 
-# KEYS: the list. ARGV: the largest size of an entry, then names. Returns the entry of each name, or an empty
+# KEYS: the list. ARGV: the maximum size of an entry, then names. Returns the entry of each name, or an empty
 # text. Removes larger entries.
 _READ = """
 local found = {}
@@ -51,10 +51,10 @@ return found
 @dataclass(frozen=True)
 class Sighting:
     """
-    What the daily checks of a name found elsewhere.
+    A name that the daily checks found at another server.
     """
 
-    #: The number of checks in a row.
+    #: The number of consecutive checks.
     checks: int
     #: The times of the first and the last of these checks.
     first: datetime
@@ -90,7 +90,7 @@ class Sightings:
 
     def read_many(self, names: Sequence[str]) -> Mapping[str, Sighting]:
         """
-        Return the sightings of *names*. A name that points to this server is left out.
+        Return the sightings of *names*, without names that point to this server.
         """
         if not names or not self._connection.exists(SIGHTINGS):
             return {}

@@ -35,14 +35,14 @@ CHECKED = "certworker:elsewhere:checked"
 TURN = "certworker:elsewhere:turn:"
 
 DAY = timedelta(days=1)
-#: The interval of steps, and the time for which one worker has the turn.
+#: The interval between steps, and how long one worker has the turn.
 STEP = timedelta(minutes=10)
 TURN_TTL = STEP - timedelta(minutes=1)
-#: The most names in one step: 144,000 a day. A worker that was stopped catches up in several steps.
+#: The maximum number of names in one step: 144,000 a day. After a pause, a worker needs several steps.
 MAX_NAMES = 1_000
 #: The number of names that are checked at the same time.
 CONCURRENT_CHECKS = 8
-#: The longest check: the lookup, and the test responses.
+#: The maximum duration of a check: the lookup, and the test responses.
 CHECK_SECONDS = 60.0
 
 
@@ -97,7 +97,7 @@ class MovedWatch:
         if begin >= now:
             return 0
         names, end = self._due(begin, now)
-        # Written first: a check that crashes the worker must not crash each worker in turn.
+        # Write this first: a check that crashes this worker must not crash one worker after another.
         self._connection.set(CHECKED, encode_time(end))
         moved = self._moved_names.among(names)
         names = [name for name in names if name not in moved]
@@ -127,7 +127,7 @@ class MovedWatch:
 
     def _due(self, begin: datetime, now: datetime) -> tuple[Sequence[str], datetime]:
         """
-        Return the names whose second of the day is between *begin* and *now*, and until when they are due.
+        Return the names whose second of the day is between *begin* and *now*, and the end of their period.
         """
         due = sorted(_moments(self._certificates.names(), begin, now))
         applies = self._moved_names.check_target.applies_to
@@ -137,7 +137,7 @@ class MovedWatch:
         return [name for _, name in wanted[:MAX_NAMES]], wanted[MAX_NAMES - 1][0]
 
     def _is_imported(self, name: str) -> bool:
-        # Another server may serve such a name to visitors, for example a content delivery network.
+        # Another server, for example a content delivery network, may serve such a name to visitors.
         with suppress(CertworkerError):  # its own check reports the failure
             metadata = self._certificates.metadata(name)
             return metadata is not None and metadata.is_imported
