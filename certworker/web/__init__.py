@@ -2,7 +2,7 @@
 The page in the browser, and the API.
 
 Flask, Jinja and Werkzeug belong to the extra `certworker[web]`, and only this package imports them.
-`certworker work` imports them with the first request, so that it starts as fast as without the page.
+`certworker work` imports them at the first request, so that it starts as fast as without the page.
 
 In import order::
 

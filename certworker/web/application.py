@@ -21,7 +21,7 @@ from certworker.web.access.csrf import SAFE
 from certworker.web.components import WebComponents
 from certworker.web.problems import problem
 
-#: The headers of each answer. The policy allows no script and no style inside the page, and nothing external.
+#: The headers of each response. The policy allows no inline script or style, and nothing external.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (

@@ -1,9 +1,8 @@
 """
 The tokens of the page and of the API, and the file with their hashes.
 
-A token has 256 random bits. So a fast hash (SHA-256) is enough: a list of likely tokens does not exist, and a
-slow hash would only help a flood of wrong tokens to occupy the processor. All hashes are compared in constant
-time.
+A token has 256 random bits, so a fast hash (SHA-256) is enough: no one can guess a token. With a slow hash, a
+flood of wrong tokens could keep the processor busy. All hashes are compared in constant time.
 
 The file is JSON or YAML::
 
@@ -59,7 +58,7 @@ class UnusableTokens(ValueError):
 @dataclass(frozen=True)
 class Token:
     """
-    What the file knows about a token: everything except the token.
+    What the file contains about a token, which is everything except the token.
     """
 
     hash: str
@@ -136,7 +135,7 @@ class TokenFile:
 
     def create(self, role: Role, tenant: str | None, clock: Callable[[], datetime]) -> str:
         """
-        Return a new token, whose hash is in the file now.
+        Create a token, add its hash to the file, and return the token.
 
         Raises:
             UnusableTokens: The file has other content, or is full.
@@ -149,7 +148,7 @@ class TokenFile:
 
     def revoke(self, token_id: str) -> bool:
         """
-        Remove the token with *token_id* from the file; return whether it was there.
+        Remove the token with *token_id* from the file, and return whether it was there.
 
         Raises:
             UnusableTokens: The file has other content.
@@ -186,10 +185,10 @@ def digest_of(token: str) -> str:
 
 def read(path: Path) -> tuple[Token, ...]:
     """
-    Return the tokens in the file at *path*; none if it is missing. An invalid entry costs only itself.
+    Return the tokens in the file at *path*; none if it is missing. Invalid entries are left out.
 
     Raises:
-        UnusableTokens: The file cannot be read, or is no list of tokens.
+        UnusableTokens: The file cannot be read, or is not a list of tokens.
     """
     entries = _entries(_text(path))
     if len(entries) > MAX_TOKENS:

@@ -105,9 +105,11 @@ class TestRequest:
         assert {"domains": [NAME, "b.localhost"], "force": False, "by": "x"} == call_of(app, job.job)[1]
 
     @pytest.mark.parametrize("names", [["*.localhost"], [NAME, "a b"], ["../x"]])
-    def test_an_invalid_name_requests_nothing(self, app: App, actions: Actions, names: list[str]) -> None:
+    def test_a_request_with_an_invalid_name_is_refused(
+        self, app: App, actions: Actions, names: list[str]
+    ) -> None:
         """
-        One invalid name refuses the whole request.
+        A request with an invalid name is refused as a whole.
         """
         for together in (False, True):
             with pytest.raises(CertworkerError):
@@ -117,7 +119,7 @@ class TestRequest:
 
     def test_a_tenant_takes_no_name_of_others(self, app: App, actions: Actions) -> None:
         """
-        A tenant gets no name of another tenant, nor one without a tenant, even if Redis lost its record.
+        A tenant cannot get a name of another tenant or one without a tenant, even if Redis lost the record.
         """
         app.issuance.issue(("operator.localhost",))
         actions.request(["other.localhost"], by="x", tenant="other")
@@ -136,7 +138,7 @@ class TestRequest:
 
     def test_an_operator_gives_a_name_to_a_tenant(self, app: App, actions: Actions) -> None:
         """
-        An operator assigns any name to a tenant. The tenant sees it at once.
+        An operator assigns any name to a tenant. The tenant sees it immediately.
         """
         app.issuance.issue((NAME,))
         actions.request([NAME], by="x", tenant="acme", assign=True)
@@ -178,7 +180,7 @@ class TestOtherActions:
 
     def test_a_renewal_of_a_covered_name_orders_no_certificate(self, app: App, actions: Actions) -> None:
         """
-        A name that a wildcard covers gets a check, and no certificate of its own.
+        A name that a wildcard covers gets a check, but not its own certificate.
         """
         app.issuance.issue((NAME,))
         stored = app.certificates.current(NAME)
@@ -192,7 +194,7 @@ class TestOtherActions:
 
     def test_a_paused_name_is_resumed(self, app: App, actions: Actions) -> None:
         """
-        A resumption ends the pause of the CA, and requests the names of the last attempt.
+        Resuming a name ends the pause of the CA, and requests the names of the last attempt.
         """
         names = [NAME, "b.localhost"]
         paused = Paused(authority="the CA", name=NAME, url="https://ca.example/unpause")
@@ -210,7 +212,7 @@ class TestOtherActions:
 
     def test_a_removal_is_a_job(self, app: App, actions: Actions) -> None:
         """
-        A removal is a job of its own function.
+        A removal is a job with its own function.
         """
         assert ("certworker.remove", {"domain": NAME, "by": "x"}) == call_of(
             app, actions.remove(NAME, by="x")

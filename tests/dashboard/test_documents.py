@@ -60,7 +60,7 @@ class TestDocument:
 class TestStatusDocument:
     def test_it_has_each_field_of_the_status(self, app: App) -> None:
         """
-        The document has each field of the status, the days that are left and the page of the failure.
+        The document has each field of the status, the remaining days and the page of the failure.
         """
         app.issuance.issue(("shop.localhost",))
         one = status_of("shop.localhost", app.agenda, app.records, app.certificates, app.clock())

@@ -124,7 +124,7 @@ class TestPage:
         self, index: NameIndex, names: list[str], query: NameQuery, expected: list[str]
     ) -> None:
         """
-        Each filter selects names, and the total counts the selected ones only.
+        Each filter selects names, and the total counts only these names.
         """
         assert len(names) > len(expected)
         assert expected == found(index, query)
@@ -167,7 +167,7 @@ class TestPage:
 
     def test_without_redis_the_search_fails(self, app: App, own_redis: RedisServer) -> None:
         """
-        Without Redis the first search raises the error of Redis.
+        Without Redis, the first search raises the error of Redis.
         """
         index = NameIndex(Sources.of(app.settings, Redis(port=own_redis.port)))
         own_redis.kill()
@@ -209,7 +209,7 @@ class TestFind:
         self, index: NameIndex, names: list[str]
     ) -> None:
         """
-        A name is found in any spelling. Another tenant does not find it, and nobody finds an unknown name.
+        A name is found in any spelling. Another tenant does not find it, and no one finds an unknown name.
         """
         for spelling in ("ZZZ.localhost.", "zzz.localhost"):
             status = index.find(spelling, "acme")
@@ -251,7 +251,7 @@ class TestLoop:
 
     def test_an_unused_index_is_rebuilt_rarely(self, sources: Sources) -> None:
         """
-        While searches arrive, the pause is short. A minute after the last search it is long.
+        While searches arrive, the pause is short. A minute after the last search, it is long.
         """
         clock = [0.0]
         index = NameIndex(sources, lambda: clock[0])

@@ -46,7 +46,7 @@ class TestSummary:
         self, app: App, sources: Sources, index: NameIndex
     ) -> None:
         """
-        The overview of a tenant has the counts of its names, without queue, jobs and proxy.
+        The overview of a tenant has the counts of its names, but no queue, jobs or proxy.
         """
         app.issuance.issue(("shop.localhost",))
         app.issuance.issue(("other.localhost",))

@@ -1,5 +1,5 @@
 """
-Tests of the tokens: only the hash of a token is stored, and an invalid file gives nobody access.
+Tests of the tokens: only the hash of a token is stored, and an invalid file gives no one access.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class TestCreate:
 
     def test_a_file_with_other_content_is_not_replaced(self, tmp_path: Path) -> None:
         """
-        A file that is no list of tokens is never overwritten.
+        A file that is not a list of tokens is never overwritten.
         """
         tokens = token_file(tmp_path, "important: text")
         tokens.path.write_text("tokens: 1")
@@ -82,7 +82,7 @@ class TestCreate:
 
     def test_the_number_of_tokens_is_limited(self, tmp_path: Path) -> None:
         """
-        A file with too many tokens gets no further one.
+        No token can be added to a file with the maximum number of tokens.
         """
         entries = [
             {"hash": f"sha256:{digest_of(str(number))}", "role": "read"} for number in range(MAX_TOKENS)
@@ -93,9 +93,9 @@ class TestCreate:
 
 
 class TestRevoke:
-    def test_a_revoked_token_is_wrong_at_once(self, tmp_path: Path) -> None:
+    def test_a_revoked_token_is_wrong_immediately(self, tmp_path: Path) -> None:
         """
-        A revoked token is wrong at once, also for a reader with the file in memory.
+        A revoked token is wrong immediately, also for a process that has the file in memory.
         """
         reader, tokens = TokenFile(tmp_path / "tokens"), TokenFile(tmp_path / "tokens")
         token, other = (tokens.create("read", None, lambda: NOW) for _ in range(2))
@@ -177,7 +177,7 @@ class TestFile:
         self, tmp_path: Path, content: object, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A file that is no list of tokens gives nobody access, and the log has the reason once.
+        A file that is not a list of tokens gives no one access, and the log has the reason once.
         """
         tokens = token_file(tmp_path, content)
 
@@ -186,7 +186,7 @@ class TestFile:
 
     def test_a_file_that_is_not_utf_8_has_no_tokens(self, tmp_path: Path) -> None:
         """
-        A file that is not UTF-8 gives nobody access.
+        A file that is not UTF-8 gives no one access.
         """
         (tmp_path / "tokens").write_bytes(b"\xff\xfe{}")
 
@@ -208,7 +208,7 @@ class TestFile:
             {**ENTRY, "tenant": 7},
         ],
     )
-    def test_an_invalid_entry_costs_only_itself(
+    def test_an_invalid_entry_is_skipped(
         self, tmp_path: Path, wrong: object, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

@@ -2,7 +2,7 @@
 The protection of actions against requests of other sites (CSRF).
 
 A browser adds cookies, and a proxy adds its header, to the requests of other sites as well. So an action also
-needs a token that only the page knows. A request with a bearer token needs none: no other site knows it.
+needs a token that only the page knows. A request with a bearer token does not: no other site knows it.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 class Refused(Exception):
     """
-    A request is refused. The API answers with a problem document, and the page with a page.
+    A request is refused. The API returns a problem document, and the page returns a page.
 
     Attributes:
         status: The HTTP status.

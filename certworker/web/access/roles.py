@@ -18,7 +18,7 @@ class Access:
 
     Attributes:
         role: What the request may do.
-        tenant: The only tenant whose names the request may see; None: all names.
+        tenant: The only tenant whose names the request may see; None for all names.
         identity: Who sends the request, for logs and histories: a token, a user of the proxy, or "loopback".
     """
 

@@ -35,7 +35,7 @@ def allowed(role: Role) -> Callable[[View], View]:
     """
     Return the decorator of a view that needs *role*.
 
-    The view answers 401 without access, and 403 with another role or without the CSRF token of an action.
+    The view responds 401 without access, and 403 with another role or without the CSRF token of an action.
     """
 
     def decorate(view: View) -> View:

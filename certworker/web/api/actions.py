@@ -1,5 +1,5 @@
 """
-The calls that change something. Each is a job for the worker.
+The calls that change something. Each call enqueues a job for the worker.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 The outcomes of jobs as server-sent events (HTML Living Standard, section 9.2), from `certworker:events`.
 
 Each open stream occupies a thread of the server. So the number of streams is limited, and each ends after ten
-minutes. A browser connects again then, and its header `Last-Event-ID` continues after the last event.
+minutes. The browser then connects again, and its header `Last-Event-ID` continues after the last event.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from certworker.web.access import current_access
 from certworker.web.api.parameters import query_values
 from certworker.web.api.responses import Busy, components
 
-#: Open streams, of all callers and of one.
+#: The maximum number of open streams: of all callers, and of one caller.
 MOST_STREAMS = 4
 MOST_STREAMS_OF_ONE = 2
 
-#: The longest duration of a stream, and the time without events after which a comment shows that it lives.
+#: The longest duration of a stream, and the time without events after which a comment keeps it open.
 STREAM_SECONDS = 600.0
 HEARTBEAT_SECONDS = 15.0
 
-#: How long one read of Redis waits. A closed connection is noticed after this time.
+#: How long one read of Redis waits. The server detects a closed connection after this time.
 WAIT_MILLISECONDS = 1_000
 EVENTS_AT_ONCE = 100
 
@@ -45,7 +45,7 @@ _ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 class Streams:
     """
-    The places of open streams.
+    Limits the number of open streams.
     """
 
     def __init__(self) -> None:
@@ -89,14 +89,14 @@ def stream_events() -> Response:
         events_after(connection, after, access.tenant, is_gone), content_type="text/event-stream"
     )
     response.call_on_close(lambda: _streams.leave(access.identity))
-    # A proxy such as nginx would collect the events otherwise.
+    # Without this header, a proxy such as nginx buffers the events.
     response.headers["X-Accel-Buffering"] = "no"
     return response
 
 
 def last_id(connection: Redis, given: str) -> str:
     """
-    Return the id after which a stream starts: the *given* one, or that of the last event until now.
+    Return the id after which a stream starts: the *given* one, or the id of the latest event.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -130,7 +130,7 @@ def events_after(
         try:
             found: Any = connection.xread({EVENTS: after}, EVENTS_AT_ONCE, WAIT_MILLISECONDS)
         except RedisError:
-            return  # the client connects again, and learns the reason then
+            return  # the client connects again, and then receives the reason
         for event_id, fields in found[0][1] if found else ():
             after = decode_text(event_id)
             event = fields_in(fields.get(b"event"))

@@ -1,5 +1,5 @@
 """
-The calls about the whole installation. Only the overview is for tenants as well.
+The calls about the whole installation. Tenants may use only the overview.
 """
 
 from __future__ import annotations

@@ -34,11 +34,11 @@ MOST_NAMES = 100
 @dataclass(frozen=True)
 class Context:
     """
-    What the documents need besides the data.
+    What the documents need in addition to the data.
     """
 
     now: datetime
-    #: The site of the documentation; None: the command that prints a page.
+    #: The site of the documentation; None to name the command that prints a page.
     docs_url: str | None
 
     def docs(self, code: str) -> str:
@@ -180,7 +180,7 @@ class NameHistory:
 @dataclass(frozen=True)
 class NameRecords:
     """
-    The DNS records that the owner of a name must create. Without any, the name needs none.
+    The DNS records that the owner of a name must create. The list is empty if the name needs none.
     """
 
     name: str

@@ -56,7 +56,7 @@ def get_name(name: str) -> Response:
     """
     details = name_details(components().sources, known(name).name)
     if details is None:
-        raise NotKnown(name)  # it was removed meanwhile
+        raise NotKnown(name)  # it was removed in the meantime
     is_operator = current_access().tenant is None
     return json_response(NameWithDetails.with_details(details, context(), files=is_operator))
 
@@ -79,7 +79,7 @@ def get_records(name: str) -> Response:
 
 def get_certificate(name: str) -> Response:
     """
-    Return the certificate in service for a name, with its chain, and never its key.
+    Return the certificate in service for a name, with its chain but without its key.
     """
     chain = certificate_chain(components().sources, known(name).name)
     if chain is None:

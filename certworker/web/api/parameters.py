@@ -103,7 +103,7 @@ SEARCH = (
     ),
     Parameter(
         "cursor",
-        "The `next_cursor` of the page before.",
+        "The `next_cursor` of the previous page.",
         {"type": "string", "maxLength": LONGEST_CURSOR},
         _text(LONGEST_CURSOR),
     ),

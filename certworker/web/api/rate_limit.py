@@ -11,7 +11,7 @@ from threading import Lock
 
 from certworker.ttl_cache import TtlCache
 
-#: Calls for each second, and how many calls may arrive at once.
+#: The calls per second, and how many calls may arrive at the same time.
 CALLS_PER_SECOND = 20.0
 BURST = 200
 
@@ -29,7 +29,7 @@ class RateLimit:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        #: By caller, when its bucket is full again.
+        #: For each caller, when its bucket is full again.
         self._full_again: TtlCache[str, float] = TtlCache(clock)
         self._lock = Lock()
 

@@ -31,7 +31,7 @@ _FIELD = re.compile(r"((?: *#:.*\n)+) *(\w+):")
 @dataclass(frozen=True)
 class Length:
     """
-    The least and the most items of a list or characters of a text, for `Annotated`.
+    The minimum and maximum number of items of a list or characters of a text, for `Annotated`.
     """
 
     least: int

@@ -1,7 +1,7 @@
 """
 The page in the browser: views in HTML, which work without JavaScript.
 
-The templates escape every value, and none marks a text as safe. Addresses of links come from `url_for`, or
+The templates escape every value, and none marks a text as safe. The URLs of links come from `url_for`, or
 from the catalogue of errors.
 
 In import order::
@@ -10,7 +10,7 @@ In import order::
     appearance  The appearance of states: color, shape and words
     prose       The explanations of errors as parts
     components  The components of the running application
-    overview  ★ What needs a person, and what certworker does next
+    overview  ★ What a user has to fix, and what certworker does next
     names       The search, and the request of a certificate
     name        One name: certificate, failure, records and history
     changes     The actions on a name

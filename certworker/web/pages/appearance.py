@@ -43,7 +43,7 @@ class Appearance:
     How a state is shown.
 
     Attributes:
-        state: The state, as the filter of the names takes it.
+        state: The state, as a value of the filter of the names.
         label: The state in words.
         tone: Its color and its shape.
     """

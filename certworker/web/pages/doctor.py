@@ -20,7 +20,7 @@ from certworker.web.pages.appearance import Tone
 
 logger = logging.getLogger(__name__)
 
-#: A run uses a thread of the server for up to a minute, so a second one waits for no thread.
+#: A run uses a thread of the server for up to a minute, so only one run is possible at a time.
 RUNNING = Semaphore(1)
 
 LONGEST_NAME = 253
@@ -75,7 +75,7 @@ def examine() -> Response:
         lines=_lines(_findings([name] if name else [])),
         api_url=url_for("api.examine_name", name=name) if name else None,
     )
-    # Without this header, nginx collects the whole answer before it sends the beginning.
+    # Without this header, nginx buffers the whole response before it sends the beginning.
     return Response(page, headers={"X-Accel-Buffering": "no"})
 
 

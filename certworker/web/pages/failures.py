@@ -12,12 +12,12 @@ from certworker.errors import CertworkerError
 from certworker.redis.failures import address_of, to_failure
 from certworker.web.pages.components import sources
 
-#: What each status means for a reader.
+#: What each status means for a user.
 MEANINGS = {
     400: ("This link is wrong", "Start again at the overview."),
     404: ("There is nothing here", "The name is unknown, or its certificate was removed."),
     405: ("This link is wrong", "Start again at the overview."),
-    413: ("The request is too large", "Send less."),
+    413: ("The request is too large", "Send a smaller request."),
     500: ("Something went wrong", "The log of the worker has the reason."),
 }
 

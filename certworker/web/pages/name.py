@@ -19,7 +19,7 @@ from certworker.web.pages.components import index, sources
 
 REFRESH_SECONDS = 5
 
-#: What the notice after an action says. The URL has only the key.
+#: The text of the notice after an action. The URL has only the key.
 DONE: Mapping[str, str] = {
     "request": "The certificate is requested.",
     "renew": "The renewal is requested.",
@@ -46,7 +46,7 @@ RENEW, RETRY, RESUME = Button("renew", "Renew now"), Button("retry", "Retry now"
 
 def known(name: str) -> DomainStatus:
     """
-    Return the status of *name*; answer 404 if it is unknown, or of another tenant.
+    Return the status of *name*; respond 404 if it is unknown, or belongs to another tenant.
     """
     status = index().find(name, current_access().tenant)
     if status is None:
@@ -106,7 +106,7 @@ def buttons(status: DomainStatus) -> tuple[Button, ...]:
 @allowed("read")
 def records(name: str) -> str:
     """
-    Return which DNS records *name* needs, and which of them exist. The queries may need seconds.
+    Return which DNS records *name* needs, and which of them exist. The queries may take seconds.
     """
     status = known(name)
     try:

@@ -1,5 +1,5 @@
 """
-The overview: what needs a person, and what certworker does next.
+The overview: what a user has to fix, and what certworker does next.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ REFRESH_SECONDS = 10
 @allowed("read")
 def overview() -> str:
     """
-    Return the overview. A tenant sees its names, and nothing of the machine.
+    Return the overview. A tenant sees only its own names, and nothing about the machine.
     """
     tenant = current_access().tenant
     found = summary(sources(), index(), tenant)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from certworker.renewal.policy import in_words
 
-#: A shorter distance is "now".
+#: A moment closer than this is "now".
 SHORTEST = timedelta(seconds=2)
 
 

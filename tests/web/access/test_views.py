@@ -21,7 +21,7 @@ class TestAllowed:
     )
     def test_a_view_needs_its_role(self, tmp_path: Path, role: Role, statuses: list[int]) -> None:
         """
-        A view answers 200 with its role or a higher one, and 403 with a lower one.
+        A view responds 200 to its role or a higher one, and 403 to a lower one.
         """
         application = open_application(tmp_path / "tokens")
         for each in ROLES:

@@ -62,7 +62,7 @@ class TestRequestCertificates:
 
     def test_a_tenant_requests_its_own_names_only(self, names: App, tenant: FlaskClient) -> None:
         """
-        A tenant gets a new name or its own, and no name of others. It names no other tenant.
+        A tenant can request a new name or its own, but no name of others. It cannot name another tenant.
         """
         for name in ("new.localhost", OURS):
             assert 202 == tenant.post(f"{API}/names", json={"names": [name]}).status_code
@@ -98,7 +98,7 @@ class TestRequestCertificates:
         self, app: App, admin: FlaskClient, body: bytes, status: int
     ) -> None:
         """
-        An invalid request is a problem document, and no job.
+        An invalid request returns a problem document, and enqueues no job.
         """
         response = admin.post(f"{API}/names", data=body, content_type="application/json")
 
@@ -107,7 +107,7 @@ class TestRequestCertificates:
 
     def test_a_refused_name_has_its_code_and_remedy(self, admin: FlaskClient) -> None:
         """
-        The problem of an invalid name has the code, the sentence and the remedy of certworker.
+        The problem document of an invalid name has the code, the message and the remedy of certworker.
         """
         found: dict[str, Any] = admin.post(f"{API}/names", json={"names": ["shop.org:443"]}).json or {}
 
@@ -117,7 +117,7 @@ class TestRequestCertificates:
 
     def test_a_form_is_refused(self, admin: FlaskClient) -> None:
         """
-        A body of another type is refused: no form of another site can send JSON.
+        A body of another type is refused. The form of another site cannot send JSON.
         """
         assert 415 == admin.post(f"{API}/names", data={"names": "a.localhost"}).status_code
 
@@ -238,7 +238,7 @@ class TestNameActions:
         self, names: App, tenant: FlaskClient, method: str, path: str, function: str, force: bool | None
     ) -> None:
         """
-        Each action is accepted with its job. For a name of others it is 404.
+        Each action is accepted with its job. For a name of others, the response is 404.
         """
         response = tenant.open(f"{API}/names/{OURS.upper()}{path}", method=method)
         refused = tenant.open(f"{API}/names/{THEIRS}{path}", method=method)
@@ -248,9 +248,9 @@ class TestNameActions:
         assert (function, OURS, force) == (called, arguments["domain"], arguments.get("force"))
         assert (response.json or {})["jobs"][0]["names"] == [OURS]
 
-    def test_reading_is_not_enough(self, names: App, client_of: ClientOf) -> None:
+    def test_a_token_with_the_role_read_changes_nothing(self, names: App, client_of: ClientOf) -> None:
         """
-        A token that reads may change nothing.
+        A token with the role `read` cannot change anything.
         """
         reader = client_of("read")
         responses = [

@@ -89,7 +89,7 @@ class TestEventsAfter:
 
     def test_invalid_entries_are_left_out(self, connection: Redis) -> None:
         """
-        Entries of other programs that are no event are left out.
+        Entries of other programs that are not events are left out.
         """
         for value in (b"no json", b"[1]", b"x" * 70_000, b"\xff"):
             connection.xadd(EVENTS, {"event": value})
@@ -117,7 +117,7 @@ class TestEventsAfter:
         self, connection: Redis, own_redis: RedisServer
     ) -> None:
         """
-        The stream ends when the client has gone, and when Redis fails.
+        The stream ends when the client disconnects, and when Redis fails.
         """
         assert 1 == len(list(events_after(connection, "0-0", None, lambda: True)))
         own_redis.kill()
@@ -129,7 +129,7 @@ class TestLastId:
     @pytest.mark.parametrize("given", ["", "x", "1", "-", "1-1-1", "9" * 40 + "-0", "$", ">", "1-0\n"])
     def test_an_invalid_id_is_the_last_one(self, connection: Redis, given: str) -> None:
         """
-        Without a valid id the stream begins now.
+        Without a valid id, the stream begins now.
         """
         assert "0-0" == last_id(connection, given)
         last = publish(connection, name="a.org")
@@ -159,7 +159,7 @@ class TestStreams:
         self, app: App, admin: FlaskClient, client_of: ClientOf
     ) -> None:
         """
-        A call without a place is 503 with Retry-After. After a stream is closed, the next one opens.
+        Without a free place, the response is 503 with Retry-After. A closed stream frees its place.
         """
         opened = [admin.get(URL) for _ in range(MOST_STREAMS_OF_ONE)]
         refused = admin.get(URL)

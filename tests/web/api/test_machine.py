@@ -23,7 +23,7 @@ class TestGetSummary:
         self, names: App, admin: FlaskClient, tenant: FlaskClient
     ) -> None:
         """
-        The overview counts all names for an operator, and the own names for a tenant.
+        The overview counts all names for an operator, and only the tenant's names for a tenant.
         """
         everything: dict[str, Any] = admin.get(f"{API}/summary").json or {}
         own: dict[str, Any] = tenant.get(f"{API}/summary").json or {}
@@ -48,7 +48,7 @@ class TestGetLimits:
 class TestGetWorkers:
     def test_without_workers_the_list_is_empty(self, admin: FlaskClient) -> None:
         """
-        Without workers the list is empty.
+        Without workers, the list is empty.
         """
         assert {"workers": []} == admin.get(f"{API}/workers").json
 

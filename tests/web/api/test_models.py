@@ -17,7 +17,7 @@ CONTEXT = Context(datetime(2026, 11, 29, tzinfo=UTC), "https://docs.example/")
 class TestName:
     def test_it_has_each_field_of_the_status(self) -> None:
         """
-        A name has each field of the status, the days that are left and the page of its failure.
+        A name has each field of the status, the remaining days and the page of its failure.
         """
         expected = {*(field.name for field in fields(DomainStatus)), "docs", "days_left"}
 

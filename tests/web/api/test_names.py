@@ -34,7 +34,7 @@ def listed(client: FlaskClient, query: str = "") -> list[str]:
 class TestListNames:
     def test_names_are_listed_by_page(self, names: App, admin: FlaskClient) -> None:
         """
-        The pages have all names once. Names to fix come first, and a tenant filters.
+        The pages have all names once. Names to fix come first, and a tenant is a filter.
         """
         first: dict[str, Any] = admin.get(f"{API}/names?limit=3").json or {}
         second: dict[str, Any] = admin.get(f"{API}/names?limit=3&cursor={first['next_cursor']}").json or {}
@@ -70,7 +70,7 @@ class TestListNames:
     )
     def test_an_invalid_query_is_refused(self, admin: FlaskClient, query: str) -> None:
         """
-        An invalid, unknown or repeated parameter is a problem document with the reason.
+        The response to an invalid, unknown or repeated parameter is a problem document with the reason.
         """
         response = admin.get(f"{API}/names?{query}")
 
@@ -108,7 +108,7 @@ class TestGetName:
     @pytest.mark.parametrize("name", ["unknown.localhost", "a b", "..", "x" * 3_000, "%00", "%2e%2e%2fetc"])
     def test_an_unknown_name_is_not_found(self, admin: FlaskClient, name: str) -> None:
         """
-        An unknown name, or a text that is no name, is 404.
+        The response to an unknown name, or to a text that is not a name, is 404.
         """
         response = admin.get(f"{API}/names/{name}")
 
@@ -139,7 +139,7 @@ class TestGetRecords:
 class TestGetCertificate:
     def test_it_is_the_chain_and_never_the_key(self, names: App, tenant: FlaskClient) -> None:
         """
-        The response is the chain on the volume in PEM, without the key. Without a certificate it is 404.
+        The response is the chain on the volume in PEM, without the key. Without a certificate, it is 404.
         """
         response = tenant.get(f"{API}/names/{OURS}/certificate")
 

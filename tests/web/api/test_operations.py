@@ -45,7 +45,7 @@ class TestRoles:
         self, names: App, client_of: ClientOf, operation: Operation
     ) -> None:
         """
-        Without a token a call is 401. A call that changes something needs more than `read`.
+        Without a token, the response is 401. A call that changes something needs more than `read`.
         """
         anonymous = client_of("read")
         anonymous.environ_base.pop("HTTP_AUTHORIZATION")
@@ -64,7 +64,7 @@ class TestIsolation:
         self, names: App, client_of: ClientOf, operation: Operation
     ) -> None:
         """
-        For each operation, a name of others is 404 like an unknown one, and no response contains it.
+        Each operation returns 404 for a name of others, as for an unknown name. No response contains it.
         """
         client = client_of("admin", "acme")
         names.connection.xadd(EVENTS, {"event": f'{{"tenant": "rival", "name": "{THEIRS}"}}'})

@@ -15,7 +15,7 @@ from tests.web.api.conftest import ClientOf
 class TestRateLimit:
     def test_a_burst_is_allowed_and_refilled(self) -> None:
         """
-        A caller sends a burst, then waits, and sends the calls of the time that passed.
+        After a burst, a caller can send as many calls as the elapsed time allows.
         """
         clock = [0.0]
         limit = RateLimit(lambda: clock[0])
@@ -30,7 +30,7 @@ class TestRateLimit:
         self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A call over the limit is 429 with the seconds to wait. Another token is not affected.
+        The response to a call over the limit is 429 with the seconds to wait. Another token is not affected.
         """
         monkeypatch.setattr(rate_limit, "BURST", 3)
         busy: FlaskClient = client_of("read")

@@ -37,7 +37,7 @@ class TestProblems:
         self, admin: FlaskClient, method: str, path: str, status: int
     ) -> None:
         """
-        An unknown path or method is a problem document. The header Allow has the methods.
+        The response to an unknown path or method is a problem document. The header Allow has the methods.
         """
         response = admin.open(path, method=method)
         document: dict[str, Any] = response.json or {}
@@ -50,7 +50,7 @@ class TestProblems:
         self, app: App, tmp_path: Path, own_redis: RedisServer
     ) -> None:
         """
-        Without Redis the response is 503 with the code and Retry-After.
+        Without Redis, the response is 503 with the code and Retry-After.
         """
         sources = Sources.of(app.settings, connect(RedisURL.parse(own_redis.url)))
         application = open_application(tmp_path / "tokens", sources=sources, index=NameIndex(sources))
@@ -65,7 +65,7 @@ class TestProblems:
         self, application: Flask, admin: FlaskClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        An unexpected error is 500 without its text, which is in the log.
+        The response to an unexpected error is 500 without its text, which is in the log.
         """
 
         def fail(*_: object) -> None:
@@ -82,7 +82,7 @@ class TestProblems:
 class TestStatuses:
     def test_each_beginning_is_that_of_a_code(self) -> None:
         """
-        The table of statuses has no beginning without a code.
+        Each beginning in the table of statuses is the beginning of a code.
         """
         codes = [failure.code for failure in catalogue()]
 

@@ -46,7 +46,7 @@ class TestAppearances:
 
     def test_an_unknown_state_is_shown_as_it_is(self) -> None:
         """
-        A state of a newer version does not fail the page.
+        A state of a newer version does not break the page.
         """
         assert ("out of date", "idle") == (appearance_of("out_of_date").label, appearance_of("x").tone)
 
@@ -58,7 +58,7 @@ class TestAppearance:
         self, length: timedelta, left: float, tone: Tone
     ) -> None:
         """
-        The same share of a short and of a long life has the same tone.
+        The same remaining share of a short and a long validity period has the same tone.
         """
         end = NOW + length * left
         status = replace(VALID, not_before=end - length, not_after=end)
@@ -78,6 +78,6 @@ class TestBudgets:
     @pytest.mark.parametrize(("left", "tone"), [(0, "bad"), (29, "warn"), (30, "good")])
     def test_the_tone_of_a_budget(self, left: int, tone: Tone) -> None:
         """
-        An empty budget is bad, and less than a tenth a warning.
+        The tone of an empty budget is bad. With less than a tenth left, it is a warning.
         """
         assert tone == tone_of_budget(left, 300)

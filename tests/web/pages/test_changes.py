@@ -17,7 +17,7 @@ class TestChanges:
     @pytest.mark.parametrize("action", PATHS)
     def test_an_action_is_a_job(self, site: Site, action: str) -> None:
         """
-        Each action enqueues a job, and leads to a view.
+        Each action enqueues a job, and redirects to a view.
         """
         answer = site.operator.post(f"/names/legacy.example.net/{action}")
 
@@ -27,7 +27,7 @@ class TestChanges:
 
     def test_a_removal_asks_first(self, site: Site) -> None:
         """
-        The link of a removal changes nothing: it leads to a question.
+        The link of a removal changes nothing. It leads to a confirmation.
         """
         text = site.operator.get("/names/shop.example.com/remove").text
 
@@ -45,8 +45,8 @@ class TestChanges:
         assert 303 == site.tenant.post(f"/names/{showcase.TENANTS_NAME}/{action}").status_code
         assert 1 == queue_length(site.sources.connection)
 
-    def test_another_word_is_no_action(self, site: Site) -> None:
+    def test_an_unknown_action_is_not_found(self, site: Site) -> None:
         """
-        Only the known actions have an address.
+        Only the known actions have a URL.
         """
         assert 404 == site.operator.post("/names/shop.example.com/revoke").status_code

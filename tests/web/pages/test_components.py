@@ -10,9 +10,9 @@ from tests.web.pages.conftest import Site
 
 
 class TestNavigation:
-    def test_the_present_view_is_marked(self, site: Site) -> None:
+    def test_the_current_view_is_marked(self, site: Site) -> None:
         """
-        Exactly one link of the navigation is the present view.
+        Exactly one link of the navigation is marked as the current view.
         """
         for path, title in (("/", "Overview"), ("/names/shop.example.com", "Names"), ("/errors", "Errors")):
             text = site.reader.get(path).text
@@ -28,7 +28,7 @@ class TestNavigation:
 
     def test_the_page_has_the_version_and_the_visitor(self, site: Site) -> None:
         """
-        Each page shows the version of certworker, and who looks.
+        Each page shows the version of certworker, and the identity of the user.
         """
         text = site.operator.get("/").text
 

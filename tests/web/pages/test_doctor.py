@@ -22,14 +22,14 @@ class TestDoctor:
 
     def test_a_reader_may_not_run_the_checks(self, site: Site) -> None:
         """
-        A reader sees no form, and its run is refused: the checks connect to other servers.
+        A reader sees no form and cannot start a run, because the checks connect to other servers.
         """
         assert "<form" not in site.reader.get("/doctor").text
         assert 403 == site.reader.post("/doctor").status_code
 
     def test_each_finding_is_shown(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The answer has the findings of the settings, whose variables are wrong here.
+        The response has the findings of the settings, whose variables are wrong here.
         """
         monkeypatch.setattr("os.environ", {"CERTWORKER_AUTHORITY": "unknown"})
         text = form(site, "")
@@ -47,7 +47,7 @@ class TestDoctor:
 
     def test_a_tenant_does_not_see_the_machine(self, site: Site) -> None:
         """
-        The doctor of the machine is not for its tenants.
+        A tenant cannot run the doctor of the machine.
         """
         assert [404, 404] == [site.tenant.get("/doctor").status_code, site.tenant.post("/doctor").status_code]
         assert "/doctor" not in site.tenant.get("/errors").text

@@ -26,6 +26,6 @@ class TestErrors:
     @pytest.mark.parametrize("code", ["dns.unknown", "..", "dns"])
     def test_an_unknown_code_is_not_found(self, site: Site, code: str) -> None:
         """
-        An unknown code answers 404.
+        The response to an unknown code is 404.
         """
         assert 404 == site.reader.get(f"/errors/{code}").status_code

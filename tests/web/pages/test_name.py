@@ -64,21 +64,21 @@ class TestName:
 
     def test_a_reader_has_no_actions(self, site: Site) -> None:
         """
-        Who may only read sees no buttons.
+        A user who may only read sees no buttons.
         """
         assert '<button type="submit"' not in site.reader.get("/names/shop.example.com").text
 
     @pytest.mark.parametrize("name", ["nothing.example.org", "%00", "..", "a%2Fb", "-", "x" * 3000])
     def test_an_unknown_name_is_not_found(self, site: Site, name: str) -> None:
         """
-        An unknown or an invalid name answers 404.
+        The response to an unknown or invalid name is 404.
         """
         assert 404 == site.operator.get(f"/names/{name}").status_code
 
     @pytest.mark.parametrize("path", ["", "/records", "/remove"])
     def test_another_tenants_name_is_not_found(self, site: Site, path: str) -> None:
         """
-        A tenant gets the same answer for another tenant's name as for an unknown one.
+        A tenant gets the same response for another tenant's name as for an unknown name.
         """
         other, unknown = (site.tenant.get(f"/names/{name}.example.com{path}") for name in ("api", "unknown"))
 
@@ -90,13 +90,13 @@ class TestName:
 
     def test_a_tenant_does_not_see_the_files(self, site: Site) -> None:
         """
-        The paths of the machine are not for its tenants.
+        A tenant does not see the paths of the machine.
         """
         assert "privkey.pem" not in site.tenant.get(f"/names/{showcase.TENANTS_NAME}").text
 
     def test_the_notice_has_no_text_of_the_url(self, site: Site) -> None:
         """
-        A link cannot put a text of its own into the page.
+        A link cannot put its own text into the page.
         """
         known, other = (
             site.reader.get(f"/names/shop.example.com?done={word}").text for word in ("renew", "Call-555")
@@ -120,9 +120,9 @@ class TestRecords:
         assert f"found: <code>{showcase.OTHER_ADDRESS}</code>" in wrong
         assert "right</span>" in right
 
-    def test_a_missing_record_is_no_failure(self, site: Site) -> None:
+    def test_a_name_that_needs_no_records_is_not_failed(self, site: Site) -> None:
         """
-        A name without records has what it needs.
+        A name that needs no records is not shown as failed.
         """
         text = site.reader.get("/names/www.example.com/records").text
 

@@ -89,7 +89,7 @@ class TestSearch:
 
     def test_a_tenant_cannot_select_another_tenant(self, site: Site) -> None:
         """
-        The filter of a tenant's own names has no alternative.
+        A tenant always sees only its own names, even with a filter for another tenant.
         """
         text = site.tenant.get("/names", query_string={"tenant": "other"}).text
 
@@ -100,7 +100,7 @@ class TestSearch:
 class TestRequest:
     def test_a_request_is_in_the_queue(self, site: Site) -> None:
         """
-        The form enqueues a job, and leads to the view of the name.
+        The form enqueues a job, and redirects to the view of the name.
         """
         answer = site.operator.post("/names", data={"domain": " New-Shop.example.com "})
 
@@ -120,7 +120,7 @@ class TestRequest:
 
     def test_a_tenant_does_not_get_the_name_of_another(self, site: Site) -> None:
         """
-        A known name that is not the tenant's is refused.
+        A tenant cannot request a known name of another tenant.
         """
         answer = site.tenant.post("/names", data={"domain": "api.example.com"})
 
@@ -129,7 +129,7 @@ class TestRequest:
 
     def test_a_reader_may_not_request(self, site: Site) -> None:
         """
-        A reader sees no form, and its request is refused.
+        A reader sees no form, and the request of a reader is refused.
         """
         assert "Request a certificate" not in site.reader.get("/names").text
         assert 403 == site.reader.post("/names", data={"domain": "a.example.com"}).status_code

@@ -31,7 +31,7 @@ class TestOverview:
 
     def test_a_tenant_sees_its_names_only(self, site: Site) -> None:
         """
-        The overview of a tenant has neither other names nor the machine.
+        The overview of a tenant contains neither other names nor details of the machine.
         """
         text = site.tenant.get("/").text
 

@@ -19,7 +19,7 @@
 
   async function mainOf(url, signal) {
     const answer = await fetch(url, { cache: "no-store", signal });
-    // A session that ended redirects to the login.
+    // If the session has ended, the response redirects to the login.
     if (!answer.ok || answer.redirected) {
       throw new Error(String(answer.status));
     }
@@ -31,7 +31,7 @@
     return found;
   }
 
-  // Sections that need seconds, such as queries to name servers, are loaded once.
+  // Sections that take seconds, such as queries to name servers, are loaded once.
   async function loadSections() {
     for (const section of main().querySelectorAll("[data-load]")) {
       section.setAttribute("aria-busy", "true");
