@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from certworker.errors import CertworkerError
-from certworker.errors.dns import InServiceForAnother, OwnershipMissing
+from certworker.errors.dns import InServiceForAnother
 from certworker.issuance.attempts import Attempts
 from certworker.preflight.ownership import owner_of, proof_of
 from certworker.state.domain_records import DomainRecords
@@ -71,7 +71,8 @@ class Ownership:
             tenant: The tenant of the request; None: the request names none.
 
         Raises:
-            InServiceForAnother: One of the names is in service, and not for *tenant*. Nothing is recorded.
+            InServiceForAnother: One of the names is in service, and *tenant* has not proved that it owns the
+                name. Nothing is recorded.
             OwnershipMissing: The proof is missing. The next check is planned.
             CertworkerError: DNS does not answer, or the volume cannot be read. The next check is planned.
             redis.RedisError: Redis failed.
@@ -80,25 +81,28 @@ class Ownership:
             return
         proven: dict[str, str] = {}
         for name in names:
-            is_in_service = self.certificates.metadata(name) is not None
+            is_in_service = self._is_in_service(name, names)
             claimed = tenant if tenant is not None or is_in_service else self.records.tenant_of(name)
             if not claimed or (is_in_service and self.records.owner_of(name) == claimed):
                 continue
             try:
                 self.prove(name, claimed)
-            except OwnershipMissing as failure:
+            except CertworkerError as failure:
                 if is_in_service:
                     raise InServiceForAnother(
                         name=name, tenant=claimed, owner=owner_of(name), value=proof_of(claimed)
                     ) from failure
                 self._record_unproven(names, tenant, failure)
                 raise
-            except CertworkerError as failure:
-                if not is_in_service:
-                    self._record_unproven(names, tenant, failure)
-                raise
             proven[name] = claimed
         self.records.record_owners(proven)
+
+    def _is_in_service(self, name: str, names: tuple[str, ...]) -> bool:
+        try:
+            return self.certificates.metadata(name) is not None
+        except CertworkerError as failure:
+            self.attempts.record_not_started(names, failure)
+            raise
 
     def _record_unproven(self, names: tuple[str, ...], tenant: str | None, failure: CertworkerError) -> None:
         free = tuple(name for name in names if self.certificates.metadata(name) is None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
+from itertools import islice
 from zlib import crc32
 
 from redis import Redis
@@ -96,9 +97,19 @@ class MovedWatch:
         begin = max(self._checked_until() or now - DAY, now - DAY)
         if begin >= now:
             return 0
-        names, end = self._due(begin, now)
-        # Write this first: a check that crashes this worker must not crash one worker after another.
-        self._connection.set(CHECKED, encode_time(end))
+        due = self._due(begin, now)
+        for start in range(0, len(due), CONCURRENT_CHECKS):
+            if self.loop.stopping.is_set():
+                return start
+            batch = due[start : start + CONCURRENT_CHECKS]
+            # Write this first: a check that crashes this worker must not crash one worker after another.
+            self._write_checked(batch[-1][0])
+            self._check([name for _, name in batch], now)
+        if len(due) < MAX_NAMES:
+            self._write_checked(now)
+        return len(due)
+
+    def _check(self, names: Sequence[str], now: datetime) -> None:
         moved = self._moved_names.among(names)
         names = [name for name in names if name not in moved]
         known = self._moved_names.sightings.read_many(names)
@@ -106,7 +117,6 @@ class MovedWatch:
             for name, found in zip(names, threads.map(self._moved_names.whereabouts, names), strict=True):
                 beat()
                 self._record(name, found, known.get(name), now)
-        return len(names)
 
     def step(self) -> float:
         """
@@ -125,16 +135,17 @@ class MovedWatch:
         # Another program, or a clock that was wrong, may have written a time in the future.
         return until if until and until <= self._clock() else None
 
-    def _due(self, begin: datetime, now: datetime) -> tuple[Sequence[str], datetime]:
+    def _write_checked(self, moment: datetime) -> None:
+        self._connection.set(CHECKED, encode_time(moment))
+
+    def _due(self, begin: datetime, now: datetime) -> Sequence[tuple[datetime, str]]:
         """
-        Return the names whose second of the day is between *begin* and *now*, and the end of their period.
+        Return the first names whose second of the day is between *begin* and *now*, with their times.
         """
         due = sorted(_moments(self._certificates.names(), begin, now))
         applies = self._moved_names.check_target.applies_to
-        wanted = [(moment, name) for moment, name in due if applies(name) and not self._is_imported(name)]
-        if len(wanted) <= MAX_NAMES:
-            return [name for _, name in wanted], now
-        return [name for _, name in wanted[:MAX_NAMES]], wanted[MAX_NAMES - 1][0]
+        wanted = (each for each in due if applies(each[1]) and not self._is_imported(each[1]))
+        return list(islice(wanted, MAX_NAMES))
 
     def _is_imported(self, name: str) -> bool:
         # Another server, for example a content delivery network, may serve such a name to visitors.

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors import CertworkerError, Retry
+from certworker.errors.dns import InServiceForAnother, NameServersTimeout
 from certworker.observability.events import EVENTS
 from certworker.renewal.policy import RETRY_PAUSES
 from certworker.runtime import build_tasks
@@ -230,6 +232,27 @@ class TestInService:
         after = platform.app.records.read(name), platform.app.agenda.next_check(name), platform.events()
         assert before == after
         assert {"hook": 0} == platform.app.notifier.waiting()
+
+    def test_a_dns_outage_hides_no_owner(self, platform: Platform) -> None:
+        """
+        If DNS does not answer, the request of another tenant changes nothing either. A new name is retried.
+        """
+        name, new = f"outage.{ZONE}", f"new.{ZONE}"
+        self.owned(platform, name)
+
+        def fail(name: str, _tenant: str) -> None:
+            raise NameServersTimeout(name=name, detail="no answer").from_preflight()
+
+        before = platform.app.records.read(name)
+        ownership = replace(platform.app.issuance.ownership, prove=fail)
+        with pytest.raises(InServiceForAnother):
+            ownership.check((name,), "rival")
+        with pytest.raises(NameServersTimeout):
+            ownership.check((new,), "rival")
+
+        assert before == platform.app.records.read(name)
+        assert new in platform.app.agenda
+        assert "rival" == platform.app.records.tenant_of(new)
 
     def test_a_name_of_the_operator_is_not_for_a_tenant(self, platform: Platform) -> None:
         """

@@ -60,6 +60,17 @@ class TestSteps:
 
         assert [2, 2, 1, 0] == [build_moved_watch(app).check() for _ in range(4)]
 
+    def test_a_stopping_worker_begins_no_check(self, platform: Installation) -> None:
+        """
+        The next worker checks the names that a stopping worker has left.
+        """
+        app = with_certificates(platform, count=3)
+        stopping = build_moved_watch(app)
+        stopping.loop.stopping.set()
+
+        assert 0 == stopping.check()
+        assert 3 == build_moved_watch(app).check()
+
     def test_the_checks_are_spread_over_the_day(self, platform: Installation) -> None:
         """
         Each name has its time of the day, so each hour has a part of the names, and a day has all of them.
