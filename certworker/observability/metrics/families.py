@@ -68,7 +68,7 @@ JOB_DURATION = Family("job_duration_seconds", "histogram", "How long jobs took."
 TIME_TO_SERVICE = Family(
     "request_to_service_seconds",
     "histogram",
-    "How long names waited from the request until their new certificate was in service.",
+    "The time from a request, or its last retry, to its new certificate in service; without renewals.",
     buckets=SERVICE_SECONDS,
 )
 ACME_REQUESTS = Family(
