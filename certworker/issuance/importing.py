@@ -107,9 +107,9 @@ class CertificateImport:
         Check that the worker can read the files that this process creates.
         """
         directory = self.store.links.generations
-        while not directory.exists() and directory != self.store.directory:
-            directory = directory.parent
-        with durable.translate_os_errors(directory):
+        with durable.translate_os_errors(self.store.directory):
+            while not directory.exists() and directory != self.store.directory:
+                directory = directory.parent
             owner = directory.stat().st_uid
         if owner != os.geteuid():
             raise WrongUser(uid=os.geteuid(), path=directory, owner=owner)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from certworker.integrations.publications import Publications
 
 
@@ -55,12 +57,13 @@ class TestTake:
 
 
 class TestAfter:
-    def test_only_an_issued_certificate_is_a_publication(self) -> None:
+    @pytest.mark.parametrize("state", ["issued", "imported"])
+    def test_only_a_new_certificate_is_a_publication(self, state: str) -> None:
         """
-        Only an issued certificate is a publication, and the result of the job is unchanged.
+        Only a new certificate is a publication, and the result of the job is unchanged.
         """
         waiting, _ = publications()
-        results = [{"state": "kept", "names": ["a.org"]}, {"state": "issued", "names": ["b.org", "c.org"]}]
+        results = [{"state": "kept", "names": ["a.org"]}, {"state": state, "names": ["b.org", "c.org"]}]
         issue = waiting.after(lambda number: results[number])
 
         assert results == [issue(0), issue(1)]

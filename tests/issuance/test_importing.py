@@ -18,6 +18,7 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault, VolumeReadOnly
 from certworker.errors.imports import ImportDamaged, ImportInService, ReplacesIssued, WrongUser
 from certworker.errors.name import Wildcard
 from certworker.errors.worker import AlreadyInProgress
@@ -288,6 +289,31 @@ class TestRefused:
             importing(app).run(NAME, pem(NAME), by="test")
 
         assert app.certificates.current(NAME) is None
+
+    def test_a_volume_that_does_not_exist(self, app: App) -> None:
+        """
+        On another host the command does not create the volume.
+        """
+        directory = app.certificates.directory
+        directory.rename(directory.with_name("elsewhere"))
+
+        with pytest.raises(VolumeFault, match=str(directory)):
+            importing(app).run(NAME, pem(NAME), by="test")
+        assert not directory.exists()
+
+    def test_a_volume_that_cannot_be_read(self, app: App) -> None:
+        """
+        A user without access to the volume gets a failure with a remedy.
+        """
+        user = os.geteuid()
+        app.certificates.directory.chmod(0)
+        os.seteuid(65534 if user == 0 else user)
+        try:
+            with pytest.raises(VolumeReadOnly):
+                importing(app).run(NAME, pem(NAME), by="test")
+        finally:
+            os.seteuid(user)
+            app.certificates.directory.chmod(0o755)
 
     def test_another_user_than_the_owner_of_the_volume(
         self, app: App, monkeypatch: pytest.MonkeyPatch

@@ -323,11 +323,12 @@ class TestMeasurements:
 
 
 class TestAfter:
-    def test_only_issued_certificates_are_checked(
-        self, world: World, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("state", ["issued", "imported"])
+    def test_only_new_certificates_are_checked(
+        self, world: World, caplog: pytest.LogCaptureFixture, state: str
     ) -> None:
         """
-        Only an issued certificate is checked, and the job does not wait for the check.
+        Only a new certificate is checked, and the job does not wait for the check.
         """
         world.publish(NAME)
         world.reload(NAME)
@@ -338,7 +339,7 @@ class TestAfter:
         assert "kept" == issue(state="kept")["state"]
         time.sleep(0.2)
         assert [] == lines(caplog)
-        issue(state="issued")
+        issue(state=state)
         assert "Traefik now serves the new certificate (checked)" == last_line(caplog)
         deployment_check.stop()
 
