@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
 #: The default port of each scheme.
@@ -118,6 +118,16 @@ class HttpAddress:
             ValueError: *text* is not an address. The message does not contain the text.
         """
         return cls(*host_and_port_in(text))
+
+    @property
+    def is_loopback(self) -> bool:
+        """
+        Return whether only this machine can connect to this address.
+        """
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host.lower() == "localhost"
 
     def __str__(self) -> str:
         return with_port(self.host, self.port)

@@ -159,3 +159,18 @@ class TestWebUrl:
             web_url_in(text)
 
         assert text not in str(refused.value)
+
+
+class TestLoopback:
+    @pytest.mark.parametrize(
+        ("host", "local"),
+        [
+            *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)),
+            *(("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("page.internal", False)),
+        ],
+    )
+    def test_only_loopback_addresses_are_open(self, host: str, local: bool) -> None:
+        """
+        An unspecified address and a name are reachable from elsewhere.
+        """
+        assert local == HttpAddress(host, 80).is_loopback

@@ -94,7 +94,7 @@ LIBRARIES = {
     },
     "requests": {"acme", "devca", "tracing.spans"},
     "rich": {"cli"},
-    "rq": {"worker"},
+    "rq": {"worker", "web.queue"},
     "rq_dashboard": {"web"},
     "tldextract": {"dns01.lexicon_child"},
     "urllib3": {"acme", "devca"},

@@ -6,13 +6,16 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from certworker.doctor.findings import Finding, Section
 from certworker.domains import normalize, warnings_for
 from certworker.errors import CertworkerError, printable
 from certworker.errors.config import DomainIsLocalhost, EmailInvalid, EmailMissing, NotProduction
+from certworker.preflight.machine import CONTAINER_MARKERS
 from certworker.settings import Settings, contact_problem
+from certworker.settings.web import LOOPBACK
 from certworker.version import __version__
 
 SETTINGS = Section("Settings")
@@ -32,6 +35,7 @@ def configuration(settings: Settings) -> Iterator[Finding]:
         yield SETTINGS.skip("_APP_DOMAIN", "none; no name is requested at the start")
     for given in settings.domains:
         yield from _domain(settings, given)
+    yield from _page(settings)
 
 
 def _environment(settings: Settings) -> Finding:
@@ -86,3 +90,34 @@ def _domain(settings: Settings, given: str) -> Iterator[Finding]:
     yield SETTINGS.ok("_APP_DOMAIN", name)
     for warning in warnings_for(given, name):
         yield SETTINGS.warn("_APP_DOMAIN", f"{name}: {warning}", "")
+
+
+def _page(settings: Settings, markers: Iterable[Path] = CONTAINER_MARKERS) -> Iterator[Finding]:
+    """
+    Yield the findings about the address of the page, and about its tokens.
+
+    Args:
+        settings: The settings.
+        markers: In a container, one of these files exists. There, Docker decides who reaches the address.
+    """
+    web = settings.web
+    if web.address is None:
+        yield SETTINGS.skip("page", "off")
+        return
+    if web.address.is_loopback:
+        yield SETTINGS.ok("page", f"{web.address}, which only this machine reaches")
+    elif set(web.proxies) - set(LOOPBACK) or any(map(Path.exists, markers)):
+        yield SETTINGS.ok("page", f"{web.address}; each request needs a token")
+    else:
+        yield SETTINGS.warn(
+            "page",
+            f"other machines reach {web.address}, and send their tokens without encryption",
+            "Set CERTWORKER_WEB_ADDRESS=127.0.0.1:8081, or put a proxy with HTTPS in front of the page and "
+            "set its address as CERTWORKER_WEB_PROXIES.",
+        )
+    if web.tokens_file and not web.tokens_file.exists():
+        yield SETTINGS.warn(
+            "tokens",
+            f"{web.tokens_file} does not exist, so nothing has access to the page",
+            "Create a token: certworker token create --role admin",
+        )

@@ -13,6 +13,7 @@ In import order::
     api          The API, version 1
     pages        The views in HTML
     application  ★ The Flask application of the page and the API
+    queue        The queue of RQ below `/queue`, as rq-dashboard shows it
     composition  The composition of the application: builds its components from the settings and Redis
     server       The server of the page and the API
 """

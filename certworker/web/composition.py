@@ -18,6 +18,7 @@ from certworker.settings import Settings
 from certworker.web.access import Accesses
 from certworker.web.application import build_application
 from certworker.web.components import WebComponents
+from certworker.web.queue import mount_queue
 from certworker.web.tokens import TokenFile
 
 
@@ -43,7 +44,7 @@ def application_of(
         proxies=settings.web.proxies,
         header=settings.web.trusted_header,
     )
-    return build_application(
+    application = build_application(
         WebComponents(
             sources=sources,
             index=index,
@@ -53,3 +54,5 @@ def application_of(
             base_path=settings.web.path,
         )
     )
+    mount_queue(application, connection)
+    return application

@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from datetime import datetime
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -156,7 +155,7 @@ def web_server(
         # Flask and Jinja need a third of the start time of a worker.
         from certworker.web.composition import application_of
 
-        is_open = settings.web.tokens_file is None and is_loopback(address)
+        is_open = settings.web.tokens_file is None and address.is_loopback
         key = session_key(settings.state_dir / DIRECTORY / KEY)
         return application_of(
             *(settings, connection, tokens_of(settings), clock),
@@ -205,7 +204,7 @@ def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], da
     """
     url = url_of(address, settings.web.path)
     tokens = tokens_of(settings)
-    if settings.web.tokens_file or is_loopback(address) or not tokens.is_missing():
+    if settings.web.tokens_file or address.is_loopback or not tokens.is_missing():
         logger.info("the page is at %s", url, extra={"event": "start"})
         return
     try:
@@ -228,16 +227,6 @@ def url_of(address: HttpAddress, base_path: str) -> str:
     """
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (compared only)
     return f"http://{with_port(host, address.port)}{base_path}/"
-
-
-def is_loopback(address: HttpAddress) -> bool:
-    """
-    Return whether only this machine can connect to *address*.
-    """
-    try:
-        return ip_address(address.host).is_loopback
-    except ValueError:
-        return address.host.lower() == "localhost"
 
 
 def session_key(path: Path) -> str:

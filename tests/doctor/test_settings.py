@@ -4,10 +4,12 @@ Tests of the checks of the settings.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from certworker.doctor.findings import Verdict
-from certworker.doctor.settings import configuration
+from certworker.doctor.settings import _page, configuration
 from certworker.settings import load
 
 PRODUCTION = {
@@ -105,3 +107,47 @@ class TestConfiguration:
             CERTWORKER_AUTHORITY="https://ca.internal/directory",
             CERTWORKER_PRIVATE_NETWORK="true",
         )
+
+
+class TestPage:
+    @pytest.mark.parametrize(
+        ("environ", "verdict", "words"),
+        [
+            ({}, Verdict.WELL, "127.0.0.1:8081, which only this machine reaches"),
+            ({"CERTWORKER_WEB_ADDRESS": "off"}, Verdict.SKIPPED, "off"),
+            ({"CERTWORKER_WEB_ADDRESS": "0.0.0.0:8081"}, Verdict.WARN, "without encryption"),
+            (
+                {"CERTWORKER_WEB_ADDRESS": "0.0.0.0:8081", "CERTWORKER_WEB_PROXIES": "10.0.0.1"},
+                Verdict.WELL,
+                "each request needs a token",
+            ),
+        ],
+    )
+    def test_an_address_for_others_needs_a_proxy(
+        self, environ: dict[str, str], verdict: Verdict, words: str
+    ) -> None:
+        """
+        A page that other machines reach without HTTPS is a warning with the remedy.
+        """
+        (finding,) = _page(load(environ), markers=())
+
+        assert verdict is finding.verdict
+        assert words in finding.text
+        assert ("CERTWORKER_WEB_PROXIES" in finding.remedy) == (verdict is Verdict.WARN)
+
+    def test_in_a_container_docker_decides_who_reaches_it(self, tmp_path: Path) -> None:
+        """
+        In a container, the page listens at each address, and Docker publishes it.
+        """
+        (finding,) = _page(load({"CERTWORKER_WEB_ADDRESS": "0.0.0.0:8082"}), markers=[tmp_path])
+
+        assert Verdict.WELL is finding.verdict
+
+    def test_a_missing_file_of_tokens_is_a_warning(self, tmp_path: Path) -> None:
+        """
+        A configured file that does not exist gives nothing access.
+        """
+        _, finding = _page(load({"CERTWORKER_TOKENS_FILE": str(tmp_path / "tokens")}), markers=())
+
+        assert Verdict.WARN is finding.verdict
+        assert "certworker token create" in finding.remedy

@@ -23,7 +23,6 @@ from certworker.web.server import (
     BOUNDS,
     WebServer,
     is_installed,
-    is_loopback,
     log_address,
     session_key,
     tokens_of,
@@ -278,19 +277,6 @@ class TestFirstToken:
 
 
 class TestAddresses:
-    @pytest.mark.parametrize(
-        ("host", "local"),
-        [
-            *(("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True)),
-            *(("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("page.internal", False)),
-        ],
-    )
-    def test_only_loopback_addresses_are_open(self, host: str, local: bool) -> None:
-        """
-        An unspecified address and a name are reachable from elsewhere.
-        """
-        assert local == is_loopback(HttpAddress(host, 80))
-
     def test_the_url_is_one_that_this_machine_can_open(self) -> None:
         """
         The URL of an unspecified address names the loopback address.

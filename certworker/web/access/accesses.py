@@ -14,7 +14,7 @@ from certworker.settings.web import Network, TrustedHeader
 from certworker.web.access.clients import Client, client_of
 from certworker.web.access.lockout import Lockout
 from certworker.web.access.refusals import Refused
-from certworker.web.access.roles import Access
+from certworker.web.access.roles import LOCAL, Access
 from certworker.web.tokens import Token, TokenFile
 
 #: The users in the header of a proxy: a name or an e-mail address.
@@ -74,7 +74,7 @@ class Accesses:
         if token:
             return access_with(token)
         if self._open_on_loopback and client.is_local and self._tokens.is_missing():
-            return Access("read", None, "loopback")
+            return Access("read", None, LOCAL)
         return None
 
     def check(self, text: str, client: Client) -> Token:

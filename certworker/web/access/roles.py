@@ -10,6 +10,9 @@ from certworker.settings.web import ROLES, Role
 
 __all__ = ["Access", "Role"]
 
+#: The identity of a request of this machine without a token.
+LOCAL = "loopback"
+
 
 @dataclass(frozen=True)
 class Access:
@@ -25,6 +28,13 @@ class Access:
     role: Role
     tenant: str | None
     identity: str
+
+    @property
+    def is_local(self) -> bool:
+        """
+        Return whether this is the access of this machine without a token.
+        """
+        return self.identity == LOCAL
 
     def may(self, role: Role) -> bool:
         """

@@ -1,0 +1,19 @@
+"""
+RQ reads JSON only, also where a tool of RQ does not name a serializer.
+
+The default serializer of RQ is pickle. A pickle can run code when it is read, and a producer can
+write one.
+"""
+
+from __future__ import annotations
+
+from rq import serializers
+
+
+def forbid_pickles() -> None:
+    """
+    Replace the default serializer of RQ with JSON, for the whole process.
+    """
+    json = serializers.JSONSerializer
+    serializers.DefaultSerializer = serializers.PickleSerializer = json  # type: ignore[misc,assignment]
+    serializers.SERIALIZER_ALIASES["pickle"] = json
