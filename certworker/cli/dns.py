@@ -110,7 +110,7 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     A name that uses HTTP-01 needs the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and
     _APP_DOMAIN_TARGET_AAAA. The apex of a zone cannot have a CNAME, and needs address records. A wildcard, or
     another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs
-    the CNAME that delegates the challenge. If the present CAA records forbid the CA, the name needs another
+    the CNAME that delegates the challenge. If the existing CAA records forbid the CA, the name needs another
     one. With CERTWORKER_OWNERSHIP=txt, a name of a tenant needs the TXT record that names the tenant.
 
     The exit code is 1 if a record is missing or wrong, or if DNS does not answer.

@@ -25,8 +25,8 @@ def command() -> None:
     """
     Create, list or revoke the tokens of the page and the API.
 
-    The file CERTWORKER_TOKENS_FILE has their hashes, without this setting a file in CERTWORKER_STATE_DIR. The
-    running page reads a changed file at once.
+    The file CERTWORKER_TOKENS_FILE has their hashes; by default, it is a file in CERTWORKER_STATE_DIR. The
+    running page reads a changed file immediately.
 
     \b
     Example:
@@ -84,7 +84,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 def revoke(token_id: str) -> None:
     """
-    Revoke the token ID of `certworker token list`. Its sessions end at once.
+    Revoke the token ID of `certworker token list`. Its sessions end immediately.
 
     \b
     Example:

@@ -22,7 +22,7 @@ class AuthorityLimits:
     title: str
     #: The limit of orders, and the limits of the most used registered domains; empty without known limits.
     limits: tuple[Remaining, ...]
-    #: When certworker may place the next order; the present if it may do so now.
+    #: When certworker may place the next order; now if it may do so already.
     next_order: datetime
 
 

@@ -202,7 +202,7 @@ class NameIndex:
 
     def find(self, name: str, tenant: str | None = None) -> DomainStatus | None:
         """
-        Return the present status of *name*, which is not necessarily normalized.
+        Return the current status of *name*, which is not necessarily normalized.
 
         Return None for a name that is unknown, invalid, or of another tenant than *tenant*.
 
@@ -255,7 +255,7 @@ class NameIndex:
 
 def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainStatus | None:
     """
-    Return the present status of *name*, as :meth:`NameIndex.find` does.
+    Return the current status of *name*, as :meth:`NameIndex.find` does.
 
     Raises:
         redis.RedisError: Redis does not respond.

@@ -14,7 +14,7 @@ from certworker.renewal.domain_status import URGENT, DomainStatus
 from certworker.state.priority_queues import PriorityQueues
 from certworker.worker.queue_stats import queue_stats
 
-#: The largest number of problems and of renewals in the overview.
+#: The maximum number of problems and of renewals in the overview.
 MOST_PROBLEMS = 20
 MOST_RENEWALS = 10
 

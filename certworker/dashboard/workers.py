@@ -18,13 +18,13 @@ from certworker.worker.payload import LARGEST
 from certworker.worker.producer import QUEUE
 from certworker.worker.queue_stats import members, names_of
 
-#: The largest number of running jobs that are read.
+#: The maximum number of running jobs that are read.
 MAX_RUNNING = 500
 
 #: The longest text in a hash of RQ.
 LONGEST_WORD = 300
 
-#: KEYS: RQ's registry of running jobs. ARGV: the largest number of jobs, the largest size of the data.
+#: KEYS: RQ's registry of running jobs. ARGV: the maximum number of jobs, the maximum size of the data.
 #: Returns the id of each job, its worker, its start and its data.
 _RUNNING = """
 local jobs = {}

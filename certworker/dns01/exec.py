@@ -19,7 +19,7 @@ PREFIX = "EXEC_"
 @dataclass(frozen=True)
 class Exec:
     """
-    A program that changes records. It gets few variables, see :func:`environment`.
+    A program that changes records. It gets only the variables of :func:`environment`.
 
     When the program ends, its background processes are killed.
     """

@@ -48,7 +48,7 @@ LARGEST_ENTRY = 4_096
 #: The number of records that are read at the same time. The others are read after these are deleted.
 MAX_RECORDS = 10_000
 
-# KEYS: the records. ARGV: the number of records to read, the largest size. Returns the fields and values, and
+# KEYS: the records. ARGV: the number of records to read, the maximum size. Returns the fields and values, and
 # the number of removed entries, which were invalid or larger.
 _READ = """
 local entries, removed = {}, 0

@@ -139,7 +139,7 @@ def needed_records(
 
     For HTTP-01, these are the address records, or the CNAME, of the target for custom domains. For DNS-01, it
     is the CNAME that delegates the challenge to the zone of a provider. It is needed if no provider serves
-    the zone of the name. A CAA record is needed if the present ones forbid the CA.
+    the zone of the name. A CAA record is needed if the existing ones forbid the CA.
 
     Args:
         settings: The settings of the worker.

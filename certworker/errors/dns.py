@@ -85,7 +85,7 @@ class WrongAddress(PreflightFailure):
 class Propagation(PreflightFailure):
     code = "dns.propagation"
     message_template = (
-        "{server} still answers {found} for {name}, but its name servers answer {expected} (the old "
+        "{server} still returns {found} for {name}, but its name servers return {expected} (the old "
         "answer expires in {seconds} s)."
     )
     remedy_template = (
@@ -100,7 +100,7 @@ class NameServersDiffer(Propagation):
     """
 
     message_template = (
-        "The name servers of {name} do not agree: {server} answers {found}, but others answer {expected}."
+        "The name servers of {name} do not agree: {server} returns {found}, but others return {expected}."
     )
     remedy_template = "Ask the DNS provider if this continues for an hour. Test: dig {name} @{server}"
     severity = Severity.WARNING
@@ -148,7 +148,7 @@ class InvalidTarget(CertworkerError):
 class SplitHorizon(PreflightFailure):
     code = "dns.split_horizon"
     message_template = (
-        "The resolver of this network answers {found} for {name}, but public DNS answers {expected}."
+        "The resolver of this network returns {found} for {name}, but public DNS returns {expected}."
     )
     remedy_template = "No action is needed for the certificate. Test: getent ahosts {name}"
     severity = Severity.WARNING

@@ -51,7 +51,7 @@ class Bounds:
 
     Attributes:
         subject: The name of the port in the log.
-        connections: The largest number of connections.
+        connections: The maximum number of connections.
         threads: The threads that respond.
         pause_seconds: The minimum pause of a connection after a client error; the server checks idle
             connections once a second.

@@ -39,7 +39,7 @@ HANDOVER_SHARE = 1 / 20
 #: The pause between two checks of a covered name: at most this share of the wildcard's validity period.
 CHECK_SHARE = 1 / 20
 
-#: The largest number of wildcard certificates whose metadata is cached. A generation never changes.
+#: The maximum number of wildcard certificates whose metadata is cached. A generation never changes.
 MAX_CACHED = 1_000
 
 

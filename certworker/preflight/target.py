@@ -75,8 +75,7 @@ def check_target(
     """
     Check that the name in *context* points to *target*.
 
-    The CA would only probably refuse a name with another target, because a proxy in between may forward the
-    challenge.
+    The result is only a warning: a proxy at another target may forward the challenge to this server.
 
     Args:
         main_domains: The domains of Appwrite itself, which are targets, too.

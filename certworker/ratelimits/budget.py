@@ -41,7 +41,7 @@ PAUSES = "certworker:paused:"
 #: but the certificates of other names may be valid only for minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
 
-#: The largest number of registered domains in :meth:`Budget.remaining`.
+#: The maximum number of registered domains in :meth:`Budget.remaining`.
 MOST_DOMAINS = 10
 
 #: The maximum number of paused names that are read after a loss. For other names, the CA reports the pause

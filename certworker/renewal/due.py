@@ -33,10 +33,10 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: The largest number of names checked in one pass.
+#: The maximum number of names checked in one pass.
 NAMES_PER_CHECK = 1_000
 
-#: The largest number of requests for renewal information at the same time.
+#: The maximum number of requests for renewal information at the same time.
 CONCURRENT_QUERIES = 8
 
 #: A certificate that expires within this time has the highest priority; with a short validity period, within

@@ -28,7 +28,7 @@ OVERDUE_SHARE = 1 / 5
 #: With less than this share left, the report is an error.
 CRITICAL_SHARE = 1 / 10
 
-#: The largest number of lines. Thousands of overdue certificates share a cause, which the first lines show.
+#: The maximum number of lines. Thousands of overdue certificates share a cause, which the first lines show.
 MAX_LINES = 100
 
 

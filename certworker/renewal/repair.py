@@ -31,7 +31,7 @@ LONGEST_PAUSE = timedelta(minutes=10)
 #: A repair that recurs is logged once within this time.
 REPORTED_EVERY = timedelta(days=1)
 
-#: The largest number of names in one log line, and of lines about names without a usable certificate.
+#: The maximum number of names in one log line, and of lines about names without a usable certificate.
 MAX_NAMES_IN_LINE = 5
 MAX_LINES = 20
 
@@ -72,7 +72,7 @@ class Repair:
     clock: Callable[[], datetime]
     #: When a failed publication is requested again, and the pause after that, by its names.
     _pauses: dict[tuple[str, ...], tuple[datetime, timedelta]] = field(default_factory=dict)
-    #: When a repair of each name was logged last.
+    #: When a repair of each name was last logged.
     _reported: dict[str, datetime] = field(default_factory=dict)
 
     def repair(self) -> int:

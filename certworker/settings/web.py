@@ -91,7 +91,7 @@ class WebSettings(SettingGroup):
     The settings of the page and the API.
     """
 
-    #: None: neither page nor API.
+    #: None for neither page nor API.
     address: AddressOrOff = setting(
         "CERTWORKER_WEB_ADDRESS",
         "an address with a port, for example 127.0.0.1:8081; or off",
@@ -101,7 +101,7 @@ class WebSettings(SettingGroup):
     path: Annotated[str, AfterValidator(_base_path)] = setting(
         "CERTWORKER_WEB_PATH", "a path, for example /certworker", ""
     )
-    #: The hashes of the tokens; None: the file in the directory of the state.
+    #: The hashes of the tokens; None for the file in the directory of the state.
     tokens_file: Annotated[Path, AfterValidator(_tokens_file)] | None = setting(
         "CERTWORKER_TOKENS_FILE",
         "the absolute path of a file that this user can read, for example /storage/state/tokens.json",

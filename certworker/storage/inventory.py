@@ -1,7 +1,7 @@
 """
 Lists the certificate of each name on the volume, and repairs dangling links.
 
-A restored backup, a person or a disk error may remove files. If an older generation exists, its names are
+A restored backup, a user or a disk error may remove files. If an older generation exists, its names are
 linked to it. No request is sent to a CA.
 """
 
@@ -21,7 +21,7 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
 from certworker.supervision import beat
 
-#: The largest number of names whose links are made under one lock, for which jobs wait.
+#: The maximum number of names whose links are made under one lock, for which jobs wait.
 NAMES_PER_LOCK = 20
 
 
@@ -115,7 +115,7 @@ def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | 
 
 
 def _is_settled(directory: Path) -> bool:
-    # Appwrite removes the files one by one before the directory; a person copies them one by one.
+    # Appwrite removes the files one by one before the directory; a user copies them one by one.
     try:
         return abs(time.time() - directory.stat().st_mtime) >= LEAST_AGE_SECONDS
     except OSError:

@@ -42,7 +42,7 @@ IMPORTED = "imported"
 #: `.certworker` or `.well-known`. None begins with `_.`, as the directory of a wildcard does.
 NAME = re.compile(r"(?:\*\.)?(?!_\.)[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
-#: The largest size of `meta.json`. A hundred names of 253 characters take a tenth of it.
+#: The maximum size of `meta.json`. A hundred names of 253 characters take a tenth of it.
 LARGEST_META_BYTES = 256 * 1024
 
 _ID = re.compile(r"(\d{12})-[0-9a-f]{8}")

@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 REPEAT_SECONDS = 3600.0
 #: The shortest time between two log lines about an error that comes and goes.
 SHORTEST_REPEAT_SECONDS = 60.0
-#: The largest number of error types in memory.
+#: The maximum number of error types in memory.
 MAX_TYPES = 100
 
 Result = TypeVar("Result")

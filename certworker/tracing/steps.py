@@ -9,7 +9,7 @@ A step contains the steps that begin within its block::
             ├── order
             └── …
 
-A thread belongs to the step of another one if it runs in a copy of its context.
+A thread belongs to the step of another thread if it runs in a copy of that thread's context.
 """
 
 from __future__ import annotations

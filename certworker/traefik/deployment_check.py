@@ -39,9 +39,9 @@ IDLE_PAUSE_SECONDS = 60.0
 #: The pause between checks of a reported certificate. An alert of Prometheus ends as soon afterwards.
 SLOW_POLL_SECONDS = 300.0
 
-#: The largest number of pending checks. While all certificates are issued again, a sample is enough.
+#: The maximum number of pending checks. While all certificates are issued again, a sample is enough.
 MAX_PENDING = 500
-#: The largest number of certificates that are checked again. More failures usually share one cause, which the
+#: The maximum number of certificates that are checked again. More failures usually share one cause, which the
 #: reported ones show.
 MAX_REPORTED = 100
 

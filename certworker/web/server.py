@@ -1,8 +1,8 @@
 """
 The server of the page and the API.
 
-The server listens at once, and loads the application with the first request. So a worker whose page is not
-used starts as fast, and uses as little memory, as one without the page.
+The server listens immediately, and loads the application at the first request. So a worker with an unused
+page starts as fast, and uses as little memory, as a worker without the page.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = Bounds(
     "the page",
-    # A browser opens six, and each stream of events occupies one.
+    # A browser opens six connections, and each stream of events occupies one.
     connections=200,
     threads=12,
-    # The page reports a client error to a person, and the lockout stops guesses.
+    # No pause after a client error: the user reads it, and the lockout stops guesses.
     pause_seconds=0,
     read_at_once=16 * 1024,
     # A browser sends the cookies of all services of a host.
@@ -59,7 +59,7 @@ KEY_DIGITS = 64
 
 class WebServer:
     """
-    The server of the page and the API, in a thread of its own.
+    The server of the page and the API, in its own thread.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -93,7 +93,7 @@ class WebServer:
 
     def start(self) -> None:
         """
-        Start the server, which answers as soon as this method returns.
+        Start the server, which accepts requests as soon as this method returns.
 
         Raises:
             AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
@@ -130,7 +130,7 @@ def is_installed() -> bool:
 
 def tokens_of(settings: Settings) -> TokenFile:
     """
-    Return the file with the tokens: the configured one, or that in the directory of the state.
+    Return the file with the tokens: the configured file, or the default one in the directory of the state.
     """
     return TokenFile(settings.web.tokens_file or settings.state_dir / DIRECTORY / TOKENS)
 
@@ -171,7 +171,7 @@ def start_page(
     settings: Settings, connection: Redis, stack: ExitStack, clock: Callable[[], datetime]
 ) -> list[Loop]:
     """
-    Start the page of a worker until the end of *stack*; return its loop, or nothing if there is no page.
+    Start the page of a worker until the end of *stack*. Return its loop, or None if there is no page.
 
     A worker without the page is better than none: only an address that the operator has set must be usable.
 
@@ -190,7 +190,7 @@ def start_page(
     except AddressNotUsable as failure:
         if "address" in settings.web.model_fields_set:
             raise
-        # Before there was a page, another program may have used its default address.
+        # Another program may use the default address of the page, which is new.
         logger.warning("the page does not start: %s", failure, extra={"code": failure.code})
         return []
     stack.callback(server.stop)
@@ -233,7 +233,7 @@ def session_key(path: Path) -> str:
     """
     Return the key that signs the cookies, from the file at *path*, which is made if it is missing.
 
-    Without a writable directory the key is new at each start, and a restart ends all sessions.
+    Without a writable directory, the key is new at each start, and a restart ends all sessions.
     """
     with suppress(OSError, UnicodeDecodeError):
         key = durable.read(path, 2 * KEY_DIGITS).decode().strip()

@@ -201,7 +201,7 @@ def read(path: Path) -> tuple[Token, ...]:
 
 def _text(path: Path) -> str:
     """
-    Return the text of the file at *path*; an empty one if it is missing.
+    Return the text of the file at *path*; empty if the file is missing.
     """
     try:
         return durable.read(path, MAX_FILE_BYTES).decode()
@@ -228,7 +228,7 @@ def _entries(text: str) -> list[object]:
 
 def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
     """
-    Return the tokens in *entries*, and the reason for each entry that is no token.
+    Return the tokens in *entries*, and the reason for each entry that is not a token.
     """
     tokens: dict[str, Token] = {}
     reasons = []

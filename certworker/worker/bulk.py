@@ -23,10 +23,10 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, QUEUE_KE
 INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 FINISHED = f"rq:finished:{QUEUE}"
 
-#: The largest number of jobs in one command, which takes Redis about 10 ms.
+#: The maximum number of jobs in one command, which takes Redis about 10 ms.
 BATCH = 500
 
-#: KEYS: the queue, the intermediate list. ARGV: the number of ids, the largest size of the data, the number
+#: KEYS: the queue, the intermediate list. ARGV: the number of ids, the maximum size of the data, the number
 #: of forbidden fields, these fields, then ids in the intermediate list. Moves the last ids of the queue to
 #: the intermediate list. Returns the number of ids left; then each id with its data, or with false if the job
 #: needs a closer check.
@@ -52,7 +52,7 @@ end
 return answer
 """
 
-#: KEYS: the intermediate list, the registry of finished jobs. ARGV: the present time in RQ's format; the TTL
+#: KEYS: the intermediate list, the registry of finished jobs. ARGV: the current time in RQ's format; the TTL
 #: of a result in seconds; the time at which the results expire; then each id with its result.
 _END = """
 for i = 4, #ARGV, 2 do

@@ -25,12 +25,12 @@ logger = logging.getLogger(__name__)
 #: The sorted set in which RQ registers the jobs of this queue that wait for others.
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 
-#: The largest number of dependents of a job, and of deferred jobs in one sweep. Another program may write
+#: The maximum number of dependents of a job, and of deferred jobs in one sweep. Another program may write
 #: millions of them.
 MAX_DEPENDENTS = 1_000
 
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
-#: the name of the queue, the present time in RQ's format, the largest number of dependencies. In RQ, a
+#: the name of the queue, the current time in RQ's format, the maximum number of dependencies. In RQ, a
 #: dependency is met if it has finished or no longer exists. If failures are allowed, a failed one is met,
 #: too. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
@@ -70,8 +70,8 @@ class Dependents:
         """
         Enqueue the jobs that waited only for *job_id*, whose end is recorded.
 
-        Jobs of other queues are logged and stay deferred. The producer of *job_id* may have no right to write
-        to those queues.
+        Jobs of other queues are logged and stay deferred. The producer of *job_id* may not be allowed to
+        write to those queues.
 
         Raises:
             redis.RedisError: Redis failed; the next :meth:`sweep` releases them.

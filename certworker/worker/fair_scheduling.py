@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 #: Seconds between the scores of two requests in one batch.
 MICROSECOND = 1e-6
 
-#: The largest number of batches before the worker checks its slots again.
+#: The maximum number of batches before the worker checks its slots again.
 MAX_BATCHES = 10
 
 #: The parameters of a request, in the order of positional arguments.

@@ -26,18 +26,18 @@ from certworker.worker.health import reports
 from certworker.worker.payload import LARGEST, read_call
 from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, SCHEDULED_KEY, queue_length
 
-#: The largest number of jobs in one command, and in one search. Reading 50,000 jobs takes about a second.
+#: The maximum number of jobs in one command, and in one search. Reading 50,000 jobs takes about a second.
 BATCH = 500
 MAX_JOBS = 50_000
 
-#: The largest number of queues, or of workers of a queue, and the longest key of RQ in bytes.
+#: The maximum number of queues, or of workers of a queue, and the longest key of RQ in bytes.
 MAX_MEMBERS = 1_000
 LONGEST_MEMBER = 300
 
-#: The largest number of queues without a worker in one report.
+#: The maximum number of queues without a worker in one report.
 MAX_UNSERVED = 20
 
-#: KEYS: the queue. ARGV: the first and the last position, the largest size of the data. Returns the data of
+#: KEYS: the queue. ARGV: the first and the last position, the maximum size of the data. Returns the data of
 #: these jobs; an empty string for a job without valid data.
 _DATA = """
 local answer = {}

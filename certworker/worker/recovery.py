@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 #: A job that needs more recoveries may be the cause of the crashes.
 MAX_RECOVERIES = 1
 
-#: The largest number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
+#: The maximum number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
 MAX_PER_SWEEP = 1_000
 
 # This is one script, so that only one of two workers that see the same expired lease recovers the job.

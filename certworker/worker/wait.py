@@ -26,7 +26,7 @@ IN_PROGRESS = {
 PAUSE_SECONDS = 0.1
 POLLING_SHARE = 1 / 5
 
-#: The largest number of jobs in one command.
+#: The maximum number of jobs in one command.
 BATCH = 500
 
 FULFILLED = ("issued", "imported", "kept", "covered", "removed")

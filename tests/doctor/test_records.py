@@ -78,7 +78,7 @@ def records_in(
 
 def shown(records: list[NeededRecord]) -> list[tuple[str, str, str, str]]:
     """
-    Return the type, the value, the state and the present records of each record.
+    Return the type, the value, the state and the existing records of each record.
     """
     return [(each.kind, each.value, each.state, each.found) for each in records]
 
@@ -219,7 +219,7 @@ class TestCaa:
     @pytest.mark.parametrize("value", ["letsencrypt.org", "digicert.com", ";"])
     def test_a_record_is_needed_if_the_present_ones_forbid_the_ca(self, value: str) -> None:
         """
-        Only if the present records forbid the CA, another record is needed, at the owner of the present ones.
+        Another record, with the same owner, is needed only if the existing records forbid the CA.
         """
         needed = self.records(Caa(0, "issue", value))
 
@@ -261,7 +261,7 @@ class TestProof:
     )
     def test_the_record_names_the_tenant(self, found: tuple[str, ...], state: str) -> None:
         """
-        One of the present records has to name the tenant. A wildcard needs the record of its base name.
+        One of the existing records has to name the tenant. A wildcard needs the record of its base name.
         """
         record = proof_record("*.shop.org", "acme", found)
 

@@ -80,7 +80,7 @@ class TestProofs:
 
     def test_the_message_has_what_exists(self, proofs: Proofs) -> None:
         """
-        The message names the tenant and the present records.
+        The message names the tenant and the existing records.
         """
         with pytest.raises(OwnershipMissing, match=r'the tenant acme \(found: "tenant=rival"\)'):
             proofs.check(f"rival.{ZONE}", "acme")

@@ -45,7 +45,7 @@ class Accesses:
                 exists.
             proxies: The networks of the trusted proxies.
             header: The header in which a trusted proxy names the user.
-            lockout: The addresses that have sent wrong tokens; None: a new one.
+            lockout: The addresses that have sent wrong tokens; None for a new one.
         """
         self._tokens = tokens
         self._open_on_loopback = open_on_loopback
@@ -102,7 +102,7 @@ class Accesses:
     def _user(self, request: Request, client: Client) -> Access | None:
         if self._header is None or not client.is_by_proxy:
             return None
-        # A client that adds a second header makes this a list, which no user has as a name.
+        # If a client adds a second header, this is a list, which is not a valid user.
         user = request.headers.get(self._header.name, "")
         return Access(self._header.role, None, f"user {user}") if USER.fullmatch(user) else None
 

@@ -14,13 +14,13 @@ from certworker.web.access.csrf import SAFE
 
 logger = logging.getLogger(__name__)
 
-#: The names in an audit line.
+#: The maximum number of names in an audit line.
 MOST_NAMES = 20
 
 
 def audit_names(names: Iterable[str]) -> None:
     """
-    Add *names*, which the body of the running request has, to its audit line.
+    Add *names*, which are in the body of the running request, to its audit line.
     """
     g.audited_names = tuple(names)
 

@@ -1,8 +1,8 @@
 """
 The client of a request: its address, and whether a proxy is in between.
 
-A client writes the headers of proxies as it likes. So only the headers of the proxies in
-`CERTWORKER_WEB_PROXIES` name an address.
+A client can forge the headers of a proxy. So only headers from the proxies in `CERTWORKER_WEB_PROXIES` name
+an address.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-
 #: rebinding), but its requests still have its name.
 LOCAL_HOST = "localhost"
 
-#: The longest chain of proxies.
+#: The maximum length of a chain of proxies.
 MOST_PROXIES = 20
 
 
@@ -32,7 +32,7 @@ class Client:
     The client of a request.
 
     Attributes:
-        address: The address of the client, as far as it is known.
+        address: The address of the client, or of its proxy if the client is unknown.
         is_by_proxy: Whether a trusted proxy sends the request.
         is_local: Whether a program of this machine sends the request, without a proxy, to a local name.
         is_secure: Whether the browser uses HTTPS.
@@ -59,7 +59,7 @@ def client_of(request: Request, proxies: Iterable[Network]) -> Client:
         address=str(_client_in(chain, proxies) or peer or "unknown"),
         is_by_proxy=by_proxy,
         is_local=peer is not None and peer.is_loopback and not forwarded and _is_local(request.host),
-        # A client that lies here only protects its own cookie.
+        # A forged value affects only the client's own cookie.
         is_secure=request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https",
     )
 

@@ -16,11 +16,11 @@ from ipaddress import ip_network
 
 logger = logging.getLogger(__name__)
 
-#: Wrong tokens of an address before the first lockout. A person pastes the wrong text a few times.
+#: Wrong tokens of an address before the first lockout. A user may paste the wrong text a few times.
 FREE_FAILURES = 5
 FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 3600.0
-#: Failures are forgotten after this time without another one.
+#: Failures are forgotten after this time without another failure.
 MEMORY_SECONDS = 2 * LONGEST_SECONDS
 
 MAX_ADDRESSES = 10_000
