@@ -109,7 +109,7 @@ class TestEvents:
 
     def test_the_page_lists_fields_of_the_record(self, running: Running) -> None:
         """
-        A record of an issued name has each field of the page, except the tenant and those of a failure.
+        A record of an issued name has each field of the page, except those of a tenant and of a failure.
         """
         row = next(
             line for line in page("events").splitlines() if line.startswith("| hash `certworker:name:")
@@ -119,7 +119,7 @@ class TestEvents:
         stored = {name.decode() for name in cast("list[bytes]", names)}
 
         assert len(listed) > 10
-        assert listed - {"code", "message", "remedy", "tenant"} <= stored
+        assert listed - {"code", "message", "remedy", "tenant", "owner"} <= stored
 
 
 class TestMetrics:

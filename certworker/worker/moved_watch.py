@@ -36,9 +36,9 @@ CHECKED = "certworker:elsewhere:checked"
 TURN = "certworker:elsewhere:turn:"
 
 DAY = timedelta(days=1)
-#: The interval between steps, and how long one worker has the turn.
-STEP = timedelta(minutes=10)
-TURN_TTL = STEP - timedelta(minutes=1)
+#: The pause between two steps, and the shorter time for which one worker has the turn.
+PAUSE_SECONDS = 600.0
+TURN_TTL = timedelta(minutes=9)
 #: The maximum number of names in one step: 144,000 a day. After a pause, a worker needs several steps.
 MAX_NAMES = 1_000
 #: The number of names that are checked at the same time.
@@ -128,7 +128,7 @@ class MovedWatch:
         """
         if self._turn.first("names"):
             self.check()
-        return STEP.total_seconds()
+        return PAUSE_SECONDS
 
     def _checked_until(self) -> datetime | None:
         until = decode_time(decode_text(self._connection.get(CHECKED)))

@@ -34,7 +34,7 @@ from certworker.worker.threaded_worker import ThreadedWorker
 
 logger = logging.getLogger(__name__)
 
-#: `docker stop` kills a container after 10 seconds by default; the compose file sets 30 seconds.
+#: `docker stop` kills a container after 10 seconds by default; the compose file sets 35 seconds.
 STOP_DEADLINE_SECONDS = 25.0
 
 #: The job loop is stalled after twice this time without a beat.

@@ -114,7 +114,7 @@ SCENARIOS = [
         "a limit that the CA reported for another name",
         "rate.local_guard",
         limited_before,
-        "certworker retries then",
+        "certworker retries at that time",
         retry_after=timedelta(seconds=600),
     ),
 ]
