@@ -15,7 +15,7 @@ from certworker.app import App, build_app
 from certworker.http import HttpServer
 from certworker.settings import CaChoice, HttpAddress, load
 
-#: A DNS provider that exists in the settings only.
+#: A DNS provider that exists only in the settings.
 PROVIDER = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "127.0.0.1:9"}
 
 
@@ -62,7 +62,7 @@ def open_app(
         urls: The directory URLs of CAs by label. A CA without an entry uses the URL of the settings.
         clock: Returns the time in UTC.
         variables: Additional environment variables.
-        wildcards: Whether a DNS provider is set. It exists in the settings only.
+        wildcards: Whether a DNS provider is set. It exists only in the settings.
         more: Additional environment variables, as keyword arguments.
     """
 

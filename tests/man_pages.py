@@ -43,7 +43,7 @@ def _pages(command: click.Command, parent: click.Context | None, name: str) -> I
     context = click.Context(command, info_name=name, parent=parent)
     page = generate_man_page(context, version=__version__, date=UNDATED)
     title = context.command_path.replace(" ", "-")
-    # click-man uses this title in some places only.
+    # click-man uses this title only in some places.
     page = page.replace(f'"{context.command_path.upper()}"', f'"{title.upper()}"')
     page = page.replace(f"{context.command_path}-", f"{title}-")
     yield PAGES / f"{title}.1", page + _see_also(context)

@@ -99,7 +99,7 @@ class TestPrivateKey:
 
     def test_each_key_is_different(self) -> None:
         """
-        Each certificate has its own key, so a stolen key affects one certificate only.
+        Each certificate has its own key, so a stolen key affects only one certificate.
         """
         assert PrivateKey.generate().pem != PrivateKey.generate().pem
 

@@ -47,6 +47,6 @@ class TestForm:
 
     def test_its_words_are_those_of_the_glossary(self) -> None:
         """
-        The changes use the terms of the glossary only.
+        The changes use only the terms of the glossary.
         """
         assert [] == banned_in(TEXT)

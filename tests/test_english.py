@@ -77,7 +77,7 @@ class TestBannedWords:
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
     def test_a_page_has_none(self, page: Path) -> None:
         """
-        The documentation uses the terms of the glossary only.
+        The documentation uses only the terms of the glossary.
         """
         assert [] == banned_in(page.read_text())
 

@@ -249,7 +249,7 @@ class TestRefused:
     )
     def test_a_name_that_the_certificate_does_not_have(self, name: str, names: list[str]) -> None:
         """
-        A wildcard is valid for one label only. The common name does not count.
+        A wildcard is valid for only one label. The common name does not count.
         """
         leaf = Wanted(names, issuer=INTERMEDIATE).sign(NAME)
         text = refusal(leaf.pem, key_pem(leaf.key), name=name)

@@ -32,9 +32,7 @@ STDIN = "-"
 @click.argument("name")
 @click.option("--cert", required=True, metavar="FILE", help="The certificate in PEM, with its chain if any.")
 @click.option("--key", required=True, metavar="FILE", help="Its private key in PEM, without a password.")
-@click.option(
-    "--chain", metavar="FILE", help="The certificates of its CA, if they are in a file of their own."
-)
+@click.option("--chain", metavar="FILE", help="The certificates of its CA, if they are in a separate file.")
 @click.option("--force", is_flag=True, help="Replace a certificate that certworker renews.")
 @click.option(
     "--wait", is_flag=True, help="Wait until the certificate is in service. Exit code 1 if it is not."

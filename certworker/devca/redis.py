@@ -95,7 +95,7 @@ class EmbeddedRedis:
         self.port = free_port()
         options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--dir", str(self._directory)]
         command = ["/bin/sh", "-c", GUARD, "sh", program, *options, "--logfile", "redis.log"]
-        # In a session of its own, Redis survives Ctrl-C. The worker needs Redis until the worker ends.
+        # In its own session, Redis survives Ctrl-C. The worker needs Redis until the worker ends.
         self._process = subprocess.Popen(  # noqa: S603 (no part of the command comes from outside)
             command, stdin=subprocess.PIPE, start_new_session=True
         )

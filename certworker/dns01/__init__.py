@@ -12,7 +12,7 @@ In import order (★ to read first)::
     httpreq         The operator's HTTP service, in the protocol of lego
     acme_dns        acme-dns, a small name server, to which a CNAME of `_acme-challenge` leads
     lexicon_child   The process that changes one record with dns-lexicon
-    lexicon         The providers of dns-lexicon, each change in a process of its own
+    lexicon         The providers of dns-lexicon, each change in its own process
     delegation      Where a record must be created: CNAMEs, the zone, and its name servers
     propagation     The wait until all name servers show a record
     txt_records     The durable list of the created records

@@ -1,5 +1,5 @@
 """
-The providers of dns-lexicon. Each change runs in a short-lived process of its own.
+The providers of dns-lexicon. Each change runs in its own short-lived process.
 
 Most providers have no timeout, and all are third-party code that gets credentials. A process has a deadline
 and limited memory. It gets no secret of certworker, and the output of the provider is discarded.

@@ -14,7 +14,7 @@ DEADLINE_SECONDS = 60.0
 #: The seconds for which a resolver may cache a record of certworker.
 TTL_SECONDS = 60
 
-#: The zone of a provider that serves all zones without a provider of their own.
+#: The zone of a provider that serves all zones without their own provider.
 ANY_ZONE = ""
 
 

@@ -146,7 +146,7 @@ def certificate_findings(
         yield section.ok(CERTIFICATE, text + renewal)
     leaf = leaf_of(stored.cert_pem)
     yield _served_by_proxy(settings, section, leaf)
-    # A wildcard has no address of its own.
+    # A wildcard does not have its own address.
     if not is_loopback_name(name) and not is_wildcard(name):
         yield from served_findings(settings, name, leaf, resolve_system(name), HTTPS)
 

@@ -4,7 +4,7 @@ The HTTP server of the worker: challenge responses, health and metrics.
 In import order::
 
     throttle  The connections to a port, and the server that accepts them
-    listener  A WSGI server on one address, in a thread of its own
+    listener  A WSGI server on one address, in its own thread
     server    ★ The HTTP server: challenge responses, health and metrics
 """
 

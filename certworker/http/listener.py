@@ -1,5 +1,5 @@
 """
-A WSGI server on one address, in a thread of its own.
+A WSGI server on one address, in its own thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 class Listener:
     """
-    A WSGI server on one address, in a thread of its own.
+    A WSGI server on one address, in its own thread.
 
     Attributes:
         loop: The loop and its heartbeat.

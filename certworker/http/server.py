@@ -43,7 +43,7 @@ UNAVAILABLE: Reply = ("503 Service Unavailable", "text/plain", b"unavailable\n")
 
 class HttpServer:
     """
-    The HTTP server of the worker, in a thread of its own.
+    The HTTP server of the worker, in its own thread.
 
     `GET /.well-known/acme-challenge/TOKEN` returns the key authorization, for any Host (RFC 8555, 8.3).
     `GET /healthz` returns 200 or 503, and `GET /metrics` the metrics for Prometheus.

@@ -231,7 +231,7 @@ def _shown(output: bytes) -> str:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    # The program leads a session of its own, so its children belong to its group.
+    # The program leads its own session, so its children belong to its group.
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -66,7 +66,7 @@ class CertificateImport:
         clock: Callable[[], datetime] = now_in_utc,
     ) -> CertificateImport:
         """
-        Return the import into *store*, with locks of its own; see the attributes for *request*.
+        Return the import into *store*, with its own locks; see the attributes for *request*.
         """
         locks = DomainLocks(connection, LEASE_SECONDS, highest_token=store.links.highest_token)
         return cls(store, locks, request, clock)

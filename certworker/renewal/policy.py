@@ -57,7 +57,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
 #: After the second, the third … crash in a row. The first pauses are short: if a deployment or a lack of
-#: memory ends many workers at once, their names are not the cause.
+#: memory ends many workers at the same time, their names are not the cause.
 CRASH_PAUSES = (timedelta(seconds=5), timedelta(seconds=30), *CA_PAUSES)
 
 

@@ -35,7 +35,7 @@ class ProviderChoice:
     kind: ProviderKind
     #: The name of the provider in dns-lexicon; None for another kind.
     lexicon_name: str | None = None
-    #: None if it serves each zone that has no provider of its own.
+    #: None if it serves each zone that does not have its own provider.
     zone: str | None = None
 
 

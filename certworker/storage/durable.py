@@ -28,7 +28,7 @@ TEMPORARY = ".tmp"
 #: A disk with less free space than this counts as full. A certificate takes about 20 kB.
 MIN_FREE_BYTES = 10_000_000
 
-#: More files than this are written by several threads, because a disk syncs many changes at once: ten
+#: More files than this are written by several threads, because a disk syncs many changes together: ten
 #: thousand files take a sixth of the time.
 FEW_FILES = 16
 WRITERS = 4

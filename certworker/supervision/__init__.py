@@ -13,7 +13,7 @@ In the order in which they may import each other::
 
     heartbeats    The heartbeats, by which loops show their progress
     faults        Logs each type of error once, with growing pauses
-    loops       ★ The loop, in a thread of its own or in the thread of its caller
+    loops       ★ The loop, in its own thread or in the thread of its caller
 """
 
 from certworker.supervision.faults import Faults, log_unexpected, optional, unexplained

@@ -64,7 +64,7 @@ class Loop:
 
     def start(self) -> None:
         """
-        Start the loop in a thread of its own; do nothing if it has started before.
+        Start the loop in its own thread; do nothing if it has started before.
         """
         with self._starting:
             if self._thread.ident is None:

@@ -108,7 +108,7 @@ def _fail(error: HTTPException) -> AnyResponse:
         response = problem(error.code, error.name)
     else:
         response = _page(error.code, error.name, "", "Start again at the overview.")
-    # A failure may have headers, such as Allow. Those of its own body are replaced.
+    # A failure may have headers, such as Allow. The headers of its own body are replaced.
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers.setdefault(name, value)

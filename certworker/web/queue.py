@@ -3,7 +3,7 @@ The queue of RQ below `/queue`, as rq-dashboard shows it.
 
 rq-dashboard is written for trusted users and trusted jobs. Here it has these limits:
 
-* It is for reading only. The actions of certworker are on the page, with their protection.
+* It is read-only. The actions of certworker are on the page, with their protection.
 * Only the role `admin` without a tenant, or this machine without tokens, sees it.
 * RQ reads no pickle, because a program with access to Redis could run code by one.
 * Its scripts insert the texts of jobs as markup. So the policy allows only its own inline script, by a hash.
@@ -99,7 +99,7 @@ def _check() -> None:
     if not _may_see():
         raise Refused(403, "Only the role admin sees the queue.", "Use a token with the role admin.")
     if request.endpoint not in VIEWS or request.method not in SAFE:
-        raise Refused(403, "The queue is for reading only.", "Use the actions of a name instead.")
+        raise Refused(403, "The queue is read-only.", "Use the actions of a name instead.")
     for part, value in (request.view_args or {}).items():
         # A view without a queue shows the default queue of RQ.
         if value is not None and not PARTS[part].fullmatch(str(value)):

@@ -11,7 +11,7 @@ In the order in which they may import each other::
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
     job_report       Reports how a job ended: its last log line, a notification, an event and a metric
     tasks            ★ The functions that a job may call
-    json_only        RQ reads JSON only, also where a tool of RQ does not name a serializer
+    json_only        RQ reads only JSON, even where a tool of RQ does not name a serializer
     wait             Waits until requests have ended
     job_class        The jobs that may run: those that name a registered function
     queue_stats      The state of the queue: positions, workers, `rq suspend`, and queues without a worker

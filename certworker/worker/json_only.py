@@ -1,5 +1,5 @@
 """
-RQ reads JSON only, also where a tool of RQ does not name a serializer.
+RQ reads only JSON, even where a tool of RQ does not name a serializer.
 
 The default serializer of RQ is pickle. A pickle can run code when it is read, and a producer can
 write one.

@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> AccountFiles:
 class TestKey:
     def test_a_pipe_instead_of_the_key_file_blocks_no_worker(self, files: AccountFiles) -> None:
         """
-        A pipe is refused at once. A blocking open would wait until another program opens the pipe.
+        A pipe is refused immediately. A blocking open would wait until another program opens the pipe.
         """
         with files.locked():
             os.mkfifo(files.key_path)

@@ -36,7 +36,7 @@ def keys(directory: Path) -> OrderKeys:
 class TestKeys:
     def test_a_pipe_instead_of_the_file_is_no_key(self, keys: OrderKeys, directory: Path) -> None:
         """
-        A pipe counts as missing at once. A blocking open would wait until another program opens the
+        A pipe counts as missing immediately. A blocking open would wait until another program opens the
         pipe.
         """
         directory.mkdir(parents=True)

@@ -84,7 +84,7 @@ class TestPauses:
 
     def test_the_pauses_of_two_slots_differ(self) -> None:
         """
-        The pauses of two slots differ, so slots that start at once do not poll at once.
+        The pauses of two slots differ, so slots that start together do not poll together.
         """
         assert list(islice(intervals(0.008, Random(1)), 5)) != list(islice(intervals(0.008, Random(2)), 5))
 
@@ -151,7 +151,7 @@ class TestFetch:
 
     def test_any_other_failure_is_reported_at_once(self) -> None:
         """
-        Another failure ends the requests at once. The next attempt resumes the order.
+        Another failure ends the requests immediately. The next attempt resumes the order.
         """
         time = Time()
 

@@ -272,7 +272,7 @@ class TestDamagedKey:
         assert caught.value.remedy.endswith(f"mv {path} {path}.damaged")
 
 
-#: The program of a worker on the shared volume. It waits for a line, so all workers start at once.
+#: The program of a worker on the shared volume. It waits for a line, so all workers start at the same time.
 WORKER = """
 import sys
 from pathlib import Path

@@ -38,7 +38,7 @@ class TestParseNames:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        The command reports every invalid line, so that a user corrects the whole list at once.
+        The command reports every invalid line, so that a user can correct all lines together.
         """
         file = StringIO("a.example.com\n*.example.com\nshop.local\n\x00\n")
         with pytest.raises(SystemExit) as ended:

@@ -93,7 +93,7 @@ class TestDoctor:
 
     def test_a_named_domain_is_checked_alone(self, worker: WorkerProcess) -> None:
         """
-        With a name, the doctor checks that name only.
+        With a name, the doctor checks only that name.
         """
         ended = worker.command("doctor", "other.localhost")
 

@@ -15,7 +15,7 @@ from tests.servers.worker import WorkerProcess
 class TestToken:
     def test_a_token_is_printed_once_listed_and_revoked(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        The standard output has the token only, and later commands show its id.
+        The standard output has only the token, and later commands show its id.
         """
         path = tmp_path / "tokens.json"
         worker.environment["CERTWORKER_TOKENS_FILE"] = str(path)
@@ -39,7 +39,7 @@ class TestToken:
         self, worker: WorkerProcess, tmp_path: Path
     ) -> None:
         """
-        The default file belongs to its owner only.
+        Only the owner can read the default file.
         """
         created = worker.command("token", "create", "--role", "read")
         path = tmp_path / "state" / "web" / "tokens.json"

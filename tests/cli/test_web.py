@@ -155,7 +155,7 @@ class TestAlone:
 
     def test_a_taken_address_is_a_failure(self, worker: WorkerProcess) -> None:
         """
-        The command has no purpose without its address, also if it is the default.
+        The command fails if another program uses its address, even the default address.
         """
         with socket.socket() as other:
             other.bind(("127.0.0.1", 0))

@@ -73,7 +73,7 @@ FAULTS: dict[str, Callable[[int], State]] = {
     "CertworkerNotificationsUndelivered": lambda _: State(notifications=1),
 }
 
-#: After how many minutes an alert fires, and after how many it ends. The default is at once.
+#: After how many minutes an alert fires, and after how many it ends. The default is 0 minutes.
 FIRES_AFTER = {
     "CertworkerMissing": 10,
     "CertworkerRedisAway": 10,

@@ -61,7 +61,7 @@ class TestImportedNames:
         self, app: App, actions: Actions, action: str
     ) -> None:
         """
-        After the import of one name of a certificate, an action for the other name is for that name only.
+        After the import of one name of a certificate, an action for the other name is only for that name.
         """
         app.issuance.issue((NAME, "b.localhost"))
         signed = Wanted([NAME]).sign()

@@ -63,7 +63,7 @@ class TestOutage:
 
     def test_a_stop_does_not_wait_for_slow_requests(self, authority: FaultyAuthority) -> None:
         """
-        The CA stops at once, although a slow request is pending.
+        The CA stops immediately, although a slow request is pending.
         """
         authority.faults.slow_seconds["directory"] = 3_600
         with pytest.raises(requests.ReadTimeout):

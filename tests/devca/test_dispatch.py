@@ -61,7 +61,7 @@ class TestDispatcher:
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        The CA serves 64 connections at once, as many as a worker can have slots.
+        The CA serves 64 connections at the same time, as many as a worker can have slots.
         """
 
         def work(number: int) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ class TestOpen:
 
     def test_each_user_can_read_the_certificate(self, tmp_path: Path) -> None:
         """
-        The root certificate has a file of its own, which each user can read.
+        The root certificate has its own file, which each user can read.
         """
         hierarchy = Hierarchy.open(tmp_path, NOW)
         file = tmp_path / ROOT_FILE

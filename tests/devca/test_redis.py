@@ -63,7 +63,7 @@ class TestEmbeddedRedis:
     @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
     def test_redis_ends_with_its_program(self, tmp_path: Path, end: signal.Signals) -> None:
         """
-        Redis ends after the end of its program, also if the program is killed.
+        Redis ends after the end of its program, even if the program is killed.
         """
         command = [sys.executable, "-c", OWNER, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:

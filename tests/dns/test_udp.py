@@ -117,7 +117,7 @@ class TestExchange:
     @pytest.mark.usefixtures("endless_timeout")
     def test_a_closed_port_costs_no_time(self, mirror: Echo, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A closed port is reported at once, because the kernel reports it.
+        A closed port is reported immediately, because the kernel reports it.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
             closed.bind(("127.0.0.1", 0))

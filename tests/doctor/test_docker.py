@@ -167,7 +167,7 @@ class TestPorts:
         self, docker: Engine, ports: list[dict[str, Any]], expected: str
     ) -> None:
         """
-        A port that is not published, or on the loopback interface only, is a warning.
+        A port that is not published, or only on the loopback interface, is a warning.
         """
         docker.listed = [WORKER, replace(TRAEFIK_1, more={"Ports": ports, "Mounts": MOUNTS})]
         finding = found(docker)[PORTS]

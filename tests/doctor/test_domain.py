@@ -155,7 +155,7 @@ class TestCertificate:
         self, app: App, settings: Settings, days: float, verdict: Verdict, code: str
     ) -> None:
         """
-        The finding of an imported certificate reminds of its end.
+        The finding of an imported certificate reminds the operator of its end.
         """
         own = Signer().certificate(NAME)
         app.certificates.store(own, authority=IMPORTED, kind=IMPORTED, token=1)

@@ -272,7 +272,7 @@ class TestProof:
 class TestZoneLine:
     def test_bind_loads_the_lines(self, tmp_path: Path) -> None:
         """
-        The lines can be pasted into a zone file, also with hostile texts in the comment.
+        The lines can be pasted into a zone file, even with hostile texts in the comment.
         """
         lines = [
             NeededRecord("www.shop.org", "CNAME", EDGE, "wrong", "evil\n@ NS evil.org.").zone_line,

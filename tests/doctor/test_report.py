@@ -103,7 +103,7 @@ class TestNames:
 
     def test_only_the_given_names_are_checked(self, environ: dict[str, str], app: App) -> None:
         """
-        The report has the given names only, even if they are unknown.
+        The report has only the given names, even if they are unknown.
         """
         sections = {finding.section for finding in examine(environ, ["other.localhost"])}
 

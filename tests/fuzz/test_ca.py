@@ -116,7 +116,7 @@ lies = st.builds(
 @dataclass
 class Clock:
     """
-    A clock that :meth:`sleep` advances at once.
+    A clock that :meth:`sleep` advances immediately.
     """
 
     passed: timedelta = field(default_factory=timedelta)

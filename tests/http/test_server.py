@@ -110,7 +110,7 @@ class TestChallenge:
 
     def test_the_response_is_the_key_authorization(self, server: HttpServer) -> None:
         """
-        The body is the key authorization only, because the CA compares the complete body.
+        The body is only the key authorization, because the CA compares the complete body.
         """
         response, body = request(server, CHALLENGE)
 
@@ -123,7 +123,7 @@ class TestChallenge:
     @pytest.mark.parametrize("host", ["a.org", "A.ORG:80", "203.0.113.7", "[2001:db8::1]", "unknown"])
     def test_the_host_is_ignored(self, server: HttpServer, host: str) -> None:
         """
-        The response depends on the token only, because a proxy can change the Host header.
+        The response depends only on the token, because a proxy can change the Host header.
         """
         assert request(server, CHALLENGE, headers={"Host": host})[1] == ANSWER.encode()
 

@@ -64,7 +64,7 @@ class TestThrottle:
     @pytest.mark.usefixtures("long_delay")
     def test_a_server_error_causes_no_delay(self) -> None:
         """
-        After a 503, the next request is answered at once.
+        After a 503, the next request gets its response immediately.
         """
 
         def fail(_token: str) -> str | None:
@@ -162,7 +162,7 @@ class TestBoundedServer:
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A server that stops while a thread writes an answer closes the connection after the write.
+        A server that stops while a thread writes a response closes the connection after the write.
         """
         write, writing = ThrottledChannel.send, Event()
 

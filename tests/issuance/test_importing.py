@@ -211,7 +211,7 @@ class TestImport:
     @pytest.mark.parametrize("times", [1, 2])
     def test_a_successor_replaces_it_without_force(self, app: App, times: int) -> None:
         """
-        The successor of an imported certificate replaces it, also if it is imported twice.
+        The successor of an imported certificate replaces it, even if it is imported twice.
         """
         first = import_now(app, NAME)
         files = pem(NAME)

@@ -222,7 +222,7 @@ class TestIssue:
 
     def test_a_concurrent_job_fails_at_once(self, app: App) -> None:
         """
-        A second concurrent job for the same name fails at once, and does not wait for the lock.
+        A second concurrent job for the same name fails immediately, and does not wait for the lock.
         """
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
             app.issuance.issue((NAME,))

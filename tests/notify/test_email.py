@@ -175,7 +175,7 @@ class TestSend:
     @pytest.mark.parametrize("trickled", [b"220-", b"250-"])
     def test_an_endless_answer_is_a_timeout(self, trickled: bytes) -> None:
         """
-        An answer that is not complete within the timeout raises OSError.
+        A response that is not complete within the timeout raises OSError.
         """
         greeting = b"220 here\r\n" if trickled == b"250-" else b""
         server = trickling(greeting, trickled + b"more\r\n")

@@ -106,7 +106,7 @@ class TestReminder:
 
     def test_without_a_channel_a_reminder_is_new_once(self, connection: Redis) -> None:
         """
-        The log has each reminder once, also without a channel.
+        The log has each reminder once, even without a channel.
         """
         notifier = Notifier(NotificationLog(connection), {}, life_of, instance="example.org")
         failure = ImportEnds(name=NAME, ends="ends in 14 days")
@@ -161,7 +161,7 @@ class TestFailed:
         self, notifier: Notifier, receiver: Receiver, failure: CertworkerError
     ) -> None:
         """
-        A failure that needs an action causes one notification, also after an earlier failure.
+        A failure that needs an action causes one notification, even after an earlier failure.
         """
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         for _ in range(3):
@@ -348,7 +348,7 @@ class TestFaults:
 class TestChannels:
     def test_a_slow_channel_does_not_delay_another(self, connection: Redis) -> None:
         """
-        Each channel gets the notification, and a slow channel delays its own deliveries only.
+        Each channel gets the notification, and a slow channel delays only its own deliveries.
         """
         inside, release = threading.Event(), threading.Event()
         quick = Receiver()

@@ -145,7 +145,7 @@ class TestSend:
 
     def test_an_endless_answer_is_a_timeout(self) -> None:
         """
-        An answer that is not complete within the timeout raises TimeoutError.
+        A response that is not complete within the timeout raises TimeoutError.
         """
         with WebServer(trickling) as server, pytest.raises(TimeoutError, match=r"within 0\.3 s"):
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])

@@ -410,7 +410,7 @@ class TestJson:
 
     def test_a_job_ends_with_its_block(self) -> None:
         """
-        The id of the job is in the lines of its block only.
+        The id of the job is only in the lines of its block.
         """
         stream = logging_to("json")
         with log.job("outer"), log.job("inner"):
@@ -440,7 +440,7 @@ class TestLibraries:
 
     def test_only_warnings_of_libraries_are_logged_in_the_same_format(self) -> None:
         """
-        Libraries log warnings only, in the same format. At DEBUG, they would log keys and nonces.
+        Libraries log only warnings, in the same format. At DEBUG, they would log keys and nonces.
         """
         stream = logging_to("human", "debug")
         library_logger.info("Starting new HTTPS connection")

@@ -441,7 +441,7 @@ class TestStart:
 
     def test_a_check_that_does_not_settle_fails_at_once(self) -> None:
         """
-        A failure of a check that does not settle is raised at once.
+        A failure of a check that does not settle is raised immediately.
         """
         with pytest.raises(NoAddress):
             started(lambda: FAILED, settles=False)([NAME])
@@ -462,7 +462,7 @@ class TestCache:
 class TestPauses:
     def test_there_are_no_pauses_after_the_end(self) -> None:
         """
-        Settling has no pauses after its end, so a failure counts at once.
+        Settling has no pauses after its end, so a failure counts immediately.
         """
         settling = Settling.over()
 

@@ -275,7 +275,7 @@ class TestCorrection:
 
     def test_a_long_rate_limit_of_one_name_lasts_an_hour_for_others(self, world: World) -> None:
         """
-        A rate limit of a week, which may apply to one name only, lasts an hour for other names.
+        A rate limit of a week, which may apply to only one name, lasts an hour for other names.
         """
         busy = CaBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
         world.refused(busy, NAME)
@@ -305,13 +305,13 @@ class TestPause:
 
     def test_other_names_are_not_paused(self, world: World) -> None:
         """
-        A pause applies to one name only.
+        A pause applies to only one name.
         """
         assert world.until("other.example.org") is None
 
     def test_resume_ends_a_pause(self, world: World) -> None:
         """
-        After `resume` the name can be ordered at once.
+        After `resume`, the name can be ordered immediately.
         """
         assert world.budget.resume([NAME])
         assert world.until(NAME) is None

@@ -80,7 +80,7 @@ class TestReserved:
 
     def test_a_renewal_is_charged_for_its_set_and_failures_only(self) -> None:
         """
-        A renewal is charged for its set of names and its failures only, as Let's Encrypt counts it.
+        A renewal is charged only for its set of names and its failures, as Let's Encrypt counts it.
         """
         reserved = {charge.bucket.name for charge in reservation(renewal=True).reserved if charge.limit}
 
@@ -100,7 +100,7 @@ class TestReserved:
 
     def test_an_exempt_replacement_is_charged_for_its_failures_only(self) -> None:
         """
-        An exempt replacement (RFC 9773) is charged for its failures only.
+        An exempt replacement (RFC 9773) is charged only for its failures.
         """
         reserved = {
             charge.bucket.name for charge in reservation(exempt=True, renewal=True).reserved if charge.limit
@@ -221,7 +221,7 @@ class TestEnded:
     )
     def test_an_interrupted_validation_is_not_charged_as_a_failure(self, fault: BaseException) -> None:
         """
-        An interrupted validation is charged for the order only.
+        An interrupted validation is charged only for the order.
         """
         order = reservation()
         order.placed(replaces=False)
@@ -230,7 +230,7 @@ class TestEnded:
 
     def test_a_refused_certificate_is_not_charged(self) -> None:
         """
-        A refusal after the validation is charged for the order only, because no certificate exists.
+        A refusal after the validation is charged only for the order, because no certificate exists.
         """
         order = reservation()
         order.placed(replaces=False)

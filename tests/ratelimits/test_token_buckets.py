@@ -71,7 +71,7 @@ def take_all(buckets: TokenBuckets, bucket: TokenBucket = BUCKET) -> int:
 class TestTake:
     def test_all_tokens_of_a_full_bucket_are_available(self, buckets: TokenBuckets) -> None:
         """
-        All tokens of a full bucket are available at once.
+        All tokens of a full bucket are available immediately.
         """
         assert 3 == take_all(buckets)
 

@@ -43,7 +43,7 @@ def code_of(connection: Redis) -> str:
 class TestCheckRedis:
     def test_a_healthy_redis_passes(self, connection: Redis) -> None:
         """
-        A healthy Redis passes, and the key of the check expires at once.
+        A healthy Redis passes, and the key of the check expires immediately.
         """
         check_redis(connection)
 

@@ -158,7 +158,7 @@ class TestShown:
 class TestImport:
     def test_the_module_needs_the_standard_library_only(self) -> None:
         """
-        The module imports the standard library only, because producers on web servers use it.
+        The module imports only the standard library, because producers on web servers use it.
         """
         wanted = "{'pydantic', 'redis'} & {*sys.modules}"
         program = f"import sys; import certworker.redis.url; sys.exit(bool({wanted}))"

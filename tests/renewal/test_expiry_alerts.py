@@ -227,7 +227,7 @@ def alerts_about(app: App, status: DomainStatus) -> ExpiryAlerts:
 class TestImported:
     def test_each_reminder_is_logged_once(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The reminders come once each, also after a restart, and daily after the end. They are not overdue.
+        Each reminder is sent once, even after a restart, and daily after the end. They are not overdue.
         """
         levels = []
         for hours in (500, 400, 399, 330, 329, 160, 70, 69, 20, 19, -1, -2):

@@ -154,7 +154,7 @@ class TestRepair:
 
     def test_a_name_with_a_restored_older_certificate_is_checked_at_once(self, app: App) -> None:
         """
-        A name whose older certificate is restored is checked at once, because it may be due.
+        A name whose older certificate is restored is checked immediately, because it may be due.
         """
         first = app.issuance.issue((NAME,))
         latest = app.issuance.issue((NAME,), force=True)

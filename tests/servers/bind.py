@@ -69,7 +69,7 @@ class Bind:
         needs only the names of the zones.
         keys: The keys of the server. Only the first key may change zones.
         closed: Zones that no key may change.
-        servers: The targets of the NS records of each zone. The default is this server only.
+        servers: The targets of the NS records of each zone. The default is only this server.
         primary: The address of the primary. This server is then a secondary, which copies a zone only
         in :meth:`catch_up`.
     """

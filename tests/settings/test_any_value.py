@@ -68,7 +68,7 @@ ODD = [
 ]
 
 
-#: Values that are valid for these variables only.
+#: Values that are valid only for these variables.
 OWN = {
     "_APP_EMAIL_CERTIFICATES": [
         "ops@example.org",

@@ -212,7 +212,7 @@ class TestMailAddress:
 
     def test_an_overridden_address_is_not_checked(self) -> None:
         """
-        The loader checks the newer variable only, if both are set.
+        The loader checks only the newer variable if both are set.
         """
         given = {
             "_APP_EMAIL_CERTIFICATES": "a\nb",

@@ -96,7 +96,7 @@ class TestWrite:
 
     def test_the_temporary_file_can_be_in_another_directory(self, tmp_path: Path) -> None:
         """
-        With *via*, the temporary file is in that directory, so that a watcher sees one event only.
+        With *via*, the temporary file is in that directory, so that a watcher sees only one event.
         """
         watched, via = tmp_path / "watched", tmp_path / "via"
         via.mkdir()

@@ -201,7 +201,7 @@ class TestUnpublishedLinks:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A worker removes the link of its own certificate only, not of a newer one.
+        A worker removes only the link of its own certificate, not of a newer one.
         """
         older = store(volume, signer.certificate(NAME), token=1)
         newer = store(volume, signer.certificate(NAME), token=2)

@@ -25,7 +25,7 @@ OTHER = "www.example.com"
 
 Counts = Callable[[str, object], None]
 
-#: The check of the recovery is slower than that of the readers, so it covers a part of the states only.
+#: The check of the recovery is slower than that of the readers, so it covers only a part of the states.
 RECOVER_EVERY = 5
 
 #: Marks in the trace of a removal. The change is durable from its mark on.

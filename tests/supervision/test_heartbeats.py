@@ -68,7 +68,7 @@ class TestHeartbeat:
 class TestHeartbeats:
     def test_stalled_loops_are_named(self) -> None:
         """
-        The list has the stalled loops only, and neither healthy nor disabled ones.
+        The list has only the stalled loops, and neither healthy nor disabled ones.
         """
         clock, heartbeats = Clock(), Heartbeats()
         slow, quick, off = (Heartbeat(name, 10, clock=clock) for name in ("slow", "quick", "off"))

@@ -101,7 +101,7 @@ class TestWorker:
 
     def test_without_a_collector_the_worker_is_as_fast_and_ends_in_time(self, worker: WorkerProcess) -> None:
         """
-        Without a collector, the worker issues, logs one warning, and ends with 0 soon after SIGTERM.
+        Without a collector, the worker issues, logs one warning, and exits with 0 soon after SIGTERM.
         """
         worker.environment["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{free_port()}"
         worker.environment["OTEL_EXPORTER_OTLP_TIMEOUT"] = "1"

@@ -100,7 +100,7 @@ class TestLoading:
 
     def test_a_failed_load_is_a_503_and_is_tried_again(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        An application that cannot be loaded is logged with its reason, and answers when it can be.
+        An application that cannot be loaded is logged with its reason, and the next request loads it again.
         """
         outcomes = [ImportError("no module"), None]
 

@@ -193,7 +193,7 @@ class TestIssue:
 class TestTenant:
     def test_the_tenant_of_a_request_is_in_the_record_and_in_events(self, app: App) -> None:
         """
-        The record and the events have the tenant of the newest request that names one, also after a failure.
+        The record and the events have the tenant of the newest request that names one, even after a failure.
         """
         assert "" == issue(app, domain=NAME)["tenant"]
         assert "acme" == issue(app, domain=NAME, tenant="acme")["tenant"]

@@ -89,7 +89,7 @@ class TestFollow:
 
     def test_each_outcome_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
         """
-        An ended job behind a waiting one is reported at once. An expired job has the outcome of its
+        An ended job behind a waiting one is reported immediately. An expired job has the outcome of its
         record.
         """
         first = (request_certificate("a.org", connection=connection), ("a.org",))

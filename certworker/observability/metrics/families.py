@@ -45,7 +45,7 @@ class Family:
     meaning: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
-    #: Whether each worker reports values of its own. Otherwise, all workers report the same values.
+    #: Whether each worker reports its own values. Otherwise, all workers report the same values.
     own: bool = True
 
     @property

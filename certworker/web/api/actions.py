@@ -32,7 +32,7 @@ def request_certificates() -> Response:
     query_values(())
     wanted, access = requested_certificates(), current_access()
     if access.tenant is not None and wanted.tenant not in (None, access.tenant):
-        raise Forbidden("A token of a tenant requests names of this tenant only.")
+        raise Forbidden("A token of a tenant requests only names of this tenant.")
     try:
         jobs = components().actions.request(
             wanted.names,

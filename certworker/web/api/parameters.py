@@ -79,7 +79,7 @@ SEARCH = (
     ),
     Parameter(
         "tenant",
-        "The tenant of the names. A token of a tenant sees its own names only.",
+        "The tenant of the names. A token of a tenant sees only its own names.",
         {"type": "string", "maxLength": LONGEST_TENANT},
         _text(LONGEST_TENANT),
     ),
@@ -206,7 +206,7 @@ def require_no_tenant() -> None:
     """
     query_values(())
     if current_access().tenant is not None:
-        raise Forbidden("A token of a tenant sees the names of this tenant only.")
+        raise Forbidden("A token of a tenant sees only the names of this tenant.")
 
 
 def _is_tenant(value: object) -> bool:

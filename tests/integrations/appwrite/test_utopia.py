@@ -20,7 +20,7 @@ class TestUtopiaQueue:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A claimed message has the keys that Appwrite's consumer writes, also with a dot in its id.
+        A claimed message has the keys that Appwrite's consumer writes, even with a dot in its id.
         """
         produce(redis_server, payload("a.localhost"))
         queue = UtopiaQueue(connection, NAME, "one")

@@ -311,7 +311,7 @@ class TestOutages:
 class TestStop:
     def test_it_stops_without_an_event(self, engine: Engine, follow: Callable[..., LabelWatcher]) -> None:
         """
-        The watcher stops at once, even without an event.
+        The watcher stops immediately, even without an event.
         """
         labels = follow()
         wait_for_followers(engine)

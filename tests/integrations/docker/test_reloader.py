@@ -173,7 +173,7 @@ class TestLabels:
         self, engine: Engine, caplog: pytest.LogCaptureFixture, text: str
     ) -> None:
         """
-        An invalid label is logged once, and affects its container only.
+        An invalid label is logged once, and affects only its container.
         """
         engine.listed.append(Listed("evil", {RELOAD_LABEL: text}))
         reloader = reloader_for(engine, labels=True)

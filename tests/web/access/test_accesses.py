@@ -29,7 +29,7 @@ def application(directory: Path, **options: object) -> Flask:
 class TestLoopback:
     def test_without_tokens_only_this_machine_may_read(self, tmp_path: Path) -> None:
         """
-        The open page answers requests of this machine only, for reading.
+        The open page accepts only requests from this machine, and only for reading.
         """
         client = application(tmp_path).test_client()
 

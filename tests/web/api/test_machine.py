@@ -98,6 +98,6 @@ class TestTenants:
     @pytest.mark.parametrize("path", ["/limits", "/workers", f"/doctor/{OURS}"])
     def test_a_tenant_sees_nothing_of_the_machine(self, names: App, tenant: FlaskClient, path: str) -> None:
         """
-        The limits, the workers and the doctor are for operators only.
+        Only operators can see the limits and the workers, and run the doctor.
         """
         assert 403 == tenant.get(f"{API}{path}").status_code

@@ -97,7 +97,7 @@ class TestGetName:
         self, names: App, admin: FlaskClient, tenant: FlaskClient
     ) -> None:
         """
-        The paths of the files are for operators only.
+        Only operators see the paths of the files.
         """
         seen: list[Any] = [client.get(f"{API}/names/{OURS}").json for client in (admin, tenant)]
 
