@@ -34,8 +34,8 @@ WITH_VENV := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 # The directory in which make dist installs the wheel and the sdist.
 INSTALLED := $(CURDIR)/build/dist
 
-PROGRAMS := openssl redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze man nginx haproxy prometheus promtool
-PACKAGES := openssl redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd man-db nginx-light haproxy prometheus
+PROGRAMS := openssl curl jq redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze man nginx haproxy prometheus promtool
+PACKAGES := openssl curl jq redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd man-db nginx-light haproxy prometheus
 
 # The browser of the tests of the page. Select another one: make test CHROMIUM=google-chrome
 PROGRAMS += $(or $(CHROMIUM),chromium)
