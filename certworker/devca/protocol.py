@@ -20,7 +20,7 @@ from certworker.devca.messages import Call, Refused, Request
 
 EC_ALGORITHMS = {"secp256r1": ES256, "secp384r1": ES384}
 
-#: Beyond this number the oldest nonce becomes invalid.
+#: Beyond this number, the oldest nonce becomes invalid.
 MAX_NONCES = 100_000
 
 
@@ -97,7 +97,7 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
     Verify that *key* signed the message, with the algorithm of the key.
 
     Raises:
-        Refused: It did not, or used another algorithm.
+        Refused: The key did not sign the message, or the algorithm is another one.
     """
     algorithm = _algorithm(key)
     if header.alg != algorithm:

@@ -36,7 +36,7 @@ FAILED = "failed"
 #: dns-lexicon has the same exception for wrong credentials and for a missing zone. Only the text differs.
 _ABOUT_THE_ZONE = re.compile(r"\b(domain|zone|folder)s?\b|\bnot managed\b", re.IGNORECASE)
 
-#: The memory limit in bytes, for example for an API that never ends its answer.
+#: The memory limit in bytes, for example for an API whose response never ends.
 MAX_MEMORY = 512 << 20
 
 #: The longest Retry-After header, in characters.

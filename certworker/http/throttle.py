@@ -52,12 +52,12 @@ class Bounds:
     Attributes:
         subject: The name of the port in the log.
         connections: The maximum number of connections.
-        threads: The threads that respond.
+        threads: The number of threads that respond.
         pause_seconds: The minimum pause of a connection after a client error; the server checks idle
             connections once a second.
         read_at_once: All bytes of one read are parsed at once.
-        longest_header: The most bytes of the request line and the headers.
-        longest_body: The most bytes of a body.
+        longest_header: The maximum size of the request line and the headers in bytes.
+        longest_body: The maximum size of a body in bytes.
         unread: The bytes of a response that wait for the client before the thread that writes it waits.
     """
 
@@ -146,7 +146,7 @@ class ThrottledChannel(HTTPChannel):
         """
         if not self.requests:
             return now - self.waiting_since > REQUEST_SECONDS
-        # The response may be a stream, which lasts. Its client has to read all that is sent within the time.
+        # The response may be a stream, which has no end. Its client has to read each part within the time.
         if not self.total_outbufs_len:
             self.unread_since = None
         elif self.unread_since is None:
@@ -181,8 +181,8 @@ class BoundedServer(TcpWSGIServer):
         """
         Wake the loop, unless the server has stopped.
 
-        The thread of an answer calls this method at its end. After the stop, another file may have the number
-        of the trigger.
+        The thread of a response calls this method at its end. After the stop, another file may have the
+        number of the trigger.
         """
         with self._trigger_lock:
             if not self._has_stopped:
@@ -200,7 +200,7 @@ class BoundedServer(TcpWSGIServer):
         with self._trigger_lock:
             self._has_stopped = True
             self.close()
-        # A connection closes between two writes of the thread that answers.
+        # A connection closes between two writes of the thread that responds.
         for channel in list(self.active_channels.values()):
             channel.handle_close()
 

@@ -188,7 +188,8 @@ class Coverage:
             return False
         if now < renewal_time(metadata.validity):
             return True
-        # A name relies on the wildcard until that is overdue. The renewal of its own certificate waits, too.
+        # A name relies on the wildcard until the wildcard is overdue. The renewal of its own certificate
+        # waits, too.
         return (has_own or relies) and not self._is_overdue(wildcard, metadata)
 
     def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:
@@ -235,7 +236,7 @@ class Coverage:
             return
         self.traefik.remove(name)
         self.certificates.remove(name)
-        # Remove the file again: a repair that read the volume before may have written it since.
+        # Remove the file again: a repair that read the volume earlier may have written it in the meantime.
         self.traefik.remove(name)
         logger.info(
             "took its own certificate out of service; %s covers the name",

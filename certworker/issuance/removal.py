@@ -60,7 +60,8 @@ class Removal:
             self.traefik.remove(name)
             self.store.remove(name)
             self.store.covered.remove(name)
-            # Remove the file again: a repair that read the volume before may have written it since.
+            # Remove the file again: a repair that read the volume earlier may have written it in the
+            # meantime.
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)

@@ -300,7 +300,7 @@ class CertificateStore:
             self._forget_superseded()
             for directory in self._superfluous({*served, *self.links.targets()}):
                 with self._building.alone():
-                    # Check again under the lock: the generation may have been linked since.
+                    # Check again under the lock: the generation may have been linked in the meantime.
                     if not self._is_linked(directory):
                         durable.remove(directory)
 

@@ -95,7 +95,7 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
         beat()
         with store.changing():
             for name in batch:
-                # Check again under the lock: the name may have been removed since.
+                # Check again under the lock: the name may have been removed in the meantime.
                 if not store.links.is_orphaned(name) and store.links.generation(name):
                     store.links.create_links(name)
 
@@ -138,7 +138,7 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         if not wanted or metadata.not_after <= now or stored_in(directory, min(wanted)) is None:
             continue
         with store.changing():
-            # Check again under the lock: a job may have stored a new certificate since.
+            # Check again under the lock: a job may have stored a new certificate in the meantime.
             for name in wanted:
                 if not is_complete(store.links.generation(name) or _missing_generation(store)):
                     store.links.create_links(name)

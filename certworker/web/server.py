@@ -50,7 +50,7 @@ BOUNDS = Bounds(
 NEEDED = "flask"
 INSTALLATION = "pip install 'certworker[web]'"
 
-#: The files in the directory of the state.
+#: The directory below the directory of the state, and its files.
 DIRECTORY = "web"
 TOKENS = "tokens.json"
 KEY = "session.key"
@@ -152,7 +152,7 @@ def web_server(
     """
 
     def load(stack: ExitStack) -> Application:
-        # Flask and Jinja need a third of the start time of a worker.
+        # The import of Flask and Jinja takes a third of the start time of a worker.
         from certworker.web.composition import application_of
 
         is_open = settings.web.tokens_file is None and address.is_loopback
@@ -171,7 +171,7 @@ def start_page(
     settings: Settings, connection: Redis, stack: ExitStack, clock: Callable[[], datetime]
 ) -> list[Loop]:
     """
-    Start the page of a worker until the end of *stack*. Return its loop, or None if there is no page.
+    Start the page of a worker until the end of *stack*. Return its loop, or nothing if there is no page.
 
     A worker without the page is better than none: only an address that the operator has set must be usable.
 
@@ -191,7 +191,7 @@ def start_page(
         if "address" in settings.web.model_fields_set:
             raise
         # Another program may use the default address of the page, which is new.
-        logger.warning("the page does not start: %s", failure, extra={"code": failure.code})
+        logger.warning("the page did not start: %s", failure, extra={"code": failure.code})
         return []
     stack.callback(server.stop)
     log_address(settings, address, clock)
@@ -231,7 +231,7 @@ def url_of(address: HttpAddress, base_path: str) -> str:
 
 def session_key(path: Path) -> str:
     """
-    Return the key that signs the cookies, from the file at *path*, which is made if it is missing.
+    Return the key that signs the cookies, from the file at *path*. Create the file if it is missing.
 
     Without a writable directory, the key is new at each start, and a restart ends all sessions.
     """

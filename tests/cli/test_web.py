@@ -82,7 +82,7 @@ class TestInTheWorker:
             other.bind(("127.0.0.1", 8081))
             other.listen()
             worker.start()
-            line = worker.wait_for_line("the page does not start")
+            line = worker.wait_for_line("the page did not start")
             worker.wait_for_line("main.localhost: certificate issued")
 
         assert "WARN" in line
@@ -96,7 +96,7 @@ class TestInTheWorker:
         del worker.environment["CERTWORKER_WEB_ADDRESS"]
         worker.environment["CERTWORKER_METRICS_ADDRESS"] = "127.0.0.1:8081"
         worker.start()
-        worker.wait_for_line("the page does not start")
+        worker.wait_for_line("the page did not start")
         worker.wait_for_line("ready")
 
         assert 200 == status_of(worker, 8081, "/metrics")

@@ -157,7 +157,7 @@ class DockerClient:
 
 class ContainerStarts:
     """
-    Containers, each when it starts. The iteration ends when the engine disconnects or is silent for long.
+    Yields each container when it starts. The iteration ends when the engine disconnects or sends nothing.
     """
 
     def __init__(self, client: APIClient, lines: CancellableStream) -> None:
