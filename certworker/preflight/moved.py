@@ -96,17 +96,24 @@ class TargetCheck:
     def _main_domains(self) -> frozenset[str]:
         return frozenset(domain.lower().rstrip(".") for domain in self.settings.domains)
 
+    @property
+    def is_on(self) -> bool:
+        """
+        Return whether the check is on and the target is known.
+        """
+        return self.settings.customers.moved_check == "on" and bool(
+            self.target.cname or self.target.addresses
+        )
+
     def applies_to(self, name: str) -> bool:
         """
         Return whether *name* has to point to the target.
 
         This does not apply to the names of the installation, and to names that DNS-01 proves.
         """
-        target = self.target
         return (
-            self.settings.customers.moved_check == "on"
-            and bool(target.cname or target.addresses)
-            and name not in (target.cname, *self._main_domains)
+            self.is_on
+            and name not in (self.target.cname, *self._main_domains)
             and not (is_wildcard(name) or is_address(name) or self.settings.dns01.uses_dns01(name))
         )
 

@@ -93,6 +93,8 @@ class MovedWatch:
             CertworkerError: The volume cannot be read.
             redis.RedisError: Redis failed.
         """
+        if not self._moved_names.check_target.is_on:
+            return 0
         now = self._clock()
         begin = max(self._checked_until() or now - DAY, now - DAY)
         if begin >= now:
