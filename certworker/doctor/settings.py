@@ -31,11 +31,11 @@ def configuration(settings: Settings) -> Iterator[Finding]:
     yield _environment(settings)
     yield SETTINGS.ok("CA", ", then ".join(choice.title for choice in settings.authorities))
     yield from _email(settings)
+    yield from _page(settings)
     if not settings.domains:
         yield SETTINGS.skip("_APP_DOMAIN", "none; no name is requested at the start")
     for given in settings.domains:
         yield from _domain(settings, given)
-    yield from _page(settings)
 
 
 def _environment(settings: Settings) -> Finding:
