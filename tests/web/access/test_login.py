@@ -4,10 +4,11 @@ Tests of the login: the cookie, its forgery, and the way back to the view.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
-from flask import Flask
+from flask import Flask, render_template
 from flask.sessions import SecureCookieSessionInterface
 
 from certworker.web.access import allowed, csrf_token, current_access
@@ -35,6 +36,13 @@ FOREIGN = [
 ]
 
 
+def show_base() -> str:
+    """
+    Return the frame of all views.
+    """
+    return render_template("pages/base.html", access=current_access(), sections={}, views=[])
+
+
 @pytest.fixture
 def application(tmp_path: Path) -> Flask:
     """
@@ -43,6 +51,7 @@ def application(tmp_path: Path) -> Flask:
     application = open_application(tmp_path / "tokens", open_on_loopback=False, base_path="/certs")
     application.add_url_rule("/show", "show", allowed("read")(lambda: current_access().identity))
     application.add_url_rule("/csrf", "csrf", allowed("read")(csrf_token))
+    application.add_url_rule("/base", "base", allowed("read")(show_base))
     return application
 
 
@@ -127,6 +136,11 @@ class TestLogin:
         """
         client = log_in(application, token)
         csrf = client.get("/csrf").text
+        (shown,) = re.findall(
+            r'action="/certs/logout" method="post"><input type="hidden" name="csrf_token" value="(\w+)">',
+            client.get("/base").text,
+        )
+        assert csrf == shown
         assert 403 == client.post("/logout").status_code
         assert 200 == client.get("/show").status_code
         ended = client.post("/logout", data={"csrf_token": csrf})
