@@ -124,7 +124,7 @@ class TestServices:
         The setting for the password names the file of the secret.
         """
         worker = services["certworker"]
-        environment = dict(entry.split("=", 1) for entry in worker["environment"])
+        environment = dict(entry.split("=", 1) for entry in worker["environment"] if "=" in entry)
 
         assert [environment["_APP_REDIS_PASS_FILE"].removeprefix(MOUNTED)] == worker["secrets"]
         assert worker["env_file"] == [".env"]
