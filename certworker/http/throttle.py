@@ -59,6 +59,8 @@ class Bounds:
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
         unread: The bytes of a response that wait for the client before the thread that writes it waits.
+        ahead: The requests of a connection that the server reads during a response. With at least one, it
+            notices that a client leaves before the end of a stream.
     """
 
     subject: str
@@ -69,6 +71,7 @@ class Bounds:
     longest_header: int
     longest_body: int
     unread: int
+    ahead: int = 0
 
 
 class ThrottledTask(WSGITask):
@@ -174,6 +177,7 @@ class BoundedServer(TcpWSGIServer):
             max_request_header_size=bounds.longest_header,
             max_request_body_size=bounds.longest_body,
             outbuf_high_watermark=bounds.unread,
+            channel_request_lookahead=bounds.ahead,
             **options,
         )
 

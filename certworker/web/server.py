@@ -44,6 +44,7 @@ BOUNDS = Bounds(
     longest_header=32 * 1024,
     longest_body=256 * 1024,
     unread=1024 * 1024,
+    ahead=1,
 )
 
 #: The packages of the extra `certworker[web]` without which there is no page.

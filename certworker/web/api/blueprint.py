@@ -29,8 +29,8 @@ def blueprint() -> Blueprint:
 
     @found.before_request
     def count_call() -> Response | None:
-        access: Access | None = g.get("access")
-        seconds = limit.wait_of(access.identity if access else f"address {request.remote_addr}")
+        access: Access | None = g.access
+        seconds = limit.wait_of(access.identity if access else f"address {g.client.address}")
         return too_many_calls(seconds) if seconds else None
 
     for operation in OPERATIONS:
@@ -43,7 +43,7 @@ def blueprint() -> Blueprint:
     found.add_url_rule("/openapi.json", "get_openapi", _get_openapi)
     for failure in (NotKnown, Busy, RedisError, CertworkerError):
         found.register_error_handler(failure, failure_response)
-    found.app_errorhandler(HTTPException)(http_error_response)
+    found.register_error_handler(HTTPException, http_error_response)
     return found
 
 

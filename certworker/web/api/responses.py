@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
-from flask import Response, current_app, request
+from flask import Response, current_app
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
@@ -97,17 +97,12 @@ def failure_response(error: Exception) -> Response:
     return _of_failure(error)
 
 
-def http_error_response(error: HTTPException) -> Response | HTTPException:
+def http_error_response(error: HTTPException) -> Response:
     """
-    Return the problem document of *error*, a refusal of Flask or Werkzeug, or *error* outside the API.
+    Return the problem document of *error*, a refusal of a call.
     """
-    if not request.path.startswith("/api/") or error.code is None:
-        return error
-    response = _problem(HTTPStatus(error.code), printable(error.description or ""))
-    for name, value in error.get_headers():
-        if name in ("Allow", "Retry-After"):
-            response.headers[name] = value
-    return response
+    status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
+    return _problem(status, printable(error.description or ""))
 
 
 def too_many_calls(seconds: int) -> Response:
