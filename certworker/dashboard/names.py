@@ -55,6 +55,9 @@ PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 300.0
 IDLE_AFTER_SECONDS = 60.0
 
+#: A search that finds an old index of at most this many names waits for a new one.
+SMALL_INDEX = 500
+
 #: The time of a name without a certificate, after the times of all certificates.
 NEVER = 10.0**12
 
@@ -123,6 +126,19 @@ class _Content:
     #: By tenant, the number of names by state and detail.
     counts: Mapping[str, Counter[str]]
     built: float
+
+    @property
+    def is_small(self) -> bool:
+        """
+        Whether a search may wait for new content.
+        """
+        return len(self.orders["name"]) <= SMALL_INDEX
+
+    def is_old(self, now: float) -> bool:
+        """
+        Return whether new content should replace this content.
+        """
+        return now - self.built > PAUSE_SECONDS
 
 
 class NameIndex:
@@ -214,11 +230,14 @@ class NameIndex:
     def _current(self) -> _Content:
         self._searched = self._monotonic()
         content = self._content
-        if content is None:
+        if content is None or (content.is_old(self._searched) and content.is_small):
             self._hurries = True
             with self._building:
-                content = self._content or self._build()
-        elif self._searched - content.built > PAUSE_SECONDS:
+                # Another thread may have built it meanwhile.
+                content = self._content
+                if content is None or content.is_old(self._searched):
+                    content = self._build()
+        elif content.is_old(self._searched):
             self.loop.wake()
         self.loop.start()
         return content

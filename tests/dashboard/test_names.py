@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 
 from certworker.app import App
 from certworker.certificates import Certificate
+from certworker.dashboard import names as names_module
 from certworker.dashboard.names import PAUSE_SECONDS, NameIndex, NamePage, NameQuery, Sort
 from certworker.dashboard.sources import Sources
 from certworker.errors.acme import BadCertificate
@@ -248,6 +249,30 @@ class TestLoop:
 
         assert wait_until(has_it, lambda: "the index has no new name")
         assert len(names) + 1 == index.page(NameQuery()).total
+
+    @pytest.mark.parametrize(("most", "is_found"), [(100, True), (1, False)])
+    def test_a_search_waits_for_a_small_index(
+        self,
+        app: App,
+        sources: Sources,
+        names: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        most: int,
+        is_found: bool,
+    ) -> None:
+        """
+        A search rebuilds an old index that is small, so it finds new names. A large one is rebuilt later.
+        """
+        clock = [0.0]
+        index = NameIndex(sources, lambda: clock[0])
+        index.stop()
+        monkeypatch.setattr(names_module, "SMALL_INDEX", most)
+        assert len(names) == len(found(index, NameQuery()))
+        app.agenda.put_many({"new.localhost": app.clock()})
+
+        assert "new.localhost" not in found(index, NameQuery())
+        clock[0] += PAUSE_SECONDS + 1
+        assert is_found == ("new.localhost" in found(index, NameQuery()))
 
     def test_an_unused_index_is_rebuilt_rarely(self, sources: Sources) -> None:
         """
