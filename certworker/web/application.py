@@ -18,6 +18,7 @@ from certworker.web.access import Accesses, Refused, csrf_token, login
 from certworker.web.access.accesses import bearer_token
 from certworker.web.access.audit import log_action
 from certworker.web.access.csrf import SAFE
+from certworker.web.api.responses import http_error_response
 from certworker.web.components import WebComponents
 from certworker.web.problems import problem
 
@@ -101,13 +102,12 @@ def _refuse(refusal: Refused) -> AnyResponse:
     return response
 
 
-def _fail(error: HTTPException) -> AnyResponse:
+def _fail(error: HTTPException) -> AnyResponse | HTTPException:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
     if request.path.startswith(API):
-        response = problem(error.code, error.name)
-    else:
-        response = _page(error.code, error.name, "", "Start again at the overview.")
+        return http_error_response(error)
+    response = _page(error.code, error.name, "", "Start again at the overview.")
     # A failure may have headers, such as Allow. The headers of its own body are replaced.
     for name, value in error.get_headers():
         if name.lower() != "content-type":

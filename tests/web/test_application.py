@@ -56,6 +56,7 @@ class TestApplication:
         expected = "application/problem+json" if path.startswith("/api") else "text/html"
 
         assert (404, expected) == (response.status_code, response.mimetype)
+        assert path.startswith("/api") or "Start again at the overview." in response.text
 
     def test_another_method_is_405_with_the_allowed_ones(self, tmp_path: Path) -> None:
         """

@@ -70,7 +70,8 @@ def blueprint() -> Blueprint:
     pages.add_url_rule("/doctor", view_func=doctor.examine, methods=["POST"])
     pages.add_url_rule("/errors", view_func=errors.errors)
     pages.add_url_rule("/errors/<code>", view_func=errors.error)
-    pages.context_processor(components.for_every_template)
+    pages.context_processor(components.for_every_view)
+    pages.app_context_processor(components.for_every_template)
     for text in FILTERS:
         pages.add_app_template_filter(text)
     pages.add_app_template_filter(appearance.appearance, "look")

@@ -27,7 +27,7 @@ SECTIONS: Mapping[str, frozenset[str]] = {
     "pages.overview": frozenset({"pages.overview"}),
     "pages.names": frozenset(
         f"pages.{view}"
-        for view in ("names", "request_certificate", "name", "records", "confirm_removal", "change")
+        for view in ("names", "request_certificate", "name", "records", "confirm_removal", "remove", "change")
     ),
     "pages.doctor": frozenset({"pages.doctor", "pages.examine"}),
     "pages.errors": frozenset({"pages.errors", "pages.error"}),
@@ -58,16 +58,22 @@ def actions() -> Actions:
     return found
 
 
+def for_every_view() -> dict[str, Any]:
+    """
+    Return the values that the template of each view gets.
+    """
+    return {"now": sources().clock()}
+
+
 def for_every_template() -> dict[str, Any]:
     """
-    Return the values that every template gets.
+    Return the values that every template gets, also those of the login.
     """
     access = g.get("access")
     everything = access is not None and access.tenant is None
     return {
         "access": access,
         "may_operate": access is not None and access.may("operate"),
-        "now": sources().clock(),
         "sections": SECTIONS,
         "version": __version__,
         "views": [(endpoint, title) for endpoint, title, shared in VIEWS if shared or everything],

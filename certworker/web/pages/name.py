@@ -59,6 +59,10 @@ def name(name: str) -> str:
     """
     Return the view of *name*.
     """
+    status = index().find(name, current_access().tenant)
+    if status is None and request.args.get("done") == "request" and current_access().may("operate"):
+        # A worker has taken the job from the queue, and has not recorded its start yet.
+        return render_template("pages/requested.html", name=name, refresh_seconds=REFRESH_SECONDS)
     return show(known(name))
 
 

@@ -13,6 +13,7 @@ from werkzeug.wrappers import Response
 
 from certworker.dashboard.actions import OtherTenant
 from certworker.dashboard.names import NameQuery, Sort
+from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import appearances
@@ -46,14 +47,12 @@ def request_certificate() -> Response | tuple[str, int]:
     access, domain = current_access(), request.form.get("domain", "").strip()
     try:
         actions().request([domain], by=access.identity, tenant=access.tenant)
-        found = index().find(domain, access.tenant)
     except CertworkerError as failure:
         return _page(dict.fromkeys(FILTERS, ""), failure=failure, requested=domain), 422
     except OtherTenant:
         return _page(dict.fromkeys(FILTERS, ""), taken=True, requested=domain), 409
-    if found is None:
-        return redirect(url_for("pages.names"), 303)
-    return redirect(url_for("pages.name", name=found.name, done="request"), 303)
+    name = normalize(domain, private=True, wildcards=True)
+    return redirect(url_for("pages.name", name=name, done="request"), 303)
 
 
 def _page(

@@ -94,6 +94,15 @@ class TestName:
         """
         assert "privkey.pem" not in site.tenant.get(f"/names/{showcase.TENANTS_NAME}").text
 
+    def test_a_request_whose_job_starts_now_is_shown(self, site: Site) -> None:
+        """
+        Between the queue and the first record, the view says that the name is requested.
+        """
+        path = "/names/new.example.org?done=request"
+
+        assert "The certificate is requested." in site.operator.get(path).text
+        assert 404 == site.reader.get(path).status_code
+
     def test_the_notice_has_no_text_of_the_url(self, site: Site) -> None:
         """
         A link cannot put its own text into the page.
