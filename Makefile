@@ -4,7 +4,7 @@
 # network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated dist coverage test-fast clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-screenshots docs-generated dist coverage test-fast clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python of a supported version. Select another one: make setup PYTHON=/path/to/python3
@@ -44,7 +44,7 @@ PACKAGES += $(if $(CHROMIUM),,chromium fonts-dejavu-core)
 help: ## List the targets
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "Start with make demo: Python 3.11 or later and make are enough; the first run downloads the packages."
 	@echo "On ARM, or with Python 3.13 or later, also install redis-server."
@@ -156,6 +156,9 @@ docs-serve: .venv/documented ## Serve the documentation at http://127.0.0.1:8000
 docs-recording: .venv/tested ## Run the demo and the examples, and write their output into the documentation
 	@$(BIN)/python -m tests.record
 	@$(BIN)/python -m tests.documentation
+
+docs-screenshots: .venv/tested tools ## Take the screenshots of the page for the documentation
+	@$(WITH_VENV) $(BIN)/python -m tests.web.pages.screenshots
 
 docs-generated: .venv/tested ## Generate the tables, pictures and man pages of the documentation from the code
 	@$(BIN)/python -m tests.documentation

@@ -113,7 +113,9 @@ class TestLinks:
         for target, _, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(#([^)]+))?\)", text):
             found = (page.parent / target).resolve() if target else page
             assert found.exists(), target
-            assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+            # The anchor of a picture names the color scheme in which it is shown.
+            if found.suffix == ".md":
+                assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
 
     def test_an_index_lists_each_page(self) -> None:
         """
