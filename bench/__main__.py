@@ -23,6 +23,7 @@ from bench import (
     job,
     kills,
     ledger,
+    page,
     repair,
     slots,
     slow,
@@ -48,6 +49,7 @@ BENCHMARKS = {
     "slow": slow,
     "kills": kills,
     "web": web,
+    "page": page,
     "traces": traces,
 }
 

@@ -151,9 +151,14 @@ def worker(
             _stop(process)
 
 
-def worker_at(ca: Pebble, directory: Path, http_host: str = "127.0.0.1") -> AbstractContextManager[Worker]:
+def worker_at(
+    ca: Pebble, directory: Path, http_host: str = "127.0.0.1", more: Mapping[str, str] | None = None
+) -> AbstractContextManager[Worker]:
     """
     Start a worker in *directory* that orders from *ca*. Its HTTP server listens at *http_host*.
+
+    Args:
+        more: Additional variables.
     """
     return worker(
         directory,
@@ -163,6 +168,7 @@ def worker_at(ca: Pebble, directory: Path, http_host: str = "127.0.0.1") -> Abst
         ca_bundle=ca.ca_bundle,
         resolver=ca.resolver,
         http_host=http_host,
+        more=more,
     )
 
 
