@@ -203,7 +203,10 @@ class CertificateIssuance:
         stored = self.certificates.current(name)
         if stored is None:
             raise ImportDamaged(name=name)
-        return self._put_into_service("kept", stored, lease)
+        outcome = self._put_into_service("kept", stored, lease)
+        # It may have expired before its first job, which would otherwise be requested again and again.
+        self.attempts.clean_up(partial(self.certificates.mark_published, stored))
+        return outcome
 
     def _covered(self, names: tuple[str, ...]) -> Outcome | None:
         with self._recording_before_the_attempt(names):

@@ -30,6 +30,7 @@ from certworker.storage.keypair import StoredCertificate
 from certworker.worker.producer import queue_length, request_certificate
 from tests.app_fixture import open_app
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.ports import free_port
 from tests.storage.authority import Signer
 
 NAME = "shop.localhost"
@@ -351,7 +352,6 @@ class TestNothingRenewsIt:
         tmp_path: Path,
         connection: Redis,
         app_authority: FaultyAuthority,
-        http_port: int,
         app: App,
         elapsed: timedelta,
     ) -> None:
@@ -360,7 +360,7 @@ class TestNothingRenewsIt:
         """
         import_now(app, NAME)
         url = app_authority.directory_url
-        with open_app(tmp_path, connection, url, http_port + 1, clock=lambda: app.clock() + elapsed) as later:
+        with open_app(tmp_path, connection, url, free_port(), clock=lambda: app.clock() + elapsed) as later:
             assert "kept" == later.issuance.issue((NAME,)).state
             later.agenda.put(NAME, later.clock())
             assert 0 == later.due_names.enqueue()["requested"]
@@ -470,6 +470,19 @@ class TestRecovery:
         assert 1 == app.repair.resume_publications()
         assert "imported" == job(app, domain=NAME)["state"]
         assert in_service(app, NAME).metadata.is_imported
+
+    def test_an_import_that_expired_before_its_job_is_requested_once(
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, app: App
+    ) -> None:
+        """
+        If no worker ran until its end, the certificate is in service and causes no further job.
+        """
+        importing(app).run(NAME, pem(NAME, ends=DAY), by="test")
+        url = app_authority.directory_url
+        with open_app(tmp_path, connection, url, free_port(), clock=lambda: app.clock() + 2 * DAY) as late:
+            assert "kept" == late.issuance.issue((NAME,)).state
+            assert 0 == late.repair.resume_publications()
+            assert "expired" == status(late, NAME).state
 
     @pytest.mark.parametrize(
         "damage",
