@@ -15,7 +15,7 @@ from unittest.mock import patch
 from bench.certificates import stored
 from bench.figures import Figure, progress
 from bench.worlds import redis_server
-from certworker.dashboard.names import NameIndex, NameQuery
+from certworker.dashboard.names import MOST_NAMES_PER_PAGE, NameIndex, NameQuery
 from certworker.dashboard.sources import Sources
 from certworker.settings import load
 from certworker.storage.metadata import build, new_directory
@@ -49,9 +49,16 @@ def measure(place: Path) -> list[Figure]:
         index.stop()
         plain = _milliseconds(lambda: index.page(NameQuery()))
         search = _milliseconds(lambda: index.page(NameQuery(text="49", state="valid", sort="expiry")))
+        cursor = ""
+        for _ in range(NAMES // MOST_NAMES_PER_PAGE // 2):
+            cursor = index.page(NameQuery(cursor=cursor, limit=MOST_NAMES_PER_PAGE)).next_cursor
+        later = _milliseconds(lambda: index.page(NameQuery(cursor=cursor)))
+        counts = _milliseconds(index.counts)
     return [
         Figure(TITLE, f"the first page of {NAMES:,} names", plain, "ms", 300),
+        Figure(TITLE, "a page in the middle", later, "ms", 300),
         Figure(TITLE, "a search among them", search, "ms", 300),
+        Figure(TITLE, "the counts by state", counts, "ms", 300),
         Figure(TITLE, "the first index", built, "s"),
     ]
 
