@@ -19,6 +19,8 @@ from certworker.web.tokens import Token, TokenFile
 
 #: The users in the header of a proxy: a name or an e-mail address.
 USER = re.compile(r"[\w.@+-]{1,100}")
+#: The beginning of the identity of a request with a token.
+IDENTITY = "token "
 
 
 class Accesses:
@@ -77,6 +79,15 @@ class Accesses:
             return Access("read", None, LOCAL)
         return None
 
+    def is_current(self, access: Access) -> bool:
+        """
+        Return whether *access*, of a response that lasts, is still that of its token; True without a token.
+        """
+        if not access.identity.startswith(IDENTITY):
+            return True
+        token = self._tokens.with_id(access.identity.removeprefix(IDENTITY))
+        return token is not None and access_with(token) == access
+
     def check(self, text: str, client: Client) -> Token:
         """
         Return the token whose secret is *text*.
@@ -111,7 +122,7 @@ def access_with(token: Token) -> Access:
     """
     Return the access that *token* gives.
     """
-    return Access(token.role, token.tenant, f"token {token.id}")
+    return Access(token.role, token.tenant, f"{IDENTITY}{token.id}")
 
 
 def bearer_token(request: Request) -> str:

@@ -83,7 +83,12 @@ def stream_events() -> Response:
     query_values(())
     access, connection = current_access(), components().sources.connection
     after = last_id(connection, request.headers.get("Last-Event-ID", ""))
-    is_gone: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    has_left: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
+    accesses = components().access
+
+    def is_gone() -> bool:
+        return has_left() or not accesses.is_current(access)
+
     _streams.enter(access.identity)
     response = Response(
         events_after(connection, after, access.tenant, is_gone), content_type="text/event-stream"
@@ -119,7 +124,7 @@ def events_after(
 
     Args:
         tenant: The tenant whose events to yield; None for all.
-        is_gone: Returns whether the client has closed the connection.
+        is_gone: Returns whether the client has closed the connection, or may not read on.
         monotonic: Returns monotonic seconds.
     """
     ends = monotonic() + STREAM_SECONDS

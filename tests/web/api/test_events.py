@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from certworker.web.api.events import (
     last_id,
 )
 from certworker.web.api.responses import Busy
+from certworker.web.tokens import TokenFile
 from tests.servers.redis import RedisServer
 from tests.web.api.conftest import ClientOf
 
@@ -136,6 +138,26 @@ class TestLastId:
 
         assert last == last_id(connection, given)
         assert "5-0" == last_id(connection, "5-0")
+
+
+class TestRevocation:
+    def test_a_stream_ends_with_its_token(self, app: App, client_of: ClientOf, tmp_path: Path) -> None:
+        """
+        A stream ends when its token is revoked. A stream of another token continues.
+        """
+        tokens = TokenFile(tmp_path / "tokens.json")
+        revoked = client_of("read").get(URL)
+        ((token,), chunks) = tokens.tokens(), iter(revoked.response)
+        other = client_of("read").get(URL)
+        others = iter(other.response)
+        assert next(chunks) == next(others)
+        assert tokens.revoke(token.id)
+        publish(app.connection, name="a.org")
+
+        assert [] == list(chunks)
+        assert b"a.org" in bytes(next(others))  # type: ignore[arg-type]
+        for each in (revoked, other):
+            each.close()
 
 
 class TestStreams:
