@@ -164,6 +164,7 @@ class TestGuide:
         rows = re.findall(r"^\| [a-z ,]+ \| (\d+)", text, re.MULTILINE)
 
         assert [
+            1,
             BOUNDS.connections,
             REQUEST_SECONDS,
             BOUNDS.longest_header // 1024,

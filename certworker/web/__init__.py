@@ -15,5 +15,6 @@ In import order::
     application  ★ The Flask application of the page and the API
     queue        The queue of RQ below `/queue`, as rq-dashboard shows it
     composition  The composition of the application: builds its components from the settings and Redis
+    cpu_share    The share of the processor that the page of a worker may use
     server       The server of the page and the API
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
 from datetime import datetime
@@ -28,6 +29,7 @@ from certworker.settings import HttpAddress, Settings
 from certworker.storage import durable
 from certworker.supervision import Faults, Loop
 from certworker.validity import now_in_utc
+from certworker.web.cpu_share import CpuShare
 from certworker.web.tokens import TokenFile, UnusableTokens
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,9 @@ BOUNDS = Bounds(
     unread=1024 * 1024,
     ahead=1,
 )
+
+#: A request waits at most this time for the processor, and then gets 503.
+LONGEST_PAUSE_SECONDS = 5.0
 
 #: The packages of the extra `certworker[web]` without which there is no page.
 NEEDED = "flask"
@@ -67,15 +72,22 @@ class WebServer:
     """
 
     def __init__(
-        self, address: HttpAddress, load: Callable[[ExitStack], Application], *, base_path: str = ""
+        self,
+        address: HttpAddress,
+        load: Callable[[ExitStack], Application],
+        *,
+        base_path: str = "",
+        share: CpuShare | None = None,
     ) -> None:
         """
         Args:
             address: Where to listen; port 0 is a free port.
             load: Loads the application. The end of its argument stops the threads of the application.
             base_path: The path below which a reverse proxy serves the page.
+            share: Limits the processor time; None: no limit.
         """
         self._load = load
+        self._share = share
         self._stack = ExitStack()
         self._loading = Lock()
         self._application: Application | None = None
@@ -115,11 +127,29 @@ class WebServer:
                     self._application = self._load(self._stack)
         except Exception as error:
             self._faults.failed(error)
-            body = b"The page cannot be loaded. The log has the reason.\n"
-            headers = [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *HEADERS]
-            start_response("503 Service Unavailable", headers)
-            return [body]
-        return self._application(request, start_response)
+            return _unavailable(b"The page cannot be loaded. The log has the reason.\n", start_response)
+        if self._share is None:
+            return self._application(request, start_response)
+        pause = self._share.pause_seconds()
+        if pause > LONGEST_PAUSE_SECONDS:
+            return _unavailable(b"The page is busy, and the jobs come first.\n", start_response)
+        time.sleep(pause)
+        began = time.thread_time()
+        try:
+            return self._application(request, start_response)
+        finally:
+            self._share.spend(time.thread_time() - began)
+
+
+def _unavailable(body: bytes, start_response: Callable[..., object]) -> Iterable[bytes]:
+    headers = [
+        ("Content-Type", "text/plain"),
+        ("Content-Length", str(len(body))),
+        ("Retry-After", f"{LONGEST_PAUSE_SECONDS:.0f}"),
+        *HEADERS,
+    ]
+    start_response("503 Service Unavailable", headers)
+    return [body]
 
 
 def is_installed() -> bool:
@@ -141,6 +171,8 @@ def web_server(
     connection: Redis,
     address: HttpAddress,
     clock: Callable[[], datetime] = now_in_utc,
+    *,
+    share: CpuShare | None = None,
 ) -> WebServer:
     """
     Return the server of the page of an installation. It reads the volume and Redis, and needs no worker.
@@ -150,6 +182,7 @@ def web_server(
         connection: The connection to Redis.
         address: Where to listen.
         clock: Returns the current time in UTC.
+        share: Limits the processor time, beside the jobs of a worker; None: no limit.
     """
 
     def load(stack: ExitStack) -> Application:
@@ -165,7 +198,7 @@ def web_server(
             stack=stack,
         )
 
-    return WebServer(address, load, base_path=settings.web.path)
+    return WebServer(address, load, base_path=settings.web.path, share=share)
 
 
 def start_page(
@@ -185,7 +218,7 @@ def start_page(
     if not is_installed():
         logger.info("the page in the browser needs more packages; to install them: %s", INSTALLATION)
         return []
-    server = web_server(settings, connection, address, clock)
+    server = web_server(settings, connection, address, clock, share=CpuShare())
     try:
         server.start()
     except AddressNotUsable as failure:

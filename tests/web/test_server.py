@@ -19,6 +19,7 @@ from redis import Redis
 from certworker.http import throttle
 from certworker.settings import HttpAddress, Settings, load
 from certworker.validity import now_in_utc
+from certworker.web.cpu_share import CpuShare
 from certworker.web.server import (
     BOUNDS,
     WebServer,
@@ -115,6 +116,19 @@ class TestLoading:
             assert "The log has the reason" in body
             assert "/a" == get(server, "/a")[1]
         assert "no module" in caplog.text
+
+    def test_a_busy_page_waits_or_is_unavailable(self) -> None:
+        """
+        A page that has used its share of the processor refuses requests for a while.
+        """
+        share = CpuShare()
+        with started(WebServer(LOOPBACK, lambda _: echo, share=share)) as server:
+            assert 200 == get(server, "/a")[0].status
+            share.spend(1000)
+            response, body = get(server, "/a")
+
+        assert (503, "5") == (response.status, response.getheader("Retry-After"))
+        assert "the jobs come first" in body
 
     def test_the_extra_is_installed_for_the_tests(self) -> None:
         """
