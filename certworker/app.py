@@ -329,7 +329,7 @@ def _watch(
                 continue
             yield Counted(
                 status.state,
-                status.share_left(clock()),
+                status.watched_share_left(clock()),
                 status.not_after,
                 status.name,
                 status.authority,

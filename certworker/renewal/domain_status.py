@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from certworker.errors import CertworkerError
 from certworker.errors.worker import Unexpected
@@ -34,6 +34,9 @@ FAILURES = ("failing", "no_certificate")
 
 #: The details that a user has to fix, the most urgent first.
 URGENT = ("no_certificate", "expired", "paused", "failing", "moved")
+
+#: The end of the lifetime of an imported certificate, of which alerts count the share that is left.
+LONGEST_WATCHED = timedelta(days=300)
 
 #: Records read from Redis in one command.
 BATCH = 100
@@ -91,6 +94,18 @@ class DomainStatus:
             return None
         length = self.not_after - self.not_before
         return (self.not_after - now) / length if length else 0.0
+
+    def watched_share_left(self, now: datetime) -> float | None:
+        """
+        Return the share that alerts compare: :meth:`share_left`, but of an imported certificate the share of
+        the last :data:`LONGEST_WATCHED`.
+
+        Certificates of ten years exist, and their operator imports a successor a few weeks before the end.
+        """
+        share = self.share_left(now)
+        if share is None or self.state != "imported" or self.not_before is None or self.not_after is None:
+            return share
+        return max(share, min(1.0, (self.not_after - now) / LONGEST_WATCHED))
 
 
 def list_status(

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+from certworker.renewal.domain_status import LONGEST_WATCHED
 from certworker.validity import Validity
 
 #: The first reminder comes with this share of the validity period left, but at most this long before the end:
-#: certificates of ten years exist.
+#: certificates of ten years exist. The metrics reach the share at the same time.
 FIRST_SHARE = 1 / 5
-LONGEST_BEFORE = timedelta(days=60)
+LONGEST_BEFORE = LONGEST_WATCHED * FIRST_SHARE
 
 #: The other reminders, in days before the end.
 DAYS = (14, 7, 3, 1)

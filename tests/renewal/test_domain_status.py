@@ -106,6 +106,23 @@ class TestListStatus:
         ]
         assert "state.schema_too_new" == rows[1].code
 
+    @pytest.mark.parametrize(
+        ("years", "days_left", "share"), [(10, 3_000, 1.0), (10, 60, 0.2), (10, 30, 0.1), (0.25, 18.25, 0.2)]
+    )
+    def test_the_share_of_an_imported_certificate_counts_its_last_300_days(
+        self, app: App, years: float, days_left: float, share: float
+    ) -> None:
+        """
+        For alerts, the share of an imported certificate of ten years falls only in its last 300 days.
+        """
+        one, now = status_after(app, NAME), app.clock()
+        ends = now + timedelta(days=days_left)
+        imported = replace(
+            one, state="imported", not_before=ends - timedelta(days=365 * years), not_after=ends
+        )
+
+        assert share == pytest.approx(imported.watched_share_left(now), abs=1e-6)
+
     def test_a_certificate_without_a_lifetime_has_no_share_left(self, app: App) -> None:
         """
         The remaining share of a certificate that ends when it begins is zero.
