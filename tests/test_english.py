@@ -73,6 +73,15 @@ def banned_in(text: str) -> list[str]:
     return [match[0] for match in PATTERN.finditer(CODE.sub("", text))]
 
 
+class TestMarkup:
+    @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
+    def test_a_list_item_begins_with_one_asterisk(self, page: Path) -> None:
+        """
+        No line begins with the asterisks of a broken list item or of a broken bold text.
+        """
+        assert [] == re.findall(r"^\s*\*\* .*|^\*\*\*.*", page.read_text(), re.MULTILINE)
+
+
 class TestBannedWords:
     @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(TOP)))
     def test_a_page_has_none(self, page: Path) -> None:
