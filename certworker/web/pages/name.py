@@ -104,7 +104,8 @@ def buttons(status: DomainStatus) -> tuple[Button, ...]:
         return RESUME, RETRY
     if status.code or not status.not_after:
         return (RETRY,)
-    return () if status.by else (RENEW,)
+    # certworker renews neither a covered name nor an imported certificate.
+    return () if status.by or status.is_imported else (RENEW,)
 
 
 @allowed("read")

@@ -4,10 +4,15 @@ Tests of the view of a name.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from certworker.storage.metadata import IMPORTED
+from certworker.web.pages.name import buttons
 from tests.web.pages import showcase
 from tests.web.pages.conftest import Site
+from tests.web.pages.test_appearance import VALID
 
 
 class TestName:
@@ -61,6 +66,12 @@ class TestName:
 
         assert sorted(actions) == sorted(offered)
         assert f'href="/names/{name}/remove"' in text
+
+    def test_an_imported_certificate_has_no_renewal(self) -> None:
+        """
+        certworker never renews a certificate that an operator imported.
+        """
+        assert () == buttons(replace(VALID, state="imported", detail="imported", authority=IMPORTED))
 
     def test_a_reader_has_no_actions(self, site: Site) -> None:
         """
