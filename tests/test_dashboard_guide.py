@@ -79,7 +79,6 @@ class TestGuide:
         command = guide["Who may use it"].commands[0]
         environment = {"CERTWORKER_CERTIFICATES_DIR": str(tmp_path), "CERTWORKER_WEB_ADDRESS": "0.0.0.0:8082"}
         settings = load(environment)
-        settings.state_dir.mkdir()
         assert settings.web.address is not None
         with caplog.at_level(logging.INFO):
             log_address(settings, settings.web.address)

@@ -8,6 +8,7 @@ import ast
 import json
 import re
 from collections.abc import Iterator
+from http.client import HTTPConnection
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, request_certifi
 from tests.app_fixture import environment
 from tests.integrations.appwrite.core import payload, produce, stats
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.sentinels import SERVICE, Sentinels
@@ -166,6 +168,59 @@ class TestRights:
             for refused in ("GET of:others", "FLUSHALL", "CONFIG GET dir", "ACL LIST", "KEYS *"):
                 with pytest.raises(NoPermissionError):
                     own.execute_command(*refused.split())
+
+    def test_the_rights_are_enough_for_the_page(
+        self, tmp_path: Path, guarded: RedisServer, app_authority: FaultyAuthority, http_port: int
+    ) -> None:
+        """
+        Redis denies the page, the API and the view of the queue nothing.
+        """
+        port = free_port()
+        variables = environment(
+            tmp_path,
+            app_authority.directory_url,
+            http_port,
+            _APP_DOMAIN="main.localhost",
+            _APP_REDIS_HOST="127.0.0.1",
+            _APP_REDIS_PORT=str(guarded.port),
+            _APP_REDIS_USER="certworker",
+            _APP_REDIS_PASS=SECRET,
+            CERTWORKER_WEB_ADDRESS=f"127.0.0.1:{port}",
+        )
+        with guarded.client() as everything, WorkerProcess(variables, tmp_path / "log") as worker:
+            worker.wait_for_line("main.localhost: certificate issued")
+            token = worker.command("token", "create", "--role", "admin").stdout.strip()
+            job = request_certificate("main.localhost", connection=everything)
+            reads = [
+                *(
+                    "/",
+                    "/names",
+                    "/names/main.localhost",
+                    "/api/v1/summary",
+                    "/api/v1/names",
+                    "/api/v1/limits",
+                ),
+                *(
+                    "/api/v1/workers",
+                    "/api/v1/names/main.localhost/history",
+                    "/queue/",
+                    "/queue/0/view/workers",
+                ),
+                *("/queue/0/data/queues.json", "/queue/0/data/workers.json", f"/queue/0/data/job/{job}.json"),
+            ]
+            actions = ["/api/v1/names/main.localhost/renew", "/api/v1/names/main.localhost/retry"]
+            page = HTTPConnection("127.0.0.1", port, timeout=60)
+            statuses = {}
+            for method, paths in (("GET", reads), ("POST", actions)):
+                for path in paths:
+                    page.request(method, path, headers={"Authorization": f"Bearer {token}"})
+                    response = page.getresponse()
+                    response.read()
+                    statuses[path] = response.status
+            page.close()
+
+            assert {200, 202} >= set(statuses.values()), statuses
+            assert {"config|get"} >= refused_by(everything)
 
     def test_each_command_of_the_code_is_allowed(self, connection: Redis) -> None:
         """

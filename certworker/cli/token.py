@@ -14,7 +14,6 @@ import click
 from certworker.cli.output import say, say_json
 from certworker.settings import load
 from certworker.settings.web import ROLES, Role
-from certworker.storage import durable
 from certworker.validity import now_in_utc
 from certworker.web.server import tokens_of
 from certworker.web.tokens import TENANT, TokenFile, UnusableTokens
@@ -51,8 +50,6 @@ def create(role: str, tenant: str | None) -> None:
     if tenant is not None and not TENANT.fullmatch(tenant):
         raise click.ClickException("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
     with _tokens() as tokens:
-        with durable.translate_os_errors(tokens.path):
-            tokens.path.parent.mkdir(mode=0o700, exist_ok=True)
         token = tokens.create(cast("Role", role), tenant, now_in_utc)
     say("The token, which is shown only once:", err=True)
     say(token)

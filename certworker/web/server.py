@@ -242,9 +242,8 @@ def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], da
         logger.info("the page is at %s", url, extra={"event": "start"})
         return
     try:
-        tokens.path.parent.mkdir(mode=0o700, exist_ok=True)
         token = tokens.create("admin", None, clock)
-    except (OSError, CertworkerError, UnusableTokens) as error:
+    except (CertworkerError, UnusableTokens) as error:
         logger.warning("the page is at %s, but the first token cannot be stored: %s", url, error)
         return
     logger.info(
@@ -274,7 +273,7 @@ def session_key(path: Path) -> str:
         if len(key) == KEY_DIGITS:
             return key
     key = secrets.token_hex(KEY_DIGITS // 2)
-    with suppress(OSError, CertworkerError):
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+    with suppress(CertworkerError):
+        durable.make_directory(path.parent, 0o700)
         durable.write(path, f"{key}\n".encode(), 0o600)
     return key

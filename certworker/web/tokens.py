@@ -143,7 +143,9 @@ class TokenFile:
         """
         token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
-        self._write([*_entries(_text(self.path)), known.as_json()])
+        entries = [*_entries(_text(self.path)), known.as_json()]
+        durable.make_directory(self.path.parent, 0o700)
+        self._write(entries)
         return token
 
     def revoke(self, token_id: str) -> bool:

@@ -132,7 +132,7 @@ class TestAlone:
         self, worker: WorkerProcess, tmp_path: Path
     ) -> None:
         """
-        The page alone starts without Redis and with a read-only volume, and ends with SIGTERM.
+        The page alone starts, responds and ends with SIGTERM. It creates no token on loopback.
         """
         port = with_page(worker)
         worker.program = ["-m", "certworker", "web"]

@@ -250,7 +250,6 @@ class TestFirstToken:
         On another address than loopback, the log has a token of the role admin, once.
         """
         settings = settings_in(tmp_path)
-        settings.state_dir.mkdir()
         with caplog.at_level("INFO"):
             log_address(settings, self.PUBLIC)
             log_address(settings, self.PUBLIC)
@@ -273,7 +272,6 @@ class TestFirstToken:
         """
         configured = {"CERTWORKER_TOKENS_FILE": str(tmp_path / "x")} if reason == "configured" else {}
         settings = settings_in(tmp_path, **configured)
-        settings.state_dir.mkdir()
         log_address(settings, LOOPBACK if reason == "loopback" else self.PUBLIC)
 
         assert tokens_of(settings).is_missing()
