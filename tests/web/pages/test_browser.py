@@ -81,6 +81,10 @@ class TestEachView:
             for path, text in VIEWS.items():
                 visited.open(path).get_by_text(text).first.wait_for()
                 findings[path] = visited.severe_findings()
+            page = visited.open("/doctor")
+            page.get_by_role("button", name="Run the checks").click()
+            page.get_by_text("All checks have ended.").wait_for()
+            findings["run of the doctor"] = visited.severe_findings()
 
             assert {} == {path: found for path, found in findings.items() if found}
             assert [] == visited.problems
