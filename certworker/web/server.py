@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import secrets
+import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack, suppress
@@ -48,6 +49,10 @@ BOUNDS = Bounds(
     unread=1024 * 1024,
     ahead=1,
 )
+
+#: A job waits for the interpreter after each read and write. The default of Python is 5 ms, which is as long
+#: as the page needs for a response.
+SWITCH_SECONDS = 0.0005
 
 #: A request waits at most this time for the processor, and then gets 503.
 LONGEST_PAUSE_SECONDS = 5.0
@@ -189,6 +194,8 @@ def web_server(
         # The import of Flask and Jinja takes a third of the start time of a worker.
         from certworker.web.composition import application_of
 
+        if share:
+            sys.setswitchinterval(SWITCH_SECONDS)
         is_open = settings.web.tokens_file is None and address.is_loopback
         key = session_key(settings.state_dir / DIRECTORY / KEY)
         return application_of(

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import socket
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
@@ -22,6 +23,7 @@ from certworker.validity import now_in_utc
 from certworker.web.cpu_share import CpuShare
 from certworker.web.server import (
     BOUNDS,
+    SWITCH_SECONDS,
     WebServer,
     is_installed,
     log_address,
@@ -216,6 +218,21 @@ class TestInstallation:
         assert "<title>" in text
         assert not str(elsewhere.getheader("Location", "")).startswith("//")
         assert [303, 303] == [foreign.status, proxied.status]
+
+    def test_beside_jobs_the_threads_change_more_often(self, tmp_path: Path, connection: Redis) -> None:
+        """
+        A page in use makes Python change between threads more often, so that jobs wait less.
+        """
+        before = sys.getswitchinterval()
+        settings = settings_in(tmp_path)
+        try:
+            with started(web_server(settings, connection, LOOPBACK, share=CpuShare())) as server:
+                assert before == sys.getswitchinterval()
+                assert 200 == get(server, "/")[0].status
+
+                assert SWITCH_SECONDS == pytest.approx(sys.getswitchinterval())
+        finally:
+            sys.setswitchinterval(before)
 
     def test_a_base_path_is_in_each_link(self, tmp_path: Path, connection: Redis) -> None:
         """
