@@ -102,7 +102,7 @@ def _refuse(refusal: Refused) -> AnyResponse:
     return response
 
 
-def _fail(error: HTTPException) -> AnyResponse | HTTPException:
+def _fail(error: HTTPException) -> AnyResponse:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
     if request.path.startswith(API):

@@ -102,7 +102,11 @@ def http_error_response(error: HTTPException) -> Response:
     Return the problem document of *error*, a refusal of a call.
     """
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    return _problem(status, printable(error.description or ""))
+    response = _problem(status, printable(error.description or ""))
+    # Some failures have headers, such as Allow. Those of the body are for HTML.
+    for name, value in error.get_headers():
+        response.headers.setdefault(name, value)
+    return response
 
 
 def too_many_calls(seconds: int) -> Response:
