@@ -106,8 +106,9 @@ def _fail(error: HTTPException) -> AnyResponse:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
     if request.path.startswith(API):
-        return http_error_response(error)
-    response = _page(error.code, error.name, "", "Start again at the overview.")
+        response = http_error_response(error)
+    else:
+        response = _page(error.code, error.name, "", "Start again at the overview.")
     # A failure may have headers, such as Allow. The headers of its own body are replaced.
     for name, value in error.get_headers():
         if name.lower() != "content-type":

@@ -248,7 +248,7 @@ class TestInstallation:
 
     def test_with_a_tokens_file_each_request_needs_a_token(self, tmp_path: Path, connection: Redis) -> None:
         """
-        A configured file that is missing or empty gives nobody access, also on loopback.
+        A configured file that is missing or empty grants no access, also on loopback.
         """
         settings = settings_in(tmp_path, CERTWORKER_TOKENS_FILE=str(tmp_path / "tokens.yml"))
         with started(web_server(settings, connection, LOOPBACK)) as server:
