@@ -100,10 +100,13 @@ class TestEventsAfter:
 
         assert [{"name": "a.org"}] == [event for _, event in collected(connection, "0-0", None, 1)]
 
-    def test_a_quiet_stream_has_heartbeats_and_an_end(self, connection: Redis) -> None:
+    def test_a_quiet_stream_has_heartbeats_and_an_end(
+        self, connection: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
         Without events, a comment arrives at intervals, and the stream ends after its time.
         """
+        monkeypatch.setattr("certworker.web.api.events.WAIT_MILLISECONDS", 1)
         clock = [0.0]
 
         def monotonic() -> float:
