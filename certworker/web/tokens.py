@@ -19,7 +19,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -215,9 +215,27 @@ def _text(path: Path) -> str:
         raise UnusableTokens("it is not UTF-8") from None
 
 
+class _Loader(yaml.SafeLoader):
+    """
+    Loads YAML without aliases. A few lines with aliases can become a text of gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """
+        Return the next node.
+
+        Raises:
+            yaml.YAMLError: It is an alias.
+        """
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias")
+        return super().compose_node(parent, index)
+
+
 def _entries(text: str) -> list[object]:
     try:
-        content = json.loads(text) if text.lstrip().startswith("{") else yaml.safe_load(text)
+        is_json = text.lstrip().startswith("{")
+        content = json.loads(text) if is_json else yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except (ValueError, RecursionError, yaml.YAMLError):
         raise UnusableTokens("it is neither JSON nor YAML") from None
     entries = content.get("tokens") if isinstance(content, dict) else content
@@ -247,7 +265,9 @@ def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
 def _token(entry: object, seen: Set[str]) -> Token:
     if not isinstance(entry, dict):
         raise UnusableTokens("it is not a mapping")
-    digest = HASH.fullmatch(str(entry.get("hash")))
+    # Python writes no number of more than 4,300 digits, so only texts become texts.
+    given = entry.get("hash")
+    digest = HASH.fullmatch(given) if isinstance(given, str) else None
     if not digest:
         raise UnusableTokens("its hash is not sha256: and 64 hexadecimal digits")
     if digest[1] in seen:
@@ -259,7 +279,9 @@ def _token(entry: object, seen: Set[str]) -> Token:
     # A token without its tenant would see the names of all tenants.
     if "tenant" in entry and not (isinstance(tenant, str) and TENANT.fullmatch(tenant)):
         raise UnusableTokens("its tenant is not 1 to 100 letters, digits, dots, hyphens and underscores")
-    return Token(digest[1], role, tenant, printable(entry.get("created", ""), 40))
+    created = entry.get("created")
+    shown = printable(created, 40) if isinstance(created, str | date) else ""
+    return Token(digest[1], role, tenant, shown)
 
 
 def _state_of(path: Path) -> object:
