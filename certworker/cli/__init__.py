@@ -112,7 +112,7 @@ def cli(ctx: click.Context) -> None:
     \b
     Exit codes:
       0  success
-      1  failed, or warnings only (doctor)
+      1  failed, or warnings found (doctor --strict)
       2  wrong usage or settings, or failures found (doctor)
     """
     if ctx.invoked_subcommand in COMMANDS and ctx.invoked_subcommand not in WITHOUT_WARNINGS:

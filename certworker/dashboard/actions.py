@@ -97,7 +97,7 @@ class Actions:
             for group in groups
         )
 
-    def renew(self, name: str, *, by: str) -> str:
+    def renew(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
         Request a new certificate for *name* and the other names of its certificate now, even if none is due.
 
@@ -105,35 +105,42 @@ class Actions:
 
         Raises:
             CertworkerError: The volume cannot be read.
+            OtherTenant: One of these names does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
         metadata, wildcard = self._sources.certificates.serving(name)
         if wildcard or (metadata and metadata.is_imported):
-            return self.retry(name, by=by)
+            return self.retry(name, by=by, tenant=tenant)
         names = self._names_with(name)
         if metadata and name in metadata.names:
             names = names_served(self._sources.certificates, metadata)
+        self._require_tenant(names, tenant)
         return request_certificate(names, force=True, by=by, connection=self._sources.connection)
 
-    def retry(self, name: str, *, by: str) -> str:
+    def retry(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
         Request the next attempt for *name*, and for the other names of the last one, now.
 
         Raises:
+            OtherTenant: One of these names does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
-        return request_certificate(self._names_with(name), by=by, connection=self._sources.connection)
+        names = self._names_with(name)
+        self._require_tenant(names, tenant)
+        return request_certificate(names, by=by, connection=self._sources.connection)
 
-    def resume(self, name: str, *, by: str) -> str:
+    def resume(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
         Resume the orders for *name*, which a CA has paused, and request the next attempt now.
 
         Raises:
             CertworkerError: The settings or the state directory cannot be read.
+            OtherTenant: A name of its order does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
         settings, connection = self._sources.settings, self._sources.connection
         names = self._names_with(name)
+        self._require_tenant(names, tenant)
         for choice in settings.authorities:
             budget = Budget.for_issuer(settings, choice, connection, self._sources.certificates)
             if budget.resume(names):
@@ -173,6 +180,12 @@ class Actions:
     def _is_imported(self, name: str) -> bool:
         metadata = self._sources.certificates.metadata(name)
         return metadata is not None and metadata.is_imported
+
+    def _require_tenant(self, names: Sequence[str], tenant: str | None) -> None:
+        # An operator may have requested one certificate for names of several tenants.
+        for name in names if tenant is not None else ():
+            if self._sources.records.tenant_of(name) != tenant:
+                raise OtherTenant(name)
 
     def _claim(self, names: Sequence[str], tenant: str) -> None:
         sources = self._sources

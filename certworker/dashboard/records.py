@@ -4,9 +4,21 @@ The DNS records that a name needs, and which of them exist now.
 
 from __future__ import annotations
 
+from threading import BoundedSemaphore
+
 from certworker.dashboard.sources import Sources
 from certworker.doctor.records import NeededRecord, RecordCheck
 from certworker.domains import normalize
+
+#: How many requests may wait for name servers at the same time. They must not use all threads of the server.
+MOST_AT_A_TIME = 4
+_places = BoundedSemaphore(MOST_AT_A_TIME)
+
+
+class TooManyQueries(Exception):
+    """
+    Other requests wait for name servers.
+    """
 
 
 def records(sources: Sources, name: str) -> tuple[NeededRecord, ...]:
@@ -15,7 +27,13 @@ def records(sources: Sources, name: str) -> tuple[NeededRecord, ...]:
 
     Raises:
         CertworkerError: *name* is invalid, or DNS does not answer.
+        TooManyQueries: :data:`MOST_AT_A_TIME` other requests wait for name servers.
     """
     settings = sources.settings
     normalized = normalize(name, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
-    return RecordCheck(settings, sources.connection)(normalized)
+    if not _places.acquire(blocking=False):
+        raise TooManyQueries
+    try:
+        return RecordCheck(settings, sources.connection)(normalized)
+    finally:
+        _places.release()

@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 PREFIX = "cw_"
 #: 256 bits.
 RANDOM_BYTES = 32
+#: Their form in base64url.
+CREATED = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 #: The hexadecimal digits of the hash that identify a token.
 ID_DIGITS = 12
 
@@ -176,6 +178,13 @@ class TokenFile:
             raise UnusableTokens(reasons[0])
         content = json.dumps({"tokens": entries}, indent=2, default=str)
         durable.write(self.path, f"{content}\n".encode(), 0o600)
+
+
+def is_random(token: str) -> bool:
+    """
+    Return whether *token* has the form of :meth:`TokenFile.create`, and not that of a password.
+    """
+    return CREATED.fullmatch(token) is not None
 
 
 def digest_of(token: str) -> str:

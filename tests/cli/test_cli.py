@@ -132,6 +132,8 @@ class TestErrors:
             "doctor": [],
             "work": [],
             "health": [],
+            "web": [],
+            "token": ["list"],
         }
         ended = worker.command(command, *arguments.get(command, ["shop.localhost"]))
         output = ended.stdout + ended.stderr

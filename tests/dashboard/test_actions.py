@@ -117,6 +117,21 @@ class TestRequest:
         assert 0 == queue_length(app.connection)
         assert "" == app.records.tenant_of(NAME)
 
+    @pytest.mark.parametrize("action", ["renew", "retry", "resume"])
+    def test_a_tenant_orders_no_certificate_with_names_of_others(
+        self, app: App, actions: Actions, action: str
+    ) -> None:
+        """
+        A tenant cannot order a certificate that is also for a name of another tenant. An operator can.
+        """
+        app.records.record_tenants({NAME: "acme", "b.localhost": "other"})
+        app.issuance.issue((NAME, "b.localhost"))
+
+        with pytest.raises(OtherTenant):
+            getattr(actions, action)(NAME, by="x", tenant="acme")
+        assert 0 == queue_length(app.connection)
+        assert getattr(actions, action)(NAME, by="x")
+
     def test_a_tenant_takes_no_name_of_others(self, app: App, actions: Actions) -> None:
         """
         A tenant cannot get a name of another tenant or one without a tenant, even if Redis lost the record.

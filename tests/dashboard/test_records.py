@@ -4,12 +4,14 @@ Tests of the DNS records of a name.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from certworker.dashboard.records import records
+from certworker.dashboard import records as module
+from certworker.dashboard.records import MOST_AT_A_TIME, TooManyQueries, records
 from certworker.dashboard.sources import Sources
 from certworker.errors import CertworkerError
 from certworker.settings import load
@@ -36,6 +38,18 @@ class TestRecords:
         (right,), (missing,) = records(sources, "WWW.example.test"), records(sources, "x.example.test")
         assert ("CNAME", TARGET, "right") == (right.kind, right.value, right.state)
         assert ("x.example.test", "missing") == (missing.owner, missing.state)
+
+    def test_slow_name_servers_do_not_use_all_threads(self, sources: Sources) -> None:
+        """
+        While several requests wait for name servers, the next one is refused immediately.
+        """
+        with ExitStack() as stack:
+            for _ in range(MOST_AT_A_TIME):
+                stack.enter_context(module._places)
+            with pytest.raises(TooManyQueries):
+                records(sources, "shop.localhost")
+
+        records(sources, "shop.localhost")
 
     def test_an_invalid_name_is_refused(self, sources: Sources) -> None:
         """

@@ -24,6 +24,8 @@ from certworker.web.api.parameters import (
 )
 from certworker.web.api.responses import NotKnown, components, json_response
 
+SHARED = "The certificate is also for names of others. Only an operator can order it."
+
 
 def request_certificates() -> Response:
     """
@@ -74,7 +76,10 @@ def remove_name(name: str) -> Response:
     """
     Remove a name from the proxy, the volume and the renewals.
     """
-    return _act(name, components().actions.remove)
+    query_values(())
+    status = known(name)
+    job = components().actions.remove(status.name, by=current_access().identity)
+    return _accepted([RequestedJob(job, (status.name,))])
 
 
 def import_certificate(name: str) -> Response:
@@ -93,7 +98,11 @@ def import_certificate(name: str) -> Response:
 def _act(name: str, action: Callable[..., str]) -> Response:
     query_values(())
     status = known(name)
-    job = action(status.name, by=current_access().identity)
+    access = current_access()
+    try:
+        job = action(status.name, by=access.identity, tenant=access.tenant)
+    except OtherTenant as error:
+        raise Forbidden(SHARED) from error
     return _accepted([RequestedJob(job, (status.name,))])
 
 

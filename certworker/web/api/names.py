@@ -11,12 +11,12 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from certworker.dashboard.name_details import certificate_chain, name_details
 from certworker.dashboard.names import NamePage, NameQuery
-from certworker.dashboard.records import records
+from certworker.dashboard.records import TooManyQueries, records
 from certworker.renewal.domain_status import DomainStatus
 from certworker.web.access import current_access
 from certworker.web.api.models import NameHistory, NameRecords, Names, NameWithDetails
 from certworker.web.api.parameters import SEARCH, query_values
-from certworker.web.api.responses import NotKnown, components, context, json_response
+from certworker.web.api.responses import Busy, NotKnown, components, context, json_response
 
 #: The type of a chain in PEM (RFC 8555, section 9.1).
 PEM_TYPE = "application/pem-certificate-chain"
@@ -74,7 +74,10 @@ def get_records(name: str) -> Response:
     Return the DNS records that the owner of a name must create, and which of them exist now.
     """
     found = known(name).name
-    return json_response(NameRecords(found, records(components().sources, found)))
+    try:
+        return json_response(NameRecords(found, records(components().sources, found)))
+    except TooManyQueries as error:
+        raise Busy("Too many calls wait for name servers.") from error
 
 
 def get_certificate(name: str) -> Response:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from flask import abort, redirect, render_template, url_for
 from werkzeug.wrappers import Response
 
+from certworker.dashboard.actions import OtherTenant
 from certworker.errors import CertworkerError
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.components import actions
@@ -18,12 +19,14 @@ def change(name: str, action: str) -> Response | tuple[str, int]:
     """
     Start *action* on *name*, and return to its view.
     """
-    status, by = known(name), current_access().identity
+    status, access = known(name), current_access()
     starts = {"renew": actions().renew, "retry": actions().retry, "resume": actions().resume}
     if action not in starts:
         abort(404)
     try:
-        starts[action](status.name, by=by)
+        starts[action](status.name, by=access.identity, tenant=access.tenant)
+    except OtherTenant:
+        abort(403)
     except CertworkerError as failure:
         return show(status, refused=failure), 409
     return redirect(url_for("pages.name", name=status.name, done=action), 303)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flask import abort, render_template, request, url_for
 
 from certworker.dashboard.name_details import NameDetails, name_details
+from certworker.dashboard.records import TooManyQueries
 from certworker.dashboard.records import records as needed_records
 from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import DomainStatus
@@ -118,6 +119,8 @@ def records(name: str) -> str:
         found, failure = needed_records(sources(), status.name), None
     except CertworkerError as error:
         found, failure = (), error
+    except TooManyQueries:
+        abort(503)
     return render_template(
         "pages/records.html",
         name=status.name,

@@ -4,6 +4,7 @@ Tests of the access of a request: tokens, the header of a proxy, and requests of
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from flask import Flask
 from certworker.settings.web import TrustedHeader
 from certworker.web.access import allowed, current_access
 from certworker.web.access.lockout import FREE_FAILURES
+from certworker.web.tokens import digest_of
 from tests.web.application import bearer, client_with, create_token, open_application
 
 REMOTE = {"REMOTE_ADDR": "192.0.2.7"}
@@ -70,21 +72,26 @@ class TestToken:
 
     def test_guesses_lock_the_address_out(self, tmp_path: Path) -> None:
         """
-        After several wrong tokens the address has to wait, even with the right one. Others do not.
+        After several wrong tokens, the address has to wait, even with the right password. Other addresses do
+        not wait, and neither does a random token of the same address.
         """
         shown = application(tmp_path, open_on_loopback=False)
         token = create_token(tmp_path / "tokens", "read")
+        content = json.loads((tmp_path / "tokens").read_text())
+        content["tokens"].append({"hash": f"sha256:{digest_of('password')}", "role": "read"})
+        (tmp_path / "tokens").write_text(json.dumps(content))
         client = shown.test_client()
         statuses = [
             client.get("/api/show", headers=bearer(f"cw_{number}"), environ_base=REMOTE).status_code
             for number in range(FREE_FAILURES + 3)
         ]
-        locked = client.get("/api/show", headers=bearer(token), environ_base=REMOTE)
+        locked = client.get("/api/show", headers=bearer("password"), environ_base=REMOTE)
 
         assert [401] * FREE_FAILURES + [429] * 3 == statuses
         assert 429 == locked.status_code
         assert 1 <= int(locked.headers["Retry-After"]) <= 30
-        assert 200 == client.get("/api/show", headers=bearer(token)).status_code
+        assert 200 == client.get("/api/show", headers=bearer("password")).status_code
+        assert 200 == client.get("/api/show", headers=bearer(token), environ_base=REMOTE).status_code
 
     @pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Basic Zm9v", "Bearer \x80", "x" * 9000])
     def test_a_malformed_authorization_is_no_access(self, tmp_path: Path, value: str) -> None:

@@ -102,10 +102,11 @@ class TestLogin:
             client.post("/login", data={"token": f"cw_{number}"}).status_code
             for number in range(FREE_FAILURES + 1)
         ]
-        locked = client.post("/login", data={"token": token})
+        locked = client.post("/login", data={"token": "cw_another"})
 
         assert [401] * FREE_FAILURES + [429] == statuses
         assert "Too many wrong tokens" in locked.text
+        assert 303 == client.post("/login", data={"token": token}).status_code
         assert "Set-Cookie" not in locked.headers
         assert "Retry-After" in locked.headers
 
