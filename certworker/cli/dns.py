@@ -14,7 +14,7 @@ import click
 from certworker.cli.output import say, say_json
 from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.solver_factory import build_providers, solver_of
-from certworker.doctor.records import RecordCheck
+from certworker.doctor.records import RecordCheck, reason_for_none
 from certworker.domains import normalize, tenant_of
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
@@ -137,7 +137,9 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
             if as_json:
                 say_json({"name": name, "records": [asdict(each) for each in needed]})
             else:
-                for line in [each.zone_line for each in needed] or [f"{name}: no record is needed"]:
+                for line in [each.zone_line for each in needed] or [
+                    f"{name}: {reason_for_none(settings, name)}"
+                ]:
                     say(line)
     sys.exit(1 if wrong else 0)
 

@@ -127,6 +127,18 @@ def proof_record(name: str, tenant: str, found: Sequence[str]) -> NeededRecord:
     return NeededRecord(owner, "TXT", value, "wrong" if found else "missing", ", ".join(found[:MAX_SHOWN]))
 
 
+def reason_for_none(settings: Settings, name: str) -> str:
+    """
+    Return why the list of records of *name* is empty, as a clause.
+    """
+    if settings.dns01.uses_dns01(name) or settings.targets:
+        return "no record is needed"
+    return (
+        "the address of this server is unknown; to list the records, set _APP_DOMAIN_TARGET_CNAME or "
+        "_APP_DOMAIN_TARGET_A"
+    )
+
+
 def needed_records(
     settings: Settings,
     name: str,

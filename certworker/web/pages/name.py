@@ -12,6 +12,7 @@ from flask import abort, render_template, request, url_for
 from certworker.dashboard.name_details import NameDetails, name_details
 from certworker.dashboard.records import TooManyQueries
 from certworker.dashboard.records import records as needed_records
+from certworker.doctor.records import reason_for_none
 from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import DomainStatus
 from certworker.web.access import allowed, current_access
@@ -126,6 +127,7 @@ def records(name: str) -> str:
         name=status.name,
         records=found,
         failure=failure,
+        reason=reason_for_none(sources().settings, status.name),
         api_url=url_for("api.get_records", name=status.name),
     )
 
