@@ -53,7 +53,7 @@ class OrderInvalid(CertworkerError):
 class PendingTimeout(CertworkerError):
     code = "acme.pending_timeout"
     message_template = "The order for {name} is still {status} at {authority} after {seconds} seconds."
-    remedy_template = "No action is needed; certworker retries soon."
+    remedy_template = "No action is needed; certworker retries automatically."
     retry = Retry.SOON
     severity = Severity.WARNING
 

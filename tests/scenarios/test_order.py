@@ -4,6 +4,7 @@ Scenarios of the order, the challenge and the certificate.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import partial
 
 import pytest
@@ -181,9 +182,9 @@ SCENARIOS = [
         "an order that takes an hour",
         "acme.pending_timeout",
         slow_order,
-        "retries soon",
+        "retries automatically",
         asked=True,
-        retry_after=SOON,
+        retry_after=timedelta(hours=1),
     ),
     *(
         Scenario(
