@@ -260,7 +260,7 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("wanted", "code", "part"),
         [
-            (Wanted([NAME], ends=NOW), "import.expired", f"ended at {NOW:%Y-%m-%d %H:%M} UTC"),
+            (Wanted([NAME], ends=NOW), "import.expired", f"expired at {NOW:%Y-%m-%d %H:%M} UTC"),
             (
                 Wanted([NAME], starts=NOW + DAY),
                 "import.not_yet_valid",
