@@ -16,7 +16,7 @@ from tests.containers.project import WORKER, Project
 
 WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")
 
-#: dns-lexicon with its packages needs 7 MB of them.
+#: dns-lexicon with its packages needs 7 MB of them, and the page with the API another 7 MB.
 LARGEST_MEGABYTES = 95
 #: The highest processor time until the worker is ready.
 LONGEST_START_SECONDS = 1.5
