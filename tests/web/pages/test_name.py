@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from certworker.doctor.records import NeededRecord
 from certworker.storage.metadata import IMPORTED
 from certworker.web.pages.name import buttons
 from tests.web.pages import showcase
@@ -139,6 +140,18 @@ class TestRecords:
         assert f"kunde.example.org. A {showcase.ADDRESS}" in wrong
         assert f"found: <code>{showcase.OTHER_ADDRESS}</code>" in wrong
         assert "right</span>" in right
+
+    def test_a_text_of_a_dns_answer_stays_text(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The value of a foreign record, in which DNS allows any character, does not become HTML.
+        """
+        hostile = "x\"'><script>hacked=1</script>.example.com"
+        found = NeededRecord("kunde.example.org", "CNAME", "target.example.com", "wrong", hostile)
+        monkeypatch.setattr("certworker.web.pages.name.needed_records", lambda *_: (found,))
+        text = site.reader.get("/names/kunde.example.org/records").text
+
+        assert "<script>hacked" not in text
+        assert 2 == text.count("&lt;script&gt;hacked=1&lt;/script&gt;")
 
     def test_a_name_that_needs_no_records_is_not_failed(self, site: Site) -> None:
         """
