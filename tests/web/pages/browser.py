@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 Scheme = Literal["light", "dark"]
 
@@ -113,6 +113,7 @@ def visit(
         timezone_id="Asia/Tokyo",
     )
     context.set_default_timeout(PATIENCE)
+    expect.set_options(timeout=PATIENCE)
     page = context.new_page()
     visited = Visit(page, address)
 
