@@ -101,6 +101,9 @@ class TestEachView:
                 page.get_by_text(text).first.wait_for()
 
                 assert PHONE[0] >= page.evaluate("document.documentElement.scrollWidth"), path
+            table = visited.open("/").locator("#renewals-table")
+            assert table.evaluate("each => each.scrollWidth <= each.clientWidth")
+            assert table.locator("tbody th").first.evaluate("each => each.clientWidth") >= 120
             visited.open("/names").get_by_role("cell").first.wait_for()
             assert [] == visited.severe_findings()
 
