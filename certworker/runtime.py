@@ -365,6 +365,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
             metrics=app.metrics.render if address == metrics else None,
             explain=explainer(app.connection),
             name="responder" if address == challenges else "metrics",
+            variable=f"CERTWORKER_{'HTTP' if address == challenges else 'METRICS'}_ADDRESS",
         )
         server.start()
         stack.callback(server.stop)

@@ -21,6 +21,8 @@ from certworker.state.domain_records import DomainRecord, DomainRecords
 
 #: The minimum similarity of a suggested code, from 0 to 1.
 LEAST_LIKENESS = 0.75
+#: The number of similar codes if none is that similar.
+MOST_RELATED = 5
 
 
 @click.command()
@@ -72,20 +74,35 @@ def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
     Exit if *subject* is a misspelled code, and not a name that can have a certificate.
     """
-    similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
     try:
         normalize(subject, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
     except CertworkerError:
-        if similar:
-            say(
-                f"No error has the code {code}. Did you mean {similar[0]}? certworker explain {similar[0]}",
-                err=True,
-            )
-            sys.exit(1)
+        known = sorted(codes())
+    else:
+        return
+    if similar := get_close_matches(code, known, n=1, cutoff=LEAST_LIKENESS):
+        more = f"Did you mean {similar[0]}? certworker explain {similar[0]}"
+    elif related := [each for each in known if each.startswith(f"{code.partition('.')[0]}.")]:
+        nearest = get_close_matches(code, related, n=MOST_RELATED, cutoff=0)
+        more = f"Similar codes: {', '.join(nearest)}"
+    else:
+        return
+    say(f"No error has the code {code}. {more}", err=True)
+    sys.exit(1)
 
 
 def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -> None:
-    if record and record.code:
+    _show_state(name, record)
+    if record and history:
+        say()
+    for event in history:
+        say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
+
+
+def _show_state(name: str, record: DomainRecord | None) -> None:
+    if not record:
+        return
+    if record.code:
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
         if record.next_check:
@@ -93,12 +110,11 @@ def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -
             say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
         if more := reference(record.code):
             say(f"  more: {more}")
-    elif record and record.not_after:
+    elif record.not_after:
         state = f"covered by {wildcard}" if (wildcard := _covered_by(name, record)) else "in service"
         say(f"{name}: {state}, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
-    say()
-    for event in history:
-        say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
+    else:
+        say(f"{name}: no certificate yet")
 
 
 def _covered_by(name: str, record: DomainRecord | None) -> str:

@@ -27,6 +27,9 @@ from certworker.worker.producer import request_certificate
 #: The name of the standard input as a file.
 STDIN = "-"
 
+#: The option of each part of an import.
+OPTIONS = {"certificate": "--cert", "key": "--key", "chain": "--chain"}
+
 
 @click.command("import")
 @click.argument("name")
@@ -85,15 +88,19 @@ class _Files:
         Return the content of *file*, which is the *part* of the import; empty without a file.
 
         Raises:
-            PemUnreadable: It cannot be read, or is too large.
+            PemUnreadable: It is too large, or not a regular file.
+            click.BadParameter: It is missing, or cannot be read.
         """
         if file is None:
             return b""
         try:
             return self._read_stdin() if file == STDIN else durable.read(Path(file), LARGEST_PEM_BYTES)
-        except OSError as error:
-            reason = f"{file}: {error.strerror or error}"
+        except durable.UnsuitableFile as error:
+            reason = f"{file}: {error.strerror}"
             raise PemUnreadable(part=part, name=self._name, reason=reason) from error
+        except OSError as error:
+            reason = f"{file} cannot be read: {error.strerror or error}. Pass the path of a readable file."
+            raise click.BadParameter(reason, param_hint=OPTIONS[part]) from error
 
     def _read_stdin(self) -> bytes:
         if self._stdin is None:

@@ -146,11 +146,14 @@ def resume(name: str, as_json: bool) -> None:
         budgets = [Budget.for_issuer(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
+            state = "not_paused" if record else "unknown"
             if as_json:
-                say_json({"name": name, "names": list(names), "state": "not_paused"})
-            else:
+                say_json({"name": name, "names": list(names), "state": state})
+            elif record:
                 say(f"{name} is not paused. To see its state: certworker status {name}")
-            return
+            else:
+                say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
+            sys.exit(0 if record else 1)
         for choice in settings.authorities:
             forget_pending_order(settings, choice, connection, names)
         job_id = request_certificate(names, by=caller_identity("resume"), connection=connection)

@@ -48,7 +48,7 @@ def create(role: str, tenant: str | None) -> None:
       certworker token create --role operate --tenant acme
     """
     if tenant is not None and not TENANT.fullmatch(tenant):
-        raise click.ClickException("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
+        raise click.UsageError("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
     with _tokens() as tokens:
         token = tokens.create(cast("Role", role), tenant, now_in_utc)
     say("The token, which is shown only once:", err=True)
@@ -59,7 +59,9 @@ def create(role: str, tenant: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each token.")
 def list_tokens(as_json: bool) -> None:
     """
-    List the tokens: id, role, tenant and date, but not the tokens themselves.
+    List the tokens: id, role, tenant and date.
+
+    The list does not contain the tokens themselves, because certworker stores only their hashes.
 
     \b
     Example:
@@ -67,12 +69,14 @@ def list_tokens(as_json: bool) -> None:
     """
     with _tokens() as tokens:
         known = tokens.tokens()
+    if known and not as_json:
+        say(_line("ID", "ROLE", "TENANT", "CREATED"))
     for each in known:
         if as_json:
             more = {"tenant": each.tenant, "created": each.created or None}
             say_json({"id": each.id, "role": each.role} | more)
         else:
-            say(f"{each.id}  {each.role:7}  {each.tenant or 'all names':20}  {each.created}".rstrip())
+            say(_line(each.id, each.role, each.tenant or "all names", each.created))
     if not known and not as_json:
         say("No token exists. To create one: certworker token create --role read")
 
@@ -91,6 +95,10 @@ def revoke(token_id: str) -> None:
         if not tokens.revoke(token_id):
             raise click.ClickException("No token has this id. To list them: certworker token list")
     say(f"The token {token_id} is revoked.")
+
+
+def _line(token_id: str, role: str, tenant: str, created: str) -> str:
+    return f"{token_id:12}  {role:7}  {tenant:20}  {created}".rstrip()
 
 
 @contextmanager

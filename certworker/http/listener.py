@@ -39,6 +39,7 @@ class Listener:
         bounds: Bounds,
         *,
         name: str,
+        variable: str,
         prefix: str = "",
         is_always_quick: bool = True,
     ) -> None:
@@ -48,10 +49,12 @@ class Listener:
             application: Responds to the requests.
             bounds: The limits of the server.
             name: The name of the loop.
+            variable: The environment variable of the address, for the remedy if it cannot be used.
             prefix: The path of the application, which a request may have or lack.
             is_always_quick: Whether each response is quick, so that requests that wait mean a stalled server.
         """
         self._address = address
+        self._variable = variable
         self._application = application
         self._bounds = bounds
         self._prefix = prefix
@@ -80,7 +83,7 @@ class Listener:
             listening = _listening(self._address)
         except OSError as error:
             reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise AddressNotUsable(address=self._address, reason=reason) from error
+            raise AddressNotUsable(address=self._address, reason=reason, variable=self._variable) from error
         self._server = BoundedServer(
             self._bounds,
             self._answer,

@@ -61,6 +61,7 @@ class HttpServer:
         metrics: Callable[[], bytes] | None,
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
         name: str = "responder",
+        variable: str = "CERTWORKER_HTTP_ADDRESS",
     ) -> None:
         """
         Args:
@@ -69,6 +70,7 @@ class HttpServer:
             healthy: Returns whether the worker is `healthy`, and the state of its parts.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
+            variable: The environment variable of the address.
             explain: Returns the CertworkerError for an exception of these functions, or None.
         """
         self._answer = answer
@@ -77,7 +79,7 @@ class HttpServer:
         self._explain = explain
         self._failure_logged = False
         self._faults = Faults("a response of the HTTP server")
-        self._listener = Listener(address, self._respond, BOUNDS, name=name)
+        self._listener = Listener(address, self._respond, BOUNDS, name=name, variable=variable)
         self.loop = self._listener.loop
 
     @property

@@ -113,7 +113,7 @@ class HistoryLogHandler(logging.Handler):
     A handler for the "certworker" logger that passes on the lines about a name.
 
     Args:
-        append: Takes the name, the time, the level and the message with its fields.
+        append: Takes the name, the time, the level and the message with its code and remedy.
     """
 
     def __init__(self, append: Callable[[str, datetime, str, str], None]) -> None:

@@ -120,7 +120,8 @@ class HumanLines(logging.Formatter):
         level, subject = LEVELS.get(record.levelno, record.levelname), _subject(record)
         reference = _reference(record, self.docs_url)
         more = f" docs={_value(reference)}" if reference else ""
-        lines = [printable(sentence(record) + _fault(record), _longest(record)) + more, *_trace(record)]
+        first = " ".join([sentence(record), *_shown_fields(record)])
+        lines = [printable(first + _fault(record), _longest(record)) + more, *_trace(record)]
         return "\n".join(self._line(record.created, level, subject, line) for line in lines)
 
     def _line(self, created: float, level: str, subject: str, text: str) -> str:
@@ -188,14 +189,17 @@ def _subject(record: logging.LogRecord) -> str:
 
 def sentence(record: logging.LogRecord) -> str:
     """
-    Return the message of *record* and its fields as `key=value`, without time, level and name.
+    Return the message of *record* with its code and remedy, without time, level, name and other fields.
     """
     message, code, fields = record.getMessage(), getattr(record, "code", None), _fields(record)
     parts = [message]
     if code and f"[{code}]" not in message:
         parts += [f"[{code}]", *(str(fields[name]) for name in SENTENCES if fields.get(name))]
-    parts += [f"{name}={_value(value)}" for name, value in fields.items() if _is_shown(name, value)]
     return " ".join(parts)
+
+
+def _shown_fields(record: logging.LogRecord) -> list[str]:
+    return [f"{name}={_value(value)}" for name, value in _fields(record).items() if _is_shown(name, value)]
 
 
 def _is_shown(name: str, value: object) -> bool:

@@ -98,7 +98,13 @@ class WebServer:
         self._application: Application | None = None
         self._faults = Faults("the page")
         self._listener = Listener(
-            address, self._answer, BOUNDS, name="web", prefix=base_path, is_always_quick=False
+            address,
+            self._answer,
+            BOUNDS,
+            name="web",
+            variable="CERTWORKER_WEB_ADDRESS",
+            prefix=base_path,
+            is_always_quick=False,
         )
         self.loop = self._listener.loop
 

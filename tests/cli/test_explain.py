@@ -5,11 +5,16 @@ Tests of `certworker explain`, as text and as JSON.
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
+from redis import Redis
 
 from certworker.errors.pages import page_of
+from certworker.state.domain_records import DomainRecords
 from tests.servers.worker import WorkerProcess
+
+NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
 class TestExplain:
@@ -27,6 +32,7 @@ class TestExplain:
         assert f"certworker explain {document['code']}" == document["docs"]
         assert "request received" in document["events"][0]["text"]
         assert "certificate not issued:" in document["events"][-1]["text"]
+        assert document["events"][-1]["text"].endswith(document["remedy"])
 
     def test_a_success_has_a_history(self, worker: WorkerProcess) -> None:
         """
@@ -47,6 +53,16 @@ class TestExplain:
 
         assert 1 == ended.returncode
         assert "certworker request unknown.localhost" in ended.stderr
+
+    def test_a_requested_name_has_a_first_line(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        The first line of a name without a certificate and without a failure is not empty.
+        """
+        worker.command("request", "shop.localhost")
+        DomainRecords(connection).start_attempt(["shop.localhost"], next_check=NOW, now=NOW)
+        shown = worker.command("explain", "shop.localhost").stdout.splitlines()
+
+        assert "shop.localhost: no certificate yet" == shown[0]
 
 
 class TestCodes:
@@ -83,6 +99,15 @@ class TestCodes:
 
         assert 1 == ended.returncode
         assert f"Did you mean {code}? certworker explain {code}" in ended.stderr
+
+    def test_an_unknown_code_has_similar_codes(self, worker: WorkerProcess) -> None:
+        """
+        A code of a known kind, which no name could be, has the similar codes of its kind.
+        """
+        ended = worker.command("explain", "http.999")
+
+        assert 1 == ended.returncode
+        assert "No error has the code http.999. Similar codes: http." in ended.stderr
 
     def test_the_site_of_the_documentation_is_named(self, worker: WorkerProcess) -> None:
         """

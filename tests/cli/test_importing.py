@@ -177,14 +177,12 @@ class TestImport:
     @pytest.mark.parametrize(
         ("arguments", "text"),
         [
-            (("--cert", "none.pem", "--key", "key.pem"), "none.pem: No such file or directory"),
-            (("--cert", ".", "--key", "key.pem"), ".: Is a directory"),
             (("--cert", "cert.pem", "--key", "/dev/zero"), "/dev/zero: it is not a regular file"),
             (("--cert", "cert.pem", "--key", "large.pem"), "large.pem: it has more than"),
             (("--cert", "cert.pem", "--key", "-"), "it has more than 128 KiB"),
         ],
     )
-    def test_a_file_that_cannot_be_read_is_named(
+    def test_an_unsuitable_file_is_named(
         self, worker: WorkerProcess, import_: Import, tmp_path: Path, arguments: tuple[str, ...], text: str
     ) -> None:
         """
@@ -196,6 +194,22 @@ class TestImport:
         assert 1 == ended.returncode
         assert "[import.unreadable]" in ended.stderr
         assert text in ended.stderr
+        assert stored(worker) is None
+
+    @pytest.mark.parametrize(
+        ("file", "reason"), [("none.pem", "No such file or directory"), (".", "Is a directory")]
+    )
+    def test_a_wrong_path_is_a_wrong_use_of_the_option(
+        self, worker: WorkerProcess, import_: Import, file: str, reason: str
+    ) -> None:
+        """
+        The message has the option, the path and the reason, and no remedy for another format.
+        """
+        ended = import_(NAME, "--cert", file, "--key", "key.pem")
+
+        assert 2 == ended.returncode
+        assert f"Invalid value for --cert: {file} cannot be read: {reason}. Pass the path" in ended.stderr
+        assert "openssl" not in ended.stderr
         assert stored(worker) is None
 
     def test_a_certificate_that_certworker_renews_needs_force(

@@ -198,6 +198,18 @@ class TestResume:
         assert f"{NAME} is not paused" in ended.stdout
         assert 0 == queue_length(connection)
 
+    def test_an_unknown_name_is_not_resumed(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        For an unknown name, the exit code is 1, and the message has the command that requests the name.
+        """
+        ended = worker.command("resume", "unknown.localhost")
+        as_json = worker.command("resume", "--json", "unknown.localhost")
+
+        assert [1, 1] == [ended.returncode, as_json.returncode]
+        assert "unknown.localhost is unknown here. To request it: certworker request" in ended.stderr
+        assert "unknown" == json.loads(as_json.stdout)["state"]
+        assert 0 == queue_length(connection)
+
 
 def test_the_module_loads_no_acme_client() -> None:
     """

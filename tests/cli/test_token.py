@@ -46,22 +46,32 @@ class TestToken:
 
         assert 0 == created.returncode, created.stderr
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
-        assert "read     all names" in worker.command("token", "list").stdout
+        headings, line = worker.command("token", "list").stdout.splitlines()
+        assert ["ID", "ROLE", "TENANT", "CREATED"] == headings.split()
+        assert headings.index("TENANT") == line.index("all names")
 
     def test_wrong_uses_are_messages(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        An unknown id, a wrong tenant and a file with other content are messages without a traceback.
+        An unknown id and a file with other content have exit code 1, and a wrong tenant has 2.
         """
         path = tmp_path / "tokens.json"
         worker.environment["CERTWORKER_TOKENS_FILE"] = str(path)
         unknown = worker.command("token", "revoke", "0123456789ab")
         tenant = worker.command("token", "create", "--role", "read", "--tenant", "a b")
+        no_tenant = worker.command("token", "create", "--role", "read", "--tenant", "")
         path.write_text("tokens: 5")
         other = worker.command("token", "create", "--role", "read")
 
-        assert [1, 1, 1] == [each.returncode for each in (unknown, tenant, other)]
+        assert [1, 2, 2, 1] == [each.returncode for each in (unknown, tenant, no_tenant, other)]
         assert "No token has this id." in unknown.stderr
         assert "TENANT has 1 to 100" in tenant.stderr
+        assert "TENANT has 1 to 100" in no_tenant.stderr
         assert f"{path} cannot be used: it has no list of tokens." in other.stderr
         assert "Traceback" not in unknown.stderr + tenant.stderr + other.stderr
         assert "tokens: 5" == path.read_text()
+
+    def test_the_help_shows_each_line_completely(self, worker: WorkerProcess) -> None:
+        """
+        The help of the group cuts off no description.
+        """
+        assert "..." not in worker.command("token", "--help").stdout.partition("Commands:")[2]

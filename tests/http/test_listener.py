@@ -20,6 +20,7 @@ from certworker.settings import HttpAddress
 from tests.http.conftest import Clock
 from tests.servers.worker import wait_until
 
+VARIABLE = "CERTWORKER_TEST_ADDRESS"
 BOUNDS = Bounds(
     "the test",
     connections=20,
@@ -37,7 +38,9 @@ def opened(application: Application, prefix: str = "") -> Iterator[Listener]:
     """
     Yield a server on a free port.
     """
-    listener = Listener(HttpAddress("127.0.0.1", 0), application, BOUNDS, name="test", prefix=prefix)
+    listener = Listener(
+        HttpAddress("127.0.0.1", 0), application, BOUNDS, name="test", variable=VARIABLE, prefix=prefix
+    )
     listener.start()
     try:
         yield listener
@@ -78,8 +81,11 @@ class TestListener:
         """
         A second server on the address fails when it starts, and not later.
         """
-        with opened(echo) as listener, pytest.raises(AddressNotUsable, match="another program uses it"):
-            Listener(HttpAddress("127.0.0.1", listener.port), echo, BOUNDS, name="test").start()
+        text = f"another program uses it.*set {VARIABLE} to another address"
+        with opened(echo) as listener, pytest.raises(AddressNotUsable, match=text):
+            Listener(
+                HttpAddress("127.0.0.1", listener.port), echo, BOUNDS, name="test", variable=VARIABLE
+            ).start()
 
     def test_a_client_that_does_not_read_a_stream_is_closed(self, clock: Clock) -> None:
         """
@@ -148,7 +154,7 @@ class TestListener:
             return [b"done"]
 
         address = HttpAddress("127.0.0.1", 0)
-        listener = Listener(address, wait, BOUNDS, name="test", is_always_quick=False)
+        listener = Listener(address, wait, BOUNDS, name="test", variable=VARIABLE, is_always_quick=False)
         listener.start()
         clients = []
         try:

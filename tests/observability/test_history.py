@@ -92,7 +92,7 @@ class TestHistory:
 class TestHistoryLogHandler:
     def test_only_lines_about_a_name_are_entries(self) -> None:
         """
-        A log line about a name is an entry with the code, the message, the remedy and the fields.
+        A log line about a name is an entry with the code, the message and the remedy, without other fields.
         """
         lines: list[tuple[str, datetime, str, str]] = []
         logger = logging.Logger("certworker.test")
@@ -102,7 +102,7 @@ class TestHistoryLogHandler:
         logger.debug("a detail", extra={"domain": NAME})
         logger.warning("no", extra={"domain": NAME, "code": "dns.no_record", "fields": failure})
 
-        assert [(NAME, "WARN", "no [dns.no_record] It failed. Do this. attempt=2")] == [
+        assert [(NAME, "WARN", "no [dns.no_record] It failed. Do this.")] == [
             (name, level, text) for name, _, level, text in lines
         ]
 
