@@ -63,7 +63,7 @@ class OrderKeys:
             VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
         """
         key = PrivateKey.generate(self._key_type)
-        durable.make_directory(self._directory, DIRECTORY_MODE)
+        durable.make_directory(self._directory, DIRECTORY_MODE, once=True)
         with self._shared.writing():
             durable.write(self._path(order_url), key.pem, KEY_MODE)
         return key

@@ -54,13 +54,13 @@ class Webroot:
             CertworkerError: The volume is not writable.
         """
         path = self._path(challenge)
-        durable.make_directory(self._directory)
+        durable.make_directory(self._directory, once=True)
         # The rename publishes the complete file. It needs no fsync: after a power failure, certworker writes
         # a new response.
         temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
         with self._shared.writing(), durable.translate_os_errors(path):
             try:
-                temporary.write_text(challenge.key_authorization, encoding="ascii")
+                temporary.write_bytes(challenge.key_authorization.encode("ascii"))
                 temporary.chmod(FILE_MODE)
                 temporary.replace(path)
             except BaseException:

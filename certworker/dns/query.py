@@ -25,9 +25,7 @@ from dns.rrset import RRset
 from certworker.deadline import Deadline, Place
 from certworker.dns.records import Caa
 from certworker.dns.udp import TIMEOUT_SECONDS, Server, UdpQuery, exchange
-
-#: Networks transport datagrams of this size without fragmentation (DNS flag day 2020).
-MAX_DATAGRAM_BYTES = 1232
+from certworker.dns.wire import WireQuery
 
 #: The maximum number of threads for TCP, even if a server truncates all answers. Few answers are truncated.
 MAX_TCP_QUERIES = 16
@@ -127,7 +125,10 @@ def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, Dns
 
 
 def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[DnsQuestion, DnsAnswer]:
-    built = {each: _query(each) for each in dict.fromkeys(questions)}
+    built = {
+        each: WireQuery.of(each.name, each.kind, unchecked=each.unchecked, own=each.own)
+        for each in dict.fromkeys(questions)
+    }
     valid = {each: query for each, query in built.items() if query}
     unique, queries = list(valid), list(valid.values())
     replies = exchange(
@@ -135,7 +136,7 @@ def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[D
             UdpQuery(
                 each.server,
                 each if each_server else (each.name, each.kind, each.unchecked),
-                query.to_wire(),
+                query.content,
                 partial(_reply, query),
             )
             for each, query in zip(unique, queries, strict=True)
@@ -151,34 +152,18 @@ def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[D
     return {each: answers.get(each) or DnsAnswer(INVALID_NAME) for each in built}
 
 
-def _query(question: DnsQuestion) -> Message | None:
-    try:
-        query = dns.message.make_query(
-            question.name, question.kind, use_edns=True, payload=MAX_DATAGRAM_BYTES
-        )
-    except dns.exception.DNSException:
-        return None
-    if question.unchecked:
-        query.flags |= dns.flags.CD
-    if question.own:
-        query.flags &= ~dns.flags.RD
-    return query
-
-
-def _reply(query: Message, content: bytes) -> Message | None:
-    # Compare the id before the expensive parsing, because several queries wait for the same server.
-    if int.from_bytes(content[:2], "big") != query.id:
+def _reply(query: WireQuery, content: bytes) -> Message | None:
+    if not query.is_answered_by(content):
         return None
     try:
-        reply = dns.message.from_wire(content, continue_on_error=True)
+        return dns.message.from_wire(content, continue_on_error=True)
     except (dns.exception.DNSException, ValueError):
         return None
-    return reply if query.is_response(reply) else None
 
 
 def _complete_replies(
     questions: Sequence[DnsQuestion],
-    queries: Sequence[Message],
+    queries: Sequence[WireQuery],
     replies: Sequence[Message | None],
     over_tcp: Sequence[int],
 ) -> list[Message | None]:
@@ -197,13 +182,12 @@ def _complete_replies(
     return complete
 
 
-def _over_tcp(question: DnsQuestion, query: Message, deadline: Deadline) -> Message | None:
+def _over_tcp(question: DnsQuestion, query: WireQuery, deadline: Deadline) -> Message | None:
     address, port = question.server
-    wire = query.to_wire()
     try:
         with deadline.connect([Place.of(ip_address(address), port)]) as connection:
             # Over TCP, the length precedes each message (RFC 1035, section 4.2.2).
-            connection.sendall(len(wire).to_bytes(2, "big") + wire)
+            connection.sendall(len(query.content).to_bytes(2, "big") + query.content)
             with connection.makefile("rb") as answer:
                 return _reply(query, answer.read(int.from_bytes(answer.read(2), "big")))
     except OSError:

@@ -211,7 +211,7 @@ class CertificateStore:
             self.links.domain_dir(name)
         with self._building.writing():
             self._reject_if_newer(metadata.names, token)
-            durable.make_directory(self._generations)
+            durable.make_directory(self._generations, once=True)
             stored = self._stored_before(metadata)
             if stored is None or stored.certificate.fullchain_pem != certificate.fullchain_pem:
                 generation = new_directory(self._generations, token)

@@ -17,7 +17,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from certworker.errors.fs import VolumeFault, VolumeFull, VolumeReadOnly
@@ -35,6 +35,10 @@ WRITERS = 4
 
 #: For certificates, chains and configuration, which other users may read.
 PUBLIC_DIRECTORY = 0o755
+
+
+#: The directories for which :func:`make_directory` has synced the name once.
+_synced: set[Path] = set()
 
 
 class UnsuitableFile(OSError):
@@ -88,13 +92,15 @@ def read(path: Path, max_bytes: int) -> bytes:
             raise UnsuitableFile(errno.EINVAL, "it is a socket") from error
         raise
     try:
-        kind = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(kind):
+        found = os.fstat(descriptor)
+        if stat.S_ISDIR(found.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if not stat.S_ISREG(kind):
+        if not stat.S_ISREG(found.st_mode):
             raise UnsuitableFile(errno.EINVAL, "it is not a regular file")
         content = b""
-        while piece := os.read(descriptor, max_bytes + 1 - len(content)):
+        # Python allocates as many bytes as a call may read, so each call reads only the expected size.
+        most = min(found.st_size, max_bytes) + 1
+        while piece := os.read(descriptor, most):
             content += piece
             if len(content) > max_bytes:
                 raise UnsuitableFile(errno.EFBIG, f"it has more than {max_bytes} bytes")
@@ -120,13 +126,13 @@ def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Pa
     Write each of *contents* to *directory* under its name, one after another, then sync the directory.
     """
     for name, content in contents.items():
-        temporary = _temporary(via)
-        with translate_os_errors(directory / name):
+        path, temporary = f"{directory}/{name}", _temporary(via)
+        with translate_os_errors(path):
             try:
                 _create(temporary, content, mode)
-                temporary.replace(directory / name)
+                os.replace(temporary, path)
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                _unlink(temporary)
                 raise
     sync_directory(directory)
 
@@ -141,11 +147,11 @@ def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     temporary = _temporary(path.parent)
     with translate_os_errors(path):
         try:
-            temporary.mkdir()
-            temporary.chmod(PUBLIC_DIRECTORY)
+            os.mkdir(temporary)
+            os.chmod(temporary, PUBLIC_DIRECTORY)
             _create_all(temporary, files)
             sync_directory(temporary)
-            temporary.rename(path)
+            os.rename(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
@@ -175,20 +181,22 @@ def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
     Make a symbolic link in *directory* for each name of *targets*, one after another, then sync it.
     """
     for name, target in targets.items():
-        temporary = _temporary(via)
-        with translate_os_errors(directory / name):
+        path = f"{directory}/{name}"
+        with translate_os_errors(path):
             try:
-                temporary.symlink_to(target)
-                temporary.replace(directory / name)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+                os.symlink(target, path)
+            except FileExistsError:
+                _replace_with_link(path, target, _temporary(via))
     sync_directory(directory)
 
 
-def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
+def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = False) -> None:
     """
     Make *path* and its missing parents; an existing directory keeps its mode.
+
+    Args:
+        once: Whether this process syncs the name of the directory only once. No program removes such a
+            directory while workers run.
     """
     with translate_os_errors(path):
         if not path.is_dir():
@@ -196,8 +204,12 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
                 make_directory(path.parent)
             path.mkdir(exist_ok=True)
             path.chmod(mode)
+        elif once and path in _synced:
+            return
         # Sync an existing directory, too: the worker that made it may have been killed before this line.
         sync_directory(path.parent)
+    if once:
+        _synced.add(path)
 
 
 def remove(path: Path) -> None:
@@ -220,7 +232,7 @@ def check_writable(directory: Path) -> None:
     Raises:
         VolumeReadOnly, VolumeFull, VolumeFault: The check failed.
     """
-    probe = _temporary(directory)
+    probe = Path(_temporary(directory))
     with translate_os_errors(probe):
         space = os.statvfs(directory)
         # Some network file systems report 0 of 0 blocks.
@@ -251,7 +263,7 @@ def check_permitted(directory: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
-def sync_directory(path: Path) -> None:
+def sync_directory(path: Path | str) -> None:
     """
     Sync the entries of the directory *path* to the disk.
     """
@@ -263,19 +275,33 @@ def sync_directory(path: Path) -> None:
             os.close(descriptor)
 
 
-def _create_all(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+def _replace_with_link(path: str, target: str, temporary: str) -> None:
+    try:
+        os.symlink(target, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        _unlink(temporary)
+        raise
+
+
+def _unlink(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _create_all(directory: str, files: Mapping[str, tuple[bytes, int]]) -> None:
     if len(files) <= FEW_FILES:
         for name, (content, mode) in files.items():
-            _create(directory / name, content, mode)
+            _create(f"{directory}/{name}", content, mode)
         return
     with ThreadPoolExecutor(WRITERS) as writers:
-        paths = (directory / name for name in files)
+        paths = (f"{directory}/{name}" for name in files)
         contents, modes = zip(*files.values(), strict=True)
         # list() reads each result, which raises the failure of that file.
         list(writers.map(_create, paths, contents, modes))
 
 
-def _create(path: Path, content: bytes, mode: int) -> None:
+def _create(path: Path | str, content: bytes, mode: int) -> None:
     # The file is private from the start, so that other users can never read a key.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
@@ -288,9 +314,9 @@ def _create(path: Path, content: bytes, mode: int) -> None:
         os.close(descriptor)
 
 
-def _temporary(directory: Path) -> Path:
+def _temporary(directory: Path) -> str:
     # The name is independent of the final name, which may have the maximum length.
-    return directory / f"{secrets.token_hex(8)}{TEMPORARY}"
+    return f"{directory}/{secrets.token_hex(8)}{TEMPORARY}"
 
 
 def _ownership(path: Path) -> tuple[Path, str]:

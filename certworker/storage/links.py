@@ -20,6 +20,7 @@ from certworker.storage import durable
 from certworker.storage.metadata import (
     GENERATIONS,
     LIVE,
+    META,
     NAME,
     PEM_FILES,
     CertificateMetadata,
@@ -217,7 +218,7 @@ class Links:
         """
         Link each of *names* to *generation*, which is complete and fsynced.
         """
-        durable.make_directory(self._live)
+        durable.make_directory(self._live, once=True)
         target = f"../{GENERATIONS.name}/{generation.name}"
         durable.links(self._live, dict.fromkeys(map(file_name, names), target), via=self.generations)
 
@@ -246,6 +247,8 @@ class UnpublishedLinks:
     def __init__(self, generations: Path) -> None:
         self._generations = generations
         self._directory = generations.parent / "unpublished"
+        #: The metadata by identifier. Under load, many generations wait for Traefik, and each job reads all.
+        self._known: dict[str, CertificateMetadata] = {}
 
     def add(self, generation: Path) -> None:
         """
@@ -254,7 +257,7 @@ class UnpublishedLinks:
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The link cannot be made.
         """
-        durable.make_directory(self._directory)
+        durable.make_directory(self._directory, once=True)
         target = f"../{GENERATIONS.name}/{generation.name}"
         durable.link(self._directory / generation.name, target, via=self._generations)
 
@@ -262,9 +265,15 @@ class UnpublishedLinks:
         """
         Yield the complete generations with their metadata, the latest first.
         """
-        for identifier in sorted(self.identifiers(), reverse=True):
+        identifiers = self.identifiers()
+        for identifier in set(self._known) - identifiers:
+            self._known.pop(identifier, None)
+        for identifier in sorted(identifiers, reverse=True):
             directory = self._generations / identifier
-            if metadata := CertificateMetadata.read(directory):
+            # A generation never changes, but it may disappear.
+            known = self._known.get(identifier) if os.path.lexists(f"{directory}/{META}") else None
+            if metadata := known or CertificateMetadata.read(directory):
+                self._known[identifier] = metadata
                 yield directory, metadata
 
     def find(self, names: tuple[str, ...]) -> Path | None:

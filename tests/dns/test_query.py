@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import pytest
 from dns import rrset
-from dns.flags import RD
 from dns.message import make_query, make_response
 
 from certworker.dns import query
@@ -212,16 +211,6 @@ class TestSections:
 
         assert (("ns1.eu.shop.org",), False) == (found.authority["eu.shop.org", "NS"], found.authoritative)
         assert ("203.0.113.7",) == found.glue["ns1.eu.shop.org", "A"]
-
-    def test_a_query_for_own_records_requests_no_recursion(self, shop: World) -> None:
-        """
-        A query for a server's own records requests no recursion, so a name server does not answer
-        from its cache.
-        """
-        server = shop.servers[0].address
-        queries = [query._query(DnsQuestion(server, "shop.org", "A", own=own)) for own in (False, True)]
-
-        assert [RD, 0] == [each.flags & RD for each in queries if each]
 
 
 class TestEachServer:

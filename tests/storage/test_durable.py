@@ -17,6 +17,7 @@ import pytest
 from certworker.errors import CertworkerError
 from certworker.errors.fs import VolumeFault, VolumeFull
 from certworker.storage import durable
+from tests.storage.trace import Trace
 
 KEY, PUBLIC = 0o600, 0o644
 
@@ -197,6 +198,33 @@ class TestMakeDirectory:
             os.umask(before)
 
         assert [0o755, 0o755, 0o700] == [mode(tmp_path / path) for path in ("a", "a/b", "a/state")]
+
+    def test_a_permanent_directory_is_synced_once(self, tmp_path: Path) -> None:
+        """
+        A process syncs the name of an existing directory at least once, because its maker may have crashed.
+        """
+        (tmp_path / "a").mkdir()
+        trace = Trace(tmp_path.parent)
+
+        with trace.recording():
+            durable.make_directory(tmp_path / "a", once=True)
+            durable.make_directory(tmp_path / "a", once=True)
+
+        assert [tmp_path.name] == [effect.path for effect in trace.effects if effect.verb == "fsync"]
+
+    def test_a_permanent_directory_that_was_removed_is_made_again(self, tmp_path: Path) -> None:
+        """
+        A directory that was removed nevertheless is made again, and its name is synced.
+        """
+        durable.make_directory(tmp_path / "a", once=True)
+        (tmp_path / "a").rmdir()
+        trace = Trace(tmp_path.parent)
+
+        with trace.recording():
+            durable.make_directory(tmp_path / "a", once=True)
+
+        assert (tmp_path / "a").is_dir()
+        assert "fsync" in [effect.verb for effect in trace.effects]
 
     def test_the_mode_of_an_existing_directory_does_not_change(self, tmp_path: Path) -> None:
         """

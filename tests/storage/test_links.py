@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from certworker.errors.fs import Fenced
+from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.links import UnpublishedLinks
 from tests.storage.authority import Signer
@@ -239,6 +240,19 @@ class TestUnpublishedLinks:
         assert 2 == len(unpublished.identifiers())
         volume.prune(served=())
         assert 1 == len(unpublished.identifiers())
+
+    def test_a_generation_that_disappears_is_no_longer_found(
+        self, volume: CertificateStore, unpublished: UnpublishedLinks, signer: Signer
+    ) -> None:
+        """
+        Metadata that was read before does not hide that its generation has disappeared.
+        """
+        stored = store(volume, signer.certificate(NAME))
+        assert stored.directory == unpublished.find((NAME,))
+
+        durable.remove(stored.directory)
+
+        assert unpublished.find((NAME,)) is None
 
     def test_a_second_removal_is_no_failure(self, unpublished: UnpublishedLinks, tmp_path: Path) -> None:
         """
