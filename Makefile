@@ -99,8 +99,8 @@ lint: .venv/tested ## Check format, spelling, types, and the references in the d
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py tests/test_security.py::TestStatements
 
-bench: .venv/tested tools ## Measure certworker, certbot, lego and a minimal client
-	@$(WITH_VENV) $(BIN)/python -m bench
+bench: .venv/tested tools ## Measure certworker and other clients; ONLY="job burst"; with an earlier run COMPARE=1 or FILE
+	@$(WITH_VENV) $(BIN)/python -m bench $(ONLY) $(if $(COMPARE),--compare $(filter-out 1,$(COMPARE)))
 
 soak: .venv/tested tools ## Run certificates of short lifetime with repeated accidents, for MINUTES=5
 	@$(WITH_VENV) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import signal
@@ -20,6 +19,7 @@ from bench import (
     checks,
     covered,
     flood,
+    history,
     job,
     kills,
     ledger,
@@ -32,7 +32,7 @@ from bench import (
     web,
     wildcards,
 )
-from bench.figures import Figure, as_json, table
+from bench.figures import Figure, Skipped, missed, table
 from tests.servers.pebble import programs
 
 BENCHMARKS = {
@@ -54,47 +54,96 @@ BENCHMARKS = {
 }
 
 
+#: The figure that shows the noise of the machine, and the value from which other figures are doubtful.
+NOISE = f"{job.TITLE}: {job.SPREAD}"
+QUIET = 1.5
+
+
 def main() -> int:
     """
     Run the selected benchmarks. Return 0 if each limit is met, otherwise 1.
     """
+    asked = _arguments()
+    # SIGTERM raises an exception like Ctrl-C, so that no server remains.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    earlier = _earlier(asked.compare)
+    machine = _machine()
+    chosen = [BENCHMARKS[name] for name in BENCHMARKS if name in (asked.names or BENCHMARKS)]
+    figures: list[Figure] = []
+    skipped: list[str] = []
+    problems: list[str] = []
+    try:
+        for benchmark in chosen:
+            _measure(benchmark, figures, skipped, problems)
+    except KeyboardInterrupt:
+        print("Interrupted: all servers are stopped, and all files are removed.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    saved = history.save(figures, machine)
+    print(machine, _noise(figures), sep="\n", end="\n\n")
+    print(table(figures, [benchmark.NOTE for benchmark in chosen], earlier))
+    print(f"\nSaved as {saved}. A later run compares its figures with: make bench COMPARE=1")
+    _list("Skipped", skipped)
+    problems += missed(figures)
+    _list("Missed limits and failed benchmarks", problems)
+    return 1 if problems else 0
+
+
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
         "names", nargs="*", metavar="|".join(BENCHMARKS), help="the benchmarks to run; all by default"
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures to FILE")
+    parser.add_argument(
+        "--compare",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="compare with the saved run FILE; without FILE, with the last saved value of each figure",
+    )
     asked = parser.parse_args()
     if unknown := set(asked.names) - set(BENCHMARKS):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
-
-    # SIGTERM raises an exception like Ctrl-C, so that no server remains.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    chosen = [BENCHMARKS[name] for name in BENCHMARKS if name in (asked.names or BENCHMARKS)]
-    try:
-        measured = [_measured(benchmark) for benchmark in chosen]
-    except KeyboardInterrupt:
-        print("Interrupted: all servers are stopped, and all files are removed.", file=sys.stderr)
-        return 128 + signal.SIGINT
-    figures = [figure for each in measured for figure in each]
-    print(_machine(), end="\n\n")
-    print(table(figures, [benchmark.NOTE for benchmark in chosen]))
-    if asked.json:
-        asked.json.write_text(json.dumps(as_json(figures), indent=2) + "\n")
-    return 0 if all(measured) and all(figure.met for figure in figures) else 1
+    return asked
 
 
-def _measured(benchmark: ModuleType) -> list[Figure]:
+def _earlier(compare: str | None) -> dict[str, float] | None:
+    if compare is None:
+        return None
+    return history.values_in(Path(compare)) if compare else history.last_values()
+
+
+def _measure(benchmark: ModuleType, figures: list[Figure], skipped: list[str], problems: list[str]) -> None:
     try:
         with TemporaryDirectory(prefix="certworker-bench-") as place:
-            return list(benchmark.measure(Path(place)))
-    except Exception:
+            figures += benchmark.measure(Path(place))
+    except Skipped as reason:
+        skipped.append(f"{benchmark.TITLE}: {reason}")
+    except Exception as error:
         # The other benchmarks need minutes, so their figures must not be lost.
         traceback.print_exc()
-        return []
+        problems.append(f"{benchmark.TITLE}: no figures because of {error!r}")
 
 
 def _machine() -> str:
-    return f"{os.cpu_count()} cores · Python {platform.python_version()} · Pebble: {programs()[0]}"
+    loads = ", ".join(f"{load:.1f}" for load in os.getloadavg())
+    return (
+        f"{os.cpu_count()} cores · load before the run {loads} · Python {platform.python_version()} · "
+        f"Pebble: {programs()[0]}"
+    )
+
+
+def _noise(figures: list[Figure]) -> str:
+    spread = next((figure.value for figure in figures if figure.key == NOISE), None)
+    if spread is None:
+        return "Noise of this machine: not measured. The benchmark `job` measures it."
+    advice = "quiet" if spread <= QUIET else "other programs use the processors, so figures are doubtful"
+    measured = f"the 95th percentile of the bare client is {spread:.2f} × its median"
+    return f"Noise of this machine: {measured}: {advice}."
+
+
+def _list(title: str, lines: list[str]) -> None:
+    if lines:
+        print(f"\n{title}:", *(f"  {line}" for line in lines), sep="\n")
 
 
 if __name__ == "__main__":

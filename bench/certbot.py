@@ -17,6 +17,8 @@ from bench.worlds import pebble
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble
 
+TITLE = "certbot"
+
 ROUNDS = 3
 
 

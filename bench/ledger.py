@@ -35,7 +35,8 @@ NOTE = (
     "the ledger: the agenda with 100,000 names over 60 days, of which 1,000 are due. The size is linear in "
     "the number of names. Locks and budget are the cost for a job: it locks and releases its names, and "
     "reserves and settles an order, each in one round trip to Redis. Median of 500 jobs, each for another "
-    "name. A check without a renewal reads the files of 1,000 names, and writes the next times."
+    "name. A check without a renewal reads the files of 1,000 names without renewal information, and "
+    "writes the next times."
 )
 
 NAMES = 100_000
@@ -67,7 +68,7 @@ def measure(place: Path) -> list[Figure]:
     return [
         Figure(TITLE, f"a name on the agenda, of {NAMES:,}", bytes_a_name, "B", 200),
         Figure(TITLE, f"{DUE:,} names that are due", due, "ms", 50),
-        Figure(TITLE, "a check of a name without renewal information", checked, "ms", 1),
+        Figure(TITLE, "a due name found, checked and not renewed, processor time", checked, "ms", 1),
         Figure(TITLE, "locks and budget of a job", locked, "ms", 3),
         Figure(TITLE, "the data of the budget for a job", remembered / (ROUNDS + WARM_UP), "B"),
     ]
@@ -86,7 +87,7 @@ def _agenda(connection: Redis) -> tuple[Agenda, float]:
 
 def _check(connection: Redis, place: Path) -> float:
     """
-    Return the milliseconds for each of 1,000 due names that need no renewal.
+    Return the milliseconds of processor time for each of 1,000 due names that need no renewal.
     """
     progress(f"{TITLE}: storing {DUE} certificates")
     random, agenda = Random(3), Agenda(connection)
@@ -111,9 +112,9 @@ def _check(connection: Redis, place: Path) -> float:
     took = []
     for _ in range(LOOKS):
         agenda.put_many(dict.fromkeys(names, datetime.now(UTC)))
-        began = time.perf_counter()
+        began = time.process_time()
         due_names.enqueue()
-        took.append(time.perf_counter() - began)
+        took.append(time.process_time() - began)
     return 1000 * median(took) / DUE
 
 

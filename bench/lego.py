@@ -16,6 +16,8 @@ from bench.figures import progress
 from bench.worlds import pebble
 from tests.servers.pebble import Pebble
 
+TITLE = "lego"
+
 ROUNDS = 3
 
 

@@ -148,7 +148,7 @@ def worker(
             started.wait_for([OWN_DOMAIN])
             yield started
         finally:
-            _stop(process)
+            stop(process)
 
 
 def worker_at(
@@ -193,7 +193,10 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {**variables}
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:
+    """
+    End *process* with SIGTERM, or with SIGKILL if it takes too long.
+    """
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(STOP_SECONDS)
