@@ -13,7 +13,7 @@ import click
 
 from certworker.cli.output import say, say_json
 from certworker.settings import load
-from certworker.settings.web import ROLES, Role
+from certworker.settings.web import PROXY, ROLES, Role
 from certworker.validity import now_in_utc
 from certworker.web.server import tokens_of
 from certworker.web.tokens import TENANT, TokenFile, UnusableTokens
@@ -41,12 +41,16 @@ def create(role: str, tenant: str | None) -> None:
     Create a token, and print it once.
 
     The role read sees the names, operate also requests, renews and removes them, and admin may do everything.
+    The role proxy only gets certificates with their private keys, for a proxy.
 
     \b
     Example:
       certworker token create --role read
       certworker token create --role operate --tenant acme
+      certworker token create --role proxy
     """
+    if tenant is not None and role == PROXY:
+        raise click.ClickException("A proxy serves the names of all tenants. Omit --tenant.")
     if tenant is not None and not TENANT.fullmatch(tenant):
         raise click.UsageError("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
     with _tokens() as tokens:

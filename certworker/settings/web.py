@@ -19,8 +19,12 @@ from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import AddressOrOff, reads_files
 
 #: `read` shows the names, `operate` also requests, renews and removes them, and `admin` may do everything.
-Role = Literal["read", "operate", "admin"]
+#: Only `proxy` gets private keys, and nothing else.
+Role = Literal["read", "operate", "admin", "proxy"]
 ROLES: tuple[Role, ...] = get_args(Role)
+PROXY: Role = "proxy"
+#: The roles of users, each of which includes those before it.
+USER_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != PROXY)
 
 Network = IPv4Network | IPv6Network
 
@@ -54,7 +58,7 @@ def _header(text: str) -> TrustedHeader:
     name, colon, role = text.partition(":")
     if not _HEADER.fullmatch(name) or name.lower() in NOT_A_USER or name.lower().startswith("x-forwarded-f"):
         raise ValueError("not the name of such a header")
-    if colon and role not in ROLES:
+    if colon and role not in USER_ROLES:
         raise ValueError("not a role")
     return TrustedHeader(name, cast("Role", role or "read"))
 
@@ -109,7 +113,7 @@ class WebSettings(SettingGroup):
     #: Trusted only in requests of the proxies below.
     trusted_header: Annotated[TrustedHeader, BeforeValidator(_header)] | None = setting(
         "CERTWORKER_WEB_TRUSTED_HEADER",
-        f"NAME or NAME:ROLE, with the role {', '.join(ROLES)}, for example Remote-User:operate",
+        f"NAME or NAME:ROLE, with the role {', '.join(USER_ROLES)}, for example Remote-User:operate",
     )
     proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = setting(
         "CERTWORKER_WEB_PROXIES",

@@ -12,6 +12,7 @@ In import order::
     components   The components that the views use
     api          The API, version 1
     pages        The views in HTML
+    proxies      The routes for proxies, which return certificates with their keys
     application  ★ The Flask application of the page and the API
     queue        The queue of RQ below `/queue`, as rq-dashboard shows it
     composition  The composition of the application: builds its components from the settings and Redis

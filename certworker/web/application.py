@@ -13,7 +13,7 @@ from flask import Flask, Response, current_app, g, redirect, render_template, re
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as AnyResponse
 
-from certworker.web import api, pages
+from certworker.web import api, pages, proxies
 from certworker.web.access import Accesses, Refused, csrf_token, login
 from certworker.web.access.accesses import bearer_token
 from certworker.web.access.audit import log_action
@@ -40,7 +40,8 @@ HEADERS = {
 LONGEST_BODY = 256 * 1024
 MOST_FIELDS = 100
 
-API = "/api/"
+#: The paths whose failures are problem documents. All other failures are pages.
+FOR_PROGRAMS = ("/api/", f"{proxies.PREFIX}/")
 
 
 def build_application(components: WebComponents) -> Flask:
@@ -64,6 +65,7 @@ def build_application(components: WebComponents) -> Flask:
     application.register_blueprint(login.blueprint())
     application.register_blueprint(api.blueprint())
     application.register_blueprint(pages.blueprint())
+    application.register_blueprint(proxies.blueprint())
     return application
 
 
@@ -88,7 +90,7 @@ def _log(response: Response) -> Response:
 
 def _refuse(refusal: Refused) -> AnyResponse:
     title = HTTPStatus(refusal.status).phrase
-    if request.path.startswith(API):
+    if request.path.startswith(FOR_PROGRAMS):
         response = problem(refusal.status, title, refusal.detail, remedy=refusal.remedy)
     elif refusal.status == HTTPStatus.UNAUTHORIZED and request.method in SAFE and not g.by_bearer:
         query = f"?{request.query_string.decode('latin-1')}" if request.query_string else ""
@@ -105,7 +107,7 @@ def _refuse(refusal: Refused) -> AnyResponse:
 def _fail(error: HTTPException) -> AnyResponse:
     if error.code is None or error.code < HTTPStatus.BAD_REQUEST:
         return error.get_response()
-    if request.path.startswith(API):
+    if request.path.startswith(FOR_PROGRAMS):
         response = http_error_response(error)
     else:
         response = _page(error.code, error.name, "", "Start again at the overview.")

@@ -26,7 +26,7 @@ from pathlib import Path
 import yaml
 
 from certworker.errors import printable
-from certworker.settings.web import ROLES, Role
+from certworker.settings.web import PROXY, ROLES, Role
 from certworker.storage import durable
 
 logger = logging.getLogger(__name__)
@@ -288,6 +288,8 @@ def _token(entry: object, seen: Set[str]) -> Token:
     # A token without its tenant would see the names of all tenants.
     if "tenant" in entry and not (isinstance(tenant, str) and TENANT.fullmatch(tenant)):
         raise UnusableTokens("its tenant is not 1 to 100 letters, digits, dots, hyphens and underscores")
+    if tenant and role == PROXY:
+        raise UnusableTokens("the role proxy has no tenant")
     created = entry.get("created")
     shown = printable(created, 40) if isinstance(created, str | date) else ""
     return Token(digest[1], role, tenant, shown)

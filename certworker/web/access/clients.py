@@ -34,12 +34,14 @@ class Client:
     Attributes:
         address: The address of the client, or of its proxy if the client is unknown.
         is_by_proxy: Whether a trusted proxy sends the request.
+        is_forwarded: Whether a proxy, trusted or not, has forwarded the request.
         is_local: Whether a program of this machine sends the request, without a proxy, to a local name.
         is_secure: Whether the browser uses HTTPS.
     """
 
     address: str
     is_by_proxy: bool
+    is_forwarded: bool
     is_local: bool
     is_secure: bool
 
@@ -58,6 +60,7 @@ def client_of(request: Request, proxies: Iterable[Network]) -> Client:
     return Client(
         address=str(_client_in(chain, proxies) or peer or "unknown"),
         is_by_proxy=by_proxy,
+        is_forwarded=forwarded,
         is_local=peer is not None and peer.is_loopback and not forwarded and _is_local(request.host),
         # A forged value affects only the client's own cookie.
         is_secure=request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https",

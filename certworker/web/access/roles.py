@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from certworker.settings.web import ROLES, Role
+from certworker.settings.web import USER_ROLES, Role
 
 __all__ = ["Access", "Role"]
 
@@ -38,6 +38,7 @@ class Access:
 
     def may(self, role: Role) -> bool:
         """
-        Return whether this access includes *role*.
+        Return whether this access includes *role*. No other role includes `proxy`, which includes no other.
         """
-        return ROLES.index(self.role) >= ROLES.index(role)
+        included = USER_ROLES[: USER_ROLES.index(self.role) + 1] if self.role in USER_ROLES else (self.role,)
+        return role in included

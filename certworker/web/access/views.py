@@ -31,9 +31,9 @@ def current_access() -> Access:
     return access
 
 
-def allowed(role: Role) -> Callable[[View], View]:
+def allowed(*roles: Role) -> Callable[[View], View]:
     """
-    Return the decorator of a view that needs *role*.
+    Return the decorator of a view that needs one of *roles*.
 
     The view responds 401 without access, and 403 with another role or without the CSRF token of an action.
     """
@@ -42,9 +42,10 @@ def allowed(role: Role) -> Callable[[View], View]:
         @wraps(view)
         def checked(*arguments: Any, **named: Any) -> Any:
             access = current_access()
-            if not access.may(role):
+            if not any(map(access.may, roles)):
+                needed = " or ".join(roles)
                 raise Refused(
-                    403, f"The role {access.role} may not do this.", f"Use a token with the role {role}."
+                    403, f"The role {access.role} may not do this.", f"Use a token with the role {needed}."
                 )
             check_csrf()
             return view(*arguments, **named)

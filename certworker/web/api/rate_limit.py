@@ -25,10 +25,20 @@ class RateLimit:
 
     Args:
         clock: Returns monotonic seconds.
+        per_second: The calls per second of one caller; None for that of the API.
+        burst: How many calls may arrive at the same time; None for that of the API.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        per_second: float | None = None,
+        burst: int | None = None,
+    ) -> None:
         self._clock = clock
+        self._pause = 1 / (per_second or CALLS_PER_SECOND)
+        self._burst_seconds = (burst or BURST) * self._pause
         #: For each caller, when its bucket is full again.
         self._full_again: TtlCache[str, float] = TtlCache(clock)
         self._lock = Lock()
@@ -39,8 +49,8 @@ class RateLimit:
         """
         with self._lock:
             now = self._clock()
-            full = max(self._full_again.get(caller) or now, now) + 1 / CALLS_PER_SECOND
-            over = full - now - BURST / CALLS_PER_SECOND
+            full = max(self._full_again.get(caller) or now, now) + self._pause
+            over = full - now - self._burst_seconds
             if over > ROUNDING_SECONDS:
                 return math.ceil(over)
             self._full_again.put(caller, full, full - now)

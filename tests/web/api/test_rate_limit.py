@@ -12,6 +12,15 @@ from certworker.web.api.rate_limit import BURST, CALLS_PER_SECOND, RateLimit
 from tests.web.api.conftest import ClientOf
 
 
+@pytest.fixture
+def low_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Limit each caller to three calls at once and one in 100 seconds: the bucket does not fill during a test.
+    """
+    monkeypatch.setattr(rate_limit, "BURST", 3)
+    monkeypatch.setattr(rate_limit, "CALLS_PER_SECOND", 0.01)
+
+
 class TestRateLimit:
     def test_a_burst_is_allowed_and_refilled(self) -> None:
         """
@@ -26,15 +35,10 @@ class TestRateLimit:
         clock[0] = 2.0
         assert 2 * CALLS_PER_SECOND == sum(limit.wait_of("a") == 0 for _ in range(BURST))
 
-    def test_a_call_over_the_limit_is_refused(
-        self, client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_call_over_the_limit_is_refused(self, low_limit: None, client_of: ClientOf) -> None:
         """
         The response to a call over the limit is 429 with the seconds to wait. Another token is not affected.
         """
-        monkeypatch.setattr(rate_limit, "BURST", 3)
-        # A call in 100 seconds: the bucket does not fill while the test runs.
-        monkeypatch.setattr(rate_limit, "CALLS_PER_SECOND", 0.01)
         busy: FlaskClient = client_of("read")
         statuses = [busy.get("/api/v1/openapi.json").status_code for _ in range(3)]
         refused = busy.get("/api/v1/names")

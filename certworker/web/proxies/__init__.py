@@ -1,0 +1,17 @@
+"""
+The routes for proxies: certificates with their private keys, and the names that a proxy may serve.
+
+Only a token with the role `proxy` gets a key. No page, session or header of another proxy opens these routes,
+and a request that a proxy has forwarded is refused.
+
+In import order::
+
+    callers      Who calls: the token, its rate limit, and the audit lines of delivered keys
+    certificate  The certificate and the key for a server name
+    traefik      The dynamic configuration for Traefik's HTTP provider
+    blueprint    ★ The routes
+"""
+
+from certworker.web.proxies.blueprint import PREFIX, blueprint
+
+__all__ = ["PREFIX", "blueprint"]
