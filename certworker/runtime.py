@@ -102,7 +102,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     logging.getLogger("certworker").addHandler(HistoryLogHandler(history.append))
     scheduler = Scheduler(connection)
     stack.callback(scheduler.stop)
-    health = Health(connection, heartbeats, scheduler.alive)
+    health = Health(connection, heartbeats, scheduler.alive, app.traefik.load.report)
     stack.callback(health.stop)
     servers = _start_servers(app, health, stack)
     own_domains = build_own_domains(app)
@@ -322,13 +322,18 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
         stack.callback(hook.stop)
         issue = hook.after(issue)
     if settings.proxy_address:
+
+        def observe(seconds: float) -> None:
+            app.metrics.proxy_delay(seconds)
+            app.traefik.load.served(seconds)
+
         deployment_check = DeploymentCheck(
             app.certificates,
             app.traefik,
             settings.proxy_address,
             configured="proxy_address" in settings.model_fields_set,
             write=partial(_record_deployment, app),
-            observe=app.metrics.proxy_delay,
+            observe=observe,
         )
         app.metrics.watch_publications(deployment_check.oldest_unserved)
         deployment_check.start()

@@ -12,6 +12,7 @@ from certworker.dashboard.sources import Sources
 from certworker.dashboard.workers import RunningJob, running_jobs
 from certworker.renewal.domain_status import URGENT, DomainStatus
 from certworker.state.priority_queues import PriorityQueues
+from certworker.worker.health import reports
 from certworker.worker.queue_stats import queue_stats
 
 #: The maximum number of problems and of renewals in the overview.
@@ -39,13 +40,20 @@ class Queue:
 @dataclass(frozen=True)
 class Proxy:
     """
-    The files of Traefik.
+    The files of Traefik, and its load during the last day as the running workers measure it.
     """
 
     #: The directory of its files.
     directory: str
     #: The number of files, one for each certificate.
     files: int
+    #: The changes of its files, after each of which Traefik reloads; null if no worker reports.
+    reloads: int | None
+    #: The new certificates whose time from publication to serving was measured.
+    measured: int
+    #: The mean and the longest of these times; null if none was measured.
+    mean_seconds: float | None
+    slowest_seconds: float | None
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,16 @@ def _queue(sources: Sources) -> Queue:
 def _proxy(sources: Sources) -> Proxy | None:
     directory = sources.settings.config_dir
     try:
-        return Proxy(str(directory), sum(1 for _ in directory.glob("*.yml")))
+        files = sum(1 for _ in directory.glob("*.yml"))
     except OSError:
         return None
+    loads = [report.proxy for report in reports(sources.connection)]
+    measured = sum(load.served for load in loads)
+    return Proxy(
+        directory=str(directory),
+        files=files,
+        reloads=sum(load.reloads for load in loads) if loads else None,
+        measured=measured,
+        mean_seconds=sum(load.served * load.seconds for load in loads) / measured if measured else None,
+        slowest_seconds=max(load.slowest for load in loads) if measured else None,
+    )

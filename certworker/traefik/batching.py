@@ -45,6 +45,7 @@ class BatchedWriter:
         staging: A directory that is not watched, on the same file system, for all workers.
         lock: Held while files are moved.
         is_outdated: Returns whether a content must not replace the file at a path.
+        changed: Called after each burst of changes.
     """
 
     def __init__(
@@ -53,11 +54,13 @@ class BatchedWriter:
         staging: SharedDirectory,
         lock: WriteLock,
         is_outdated: Callable[[bytes, Path], bool],
+        changed: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._staging = staging
         self._lock = lock
         self._is_outdated = is_outdated
+        self._changed = changed
         # Only one of the waiting threads polls. It makes the changes of all.
         self._leading = threading.Lock()
         #: Used in addition to the time of the directory, because the clock of a file server may differ.
@@ -138,7 +141,7 @@ class BatchedWriter:
         }
         with self._staging.writing():
             durable.write_all(self._directory, wanted, _MODE, via=self._staging.path)
-        self._move_all(None)
+        self._move_all(None, changed=bool(wanted))
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
         # After a whole pause, either another worker has made this change, or this thread makes it.
@@ -161,9 +164,9 @@ class BatchedWriter:
                 if time.monotonic() >= deadline or not self._has_to_wait(slot):
                     self._move_all(ready)
 
-    def _move_all(self, own: Path | None) -> None:
+    def _move_all(self, own: Path | None, *, changed: bool = False) -> None:
         """
-        Make all waiting changes.
+        Make all waiting changes, in one burst with a change that was already made if *changed*.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The change *own* failed. Other changes raise no failure
@@ -184,6 +187,8 @@ class BatchedWriter:
         for ready in moved:
             durable.remove(ready)
         self._last_change = time.monotonic()
+        if changed or moved:
+            self._changed()
         if fault:
             raise fault
 

@@ -38,6 +38,7 @@ from certworker.storage.shared_directory import (
 )
 from certworker.supervision import beat
 from certworker.traefik.batching import BatchedWriter
+from certworker.traefik.load import ProxyLoad
 
 logger = logging.getLogger(__name__)
 
@@ -85,6 +86,9 @@ class TraefikConfig:
         least_age_seconds: The minimum age of files left behind by a crash.
         observe: Called after each publication with its outcome (`written`, `unchanged` or `failed`), and its
             duration in seconds.
+
+    Attributes:
+        load: The reloads of Traefik that this object caused, and how fast Traefik served the changes.
     """
 
     def __init__(
@@ -105,7 +109,10 @@ class TraefikConfig:
             timeout_seconds=timeout_seconds,
             least_age_seconds=least_age_seconds,
         )
-        self._writer = BatchedWriter(self.directory, self._staging, self._lock, _is_outdated)
+        self.load = ProxyLoad()
+        self._writer = BatchedWriter(
+            self.directory, self._staging, self._lock, _is_outdated, self.load.changed
+        )
 
     def publish(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
         """
@@ -203,6 +210,7 @@ class TraefikConfig:
         with self._lock.held():
             self._writer.withdraw(self._file(name).name)
             durable.remove(self._file(name))
+        self.load.changed()
 
     def served_generations(self) -> set[str]:
         """

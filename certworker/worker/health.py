@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 
 from certworker.errors import printable
 from certworker.errors.worker import LoopStalled
-from certworker.redis.codec import decode_text
+from certworker.redis.codec import count_in, decode_text
 from certworker.redis.failures import explainer
 from certworker.state.once_per import bound_expiry
 from certworker.supervision import Faults, Heartbeats, Loop
@@ -44,6 +44,7 @@ MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
 MAX_LOOPS = 50
+DAY_SECONDS = 86_400
 
 #: The number of calls that the log line of a stalled loop shows.
 MAX_CALLS = 4
@@ -57,15 +58,23 @@ class Health:
         connection: To Redis.
         heartbeats: The heartbeats of the worker's loops.
         scheduler: Returns whether the scheduler runs.
+        proxy: Returns the load of the proxy, with the fields of :class:`ProxyReport`.
 
     Attributes:
         loop: The loop that reports, and its heartbeat.
     """
 
-    def __init__(self, connection: Redis, heartbeats: Heartbeats, scheduler: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        connection: Redis,
+        heartbeats: Heartbeats,
+        scheduler: Callable[[], bool],
+        proxy: Callable[[], Mapping[str, float]] = dict,
+    ) -> None:
         self._connection = connection
         self._heartbeats = heartbeats
         self._scheduler = scheduler
+        self._proxy = proxy
         self._id = uuid4().hex
         self._stalled: set[str] = set()
         #: Whether the last step reported to Redis; None before the first step.
@@ -106,6 +115,7 @@ class Health:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "version": __version__,
+            "proxy": self._proxy(),
             **self.report(),
         }
         with self._connection.pipeline(transaction=False) as pipeline:
@@ -149,6 +159,21 @@ class Health:
 
 
 @dataclass(frozen=True)
+class ProxyReport:
+    """
+    The load of the proxy that a worker reports for the last day.
+    """
+
+    #: The changes of the files, after each of which the proxy reloads.
+    reloads: int = 0
+    #: The number of new certificates that the proxy served.
+    served: int = 0
+    #: The mean and the longest seconds until it served them.
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+
+@dataclass(frozen=True)
 class Report:
     """
     A report that a worker wrote within the last 30 seconds.
@@ -164,6 +189,7 @@ class Report:
     pid: int = 0
     #: The version of certworker; empty if the report has none.
     version: str = ""
+    proxy: ProxyReport = ProxyReport()
 
     def as_json(self) -> dict[str, object]:
         """
@@ -211,6 +237,17 @@ def _ids(connection: Redis) -> list[str]:
     return [decode_text(member) for member in members if len(member) <= LONGEST_ID]
 
 
+def _proxy_in(found: object) -> ProxyReport:
+    values = found if isinstance(found, dict) else {}
+    reloads, served = (count_in(values.get(name)) for name in ("reloads", "served"))
+    seconds, slowest = (_seconds_in(values.get(name)) for name in ("seconds", "slowest"))
+    return ProxyReport(reloads, served, seconds, slowest)
+
+
+def _seconds_in(value: object) -> float:
+    return float(value) if isinstance(value, int | float) and 0 <= value <= DAY_SECONDS else 0.0
+
+
 def _parsed(text: str) -> Report | None:
     # Every program with access to Redis can write a report.
     try:
@@ -224,6 +261,7 @@ def _parsed(text: str) -> Report | None:
             printable(found.get("reason", ""), 200),
             pid if isinstance(pid, int) and pid > 0 else 0,
             printable(found.get("version", ""), 100),
+            _proxy_in(found.get("proxy")),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -13,6 +13,7 @@ import pytest
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.observability.metrics.families import FAMILIES
 from certworker.traefik.config import TraefikConfig
+from certworker.worker.health import reports
 from tests.contrib.monitoring import ALERTS, alerts, expressions, queries, selectors
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
@@ -75,6 +76,22 @@ class TestWorker:
 
         assert 200 == status
         assert "" == promtool("check", "metrics", stdin=scrape)
+
+    def test_its_report_has_the_load_of_the_proxy(
+        self, worker: WorkerProcess, redis_server: RedisServer
+    ) -> None:
+        """
+        The page of another process gets the time until the proxy served the certificate, and the reloads.
+        """
+        with redis_server.client() as connection:
+            wait_until(
+                lambda: any(report.proxy.served for report in reports(connection)) or None,
+                lambda: "the worker reports no served certificate",
+            )
+            (report,) = reports(connection)
+
+        assert (1, 1) == (report.proxy.reloads, report.proxy.served)
+        assert 0 < report.proxy.seconds <= report.proxy.slowest
 
     def test_prometheus_scrapes_it(self, prometheus: Prometheus) -> None:
         """

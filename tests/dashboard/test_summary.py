@@ -9,7 +9,11 @@ from certworker.dashboard.names import NameIndex
 from certworker.dashboard.sources import Sources
 from certworker.dashboard.summary import summary
 from certworker.errors.acme import BadCertificate
+from certworker.supervision import Heartbeats
+from certworker.traefik.load import ProxyLoad
+from certworker.worker.health import Health, reports
 from certworker.worker.producer import request_certificate
+from tests.servers.worker import wait_until
 
 
 class TestSummary:
@@ -41,6 +45,31 @@ class TestSummary:
         assert () == found.running
         assert found.proxy is not None
         assert 1 == found.proxy.files
+        assert (None, 0, None) == (found.proxy.reloads, found.proxy.measured, found.proxy.mean_seconds)
+
+    def test_the_load_of_the_proxy_is_the_sum_of_the_workers(
+        self, app: App, sources: Sources, index: NameIndex
+    ) -> None:
+        """
+        The overview adds the reloads that the workers report, and weighs their mean seconds.
+        """
+        loads = [ProxyLoad(), ProxyLoad()]
+        for seconds in (1.0, 3.0):
+            loads[0].served(seconds)
+        loads[1].served(8.0)
+        loads[1].changed()
+        workers = [Health(app.connection, Heartbeats(), lambda: True, load.report) for load in loads]
+        for worker in workers:
+            worker.loop.start()
+        wait_until(lambda: len(reports(app.connection)) == 2 or None, lambda: "no reports")
+        found = summary(sources, index).proxy
+        for worker in workers:
+            worker.stop()
+
+        assert found is not None
+        assert (1, 3, 4.0, 8.0) == (
+            *(found.reloads, found.measured, found.mean_seconds, found.slowest_seconds),
+        )
 
     def test_a_tenant_sees_its_names_and_nothing_of_the_machine(
         self, app: App, sources: Sources, index: NameIndex

@@ -319,6 +319,19 @@ class TestObservation:
         assert ["written", "unchanged", "failed"] == [outcome for outcome, _ in seen]
         assert all(0 <= seconds < 60 for _, seconds in seen)
 
+    def test_each_burst_of_changes_is_a_reload(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        A burst for two names and a removal are two reloads. An unchanged file is none.
+        """
+        stored = store_new(volume, signer, NAME, f"www.{NAME}")
+        traefik.publish(stored)
+        traefik.publish(stored)
+        traefik.remove(NAME)
+
+        assert 2 == traefik.load.report()["reloads"]
+
 
 class TestPublishAgain:
     def test_unchanged_files_are_written_on_request(

@@ -194,6 +194,7 @@ class TestReports:
             b'{"host": "x"}',
             b'{"host": 5, "healthy": 1, "scheduler": {}, "stalled": 5}',
             b'{"host": "x", "healthy": true, "scheduler": true, "stalled": [[1], {}], "reason": 1e999}',
+            b'{"host": "x", "healthy": true, "scheduler": true, "stalled": [], "proxy": {"seconds": NaN}}',
             b'{"host": "' + b"x" * LONGEST_REPORT + b'"}',
         ],
         ids=lambda planted: str(planted[:30]),

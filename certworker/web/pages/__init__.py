@@ -44,6 +44,7 @@ FILTERS = (
     wording.percent,
     wording.permille,
     wording.counted,
+    wording.round_seconds,
     in_words,
     appearance.tone_of_budget,
 )

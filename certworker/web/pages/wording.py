@@ -43,6 +43,13 @@ def from_now(moment: datetime, now: datetime) -> str:
     return f"in {in_words(distance)}" if distance > timedelta(0) else f"{in_words(-distance)} ago"
 
 
+def round_seconds(duration: float) -> str:
+    """
+    Return *duration*, in seconds, with one decimal: "1.9 s".
+    """
+    return f"{duration:.1f} s"
+
+
 def percent(share: float) -> int:
     """
     Return *share*, between 0 and 1, in whole percent. Only a complete share is 100.

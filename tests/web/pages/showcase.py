@@ -186,7 +186,8 @@ def add_worker(sources: Sources) -> None:
     times: dict[Any, Any] = {"last_heartbeat": moment, "birth": encode_time(now - 3 * DAY)}
     connection.sadd(f"rq:workers:{QUEUE}", f"rq:worker:{name}")
     connection.hset(f"rq:worker:{name}", mapping=times | {"hostname": host, "pid": "1", "state": "busy"})
-    report = {"host": host, "pid": 1, "healthy": True, "scheduler": True, "stalled": []}
+    report: dict[str, Any] = {"host": host, "pid": 1, "healthy": True, "scheduler": True, "stalled": []}
+    report["proxy"] = {"reloads": 31, "served": 9, "seconds": 1.9, "slowest": 4.2}
     connection.sadd(REPORTS, name)
     connection.set(f"{REPORTS}:{name}", json.dumps({**report, "version": __version__}))
     connection.set(f"rq:scheduler-lock:{QUEUE}", name)

@@ -28,6 +28,19 @@ class TestOverview:
 
         assert all(part in text for part in ("Let&#39;s Encrypt", "Orders of the account", "Traefik"))
         assert "No worker is running." in text
+        assert "not measured in the last 24 hours" in text
+        assert "not measured: no worker reports" in text
+
+    def test_the_load_of_traefik_is_what_the_workers_report(self, site: Site) -> None:
+        """
+        The overview has the reloads of Traefik, and how long it takes until it serves a new certificate.
+        """
+        showcase.add_worker(site.sources)
+        text = site.operator.get("/").text
+
+        assert "1.9 s, at most 4.2 s" in text
+        assert "(9 certificates in the last 24 hours)" in text
+        assert "about 1.3 an hour" in text
 
     def test_a_tenant_sees_its_names_only(self, site: Site) -> None:
         """

@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certworker.web.pages.wording import counted, from_now, iso, percent, permille, seconds, time
+from certworker.web.pages.wording import (
+    counted,
+    from_now,
+    iso,
+    percent,
+    permille,
+    round_seconds,
+    seconds,
+    time,
+)
 
 NOW = datetime(2026, 11, 29, 12, 0, 5, tzinfo=UTC)
 
@@ -50,4 +59,5 @@ class TestNumbers:
         """
         One name is not "1 names", and thousands have a comma.
         """
+        assert "1.9 s" == round_seconds(1.94)
         assert ["0 names", "1 name", "50,000 names"] == [counted(n, "name") for n in (0, 1, 50_000)]
