@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,7 @@ from unittest.mock import patch
 from bench.certificates import stored
 from bench.figures import Figure, progress
 from bench.worlds import redis_server
-from certworker.dashboard.names import MOST_NAMES_PER_PAGE, NameIndex, NameQuery
+from certworker.dashboard.names import MOST_NAMES_PER_PAGE, NameIndex, NameQuery, NotReady
 from certworker.dashboard.sources import Sources
 from certworker.settings import load
 from certworker.storage.metadata import build, new_directory
@@ -44,7 +45,11 @@ def measure(place: Path) -> list[Figure]:
         index = NameIndex(sources)
         progress(f"{TITLE}: building the index of {NAMES} names")
         began = time.perf_counter()
-        index.counts()
+        index.start()
+        while True:
+            with suppress(NotReady):
+                index.counts()
+                break
         built = time.perf_counter() - began
         index.stop()
         plain = _milliseconds(lambda: index.page(NameQuery()))

@@ -19,7 +19,7 @@ from heapq import nsmallest
 from itertools import islice
 from json import dumps, loads
 from sys import intern
-from threading import Lock
+from threading import Event, Lock
 from typing import Any, Literal, get_args
 
 from certworker.dashboard.sources import Sources
@@ -57,6 +57,11 @@ IDLE_AFTER_SECONDS = 60.0
 
 #: A search that finds an old index of at most this many names waits for a new one.
 SMALL_INDEX = 500
+
+#: The first search among at most this many names builds the index. Among more, it waits at most this time for
+#: the thread that builds it.
+MOST_NAMES_AT_ONCE = 2_000
+PATIENCE_SECONDS = 2.0
 
 #: The time of a name without a certificate, after the times of all certificates.
 NEVER = 10.0**12
@@ -141,6 +146,12 @@ class _Content:
         return now - self.built > PAUSE_SECONDS
 
 
+class NotReady(Exception):
+    """
+    The index is built for the first time, and a search cannot wait for it.
+    """
+
+
 class NameIndex:
     """
     All names of an installation. Its methods may be called by several threads.
@@ -158,6 +169,7 @@ class NameIndex:
         self._monotonic = monotonic
         self._content: _Content | None = None
         self._building = Lock()
+        self._is_built = Event()
         #: Whether a search waits for the first content.
         self._hurries = False
         self._searched = monotonic()
@@ -166,7 +178,7 @@ class NameIndex:
 
     def start(self) -> None:
         """
-        Start the thread that builds the index. Otherwise, the first search does, and waits for the index.
+        Start the thread that builds the index. Otherwise, the first search does.
         """
         self.loop.start()
 
@@ -182,6 +194,7 @@ class NameIndex:
 
         Raises:
             ValueError: A field of *query* is out of range, or its cursor is not from this index.
+            NotReady: The index of many names is built for the first time.
             redis.RedisError: Redis does not respond.
         """
         if query.sort not in SORTS or not 1 <= query.limit <= MOST_NAMES_PER_PAGE:
@@ -229,6 +242,11 @@ class NameIndex:
 
     def _current(self) -> _Content:
         self._searched = self._monotonic()
+        if self._content is None and len(self._sources.agenda) > MOST_NAMES_AT_ONCE:
+            self._hurries = True
+            self.loop.start()
+            if not self._is_built.wait(PATIENCE_SECONDS):
+                raise NotReady
         content = self._content
         if content is None or (content.is_old(self._searched) and content.is_small):
             self._hurries = True
@@ -261,6 +279,7 @@ class NameIndex:
             counts.setdefault(row.tenant, Counter()).update({row.state, row.detail})
         orders = {sort: tuple(sorted(rows, key=key)) for sort, key in _KEYS.items()}
         self._content, self._hurries = _Content(orders, counts, self._monotonic()), False
+        self._is_built.set()
         return self._content
 
     def _read(self, rows: Iterable[_Row], tenant: str | None) -> Iterator[DomainStatus]:

@@ -203,7 +203,8 @@ def _status(
     wildcard: str = "",
 ) -> DomainStatus:
     unserved = record is not None and record.state not in SERVED
-    state = record.state if record and unserved else _state(metadata, now, wildcard)
+    renewal = planned_renewal(metadata) if metadata else None
+    state = record.state if record and unserved else _state(metadata, renewal, now, wildcard)
     return DomainStatus(
         name=name,
         state=state,
@@ -212,7 +213,7 @@ def _status(
         serial=metadata.serial if metadata else "",
         not_before=metadata.not_before if metadata else None,
         not_after=metadata.not_after if metadata else None,
-        renewal=planned_renewal(metadata) if metadata else None,
+        renewal=renewal,
         next_check=next_check,
         attempts=record.attempts if record else 0,
         code=record.code if record and unserved else "",
@@ -225,14 +226,15 @@ def _status(
     )
 
 
-def _state(metadata: CertificateMetadata | None, now: datetime, wildcard: str) -> str:
+def _state(
+    metadata: CertificateMetadata | None, renewal: datetime | None, now: datetime, wildcard: str
+) -> str:
     if metadata is None:
         return "missing"
     if now >= metadata.not_after:
         return "expired"
     if wildcard:
         return "covered"
-    renewal = planned_renewal(metadata)
     if renewal is None:
         return "imported"
     return "due" if now >= renewal else "valid"

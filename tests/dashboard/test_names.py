@@ -16,11 +16,19 @@ from redis.exceptions import RedisError
 from certworker.app import App
 from certworker.certificates import Certificate
 from certworker.dashboard import names as names_module
-from certworker.dashboard.names import PAUSE_SECONDS, NameIndex, NamePage, NameQuery, Sort
+from certworker.dashboard.names import (
+    PAUSE_SECONDS,
+    NameIndex,
+    NamePage,
+    NameQuery,
+    NotReady,
+    Sort,
+)
 from certworker.dashboard.sources import Sources
 from certworker.errors.acme import BadCertificate
 from certworker.worker.producer import request_certificate
 from tests.servers.redis import RedisServer
+from tests.servers.worker import PATIENCE_SECONDS as PATIENCE
 from tests.servers.worker import wait_until
 
 DAY = timedelta(days=1)
@@ -273,6 +281,20 @@ class TestLoop:
         assert "new.localhost" not in found(index, NameQuery())
         clock[0] += PAUSE_SECONDS + 1
         assert is_found == ("new.localhost" in found(index, NameQuery()))
+
+    def test_a_search_does_not_wait_for_the_first_index_of_many_names(
+        self, index: NameIndex, names: list[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        While the thread builds the index of many names, a search reports it. Afterwards, it finds them.
+        """
+        monkeypatch.setattr(names_module, "MOST_NAMES_AT_ONCE", 3)
+        monkeypatch.setattr(names_module, "PATIENCE_SECONDS", 0.01)
+        with index._building, pytest.raises(NotReady):
+            index.page(NameQuery())
+        assert index._is_built.wait(PATIENCE)
+
+        assert len(names) == index.page(NameQuery()).total
 
     def test_an_unused_index_is_rebuilt_rarely(self, sources: Sources) -> None:
         """

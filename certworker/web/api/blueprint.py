@@ -10,6 +10,7 @@ from functools import lru_cache
 from flask import Blueprint, Response, g, request
 from redis.exceptions import RedisError
 
+from certworker.dashboard.names import NotReady
 from certworker.errors import CertworkerError
 from certworker.web.access import Access, allowed
 from certworker.web.api.openapi import openapi
@@ -41,7 +42,7 @@ def blueprint() -> Blueprint:
             methods=[operation.method],
         )
     found.add_url_rule("/openapi.json", "get_openapi", _get_openapi)
-    for failure in (NotKnown, Busy, RedisError, CertworkerError):
+    for failure in (NotKnown, NotReady, Busy, RedisError, CertworkerError):
         found.register_error_handler(failure, failure_response)
     return found
 

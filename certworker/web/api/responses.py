@@ -12,6 +12,7 @@ from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
 from certworker.dashboard.documents import document
+from certworker.dashboard.names import NotReady
 from certworker.errors import CertworkerError, printable
 from certworker.errors.pages import reference_of
 from certworker.redis.failures import address_of, to_failure
@@ -38,7 +39,7 @@ STATUSES = {
     "acme.": HTTPStatus.BAD_GATEWAY,
 }
 
-#: The seconds after which a client tries again while Redis or a free place is missing.
+#: The seconds after which a client tries again while Redis, the list of names or a free place is missing.
 RETRY_AFTER_SECONDS = 5
 
 
@@ -85,10 +86,12 @@ def json_response(value: object, status: int = HTTPStatus.OK) -> Response:
 
 def failure_response(error: Exception) -> Response:
     """
-    Return the problem document of *error*: a class of this module, of Redis or of the catalogue.
+    Return the problem document of *error*: of this module, of the index, of Redis or of the catalogue.
     """
     if isinstance(error, NotKnown):
         return _problem(HTTPStatus.NOT_FOUND, f"The name {printable(error.name, 253)} is unknown here.")
+    if isinstance(error, NotReady):
+        return _later(_problem(HTTPStatus.SERVICE_UNAVAILABLE, "The list of names is being prepared."))
     if isinstance(error, Busy):
         return _later(_problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error)))
     if isinstance(error, RedisError):

@@ -8,9 +8,13 @@ from flask import Blueprint, render_template
 from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 
+from certworker.dashboard.names import NotReady
 from certworker.errors import CertworkerError
 from certworker.redis.failures import address_of, to_failure
 from certworker.web.pages.components import sources
+
+#: The seconds after which a browser requests the list of names again.
+RELOAD_SECONDS = 3
 
 #: What each status means for a user.
 MEANINGS = {
@@ -28,6 +32,7 @@ def register(pages: Blueprint) -> None:
     """
     pages.register_error_handler(HTTPException, _refused)
     pages.register_error_handler(RedisError, _no_redis)
+    pages.register_error_handler(NotReady, _not_ready)
     pages.register_error_handler(CertworkerError, _failed)
 
 
@@ -35,6 +40,13 @@ def _refused(error: HTTPException) -> tuple[str, int]:
     status = error.code or 500
     title, text = MEANINGS.get(status, (error.name, "Start again at the overview."))
     return render_template("pages/failure.html", title=title, text=text), status
+
+
+def _not_ready(_error: NotReady) -> tuple[str, int, dict[str, str]]:
+    title, text = "The list of names is being prepared", "This page shows it when it is ready."
+    # A browser reloads the page because of this header, also without JavaScript.
+    headers = {"Refresh": str(RELOAD_SECONDS), "Retry-After": str(RELOAD_SECONDS)}
+    return render_template("pages/failure.html", title=title, text=text), 503, headers
 
 
 def _no_redis(error: RedisError) -> tuple[str, int]:

@@ -28,12 +28,14 @@ class Site:
 
     Attributes:
         sources: The state of the showcase.
+        index: Its names.
         reader: A visitor with a token of the role read.
         operator: An operator.
         tenant: The tenant `acme`, to which one name belongs.
     """
 
     sources: Sources
+    index: NameIndex
     reader: FlaskClient
     operator: FlaskClient
     tenant: FlaskClient
@@ -53,6 +55,7 @@ def site(tmp_path: Path, redis_server: RedisServer, connection: Redis, dns_world
     tenant = create_token(tokens, "operate", showcase.TENANT)
     yield Site(
         sources,
+        index,
         client_with(application, reader),
         client_with(application, operator),
         client_with(application, tenant),

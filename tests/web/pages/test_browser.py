@@ -340,7 +340,8 @@ class TestTenants:
 class TestFiftyThousandNames:
     def test_the_first_page_and_a_search(self, tmp_path: Path, browser: Browser) -> None:
         """
-        The first of 50,000 names are on one page, and a search finds one of them.
+        The page reloads until the list is ready. Then the first of 50,000 names are on one page, and a search
+        finds one of them.
         """
         with serve(tmp_path) as served, visit(browser, served.address) as visited:
             sources, now = served.sources, served.sources.clock()
@@ -358,4 +359,5 @@ class TestFiftyThousandNames:
             page.get_by_role("button", name="Show").click()
 
             expect(page.get_by_role("link", name="shop49999.example.com")).to_be_visible()
-            assert [] == visited.problems
+            # While the list is prepared, the status of the page is 503.
+            assert [] == [problem for problem in visited.problems if "503" not in problem]

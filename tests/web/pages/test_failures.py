@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from certworker.dashboard import names as names_module
 from certworker.dashboard.names import NameIndex
 from certworker.redis.client import connected
 from certworker.redis.url import RedisURL
 from tests.servers.ports import free_port
+from tests.servers.worker import PATIENCE_SECONDS
 from tests.web.application import NOW, open_application
 from tests.web.pages import showcase
 from tests.web.pages.conftest import Site
@@ -27,6 +29,26 @@ class TestFailures:
         assert 404 == answer.status_code
         assert "There is nothing here" in answer.text
         assert 'aria-label="Views"' in answer.text
+
+    @pytest.mark.parametrize("path", ["/", "/names"])
+    def test_a_list_that_is_not_ready_reloads_itself(
+        self, site: Site, path: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        While the index of many names is built, the page says so, and the browser requests it again.
+        """
+        monkeypatch.setattr(names_module, "MOST_NAMES_AT_ONCE", 3)
+        monkeypatch.setattr(names_module, "PATIENCE_SECONDS", 0.01)
+        with site.index._building:
+            answer = site.reader.get(path)
+            call = site.reader.get("/api/v1/names")
+        assert site.index._is_built.wait(PATIENCE_SECONDS)
+
+        assert (503, "3") == (answer.status_code, answer.headers["Refresh"])
+        assert "The list of names is being prepared" in answer.text
+        assert (503, "5") == (call.status_code, call.headers["Retry-After"])
+        assert "The list of names is being prepared." == (call.json or {})["detail"]
+        assert 200 == site.reader.get(path).status_code
 
     @pytest.mark.parametrize("path", ["/", "/names", "/names/a.example.com"])
     def test_without_redis_the_page_has_the_remedy(self, tmp_path: Path, path: str) -> None:
