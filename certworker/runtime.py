@@ -366,6 +366,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
         server = HttpServer(
             address,
             answer=app.responder.answer if address == challenges else None,
+            answers_at_once=app.tokens.is_own,
             healthy=health.report,
             metrics=app.metrics.render if address == metrics else None,
             explain=explainer(app.connection),

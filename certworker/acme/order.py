@@ -4,6 +4,7 @@ One order, from the challenges to the certificate (RFC 8555, section 7.4).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -46,6 +47,9 @@ TIMEOUT_AFTER_AN_ERROR = timedelta(seconds=10)
 
 #: In any other state of the authorization, its challenge has not failed.
 OPEN_OR_INVALID = ("pending", "invalid")
+
+#: How long the first poll waits until the CA has fetched the responses from this worker.
+FETCH_SECONDS = 0.03
 
 #: Once the pauses reach this length, the authorizations are polled as well. Most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
@@ -109,9 +113,13 @@ class Order:
         """
         return self._state.status in ("processing", "valid")
 
-    def validate(self) -> None:
+    def validate(self, await_fetches: Callable[[Sequence[str], float], object] | None = None) -> None:
         """
         Respond to each pending challenge, and return when all authorizations are valid.
+
+        Args:
+            await_fetches: Waits until the CA has fetched the responses for tokens, at most for a number of
+                seconds; None if unknown.
 
         Raises:
             CertworkerError: A validation fails, or takes too long.
@@ -120,7 +128,7 @@ class Order:
             return
         replies = [self._respond(proof) for proof in self._proofs if proof.challenge.status == "pending"]
         try:
-            self._await_validation(replies[-1] if replies else None)
+            self._await_validation(replies[-1] if replies else None, await_fetches)
         except PendingTimeout:
             if reported := self._reported():
                 raise reported from None
@@ -235,8 +243,16 @@ class Order:
                 self._state = OrderState.read(reply)
                 return reply
 
-    def _await_validation(self, reply: Reply | None) -> None:
+    def _await_validation(
+        self, reply: Reply | None, await_fetches: Callable[[Sequence[str], float], object] | None
+    ) -> None:
         deadline = self._context.clock() + TIMEOUT
+        tokens = [proof.challenge.token for proof in self._proofs if proof.challenge.kind == HTTP01]
+        if await_fetches and tokens and not (reply and "Retry-After" in reply.headers):
+            await_fetches(tokens, FETCH_SECONDS)
+            reply = self._poll()
+            if self._state.status != "pending":
+                return
         for pause in intervals(VALIDATION_POLL_SECONDS, self._context.random):
             self._wait(reply, pause, deadline)
             reply = self._poll()

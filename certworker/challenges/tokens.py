@@ -18,6 +18,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.challenges.challenge import TOKEN
+from certworker.challenges.fetches import Fetches
 from certworker.redis.codec import decode_text, decode_time, encode_time, fields_in, name_in, shown_in
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,9 @@ def _utc_now() -> datetime:
 class ChallengeTokens:
     """
     The tokens of the pending orders of all workers.
+
+    Attributes:
+        fetches: The requests for the tokens of this worker.
     """
 
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
@@ -57,6 +61,7 @@ class ChallengeTokens:
         self._clock = clock
         #: The tokens of this worker, which the CA often requests from this worker several times.
         self._own: dict[str, StoredToken] = {}
+        self.fetches = Fetches()
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
@@ -70,6 +75,7 @@ class ChallengeTokens:
             raise ValueError("not a challenge token")
         expires = self._clock() + LIFETIME
         fields = {"authority": authority, "name": name, "expires": encode_time(expires)}
+        self.fetches.expect(token)
         self._connection.hset(TOKENS, token, json.dumps(fields))
         self._own[token] = StoredToken(authority, name, expires)
 
@@ -79,11 +85,18 @@ class ChallengeTokens:
         """
         for token in tokens:
             self._own.pop(token, None)
+            self.fetches.forget(token)
         try:
             self._remove(tokens)
         except RedisError as error:
             # The validation has already ended, and the token expires.
             logger.debug("could not remove a token, which expires automatically: %s", error)
+
+    def is_own(self, token: str) -> bool:
+        """
+        Return whether this worker has shared *token*, so that its response needs no Redis.
+        """
+        return token in self._own
 
     def authority_of(self, token: str) -> str | None:
         """
@@ -96,6 +109,7 @@ class ChallengeTokens:
         """
         if not TOKEN.fullmatch(token):
             return None
+        self.fetches.note(token)
         stored_token = self._own.get(token) or _stored_token(self._connection.hget(TOKENS, token))
         return stored_token.authority if stored_token and stored_token.expires > self._clock() else None
 

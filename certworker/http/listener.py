@@ -42,6 +42,7 @@ class Listener:
         variable: str,
         prefix: str = "",
         is_always_quick: bool = True,
+        responds_at_once: Callable[[str], bool] = lambda _path: False,
     ) -> None:
         """
         Args:
@@ -52,6 +53,7 @@ class Listener:
             variable: The environment variable of the address, for the remedy if it cannot be used.
             prefix: The path of the application, which a request may have or lack.
             is_always_quick: Whether each response is quick, so that requests that wait mean a stalled server.
+            responds_at_once: Returns whether the loop responds to requests for a path, without a thread.
         """
         self._address = address
         self._variable = variable
@@ -59,6 +61,7 @@ class Listener:
         self._bounds = bounds
         self._prefix = prefix
         self._is_always_quick = is_always_quick
+        self._responds_at_once = responds_at_once
         self._server: Any = None
         self._connections: dict[int, Any] = {}
         self._answered = 0
@@ -86,6 +89,7 @@ class Listener:
             raise AddressNotUsable(address=self._address, reason=reason, variable=self._variable) from error
         self._server = BoundedServer(
             self._bounds,
+            self._responds_at_once,
             self._answer,
             map=self._connections,
             _sock=listening,

@@ -57,6 +57,7 @@ class HttpServer:
         address: HttpAddress,
         *,
         answer: Callable[[str], str | None] | None,
+        answers_at_once: Callable[[str], bool] = lambda _token: False,
         healthy: Callable[[], Mapping[str, object]],
         metrics: Callable[[], bytes] | None,
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
@@ -67,6 +68,7 @@ class HttpServer:
         Args:
             address: Where to listen. `::` accepts IPv4 as well; port 0 is a free port.
             answer: Returns the key authorization for a token, or None; None: serve no challenges.
+            answers_at_once: Returns whether *answer* does not wait for a token, so that the loop responds.
             healthy: Returns whether the worker is `healthy`, and the state of its parts.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
@@ -74,12 +76,20 @@ class HttpServer:
             explain: Returns the CertworkerError for an exception of these functions, or None.
         """
         self._answer = answer
+        self._answers_at_once = answers_at_once
         self._healthy = healthy
         self._metrics = metrics
         self._explain = explain
         self._failure_logged = False
         self._faults = Faults("a response of the HTTP server")
-        self._listener = Listener(address, self._respond, BOUNDS, name=name, variable=variable)
+        self._listener = Listener(
+            address,
+            self._respond,
+            BOUNDS,
+            name=name,
+            responds_at_once=self._responds_at_once,
+            variable=variable,
+        )
         self.loop = self._listener.loop
 
     @property
@@ -127,6 +137,9 @@ class HttpServer:
             headers.append(("Allow", "GET, HEAD"))
         start_response(status, headers)
         return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _responds_at_once(self, path: str) -> bool:
+        return path.startswith(CHALLENGE_PATH) and self._answers_at_once(path.removeprefix(CHALLENGE_PATH))
 
     def _reply(self, method: str, path: str, target: str) -> Reply:
         if method not in ("GET", "HEAD"):

@@ -13,6 +13,7 @@ longest. The server always accepts connections: the next one may come from a CA.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 from time import monotonic, sleep
@@ -118,6 +119,10 @@ class ThrottledChannel(HTTPChannel):
     #: The time of the next read, on the monotonic clock.
     readable_again = 0.0
 
+    #: Whether the loop is reading from the connection, and whether it responds to the request afterwards.
+    is_reading = False
+    responds_at_once = False
+
     #: The time since which a part of an unfinished response waits for the client; None if no part waits.
     unread_since: float | None = None
 
@@ -132,6 +137,17 @@ class ThrottledChannel(HTTPChannel):
         Return whether to read from the connection.
         """
         return monotonic() >= self.readable_again and bool(super().readable())
+
+    def handle_read(self) -> None:
+        """
+        Read from the connection. Respond to a request for which no thread is needed.
+        """
+        self.is_reading = True
+        super().handle_read()
+        self.is_reading = False
+        if self.responds_at_once:
+            self.responds_at_once = False
+            self.service()
 
     def writable(self) -> bool:
         """
@@ -164,9 +180,17 @@ class BoundedServer(TcpWSGIServer):
 
     channel_class = ThrottledChannel
 
-    def __init__(self, bounds: Bounds, *arguments: Any, **options: Any) -> None:
+    def __init__(
+        self, bounds: Bounds, responds_at_once: Callable[[str], bool], *arguments: Any, **options: Any
+    ) -> None:
+        """
+        Args:
+            bounds: The limits of the server.
+            responds_at_once: Returns whether the loop responds to requests for a path, without a thread.
+        """
         #: The limits of the server, which its connections read.
         self.bounds = bounds
+        self._responds_at_once = responds_at_once
         self._trigger_lock = Lock()
         self._has_stopped = False
         self._full = False
@@ -180,6 +204,18 @@ class BoundedServer(TcpWSGIServer):
             channel_request_lookahead=bounds.ahead,
             **options,
         )
+
+    def add_task(self, task: ThrottledChannel) -> None:
+        """
+        Let a thread respond to the first request of the connection *task*, or the loop after its read.
+
+        A thread costs two switches between threads, each of which may take longer than the response.
+        """
+        request = task.requests[0]
+        if task.is_reading and not request.error and self._responds_at_once(request.path):
+            task.responds_at_once = True
+        else:
+            super().add_task(task)
 
     def pull_trigger(self) -> None:
         """

@@ -41,6 +41,8 @@ class Issuer:
     webroot: Webroot | None
     #: Publishes TXT records within its block.
     present_in_dns: PresentInDns
+    #: Waits until the CA has fetched the responses for tokens, at most for a number of seconds.
+    await_fetches: Callable[[Sequence[str], float], None]
     pending_orders: PendingOrders
     #: The issuer of its staging environment; None: the CA has none.
     staging: Issuer | None
@@ -134,7 +136,7 @@ class Issuer:
             order = self.client.order(names)
             reservation.placed(replaces=False)
             with self.presenting(order.responses):
-                order.validate()
+                order.validate(self.await_fetches)
             reservation.validated()
             # A valid authorization would let the next dry run succeed without a validation.
             order.deactivate_authorizations()

@@ -77,6 +77,7 @@ class IssuerFactory:
             responder=responder,
             webroot=Webroot(files, lambda: client.thumbprint) if files else None,
             present_in_dns=self.present_in_dns,
+            await_fetches=self.tokens.fetches.wait,
             pending_orders=PendingOrders(client, orders, keys),
             staging=staging,
             clock=self.clock,

@@ -292,7 +292,7 @@ class CertificateIssuance:
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
             with step("validate"), issuer.presenting(order.responses):
-                order.validate()
+                order.validate(issuer.await_fetches)
             reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")
 

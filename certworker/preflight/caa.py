@@ -92,6 +92,14 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
     return next(allowed, results[0])
 
 
+def compares_only(context: CheckContext) -> bool:
+    """
+    Return whether the check of the name in *context* does not need the names of the CAs.
+    """
+    found = decisive_set(context.records)
+    return found is None or bool(found.error)
+
+
 def decisive_set(records: DnsRecords) -> CaaSet | None:
     """
     Return the CAA records that apply to a name with these *records*, or the error that hides them.

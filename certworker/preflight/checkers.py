@@ -28,7 +28,7 @@ from certworker.dns01.solver_factory import resolvers_of
 from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import InvalidTarget
-from certworker.preflight.caa import CaaIssuer, check_caa
+from certworker.preflight.caa import CaaIssuer, check_caa, compares_only
 from certworker.preflight.dns01 import PlanRecord, check_dns01
 from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
 from certworker.preflight.moved import TargetCheck
@@ -132,17 +132,20 @@ def domain_checks(
             partial(check_resolution, own_addresses=target.addresses, private=private),
             1,
             challenge_types=(HTTP01,),
+            is_immediate=lambda _context: True,
         ),
         Check(
             "CAA",
             partial(check_caa, issuers=lambda: [_issuer(each) for each in authorities]),
             3,
+            is_immediate=compares_only,
         ),
         Check(
             "target",
             partial(check_target, target=target, main_domains=main_domains, look_up=resolver.look_up),
             10,
             challenge_types=(HTTP01,),
+            is_immediate=lambda _context: not target.cname,
         ),
         Check("DNS-01", partial(check_dns01, plan_record=plan_record), 10, challenge_types=(DNS01,)),
         Check(

@@ -113,6 +113,8 @@ class Check:
     settles: bool = False
     #: The challenge types that require this check.
     challenge_types: tuple[str, ...] = (HTTP01, DNS01)
+    #: Returns whether the check never waits for the network, so that it needs no thread.
+    is_immediate: Callable[[CheckContext], bool] = lambda _context: False
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from copy import copy
 from dataclasses import dataclass
-from threading import Event
+from threading import BoundedSemaphore, Event
 from typing import Self
 
 from redis.exceptions import RedisError
@@ -38,8 +38,8 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: The maximum number of names that all jobs together check at the same time. Each check has its own thread,
-#: so that no result waits for other checks.
+#: The maximum number of names that all jobs together check at the same time. Each check that may wait has its
+#: own thread, so that no result waits for other checks.
 CONCURRENT_NAMES = 32
 
 #: How long successful results are cached.
@@ -62,6 +62,9 @@ SETTLING_SECONDS = 30.0
 #: The pauses between two attempts within this period.
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 3.0
+
+#: Returns the result of a check. Raises TimeoutError after the given number of seconds.
+Pending = Callable[[float], CheckResult]
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class PreflightRunner:
         self._settles = {check.name for check in checks if check.settles}
         threads = CONCURRENT_NAMES * len(checks) + len(machine_checks)
         self._name_threads = ThreadPoolExecutor(CONCURRENT_NAMES, thread_name_prefix="names")
+        self._names_in_check = BoundedSemaphore(CONCURRENT_NAMES)
         self._check_threads = ThreadPoolExecutor(threads, thread_name_prefix="checks")
         self._cached: TtlCache[tuple[str, bool], tuple[NamedResult, ...]] = TtlCache()
 
@@ -150,14 +154,16 @@ class PreflightRunner:
         Return the results of the checks of this machine.
         """
         return self._cached.get(MACHINE) or self._cache(
-            MACHINE,
-            self._gather((each, self._submit(each)) for each in self._machine_checks),
+            MACHINE, self._gather([(each, self._submit(each)) for each in self._machine_checks])
         )
 
     def check_names(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[NamedResult, ...]]:
         """
         Return the results of all checks for each of *names*; if *renewing*, only those that ended in time.
         """
+        if len(names) == 1 and not renewing:
+            # The job waits for the result anyway, so its own thread checks the name.
+            return [self._check_name(names[0], renewing, math.inf)]
         deadline = time.monotonic() + RENEWAL_TIMEOUT_SECONDS if renewing else math.inf
         # In a copy of the context, the checks belong to the step and to the log of this job.
         pending = [
@@ -198,17 +204,27 @@ class PreflightRunner:
         return next(filter(None, failures), None)
 
     def _check_name(self, name: str, renewing: bool, deadline: float) -> tuple[NamedResult, ...]:
-        if found := self._cached.get((name, renewing)):
-            return found
-        context = CheckContext(name, self._records(name), renewing, self._challenge_type(name))
-        checks = [each for each in self._checks if context.challenge_type in each.challenge_types]
-        return self._cache(
-            (name, renewing),
-            self._gather(((each, self._submit(each, context)) for each in checks), deadline),
-        )
+        with self._names_in_check:
+            if found := self._cached.get((name, renewing)):
+                return found
+            context = CheckContext(name, self._records(name), renewing, self._challenge_type(name))
+            checks = [each for each in self._checks if context.challenge_type in each.challenge_types]
+            started = [
+                (
+                    each,
+                    self._immediate(each, context)
+                    if each.is_immediate(context)
+                    else self._submit(each, context),
+                )
+                for each in checks
+            ]
+            return self._cache((name, renewing), self._gather(started, deadline))
 
-    def _submit(self, check: Check | MachineCheck, *context: CheckContext) -> Future[CheckResult]:
-        return self._check_threads.submit(copy_context().run, self._observed, check, *context)
+    def _submit(self, check: Check | MachineCheck, *context: CheckContext) -> Pending:
+        return self._check_threads.submit(copy_context().run, self._observed, check, *context).result
+
+    def _immediate(self, check: Check, context: CheckContext) -> Pending:
+        return lambda _seconds: self._observed(check, context)
 
     def _observed(self, check: Check | MachineCheck, *context: CheckContext) -> CheckResult:
         # A check that ends after its deadline counts with its outcome, although no job waits for it.
@@ -234,15 +250,15 @@ class PreflightRunner:
 
     def _gather(
         self,
-        submitted: Iterable[tuple[Check | MachineCheck, Future[CheckResult]]],
+        started: Sequence[tuple[Check | MachineCheck, Pending]],
         deadline: float = math.inf,
     ) -> tuple[NamedResult, ...]:
-        pending, began = list(submitted), time.monotonic()
+        began = time.monotonic()
         return tuple(
             NamedResult(
-                check.name, _result_in_time(check, future, min(began + check.deadline_seconds, deadline))
+                check.name, _result_in_time(check, pending, min(began + check.deadline_seconds, deadline))
             )
-            for check, future in pending
+            for check, pending in started
         )
 
     def _cache(self, key: tuple[str, bool], found: tuple[NamedResult, ...]) -> tuple[NamedResult, ...]:
@@ -299,9 +315,9 @@ def _results_in_time(
         return (NamedResult("all", CheckResult.skipped("no check ended in time")),)
 
 
-def _result_in_time(check: Check | MachineCheck, future: Future[CheckResult], deadline: float) -> CheckResult:
+def _result_in_time(check: Check | MachineCheck, pending: Pending, deadline: float) -> CheckResult:
     try:
-        return future.result(max(0.0, deadline - time.monotonic()))
+        return pending(max(0.0, deadline - time.monotonic()))
     except CertworkerError as failure:
         return CheckResult.fail(failure)
     except TimeoutError:

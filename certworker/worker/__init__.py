@@ -13,6 +13,7 @@ In the order in which they may import each other::
     tasks            ★ The functions that a job may call
     json_only        RQ reads only JSON, even where a tool of RQ does not name a serializer
     wait             Waits until requests have ended
+    time_limits      The time limits of all jobs, in one thread
     job_class        The jobs that may run: those that name a registered function
     queue_stats      The state of the queue: positions, workers, `rq suspend`, and queues without a worker
     slots            The pool of slots, and the tenants of the jobs in them

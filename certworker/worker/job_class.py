@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from difflib import get_close_matches
-from threading import Timer
 from typing import Any, ClassVar
 
 from redis import Redis
@@ -30,6 +29,7 @@ from certworker.redis.codec import decode_text, decode_time
 from certworker.redis.failures import address_of, to_failure
 from certworker.worker.payload import LARGEST, Call, read_call
 from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+from certworker.worker.time_limits import TimeLimit, TimeLimits
 
 logger = logging.getLogger(__name__)
 
@@ -234,10 +234,12 @@ class AllowlistedJob(Job):
 
 class Deadline(TimerDeathPenalty):
     """
-    RQ's time limit for threads, changed so that it does not delay the end of the process.
+    RQ's time limit for threads, changed so that all limits share one thread.
 
     RQ sets the message on the class of the exception, so each job has its own class.
     """
+
+    _limits = TimeLimits()
 
     def __init__(self, timeout: int, *_: object, **options: object) -> None:
         class OutOfTime(Interrupted, JobTimeoutException):
@@ -245,13 +247,11 @@ class Deadline(TimerDeathPenalty):
 
         super().__init__(timeout, OutOfTime, **options)
 
-    def new_timer(self) -> Timer:
+    def new_timer(self) -> TimeLimit:
         """
-        Return a timer for one job, in a daemon thread.
+        Return a timer for one job.
         """
-        timer: Timer = super().new_timer()
-        timer.daemon = True
-        return timer
+        return TimeLimit(self._limits, self._timeout, self.handle_death_penalty)
 
 
 def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[AllowlistedJob]:

@@ -5,7 +5,7 @@ Test an order from its challenges to its certificate, whatever the CA responds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +14,7 @@ from time import sleep
 import pytest
 
 from certworker.acme.client import AcmeClient
+from certworker.acme.order import FETCH_SECONDS
 from certworker.certificates import Certificate, PrivateKey
 from certworker.challenges.challenge import DNS01, HTTP01, Dns01Challenge, Http01Challenge
 from certworker.devca.messages import Problem
@@ -208,6 +209,30 @@ class TestValidate:
         order.validate()
 
         assert 3 <= [request.kind for request in authority.requests].count("order") <= 9
+
+    @pytest.mark.parametrize("validation_seconds", [0.0, 0.3])
+    def test_the_first_poll_follows_the_requests_of_the_ca(
+        self,
+        authority: FaultyAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        validation_seconds: float,
+    ) -> None:
+        """
+        The first poll waits for the requests of the CA. If the CA has not decided then, further polls
+        follow.
+        """
+        authority.faults.validation_seconds = validation_seconds
+        order = presented(client_of(authority.directory_url, tmp_path).order(NAMES), challenge_server)
+        waits: list[tuple[Sequence[str], float]] = []
+
+        def await_fetches(tokens: Sequence[str], seconds: float) -> None:
+            waits.append((tokens, seconds))
+            assert "order" not in [request.kind for request in authority.requests]
+
+        order.validate(await_fetches)
+
+        assert [([response.token for response in order.responses], FETCH_SECONDS)] == waits
 
     def test_polling_ends_after_90_seconds(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPResponse
@@ -55,6 +56,7 @@ def opened(
     answer: Callable[[str], str | None] = answer,
     healthy: Callable[[], Mapping[str, object]] = healthy_parts,
     explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+    answers_at_once: Callable[[str], bool] = lambda _token: False,
 ) -> Iterator[HttpServer]:
     """
     Yield a server on a free port.
@@ -62,6 +64,7 @@ def opened(
     server = HttpServer(
         HttpAddress(host, 0),
         answer=answer,
+        answers_at_once=answers_at_once,
         healthy=healthy,
         metrics=lambda: b"jobs_total 1\n",
         explain=explain,
@@ -119,6 +122,23 @@ class TestChallenge:
             "text/plain",
             ANSWER.encode(),
         )
+
+    @pytest.mark.parametrize(("at_once", "thread"), [(True, "responder"), (False, "waitress-")])
+    def test_the_loop_responds_to_tokens_of_this_worker(self, at_once: bool, thread: str) -> None:
+        """
+        The loop responds without another thread if no Redis command is needed, also twice on a connection.
+        """
+
+        def answer(_token: str) -> str:
+            return threading.current_thread().name
+
+        with opened(answer=answer, answers_at_once=lambda token: at_once and token == TOKEN) as server:
+            connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+            for _ in range(2):
+                connection.request("GET", CHALLENGE)
+                assert connection.getresponse().read().decode().startswith(thread)
+            connection.close()
+            assert request(server, f"{CHALLENGE}x")[1].decode().startswith("waitress-")
 
     @pytest.mark.parametrize("host", ["a.org", "A.ORG:80", "203.0.113.7", "[2001:db8::1]", "unknown"])
     def test_the_host_is_ignored(self, server: HttpServer, host: str) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from ipaddress import ip_address
 
@@ -44,6 +44,9 @@ MAX_ADDRESSES = 4
 
 #: Half of the timeout of a CA. A server that is slower may soon exceed the timeout.
 SLOW_SECONDS = 5.0
+
+#: The maximum number of requests of all checks at the same time.
+MAX_REQUESTS = 256
 
 #: The port that a public CA connects to.
 HTTP_PORT = 80
@@ -81,6 +84,10 @@ class Port80Check:
     hops: Sequence[InternalHop]
     #: The public addresses of this server; empty if unknown.
     own_addresses: Sequence[str] = ()
+    #: The threads of the requests, which stay for later checks.
+    threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="port 80")
+    )
 
     def __call__(self, context: CheckContext) -> CheckResult:
         """
@@ -93,14 +100,13 @@ class Port80Check:
         addresses = _addresses(self.settings, context.name, context.records)
         if not addresses:
             return CheckResult.skipped("port 80 not checked: no address")
-        with self.published(context.name) as challenge, ThreadPoolExecutor(len(addresses)) as threads:
-            pending = [threads.submit(self._fetch, challenge, address) for address in addresses]
+        with self.published(context.name) as challenge:
+            pending = [self.threads.submit(self._fetch, challenge, address) for address in addresses]
             wait(pending, HOP_DELAY_SECONDS)
             hop_results = []
             if any(not fetch.done() or _is_bad(fetch.result(), challenge) for fetch in pending):
-                with ThreadPoolExecutor(len(self.hops) or 1) as hop_threads:
-                    results = hop_threads.map(partial(self._hop_result, challenge), self.hops)
-                    hop_results = [hop_result for hop_result in results if hop_result]
+                results = self.threads.map(partial(self._hop_result, challenge), self.hops)
+                hop_results = [hop_result for hop_result in results if hop_result]
             fetches = [fetch.result() for fetch in pending]
         port = probe_for(self.settings, context.name).port
         return _result(challenge, fetches, hop_results, self.own_addresses, port)

@@ -1,0 +1,83 @@
+"""
+The time limits of all jobs, in one thread.
+
+RQ starts a thread for each limit. A new thread costs a job about as much as one of its requests to the CA.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import inf
+from threading import Condition, Thread
+
+from certworker.supervision import log_unexpected
+
+
+class TimeLimits:
+    """
+    The running time limits, and the thread that ends them. The thread starts with the first limit.
+    """
+
+    def __init__(self) -> None:
+        self._changed = Condition()
+        #: The end of each limit on the monotonic clock.
+        self._ends: dict[TimeLimit, float] = {}
+        #: The time at which the thread checks the limits again.
+        self._next_check = inf
+        self._thread: Thread | None = None
+
+    def add(self, limit: TimeLimit) -> None:
+        """
+        Call the function of *limit* after its time.
+        """
+        with self._changed:
+            self._ends[limit] = end = time.monotonic() + limit.seconds
+            if self._thread is None:
+                self._thread = Thread(target=self._run, name="time limits", daemon=True)
+                self._thread.start()
+            elif end < self._next_check:
+                self._changed.notify()
+
+    def remove(self, limit: TimeLimit) -> None:
+        """
+        End *limit*. When this method returns, its function has returned, or will never be called.
+        """
+        with self._changed:
+            self._ends.pop(limit, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for limit in [limit for limit, end in self._ends.items() if end <= now]:
+                    del self._ends[limit]
+                    try:
+                        limit.call()
+                    except Exception as error:
+                        log_unexpected("a time limit", error)
+                self._next_check = min(self._ends.values(), default=inf)
+                self._changed.wait(None if self._next_check == inf else self._next_check - now)
+
+
+class TimeLimit:
+    """
+    Calls *call* after *seconds*, unless it is cancelled, as :class:`threading.Timer` does.
+    """
+
+    def __init__(self, limits: TimeLimits, seconds: float, call: Callable[[], object]) -> None:
+        self.seconds = seconds
+        self.call = call
+        self._limits = limits
+
+    def start(self) -> None:
+        """
+        Start the time.
+        """
+        self._limits.add(self)
+
+    def cancel(self) -> None:
+        """
+        Prevent the call.
+        """
+        self._limits.remove(self)
