@@ -117,7 +117,7 @@ def build_app(
         clock: Returns the current time in UTC; tests pass a faster clock.
     """
     random, metrics = SystemRandom(), Metrics()
-    traefik, store = TraefikConfig(settings.config_dir, observe=metrics.publication), _build_store(settings)
+    traefik, store = _build_traefik(settings, metrics), _build_store(settings)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = _build_locks(connection, lease_seconds, store, metrics)
@@ -186,6 +186,10 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
         return None
     metadata, _ = certificates.serving(name)
     return metadata.validity if metadata else None
+
+
+def _build_traefik(settings: Settings, metrics: Metrics) -> TraefikConfig:
+    return TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
 
 
 def _build_store(settings: Settings) -> CertificateStore:

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from certworker.dashboard.names import NameIndex, NameQuery
 from certworker.dashboard.sources import Sources
 from certworker.dashboard.workers import RunningJob, running_jobs
+from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import URGENT, DomainStatus
 from certworker.state.priority_queues import PriorityQueues
+from certworker.traefik.config import TraefikConfig
 from certworker.worker.health import reports
 from certworker.worker.queue_stats import queue_stats
 
@@ -45,7 +47,7 @@ class Proxy:
 
     #: The directory of its files.
     directory: str
-    #: The number of files, one for each certificate.
+    #: The number of names in these files.
     files: int
     #: The changes of its files, after each of which Traefik reloads; null if no worker reports.
     reloads: int | None
@@ -102,8 +104,8 @@ def _queue(sources: Sources) -> Queue:
 def _proxy(sources: Sources) -> Proxy | None:
     directory = sources.settings.config_dir
     try:
-        files = sum(1 for _ in directory.glob("*.yml"))
-    except OSError:
+        files = TraefikConfig(directory).count()
+    except CertworkerError:
         return None
     loads = [report.proxy for report in reports(sources.connection)]
     measured = sum(load.served for load in loads)

@@ -161,8 +161,8 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
     if dangling:
         yield MACHINE.warn(
             subject,
-            f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0]}.",
-            f"Remove the file, or request the certificate: certworker request {dangling[0].stem}",
+            f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0][1]}.",
+            f"Remove the name, or request its certificate: certworker request {dangling[0][0]}",
         )
     if not broken and not dangling:
         yield MACHINE.ok(subject, f"{count}, all valid")

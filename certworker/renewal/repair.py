@@ -96,7 +96,7 @@ class Repair:
                 lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
                 stack.enter_context(lock.held(LOCK_TIMEOUT_SECONDS))
             found = take_inventory(self.store, self.clock())
-            written = self.traefik.repair(found.served)
+            written = self.traefik.repair(found.served, complete=True)
             self._withdraw_removed(written)
             complete_links(self.store, found.incomplete)
         repaired = {**written, **dict.fromkeys(found.incomplete, "links")}

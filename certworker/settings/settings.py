@@ -134,6 +134,10 @@ class Settings(SettingGroup):
         Path("/storage/config"),
         checked=True,
     )
+    #: Whether each name has a file of its own for Traefik; auto: up to 1,000 names.
+    traefik_layout: Annotated[Literal["auto", "per-name", "sharded"], LowerCase] = setting(
+        "CERTWORKER_TRAEFIK_LAYOUT", "auto, per-name or sharded", "auto"
+    )
     #: Account keys, the development root, pending orders.
     state_dir: Directory = setting(
         "CERTWORKER_STATE_DIR",

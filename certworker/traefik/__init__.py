@@ -4,8 +4,11 @@ Traefik: its configuration files, and the check that it serves the certificates 
 In import order::
 
     load              Counts the reloads of Traefik, and measures how long it takes to serve a certificate
+    shards            Shards: files that name the certificates of about 250 names each
+    shard_change      A change of many shards at once
+    layout            Where the certificate of a name is: in a file of its own, or in a shard
     batching          Gathers changes to the watched directory into bursts
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake
-    config            ★ The files of Traefik's file provider: one YAML file per name
+    config            ★ The files of Traefik's file provider
     deployment_check  Checks after each issuance that Traefik serves the new certificate
 """

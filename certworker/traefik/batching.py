@@ -23,6 +23,8 @@ from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
+from certworker.traefik.layout import Layout, Purpose
+from certworker.traefik.shards import FILE_MODE
 
 #: The pause between two bursts of changes.
 PAUSE_SECONDS = 2.0
@@ -34,8 +36,6 @@ POLL_INTERVAL_SECONDS = 0.05
 #: The extension of directories with files that are ready to be moved into the watched one.
 READY = ".ready"
 
-_MODE = 0o644
-
 
 class BatchedWriter:
     """
@@ -44,7 +44,7 @@ class BatchedWriter:
     Args:
         staging: A directory that is not watched, on the same file system, for all workers.
         lock: Held while files are moved.
-        is_outdated: Returns whether a content must not replace the file at a path.
+        layout: Where the files of names are.
         changed: Called after each burst of changes.
     """
 
@@ -53,13 +53,13 @@ class BatchedWriter:
         directory: Path,
         staging: SharedDirectory,
         lock: WriteLock,
-        is_outdated: Callable[[bytes, Path], bool],
+        layout: Layout,
         changed: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._staging = staging
         self._lock = lock
-        self._is_outdated = is_outdated
+        self._layout = layout
         self._changed = changed
         # Only one of the waiting threads polls. It makes the changes of all.
         self._leading = threading.Lock()
@@ -83,11 +83,10 @@ class BatchedWriter:
             with self._lock.held():
                 # Check again under the lock, when no other worker can write.
                 if not self._has_to_wait(slot):
-                    self._put(files)
+                    self._change(None, files)
                     return
         ready = self._staging.path / f"{order}-{secrets.token_hex(4)}{READY}"
-        with self._staging.writing():
-            durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
+        self._stage(ready, files)
         slot.release_early()
         try:
             self._wait_for(ready, slot)
@@ -96,19 +95,26 @@ class BatchedWriter:
                 durable.remove(ready)
             raise
 
-    def publish_at_once(self, files: Mapping[str, bytes]) -> None:
+    def publish_at_once(self, files: Mapping[str, bytes], purpose: Purpose = "change") -> None:
         """
         Write *files* into the directory as one burst, together with all waiting changes.
+
+        Args:
+            purpose: Why they are written.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
         """
+        if purpose != "scatter" and self._layout.is_sharded(files.keys()):
+            # Few files are written, so they need no preparation before the lock.
+            with self._lock.held():
+                self._change(None, files, purpose)
+            return
         ready = self._staging.path / f"{secrets.token_hex(8)}{READY}"
-        with self._staging.writing():
-            durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
+        self._stage(ready, files)
         try:
             with self._lock.held():
-                self._move_all(ready)
+                self._change(ready, purpose=purpose)
         except BaseException:
             with suppress(CertworkerError):
                 durable.remove(ready)
@@ -133,15 +139,9 @@ class BatchedWriter:
         since = min(time.time() - changed, time.monotonic() - self._last_change)
         return min(PAUSE_SECONDS - since, PAUSE_SECONDS)
 
-    def _put(self, files: Mapping[str, bytes]) -> None:
-        wanted = {
-            name: content
-            for name, content in files.items()
-            if not self._is_outdated(content, self._directory / name)
-        }
+    def _stage(self, ready: Path, files: Mapping[str, bytes]) -> None:
         with self._staging.writing():
-            durable.write_all(self._directory, wanted, _MODE, via=self._staging.path)
-        self._move_all(None, changed=bool(wanted))
+            durable.write_directory(ready, {name: (content, FILE_MODE) for name, content in files.items()})
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
         # After a whole pause, either another worker has made this change, or this thread makes it.
@@ -162,49 +162,80 @@ class BatchedWriter:
                 continue
             with self._lock.held():
                 if time.monotonic() >= deadline or not self._has_to_wait(slot):
-                    self._move_all(ready)
+                    self._change(ready)
 
-    def _move_all(self, own: Path | None, *, changed: bool = False) -> None:
+    def _change(
+        self, own: Path | None, files: Mapping[str, bytes] | None = None, purpose: Purpose = "change"
+    ) -> None:
         """
-        Make all waiting changes, in one burst with a change that was already made if *changed*.
+        Write *files*, and make all waiting changes.
+
+        Args:
+            own: The waiting change of the caller.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The change *own* failed. Other changes raise no failure
-                here.
+            VolumeReadOnly, VolumeFull, VolumeFault: The change *own*, or one of *files*, failed. Other
+                changes raise no failure here.
         """
-        moved: list[Path] = []
-        fault: CertworkerError | None = None
+        burst = _Burst(self._layout)
         found = sorted(self._staging.path.glob(f"*{READY}"))
+        failures = {ready: failure for ready in found if (failure := burst.add_ready(ready))}
+        burst.add(files or {})
+        with self._staging.writing():
+            failed = self._layout.put(burst.contents, burst.staged, purpose)
+        for file_name, failure in failed.items():
+            failures.update(dict.fromkeys(burst.sources.get(file_name, ()), failure))
         for ready in found:
-            try:
-                with durable.translate_os_errors(ready):
-                    self._move(ready)
-                moved.append(ready)
-            except CertworkerError as failure:
-                fault = failure if ready == own else fault
-        if found:
-            durable.sync_directory(self._directory)
-        for ready in moved:
-            durable.remove(ready)
+            if ready not in failures:
+                durable.remove(ready)
         self._last_change = time.monotonic()
-        if changed or moved:
+        if burst.contents:
             self._changed()
-        if fault:
-            raise fault
+        own_failures = (
+            [failures[own]] if own in failures else [failed[each] for each in files or {} if each in failed]
+        )
+        if own_failures:
+            raise own_failures[0]
 
-    def _move(self, ready: Path) -> None:
+
+class _Burst:
+    """
+    The changes that are made together. Of two for one file, the later certificate counts.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self.contents = dict[str, bytes]()
+        #: The file that has each content already, by file name.
+        self.staged = dict[str, Path]()
+        #: The waiting changes that contain each file.
+        self.sources = dict[str, list[Path]]()
+
+    def add_ready(self, ready: Path) -> CertworkerError | None:
         """
-        Move each file of *ready*. A file that cannot be moved does not stop the others.
+        Add the waiting change *ready*, and return the failure if it cannot be read.
         """
-        fault: CertworkerError | None = None
-        for file in sorted(ready.iterdir()):
-            target = self._directory / file.name
-            try:
-                with durable.translate_os_errors(file):
-                    content = file.read_bytes()
-                if not self._is_outdated(content, target):
-                    durable.move(file, target)
-            except CertworkerError as failure:
-                fault = failure
-        if fault:
-            raise fault
+        try:
+            with durable.translate_os_errors(ready):
+                staged = {file.name: file for file in sorted(ready.iterdir())}
+                contents = {name: file.read_bytes() for name, file in staged.items()}
+            for name in self.add(contents):
+                self.staged[name] = staged[name]
+        except CertworkerError as failure:
+            return failure
+        for name in staged:
+            self.sources.setdefault(name, []).append(ready)
+        return None
+
+    def add(self, contents: Mapping[str, bytes]) -> list[str]:
+        """
+        Add *contents* by file name, and return the names of those that are not outdated.
+        """
+        added = []
+        for name, present in list(self._layout.read_many(contents)):
+            known, content = self.contents.get(name, present), contents[name]
+            if content == known or not self._layout.is_outdated(content, known):
+                self.contents[name] = content
+                self.staged.pop(name, None)
+                added.append(name)
+        return added

@@ -22,6 +22,7 @@ from certworker.job_slot import JobSlot
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 from certworker.traefik import batching
 from certworker.traefik.batching import PAUSE_SECONDS, READY, BatchedWriter
+from certworker.traefik.layout import Layout
 from tests.servers.worker import wait_until
 
 pytestmark = pytest.mark.slow
@@ -64,7 +65,7 @@ class RecordingLock(WriteLock):
 def writer_for(
     directory: Path,
     *,
-    is_outdated: Callable[[bytes, Path], bool] = lambda _content, _file: False,
+    is_outdated: Callable[[bytes, bytes], bool] = lambda _content, _found: False,
     lock: WriteLock | None = None,
 ) -> BatchedWriter:
     """
@@ -73,7 +74,8 @@ def writer_for(
     private = directory / ".certworker"
     private.mkdir(parents=True, exist_ok=True)
     shared = SharedDirectory(private, private / "writing.lock")
-    return BatchedWriter(directory, shared, lock or WriteLock(private / "lock", 30), is_outdated)
+    layout = Layout(directory, private, "per-name", is_outdated)
+    return BatchedWriter(directory, shared, lock or WriteLock(private / "lock", 30), layout)
 
 
 def publish_under_load(publish: Callable[[JobSlot], None], releases: list[None] | None = None) -> None:
@@ -205,7 +207,7 @@ class TestPublish:
         """
         A waiting change is left out if it is outdated when the burst is written.
         """
-        writer = writer_for(tmp_path, is_outdated=lambda content, _file: content == b"old")
+        writer = writer_for(tmp_path, is_outdated=lambda content, _found: content == b"old")
         writer.publish("0", {"a.yml": b"new"})
         publish_under_load(lambda slot: writer.publish("1", {"a.yml": b"old", "b.yml": b"fine"}, slot))
 
