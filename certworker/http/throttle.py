@@ -21,6 +21,7 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, Task, WSGITask
 
@@ -62,6 +63,8 @@ class Bounds:
         unread: The bytes of a response that wait for the client before the thread that writes it waits.
         ahead: The requests of a connection that the server reads during a response. With at least one, it
             notices that a client leaves before the end of a stream.
+        pipelined: The requests of a connection that may wait at the same time. With more, the connection
+            closes after the next response. Browsers and proxies wait for each response.
     """
 
     subject: str
@@ -73,6 +76,32 @@ class Bounds:
     longest_body: int
     unread: int
     ahead: int = 0
+    pipelined: int = 1_000
+
+
+class StrictParser(HTTPRequestParser):
+    """
+    Parses a request. At some invalid ones, waitress would log an error, and close without a response.
+    """
+
+    headers: dict[str, str]
+    chunked: bool
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """
+        Parse the request line and the headers.
+
+        Raises:
+            ParsingError: They are invalid, or the end of the body is ambiguous (RFC 9112, section 6.1).
+        """
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # For example http://[, or a Content-Length of 5,000 digits.
+            raise ParsingError("The request is malformed.") from error
+        # HTTP/1.1 removes the header Transfer-Encoding.
+        if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
+            raise ParsingError("The length of the body is ambiguous.")
 
 
 class ThrottledTask(WSGITask):
@@ -86,8 +115,13 @@ class ThrottledTask(WSGITask):
         """
         Respond, and delay the next request after a client error.
         """
-        super().service()
+        self.channel.is_served = True
+        try:
+            super().service()
+        finally:
+            self.channel.is_served = False
         pause_seconds = self.channel.server.bounds.pause_seconds
+        self.close_on_finish |= len(self.channel.requests) > self.channel.server.bounds.pipelined
         if pause_seconds and self.status.startswith("4"):  # 5xx is not a fault of the client
             self.channel.readable_again = monotonic() + pause_seconds
             # Pipelined requests do not wait for the pause, so the connection is closed.
@@ -115,6 +149,10 @@ class ThrottledChannel(HTTPChannel):
 
     task_class: type[Task] = ThrottledTask
     error_task_class: type[Task] = RejectionTask
+    parser_class: type[HTTPRequestParser] = StrictParser
+
+    #: Whether a thread responds to a request. Otherwise, the requests of the connection wait for a thread.
+    is_served = False
 
     #: The time of the next read, on the monotonic clock.
     readable_again = 0.0
@@ -131,6 +169,16 @@ class ThrottledChannel(HTTPChannel):
         #: count.
         self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
+
+    def received(self, data: bytes) -> bool:
+        """
+        Parse *data*. A complete request waits for a thread from now on.
+        """
+        was_idle = not self.requests
+        parsed = bool(super().received(data))
+        if was_idle and self.requests:
+            self.waiting_since = monotonic()
+        return parsed
 
     def readable(self) -> bool:
         """
@@ -274,9 +322,11 @@ class BoundedServer(TcpWSGIServer):
     def _close_slow(self, now: float) -> None:
         channels, most = list(self.active_channels.values()), self.bounds.connections
         slow = [each for each in channels if each.is_slow(now)]
-        waiting = sorted(
-            (each for each in channels if not each.requests), key=lambda each: each.waiting_since
-        )
+        # A thread may respond to one of them in the meantime.
+        queued = [each for each in channels if each.requests and not each.is_served]
+        # Requests that wait for a thread must not occupy all places. A new client gets the oldest place.
+        waiting = queued if len(queued) > most / 2 else [each for each in channels if not each.requests]
+        waiting.sort(key=lambda each: each.waiting_since)
         surplus = len(channels) - most
         for each in dict.fromkeys([*slow, *waiting[: max(0, surplus)]]):
             each.handle_close()

@@ -8,9 +8,11 @@ The Flask application of the page and the API.
 from __future__ import annotations
 
 from http import HTTPStatus
+from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
 from certworker.web import api, pages, proxies
@@ -80,6 +82,10 @@ def _find_access() -> None:
 def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
+    if isinstance(request.routing_exception, RequestRedirect):
+        # The URL of Flask has the host of the request, which anyone may send, and never HTTPS.
+        parts = urlsplit(request.routing_exception.new_url)
+        response.headers["Location"] = urlunsplit(("", "", parts.path, parts.query, ""))
     return response
 
 

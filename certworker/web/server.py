@@ -48,6 +48,7 @@ BOUNDS = Bounds(
     longest_body=256 * 1024,
     unread=1024 * 1024,
     ahead=1,
+    pipelined=2,
 )
 
 #: A job waits for the interpreter after each read and write. The default of Python is 5 ms, which is as long
@@ -138,12 +139,13 @@ class WebServer:
                     self._application = self._load(self._stack)
         except Exception as error:
             self._faults.failed(error)
-            return _unavailable(b"The page cannot be loaded. The log has the reason.\n", start_response)
+            reason = b"The page cannot be loaded. The log has the reason.\n"
+            return _unavailable(request, reason, start_response)
         if self._share is None:
             return self._application(request, start_response)
         pause = self._share.pause_seconds()
         if pause > LONGEST_PAUSE_SECONDS:
-            return _unavailable(b"The page is busy, and the jobs come first.\n", start_response)
+            return _unavailable(request, b"The page is busy, and the jobs come first.\n", start_response)
         time.sleep(pause)
         began = time.thread_time()
         try:
@@ -152,7 +154,9 @@ class WebServer:
             self._share.spend(time.thread_time() - began)
 
 
-def _unavailable(body: bytes, start_response: Callable[..., object]) -> Iterable[bytes]:
+def _unavailable(
+    request: dict[str, Any], body: bytes, start_response: Callable[..., object]
+) -> Iterable[bytes]:
     headers = [
         ("Content-Type", "text/plain"),
         ("Content-Length", str(len(body))),
@@ -160,7 +164,8 @@ def _unavailable(body: bytes, start_response: Callable[..., object]) -> Iterable
         *HEADERS,
     ]
     start_response("503 Service Unavailable", headers)
-    return [body]
+    # After HEAD, a client would read a body as the next response of the connection.
+    return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
 
 def is_installed() -> bool:

@@ -28,6 +28,7 @@ import yaml
 from certworker.errors import printable
 from certworker.settings.web import PROXY, ROLES, Role
 from certworker.storage import durable
+from certworker.storage.shared_directory import WriteLock
 
 logger = logging.getLogger(__name__)
 
@@ -92,29 +93,21 @@ class TokenFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._state: object = None
-        self._tokens: tuple[Token, ...] = ()
+        self._lock = WriteLock(path.with_name(f"{path.name}.lock"))
+        #: The state of the file, and its tokens. One assignment replaces both, because several threads read.
+        self._known: tuple[object, tuple[Token, ...]] = (None, ())
 
     def tokens(self) -> tuple[Token, ...]:
         """
         Return the tokens; none if the file is missing or cannot be used.
         """
-        state = _state_of(self.path)
-        if state != self._state:
-            try:
-                self._tokens = read(self.path)
-            except UnusableTokens as error:
-                self._tokens = ()
-                logger.warning("no token of %s is valid: %s", self.path, error)
-            self._state = state
-        return self._tokens
+        return self._current()[1]
 
     def is_missing(self) -> bool:
         """
         Return whether the file does not exist. A file that cannot be read exists.
         """
-        self.tokens()
-        return self._state == errno.ENOENT
+        return self._current()[0] == errno.ENOENT
 
     def find(self, token: str) -> Token | None:
         """
@@ -145,9 +138,10 @@ class TokenFile:
         """
         token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
-        entries = [*_entries(_text(self.path)), known.as_json()]
         durable.make_directory(self.path.parent, 0o700)
-        self._write(entries)
+        # Another process that writes what it has read before would restore a revoked token.
+        with self._lock.held():
+            self._write([*_entries(_text(self.path)), known.as_json()])
         return token
 
     def revoke(self, token_id: str) -> bool:
@@ -158,17 +152,31 @@ class TokenFile:
             UnusableTokens: The file has other content.
             CertworkerError: The file cannot be written.
         """
-        before = _entries(_text(self.path))
-        after = [entry for entry in before if token_id not in {each.id for each in _valid([entry])[0]}]
-        if len(after) == len(before):
+        if not _text(self.path):
             return False
-        if after:
-            self._write(after)
-        else:
-            # Without the file, this machine may read without a token again.
-            with durable.translate_os_errors(self.path):
-                self.path.unlink()
+        with self._lock.held():
+            before = _entries(_text(self.path))
+            after = [entry for entry in before if token_id not in {each.id for each in _valid([entry])[0]}]
+            if len(after) == len(before):
+                return False
+            if after:
+                self._write(after)
+            else:
+                # Without the file, this machine may read without a token again.
+                with durable.translate_os_errors(self.path):
+                    self.path.unlink()
         return True
+
+    def _current(self) -> tuple[object, tuple[Token, ...]]:
+        known, state = self._known, _state_of(self.path)
+        if state != known[0]:
+            try:
+                known = state, read(self.path)
+            except UnusableTokens as error:
+                known = state, ()
+                logger.warning("no token of %s is valid: %s", self.path, error)
+            self._known = known
+        return known
 
     def _write(self, entries: Sequence[object]) -> None:
         if len(entries) > MAX_TOKENS:

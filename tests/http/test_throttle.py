@@ -119,6 +119,36 @@ class TestThrottle:
                 connection.close()
 
 
+class TestStrictParser:
+    @pytest.mark.parametrize(
+        ("line", "headers"),
+        [
+            ("GET http://[/ HTTP/1.1", ""),
+            ("GET / HTTP/1.1", f"Content-Length: {'9' * 5_000}\r\n"),
+            ("GET / HTTP/1.1", "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n"),
+            ("GET / HTTP/1.0", "Connection: keep-alive\r\nTransfer-Encoding: chunked\r\n"),
+        ],
+    )
+    def test_an_ambiguous_request_is_refused_and_ends_the_connection(
+        self, line: str, headers: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A request that a proxy could read differently is 400, without a line in the log or a second response.
+        """
+        smuggled = f"0\r\n\r\nGET {CHALLENGE} HTTP/1.1\r\nHost: x\r\n\r\n"
+        with opened() as server, socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+            client.sendall(f"{line}\r\nHost: x\r\n{headers}\r\n{smuggled}".encode())
+            answered = b""
+            # The server closes the connection before it reads the second request.
+            with suppress(ConnectionResetError):
+                while piece := client.recv(1 << 16):
+                    answered += piece
+
+        assert answered.split(b" ", 2)[1] == b"400"
+        assert 1 == answered.count(b"HTTP/1.")
+        assert [] == caplog.messages
+
+
 class TestBoundedServer:
     def test_a_server_full_of_slow_requests_answers_the_next_one(self) -> None:
         """

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -132,6 +133,24 @@ class TestLoading:
         assert (503, "5") == (response.status, response.getheader("Retry-After"))
         assert "the jobs come first" in body
 
+    def test_a_refused_head_has_no_body(self) -> None:
+        """
+        The response to HEAD has no body, which the next response of the connection would begin with.
+        """
+        share = CpuShare()
+        share.spend(1000)
+        with (
+            started(WebServer(LOOPBACK, lambda _: echo, share=share)) as server,
+            socket.create_connection(("127.0.0.1", server.port), timeout=60) as client,
+        ):
+            client.sendall(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while piece := client.recv(1 << 16):
+                answer += piece
+
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert answer.endswith(b"\r\n\r\n")
+
     def test_the_extra_is_installed_for_the_tests(self) -> None:
         """
         The packages of the page are installed.
@@ -149,6 +168,53 @@ class TestBounds:
             trickling("127.0.0.1", server.port, BOUNDS.connections + 50),
         ):
             assert ["/a"] * 3 == [get(server, "/a")[1] for _ in range(3)]
+
+    def test_requests_that_wait_for_a_thread_block_no_new_client(self) -> None:
+        """
+        More requests than the server has places wait for a thread. A new client still gets its response.
+        """
+        released = Event()
+
+        def slow(request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+            assert released.wait(60)
+            return echo(request, start_response)
+
+        with started(WebServer(LOOPBACK, lambda _: slow)) as server, ExitStack() as stack:
+            for _ in range(BOUNDS.connections + BOUNDS.threads):
+                other = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=60))
+                other.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+
+            def requesting() -> list[int]:
+                # The ports of the clients whose requests the server has read.
+                channels = list(server._listener._server.active_channels.values())
+                return [each.addr[1] for each in channels if each.requests]
+
+            wait_until(lambda: len(requesting()) >= BOUNDS.connections or None, lambda: "not full")
+            visitor = HTTPConnection("127.0.0.1", server.port, timeout=60)
+            visitor.request("GET", "/visitor")
+            assert visitor.sock is not None
+            port = visitor.sock.getsockname()[1]
+            wait_until(lambda: port in requesting() or None, lambda: "the visitor is disconnected")
+            released.set()
+
+            assert b"/visitor" == visitor.getresponse().read()
+            visitor.close()
+
+    def test_many_pipelined_requests_end_with_the_first(self) -> None:
+        """
+        A connection with many requests at once gets one response, and does not occupy the server.
+        """
+        with (
+            started(WebServer(LOOPBACK, lambda _: echo)) as server,
+            socket.create_connection(("127.0.0.1", server.port), timeout=60) as client,
+        ):
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
+            answer = b""
+            with suppress(ConnectionResetError):
+                while piece := client.recv(1 << 16):
+                    answer += piece
+
+        assert 1 == answer.count(b"HTTP/1.1 200 ")
 
     @pytest.mark.parametrize(
         ("sent", "status"),
@@ -242,9 +308,11 @@ class TestInstallation:
         with started(web_server(settings, connection, LOOPBACK)) as server:
             _, text = get(server, "/certs/")
             login, _ = get(server, "/certs/names", X_Forwarded_For="192.0.2.1")
+            spoofed = [get(server, path, Host="attacker.example")[0] for path in ("/certs", "/certs//queue")]
 
         assert 'href="/certs/names"' in text
         assert "/certs/login?next=/names" == login.getheader("Location")
+        assert ["/certs/", "/certs/queue/"] == [each.getheader("Location") for each in spoofed]
 
     def test_with_a_tokens_file_each_request_needs_a_token(self, tmp_path: Path, connection: Redis) -> None:
         """

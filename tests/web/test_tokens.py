@@ -6,13 +6,24 @@ from __future__ import annotations
 
 import json
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event, Thread, current_thread
 
 import pytest
 
 from certworker.errors import CertworkerError
-from certworker.web.tokens import MAX_FILE_BYTES, MAX_TOKENS, TokenFile, UnusableTokens, digest_of
+from certworker.web import tokens as module
+from certworker.web.tokens import (
+    MAX_FILE_BYTES,
+    MAX_TOKENS,
+    Token,
+    TokenFile,
+    UnusableTokens,
+    digest_of,
+    read,
+)
 
 NOW = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 DIGEST = "0123456789abcdef" * 4
@@ -127,6 +138,60 @@ class TestRevoke:
         tokens.create("read", None, lambda: NOW)
 
         assert "Grafana" in tokens.path.read_text()
+
+
+class TestSeveralWriters:
+    def test_no_writer_loses_the_token_of_another(self, tmp_path: Path) -> None:
+        """
+        Commands that run at the same time add all of their tokens, and restore no revoked one.
+        """
+        path = tmp_path / "tokens"
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: TokenFile(path).create("read", None, lambda: NOW), range(24)))
+        ids = [digest_of(token)[:12] for token in made]
+        assert set(ids) == {each.id for each in TokenFile(path).tokens()}
+
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(lambda token_id: TokenFile(path).revoke(token_id), ids[:23]))
+        assert ids[23:] == [each.id for each in TokenFile(path).tokens()]
+
+    def test_a_slow_thread_restores_no_revoked_token(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A thread that has read the old file, and stores it late, does not make a revoked token valid again.
+        """
+        old_read, revoked, stored = Event(), Event(), Event()
+        slow: list[Thread] = []
+
+        def read_slowly(path: Path) -> tuple[Token, ...]:
+            found = read(path)
+            if current_thread() in slow:
+                old_read.set()
+                assert revoked.wait(30)
+            return found
+
+        class Interrupted(TokenFile):
+            def __setattr__(self, name: str, value: object) -> None:
+                super().__setattr__(name, value)
+                # The slow thread runs between two assignments of the other thread.
+                if old_read.is_set() and current_thread() not in slow and not stored.is_set():
+                    revoked.set()
+                    slow[0].join(30)
+                    stored.set()
+
+        monkeypatch.setattr(module, "read", read_slowly)
+        token = TokenFile(tmp_path / "tokens").create("admin", None, lambda: NOW)
+        TokenFile(tmp_path / "tokens").create("read", None, lambda: NOW)
+        reader = Interrupted(tmp_path / "tokens")
+        slow.append(Thread(target=reader.tokens))
+        slow[0].start()
+        assert old_read.wait(30)
+        TokenFile(tmp_path / "tokens").revoke(digest_of(token)[:12])
+        reader.tokens()
+        assert stored.is_set()
+
+        assert reader.find(token) is None
 
 
 class TestFile:

@@ -93,7 +93,9 @@ class TestToken:
         assert 200 == client.get("/api/show", headers=bearer("password")).status_code
         assert 200 == client.get("/api/show", headers=bearer(token), environ_base=REMOTE).status_code
 
-    @pytest.mark.parametrize("value", ["Bearer", "Bearer ", "Basic Zm9v", "Bearer \x80", "x" * 9000])
+    @pytest.mark.parametrize(
+        "value", ["Bearer", "Bearer ", "Basic Zm9v", "Basic \xff", "Bearer \x80", "x" * 9000]
+    )
     def test_a_malformed_authorization_is_no_access(self, tmp_path: Path, value: str) -> None:
         """
         A malformed header counts as a missing or as a wrong token.
