@@ -12,7 +12,7 @@ from datetime import datetime
 
 from certworker.cli.outcome import ordinal
 from certworker.cli.output import reference, say
-from certworker.renewal.domain_status import URGENT, DomainStatus
+from certworker.renewal.domain_status import URGENT, DomainState, DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
 
@@ -45,7 +45,7 @@ class Files:
     issuers: list[str]
 
 
-def urgency(one: DomainStatus) -> tuple[int, str]:
+def urgency(one: DomainState | DomainStatus) -> tuple[int, str]:
     """
     Return the sort key of *one* in a table: names that a user has to fix first, then by name.
     """

@@ -30,20 +30,24 @@ from certworker.renewal.domain_status import (
     FAILURES,
     STATES,
     BackfillProgress,
+    DomainState,
     DomainStatus,
     backfill_progress,
+    list_states,
     list_status,
     status_of,
+    statuses_of,
 )
 from certworker.settings import Settings, load
 from certworker.state.domain_records import DomainRecords
+from certworker.state.recorded_states import RecordedStates
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import PEM_FILES
 from certworker.worker.producer import queue_length
 from certworker.worker.queue_stats import queued_name, running_workers
 
-Stores = tuple[Agenda, DomainRecords, CertificateStore]
+Stores = tuple[Agenda, RecordedStates, CertificateStore]
 
 PAUSE_SECONDS = 1.0
 
@@ -87,7 +91,7 @@ def watch_names(
         while True:
             began, now = time.monotonic(), datetime.now(UTC)
             queued = queue_length(connection)
-            counts = _counts(list_status(*stores, now), queued)
+            counts = _counts(list_states(*stores, now), queued)
             if counts != shown and lines:
                 _print(counts, now, as_json)
             update(counts.done, counts.failed, counts.names)
@@ -100,7 +104,7 @@ def watch_names(
         _print(shown, datetime.now(UTC), as_json)
 
 
-def _counts(names: Iterable[DomainStatus], queued: int) -> Counts:
+def _counts(names: Iterable[DomainState], queued: int) -> Counts:
     total = open_names = failed = 0
     for one in names:
         total += 1
@@ -185,7 +189,8 @@ def command(
     settings = load(os.environ)
     now = datetime.now(UTC)
     with connected(settings.redis) as connection:
-        stores = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
+        agenda, volume = Agenda(connection), CertificateStore(settings.certificates_dir)
+        stores = agenda, RecordedStates(connection), volume
         if name is not None:
             # The certificate may be from a private CA of earlier settings.
             _show_name(normalize(name, private=True, wildcards=True), connection, settings, now, as_json)
@@ -196,17 +201,24 @@ def command(
         elif summary:
             _show_summary(connection, settings, stores, now, as_json)
         else:
-            chosen = (one for one in list_status(*stores, now) if _is_chosen(one, state, due, now))
-            # Sorting needs all names. JSON is unsorted, so that a program gets the first line immediately.
-            ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
-            first = 0 if everything else (page - 1) * page_size
-            shown = list(islice(ordered, first, None if everything else first + page_size))
-            _show_page(shown, now, as_json)
-            if not as_json:
-                if next(ordered, None):
-                    say(f"More: certworker status --page {page + 1}{_options(page_size, state, due)}")
-                _show_queue(connection)
-                _show_backfill(_backfill(connection, settings, stores))
+            size = None if everything else page_size
+            start = (page - 1) * page_size if size else 0
+            if as_json:
+                # JSON is unsorted, so that a program gets the first line immediately.
+                sources = agenda, DomainRecords(connection), volume, now
+                chosen = (one for one in list_status(*sources) if _is_chosen(one, state, due, now))
+                for one in islice(chosen, start, start + size if size else None):
+                    say_json(_json(one, now))
+                return
+            # Sorting needs the states of all names, but only the page needs their details.
+            states = (one for one in list_states(*stores, now) if _is_chosen(one, state, due, now))
+            names = [one.name for one in sorted(states, key=urgency)]
+            shown = names[start : start + size if size else None]
+            _show_page(list(statuses_of(shown, agenda, DomainRecords(connection), volume, now)), now)
+            if len(names) > start + len(shown):
+                say(f"More: certworker status --page {page + 1}{_options(page_size, state, due)}")
+            _show_queue(connection)
+            _show_backfill(_backfill(connection, settings, stores))
 
 
 def _require_directory(settings: Settings) -> None:
@@ -250,7 +262,9 @@ def _files(volume: CertificateStore, name: str) -> Files:
     return Files({file.removesuffix(".pem"): str(directory / file) for file in PEM_FILES}, issuers)
 
 
-def _is_chosen(one: DomainStatus, state: str | None, due: timedelta | None, now: datetime) -> bool:
+def _is_chosen(
+    one: DomainState | DomainStatus, state: str | None, due: timedelta | None, now: datetime
+) -> bool:
     return (state is None or state in (one.state, one.detail)) and (
         due is None or (one.renewal is not None and one.renewal <= now + due and not one.by)
     )
@@ -262,11 +276,8 @@ def _options(page_size: int, state: str | None, due: timedelta | None) -> str:
     return options + (f" --due {due // timedelta(minutes=1)}m" if due is not None else "")
 
 
-def _show_page(shown: list[DomainStatus], now: datetime, as_json: bool) -> None:
-    if as_json:
-        for one in shown:
-            say_json(_json(one, now))
-    elif shown:
+def _show_page(shown: list[DomainStatus], now: datetime) -> None:
+    if shown:
         show_table(shown, now)
     else:
         say("No names. To request one: certworker request api.example.org")
@@ -282,7 +293,7 @@ def _backfill(connection: Redis, settings: Settings, stores: Stores) -> Backfill
 def _show_summary(
     connection: Redis, settings: Settings, stores: Stores, now: datetime, as_json: bool
 ) -> None:
-    pairs = [(one.state, one.detail) for one in list_status(*stores, now)]
+    pairs = [(one.state, one.detail) for one in list_states(*stores, now)]
     states, details = Counter(state for state, _ in pairs), Counter(detail for _, detail in pairs)
     progress = _backfill(connection, settings, stores)
     if as_json:

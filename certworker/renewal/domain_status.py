@@ -8,13 +8,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
+from certworker.domains import file_name
 from certworker.errors import CertworkerError
 from certworker.errors.worker import Unexpected
 from certworker.ratelimits.budget import Budget
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import detail_of, planned_renewal
-from certworker.state.domain_records import SERVED, DomainRecord, DomainRecords
+from certworker.state.domain_records import SERVED, DomainRecord, DomainRecords, State
+from certworker.state.recorded_states import RecordedStates
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import IMPORTED, CertificateMetadata
 
@@ -39,7 +42,7 @@ URGENT = ("no_certificate", "expired", "paused", "failing", "moved")
 LONGEST_WATCHED = timedelta(days=300)
 
 #: Records read from Redis in one command.
-BATCH = 100
+BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,43 @@ class DomainStatus:
         return max(share, min(1.0, (self.not_after - now) / LONGEST_WATCHED))
 
 
+class DomainState(NamedTuple):
+    """
+    The state of one name, without the details of its status.
+    """
+
+    name: str
+    #: As in :class:`DomainStatus`.
+    state: str
+    detail: str
+    #: The end of the certificate in service, and its planned renewal; None without a certificate.
+    not_after: datetime | None = None
+    renewal: datetime | None = None
+    by: str = ""
+
+
+def list_states(
+    agenda: Agenda, states: RecordedStates, store: CertificateStore, now: datetime
+) -> Iterator[DomainState]:
+    """
+    Yield the state of every name on the agenda, in alphabetical order.
+
+    It reads the files of names with a certificate, and one field of each record. For 50,000 names
+    without files it takes a fifth of the time of :func:`list_status`.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The volume cannot be read.
+    """
+    names = sorted(agenda.names())
+    on_volume = store.links.entries() | store.covered.entries()
+    for name, recorded in zip(names, states.read_many(names), strict=True):
+        if file_name(name) in on_volume:
+            yield _guarded_state(name, recorded, store, now)
+        else:
+            state = _current_state(recorded, None, None, now, "")
+            yield DomainState(name, state, detail_of(state, None, now))
+
+
 def list_status(
     agenda: Agenda, records: DomainRecords, store: CertificateStore, now: datetime
 ) -> Iterator[DomainStatus]:
@@ -165,6 +205,21 @@ def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -
     return BackfillProgress(count, len(without), budget.available_at(without))
 
 
+def _guarded_state(name: str, recorded: State | None, store: CertificateStore, now: datetime) -> DomainState:
+    """
+    Return the state of *name*, which is `failed` if its files cannot be read. The cause is in its status.
+    """
+    try:
+        metadata, wildcard = store.serving(name)
+    except Exception as error:
+        if not isinstance(error, CertworkerError):
+            logger.exception("could not read the state of this name", extra={"domain": name})
+        return DomainState(name, "failed", detail_of("failed", None, now))
+    renewal, end = (planned_renewal(metadata), metadata.not_after) if metadata else (None, None)
+    state = _current_state(recorded, metadata, renewal, now, wildcard)
+    return DomainState(name, state, detail_of(state, end, now), end, renewal, wildcard)
+
+
 def _guarded(
     name: str,
     next_check: datetime | None,
@@ -204,7 +259,7 @@ def _status(
 ) -> DomainStatus:
     unserved = record is not None and record.state not in SERVED
     renewal = planned_renewal(metadata) if metadata else None
-    state = record.state if record and unserved else _state(metadata, renewal, now, wildcard)
+    state = _current_state(record.state if record else None, metadata, renewal, now, wildcard)
     return DomainStatus(
         name=name,
         state=state,
@@ -226,9 +281,15 @@ def _status(
     )
 
 
-def _state(
-    metadata: CertificateMetadata | None, renewal: datetime | None, now: datetime, wildcard: str
+def _current_state(
+    recorded: State | None,
+    metadata: CertificateMetadata | None,
+    renewal: datetime | None,
+    now: datetime,
+    wildcard: str,
 ) -> str:
+    if recorded is not None and recorded not in SERVED:
+        return recorded
     if metadata is None:
         return "missing"
     if now >= metadata.not_after:

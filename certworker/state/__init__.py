@@ -4,6 +4,7 @@ The state in Redis. Redis may lose any part of it, because the volume is the sou
 In the order in which they may import each other::
 
     domain_records    ★ The last outcome of each name: its state, and its certificate or its failure
+    recorded_states   The states of many records, without their other fields
     locks             Locks on names with a lease and a fencing token: one worker at a time issues for a name
     once_per          Keys that mark events as done for a limited time
     priority_queues   The requests that wait for a slot, by priority and tenant

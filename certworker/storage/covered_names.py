@@ -71,7 +71,7 @@ class CoveredNames:
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
-        return (name for name in self._entries() if self.wildcard_of(name))
+        return (name for name in sorted(self.entries()) if self.wildcard_of(name))
 
     def relying_on(self, wildcard: str) -> list[str]:
         """
@@ -80,7 +80,7 @@ class CoveredNames:
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
-        below = (name for name in self._entries() if wildcard == covering_wildcard(name))
+        below = (name for name in sorted(self.entries()) if wildcard == covering_wildcard(name))
         # Other programs may have put files there.
         return [name for name in below if self.wildcard_of(name)]
 
@@ -88,7 +88,21 @@ class CoveredNames:
         """
         Return the number of names that rely on a wildcard.
         """
-        return len(self._entries())
+        return len(self.entries())
+
+    def entries(self) -> set[str]:
+        """
+        Return the file names of the records, which may be those of other programs.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        with durable.translate_os_errors(self._directory):
+            try:
+                with os.scandir(self._directory) as entries:
+                    return {entry.name for entry in entries if NAME.fullmatch(entry.name)}
+            except FileNotFoundError:
+                return set()
 
     def remove(self, name: str) -> None:
         """
@@ -109,14 +123,6 @@ class CoveredNames:
             except FileExistsError:
                 durable.remove(path)
                 path.symlink_to(target)
-
-    def _entries(self) -> list[str]:
-        with durable.translate_os_errors(self._directory):
-            try:
-                with os.scandir(self._directory) as entries:
-                    return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
-            except FileNotFoundError:
-                return []
 
 
 def _checked(name: str) -> str:

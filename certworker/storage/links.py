@@ -76,6 +76,16 @@ class Links:
             if os.path.lexists(self.directory / file_name(name) / "fullchain.pem"):
                 yield name
 
+    def entries(self) -> set[str]:
+        """
+        Return the file names of the directories of all names, with or without a certificate.
+        """
+        with durable.translate_os_errors(self.directory):
+            try:
+                return set(os.listdir(self.directory))  # noqa: PTH208 (with Paths it takes ten times as long)
+            except FileNotFoundError:
+                return set()
+
     def count(self) -> int:
         """
         Return the number of names with a certificate of certworker, even if Appwrite deleted `DOMAIN/`.

@@ -12,9 +12,11 @@ import pytest
 
 from certworker.app import App
 from certworker.errors import CertworkerError
+from certworker.errors.worker import Unexpected
 from certworker.renewal.agenda import AGENDA
-from certworker.renewal.domain_status import DomainStatus, list_status, status_of
+from certworker.renewal.domain_status import DomainStatus, list_states, list_status, status_of
 from certworker.state.domain_records import RECORDS
+from certworker.state.recorded_states import RecordedStates
 
 NAME = "shop.localhost"
 
@@ -105,6 +107,36 @@ class TestListStatus:
             (row.name, row.state, row.attempts) for row in rows
         ]
         assert "state.schema_too_new" == rows[1].code
+
+    def test_the_quick_list_has_the_same_states(self, app: App) -> None:
+        """
+        For each kind of name, the list of states agrees with the list of statuses, at each age.
+        """
+        now = app.clock()
+        for name in ("valid.localhost", "failing.localhost", "unreadable.localhost", "moved.localhost"):
+            app.issuance.issue((name,))
+        app.records.start_attempt(["issuing.localhost"], next_check=now, now=now)
+        app.records.defer([("waiting.localhost",)], next_check=now, now=now)
+        app.records.record_failed(
+            ["failing.localhost", "without.localhost"], Unexpected(fault="x"), next_check=now, now=now
+        )
+        app.connection.hset(RECORDS + "moved.localhost", "state", "moved")
+        app.connection.set(RECORDS + "lost.localhost", "of another type")
+        covered = ["below.covered.localhost", "lost.localhost", "issuing.localhost", "waiting.localhost"]
+        app.agenda.put_many(dict.fromkeys([*covered, "without.localhost"], now))
+        app.certificates.covered.add(["below.covered.localhost"])
+        directory = app.certificates.links.target_of("unreadable.localhost")
+        assert directory
+        (directory / "meta.json").write_text('{"schema": 99}')
+
+        seen = set()
+        for after in (timedelta(0), timedelta(days=80), timedelta(days=91)):
+            sources = app.certificates, now + after
+            full = list(list_status(app.agenda, app.records, *sources))
+            expected = [(one.name, one.state, one.detail, one.not_after, one.renewal, one.by) for one in full]
+            assert expected == list(list_states(app.agenda, RecordedStates(app.connection), *sources))
+            seen |= {one.detail for one in full}
+        assert {"valid", "due", "expired", "failing", "no_certificate", "moved", "issuing", "waiting"} < seen
 
     @pytest.mark.parametrize(
         ("years", "days_left", "share"), [(10, 3_000, 1.0), (10, 60, 0.2), (10, 30, 0.1), (0.25, 18.25, 0.2)]
