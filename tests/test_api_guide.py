@@ -13,7 +13,12 @@ from subprocess import PIPE, Popen
 import pytest
 
 from certworker.settings import load
-from certworker.web.api.events import MOST_STREAMS, MOST_STREAMS_OF_ONE, STREAM_SECONDS
+from certworker.web.api.events import (
+    MOST_STREAMS,
+    MOST_STREAMS_OF_ONE,
+    MOST_STREAMS_OF_TENANTS,
+    STREAM_SECONDS,
+)
 from certworker.web.api.models import MOST_NAMES
 from certworker.web.api.parameters import SEARCH
 from certworker.web.api.rate_limit import BURST, CALLS_PER_SECOND
@@ -95,7 +100,9 @@ class TestGuide:
         assert str(load({}).web.address) == ADDRESS
         assert f"at most {MOST_NAMES} names" in text
         assert f"{BURST} calls at once, and {CALLS_PER_SECOND:.0f} each second" in text
-        assert (2, 4, 600) == (MOST_STREAMS_OF_ONE, MOST_STREAMS, STREAM_SECONDS)
+        assert (2, 4, 6, 600) == (
+            *(MOST_STREAMS_OF_ONE, MOST_STREAMS_OF_TENANTS, MOST_STREAMS, STREAM_SECONDS),
+        )
         assert {each.name for each in SEARCH} - {"cursor"} <= set(parameters)
 
 

@@ -22,7 +22,7 @@ from tests.shell_examples import SIGN, Example, examples, run
 
 #: The commands that a user runs before the example of a command.
 BEFORE = {
-    **dict.fromkeys(("revoke", "explain"), "certworker request --wait api.example.org\n"),
+    **dict.fromkeys(("revoke", "explain", "resume"), "certworker request --wait api.example.org\n"),
     "import": f"{SIGN}sign DNS:api.example.org fullchain.pem privkey.pem\n",
 }
 

@@ -23,7 +23,17 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: The floors from the lowest to the top. A package imports only from the floors below its own.
 FLOORS = [
     {"errors"},
-    {"deadline", "hosts", "http_dates", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
+    {
+        "deadline",
+        "hosts",
+        "http_dates",
+        "job_slot",
+        "supervision",
+        "text_yaml",
+        "ttl_cache",
+        "validity",
+        "variables",
+    },
     {"domains", "tracing"},
     {"certificates"},
     {"storage", "redis", "own_certificates"},
@@ -100,7 +110,7 @@ LIBRARIES = {
     "urllib3": {"acme", "devca"},
     "waitress": {"http"},
     "werkzeug": {"web"},
-    "yaml": {"traefik.config", "web.tokens"},
+    "yaml": {"text_yaml", "traefik.config", "web.tokens"},
 }
 
 #: Names that do not describe the content of a module.

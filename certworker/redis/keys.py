@@ -101,6 +101,7 @@ KINDS = (
     Kind("certworker:said:WHAT", "string", "Lines that were already logged today; expires."),
     Kind("certworker:schema", "string", "The version of this layout."),
     Kind("certworker:sending:CHANNEL", "string", "A worker delivers notifications; expires."),
+    Kind("certworker:sessions", "zset", "Sessions of the page that a logout has ended; expires."),
     Kind("certworker:story:NAME", "list", "The last events of a name; expires."),
     Kind("certworker:told:NAME", "set", "Subjects of notifications about a name; expires."),
     Kind("rq:clean_registries:certificates", "string", "A worker cleans RQ's registries; expires."),

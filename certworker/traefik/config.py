@@ -19,10 +19,11 @@ import time
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
 
+from certworker import text_yaml
 from certworker.domains import file_name, is_address, name_of_file
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced
@@ -218,7 +219,7 @@ class TraefikConfig:
         Return the paths of the chain and the key in the file of *name*; None: there is no such file.
         """
         try:
-            pair = yaml.safe_load(self._content(name))["tls"]["certificates"][0]
+            pair = _yaml(self._content(name))["tls"]["certificates"][0]
             return Path(pair["certFile"]), Path(pair["keyFile"])
         except _UNREADABLE:
             return None
@@ -348,7 +349,7 @@ def _directory_in(content: bytes) -> Path | None:
     if found := _OWN.match(content):
         return Path(os.fsdecode(found[1])).parent
     try:
-        return Path(yaml.safe_load(content)["tls"]["certificates"][0]["certFile"]).parent
+        return Path(_yaml(content)["tls"]["certificates"][0]["certFile"]).parent
     except _UNREADABLE:
         return None
 
@@ -379,12 +380,16 @@ def _reason_to_fail(file: Path, content: bytes) -> str | None:
         return None
     try:
         text = content.decode()
-        loaded = tomllib.loads(text) if file.suffix == ".toml" else yaml.safe_load(text)
+        loaded = tomllib.loads(text) if file.suffix == ".toml" else _yaml(text)
     except UnicodeDecodeError:
         return "it is not UTF-8"
     except _UNREADABLE as error:
         return " ".join(str(error).split())
     return None if loaded is None or isinstance(loaded, dict) else "its top level is not a mapping"
+
+
+def _yaml(text: str | bytes) -> Any:
+    return text_yaml.load(text)
 
 
 def _generations_in(content: bytes) -> list[str]:

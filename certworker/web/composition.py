@@ -16,6 +16,7 @@ from certworker.dashboard.names import NameIndex
 from certworker.dashboard.sources import Sources
 from certworker.settings import Settings
 from certworker.web.access import Accesses
+from certworker.web.access.sessions import EndedSessions
 from certworker.web.application import build_application
 from certworker.web.components import WebComponents
 from certworker.web.queue import mount_queue
@@ -42,6 +43,7 @@ def application_of(
         tokens,
         open_on_loopback=open_on_loopback,
         proxies=settings.web.proxies,
+        sessions=EndedSessions(connection),
         header=settings.web.trusted_header,
     )
     application = build_application(

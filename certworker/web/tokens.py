@@ -29,6 +29,7 @@ from certworker.errors import printable
 from certworker.settings.web import PROXY, ROLES, Role
 from certworker.storage import durable
 from certworker.storage.shared_directory import WriteLock
+from certworker.text_yaml import TextLoader
 
 logger = logging.getLogger(__name__)
 
@@ -232,7 +233,7 @@ def _text(path: Path) -> str:
         raise UnusableTokens("it is not UTF-8") from None
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(TextLoader):
     """
     Loads YAML without aliases. A few lines with aliases can become a text of gigabytes.
     """

@@ -25,6 +25,7 @@ from certworker.state import (
     priority_queues,
     schema,
 )
+from certworker.web.access import sessions
 from tests import documentation
 from tests.reference import redis_keys
 
@@ -78,6 +79,7 @@ class TestKinds:
             schema,
             history,
             tokens,
+            sessions,
         )
         constants = {
             value

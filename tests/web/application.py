@@ -10,9 +10,11 @@ from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
+from redis import Redis
 
 from certworker.settings.web import LOOPBACK, TrustedHeader
 from certworker.web.access import Accesses, Role
+from certworker.web.access.sessions import EndedSessions
 from certworker.web.application import build_application
 from certworker.web.components import WebComponents
 from certworker.web.tokens import TokenFile
@@ -36,11 +38,18 @@ def open_application(
     open_on_loopback: bool = True,
     header: TrustedHeader | None = None,
     base_path: str = "",
+    connection: Redis | None = None,
 ) -> Flask:
     """
     Return an application whose tokens are in the file *tokens*.
     """
-    access = Accesses(TokenFile(tokens), open_on_loopback=open_on_loopback, proxies=LOOPBACK, header=header)
+    access = Accesses(
+        TokenFile(tokens),
+        open_on_loopback=open_on_loopback,
+        proxies=LOOPBACK,
+        sessions=EndedSessions(connection),
+        header=header,
+    )
     return build_application(
         WebComponents(
             sources=sources,

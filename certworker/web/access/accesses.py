@@ -15,6 +15,7 @@ from certworker.web.access.clients import Client, client_of
 from certworker.web.access.lockout import Lockout
 from certworker.web.access.refusals import Refused
 from certworker.web.access.roles import LOCAL, Access
+from certworker.web.access.sessions import EndedSessions
 from certworker.web.tokens import Token, TokenFile, is_random
 
 #: The users in the header of a proxy: a name or an e-mail address.
@@ -31,6 +32,7 @@ class Accesses:
 
     Attributes:
         lockout: The addresses that have sent wrong tokens.
+        sessions: The sessions that a logout has ended.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class Accesses:
         *,
         open_on_loopback: bool,
         proxies: Iterable[Network],
+        sessions: EndedSessions,
         header: TrustedHeader | None = None,
         lockout: Lockout | None = None,
     ) -> None:
@@ -48,6 +51,7 @@ class Accesses:
             open_on_loopback: Whether a request of this machine may read without a token, as long as no token
                 exists.
             proxies: The networks of the trusted proxies.
+            sessions: The sessions that a logout has ended.
             header: The header in which a trusted proxy names the user.
             lockout: The addresses that have sent wrong tokens; None for a new one.
         """
@@ -55,6 +59,7 @@ class Accesses:
         self._open_on_loopback = open_on_loopback
         self._proxies = tuple(proxies)
         self._header = header
+        self.sessions = sessions
         self.lockout = lockout or Lockout()
 
     def client(self, request: Request) -> Client:
@@ -75,16 +80,21 @@ class Accesses:
         if user := self._user(request, client):
             return user
         token = self._tokens.with_id(str(session.get("token", "")))
-        if token:
+        if token and not self.sessions.has_ended(session_id()):
             return access_with(token)
         if self._open_on_loopback and client.is_local and self._tokens.is_missing():
             return Access("read", None, LOCAL)
         return None
 
-    def is_current(self, access: Access) -> bool:
+    def is_current(self, access: Access, session_id: str = "") -> bool:
         """
         Return whether *access*, of a response that lasts, is still that of its token; True without a token.
+
+        Args:
+            session_id: The session of the request; empty without one.
         """
+        if session_id and self.sessions.has_ended(session_id):
+            return False
         if not access.identity.startswith(IDENTITY):
             return True
         token = self._tokens.with_id(access.identity.removeprefix(IDENTITY))
@@ -128,6 +138,13 @@ def access_with(token: Token) -> Access:
     Return the access that *token* gives.
     """
     return Access(token.role, token.tenant, f"{IDENTITY}{token.id}")
+
+
+def session_id() -> str:
+    """
+    Return the random number of the session of the running request; empty if it has none.
+    """
+    return str(session.get("nonce", ""))
 
 
 def bearer_token(request: Request) -> str:

@@ -2,24 +2,24 @@
 The login of a browser: a token becomes a session in a signed cookie.
 
 The cookie contains the id of the token, but neither the token nor its role. So a revoked token ends its
-sessions.
+sessions. The logout ends copies of the cookie as well.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-from datetime import timedelta
 
 from flask import Blueprint, Flask, current_app, g, redirect, render_template, request, session, url_for
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
+from certworker.web.access.accesses import Accesses, session_id
 from certworker.web.access.csrf import check_csrf, check_origin
 from certworker.web.access.refusals import Refused
+from certworker.web.access.sessions import LIFETIME
 
 COOKIE = "certworker_session"
-LIFETIME = timedelta(hours=12)
 
 #: A path of this application: it begins with exactly one slash, and has no character that a browser changes.
 OWN_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%?-][A-Za-z0-9._~!$&'()*+,;=:@%?/-]{0,2000})?")
@@ -72,13 +72,11 @@ def _log_in() -> Response | tuple[str, int, dict[str, str]]:
     check_origin()
     target = own_path(request.form.get("next"))
     try:
-        token = current_app.extensions["certworker"].access.check(
-            request.form.get("token", "").strip(), g.client
-        )
+        token = _accesses().check(request.form.get("token", "").strip(), g.client)
     except Refused as refusal:
         headers = {"Retry-After": str(refusal.retry_after)} if refusal.retry_after else {}
         return render_template("access/login.html", target=target, refusal=refusal), refusal.status, headers
-    session.clear()
+    _end_session()
     session.update(token=token.id, nonce=secrets.token_hex(16))
     g.audit = f"token {token.id}"
     return redirect(f"{request.script_root}{target}", 303)
@@ -86,5 +84,16 @@ def _log_in() -> Response | tuple[str, int, dict[str, str]]:
 
 def _log_out() -> Response:
     check_csrf()
-    session.clear()
+    _end_session()
     return redirect(url_for("login.form"), 303)
+
+
+def _end_session() -> None:
+    if ended := session_id():
+        _accesses().sessions.end(ended)
+    session.clear()
+
+
+def _accesses() -> Accesses:
+    found: Accesses = current_app.extensions["certworker"].access
+    return found

@@ -21,12 +21,14 @@ from redis.exceptions import RedisError
 
 from certworker.observability.events import EVENTS
 from certworker.redis.codec import decode_text, fields_in
-from certworker.web.access import current_access
+from certworker.web.access import Access, current_access
+from certworker.web.access.accesses import session_id
 from certworker.web.api.parameters import query_values
 from certworker.web.api.responses import Busy, components
 
-#: The maximum number of open streams: of all callers, and of one caller.
-MOST_STREAMS = 4
+#: The maximum number of open streams: of all callers, of all tenants, and of one caller.
+MOST_STREAMS = 6
+MOST_STREAMS_OF_TENANTS = 4
 MOST_STREAMS_OF_ONE = 2
 
 #: The longest duration of a stream, and the time without events after which a comment keeps it open.
@@ -40,6 +42,9 @@ EVENTS_AT_ONCE = 100
 #: How long a client waits before it connects again.
 RETRY_MILLISECONDS = 3_000
 
+#: The kinds of callers.
+OPERATOR, TENANT = "operator", "tenant"
+
 _ID = re.compile(r"[0-9]{1,15}-[0-9]{1,15}")
 
 
@@ -49,28 +54,38 @@ class Streams:
     """
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open: Counter[tuple[str, str]] = Counter()
         self._lock = Lock()
 
-    def enter(self, caller: str) -> None:
+    def enter(self, access: Access) -> None:
         """
-        Take a place for *caller*.
+        Take a place for the caller with *access*. All tokens of a tenant are one caller.
 
         Raises:
             Busy: All places are taken.
         """
+        kind, caller = _caller(access)
         with self._lock:
-            if self._open.total() >= MOST_STREAMS or self._open[caller] >= MOST_STREAMS_OF_ONE:
+            tenants = sum(count for (kind, _), count in self._open.items() if kind == TENANT)
+            if (
+                self._open.total() >= MOST_STREAMS
+                or self._open[kind, caller] >= MOST_STREAMS_OF_ONE
+                or (kind == TENANT and tenants >= MOST_STREAMS_OF_TENANTS)
+            ):
                 raise Busy("Too many streams of events are open.")
-            self._open[caller] += 1
+            self._open[kind, caller] += 1
 
-    def leave(self, caller: str) -> None:
+    def leave(self, access: Access) -> None:
         """
-        Free the place of *caller*.
+        Free the place of the caller with *access*.
         """
         with self._lock:
-            self._open[caller] -= 1
+            self._open[_caller(access)] -= 1
             self._open += Counter()
+
+
+def _caller(access: Access) -> tuple[str, str]:
+    return (OPERATOR, access.identity) if access.tenant is None else (TENANT, access.tenant)
 
 
 _streams = Streams()
@@ -84,16 +99,16 @@ def stream_events() -> Response:
     access, connection = current_access(), components().sources.connection
     after = last_id(connection, request.headers.get("Last-Event-ID", ""))
     has_left: Callable[[], bool] = request.environ.get("waitress.client_disconnected", lambda: False)
-    accesses = components().access
+    accesses, session = components().access, session_id()
 
     def is_gone() -> bool:
-        return has_left() or not accesses.is_current(access)
+        return has_left() or not accesses.is_current(access, session)
 
-    _streams.enter(access.identity)
+    _streams.enter(access)
     response = Response(
         events_after(connection, after, access.tenant, is_gone), content_type="text/event-stream"
     )
-    response.call_on_close(lambda: _streams.leave(access.identity))
+    response.call_on_close(lambda: _streams.leave(access))
     # Without this header, a proxy such as nginx buffers the events.
     response.headers["X-Accel-Buffering"] = "no"
     return response

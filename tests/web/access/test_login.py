@@ -149,6 +149,23 @@ class TestLogin:
         assert (303, "/certs/login") == (ended.status_code, ended.location)
         assert 303 == client.get("/show").status_code
 
+    def test_a_logout_ends_a_copied_cookie(self, application: Flask, token: str) -> None:
+        """
+        A thief who copied the cookie has no access after the logout. Other sessions of the token have.
+        """
+        client, other, thief = (
+            log_in(application, token),
+            log_in(application, token),
+            application.test_client(),
+        )
+        cookie = client.get_cookie(COOKIE, path="/certs") or client.get_cookie(COOKIE)
+        assert cookie is not None
+        thief.set_cookie(COOKIE, cookie.value)
+        assert 200 == thief.get("/show").status_code
+        client.post("/logout", data={"csrf_token": client.get("/csrf").text})
+
+        assert [303, 303, 200] == [each.get("/show").status_code for each in (client, thief, other)]
+
 
 class TestForgery:
     def test_a_cookie_with_another_key_is_no_session(self, application: Flask, token: str) -> None:

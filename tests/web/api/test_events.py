@@ -15,6 +15,7 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.observability.events import EVENTS
+from certworker.web.access import Access
 from certworker.web.api.events import (
     HEARTBEAT_SECONDS,
     MOST_STREAMS,
@@ -166,19 +167,34 @@ class TestRevocation:
 class TestStreams:
     def test_the_places_are_limited(self) -> None:
         """
-        One caller gets two streams, and all callers together four. A closed stream frees its place.
+        One caller gets two streams, and all callers together six. A closed stream frees its place.
         """
         streams = Streams()
-        callers = ["a", "a", "b", "c"]
-        for caller in callers:
+        callers = [Access("read", None, identity) for identity in "aabcdefg"]
+        for caller in callers[:6]:
             streams.enter(caller)
 
-        assert MOST_STREAMS == len(callers)
-        for caller in ("a", "d"):
+        assert MOST_STREAMS == len(callers[:6])
+        for caller in (callers[0], callers[6]):
             with pytest.raises(Busy):
                 streams.enter(caller)
-        streams.leave("a")
-        streams.enter("d")
+        streams.leave(callers[0])
+        streams.enter(callers[6])
+
+    def test_tenants_leave_places_for_operators(self) -> None:
+        """
+        All tokens of a tenant share two streams, and all tenants together get four.
+        """
+        streams = Streams()
+        tenants = [Access("read", tenant, f"token {n}") for n, tenant in enumerate("ttuuv")]
+        for caller in tenants[:4]:
+            streams.enter(caller)
+
+        for caller in (Access("read", "t", "token 9"), tenants[4]):
+            with pytest.raises(Busy):
+                streams.enter(caller)
+        streams.enter(Access("read", None, "token 10"))
+        streams.enter(Access("read", None, "token 10"))
 
     def test_a_call_without_a_place_is_refused(
         self, app: App, admin: FlaskClient, client_of: ClientOf

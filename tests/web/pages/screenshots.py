@@ -23,7 +23,7 @@ PICTURES = {
     "overview": ("/", LAPTOP),
     "names": ("/names", LAPTOP),
     "name": ("/names/www.example.net", LAPTOP),
-    "phone": ("/names/kunde.example.org", PHONE),
+    "phone": ("/names/customer.example.org", PHONE),
 }
 
 

@@ -50,7 +50,7 @@ AUTHORITY = "letsencrypt"
 ZONES: Mapping[str, Mapping[str, str]] = {
     "example.com": {"shop.example.com": ADDRESS, "api.example.com": ADDRESS},
     "example.net": {"www.example.net": OTHER_ADDRESS},
-    "example.org": {"kunde.example.org": OTHER_ADDRESS},
+    "example.org": {"customer.example.org": OTHER_ADDRESS},
 }
 
 #: The tenant, and its name.
@@ -108,12 +108,12 @@ def failures(now: datetime) -> dict[str, tuple[CertworkerError, int, timedelta]]
     """
     pause = "https://letsencrypt.example/unpause?jwt=eyJhbGciOiJIUzI1NiJ9"
     return {
-        "kunde.example.org": (
+        "customer.example.org": (
             CnameTarget(
-                name="kunde.example.org",
+                name="customer.example.org",
                 expected=ADDRESS,
                 found=OTHER_ADDRESS,
-                record=f"kunde.example.org. A {ADDRESS}",
+                record=f"customer.example.org. A {ADDRESS}",
             ),
             3,
             50 * MINUTE,

@@ -27,7 +27,7 @@ VIEWS = {
     "/names/www.example.net": "Last failure",
     "/names/shop.example.com": "As lines of a zone file",
     "/names/shop.example.com/remove": "Remove shop.example.com?",
-    "/names/kunde.example.org/records": "As lines of a zone file",
+    "/names/customer.example.org/records": "As lines of a zone file",
     "/doctor": "Run the checks",
     "/errors": "rate.paused",
     "/errors/rate.paused": "How to check",
@@ -129,12 +129,12 @@ class TestWithoutJavaScript:
         with visit(browser, served.address, scripts=False) as visited:
             visited.log_in(served.operator)
             page = visited.open("/names")
-            page.get_by_label("Search").fill("kunde")
+            page.get_by_label("Search").fill("customer")
             page.get_by_role("button", name="Show").click()
-            page.get_by_role("link", name="kunde.example.org").click()
+            page.get_by_role("link", name="customer.example.org").click()
             page.get_by_text("Show the records").click()
             expect(page.get_by_text("wrong", exact=True)).to_be_visible()
-            page.get_by_role("link", name="kunde.example.org").click()
+            page.get_by_role("link", name="customer.example.org").click()
             expect(page.get_by_role("link", name="Refresh")).to_be_visible()
             before = queue_length(served.sources.connection)
             page.get_by_role("button", name="Retry now").click()

@@ -134,10 +134,10 @@ class TestRecords:
         """
         wrong, right = (
             site.reader.get(f"/names/{name}/records").text
-            for name in ("kunde.example.org", "shop.example.com")
+            for name in ("customer.example.org", "shop.example.com")
         )
 
-        assert f"kunde.example.org. A {showcase.ADDRESS}" in wrong
+        assert f"customer.example.org. A {showcase.ADDRESS}" in wrong
         assert f"found: <code>{showcase.OTHER_ADDRESS}</code>" in wrong
         assert "right</span>" in right
 
@@ -146,9 +146,9 @@ class TestRecords:
         The value of a foreign record, in which DNS allows any character, does not become HTML.
         """
         hostile = "x\"'><script>hacked=1</script>.example.com"
-        found = NeededRecord("kunde.example.org", "CNAME", "target.example.com", "wrong", hostile)
+        found = NeededRecord("customer.example.org", "CNAME", "target.example.com", "wrong", hostile)
         monkeypatch.setattr("certworker.web.pages.name.needed_records", lambda *_: (found,))
-        text = site.reader.get("/names/kunde.example.org/records").text
+        text = site.reader.get("/names/customer.example.org/records").text
 
         assert "<script>hacked" not in text
         assert 2 == text.count("&lt;script&gt;hacked=1&lt;/script&gt;")

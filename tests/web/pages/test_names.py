@@ -24,7 +24,7 @@ class TestSearch:
     @pytest.mark.parametrize(
         ("query", "found"),
         [
-            ({"text": "KUNDE"}, ["kunde.example.org"]),
+            ({"text": "CUSTOMER"}, ["customer.example.org"]),
             ({"state": "paused"}, ["legacy.example.net"]),
             ({"tenant": showcase.TENANT}, [showcase.TENANTS_NAME]),
             ({"due": "0m", "state": "due"}, ["intranet.example.com"]),

@@ -15,8 +15,8 @@ class TestOverview:
         """
         text = site.reader.get("/").text
 
-        assert "kunde.example.org does not point to this Appwrite" in text
-        assert f"kunde.example.org. A {showcase.ADDRESS}" in text
+        assert "customer.example.org does not point to this Appwrite" in text
+        assert f"customer.example.org. A {showcase.ADDRESS}" in text
         assert 'href="/errors/dns.cname_target"' in text
         assert "intranet.example.com" in text
 
