@@ -47,6 +47,7 @@ from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.policy import RenewalPolicy
 from certworker.renewal.reconciler import Reconciler
 from certworker.renewal.repair import Repair
+from certworker.replication.publisher import open_store
 from certworker.settings import CaChoice, Settings
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
@@ -117,7 +118,7 @@ def build_app(
         clock: Returns the current time in UTC; tests pass a faster clock.
     """
     random, metrics = SystemRandom(), Metrics()
-    traefik, store = _build_traefik(settings, metrics), _build_store(settings)
+    traefik, store = _build_traefik(settings, metrics), _build_store(settings, connection)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = _build_locks(connection, lease_seconds, store, metrics)
@@ -192,7 +193,7 @@ def _build_traefik(settings: Settings, metrics: Metrics) -> TraefikConfig:
     return TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
 
 
-def _build_store(settings: Settings) -> CertificateStore:
+def _build_store(settings: Settings, connection: Redis) -> CertificateStore:
     def is_renewable(name: str) -> bool:
         try:
             normalize(name, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
@@ -200,7 +201,7 @@ def _build_store(settings: Settings) -> CertificateStore:
             return False
         return True
 
-    return CertificateStore(settings.certificates_dir, renewable=is_renewable)
+    return open_store(settings.certificates_dir, settings.replication.keys, connection, is_renewable)
 
 
 def _build_locks(

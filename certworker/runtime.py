@@ -18,6 +18,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from certworker.after_issuance import start_after_issuance
 from certworker.app import App, build_app
 from certworker.challenges.challenge import Http01Challenge
 from certworker.dns01.solver_factory import resolvers_of
@@ -27,10 +28,8 @@ from certworker.errors import CertworkerError
 from certworker.errors.dns import Moved
 from certworker.http import HttpServer
 from certworker.integrations.appwrite.consumer import Consumer, Translator
-from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.label_watcher import LabelWatcher
-from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
 from certworker.job_slot import MAX_RELEASED
 from certworker.observability.history import HistoryLogHandler, HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
@@ -44,7 +43,6 @@ from certworker.state.schema import have_settings_changed
 from certworker.supervision import Heartbeats, Loop, optional, stop_all
 from certworker.tracing.setup import start_tracer
 from certworker.tracing.steps import step
-from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.validity import now_in_utc
 from certworker.version import __version__
 from certworker.web.server import start_page
@@ -302,44 +300,19 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
 
     Return their loops, and the job functions, which call them.
     """
-    settings, tracer = app.settings, start_tracer(os.environ)
+    tracer = start_tracer(os.environ)
     if tracer:
         stack.callback(tracer.stop)
     functions = build_tasks(app, tracer.job if tracer else step)
-    issue, loops = functions[ISSUE], list[Loop]()
-    if settings.reloads or settings.docker_labels:
-        containers = DockerClient(settings.docker_host)
-        labelled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
-        reloader = Reloader(settings.reloads, containers.reload, labelled)
-        reloader.start()
-        loops.append(reloader.loop)
-        stack.callback(reloader.stop)
-        issue = reloader.after(issue)
-    if settings.deploy_hook:
-        hook = DeployHook(settings.deploy_hook, app.certificates)
-        hook.start()
-        loops.append(hook.loop)
-        stack.callback(hook.stop)
-        issue = hook.after(issue)
-    if settings.proxy_address:
-
-        def observe(seconds: float) -> None:
-            app.metrics.proxy_delay(seconds)
-            app.traefik.load.served(seconds)
-
-        deployment_check = DeploymentCheck(
-            app.certificates,
-            app.traefik,
-            settings.proxy_address,
-            configured="proxy_address" in settings.model_fields_set,
-            write=partial(_record_deployment, app),
-            observe=observe,
-        )
-        app.metrics.watch_publications(deployment_check.oldest_unserved)
-        deployment_check.start()
-        loops.append(deployment_check.loop)
-        stack.callback(deployment_check.stop)
-        issue = deployment_check.after(issue)
+    issue, loops = start_after_issuance(
+        functions[ISSUE],
+        app.settings,
+        app.certificates,
+        app.traefik,
+        app.metrics,
+        partial(_record_deployment, app),
+        stack,
+    )
     return {**functions, ISSUE: issue}, loops
 
 

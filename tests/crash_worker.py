@@ -27,6 +27,7 @@ from certworker.errors import CertworkerError
 from certworker.issuance.importing import CertificateImport
 from certworker.own_certificates import Pem
 from certworker.settings import load
+from tests.replication.hosts import Mirror
 
 #: The calls that change files.
 CHANGES = ("write", "fsync", "rename", "replace", "symlink", "mkdir", "unlink", "rmdir", "chmod", "fchmod")
@@ -111,8 +112,15 @@ def import_own(app: App, name: str) -> None:
     app.issuance.issue((name,))
 
 
+def follow(app: App, _name: str) -> None:
+    """
+    Follow the stream of bundles as a mirror, whose volumes are in the directory of the certificates.
+    """
+    Mirror(app.certificates.directory, app.connection).follow()
+
+
 #: What the processes do, by its name on the command line.
-ACTIONS = {"issue": issue, "import": import_own}
+ACTIONS = {"issue": issue, "import": import_own, "mirror": follow}
 
 
 def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:

@@ -222,13 +222,14 @@ class TestCommands:
             assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
 
     @pytest.mark.parametrize(
-        "name", [name for name in COMMANDS if name not in ("work", "demo", "dns", "web")]
+        "name", [name for name in COMMANDS if name not in ("work", "mirror", "demo", "dns", "web")]
     )
     def test_the_example_in_each_help_runs(
         self, name: str, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        The example in the help of each command runs. `work`, `demo`, `dns` and `web` have their own tests.
+        The example in the help of each command runs. Other tests run those of `work`, `mirror`, `demo`, `dns`
+        and `web`.
         """
         example = (BEFORE.get(name, "") + example_of(name)).replace("api.example.org", "api.localhost")
         run(example, tmp_path, redis_server)

@@ -15,7 +15,9 @@ In the order in which they may import each other::
     notify       `certworker notify`: test notifications
     outcome      The output of commands that make requests: positions in the queue, and outcomes
     importing    `certworker import`: a certificate of the operator's own
+    mirror       `certworker mirror`: serves the certificates of other hosts on this one
     names_table  The states of names as text: one by one, or as a table that fits the terminal
+    replication  `certworker replication`: the key for the replication to other hosts
     request      `certworker request`, `remove` and `resume`: requests for the worker
     revoke       `certworker revoke`: revokes a certificate, and requests a new one
     status       `certworker status`: the state of each name, and the progress of all
@@ -47,6 +49,8 @@ COMMANDS = {
     "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
     "records": "Print the DNS records that names need, and which of them exist.",
     "dns": "Test the DNS provider of DNS-01, or register a name at acme-dns.",
+    "mirror": "Serve the certificates that workers on other hosts issue.",
+    "replication": "Make a key for the replication to other hosts.",
     "web": "Serve the page and the API, without a worker.",
     "token": "Create, list or revoke the tokens of the page and the API.",
     "notify": "Test the notifications by mail and by webhook.",
@@ -138,7 +142,7 @@ def main() -> None:
     from certworker.errors import CertworkerError
 
     # In a container, this is process 1, for which the kernel ignores SIGTERM without a handler.
-    if sys.argv[1:2] == ["work"]:
+    if sys.argv[1:2] in (["work"], ["mirror"]):
         # The worker sets its own handlers when it starts. Until then, an exception from a handler would
         # print a traceback.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 
 import click
 
@@ -53,8 +54,15 @@ def command(override_limits: str | None) -> None:
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     _log_warnings()
     threading.excepthook = log_thread_exception
+    sys.exit(exit_code_of(lambda: work(settings)))
+
+
+def exit_code_of(run: Callable[[], int]) -> int:
+    """
+    Return the exit code of *run*, which runs until a signal stops it. Log its failure.
+    """
     try:
-        code = work(settings)
+        code = run()
         logger.info("stopped", extra={"event": "stop"})
     except CertworkerError as failure:
         _log(failure)
@@ -62,7 +70,7 @@ def command(override_limits: str | None) -> None:
     except Exception as error:
         log_unexpected("the worker", error)
         code = 1
-    sys.exit(code)
+    return code
 
 
 def log_thread_exception(ended: threading.ExceptHookArgs) -> None:

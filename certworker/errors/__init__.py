@@ -3,25 +3,26 @@ All failures of certworker: what happened, what to change, and when certworker r
 
 Each module contains a family of codes. In import order (★ to read first)::
 
-    failure  ★ CertworkerError, Retry, Severity, catalogue()
-    config   config.*
-    name     name.*
-    payload  payload.*
-    acct     acct.*
-    acme     acme.*
-    ca       ca.* net.*
-    rate     rate.*
-    caa      caa.*
-    dns      dns.*
-    dns01    dns01.*
-    http     http.*
-    redis    redis.*
-    fs       fs.* clock.*
-    worker   queue.* worker.* lock.* state.* renew.* notice.*
-    proxy    proxy.*
-    reload   reload.* hook.* label.*
-    imports  import.*
-    pages    the documentation page of each code
+    failure      ★ CertworkerError, Retry, Severity, catalogue()
+    config       config.*
+    name         name.*
+    payload      payload.*
+    acct         acct.*
+    acme         acme.*
+    ca           ca.* net.*
+    rate         rate.*
+    caa          caa.*
+    dns          dns.*
+    dns01        dns01.*
+    http         http.*
+    redis        redis.*
+    fs           fs.* clock.*
+    worker       queue.* worker.* lock.* state.* renew.* notice.*
+    proxy        proxy.*
+    reload       reload.* hook.* label.*
+    imports      import.*
+    replication  replication.*
+    pages        the documentation page of each code
 """
 
 from certworker.errors.failure import (

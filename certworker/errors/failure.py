@@ -29,6 +29,7 @@ MODULES = (
     "proxy",
     "reload",
     "imports",
+    "replication",
 )
 
 #: The maximum number of characters of a value in a message. A CA or a job may send longer values.

@@ -34,6 +34,10 @@ RETRIES_BY_CODE = {
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
     "queue.abandoned": "certworker does not run this job again.",
+    "replication.damaged": "certworker skips the bundle.",
+    "replication.newer_version": "certworker skips the bundle.",
+    "replication.too_large": "certworker skips the bundle.",
+    "replication.wrong_key": "certworker skips the bundle.",
 }
 
 #: The first words of the commands in remedies.

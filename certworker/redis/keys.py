@@ -97,6 +97,11 @@ KINDS = (
         "certworker:paused:AUTHORITY", "hash", "Names that the CA has paused, with the page to resume them."
     ),
     Kind("certworker:probe", "string", "Shows that Redis accepts writes; expires."),
+    Kind(
+        "certworker:published",
+        "stream",
+        "Encrypted bundles for other hosts: certificates with their keys, and removals; about 12 MB at most.",
+    ),
     Kind("certworker:reminded:NAME", "set", "Reminders of the end of an imported certificate; expires."),
     Kind("certworker:said:WHAT", "string", "Lines that were already logged today; expires."),
     Kind("certworker:schema", "string", "The version of this layout."),

@@ -12,6 +12,7 @@ In import order::
     dns01          The settings of DNS-01: the DNS providers, and their variables
     customers      How the domains of customers are checked
     web            The settings of the page and the API: where they listen, and who may use them
+    replication    The keys for the replication to other hosts
     settings       ★ Every setting, with its variable, its default and the allowed values
     loading        Reads the environment and the secret files, and reports invalid and suspicious variables
 """

@@ -46,6 +46,7 @@ from certworker.settings.parsers import (
     mail_addresses,
 )
 from certworker.settings.reload import SIGNALS
+from certworker.settings.replication import ReplicationSettings
 from certworker.settings.web import WebSettings
 
 #: The same as in :mod:`certworker.certificates`, which settings do not import. A test compares the two.
@@ -258,6 +259,10 @@ class Settings(SettingGroup):
         "CERTWORKER_NOTIFY_SECRET", "the secret that signs the notifications", in_file=True
     )
 
+    # Other hosts
+
+    replication: ReplicationSettings = ReplicationSettings()
+
     # Appwrite
 
     #: Whether certworker processes the messages of Appwrite; auto: after the first message.
@@ -293,8 +298,7 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory in the certificates directory belongs to a name. Traefik reads each file in the
-        # directory of the configuration.
+        # Each directory of the certificates belongs to a name. Traefik reads each file in its directory.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")
         return value

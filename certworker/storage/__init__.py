@@ -7,8 +7,10 @@ In import order::
     metadata           One issued certificate on the volume: an immutable directory with its metadata
     shared_directory   Directories in which several workers write at the same time
     keypair            Reads a certificate and its key from a directory, and checks that they match
+    removed_names      The names that were removed, for the replication to other hosts
     links              The links by which readers find a certificate, and those of unpublished certificates
     covered_names      Names without a certificate of their own, because a wildcard covers them
     certificate_store  ★ The certificates in service
     inventory          Lists the certificate of each name on the volume, and repairs dangling links
+    replica            Puts certificates of other hosts into service
 """

@@ -41,6 +41,7 @@ class CertificateStore:
     Args:
         keep: The number of generations to keep for each name.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
+        on_change: Called with names after their certificate was published or removed, for other hosts.
         timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
     """
@@ -51,13 +52,15 @@ class CertificateStore:
         *,
         keep: int = KEPT_GENERATIONS,
         renewable: Callable[[str], bool] = lambda _name: True,
+        on_change: Callable[[Sequence[str]], object] | None = None,
         timeout_seconds: float = LOCK_TIMEOUT_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = certificates_dir.absolute()
         self.keep = keep
         self._renewable = renewable
-        self.links = Links(self.directory)
+        self._on_change = on_change or (lambda _names: None)
+        self.links = Links(self.directory, records_removals=on_change is not None)
         self._generations = self.links.generations
         self.covered = CoveredNames(self.directory)
         self._unpublished = UnpublishedLinks(self._generations)
@@ -159,11 +162,7 @@ class CertificateStore:
         """
         Return the directories of all generations, linked or not.
         """
-        return [
-            self._generations / identifier
-            for identifier in self.links.identifiers()
-            if is_generation(identifier)
-        ]
+        return [self._generations / each for each in self.links.identifiers() if is_generation(each)]
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -276,6 +275,7 @@ class CertificateStore:
         for directory, metadata in self._unpublished.all():
             if set(metadata.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
                 self._unpublished.remove(directory)
+        self._on_change(stored.metadata.names)
 
     def remove(self, name: str) -> None:
         """
@@ -286,6 +286,7 @@ class CertificateStore:
                 if name in metadata.names:
                     self._unpublished.remove(directory)
             self.links.remove(name)
+        self._on_change((name,))
 
     def prune(self, served: Collection[str]) -> None:
         """

@@ -26,6 +26,7 @@ from certworker.storage.metadata import (
     CertificateMetadata,
     token_of,
 )
+from certworker.storage.removed_names import RemovedNames
 
 #: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy before 3.0 reads the key
 #: of `fullchain.pem` from `fullchain.pem.key`.
@@ -35,12 +36,17 @@ READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.p
 class Links:
     """
     The names on the volume in *directory*, and the generation to which each is linked.
+
+    Args:
+        records_removals: Whether the volume records which names were removed, for other hosts.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, records_removals: bool = False) -> None:
         self.directory = directory
         self.generations = directory / GENERATIONS
         self._live = directory / LIVE
+        self.removed = RemovedNames(directory)
+        self._records_removals = records_removals
         # A link to the generation with the highest token, so that a lock in Redis does not scan all
         # generations.
         self._highest = self.generations.parent / "highest"
@@ -236,6 +242,8 @@ class Links:
         """
         Remove the links of *name*.
         """
+        if self._records_removals and (linked := self.generation(name)):
+            self.removed.add(name, token_of(linked.name))
         durable.remove(self.domain_dir(name))
         durable.remove(self._live / file_name(name))
 

@@ -102,12 +102,26 @@ class CertificateMetadata:
         """
         beat()  # reading all certificates takes long, and each file is progress
         try:
-            fields = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
-            if (found := _integer(fields.get("schema", SCHEMA))) > SCHEMA:
-                raise SchemaTooNew(where=directory / META, found=found, known=SCHEMA)
-            return cls._checked(fields)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
+            return cls.parse(durable.read(directory / META, LARGEST_META_BYTES), directory / META)
+        except (OSError, ValueError):
             return None
+
+    @classmethod
+    def parse(cls, content: bytes, where: object) -> CertificateMetadata:
+        """
+        Return the metadata in *content*, which is a `meta.json` from *where*.
+
+        Raises:
+            SchemaTooNew: A newer version of certworker wrote it.
+            ValueError: It is invalid.
+        """
+        try:
+            fields = json.loads(content)
+            if (found := _integer(fields.get("schema", SCHEMA))) > SCHEMA:
+                raise SchemaTooNew(where=where, found=found, known=SCHEMA)
+            return cls._checked(fields)
+        except (LookupError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise ValueError("invalid metadata") from error
 
     @classmethod
     def _checked(cls, fields: dict[str, Any]) -> CertificateMetadata:

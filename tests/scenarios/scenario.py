@@ -38,7 +38,7 @@ LEASE_SECONDS = 6
 #: The modules with scenarios, each with a list SCENARIOS.
 MODULES = (
     *("configuration", "names", "dns", "dns01", "caa", "http", "account", "order", "limits", "ca"),
-    *("volume", "proxy", "redis", "queue", "clock", "renewal", "imports", "loops", "healthy"),
+    *("volume", "proxy", "redis", "queue", "clock", "renewal", "imports", "replication", "loops", "healthy"),
 )
 
 #: Prefixes of variables that a command gets only from the scenario.

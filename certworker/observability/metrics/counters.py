@@ -17,6 +17,9 @@ LONGEST_TO_SERVICE_SECONDS = 30 * 86_400
 #: nothing to one is not an increase for Prometheus.
 LIMITED_KINDS = ("account", "order", "challenge", "finalize", "poll", "nonce")
 
+#: The outcomes of valid bundles, whose series exist from the start.
+BUNDLE_OUTCOMES = ("stored", "removed", "outdated")
+
 
 class Counters:
     """
@@ -38,6 +41,9 @@ class Counters:
         self._publication_durations = self._histogram(families.PUBLICATION_DURATION)
         self._proxy_delays = self._histogram(families.PROXY_DELAY)
         self._conflicts = self._counter(families.LOCK_CONFLICTS)
+        self._bundles = self._counter(families.BUNDLES)
+        for outcome in BUNDLE_OUTCOMES:
+            self._bundles.labels(outcome)
 
     def job(self, outcome: str, code: str, seconds: float) -> None:
         """
@@ -108,6 +114,12 @@ class Counters:
         Count a name that another job had locked.
         """
         self._conflicts.inc()
+
+    def bundle(self, outcome: str) -> None:
+        """
+        Count a bundle of another host: `stored`, `removed`, `outdated`, or the code of a failure.
+        """
+        self._bundles.labels(outcome).inc()
 
     def _counter(self, family: Family) -> Counter:
         return Counter(family.name, family.meaning, family.labels, registry=self._registry)

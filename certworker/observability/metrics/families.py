@@ -110,6 +110,9 @@ UNSERVED_AGE = Family(
     "The age of the oldest new certificate of this worker that the proxy does not serve; 0 if there is none.",
 )
 LOCK_CONFLICTS = Family("lock_conflicts", "counter", "Names that another job had locked.")
+BUNDLES = Family(
+    "replication_bundles", "counter", "Bundles of other hosts that this host has read.", ("outcome",)
+)
 QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that wait on the queue.", own=False)
 HEAD_AGE = Family(
     "queue_head_age_seconds",
@@ -199,7 +202,7 @@ FAMILIES = (
     *(CERTIFICATES, NAMES, FAILED, REMAINING, EARLIEST, NOT_BEFORE, NOT_AFTER, RENEWAL),
     *(JOBS, JOB_DURATION, TIME_TO_SERVICE, LOCK_CONFLICTS, QUEUE_JOBS, HEAD_AGE, SCHEDULER_LAG),
     *(CHECKS, CHECK_DURATION, ACME_REQUESTS, ACME_DURATION, BUDGET_LEFT, BUDGET_LIMIT, NEXT_ORDER),
-    *(PUBLICATIONS, PUBLICATION_DURATION, PROXY_DELAY, UNSERVED_AGE, NOTIFICATIONS),
+    *(PUBLICATIONS, PUBLICATION_DURATION, PROXY_DELAY, UNSERVED_AGE, NOTIFICATIONS, BUNDLES),
     *(SILENCE, STALLED, BUILD),
 )
 
@@ -222,7 +225,8 @@ LABELS: Mapping[str, str] = {
     "name": "the name",
     "outcome": "of jobs: `issued`, `imported`, `kept`, `covered`, `waiting`, `failed`, `skipped` or "
     "`removed`; of checks: `pass`, `warn`, `fail`, `skipped` or `error`; "
-    "of publications: `written`, `unchanged` or `failed`",
+    "of publications: `written`, `unchanged` or `failed`; "
+    "of bundles: `stored`, `removed`, `outdated` or the code of a failure, such as `replication.wrong_key`",
     "state": ", ".join(f"`{state}`" for state in STATES),
     "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",

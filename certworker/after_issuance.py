@@ -1,0 +1,83 @@
+"""
+Starts what follows each publication: reloads of containers, the deploy hook, and the deployment check.
+
+A worker starts them after its jobs, and a mirror after each certificate that it receives.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from certworker.errors import CertworkerError
+from certworker.integrations.deploy_hook import DeployHook
+from certworker.integrations.docker.client import DockerClient
+from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
+from certworker.observability.metrics.registry import Metrics
+from certworker.settings import Settings
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import Loop
+from certworker.traefik.config import TraefikConfig
+from certworker.traefik.deployment_check import DeploymentCheck
+
+Issue = Callable[..., dict[str, Any]]
+
+
+def start_after_issuance(
+    issue: Issue,
+    settings: Settings,
+    certificates: CertificateStore,
+    traefik: TraefikConfig,
+    metrics: Metrics,
+    record_deployment: Callable[[str, CertworkerError | None], None],
+    stack: ExitStack,
+) -> tuple[Issue, list[Loop]]:
+    """
+    Start the loops of *settings* that act after a publication.
+
+    Args:
+        issue: Returns the state and the names of a publication.
+        record_deployment: Called with a name and the reason why its certificate is not served, and with None
+            when it is served.
+        stack: Stops the loops.
+
+    Returns:
+        A version of *issue* that starts the actions, and the loops.
+    """
+    loops = list[Loop]()
+    if settings.reloads or settings.docker_labels:
+        containers = DockerClient(settings.docker_host)
+        labelled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
+        reloader = Reloader(settings.reloads, containers.reload, labelled)
+        reloader.start()
+        loops.append(reloader.loop)
+        stack.callback(reloader.stop)
+        issue = reloader.after(issue)
+    if settings.deploy_hook:
+        hook = DeployHook(settings.deploy_hook, certificates)
+        hook.start()
+        loops.append(hook.loop)
+        stack.callback(hook.stop)
+        issue = hook.after(issue)
+    if settings.proxy_address:
+
+        def observe(seconds: float) -> None:
+            metrics.proxy_delay(seconds)
+            traefik.load.served(seconds)
+
+        deployment_check = DeploymentCheck(
+            certificates,
+            traefik,
+            settings.proxy_address,
+            configured="proxy_address" in settings.model_fields_set,
+            write=record_deployment,
+            observe=observe,
+        )
+        metrics.watch_publications(deployment_check.oldest_unserved)
+        deployment_check.start()
+        loops.append(deployment_check.loop)
+        stack.callback(deployment_check.stop)
+        issue = deployment_check.after(issue)
+    return issue, loops

@@ -1,0 +1,56 @@
+"""
+Failures of the replication to other hosts. Codes: replication.*.
+"""
+
+from __future__ import annotations
+
+from certworker.errors.failure import CertworkerError, Retry, Severity
+
+
+class ReplicationFailure(CertworkerError):
+    """
+    A bundle of another host is rejected. This host keeps the certificates that it has.
+    """
+
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class WrongReplicationKey(ReplicationFailure):
+    code = "replication.wrong_key"
+    message_template = "A bundle in Redis was encrypted with a key that this host does not have."
+    remedy_template = (
+        "Set the same CERTWORKER_REPLICATION_KEY on all hosts, then restart them: docker compose up -d"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.ERROR
+
+
+class BundleDamaged(ReplicationFailure):
+    code = "replication.damaged"
+    message_template = "A bundle in Redis is damaged: {reason}."
+    remedy_template = (
+        "Find the program that changes certworker:published, and give it a Redis user without this key: "
+        "redis-cli ACL LIST"
+    )
+
+
+class BundleFromNewerVersion(ReplicationFailure):
+    code = "replication.newer_version"
+    message_template = (
+        "A newer certworker made a bundle in Redis (version {found}); this host supports version {known}."
+    )
+    remedy_template = (
+        "Upgrade certworker on this host to the same version: docker compose pull && docker compose up -d"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.ERROR
+
+
+class BundleTooLarge(ReplicationFailure):
+    code = "replication.too_large"
+    message_template = "A bundle has {size} bytes; the limit is {limit}."
+    remedy_template = (
+        "Request fewer names in one certificate, or find the program that writes large values: redis-cli ACL "
+        "LIST"
+    )

@@ -1,0 +1,121 @@
+"""
+The composition root of a mirror: a host that serves the certificates of other hosts, and issues none.
+
+A mirror has no CA, no account key and no jobs. It follows the stream of bundles, and writes the same files as
+a worker.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+from redis import Redis
+
+from certworker.after_issuance import start_after_issuance
+from certworker.errors import CertworkerError
+from certworker.http import HttpServer
+from certworker.observability.metrics.registry import Metrics
+from certworker.redis.client import connect
+from certworker.redis.failures import explainer
+from certworker.redis.health import wait_for_redis
+from certworker.replication.follower import Follower, Volume
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import PublishedStream
+from certworker.replication.upkeep import Upkeep
+from certworker.settings import Settings
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import Faults, Heartbeats, Loop, stop_all
+from certworker.traefik.config import TraefikConfig
+from certworker.validity import now_in_utc
+from certworker.version import __version__
+from certworker.worker.health import Health
+from certworker.worker.worker import stop_on_signals
+
+logger = logging.getLogger(__name__)
+
+#: Redis connections for the loops and the HTTP servers.
+CONNECTIONS = 16
+
+
+def run_mirror(settings: Settings) -> int:
+    """
+    Run a mirror until SIGTERM, and return its exit code.
+
+    Args:
+        settings: The settings from the environment, with a replication key.
+
+    Raises:
+        CertworkerError: The mirror cannot run with this Redis, or an address is in use.
+    """
+    connection = connect(settings.redis, connections=CONNECTIONS)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        if not wait_for_redis(connection, stop):
+            return 0
+        names = _start(settings, connection, stack)
+        ready = "certworker %s ready · mirror · names on this host: %d"
+        logger.info(ready, __version__, names, extra={"event": "start"})
+        stop.wait()
+    return 0
+
+
+def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
+    metrics, heartbeats = Metrics(), Heartbeats()
+    store = CertificateStore(settings.certificates_dir, on_change=lambda _names: None)
+    traefik = TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
+    publish, loops = start_after_issuance(
+        _published, settings, store, traefik, metrics, _record_deployment, stack
+    )
+    volume = Volume(
+        store,
+        traefik,
+        ReplicationKeys(settings.replication.keys),
+        observe=metrics.bundle,
+        published=lambda names: publish(names),
+    )
+    explain = explainer(connection)
+    follower = Follower(
+        PublishedStream(connection), volume, on_gap=lambda: None, faults=Faults("the replication", explain)
+    )
+    upkeep = Upkeep(store, traefik, now_in_utc)
+    health = Health(connection, heartbeats, lambda: True)
+    for loop in (follower.loop, upkeep.loop):
+        loop.start()
+    stack.callback(stop_all, [follower.loop, upkeep.loop])
+    loops += [follower.loop, upkeep.loop, *_start_servers(settings, connection, metrics, health, stack)]
+    heartbeats.add(*(loop.heartbeat for loop in loops))
+    metrics.watch_loops(heartbeats)
+    metrics.watch_process()
+    return store.links.count()
+
+
+def _start_servers(
+    settings: Settings, connection: Redis, metrics: Metrics, health: Health, stack: ExitStack
+) -> list[Loop]:
+    loops = []
+    for address in filter(None, dict.fromkeys((settings.http_address, settings.metrics_address))):
+        server = HttpServer(
+            address,
+            answer=None,
+            healthy=health.report,
+            metrics=metrics.render if address == settings.metrics_address else None,
+            explain=explainer(connection),
+            name="responder" if address == settings.http_address else "metrics",
+        )
+        server.start()
+        stack.callback(server.stop)
+        loops.append(server.loop)
+    return loops
+
+
+def _published(names: Sequence[str]) -> dict[str, Any]:
+    return {"state": "issued", "names": list(names)}
+
+
+def _record_deployment(name: str, failure: CertworkerError | None) -> None:
+    """
+    Do nothing. The deployment check logs the failure, and a worker sends the notifications.
+    """

@@ -1,0 +1,176 @@
+"""
+Follows the stream, and puts the certificates of other hosts into service on this host.
+
+The position of the last entry is on the volume: the link `.certworker/position`. It moves after the entries
+are in service, so a process that was killed reads them again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from certworker.errors import CertworkerError
+from certworker.errors.replication import BundleTooLarge
+from certworker.replication.bundle import LARGEST_ENTRY, Fields, RemovedName, decode
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BEGINNING, Entry, PublishedStream, is_position
+from certworker.storage import durable, replica
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.replica import Copy
+from certworker.supervision import Faults, Loop, beat
+from certworker.traefik.config import TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+#: The pause while the stream has no new entry.
+PAUSE_SECONDS = 0.5
+
+#: The outcomes of a bundle that is not rejected.
+STORED, REMOVED, OUTDATED = "stored", "removed", "outdated"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """
+    The volume of this host, on which bundles change the certificates in service.
+    """
+
+    store: CertificateStore
+    traefik: TraefikConfig
+    keys: ReplicationKeys
+    #: Called with the outcome of each bundle: one of the constants above, or the code of a failure.
+    observe: Callable[[str], object]
+    #: Called with the names of each certificate that is now in service.
+    published: Callable[[tuple[str, ...]], object]
+    #: The codes of failures that were logged since the last valid bundle.
+    logged: set[str] = field(default_factory=set)
+
+    def apply(self, bundles: Iterable[Fields]) -> None:
+        """
+        Put the certificates in *bundles* into service, and remove the removed names.
+
+        An invalid bundle is logged and changes nothing.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume is not writable. The same
+                bundles may be applied again.
+        """
+        served, published = dict[str, Path](), dict[tuple[str, ...], bool]()
+        for fields in bundles:
+            beat()
+            item = self._decoded(fields)
+            if isinstance(item, Copy):
+                linked, new = replica.put_into_service(self.store, item)
+                served |= linked
+                published[tuple(linked)] = bool(new)
+                self.observe(STORED if new else OUTDATED)
+            elif isinstance(item, RemovedName):
+                # A later entry must not be written before this removal.
+                self._serve(served, published)
+                self._remove(item)
+        self._serve(served, published)
+
+    def reject(self, failure: CertworkerError) -> None:
+        """
+        Count and log the *failure* of a bundle, each code once until a bundle is valid.
+        """
+        self.observe(failure.code)
+        if failure.code not in self.logged:
+            self.logged.add(failure.code)
+            logger.warning("%s", failure, extra={"code": failure.code})
+
+    def _decoded(self, fields: Fields) -> Copy | RemovedName | None:
+        try:
+            item = decode(fields, self.keys)
+        except CertworkerError as failure:
+            self.reject(failure)
+            return None
+        self.logged.clear()
+        return item
+
+    def _serve(self, served: dict[str, Path], published: dict[tuple[str, ...], bool]) -> None:
+        """
+        Write the files of Traefik that differ, and report the certificates that are new on this host.
+        """
+        written = self.traefik.repair(served) if served else {}
+        for names, is_new in published.items():
+            if is_new or not written.keys().isdisjoint(names):
+                fields = {"domain": names[0], "event": "replicated"}
+                logger.info("in service: received from another host", extra=fields)
+                self.published(names)
+        served.clear()
+        published.clear()
+
+    def _remove(self, removed: RemovedName) -> None:
+        if removed.token < replica.token_in_service(self.store, removed.name):
+            self.observe(OUTDATED)
+            return
+        self.traefik.remove(removed.name)
+        if replica.remove(self.store, removed.name, removed.token):
+            # A repair that read the volume earlier may have written the file in the meantime.
+            self.traefik.remove(removed.name)
+            logger.info(
+                "taken out of service by another host", extra={"domain": removed.name, "event": "replicated"}
+            )
+        self.observe(REMOVED)
+
+
+class Follower:
+    """
+    A thread that follows the stream.
+
+    Args:
+        on_gap: Called when entries are missing, so that a comparison has to find what they contained.
+        faults: Logs the failures of Redis and of the volume.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+        position: The position of the last entry that is in service.
+    """
+
+    def __init__(
+        self, stream: PublishedStream, volume: Volume, on_gap: Callable[[], object], faults: Faults
+    ) -> None:
+        self._stream = stream
+        self._volume = volume
+        self._on_gap = on_gap
+        self._link = volume.store.directory / ".certworker" / "position"
+        self.position = self._stored_position()
+        self.loop = Loop("replication", self.step, faults=faults)
+
+    def step(self) -> float:
+        """
+        Put the next entries into service; return the seconds until the next step.
+        """
+        reading = self._stream.read(self.position)
+        if reading.has_gap:
+            self._on_gap()
+        self._volume.apply(self._bundles(reading.entries))
+        end = reading.entries[-1].position if reading.entries else reading.last
+        if end != self.position:
+            self._store_position(end)
+        return 0.0 if reading.entries else PAUSE_SECONDS
+
+    def _bundles(self, entries: Sequence[Entry]) -> Iterable[Fields]:
+        for entry in entries:
+            if entry.fields:
+                yield entry.fields
+            else:
+                self._volume.reject(BundleTooLarge(size=entry.size, limit=LARGEST_ENTRY))
+
+    def _stored_position(self) -> str:
+        with durable.translate_os_errors(self._link):
+            try:
+                text = os.readlink(self._link)  # noqa: PTH115 (the target is no path)
+            except FileNotFoundError:
+                return BEGINNING
+        return text if is_position(text) else BEGINNING
+
+    def _store_position(self, position: str) -> None:
+        durable.make_directory(self._link.parent)
+        durable.link(self._link, position)
+        self.position = position

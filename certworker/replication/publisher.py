@@ -1,0 +1,84 @@
+"""
+Publishes the certificates and the removals of this host for the other hosts.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.redis.failures import explainer
+from certworker.replication.bundle import RemovedName, copy_of, encode
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import PublishedStream
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.replica import Copy
+from certworker.supervision import optional
+
+logger = logging.getLogger(__name__)
+
+
+def open_store(
+    directory: Path, keys: Sequence[str], connection: Redis, renewable: Callable[[str], bool]
+) -> CertificateStore:
+    """
+    Return the certificates in *directory*, whose changes are published on *connection*.
+
+    Args:
+        keys: The first one encrypts; without a key nothing is published.
+        renewable: Returns whether certworker can renew a name of an adopted certificate.
+    """
+    if not keys:
+        return CertificateStore(directory, renewable=renewable)
+    publisher = Publisher(PublishedStream(connection), ReplicationKeys(keys), explainer(connection))
+    store = CertificateStore(
+        directory, renewable=renewable, on_change=lambda names: publisher.publish(store, names)
+    )
+    return store
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """
+    Publishes bundles on the stream.
+    """
+
+    stream: PublishedStream
+    keys: ReplicationKeys
+    #: Returns the CertworkerError for an exception of Redis.
+    explain: Callable[[BaseException], CertworkerError | None]
+
+    def publish(self, store: CertificateStore, names: Sequence[str]) -> None:
+        """
+        Publish the certificate of each of *names*, or its removal.
+
+        A failure is logged, because the certificate is in service on this host. The other hosts find it when
+        they compare their names.
+        """
+        for name, item in self._items(store, names):
+            add = partial(self._add, item)
+            optional(f"the replication of {name}", add, None, self.explain)
+
+    def _add(self, item: Copy | RemovedName) -> None:
+        self.stream.add(encode(item, self.keys))
+
+    def _items(
+        self, store: CertificateStore, names: Sequence[str]
+    ) -> Iterator[tuple[str, Copy | RemovedName]]:
+        seen = set()
+        for name in names:
+            directory = store.links.generation(name)
+            if directory is None:
+                if (token := store.links.removed.token_of(name)) >= 0:
+                    yield name, RemovedName(name, token)
+            elif directory not in seen:
+                seen.add(directory)
+                stored = store.current(name)
+                if stored and stored.directory == directory:
+                    yield name, copy_of(stored)

@@ -1,0 +1,3 @@
+"""
+Tests of the replication to other hosts.
+"""

@@ -1,0 +1,223 @@
+"""
+Tests of the host that follows the stream: what it serves after each kind of entry.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import PUBLISHED, PublishedStream
+from tests.replication.hosts import KEY, Mirror, Origin, entries_of, files_of
+
+A, B = "a.example.org", "b.example.org"
+
+
+def test_a_mirror_serves_the_same_files(origin: Origin, mirror: Mirror) -> None:
+    """
+    The mirror has the same files as the worker, under its own paths, and names them in Traefik's file.
+    """
+    stored = origin.issue(A, B, token=5)
+    wildcard = origin.issue("*.example.org", token=6)
+
+    assert ["stored", "stored"] == mirror.follow()
+    for name in (A, B):
+        assert mirror.serves(name, stored)
+        assert files_of(origin.store, name) == mirror.files(name)
+    assert mirror.serves("*.example.org", wildcard)
+    assert [(A, B), ("*.example.org",)] == mirror.published
+    assert stored.metadata == mirror.store.metadata(A)
+    assert 0o600 == 0o777 & (mirror.store.links.domain_dir(A) / "privkey.pem").stat().st_mode
+
+
+def test_a_renewal_replaces_the_certificate(origin: Origin, mirror: Mirror) -> None:
+    """
+    A higher token wins. A name with a later certificate keeps it.
+    """
+    both = origin.issue(A, B, token=5)
+    mirror.follow()
+    alone = origin.issue(A, token=8)
+
+    assert ["stored"] == mirror.follow()
+    assert mirror.serves(A, alone)
+    assert mirror.serves(B, both)
+
+
+def test_old_entries_change_nothing(origin: Origin, mirror: Mirror, connection: Redis) -> None:
+    """
+    A program that writes old entries again rolls nothing back: neither a renewal nor a removal.
+    """
+    origin.issue(A, token=5)
+    renewed = origin.issue(A, token=7)
+    origin.issue(B, token=6)
+    origin.store.remove(B)
+    mirror.follow()
+    mirror.published.clear()
+    entries = entries_of(connection)
+
+    for entry in [*entries, *reversed(entries)]:
+        connection.xadd(PUBLISHED, entry)
+
+    assert {"outdated", "removed"} == set(mirror.follow())
+    assert [] == mirror.published
+    assert mirror.serves(A, renewed)
+    assert [A] == list(mirror.store.names())
+    assert mirror.traefik.files(B) is None
+
+
+def test_a_removed_name_returns_with_a_later_certificate(origin: Origin, mirror: Mirror) -> None:
+    """
+    A removal reaches the mirror, and ends with the next certificate.
+    """
+    origin.issue(A, token=5)
+    mirror.follow()
+    origin.store.remove(A)
+    assert ["removed"] == mirror.follow()
+    assert [] == list(mirror.store.names())
+    assert mirror.traefik.files(A) is None
+
+    again = origin.issue(A, token=9)
+
+    assert ["stored"] == mirror.follow()
+    assert mirror.serves(A, again)
+
+
+def test_entries_that_miss_each_other_end_in_the_same_state(origin: Origin, mirror: Mirror) -> None:
+    """
+    A certificate for two names arrives after a later one for the first name: each name gets its latest.
+    """
+    both = origin.issue(A, B, token=5)
+    alone = origin.issue(A, token=8)
+    stream = mirror.connection
+    first, second = entries_of(stream)
+    stream.delete(PUBLISHED)
+    for entry in (second, first):
+        stream.xadd(PUBLISHED, entry)
+
+    assert ["stored", "stored"] == mirror.follow()
+    assert mirror.serves(A, alone)
+    assert mirror.serves(B, both)
+
+
+def test_bad_entries_are_counted_and_change_nothing(
+    tmp_path: Path, origin: Origin, mirror: Mirror, connection: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Each bad entry is counted by its code and logged. The mirror serves what it had, and reads on.
+    """
+    stored = origin.issue(A, token=5)
+    mirror.follow()
+    stranger = Origin(tmp_path / "stranger", connection, ReplicationKeys.generate())
+    stranger.issue(A, token=99)
+    good, strange = entries_of(connection)
+    newer = bytearray(good[b"bundle"])
+    newer[2] = 9
+    bad: list[dict[Any, Any]] = [
+        {**good, b"bundle": good[b"bundle"][:500]},
+        {**good, b"names": b'["../../etc"]'},
+        {**good, b"names": b"\xff" * 10},
+        {**good, b"bundle": bytes(newer)},
+        {b"bundle": bytes(100_000_000)},
+        {b"other": b""},
+    ]
+    for entry in bad:
+        connection.xadd(PUBLISHED, entry)
+    later = origin.issue(B, token=6)
+
+    with caplog.at_level(logging.WARNING):
+        outcomes = mirror.follow()
+
+    assert [
+        "replication.wrong_key",
+        "replication.damaged",
+        "replication.damaged",
+        "replication.damaged",
+        "replication.newer_version",
+        "replication.too_large",
+        "replication.damaged",
+        "stored",
+    ] == outcomes
+    logged = [getattr(record, "code", "") for record in caplog.records]
+    assert 4 == len(set(logged)) == len(logged)
+    assert mirror.serves(A, stored)
+    assert mirror.serves(B, later)
+    assert strange[b"bundle"] != good[b"bundle"]
+
+
+def test_a_key_is_replaced_without_a_gap(tmp_path: Path, connection: Redis) -> None:
+    """
+    The new key is added to all hosts, becomes the first one, and the old one is removed.
+    """
+    new = ReplicationKeys.generate()
+    for number, (sealing, known) in enumerate([(KEY, (KEY, new)), (new, (new, KEY)), (new, (new,))]):
+        Origin(tmp_path / "origin", connection, sealing).issue(A, token=number + 1)
+        mirror = Mirror(tmp_path / "mirror", connection, known)
+        assert ["stored"] == mirror.follow()
+
+
+def test_the_position_survives_a_restart(origin: Origin, mirror: Mirror) -> None:
+    """
+    A new process continues after the last entry that is in service.
+    """
+    origin.issue(A, token=5)
+    mirror.follow()
+    again = Mirror(mirror.directory, mirror.connection)
+    origin.issue(B, token=6)
+
+    assert ["stored"] == again.follow()
+    assert [(B,)] == again.published
+
+
+def test_an_emptied_redis_is_a_gap(origin: Origin, mirror: Mirror, connection: Redis) -> None:
+    """
+    The mirror reports lost entries, and continues with those that follow.
+    """
+    origin.issue(A, token=5)
+    mirror.follow()
+    connection.flushall()
+    mirror.follow()
+    assert 1 == mirror.gaps
+
+    later = origin.issue(B, token=6)
+
+    assert ["stored"] == mirror.follow()
+    assert mirror.serves(B, later)
+    assert 1 == mirror.gaps
+
+
+def test_files_of_another_program_are_replaced_as_a_pair(origin: Origin, mirror: Mirror) -> None:
+    """
+    A host that served its own certificate before gets the one of the workers.
+    """
+    directory = mirror.store.links.domain_dir(A)
+    directory.mkdir(parents=True)
+    own = origin.signer.certificate(A)
+    (directory / "fullchain.pem").write_bytes(own.fullchain_pem)
+    (directory / "privkey.pem").write_bytes(own.key.pem)
+
+    stored = origin.issue(A, token=5)
+
+    assert ["stored"] == mirror.follow()
+    assert mirror.serves(A, stored)
+
+
+def test_an_unusable_volume_loses_no_entry(origin: Origin, mirror: Mirror) -> None:
+    """
+    The position does not move while the volume cannot be written.
+    """
+    stored = origin.issue(A, token=5)
+    generations = mirror.store.links.generations
+    generations.parent.mkdir(parents=True)
+    generations.write_text("a file of another program")
+    with pytest.raises(Exception, match="generations"):
+        mirror.follow()
+    generations.unlink()
+
+    assert ["stored"] == mirror.follow()
+    assert mirror.serves(A, stored)
+    assert 1 == len(PublishedStream(mirror.connection).read("0-0").entries)

@@ -1,0 +1,63 @@
+"""
+Tests of the publication of certificates and removals.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.replication.bundle import RemovedName, decode
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BEGINNING, PublishedStream
+from certworker.storage.replica import Copy
+from tests.replication.hosts import KEY, Origin
+from tests.servers.redis import RedisServer
+
+
+def published(connection: Redis) -> list[Copy | RemovedName | None]:
+    """
+    Return the items on the stream.
+    """
+    entries = PublishedStream(connection).read(BEGINNING).entries
+    return [decode(entry.fields, ReplicationKeys([KEY])) for entry in entries]
+
+
+def test_a_certificate_is_published_once_for_all_its_names(origin: Origin, connection: Redis) -> None:
+    """
+    One publication has one bundle.
+    """
+    stored = origin.issue("a.example.org", "b.example.org", token=3)
+
+    (found,) = published(connection)
+    assert isinstance(found, Copy)
+    assert stored.directory.name == found.identifier
+    assert ("a.example.org", "b.example.org") == found.metadata.names
+
+
+def test_a_removal_is_published(origin: Origin, connection: Redis) -> None:
+    """
+    The removal of a name is a bundle, too. The removal of an unknown name is not.
+    """
+    origin.issue("a.example.org", token=3)
+    origin.store.remove("a.example.org")
+    origin.store.remove("unknown.example.org")
+
+    assert [RemovedName("a.example.org", 3)] == published(connection)[1:]
+
+
+def test_a_failure_of_redis_does_not_affect_the_issuance(
+    tmp_path: Path, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    The certificate is in service on this host, and the log has the failure.
+    """
+    with Redis(port=own_redis.port) as connection:
+        origin = Origin(tmp_path / "origin", connection)
+        own_redis.kill()
+        origin.issue("a.example.org", token=1)
+
+    assert ["a.example.org"] == list(origin.store.names())
+    assert ["redis.unreachable"] == [getattr(record, "code", "") for record in caplog.records]

@@ -1,0 +1,90 @@
+"""
+Tests of the certificates of other hosts on this volume.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.storage import replica
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.replica import Copy
+from tests.storage.authority import Signer
+
+A, B = "a.example.org", "b.example.org"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CertificateStore:
+    """
+    Open a volume that records its removals.
+    """
+    return CertificateStore(tmp_path / "here", on_change=lambda _names: None)
+
+
+def copy(tmp_path: Path, *names: str, token: int) -> Copy:
+    """
+    Return the copy of a new certificate on another volume.
+    """
+    there = CertificateStore(tmp_path / f"there{token}")
+    stored = there.store(Signer().certificate(*names), authority="a", kind="private", token=token)
+    return Copy(stored.directory.name, stored.certificate, stored.metadata)
+
+
+def test_the_higher_token_wins_for_each_name(tmp_path: Path, store: CertificateStore) -> None:
+    """
+    A copy replaces only older certificates, and a second time nothing.
+    """
+    both, alone = copy(tmp_path, A, B, token=5), copy(tmp_path, A, token=8)
+    replica.put_into_service(store, alone)
+
+    assert (B,) == replica.put_into_service(store, both)[1]
+    assert () == replica.put_into_service(store, both)[1]
+    assert (8, 5) == (replica.token_in_service(store, A), replica.token_in_service(store, B))
+    assert 8 == store.links.highest_token()
+
+
+def test_a_removal_needs_the_token_of_the_certificate(tmp_path: Path, store: CertificateStore) -> None:
+    """
+    The removal of an earlier certificate does not remove a later one. A removed certificate does not return.
+    """
+    earlier, later = copy(tmp_path, A, token=5), copy(tmp_path, A, token=8)
+    replica.put_into_service(store, later)
+
+    assert not replica.remove(store, A, 7)
+    assert replica.remove(store, A, 8)
+    assert not replica.remove(store, A, 8)
+    for old in (earlier, later):
+        assert () == replica.put_into_service(store, old)[1]
+    assert [] == store.links.live()
+    assert (A,) == replica.put_into_service(store, copy(tmp_path, A, token=9))[1]
+    assert [] == list(store.links.removed.all())
+
+
+def test_an_own_removal_is_recorded(tmp_path: Path, store: CertificateStore) -> None:
+    """
+    Each removal on a volume with other hosts records the token.
+    """
+    replica.put_into_service(store, copy(tmp_path, A, token=5))
+    store.remove(A)
+
+    assert [(A, 5)] == list(store.links.removed.all())
+
+
+def test_an_incomplete_generation_is_stored_again(tmp_path: Path, store: CertificateStore) -> None:
+    """
+    A generation without its key, for example after a disk error, is not linked.
+    """
+    received = copy(tmp_path, A, token=5)
+    directory = replica.put_into_service(store, received)[0][A]
+    store.links.remove(A)
+    store.links.removed.forget(A)
+    (directory / "privkey.pem").unlink()
+
+    again, names = replica.put_into_service(store, received)
+
+    assert (A,) == names
+    assert again[A] != directory
+    assert store.current(A) is not None

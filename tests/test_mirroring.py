@@ -1,0 +1,242 @@
+"""
+Tests of `certworker mirror` as a process: the certificates of a worker on another volume.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.replication.sealing import ReplicationKeys
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import stored_in
+from certworker.traefik.config import TraefikConfig
+from tests.app_fixture import environment
+from tests.replication.hosts import Mirror, Origin, files_of
+from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.test_crashes import Site
+
+#: An idle machine needs a tenth of this limit.
+pytestmark = pytest.mark.timeout(400)
+
+NAME, OTHER = "shop.localhost", "www.localhost"
+
+#: The mirror changes files at least this many times in the crash test.
+FEWEST_STEPS = 20
+MOST_STEPS = 120
+
+
+class Hosts:
+    """
+    A worker and a mirror, each with its own volumes.
+    """
+
+    def __init__(self, place: Path, url: str, redis_port: int, http_port: int) -> None:
+        self.place = place
+        self.common = {
+            "_APP_REDIS_HOST": "127.0.0.1",
+            "_APP_REDIS_PORT": str(redis_port),
+            "CERTWORKER_PROXY_ADDRESS": "off",
+            "CERTWORKER_REPLICATION_KEY": ReplicationKeys.generate(),
+        }
+        self.url, self.http_port = url, http_port
+        self.worker = self._process("worker", http_port)
+        self.mirror = self._process("mirror", free_port())
+        self.mirror.program = ["-m", "certworker", "mirror"]
+
+    def _process(self, host: str, port: int) -> WorkerProcess:
+        directory = self.place / host
+        directory.mkdir()
+        variables = environment(directory, self.url, port, **self.common)
+        return WorkerProcess(
+            variables | {"CERTWORKER_HTTP01_PORT": str(self.http_port)}, self.place / f"{host}.log"
+        )
+
+    def store(self, host: str) -> CertificateStore:
+        """
+        Return the volume of *host*.
+        """
+        return CertificateStore(self.place / host / "certificates")
+
+    def traefik(self, host: str) -> TraefikConfig:
+        """
+        Return the configuration of the proxy of *host*.
+        """
+        return TraefikConfig(self.place / host / "config")
+
+    def wait_for(self, name: str, host: str = "mirror") -> None:
+        """
+        Wait until *host* serves the same files for *name* as the worker.
+        """
+
+        def is_same() -> bool | None:
+            wanted = files_of(self.store("worker"), name)
+            return (
+                self.store(host).links.generation(name) is not None
+                and wanted == files_of(self.store(host), name)
+                and self.traefik(host).files(name) is not None
+            ) or None
+
+        wait_until(is_same, lambda: f"{host} does not serve {name}:\n{self.mirror.log}\n{self.worker.log}")
+
+    def request(self, *names: str) -> None:
+        """
+        Request certificates, and wait for them.
+        """
+        ended = self.worker.command("request", *names, "--wait")
+        assert 0 == ended.returncode, ended.stdout + ended.stderr + self.worker.log
+
+
+@contextmanager
+def running(hosts: Hosts) -> Iterator[Hosts]:
+    """
+    Run the worker and the mirror.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(hosts.worker)
+        stack.enter_context(hosts.mirror)
+        hosts.worker.wait_for_line("ready")
+        hosts.mirror.wait_for_line("ready")
+        yield hosts
+
+
+@pytest.fixture
+def hosts(tmp_path: Path, app_authority: FaultyAuthority, own_redis: RedisServer, http_port: int) -> Hosts:
+    """
+    Return a worker and a mirror that do not run yet.
+    """
+    (tmp_path / "hosts").mkdir()
+    return Hosts(tmp_path / "hosts", app_authority.directory_url, own_redis.port, http_port)
+
+
+def test_a_mirror_serves_what_a_worker_issues(hosts: Hosts, tmp_path: Path) -> None:
+    """
+    An issuance, a renewal and a removal reach the mirror. The mirror is healthy, and ends on SIGTERM.
+    """
+    hook = tmp_path / "hook"
+    hook.write_text(f'#!/bin/sh\necho "$CERTWORKER_DOMAIN $CERTWORKER_FULLCHAIN" >> {tmp_path}/hooked\n')
+    hook.chmod(0o755)
+    hosts.mirror.environment["CERTWORKER_DEPLOY_HOOK"] = str(hook)
+    with running(hosts):
+        hosts.request(NAME)
+        hosts.wait_for(NAME)
+        before = files_of(hosts.store("mirror"), NAME)
+        hosts.worker.command("request", "--force", NAME, "--wait")
+        hosts.wait_for(NAME)
+        assert before != files_of(hosts.store("mirror"), NAME)
+        wait_until(
+            lambda: (tmp_path / "hooked").exists() or None,
+            lambda: f"the deploy hook did not run:\n{hosts.mirror.log}",
+        )
+        hosts.worker.command("remove", NAME, "--wait")
+        wait_until(
+            lambda: [] == list(hosts.store("mirror").names()) or None,
+            lambda: f"the name was not removed:\n{hosts.mirror.log}",
+        )
+        assert hosts.traefik("mirror").files(NAME) is None
+
+        status, body = hosts.mirror.get("/healthz")
+        assert (200, True) == (status, json.loads(body)["healthy"])
+        metrics = hosts.mirror.get("/metrics")[1]
+        assert 'certworker_replication_bundles_total{outcome="stored"} 2.0' in metrics
+        assert 'certworker_replication_bundles_total{outcome="removed"} 1.0' in metrics
+        assert 0 == hosts.mirror.terminate()
+    assert not (hosts.place / "mirror" / "state" / "accounts").exists()
+    assert "Traceback" not in hosts.mirror.log + hosts.worker.log
+
+
+def test_a_killed_mirror_continues_where_it_was(hosts: Hosts) -> None:
+    """
+    What is published while the mirror is away arrives after its start.
+    """
+    with running(hosts):
+        hosts.request(NAME)
+        hosts.wait_for(NAME)
+        hosts.mirror.kill()
+        hosts.request(OTHER)
+        hosts.worker.command("remove", NAME, "--wait")
+        hosts.mirror.start()
+        hosts.wait_for(OTHER)
+        wait_until(
+            lambda: [OTHER] == list(hosts.store("mirror").names()) or None,
+            lambda: f"the name was not removed:\n{hosts.mirror.log}",
+        )
+
+
+def test_a_mirror_with_another_key_reports_it(hosts: Hosts) -> None:
+    """
+    The log has the code, and the mirror serves what it had.
+    """
+    with running(hosts):
+        hosts.request(NAME)
+        hosts.wait_for(NAME)
+        hosts.mirror.kill()
+        hosts.mirror.environment["CERTWORKER_REPLICATION_KEY"] = ReplicationKeys.generate()
+        hosts.mirror.start()
+        hosts.request(OTHER)
+
+        line = hosts.mirror.wait_for_line(r"replication\.wrong_key")
+        assert "CERTWORKER_REPLICATION_KEY" in line
+        assert [NAME] == list(hosts.store("mirror").names())
+
+
+@pytest.fixture
+def site(tmp_path: Path, redis_server: RedisServer, app_authority: FaultyAuthority, mirror: Mirror) -> Site:
+    """
+    Return the volumes of the mirrors that are killed.
+    """
+    redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
+    environ = environment(tmp_path, app_authority.directory_url, free_port()) | redis
+    return Site(environ, mirror.connection, action="mirror")
+
+
+@pytest.fixture
+def mirror(tmp_path: Path, connection: Redis) -> Mirror:
+    """
+    Return a mirror, whose connection the others share.
+    """
+    return Mirror(tmp_path / "first", connection)
+
+
+def test_at_every_step_a_killed_mirror_serves_whole_pairs(site: Site, tmp_path: Path, mirror: Mirror) -> None:
+    """
+    After SIGKILL at any step, the proxy's file names the old pair or the new one. The next start finishes.
+    """
+    origin = Origin(tmp_path / "origin", site.connection)
+    origin.issue(NAME, token=1)
+    origin.issue(OTHER, token=2)
+    volumes = {
+        name: Path(site.environ["CERTWORKER_CERTIFICATES_DIR"], name)
+        for name in (f"n{step}.localhost" for step in ("", *range(MOST_STEPS)))
+    }
+    for volume in volumes.values():
+        Mirror(volume, site.connection).follow()
+    renewed = origin.issue(NAME, token=3)
+    origin.store.remove(OTHER)
+
+    with site.victims(signal.SIGKILL) as killed:
+        killed.wait()
+
+    assert FEWEST_STEPS <= len(killed.names) <= MOST_STEPS
+    serials = set()
+    for name in killed.names:
+        again = Mirror(volumes[name], site.connection)
+        files = again.traefik.files(NAME)
+        assert files is not None
+        found = stored_in(files[0].parent, NAME)
+        assert found is not None
+        serials.add(found.metadata.serial)
+        again.follow()
+        assert again.serves(NAME, renewed)
+        assert [NAME] == list(again.store.names()) == again.store.links.live()
+        assert again.traefik.files(OTHER) is None
+    assert 2 == len(serials)
