@@ -3,7 +3,10 @@ The ACME client (RFC 8555, RFC 9773).
 
 In import order (★ to read first)::
 
-    http_pool           The connections to a CA, open as long as the worker runs
+    http_message        HTTP/1.1 messages as bytes: a request to write, and a response to read
+    reach               The addresses that a request may go to, and new connections to them
+    direct_pool         Connections to a CA without a proxy
+    http_pool           The connections to a CA, directly or through a proxy
     order_keys          The private keys of pending orders, which survive a crash
     sharing             A request whose result many threads share
     transport           HTTP to the CA: requests, responses, URLs, links and transport failures

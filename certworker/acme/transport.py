@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin, urlsplit
 
-from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError, SSLError
 
-from certworker.acme.http_pool import PrivateAddress, pool_for
+from certworker.acme.http_pool import pool_for
+from certworker.acme.reach import PrivateAddress
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
@@ -37,6 +37,9 @@ SCHEMES = ("http", "https")
 
 #: The maximum number of links in a header. Further links are ignored.
 MAX_LINKS = 100
+
+#: The usual form of a URL, which needs no further parsing: without a dot segment, a query or a fragment.
+_USUAL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(?:/[A-Za-z0-9_~-]+)+/?")
 
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
 _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
@@ -137,7 +140,7 @@ class Transport:
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
         self._host = _host(url)
         self._secure = is_secure(url)
-        self._connections = pool_for(url, ca_bundle, connections)
+        self._pool = pool_for(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
@@ -174,33 +177,19 @@ class Transport:
             raise NotAcme(host=self._host, found=f"the URL {url!r}, which is not allowed")
 
     def _exchange(self, method: str, url: str, body: bytes | None) -> Reply:
+        headers = {} if body is None else {"Content-Type": "application/jose+json"}
         try:
-            response = self._connections.urlopen(
-                method,
-                url,
-                body=body,
-                headers=self._headers(body),
-                # The deadline also limits each call.
-                timeout=REQUEST_SECONDS,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-            )
-            content = _read(response)
+            response = self._pool.exchange(method, url, headers, body, LARGEST_RESPONSE)
         except PrivateAddress as error:
             raise NotAcme(host=self._host, found=f"the URL {url!r}: {error}") from error
         except HTTPError as error:
             raise _failure(url, error) from error
         except UnicodeError as error:
             raise CaUnreachable(host=_host(url), reason=str(error)) from error
-        reply = Reply(url, response.status, response.headers, content)
-        if len(content) > LARGEST_RESPONSE:
+        reply = Reply(url, response.status, response.headers, response.body)
+        if len(response.body) > LARGEST_RESPONSE:
             raise reply.unusable("a response of more than a megabyte")
         return reply
-
-    def _headers(self, body: bytes | None) -> Mapping[str, str]:
-        headers = self._connections.headers
-        return headers if body is None else {**headers, "Content-Type": "application/jose+json"}
 
 
 @dataclass(frozen=True)
@@ -223,6 +212,8 @@ def resolved(reference: str, base: str) -> str:
     Raises:
         ValueError: The reference is not an HTTP URL.
     """
+    if _USUAL.fullmatch(reference):
+        return reference
     url = urldefrag(urljoin(base, reference.strip())).url
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.hostname or parts.port == 0 or not url.isprintable():
@@ -234,7 +225,7 @@ def is_secure(url: str) -> bool:
     """
     Return whether a request to *url* is encrypted.
     """
-    return urlsplit(url).scheme == "https"
+    return url[:6].lower() == "https:"
 
 
 def links_of(header: str) -> Iterator[Link]:
@@ -256,20 +247,6 @@ def links_of(header: str) -> Iterator[Link]:
             parameters.setdefault(name.lower(), value)
         relations = tuple(parameters.get("rel", "").lower().split())
         yield Link(target[1].strip(), relations, parameters.get("anchor"))
-
-
-def _read(response: BaseHTTPResponse) -> bytes:
-    content = b""
-    try:
-        while piece := response.read1(1 << 14, decode_content=True):
-            content += piece
-            if len(content) > LARGEST_RESPONSE:
-                break
-        return content
-    finally:
-        # After a complete response, the pool can reuse the connection. After any other, it must not.
-        response.close()
-        response.release_conn()
 
 
 def _failure(url: str, error: HTTPError) -> CertworkerError:

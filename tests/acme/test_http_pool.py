@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from certworker.acme.http_pool import AllowedHosts, PrivateAddress
 from certworker.acme.transport import Transport
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from tests.servers.listening import TcpServer
@@ -191,27 +190,6 @@ class TestReach:
         transport = transport_to(f"http://other-inner.example:{port}/directory")
 
         assert 404 == transport.send("POST", f"http://inner.example:{port}/", b"{}").status
-
-    @pytest.mark.parametrize(
-        ("home", "host", "permitted"),
-        [
-            ("ca.example", "169.254.169.254", False),
-            ("ca.example", "::1", False),
-            ("ca.example", "93.184.216.34", True),
-            ("ca.example", "inner.example", True),
-            ("10.0.0.7", "10.0.0.8", True),
-            ("93.184.216.34", "10.0.0.8", False),
-        ],
-    )
-    def test_behind_a_proxy_a_literal_address_is_checked(self, home: str, host: str, permitted: bool) -> None:
-        """
-        The client checks only literal addresses behind a proxy, because the proxy resolves the names.
-        """
-        if permitted:
-            AllowedHosts(home).check_behind_proxy(host)
-            return
-        with pytest.raises(PrivateAddress):
-            AllowedHosts(home).check_behind_proxy(host)
 
     def test_a_request_through_a_proxy_is_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
