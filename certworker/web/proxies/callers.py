@@ -9,6 +9,7 @@ from threading import Lock
 
 from flask import current_app, g, request
 
+from certworker.errors import printable
 from certworker.web.access import Refused, current_access
 from certworker.web.access.accesses import access_with
 from certworker.web.api.rate_limit import RateLimit
@@ -57,25 +58,34 @@ class Callers:
         if seconds := self._limit.wait_of(current_access().identity):
             raise Refused(429, "The proxy calls too often.", f"Wait {seconds} s.", retry_after=seconds)
 
+    @property
+    def label(self) -> str:
+        """
+        Return the token and the address of the running request.
+        """
+        return f"{current_access().identity} from {g.client.address}"
+
     def log_delivery(self, what: str, version: str) -> None:
         """
         Log that the caller gets *what*, once for each *version*, address and token.
         """
-        identity, address = current_access().identity, g.client.address
-        delivery = hash((identity, address, what, version))
+        delivery = hash((self.label, what, version))
         with self._lock:
             if delivery in self._delivered:
                 return
             if len(self._delivered) >= MOST_DELIVERIES:
                 self._delivered.clear()
             self._delivered.add(delivery)
-        logger.info(
-            "%s from %s gets the private key of %s",
-            identity,
-            address,
-            what,
-            extra={
-                "event": "audit",
-                "fields": {"identity": identity, "address": address, "action": "get_key", "names": what},
-            },
-        )
+        self._audit("get_key", f"{self.label} gets the private key of {what}", what)
+
+    def log_request(self, text: str) -> None:
+        """
+        Log that the caller requests a certificate for the name in *text*.
+        """
+        name = printable(text, 253)
+        self._audit("request", f"{self.label} requests a certificate for {name}", name)
+
+    def _audit(self, action: str, line: str, names: str) -> None:
+        who = {"identity": current_access().identity, "address": g.client.address}
+        fields = {**who, "action": action, "names": names}
+        logger.info("%s", line, extra={"event": "audit", "fields": fields})

@@ -1,0 +1,182 @@
+"""
+Real proxies that get their certificates from certworker over HTTP.
+"""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.dashboard.sources import Sources
+from certworker.settings import HttpAddress, load
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.tls_probe import served_certificate
+from certworker.web.server import WebServer
+from tests.app_fixture import environment
+from tests.interop.authorities import program
+from tests.servers.ports import free_port
+from tests.servers.worker import wait_until
+from tests.storage.authority import Signer
+from tests.storage.stored import NAME, store
+from tests.web.application import create_token, open_application
+
+WILDCARD, BELOW, NEW = "*.apps.example.com", "one.apps.example.com", "new.example.com"
+
+CADDYFILE = """
+{{
+    admin off
+    auto_https disable_redirects
+    default_bind 127.0.0.1
+    skip_install_trust
+    storage file_system {storage}
+}}
+https://:{port} {{
+    tls {{
+        get_certificate http {url}
+    }}
+    respond 200
+}}
+"""
+
+TRAEFIK = """
+log: {{level: INFO}}
+entryPoints:
+  websecure:
+    address: 127.0.0.1:{port}
+    http: {{tls: {{}}}}
+providers:
+  providersThrottleDuration: 100ms
+  http:
+    endpoint: {url}
+    pollInterval: 200ms
+    headers:
+      Authorization: Bearer {token}
+"""
+
+
+@contextmanager
+def running(command: list[str | Path], directory: Path) -> Iterator[Path]:
+    """
+    Run *command* with *directory* as its home; yield the path of its log.
+    """
+    log = directory / "proxy.log"
+    with log.open("wb") as output:
+        environ = {"HOME": str(directory), "PATH": "/usr/bin:/bin"}
+        process = subprocess.Popen(command, cwd=directory, env=environ, stdout=output, stderr=output)
+    try:
+        yield log
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+class Page:
+    """
+    The page of an installation with an empty volume, and the token of a proxy.
+    """
+
+    def __init__(self, directory: Path, connection: Redis) -> None:
+        sources = Sources.of(load(environment(directory, "https://ca.test/dir", 80)), connection)
+        application = open_application(directory / "tokens.json", sources=sources)
+        self.server = WebServer(HttpAddress("127.0.0.1", 0), lambda _: application)
+        self.token = create_token(directory / "tokens.json", "proxy")
+        self.volume = CertificateStore(directory / "certificates")
+        self._signer = Signer()
+        self._tokens = 0
+
+    def issue(self, name: str) -> bytes:
+        """
+        Put a new certificate for *name* into service; return it.
+        """
+        self._tokens += 1
+        stored = store(self.volume, self._signer.certificate(name), token=self._tokens)
+        return ssl.PEM_cert_to_DER_cert(stored.certificate.cert_pem.decode())
+
+    def url(self, path: str, user: str = "") -> str:
+        """
+        Return the URL of the route *path*, with the token as the password of *user*.
+        """
+        credentials = f"{user}:{self.token}@" if user else ""
+        return f"http://{credentials}127.0.0.1:{self.server.port}/proxies/{path}"
+
+
+@pytest.fixture
+def page(tmp_path: Path, connection: Redis) -> Iterator[Page]:
+    """
+    Start the page.
+    """
+    page = Page(tmp_path, connection)
+    page.server.start()
+    yield page
+    page.server.stop()
+
+
+def wait_for(name: str, port: int, certificate: bytes | None, log: Path) -> None:
+    """
+    Wait until a client of *name* gets *certificate*; None for any other one, or none.
+    """
+
+    def is_served() -> bool | None:
+        try:
+            found = served_certificate(name, HttpAddress("127.0.0.1", port))
+        except OSError:
+            return certificate is None or None
+        return found == certificate or None
+
+    wait_until(is_served, log.read_text, pause_seconds=0.1)
+
+
+class TestCaddy:
+    def test_caddy_gets_each_certificate_at_the_handshake(self, page: Page, tmp_path: Path) -> None:
+        """
+        Caddy serves a name, a name below a wildcard, and a renewed certificate. It orders none itself.
+        """
+        port, file = free_port(), tmp_path / "Caddyfile"
+        url = page.url("certificate?missing=404", "caddy")
+        file.write_text(CADDYFILE.format(storage=tmp_path / "storage", port=port, url=url))
+        issued, wildcard = page.issue(NAME), page.issue(WILDCARD)
+        command: list[str | Path] = [program("caddy"), "run", "--adapter", "caddyfile", "--config", file]
+        with running(command, tmp_path) as log:
+            wait_for(NAME, port, issued, log)
+            wait_for(BELOW, port, wildcard, log)
+            wait_for(NEW, port, None, log)
+            wait_for(NEW, port, page.issue(NEW), log)
+            wait_for(NAME, port, page.issue(NAME), log)
+
+            assert page.token not in log.read_text()
+            assert "obtain" not in log.read_text()
+
+
+class TestTraefik:
+    def test_traefik_polls_the_certificates(self, page: Page, tmp_path: Path) -> None:
+        """
+        Traefik serves certificates, new names and renewals of the HTTP provider, and drops a removed name.
+        """
+        port, file = free_port(), tmp_path / "traefik.yml"
+        file.write_text(TRAEFIK.format(port=port, url=page.url("traefik"), token=page.token))
+        issued, wildcard = page.issue(NAME), page.issue(WILDCARD)
+        with running([program("traefik"), f"--configFile={file}"], tmp_path) as log:
+            wait_for(NAME, port, issued, log)
+            wait_for(BELOW, port, wildcard, log)
+            wait_for(NEW, port, page.issue(NEW), log)
+            renewed = page.issue(NAME)
+            wait_for(NAME, port, renewed, log)
+            for name in (NAME, WILDCARD, NEW):
+                page.volume.remove(name)
+            wait_until(lambda: shows_no(renewed, port) or None, log.read_text, pause_seconds=0.1)
+
+            assert "ERR" not in log.read_text()
+            assert page.token not in log.read_text()
+
+
+def shows_no(certificate: bytes, port: int) -> bool:
+    """
+    Return whether a client of the name gets another certificate than *certificate*.
+    """
+    return served_certificate(NAME, HttpAddress("127.0.0.1", port)) != certificate
