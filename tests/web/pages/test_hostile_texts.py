@@ -7,18 +7,27 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser
+from redis import Redis
 
 from certworker.dashboard.sources import Sources
 from certworker.devca.hierarchy import Signer
+from certworker.errors import CertworkerError
 from certworker.observability.history import HISTORY
 from certworker.redis.codec import encode_time
+from certworker.runtime import build_tasks
+from certworker.settings import HttpAddress
 from certworker.state.domain_records import RECORDS
+from certworker.web.server import web_server
 from certworker.worker.health import REPORTS
+from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.web import Respond, WebServer, always, redirects
 from tests.web.pages import showcase
 from tests.web.pages.browser import Visit, chromium, visit
 from tests.web.pages.server import Served, serve
@@ -28,6 +37,10 @@ HOSTILE = (
     """x"'></title></main><img src=x onerror="hacked=1"><script>hacked=1</script>"""
     """<a href="javascript:hacked=1">"""
 )
+#: The same, as short as the part of a response that a failure shows.
+SHORT = "<img src=x onerror=hacked=1><script>hacked=1</script>"
+#: A name whose web server is hostile.
+FAILED = "evil.localhost"
 #: The longest host of a report has 100 characters.
 HOST = HOSTILE[:100]
 SCRIPT_URL = "javascript:hacked=1"
@@ -145,3 +158,54 @@ class TestHostileTexts:
         assert page.evaluate("typeof hacked") == "undefined"
         assert page.locator("img").count() == 0
         assert [] == operator.problems
+
+
+class TestHostileServer:
+    @pytest.mark.parametrize(
+        ("respond", "code", "text"),
+        [
+            (always(200, SHORT, Server=SHORT), "http.wrong_body", SHORT),
+            (redirects(SCRIPT_URL), "http.redirect_bad", SCRIPT_URL),
+            (redirects(f"http://127.0.0.1:1/{SHORT}"), "http.redirect_bad", SHORT),
+        ],
+    )
+    def test_the_response_of_a_server_is_shown_as_text(
+        self,
+        browser: Browser,
+        tmp_path: Path,
+        connection: Redis,
+        app_authority: FaultyAuthority,
+        http_port: int,
+        respond: Respond,
+        code: str,
+        text: str,
+    ) -> None:
+        """
+        A job fails because of a hostile response to the challenge. The views show the response as text.
+        """
+        with (
+            WebServer(respond) as proxy,
+            open_app(
+                *(tmp_path, connection, app_authority.directory_url, http_port),
+                CERTWORKER_HTTP01_PORT=str(proxy.port),
+            ) as app,
+        ):
+            with pytest.raises(CertworkerError) as failed:
+                build_tasks(app)["certworker.issue"](domain=FAILED)
+            server = web_server(app.settings, connection, HttpAddress("127.0.0.1", 0), app.clock)
+            server.start()
+            with visit(browser, f"http://127.0.0.1:{server.port}") as visited:
+                for path in (f"/names/{FAILED}", "/", "/names"):
+                    page = visited.open(path)
+                    page.wait_for_load_state("networkidle")
+                    shown = page.locator("main").inner_text()
+
+                    assert code in shown
+                    assert path == "/names" or text in shown
+                    assert page.evaluate("typeof hacked") == "undefined"
+                    assert (0, 1) == (page.locator("img").count(), page.locator("script").count())
+                assert [] == visited.problems
+            server.stop()
+
+        assert code == failed.value.code
+        assert any(request.startswith(FAILED) for request in proxy.requests)
