@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from certworker.version import __version__
 from certworker.web.access import allowed
 from certworker.web.application import LONGEST_BODY
 from tests.web.application import create_token, log_in, open_application
@@ -104,3 +105,13 @@ class TestApplication:
 
         assert "<script>" not in client.get("/<script>").text
         assert "<script>" not in client.get("/login?next=/<script>").text
+
+    def test_the_version_is_for_users_only(self, tmp_path: Path) -> None:
+        """
+        The login does not reveal the version, by which an attacker could choose a known fault.
+        """
+        application = open_application(tmp_path / "tokens", open_on_loopback=False)
+        reader = log_in(application, create_token(tmp_path / "tokens", "read"))
+
+        assert __version__ not in application.test_client().get("/login").text
+        assert __version__ in reader.get("/login").text

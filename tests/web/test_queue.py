@@ -150,5 +150,8 @@ class TestViews:
         assert "script-src 'self' 'unsafe-eval' 'sha256-" in policy
         assert "'unsafe-inline'" not in policy.partition("style-src")[0]
         assert "default-src 'none'" in policy
+        data = application.test_client().get(f"/queue/0/data/job/{job_id}.json")
+        assert "<" not in data.get_data(as_text=True)
+        assert MARKUP.replace("<", "\u2039") == data.get_json()["description"]
         other = application.test_client().get("/login").headers["Content-Security-Policy"]
         assert "unsafe" not in other

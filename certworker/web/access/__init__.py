@@ -5,9 +5,9 @@ In import order::
 
     refusals  The refusal of a request
     roles     The roles, and the access of a request
+    csrf      The protection of actions against requests of other sites
     clients   The client of a request: its address, and whether a proxy is in between
     lockout   The lockout of addresses that send wrong tokens
-    csrf      The protection of actions against requests of other sites
     sessions  The sessions that a logout has ended
     views     ★ The access of the running request, and the role that a view needs
     accesses  Finds the access of a request: by its token, the header of its proxy, its session, or its peer

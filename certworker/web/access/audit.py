@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from flask import Response, g, request
 
@@ -39,7 +40,8 @@ def log_action(response: Response) -> None:
         "%s from %s: %s",
         who,
         g.client.address,
-        f"{request.method} {printable(request.path, 300)}",
+        # With its spaces, a path could add fields to the line.
+        f"{request.method} {printable(quote(request.path, safe='/:*+@~'), 300)}",
         extra={
             "event": "audit",
             "fields": {

@@ -14,6 +14,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from flask import Request
 
 from certworker.settings.web import Network
+from certworker.web.access.csrf import OWN_SITE
 
 #: The headers of proxies, apart from those that begin with X-Forwarded-.
 BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP")
@@ -35,7 +36,8 @@ class Client:
         address: The address of the client, or of its proxy if the client is unknown.
         is_by_proxy: Whether a trusted proxy sends the request.
         is_forwarded: Whether a proxy, trusted or not, has forwarded the request.
-        is_local: Whether a program of this machine sends the request, without a proxy, to a local name.
+        is_local: Whether a program of this machine sends the request, without a proxy, to a local name. An
+            image of another site is not local.
         is_secure: Whether the browser uses HTTPS.
     """
 
@@ -61,7 +63,12 @@ def client_of(request: Request, proxies: Iterable[Network]) -> Client:
         address=str(_client_in(chain, proxies) or peer or "unknown"),
         is_by_proxy=by_proxy,
         is_forwarded=forwarded,
-        is_local=peer is not None and peer.is_loopback and not forwarded and _is_local(request.host),
+        is_local=(
+            peer is not None
+            and peer.is_loopback
+            and not (forwarded or _is_of_another_site(request))
+            and _is_local(request.host)
+        ),
         # A forged value affects only the client's own cookie.
         is_secure=request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https",
     )
@@ -72,6 +79,12 @@ def _is_forwarded(request: Request) -> bool:
     return any(name.startswith("x-forwarded-") for name in names) or not names.isdisjoint(
         each.lower() for each in BY_PROXIES
     )
+
+
+def _is_of_another_site(request: Request) -> bool:
+    # A link to the page is harmless. But an image of any site could start the checks, or open streams.
+    site, mode = (request.headers.get(f"Sec-Fetch-{name}", "") for name in ("Site", "Mode"))
+    return bool(site) and site not in OWN_SITE and mode != "navigate"
 
 
 def _is_local(host: str) -> bool:
@@ -95,7 +108,8 @@ def _client_in(chain: str, proxies: Iterable[Network]) -> IPv4Address | IPv6Addr
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        address = ip_address(text)
+        # The zone of an IPv6 address can be any text.
+        address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
     # A socket for both versions reports IPv4 addresses as IPv6 addresses.

@@ -45,7 +45,8 @@ class TestAudit:
             client.post("/things/shop.example", environ_base={"REMOTE_ADDR": "192.0.2.7"})
             client.post("/things")
             application.test_client().post("/things/x.example")
-        first, second, third = caplog.records
+            client.post("/things/x%20status=200%0aFORGED")
+        first, second, third, forged = caplog.records
         identity = fields_of(first)["identity"]
 
         assert {
@@ -58,4 +59,5 @@ class TestAudit:
         assert f"{identity} from 192.0.2.7: POST /things/shop.example" == first.getMessage()
         assert str(fields_of(second)["names"]).endswith("n19.example and 5 more")
         assert ("unknown", 401) == (fields_of(third)["identity"], fields_of(third)["status"])
+        assert forged.getMessage().endswith(": POST /things/x%20status%3D200%0AFORGED")
         assert token not in caplog.text

@@ -42,6 +42,8 @@ class TestAddress:
             ("10.0.0.1", "198.51.100.9, nonsense", "10.0.0.1"),
             ("10.0.0.1", "," * 5000, "10.0.0.1"),
             ("nonsense", "198.51.100.9", "unknown"),
+            ("fe80::1%eth0", "", "fe80::1"),
+            ("10.0.0.1", "fe80::1%x identity=admin", "fe80::1"),
         ],
     )
     def test_the_last_address_that_no_proxy_has_is_the_client(
@@ -98,6 +100,17 @@ class TestLocal:
         A proxy on this machine does not open the page to the world.
         """
         assert not client("127.0.0.1", **{header: ""}).is_local
+
+    def test_only_a_link_of_another_site_is_local(self) -> None:
+        """
+        An image or a script of another site cannot use the open page, but a link leads to it.
+        """
+        of_page = client("127.0.0.1", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="cors")
+        image = client("127.0.0.1", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")
+        port = client("127.0.0.1", Sec_Fetch_Site="same-site", Sec_Fetch_Mode="no-cors")
+        link = client("127.0.0.1", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="navigate")
+
+        assert [True, False, False, True] == [each.is_local for each in (of_page, image, port, link)]
 
 
 class TestSecure:
