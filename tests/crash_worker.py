@@ -26,6 +26,8 @@ from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.issuance.importing import CertificateImport
 from certworker.own_certificates import Pem
+from certworker.redis.client import connect
+from certworker.redis.guard import sharing_trips
 from certworker.settings import load
 from tests.replication.hosts import Mirror
 
@@ -128,7 +130,7 @@ def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:
     Run *action* for *name*. Return the exit code, which is 0 after an expected failure, too.
     """
     settings = load(place_of(name, os.environ))
-    with redis.Redis(host=settings.redis_host, port=settings.redis_port) as connection:
+    with connect(settings.redis) as connection:
         app = build_app(
             settings,
             connection,
@@ -138,7 +140,8 @@ def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:
         )
         steps.watch()
         try:
-            ACTIONS[action](app, name)
+            with sharing_trips(connection):
+                ACTIONS[action](app, name)
         except CertworkerError as failure:
             report({"name": name, "code": failure.code})
         except Exception:

@@ -21,7 +21,8 @@ from redis.exceptions import NoPermissionError, ResponseError
 from certworker.redis.client import connect
 from certworker.redis.keys import kind_of
 from certworker.redis.url import RedisURL
-from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
+from certworker.state.wake_ups import SCHEDULED_KEY
+from certworker.worker.producer import QUEUE_KEY, request_certificate, request_removal
 from tests.app_fixture import environment
 from tests.integrations.appwrite.core import payload, produce, stats
 from tests.servers.faulty_authority import FaultyAuthority

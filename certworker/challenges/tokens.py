@@ -9,19 +9,16 @@ content.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from certworker.challenges.challenge import TOKEN
 from certworker.challenges.fetches import Fetches
 from certworker.redis.codec import decode_text, decode_time, encode_time, fields_in, name_in, shown_in
-
-logger = logging.getLogger(__name__)
+from certworker.redis.shared_trips import send_with_next
 
 TOKENS = "certworker:challenges"
 
@@ -86,11 +83,7 @@ class ChallengeTokens:
         for token in tokens:
             self._own.pop(token, None)
             self.fetches.forget(token)
-        try:
-            self._remove(tokens)
-        except RedisError as error:
-            # The validation has already ended, and the token expires.
-            logger.debug("could not remove a token, which expires automatically: %s", error)
+        self._remove(tokens)
 
     def is_own(self, token: str) -> bool:
         """
@@ -135,7 +128,7 @@ class ChallengeTokens:
 
     def _remove(self, tokens: Sequence[bytes | str]) -> None:
         for start in range(0, len(tokens), TOKENS_A_COMMAND):
-            self._connection.hdel(TOKENS, *tokens[start : start + TOKENS_A_COMMAND])
+            send_with_next(self._connection, "HDEL", TOKENS, *tokens[start : start + TOKENS_A_COMMAND])
 
 
 def _stored_token(stored: bytes | str | None) -> StoredToken | None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 from redis.exceptions import RedisError
@@ -72,8 +73,7 @@ class Attempts:
         crashes = self._crash_count(names, record, force=force)
         pause = crash_backoff(crashes, self._validity(names), self.clock())
         again = self.clock() + lease.duration + LEASE_GRACE + pause
-        self.records.start_attempt(names, next_check=again, now=self.clock())
-        self.agenda.put_many(dict.fromkeys(names, again))
+        self._plan(names, again, partial(self.records.start_attempt, names))
         try:
             yield
         except RedisError as error:
@@ -99,8 +99,7 @@ class Attempts:
         now = self.clock()
         attempts = self.records.attempts(names[0]) + 1
         again = next_attempt(failure, attempts, now, self.random, self._validity(names))
-        self.records.record_failed(names, failure, next_check=again, now=now)
-        self.agenda.put_many(dict.fromkeys(names, again))
+        self._plan(names, again, partial(self.records.record_failed, names, failure))
 
     def plan_after_lease(self, names: tuple[str, ...], lease: timedelta) -> None:
         """
@@ -141,8 +140,7 @@ class Attempts:
         """
         if not lease.still_held():
             return False
-        self.records.record_issued(metadata.names, metadata, next_check=next_check, now=self.clock())
-        self.agenda.put_many(dict.fromkeys(metadata.names, next_check))
+        self._plan(metadata.names, next_check, partial(self.records.record_issued, metadata.names, metadata))
         return True
 
     def record_covered(
@@ -156,8 +154,7 @@ class Attempts:
             metadata: The metadata of the wildcard's certificate.
             next_check: The time of their next check.
         """
-        self.records.record_issued(names, metadata, covered=True, next_check=next_check, now=self.clock())
-        self.agenda.put_many(dict.fromkeys(names, next_check))
+        self._plan(names, next_check, partial(self.records.record_issued, names, metadata, covered=True))
 
     def clean_up(self, forget: Callable[[], object]) -> None:
         """
@@ -168,6 +165,15 @@ class Attempts:
         except (CertworkerError, RedisError) as failure:
             logger.debug("could not remove the pending order yet: %s", failure)
 
+    def _plan(self, names: tuple[str, ...], again: datetime, record: Callable[..., object]) -> None:
+        """
+        Record the state of *names* and plan their next check at *again*, in one transaction.
+        """
+        self.agenda.put_many(
+            dict.fromkeys(names, again),
+            with_records=lambda pipe: record(next_check=again, now=self.clock(), pipe=pipe),
+        )
+
     def _failed(
         self, names: tuple[str, ...], lease: Lease, failure: CertworkerError, failures_before: int
     ) -> None:
@@ -175,8 +181,7 @@ class Attempts:
             return  # another worker has the lease, and records the result
         now, validity = self.clock(), self._validity(names)
         again = next_attempt(failure, failures_before + 1, now, self.random, validity)
-        self.records.record_failed(names, failure, next_check=again, now=now)
-        self.agenda.put_many(dict.fromkeys(names, again))
+        self._plan(names, again, partial(self.records.record_failed, names, failure))
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """

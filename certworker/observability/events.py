@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
 from certworker.observability.history import History
+from certworker.redis.shared_trips import send_with_next
 from certworker.renewal.policy import detail_of, planned_renewal
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
@@ -64,11 +65,13 @@ class EventStream:
     """
 
     def __init__(self, connection: Redis) -> None:
-        self._append = connection.register_script(_APPEND)
+        self._connection = connection
 
     def append(self, names: Sequence[str], event: Mapping[str, object]) -> None:
         """
         Add *event* to the stream, and its additional fields to the record of each of *names*.
+
+        Within a job, the transaction of its end adds them.
 
         If Redis fails, the event is dropped: programs read the records after an outage.
         """
@@ -76,10 +79,8 @@ class EventStream:
         keys = [EVENTS, *(RECORDS + name for name in names)]
         # Two events may have equal content. Only the repetition of a command has the same id.
         event_id, text = secrets.token_hex(8), json.dumps(event, ensure_ascii=False)
-        try:
-            self._append(keys, [MAX_EVENTS, LAST_EVENTS, event_id, text, *fields])
-        except RedisError:
-            return
+        values = (MAX_EVENTS, LAST_EVENTS, event_id, text, *fields)
+        send_with_next(self._connection, "EVAL", _APPEND, len(keys), *keys, *values)
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,11 @@ class EventPublisher:
         tenant: str,
     ) -> dict[str, object]:
         facts, wildcard, logs = None, "", ""
-        with suppress(RedisError):
-            record = record or self.records.read(names[0])
+        asked = None if record else self.records.ask(names[0])
         with suppress(RedisError):
             logs = self._logs(names[0])
+        with suppress(RedisError):
+            record = asked() if asked else record
         with suppress(CertworkerError):
             facts, wildcard = self.certificates.serving(names[0])
         return {

@@ -1,8 +1,8 @@
 """
 The history of each name: its last fifty log lines, in plain text for the console of a tenant.
 
-If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a thread collects the
-lines and writes them in batches.
+If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a job writes its lines
+at its end, and a thread writes those of long jobs in batches.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Self
+from typing import Any, Self
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from certworker.errors import LONGEST_SENTENCE, printable
@@ -35,8 +36,8 @@ MAX_BUFFERED = 10_000
 #: The history expires this long after its last event.
 HISTORY_TTL = timedelta(days=120)
 
-#: How long a line waits for others, so that they share a batch.
-FLUSH_INTERVAL_SECONDS = 0.05
+#: How long a line waits for others, so that they share a batch. Most jobs end before, and write their lines.
+FLUSH_INTERVAL_SECONDS = 0.5
 
 #: The pause of the loop without new lines.
 PAUSE_SECONDS = 60.0
@@ -79,25 +80,31 @@ class History:
         """
         Write the buffer to Redis. If Redis fails, the lines are dropped: the log has them as well.
         """
-        with self._writing, suppress(RedisError):
-            lines: dict[str, list[str]] = {}
-            while self._buffer:
-                key, line = self._buffer.popleft()
-                lines.setdefault(key, []).append(line)
-            with self._connection.pipeline(transaction=False) as pipe:
-                for key, batch in lines.items():
-                    pipe.lpush(key, *batch)
-                    pipe.ltrim(key, 0, MAX_ENTRIES - 1)
-                    pipe.expire(key, HISTORY_TTL)
-                pipe.execute()
+        with self._writing, suppress(RedisError), self._connection.pipeline(transaction=False) as pipe:
+            self._take_buffer(pipe)
+            pipe.execute()
 
     def read(self, name: str) -> list[HistoryEntry]:
         """
-        Return the events of *name*, oldest first.
+        Write the buffer to Redis, and return the events of *name*, oldest first.
         """
-        self.flush()
-        lines = self._connection.lrange(HISTORY + name, 0, MAX_ENTRIES - 1)
+        with self._writing, self._connection.pipeline(transaction=False) as pipe:
+            self._take_buffer(pipe)
+            pipe.lrange(HISTORY + name, 0, MAX_ENTRIES - 1)
+            lines: Any = pipe.execute(raise_on_error=False)[-1]
+        if isinstance(lines, RedisError):
+            raise lines
         return [event for line in reversed(lines) if (event := _event(line))]
+
+    def _take_buffer(self, pipe: Pipeline) -> None:
+        lines: dict[str, list[str]] = {}
+        while self._buffer:
+            key, line = self._buffer.popleft()
+            lines.setdefault(key, []).append(line)
+        for key, batch in lines.items():
+            pipe.lpush(key, *batch)
+            pipe.ltrim(key, 0, MAX_ENTRIES - 1)
+            pipe.expire(key, HISTORY_TTL)
 
 
 def _event(line: bytes | str) -> HistoryEntry | None:

@@ -27,6 +27,7 @@ from certworker.ratelimits.charges import Charge, Kind, Reservation, bucket_of, 
 from certworker.ratelimits.limits import limits_of
 from certworker.ratelimits.token_buckets import Adjustment, Exhausted, TokenBucket, TokenBuckets
 from certworker.redis.codec import name_in, shown_in
+from certworker.redis.shared_trips import send_with_next
 from certworker.settings import CaChoice, Settings
 from certworker.settings.limits import Limit, Limits
 from certworker.storage.certificate_store import CertificateStore
@@ -308,7 +309,7 @@ class Budget:
             self._buckets.settle(map(self._bounded, changes))
             if fault is None:
                 # The operator may have ended a pause at the CA, without `certworker resume`.
-                self._connection.hdel(self._pauses, *names)
+                send_with_next(self._connection, "HDEL", self._pauses, *names)
         except RedisError as error:
             # The buckets refill even without this adjustment, but later.
             logger.debug("could not settle the budget: %s", error, extra={"domain": names[0]})

@@ -7,10 +7,14 @@ It guards every command:
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
 * It removes the values that made a reply too long, so that the command fails only once.
+
+With each command of a job, it sends the waiting ones; see :mod:`certworker.redis.shared_trips`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from redis import Redis
@@ -19,6 +23,7 @@ from redis.connection import DefaultParser
 from redis.exceptions import RedisError, ResponseError
 
 from certworker.redis.keys import remove_large, remove_wrong
+from certworker.redis.shared_trips import Reply, sharing, take_waiting
 
 #: The maximum number of bytes of a reply. The longest expected reply is the data of 500 jobs, each at most 64
 #: KiB.
@@ -50,6 +55,13 @@ class GuardedRedis(Redis):
         """
         Send a command and return its reply.
         """
+        if waiting := take_waiting(self):
+            pipe = GuardedPipeline(self, transaction=False)
+            pipe.execute_command(*args, **options)
+            (answer,) = pipe.execute_after(waiting)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
         for _ in range(MAX_REPETITIONS):
             try:
                 return super().execute_command(*args, **options)
@@ -67,13 +79,23 @@ class GuardedRedis(Redis):
         """
         return GuardedPipeline(self, transaction, shard_hint)
 
+    def send_waiting(self) -> None:
+        """
+        Send the waiting commands of this job.
+
+        Raises:
+            redis.RedisError: Redis does not respond.
+        """
+        if waiting := take_waiting(self):
+            GuardedPipeline(self, transaction=False).execute_after(waiting)
+
 
 class GuardedPipeline(Pipeline):
     """
     A pipeline or a transaction that repeats the commands which failed because of a wrong key.
     """
 
-    def __init__(self, client: GuardedRedis, transaction: bool, shard_hint: Any) -> None:
+    def __init__(self, client: GuardedRedis, transaction: bool, shard_hint: Any = None) -> None:
         super().__init__(client.connection_pool, client.response_callbacks, transaction, shard_hint)
         self._client = client
 
@@ -81,6 +103,36 @@ class GuardedPipeline(Pipeline):
         """
         Send the commands and return their replies.
         """
+        commands = list(self.command_stack)
+        if self.watching:
+            # A change to the watched key would also cancel the waiting commands.
+            self._client.send_waiting()
+        answers = self.execute_after(take_waiting(self._client))
+        if raise_on_error:
+            self.raise_first_error(commands, answers)
+        return answers
+
+    def execute_after(self, waiting: Sequence[Reply]) -> list[Any]:
+        """
+        Send the *waiting* commands and those of this pipeline. Return the replies and errors to the latter.
+        """
+        self.command_stack[:0] = [(reply.command, {}) for reply in waiting]
+        try:
+            answers = self._execute()
+        except ResponseError:
+            # Redis rejected the transaction because of one of its commands.
+            for reply in waiting:
+                reply.set_from(self._client)
+            raise
+        except RedisError as error:
+            for reply in waiting:
+                reply.set(error)
+            raise
+        for reply, answer in zip(waiting, answers, strict=False):
+            reply.set(answer)
+        return answers[len(waiting) :]
+
+    def _execute(self) -> list[Any]:
         commands = list(self.command_stack)
         try:
             answers = super().execute(raise_on_error=False)
@@ -92,14 +144,13 @@ class GuardedPipeline(Pipeline):
             if isinstance(answer, ResponseError):
                 arguments, options = commands[index]
                 answers[index] = self._repeat(arguments, options, answer)
-        if raise_on_error:
-            self.raise_first_error(commands, answers)
         return answers
 
     def immediate_execute_command(self, *args: Any, **options: Any) -> Any:
         """
         Send a command immediately, as a transaction does between WATCH and MULTI.
         """
+        self._client.send_waiting()
         try:
             return super().immediate_execute_command(*args, **options)
         except ReplyTooLong:
@@ -117,6 +168,15 @@ class GuardedPipeline(Pipeline):
         except ResponseError as another:
             return another
         return error
+
+
+def sharing_trips(connection: Redis) -> AbstractContextManager[None]:
+    """
+    Let the commands of a job, which the block runs, share round trips if *connection* supports it.
+    """
+    if isinstance(connection, GuardedRedis):
+        return sharing(connection, connection.send_waiting)
+    return nullcontext()
 
 
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which one depends on hiredis

@@ -13,8 +13,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
 
 from certworker.redis.codec import name_in, score_to_time, shown_in
+from certworker.state.wake_ups import ask_for_wake_up
 
 logger = logging.getLogger(__name__)
 
@@ -53,22 +55,35 @@ class Agenda:
         """
         self.put_many({name: moment})
 
-    def put_many(self, moments: Mapping[str, datetime], *, at_the_latest: bool = False) -> None:
+    def put_many(
+        self,
+        moments: Mapping[str, datetime],
+        *,
+        at_the_latest: bool = False,
+        with_records: Callable[[Pipeline], object] | None = None,
+    ) -> None:
         """
         Plan the next checks of many names, and wake the reader if one of them is the earliest of the agenda.
 
         Args:
             moments: The time of the next check, by name.
             at_the_latest: Whether an earlier check that is already planned stays.
+            with_records: Adds the records of the names, which the same transaction writes first.
         """
         scores = {name: moment.timestamp() for name, moment in moments.items()}
-        with self._connection.pipeline(transaction=False) as pipe:
+        with self._connection.pipeline(transaction=with_records is not None) as pipe:
+            if with_records:
+                with_records(pipe)
             for batch in _batches(list(scores)):
                 pipe.zadd(AGENDA, {name: scores[name] for name in batch}, lt=at_the_latest)
             pipe.zrange(AGENDA, 0, 0, withscores=True)
-            *_, first = pipe.execute()
-        if scores and (not first or first[0][1] >= min(scores.values())):
-            self.wake(min(moments.values()))
+            if scores:
+                ask_for_wake_up(pipe, min(moments.values()))
+            replies = pipe.execute()
+        if scores:
+            first, is_planned = replies[-2:]
+            if not is_planned and (not first or first[0][1] >= min(scores.values())):
+                self.wake(min(moments.values()))
 
     def remove(self, name: str) -> None:
         """

@@ -3,6 +3,7 @@ The state in Redis. Redis may lose any part of it, because the volume is the sou
 
 In the order in which they may import each other::
 
+    record_scripts    The scripts of the records
     domain_records    ★ The last outcome of each name: its state, and its certificate or its failure
     recorded_states   The states of many records, without their other fields
     locks             Locks on names with a lease and a fencing token: one worker at a time issues for a name
@@ -10,5 +11,6 @@ In the order in which they may import each other::
     priority_queues   The requests that wait for a slot, by priority and tenant
     schema            The version of this layout, and the settings of the last start
     sightings         The names in service that pointed to another server at their last daily checks
+    wake_ups          Wake-ups: delayed jobs that check the due names
     outbox            The notifications that wait for delivery
 """

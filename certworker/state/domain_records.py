@@ -17,12 +17,13 @@ loses a record, the next check writes it again.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 
 from redis import Redis
+from redis.client import Pipeline
 
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.dns import Moved
@@ -36,6 +37,8 @@ from certworker.redis.codec import (
     names_in,
     shown_in,
 )
+from certworker.redis.shared_trips import send_with_next
+from certworker.state.record_scripts import CLAIM, DEFER, READ, RECORD_TENANT
 from certworker.storage.metadata import CertificateMetadata
 
 RECORDS = "certworker:name:"
@@ -62,52 +65,6 @@ REPLACEMENT = "\ufffd"
 
 #: The message of a request that waits for a slot.
 DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
-
-#: KEYS: records. ARGV: the maximum number of fields of a record, the maximum number of bytes of a record, and
-#: that of all records together. Returns the fields of the first records as one JSON text. A pipeline of
-#: HGETALL takes redis-py three times as long (2.2 s for 50,000 names). A record that is too large counts as
-#: lost. The script removes it, because a later write would not make it readable.
-_READ = """
-local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-for i, key in ipairs(KEYS) do
-    records[i] = false
-    local count = redis.pcall('HLEN', key)
-    if type(count) == 'number' and count > 0 and count <= most then
-        local fields, size = redis.call('HGETALL', key), 0
-        for _, part in ipairs(fields) do size = size + #part end
-        if size <= longest then records[i], left = fields, left - size end
-    end
-    if not records[i] and type(count) == 'number' and count > 0 then redis.pcall('UNLINK', key) end
-    if left <= 0 then break end
-end
-return cjson.encode(records)
-"""
-
-#: KEYS: records. ARGV: the field with a different value for each record; how many fields all records share;
-#: these fields with their values; two fields to remove; then the value of the first field for each record.
-_DEFER = """
-local shared = 2 * ARGV[2]
-for i, key in ipairs(KEYS) do
-    redis.call('HSET', key, ARGV[1], ARGV[2 + shared + 2 + i], unpack(ARGV, 3, 2 + shared))
-    redis.call('HDEL', key, ARGV[3 + shared], ARGV[4 + shared])
-end
-"""
-
-#: KEYS: records. ARGV: a tenant. Makes the tenant the owner of all names, or of none if one of the names is
-#: known and not the tenant's. Returns the position of the first such name, or 0.
-_CLAIM = """
-for i, key in ipairs(KEYS) do
-    if redis.call('EXISTS', key) == 1 and redis.call('HGET', key, 'tenant') ~= ARGV[1] then return i end
-end
-for _, key in ipairs(KEYS) do redis.call('HSET', key, 'tenant', ARGV[1]) end
-return 0
-"""
-
-#: KEYS: a record. ARGV: a tenant. Records the tenant, unless another tenant has proved the ownership.
-_RECORD_TENANT = """
-local owner = redis.call('HGET', KEYS[1], 'owner')
-if not owner or owner == ARGV[1] then redis.call('HSET', KEYS[1], 'tenant', ARGV[1]) end
-"""
 
 #: The maximum number of fields of a record, including those of other programs.
 MOST_FIELDS = 64
@@ -149,20 +106,30 @@ class DomainRecord:
 class DomainRecords:
     """
     The records of all names, each in one Redis hash.
+
+    With a transaction in *pipe*, a method only adds its commands to that transaction.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._read = connection.register_script(_READ)
-        self._defer = connection.register_script(_DEFER)
-        self._claim = connection.register_script(_CLAIM)
-        self._record_tenant = connection.register_script(_RECORD_TENANT)
+        self._read = connection.register_script(READ)
+        self._defer = connection.register_script(DEFER)
+        self._claim = connection.register_script(CLAIM)
+        self._record_tenant = connection.register_script(RECORD_TENANT)
 
     def read(self, name: str) -> DomainRecord | None:
         """
         Return the record of *name*, or None if there is none.
         """
         return next(self.read_many([name]))
+
+    def ask(self, name: str) -> Callable[[], DomainRecord | None]:
+        """
+        Ask for the record of *name* together with the next command; return a function that returns it.
+        """
+        limits = (MOST_FIELDS, LARGEST_RECORD, LARGEST_REPLY)
+        reply = send_with_next(self._connection, "EVAL", READ, 1, RECORDS + name, *limits)
+        return lambda: next(_records([name], reply.value()))
 
     def read_many(self, names: Sequence[str]) -> Iterator[DomainRecord | None]:
         """
@@ -171,18 +138,18 @@ class DomainRecords:
         limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_REPLY]
         first = 0
         while batch := names[first : first + RECORDS_PER_COMMAND]:
-            answer = json.loads(decode_text(self._read([RECORDS + name for name in batch], limits)))
-            for name, stored in zip(batch, answer, strict=False):
-                fields = iter(stored or ())
-                yield _record(name, dict(zip(fields, fields, strict=True)))
-            first += len(answer)
+            found = list(_records(batch, self._read([RECORDS + name for name in batch], limits)))
+            yield from found
+            first += len(found)
 
-    def start_attempt(self, names: Sequence[str], *, next_check: datetime, now: datetime) -> None:
+    def start_attempt(
+        self, names: Sequence[str], *, next_check: datetime, now: datetime, pipe: Pipeline | None = None
+    ) -> None:
         """
         Record the start of an attempt for *names*. After a crash, the next attempt is at *next_check*.
         """
         fields = {"state": "issuing", "next_check": encode_time(next_check), "updated": encode_time(now)}
-        self._write(names, fields, counting="unfinished")
+        self._write(names, fields, counting="unfinished", pipe=pipe)
 
     def record_issued(
         self,
@@ -192,6 +159,7 @@ class DomainRecords:
         covered: bool = False,
         next_check: datetime,
         now: datetime,
+        pipe: Pipeline | None = None,
     ) -> None:
         """
         Record that the certificate with this *metadata* serves *names*.
@@ -213,10 +181,16 @@ class DomainRecords:
             "next_check": encode_time(next_check),
             "updated": encode_time(now),
         }
-        self._write(names, fields, without=("code", "message", "remedy", "unfinished", DRY_RUN))
+        self._write(names, fields, without=("code", "message", "remedy", "unfinished", DRY_RUN), pipe=pipe)
 
     def record_failed(
-        self, names: Sequence[str], failure: CertworkerError, *, next_check: datetime, now: datetime
+        self,
+        names: Sequence[str],
+        failure: CertworkerError,
+        *,
+        next_check: datetime,
+        now: datetime,
+        pipe: Pipeline | None = None,
     ) -> None:
         """
         Record that *names* have no new certificate because of *failure*. Do not count a wait or a pause.
@@ -225,7 +199,7 @@ class DomainRecords:
         if failure.retry is Retry.CA and failure.problem:
             fields[DRY_RUN] = "1"
         counting = "attempts" if fields["state"] == "failed" else None
-        self._write(names, fields, without=("unfinished",), counting=counting)
+        self._write(names, fields, without=("unfinished",), counting=counting, pipe=pipe)
 
     def defer(self, requests: Iterable[tuple[str, ...]], *, next_check: datetime, now: datetime) -> None:
         """
@@ -325,17 +299,19 @@ class DomainRecords:
         *,
         without: Sequence[str] = (),
         counting: str | None = None,
+        pipe: Pipeline | None = None,
     ) -> None:
         values: dict[Any, Any] = {**fields, "names": json.dumps(list(names))}
-        with self._connection.pipeline(transaction=True) as pipe:
-            for name in names:
-                key = RECORDS + name
-                pipe.hset(key, mapping=values)
-                if without:
-                    pipe.hdel(key, *without)
-                if counting:
-                    pipe.hincrby(key, counting, 1)
-            pipe.execute()
+        commands = self._connection.pipeline(transaction=True) if pipe is None else pipe
+        for name in names:
+            key = RECORDS + name
+            commands.hset(key, mapping=values)
+            if without:
+                commands.hdel(key, *without)
+            if counting:
+                commands.hincrby(key, counting, 1)
+        if pipe is None:
+            commands.execute()
 
 
 def _state_after(failure: CertworkerError) -> State:
@@ -355,6 +331,15 @@ def _failure_fields(failure: CertworkerError, next_check: datetime, now: datetim
         "next_check": encode_time(next_check),
         "updated": encode_time(now),
     }
+
+
+def _records(names: Sequence[str], answer: bytes | str) -> Iterator[DomainRecord | None]:
+    """
+    Yield the records in the *answer* of the script, which may have only those of the first names.
+    """
+    for name, stored in zip(names, json.loads(decode_text(answer)), strict=False):
+        fields = iter(stored or ())
+        yield _record(name, dict(zip(fields, fields, strict=True)))
 
 
 def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:

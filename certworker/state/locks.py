@@ -26,6 +26,7 @@ from redis.exceptions import RedisError
 from certworker.errors.redis import RedisFault
 from certworker.errors.worker import AlreadyInProgress
 from certworker.redis.failures import address_of, explainer
+from certworker.redis.shared_trips import send_with_next
 from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
 from certworker.tracing.steps import step
 
@@ -189,7 +190,6 @@ class DomainLocks:
         self._on_conflict = on_conflict
         self._take = connection.register_script(_TAKE)
         self._renew = connection.register_script(_RENEW)
-        self._release = connection.register_script(_RELEASE)
         #: The leases, each with the function that unlocks its names.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
@@ -265,10 +265,8 @@ class DomainLocks:
         return token
 
     def _unlock(self, keys: list[str], owner: str) -> None:
-        try:
-            self._release(keys, [owner])
-        except RedisError as error:
-            logger.debug("could not release a lock, which ends with its lease: %s", error)
+        # If Redis fails, the lock ends with its lease.
+        send_with_next(self._connection, "EVAL", _RELEASE, len(keys), *keys, owner)
 
     def _renew_all(self) -> float:
         with self._mutex:

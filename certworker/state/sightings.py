@@ -17,6 +17,7 @@ from typing import Any, Self
 from redis import Redis
 
 from certworker.redis.codec import count_in, decode_time, encode_time, fields_in, shown_in
+from certworker.redis.shared_trips import send_with_next
 
 SIGHTINGS = "certworker:elsewhere"
 
@@ -126,10 +127,10 @@ class Sightings:
 
     def forget(self, *names: str) -> None:
         """
-        Remove *names* from the list.
+        Remove *names* from the list. If Redis fails, the next daily check removes those that are back.
         """
         if names:
-            self._connection.hdel(SIGHTINGS, *names)
+            send_with_next(self._connection, "HDEL", SIGHTINGS, *names)
 
 
 def _sighting_in(entry: bytes) -> Sighting | None:

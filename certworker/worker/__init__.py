@@ -16,6 +16,7 @@ In the order in which they may import each other::
     time_limits      The time limits of all jobs, in one thread
     job_class        The jobs that may run: those that name a registered function
     queue_stats      The state of the queue: positions, workers, `rq suspend`, and queues without a worker
+    intake           Takes jobs from the queue, each with its fields in one round trip
     slots            The pool of slots, and the tenants of the jobs in them
     bulk             Takes, returns and ends jobs in batches of hundreds
     dependents       Jobs that wait for another job, by `depends_on` of RQ

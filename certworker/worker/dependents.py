@@ -17,6 +17,7 @@ from redis.exceptions import ResponseError
 from rq.job import Job
 
 from certworker.errors import printable
+from certworker.redis.shared_trips import Reply, send_with_next
 from certworker.worker.job_class import JOB_ID
 from certworker.worker.producer import QUEUE, QUEUE_KEY
 
@@ -66,9 +67,15 @@ class Dependents:
         self._connection = connection
         self._release = connection.register_script(_RELEASE)
 
-    def release(self, job_id: str) -> None:
+    def ask(self, job_id: str) -> Reply:
         """
-        Enqueue the jobs that waited only for *job_id*, whose end is recorded.
+        Ask for the dependents of *job_id* together with the next command.
+        """
+        return send_with_next(self._connection, "SRANDMEMBER", f"rq:job:{job_id}:dependents", MAX_DEPENDENTS)
+
+    def release(self, job_id: str, dependents: Reply) -> None:
+        """
+        Enqueue those of the *dependents* that waited only for *job_id*, whose end is recorded.
 
         Jobs of other queues are logged and stay deferred. The producer of *job_id* may not be allowed to
         write to those queues.
@@ -76,8 +83,11 @@ class Dependents:
         Raises:
             redis.RedisError: Redis failed; the next :meth:`sweep` releases them.
         """
-        dependents = self._members(f"rq:job:{job_id}:dependents")
-        for raw_id in dependents:
+        try:
+            members: list[bytes] = dependents.value()
+        except ResponseError:
+            return  # it is not a set
+        for raw_id in members:
             if self._outcome(raw_id) == b"foreign":
                 logger.warning(
                     "job %s of another queue depends on job %s: certworker starts only jobs of its own queue",
@@ -96,12 +106,6 @@ class Dependents:
         for raw_id in cast("list[bytes]", self._connection.zrandmember(DEFERRED_KEY, MAX_DEPENDENTS) or []):
             if self._outcome(raw_id) in (b"unknown", b"over"):
                 self._connection.zrem(DEFERRED_KEY, raw_id)
-
-    def _members(self, key: str) -> list[bytes]:
-        try:
-            return cast("list[bytes]", self._connection.srandmember(key, MAX_DEPENDENTS))
-        except ResponseError:
-            return []  # it is not a set
 
     def _outcome(self, raw_id: bytes) -> bytes:
         job_id = raw_id.decode("ascii", "backslashreplace")

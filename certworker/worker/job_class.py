@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar
@@ -98,9 +98,14 @@ class AllowlistedJob(Job):
     _sent: frozenset[str] = frozenset()
 
     @classmethod
-    def find(cls, raw_id: bytes, connection: Redis) -> AllowlistedJob:
+    def find(cls, raw_id: bytes, connection: Redis, found: Sequence[Any] | None = None) -> AllowlistedJob:
         """
         Return the job with the id *raw_id* of a list or registry, even if the job is rejected.
+
+        Args:
+            raw_id: The id.
+            connection: To Redis.
+            found: The result of :data:`READ`; None: this method reads it.
 
         Raises:
             BadJob: There is no such job.
@@ -110,7 +115,10 @@ class AllowlistedJob(Job):
             raise BadJob(reason=f"{job_id} is not a valid job id")
         try:
             job = cls(job_id, connection=connection, serializer="json")
-            job.refresh()
+            if found is None:
+                job.refresh()
+            else:
+                job.restore_found(found)
         except NoSuchJobError:
             raise BadJob(reason=f"Redis does not know the job {job_id}") from None
         return job
@@ -136,6 +144,15 @@ class AllowlistedJob(Job):
             found = self.connection.eval(READ, 1, self.key, str(LARGEST), *MEASURED)
         except ResponseError as error:  # the key is not a hash
             raise NoSuchJobError(str(error)) from error
+        self.restore_found(found)
+
+    def restore_found(self, found: Sequence[Any]) -> None:
+        """
+        Set the attributes of the job from *found*, the result of :data:`READ`.
+
+        Raises:
+            NoSuchJobError: Redis has no such job.
+        """
         sizes = dict(zip(MEASURED, found[::2], strict=True))
         values = dict(zip(MEASURED, found[1::2], strict=True))
         present = {field: values[field] for field in READ_FIELDS if values[field] is not None}

@@ -25,6 +25,7 @@ from redis.exceptions import WatchError
 from certworker.hosts import host_in, port_in
 from certworker.redis.client import connect
 from certworker.redis.url import PORT, RedisURL
+from certworker.state.wake_ups import SCHEDULED_KEY, ask_for_wake_up
 from certworker.variables import is_line, value_in
 
 QUEUE = "certificates"
@@ -33,7 +34,6 @@ CHECK_DUE = "certworker.look"
 REMOVE = "certworker.remove"
 
 QUEUE_KEY = f"rq:queue:{QUEUE}"
-SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
 
 #: How long a job may take, and how long Redis stores its result or failure, in seconds.
 JOB_TIMEOUT = 900
@@ -46,15 +46,6 @@ USER = re.compile(r"[A-Za-z0-9]{1,64}")
 
 #: The longest description in characters. RQ's tools show it in one line.
 LONGEST_DESCRIPTION = 120
-
-# KEYS: the scheduler's registry. ARGV: a time. Returns 1 if a wake-up is planned by that time. Among
-# thousands of delayed jobs, the script may miss it; an additional wake-up is harmless.
-PLANNED_WAKE_UPS = """
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
-    if string.sub(id, 1, 5) == 'look-' and redis.call('EXISTS', 'rq:job:' .. id) == 1 then return 1 end
-end
-return 0
-"""
 
 
 def request_certificate(
@@ -141,7 +132,7 @@ def wake_at(connection: Redis, moment: datetime) -> None:
     second, now = ceil(moment.timestamp()), datetime.now(UTC).timestamp()
     if moment.timestamp() <= now:
         _enqueue(connection, f"look-{int(now)}", CHECK_DUE, {})
-    elif not connection.eval(PLANNED_WAKE_UPS, 1, SCHEDULED_KEY, str(second)):
+    elif not ask_for_wake_up(connection, moment):
         _enqueue(connection, f"look-{second}", CHECK_DUE, {}, second)
 
 

@@ -22,9 +22,10 @@ from certworker.errors.redis import RedisEvicts
 from certworker.errors.worker import QueueUnserved
 from certworker.redis.codec import decode_text, decode_time, score_to_time
 from certworker.renewal.agenda import Agenda
+from certworker.state.wake_ups import SCHEDULED_KEY
 from certworker.worker.health import reports
 from certworker.worker.payload import LARGEST, read_call
-from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, SCHEDULED_KEY, queue_length
+from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, queue_length
 
 #: The maximum number of jobs in one command, and in one search. Reading 50,000 jobs takes about a second.
 BATCH = 500
@@ -313,7 +314,7 @@ class Suspension:
     @property
     def known(self) -> bool:
         """
-        Return whether the last call of :meth:`lasts` found a suspension.
+        Return whether the last check found a suspension.
         """
         return self._logged is not None
 
@@ -324,8 +325,14 @@ class Suspension:
         Raises:
             redis.RedisError: Redis does not respond.
         """
+        return self.note(is_suspended(self._connection))
+
+    def note(self, is_suspended: bool) -> bool:
+        """
+        Log a change of the suspension, and return *is_suspended*.
+        """
         now = self._clock()
-        if not is_suspended(self._connection):
+        if not is_suspended:
             if self._logged is not None:
                 logger.info("resumed: jobs start again", extra={"event": "resumed"})
             self._logged = None

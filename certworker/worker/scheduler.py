@@ -23,9 +23,10 @@ from rq.utils import now, utcformat
 from certworker.errors.worker import BadJob
 from certworker.redis.failures import explainer
 from certworker.state.once_per import bound_expiry
+from certworker.state.wake_ups import SCHEDULED_KEY
 from certworker.supervision import Faults, Loop, beat
 from certworker.worker.job_class import JOB_ID, silence_rq_logging
-from certworker.worker.producer import QUEUE, QUEUE_KEY, SCHEDULED_KEY
+from certworker.worker.producer import QUEUE, QUEUE_KEY
 from certworker.worker.recovery import discard_invalid
 
 INTERVAL_SECONDS = 1.0

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from functools import partial
 from math import ceil
 from threading import Thread
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -28,9 +28,12 @@ from certworker.errors.worker import BadJob
 from certworker.job_slot import JobSlot, running_in
 from certworker.observability import log
 from certworker.redis.failures import explainer
+from certworker.redis.guard import sharing_trips
+from certworker.redis.shared_trips import Reply
 from certworker.supervision import log_unexpected
 from certworker.worker.dependents import Dependents
 from certworker.worker.fair_scheduling import FairScheduler
+from certworker.worker.intake import Intake, Taken
 from certworker.worker.job_class import AllowlistedJob, Deadline
 from certworker.worker.producer import QUEUE, queue_length
 from certworker.worker.queue_stats import Suspension
@@ -72,7 +75,7 @@ class ThreadedWorker(SimpleWorker):
         clock: Returns the time in UTC.
 
     Attributes:
-        find: Reads a job; see :meth:`AllowlistedJob.find`.
+        find: Returns a job; see :meth:`AllowlistedJob.find`.
     """
 
     death_penalty_class = Deadline
@@ -98,7 +101,7 @@ class ThreadedWorker(SimpleWorker):
             worker_ttl=lease_seconds,
             job_monitoring_interval=lease_seconds,
         )
-        self.find: Callable[[bytes, Redis], AllowlistedJob] = job_class.find
+        self.find = job_class.find
         self._made = job_class.made
         self._slots = Slots(slots)
         self._scheduling = FairScheduler(
@@ -106,6 +109,13 @@ class ThreadedWorker(SimpleWorker):
         )
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
+        self._intake = Intake(self.queue)
+        #: Whether jobs may wait on the queue. If not, this worker waits for the next one.
+        self._may_have_jobs = True
+        #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
+        self._next_check = 0.0
+        #: Whether this worker waits for a job, so that no job waits.
+        self._is_waiting = False
 
     @property
     def queue(self) -> Queue:
@@ -118,19 +128,14 @@ class ThreadedWorker(SimpleWorker):
         """
         Start the next job. Return after a short wait if there is no job or no free slot, or while suspended.
         """
-        if self._suspension.lasts():
+        if self._suspension.known and self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
             time.sleep(POLL_TIMEOUT_SECONDS)
-            return
         # Wait for the slot first: another worker may have a free slot for the job.
-        if not self._slots.wait_for_slot(POLL_TIMEOUT_SECONDS):
-            self._scheduling.relieve_backlog()
-        elif (raw_id := self._take_id()) is not None:
-            self._start_or_defer(raw_id)
-        elif self._slots.wait_for_capacity(POLL_SECONDS if self._scheduling.has_backlog() else 0):
-            if not self._dispatch():
-                self._wait_for_request()
-        elif not self._scheduling.has_backlog():
+        elif not self._slots.wait_for_slot(POLL_TIMEOUT_SECONDS):
+            if not self._suspension.lasts():
+                self._scheduling.relieve_backlog()
+        elif not self._is_check_due() or not self._check_queues():
             self._wait_for_request()
 
     def wait_until_idle(self, seconds: float) -> None:
@@ -233,7 +238,9 @@ class ThreadedWorker(SimpleWorker):
             )
             job.cleanup(seconds, pipeline=pipeline, remove_from_queue=False)
             self.cleanup_execution(job, pipeline=pipeline, execution=execution)
+            dependents = self.dependents.ask(job.id)
             pipeline.execute()
+        self._release(job, dependents)
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
@@ -259,32 +266,56 @@ class ThreadedWorker(SimpleWorker):
         """
         text = _failure_of(job) or exc_string
         super().handle_job_failure(job, queue, started_job_registry, text, execution)
+        self._release(job, self.dependents.ask(job.id))
 
-    def _take_id(self, timeout_seconds: float = 0) -> bytes | None:
-        # The same command puts the id into the intermediate list, so that a crash does not lose it.
-        queue, intermediate = self.queue.key, self.queue.intermediate_queue_key
-        if timeout_seconds:
-            # redis-py accepts a part of a second as well.
-            raw_id = self.connection.blmove(queue, intermediate, timeout_seconds)  # type: ignore[arg-type]
-        else:
-            raw_id = self.connection.lmove(queue, intermediate)
-        return cast("bytes | None", raw_id)
+    def _release(self, job: Job, dependents: Reply) -> None:
+        with suppress(RedisError):  # the next sweep releases them
+            self.dependents.release(job.id, dependents)
+
+    def _is_check_due(self) -> bool:
+        return self._may_have_jobs or self._scheduling.has_backlog() or time.monotonic() >= self._next_check
+
+    def _check_queues(self) -> bool:
+        """
+        Start a job that waits; return False if the worker may now wait for the next one.
+        """
+        taken = self._intake.take()
+        self._next_check = time.monotonic() + POLL_TIMEOUT_SECONDS
+        if self._suspension.note(taken.is_suspended):
+            return True
+        self._may_have_jobs = taken.left > 0
+        if taken.raw_id is not None:
+            self._start_or_defer(taken, taken.raw_id)
+            return True
+        if self._slots.wait_for_capacity(POLL_SECONDS if self._scheduling.has_backlog() else 0):
+            return self._dispatch()
+        return self._scheduling.has_backlog()
 
     def _wait_for_request(self) -> None:
-        if (raw_id := self._take_id(POLL_TIMEOUT_SECONDS)) is not None:
-            if self._suspension.lasts():
-                self._scheduling.requeue(raw_id)
+        self._is_waiting = True
+        try:
+            taken = self._intake.wait(POLL_TIMEOUT_SECONDS)
+        finally:
+            self._is_waiting = False
+        if taken is None:
+            if not self.executions:
+                self._mark(WorkerStatus.IDLE)
+        elif taken.raw_id is not None:
+            self._may_have_jobs = taken.left > 0
+            if self._suspension.note(taken.is_suspended):
+                self._scheduling.requeue(taken.raw_id)
             else:
-                self._start_or_defer(raw_id)
-        elif not self.executions:
-            self._mark(WorkerStatus.IDLE)
+                self._start_or_defer(taken, taken.raw_id)
 
     def _mark(self, state: WorkerStatus) -> None:
         if self.get_state() != state:
             self.set_state(state)
 
-    def _start_or_defer(self, raw_id: bytes) -> None:
-        if (job := self._find(raw_id)) is None:
+    def _start_or_defer(self, taken: Taken, raw_id: bytes) -> None:
+        try:
+            job = self.find(raw_id, self.connection, taken.found)
+        except BadJob as failure:
+            discard_invalid(self.connection, self.queue.intermediate_queue_key, raw_id, failure)
             return
         tenant = self._scheduling.tenant_of(job)
         if self._scheduling.may_start(tenant):
@@ -297,13 +328,6 @@ class ThreadedWorker(SimpleWorker):
             job = self._made(dispatched.id, dispatched.fields, self.connection)
             self._start(job, dispatched.tenant, dispatched.requested_at)
         return dispatched is not None
-
-    def _find(self, raw_id: bytes) -> AllowlistedJob | None:
-        try:
-            return self.find(raw_id, self.connection)
-        except BadJob as failure:
-            discard_invalid(self.connection, self.queue.intermediate_queue_key, raw_id, failure)
-            return None
 
     def _start(self, job: Job, tenant: str | None, requested_at: datetime | None) -> None:
         before = set(self.executions)
@@ -325,10 +349,8 @@ class ThreadedWorker(SimpleWorker):
             partial(self._slots.release, lease), partial(self._has_contention, lease), requested_at
         )
         try:
-            with log.job(job.id), running_in(slot):
+            with log.job(job.id), running_in(slot), sharing_trips(self.connection):
                 self.perform_job(job, self.queue, execution)
-            with suppress(RedisError):  # the next sweep releases them
-                self.dependents.release(job.id)
         except BaseException as error:
             # The lease expires and the job runs again. The second run finds the work done.
             logger.warning(
@@ -341,6 +363,8 @@ class ThreadedWorker(SimpleWorker):
     def _has_contention(self, lease: SlotLease) -> bool:
         if self._scheduling.has_backlog() or self._slots.used() > lease.held:
             return True
+        if self._is_waiting:
+            return False
         try:
             return queue_length(self.connection) > 0
         except RedisError:

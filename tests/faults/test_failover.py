@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from certworker.worker.producer import SCHEDULED_KEY, wake_at
+from certworker.state.wake_ups import SCHEDULED_KEY
+from certworker.worker.producer import wake_at
 from certworker.worker.queue_stats import queue_stats
 from tests.app_fixture import environment
 from tests.servers.faulty_authority import FaultyAuthority

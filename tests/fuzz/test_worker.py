@@ -18,7 +18,8 @@ from redis.exceptions import RedisError
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.redis.keys import KINDS
 from certworker.state.schema import KEY
-from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY
+from certworker.state.wake_ups import SCHEDULED_KEY
+from certworker.worker.producer import QUEUE_KEY
 from tests.app_fixture import environment
 from tests.fuzz.conftest import SHARE
 from tests.fuzz.test_redis import Value, keys, values

@@ -24,7 +24,8 @@ from rq.serializers import JSONSerializer
 from certworker import request_certificate
 from certworker.errors.config import InvalidSettings
 from certworker.settings import load
-from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, address_in, queue_length, wake_at
+from certworker.state.wake_ups import SCHEDULED_KEY
+from certworker.worker.producer import QUEUE_KEY, address_in, queue_length, wake_at
 from tests.servers.redis import RedisServer
 
 REDIS_VARIABLES = (

@@ -15,10 +15,10 @@ from rq import Worker
 from rq.suspension import WORKERS_SUSPENDED, resume, suspend
 
 from certworker.renewal.agenda import Agenda
+from certworker.state.wake_ups import SCHEDULED_KEY
 from certworker.worker.health import REPORTS
 from certworker.worker.producer import (
     QUEUE_KEY,
-    SCHEDULED_KEY,
     queue_length,
     request_certificate,
     request_removal,

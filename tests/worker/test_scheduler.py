@@ -16,7 +16,8 @@ from redis import Redis
 from rq import Queue
 from rq.scheduler import RQScheduler
 
-from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, queue_length, wake_at
+from certworker.state.wake_ups import SCHEDULED_KEY
+from certworker.worker.producer import QUEUE_KEY, queue_length, wake_at
 from certworker.worker.scheduler import LONGEST_LOCK, Scheduler
 from tests.servers.redis import RedisServer
 from tests.worker.sample_tasks import eventually, worker_thread

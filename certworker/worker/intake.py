@@ -1,0 +1,83 @@
+"""
+Takes jobs from the queue, each with its fields in one round trip.
+
+The command that takes an id from the queue also puts it into the intermediate list, so that a crash does not
+lose it; see :mod:`certworker.worker.recovery`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from redis import Redis
+from rq.queue import Queue
+
+from certworker.worker.job_class import MEASURED, READ
+from certworker.worker.payload import LARGEST
+from certworker.worker.queue_stats import SUSPENDED
+
+#: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: an id that is in the intermediate
+#: list, or an empty text to take one; then the arguments of READ. Takes nothing while suspended. Returns
+#: whether the workers are suspended, the number of jobs that are left, and the id with the fields of the job,
+#: if there is one. If the key of the job is not a hash, the fields are missing.
+_TAKE = f"""
+local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[1]
+if id == '' then
+    id = suspended == 0 and redis.call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT')
+end
+local left = redis.call('LLEN', KEYS[2])
+if not id then return {{suspended, left}} end
+local job = 'rq:job:' .. id
+if redis.call('TYPE', job).ok ~= 'hash' then return {{suspended, left, id}} end
+local function read(KEYS, ARGV)
+{READ}
+end
+return {{suspended, left, id, read({{job}}, {{unpack(ARGV, 2)}})}}
+"""
+
+
+@dataclass(frozen=True)
+class Taken:
+    """
+    The result of an attempt to take a job.
+    """
+
+    is_suspended: bool
+    #: The number of jobs on the queue after the attempt.
+    left: int
+    #: The id of the job, in the intermediate list; None if no job was taken.
+    raw_id: bytes | None = None
+    #: The fields of the job, as :meth:`AllowlistedJob.find` accepts them; None if they have to be read.
+    found: Sequence[Any] | None = None
+
+
+class Intake:
+    """
+    Takes jobs from *queue*.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._connection: Redis = queue.connection
+        self._keys = [SUSPENDED, queue.key, queue.intermediate_queue_key]
+        self._take = self._connection.register_script(_TAKE)
+
+    def take(self) -> Taken:
+        """
+        Take the next job, if one waits and the workers are not suspended.
+        """
+        return self._run(b"")
+
+    def wait(self, seconds: float) -> Taken | None:
+        """
+        Take the next job, even while suspended; return None if no job comes within *seconds*.
+        """
+        queue, intermediate = self._keys[1:]
+        # redis-py accepts a part of a second as well.
+        raw_id: Any = self._connection.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
+        return self._run(cast("bytes", raw_id)) if raw_id is not None else None
+
+    def _run(self, raw_id: bytes) -> Taken:
+        suspended, left, *job = self._take(self._keys, [raw_id, LARGEST, *MEASURED])
+        return Taken(bool(suspended), left, *job)
