@@ -15,8 +15,10 @@ from certworker.errors import CertworkerError
 from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
+from certworker.integrations.haproxy.certificates import HaproxyCertificates
 from certworker.observability.metrics.registry import Metrics
 from certworker.settings import Settings
+from certworker.settings.reload import HaproxySocket, Target
 from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import Loop
 from certworker.traefik.config import TraefikConfig
@@ -48,9 +50,16 @@ def start_after_issuance(
     """
     loops = list[Loop]()
     if settings.reloads or settings.docker_labels:
-        containers = DockerClient(settings.docker_host)
+        containers, haproxy = DockerClient(settings.docker_host), HaproxyCertificates(certificates)
+
+        def reload(target: Target) -> None:
+            if isinstance(target, HaproxySocket):
+                haproxy.update(target)
+            else:
+                containers.reload(target)
+
         labelled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
-        reloader = Reloader(settings.reloads, containers.reload, labelled)
+        reloader = Reloader(settings.reloads, reload, labelled)
         reloader.start()
         loops.append(reloader.loop)
         stack.callback(reloader.stop)

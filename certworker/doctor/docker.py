@@ -14,6 +14,7 @@ from certworker.errors.reload import ListingRefused
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.container import Container
 from certworker.settings import Settings
+from certworker.settings.reload import Reload
 
 #: Labels of each container that Compose creates.
 SERVICE = "com.docker.compose.service"
@@ -34,7 +35,8 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
         host_name: The host name of this machine, which identifies its container.
     """
     named = "docker_host" in settings.model_fields_set
-    if not (named or settings.reloads or settings.docker_labels):
+    has_reloads = any(isinstance(target, Reload) for target in settings.reloads)
+    if not (named or has_reloads or settings.docker_labels):
         return
     try:
         containers = DockerClient(settings.docker_host).all()

@@ -42,6 +42,19 @@ class EngineUnreachable(CertworkerError):
     severity = Severity.WARNING
 
 
+class HaproxyRefused(CertworkerError):
+    code = "reload.haproxy"
+    message_template = (
+        "HAProxy at {socket} did not accept the certificate for {name} ({reason}), and may serve an old one."
+    )
+    remedy_template = (
+        "Check the socket. It needs the level admin, and the user of the worker must be able to write to it: "
+        "ls -l {socket}"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
 class HookFailed(CertworkerError):
     code = "hook.failed"
     message_template = "The deploy hook {program} failed for {name}: {reason}"

@@ -5,7 +5,7 @@ In import order::
 
     ca             The CA in a setting, and the contact address that it accepts
     limits         The rate limits of a CA, as values, and the file with the limits that a CA has granted
-    reload         How a container is reloaded: the values of CERTWORKER_RELOAD and of the labels
+    reload         How a server gets a new certificate: the values of CERTWORKER_RELOAD and of the labels
     fields         The declaration of a setting: variable, default, allowed values, file
     dns_providers  The chosen DNS providers, their zones, and the names that use DNS-01
     parsers        The parsers: from the text of a variable to the value of a setting

@@ -28,7 +28,7 @@ from certworker.redis.url import RedisURL
 from certworker.settings.ca import CaChoice
 from certworker.settings.fields import Unusable
 from certworker.settings.limits import grants_in
-from certworker.settings.reload import Reload, reloads_in
+from certworker.settings.reload import LONGEST_SOCKET, Target, reloads_in
 from certworker.variables import is_line
 
 #: Let's Encrypt in production, otherwise the development CA.
@@ -39,9 +39,6 @@ DOCKER_PORT = 2375
 
 #: Characters with another meaning in an e-mail address, or that need quotes (RFC 5322, section 3.2.3).
 NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
-
-#: The longest path of a Unix socket on Linux, in bytes.
-LONGEST_SOCKET = 107
 
 Given = ParamSpec("Given")
 Value = TypeVar("Value")
@@ -263,7 +260,7 @@ CaBundle = Annotated[Path, AfterValidator(_ca_bundle)]
 Program = Annotated[Path, AfterValidator(_program)]
 LimitsFile = Annotated[Path, AfterValidator(_limits)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
-Reloads = Annotated[tuple[Reload, ...], BeforeValidator(reloads_in)]
+Reloads = Annotated[tuple[Target, ...], BeforeValidator(reloads_in)]
 HostName = Annotated[str, AfterValidator(host_in)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]

@@ -1,5 +1,5 @@
 """
-How a container is reloaded after a new certificate: the values of CERTWORKER_RELOAD and of the labels.
+How a server gets a new certificate: the values of CERTWORKER_RELOAD and of the labels.
 """
 
 from __future__ import annotations
@@ -14,6 +14,12 @@ SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
 
 #: The names that Docker allows. A name becomes a part of a URL.
 CONTAINER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+
+#: The beginning of the address of HAProxy's runtime API.
+HAPROXY = "haproxy+unix://"
+
+#: The longest path of a Unix socket on Linux, in bytes.
+LONGEST_SOCKET = 107
 
 
 @dataclass(frozen=True)
@@ -58,11 +64,44 @@ class Reload:
         return f"{self.container}:{what[self.action]}"
 
 
-def reloads_in(text: str) -> tuple[Reload, ...]:
+@dataclass(frozen=True)
+class HaproxySocket:
+    """
+    The socket of HAProxy's runtime API, by which a certificate is replaced without a reload.
+    """
+
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> HaproxySocket:
+        """
+        Return the socket in *text*: haproxy+unix:// and an absolute path.
+
+        Raises:
+            ValueError: The text has another form.
+        """
+        path = text.strip().removeprefix(HAPROXY)
+        if not path.startswith("/") or not path.isprintable() or len(path.encode()) > LONGEST_SOCKET:
+            raise ValueError("not the path of a socket")
+        return cls(path)
+
+    def __str__(self) -> str:
+        return f"{HAPROXY}{self.path}"
+
+
+#: A server that needs an action after a new certificate.
+Target = Reload | HaproxySocket
+
+
+def reloads_in(text: str) -> tuple[Target, ...]:
     """
     Return the reloads in *text*, which are separated by commas, each once.
 
     Raises:
         ValueError: A reload is invalid.
     """
-    return tuple(dict.fromkeys(map(Reload.parse, filter(str.strip, text.split(",")))))
+    return tuple(dict.fromkeys(map(_target, filter(None, map(str.strip, text.split(","))))))
+
+
+def _target(text: str) -> Target:
+    return HaproxySocket.parse(text) if text.startswith(HAPROXY) else Reload.parse(text)

@@ -282,8 +282,8 @@ class Settings(SettingGroup):
     )
     reloads: Reloads = setting(
         "CERTWORKER_RELOAD",
-        f"NAME:SIGNAL ({', '.join(SIGNALS)}), NAME:restart or NAME:exec:COMMAND, separated by "
-        "commas, for example nginx:HUP,mail:restart",
+        f"NAME:SIGNAL ({', '.join(SIGNALS)}), NAME:restart, NAME:exec:COMMAND or "
+        "haproxy+unix:///PATH, separated by commas, for example nginx:HUP,mail:restart",
         default=(),
     )
     #: Off by default: it needs the list of containers, which a socket proxy would have to allow.

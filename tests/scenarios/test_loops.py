@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import pytest
 
+from certworker.after_issuance import start_after_issuance
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.integrations.appwrite.consumer import Consumer, Translator
 from certworker.integrations.deploy_hook import DeployHook
-from certworker.integrations.docker.client import DockerClient
-from certworker.integrations.docker.reloader import Reloader
 from certworker.traefik.deployment_check import DeploymentCheck
 from tests.scenarios.installation import HERE, NAME, Installation
 from tests.scenarios.scenario import Scenario, attempt, check_scenario, each_scenario, job
@@ -89,10 +89,14 @@ def reload(app: App) -> None:
     """
     Run the reloads that follow a new certificate.
     """
-    reloads = Reloader(app.settings.reloads, DockerClient(app.settings.docker_host).reload)
-    reloads.start()
-    reloads.enqueue()
-    reloads.stop()
+    settings = app.settings.model_copy(update={"proxy_address": None})
+    with ExitStack() as stack:
+        published, _ = start_after_issuance(
+            lambda: {"state": "issued", "names": [NAME]},
+            *(settings, app.certificates, app.traefik, app.metrics, lambda _name, _failure: None),
+            stack,
+        )
+        published()
 
 
 def failing_hook(installation: Installation) -> None:
@@ -190,6 +194,16 @@ SCENARIOS = [
             CERTWORKER_DOCKER_HOST=f"tcp://{HERE}:{free_port()}", CERTWORKER_RELOAD="mail:restart"
         ),
         "CERTWORKER_DOCKER_HOST",
+        shows="loop",
+        act=reload,
+    ),
+    Scenario(
+        "no HAProxy at its socket",
+        "reload.haproxy",
+        lambda installation: installation.settings.update(
+            CERTWORKER_RELOAD="haproxy+unix:///no/haproxy.sock"
+        ),
+        "ls -l /no/haproxy.sock",
         shows="loop",
         act=reload,
     ),

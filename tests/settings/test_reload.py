@@ -8,7 +8,7 @@ import pytest
 
 from certworker.errors.config import InvalidSettings
 from certworker.settings import load
-from certworker.settings.reload import Reload
+from certworker.settings.reload import HaproxySocket, Reload
 
 
 class TestReloads:
@@ -30,6 +30,7 @@ class TestReloads:
         [
             *("nginx", "nginx:", "nginx:KILL", "nginx:hup", ":HUP", "app:exec", "app:exec:", "app:exec:'"),
             *("../nginx:HUP", "a/b:restart", "a?b:restart", "-a:HUP", "nginx:HUP,mail", "nginx:restart:now"),
+            *("haproxy+unix://", "haproxy+unix://run/x", "haproxy+unix:///" + "x" * 107, "haproxy+tcp://x:1"),
         ],
     )
     def test_an_invalid_reload_is_refused(self, given: str) -> None:
@@ -38,6 +39,16 @@ class TestReloads:
         """
         with pytest.raises(InvalidSettings, match="CERTWORKER_RELOAD must be NAME:SIGNAL"):
             load({"CERTWORKER_RELOAD": given})
+
+    def test_a_socket_of_haproxy_is_a_target(self) -> None:
+        """
+        A target is also a socket of HAProxy's runtime API.
+        """
+        given = "nginx:HUP,haproxy+unix:///run/haproxy.sock"
+        found = load({"CERTWORKER_RELOAD": given}).reloads
+
+        assert found == (Reload("nginx", "kill", signal="HUP"), HaproxySocket("/run/haproxy.sock"))
+        assert given == ",".join(map(str, found))
 
     @pytest.mark.parametrize("text", ["nginx:HUP", "mail:restart", "app:exec:reload 'a b'"])
     def test_a_reload_is_shown_as_it_is_written(self, text: str) -> None:

@@ -15,7 +15,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.reload import LabelUnusable
 from certworker.integrations.docker.container import Container
 from certworker.integrations.publications import Publications
-from certworker.settings.reload import Reload
+from certworker.settings.reload import Reload, Target
 from certworker.supervision import Faults, Loop, beat
 
 logger = logging.getLogger(__name__)
@@ -55,8 +55,8 @@ class Reloader:
 
     def __init__(
         self,
-        reloads: Sequence[Reload],
-        reload: Callable[[Reload], None],
+        reloads: Sequence[Target],
+        reload: Callable[[Target], None],
         labeled: Callable[[], Sequence[Container]] = list,
         *,
         quiet_seconds: float = QUIET_SECONDS,
@@ -72,7 +72,7 @@ class Reloader:
             quiet_seconds=quiet_seconds,
             longest_burst_seconds=longest_burst_seconds,
         )
-        self._done: set[Reload] = set()
+        self._done: set[Target] = set()
         self._pending = False
         self._logged: set[tuple[object, str]] = set()
         self.loop = Loop("reloads", self._step, seconds=LONGEST_RELOAD_SECONDS, faults=Faults("the reloads"))
@@ -115,7 +115,7 @@ class Reloader:
             return None
         return self._pause if self._pending else PAUSE_WITHOUT_A_CHANGE_SECONDS
 
-    def _reload_all_but(self, done: set[Reload], changes: int) -> bool:
+    def _reload_all_but(self, done: set[Target], changes: int) -> bool:
         """
         Perform the reloads that are not in *done*, add them to it, and return whether none is left.
         """
@@ -151,7 +151,7 @@ class Reloader:
                 )
                 self._log_once((container.id, text), unusable)
 
-    def _succeeds(self, reload: Reload, changes: int) -> bool:
+    def _succeeds(self, reload: Target, changes: int) -> bool:
         try:
             self._reload(reload)
         except CertworkerError as failure:

@@ -13,7 +13,7 @@ import pytest
 
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
-from certworker.settings.reload import Reload
+from certworker.settings.reload import Reload, Target
 from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until
 
@@ -36,9 +36,14 @@ def reloader_for(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labe
     Return a reloader for *engine* with short delays.
     """
     containers = DockerClient(engine.address)
+
+    def reload(target: Target) -> None:
+        assert isinstance(target, Reload)
+        containers.reload(target)
+
     return Reloader(
         [Reload.parse("web:HUP"), Reload.parse("mail:restart")],
-        containers.reload,
+        reload,
         partial(containers.running, RELOAD_LABEL) if labels else list,
         quiet_seconds=quiet,
         longest_burst_seconds=longest,

@@ -1,0 +1,145 @@
+"""
+The commands of the runtime API about certificates (HAProxy Management Guide, section 9.3).
+
+An empty line ends the text of a certificate, and HAProxy would run the lines after it as commands. So only
+certificates and keys that certworker has encoded itself are sent.
+"""
+
+from __future__ import annotations
+
+import re
+
+from certworker.certificates import Certificate
+from certworker.deadline import Deadline
+from certworker.errors import printable
+
+#: The time limit of one command.
+LONGEST_SECONDS = 10.0
+
+#: The limit of HAProxy for one command, its setting tune.bufsize.
+LONGEST_COMMAND = 16_000
+
+#: A path that has no other meaning in a command.
+PATH = re.compile(r"[A-Za-z0-9._:/+-]+", re.ASCII)
+
+PEM = re.compile(rb"(?:[A-Za-z0-9+/= -]+\n)+")
+
+_FIELD = re.compile(r"^(Serial|Status): *(\S+) *$", re.MULTILINE)
+
+
+class CommandFailed(Exception):
+    """
+    HAProxy does not respond, or refuses a command. The text is a clause with the reason.
+    """
+
+
+class RuntimeApi:
+    """
+    The runtime API at the Unix socket *path*. Each command uses its own connection.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def process(self) -> str:
+        """
+        Return the process that responds. A restart and a reload start another one.
+
+        Raises:
+            CommandFailed: HAProxy does not respond.
+        """
+        found = re.search(r"^Pid: *(\d+)", self._command("show info"), re.MULTILINE)
+        if found is None:
+            raise CommandFailed("the response is not from HAProxy")
+        return found[1]
+
+    def certificates(self) -> set[str]:
+        """
+        Return the paths of the certificates that HAProxy has loaded.
+
+        Raises:
+            CommandFailed: HAProxy does not respond.
+        """
+        return _paths_in(self._command("show ssl cert"))
+
+    def lists(self) -> set[str]:
+        """
+        Return the paths of the lists of certificates (`crt-list`) that HAProxy has loaded.
+
+        Raises:
+            CommandFailed: HAProxy does not respond.
+        """
+        return _paths_in(self._command("show ssl crt-list"))
+
+    def state(self, path: str) -> tuple[int, bool]:
+        """
+        Return the serial number of the certificate *path*, and whether HAProxy uses it. Without one, it is 0.
+
+        Raises:
+            CommandFailed: HAProxy does not respond.
+        """
+        fields = dict(_FIELD.findall(self._command(f"show ssl cert {_safe(path)}")))
+        try:
+            return int(fields.get("Serial", "0"), 16), fields.get("Status") == "Used"
+        except ValueError:
+            return 0, False
+
+    def put(self, path: str, certificate: Certificate, *, is_new: bool) -> None:
+        """
+        Replace the content of the certificate *path*. Connections in progress are not affected.
+
+        Args:
+            is_new: Whether HAProxy has not loaded this path.
+
+        Raises:
+            CommandFailed: HAProxy does not respond, or refuses it.
+        """
+        pem = certificate.fullchain_pem + certificate.key.pem
+        if not PEM.fullmatch(pem):
+            raise CommandFailed("the certificate has other lines than PEM")
+        text = f"set ssl cert {_safe(path)} <<\n{pem.decode()}"
+        if len(text) > LONGEST_COMMAND:
+            raise CommandFailed(
+                f"the certificate and its chain have more than {LONGEST_COMMAND:,} characters"
+            )
+        if is_new:
+            self._expect(f"new ssl cert {path}", "New empty certificate")
+        self._expect(text, "Transaction ")
+        self._expect(f"commit ssl cert {path}", "Success!")
+
+    def add_to_list(self, crt_list: str, path: str) -> None:
+        """
+        Add the certificate *path* to the list *crt_list*, so that HAProxy serves it.
+
+        Raises:
+            CommandFailed: HAProxy does not respond, or refuses it.
+        """
+        self._expect(f"add ssl crt-list {_safe(crt_list)} {_safe(path)}", "Success!")
+
+    def _expect(self, command: str, success: str) -> None:
+        response = self._command(command)
+        if success not in response:
+            raise CommandFailed(printable(" ".join(response.split()), 200) or "no response")
+
+    def _command(self, text: str) -> str:
+        received = b""
+        try:
+            with Deadline(LONGEST_SECONDS).connect_unix(self._path) as connection:
+                # The line feed after a payload ends it, and that after a command ends the command.
+                connection.sendall(f"{text}\n".encode())
+                while part := connection.recv(65_536):
+                    received += part
+        except OSError as error:
+            raise CommandFailed(error.strerror or str(error)) from error
+        return received.decode(errors="replace")
+
+
+def _paths_in(response: str) -> set[str]:
+    # The line of a transaction begins with a star, and a comment with a number sign.
+    return {line.strip() for line in response.splitlines() if line.startswith("/")}
+
+
+def _safe(path: str) -> str:
+    if not PATH.fullmatch(path):
+        raise CommandFailed("its path has characters with another meaning in a command")
+    return path
