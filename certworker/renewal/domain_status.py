@@ -124,6 +124,8 @@ class DomainState(NamedTuple):
     not_after: datetime | None = None
     renewal: datetime | None = None
     by: str = ""
+    issuer: str = ""
+    authority: str = ""
 
 
 def list_states(
@@ -215,9 +217,13 @@ def _guarded_state(name: str, recorded: State | None, store: CertificateStore, n
         if not isinstance(error, CertworkerError):
             logger.exception("could not read the state of this name", extra={"domain": name})
         return DomainState(name, "failed", detail_of("failed", None, now))
-    renewal, end = (planned_renewal(metadata), metadata.not_after) if metadata else (None, None)
+    if metadata is None:
+        state = _current_state(recorded, None, None, now, wildcard)
+        return DomainState(name, state, detail_of(state, None, now), by=wildcard)
+    renewal, end = planned_renewal(metadata), metadata.not_after
     state = _current_state(recorded, metadata, renewal, now, wildcard)
-    return DomainState(name, state, detail_of(state, end, now), end, renewal, wildcard)
+    detail, authority = detail_of(state, end, now), metadata.authority or ADOPTED
+    return DomainState(name, state, detail, end, renewal, wildcard, metadata.issuer, authority)
 
 
 def _guarded(

@@ -232,7 +232,7 @@ class DomainRecords:
         """
         with self._connection.pipeline(transaction=False) as pipe:
             for name, tenant in tenants.items():
-                if tenant and _tenant(tenant) == tenant:
+                if tenant and tenant_in(tenant) == tenant:
                     self._record_tenant([RECORDS + name], [tenant], client=pipe)
             pipe.execute()
 
@@ -249,7 +249,7 @@ class DomainRecords:
         """
         Return the tenant that has proved the ownership of *name*; empty if none has.
         """
-        return _tenant(self._connection.hget(RECORDS + name, "owner"))
+        return tenant_in(self._connection.hget(RECORDS + name, "owner"))
 
     def claim(self, names: Sequence[str], tenant: str) -> str | None:
         """
@@ -265,7 +265,7 @@ class DomainRecords:
         """
         Return the tenant of *name*, which may be recorded before the first attempt; empty if there is none.
         """
-        return _tenant(self._connection.hget(RECORDS + name, "tenant"))
+        return tenant_in(self._connection.hget(RECORDS + name, "tenant"))
 
     def attempts(self, name: str) -> int:
         """
@@ -363,11 +363,14 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
         authority=shown_in(fields.get("authority"), LONGEST_WORD),
         next_check=decode_time(fields.get("next_check")),
         updated=updated,
-        tenant=_tenant(fields.get("tenant")),
+        tenant=tenant_in(fields.get("tenant")),
     )
 
 
-def _tenant(value: object) -> str:
+def tenant_in(value: object) -> str:
+    """
+    Return the tenant in *value*; empty if it is too long, unprintable or not a text.
+    """
     # A shortened, escaped or repaired text might be the name of another tenant.
     text = decode_text(value) if isinstance(value, bytes | str) else ""
     return text if text == shown_in(text, LONGEST_TENANT) and REPLACEMENT not in text else ""

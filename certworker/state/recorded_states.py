@@ -1,40 +1,77 @@
 """
-The states of many records, without their other fields.
+The states and the tenants of many records, without their other fields.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 
 from redis import Redis
 
 from certworker.redis.codec import decode_text
-from certworker.state.domain_records import MOST_FIELDS, RECORDS, RECORDS_PER_COMMAND, STATES, State
+from certworker.state.domain_records import (
+    LONGEST_TENANT,
+    MOST_FIELDS,
+    RECORDS,
+    RECORDS_PER_COMMAND,
+    STATES,
+    State,
+    tenant_in,
+)
 
 #: The maximum number of characters of a state.
 LONGEST_STATE = 20
 
+#: Returns the fields of a record; nothing if the record is invalid.
+_FIELDS = """
+local function fields(key, most)
+    local count, found = redis.pcall('HLEN', key), {}
+    if type(count) == 'number' and count <= most then
+        found = redis.call('HMGET', key, 'state', 'updated', 'tenant')
+    end
+    local is_dated = found[2] and string.find(found[2], '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$')
+    return found[1] and is_dated and found or {}
+end
+"""
+
 #: KEYS: records. ARGV: the maximum number of fields of a record, and of characters of a state. Returns the
 #: states of the records as one text with commas. The state of an invalid record is empty.
-_READ = """
+_READ = (
+    _FIELDS
+    + """
 local states, most, longest = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
 for i, key in ipairs(KEYS) do
-    local count, found = redis.pcall('HLEN', key), {}
-    if type(count) == 'number' and count <= most then found = redis.call('HMGET', key, 'state', 'updated') end
-    local is_valid = found[1] and found[2] and string.find(found[2], '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$')
-    states[i] = is_valid and #found[1] <= longest and string.match(found[1], '^%l+$') or ''
+    local state = fields(key, most)[1]
+    states[i] = state and #state <= longest and string.match(state, '^%l+$') or ''
 end
 return table.concat(states, ',')
 """
+)
+
+#: KEYS: records. ARGV: the maximum number of fields of a record, and of bytes of a tenant. Returns the
+#: tenants of the records as JSON. The tenant of an invalid record is empty.
+_TENANTS = (
+    _FIELDS
+    + """
+local tenants, most, longest = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
+for i, key in ipairs(KEYS) do
+    local tenant = fields(key, most)[3]
+    tenants[i] = tenant and #tenant <= longest and tenant or ''
+end
+return cjson.encode(tenants)
+"""
+)
 
 
 class RecordedStates:
     """
-    The states in the records of :class:`~certworker.state.domain_records.DomainRecords`.
+    The states and tenants in the records of :class:`~certworker.state.domain_records.DomainRecords`.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._read = connection.register_script(_READ)
+        self._read_tenants = connection.register_script(_TENANTS)
 
     def read_many(self, names: Sequence[str]) -> Iterator[State | None]:
         """
@@ -47,3 +84,12 @@ class RecordedStates:
             keys = [RECORDS + name for name in names[first : first + RECORDS_PER_COMMAND]]
             answer = decode_text(self._read(keys, [MOST_FIELDS, LONGEST_STATE]))
             yield from map(known.get, answer.split(","))
+
+    def tenants(self, names: Sequence[str]) -> Iterator[str]:
+        """
+        Yield the tenant of each of *names* in order; empty for a name without one, or without a record.
+        """
+        for first in range(0, len(names), RECORDS_PER_COMMAND):
+            keys = [RECORDS + name for name in names[first : first + RECORDS_PER_COMMAND]]
+            answer = self._read_tenants(keys, [MOST_FIELDS, 4 * LONGEST_TENANT])
+            yield from map(tenant_in, json.loads(decode_text(answer)))

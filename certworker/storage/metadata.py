@@ -101,8 +101,9 @@ class CertificateMetadata:
             SchemaTooNew: A newer version of certworker wrote it.
         """
         beat()  # reading all certificates takes long, and each file is progress
+        path = directory / META
         try:
-            return cls.parse(durable.read(directory / META, LARGEST_META_BYTES), directory / META)
+            return cls.parse(durable.read(path, LARGEST_META_BYTES), path)
         except (OSError, ValueError):
             return None
 

@@ -133,7 +133,13 @@ class TestListStatus:
         for after in (timedelta(0), timedelta(days=80), timedelta(days=91)):
             sources = app.certificates, now + after
             full = list(list_status(app.agenda, app.records, *sources))
-            expected = [(one.name, one.state, one.detail, one.not_after, one.renewal, one.by) for one in full]
+            expected = [
+                (
+                    *(one.name, one.state, one.detail, one.not_after, one.renewal, one.by),
+                    *(one.issuer, one.authority),
+                )
+                for one in full
+            ]
             assert expected == list(list_states(app.agenda, RecordedStates(app.connection), *sources))
             seen |= {one.detail for one in full}
         assert {"valid", "due", "expired", "failing", "no_certificate", "moved", "issuing", "waiting"} < seen

@@ -30,6 +30,14 @@ class TestRecordedStates:
 
         states = list(RecordedStates(connection).read_many(names))
 
+        connection.hset(RECORDS + names[1], "tenant", "acme")
+        connection.hset(RECORDS + names[2], "tenant", b"\xff")
+        connection.hset(RECORDS + names[8], "tenant", "without a state")
+        tenants = list(RecordedStates(connection).tenants(names))
+
+        records = list(DomainRecords(connection).read_many(names))
+        assert [record.tenant if record else "" for record in records] == tenants
+        assert ["", "acme", "", ""] == tenants[:4]
         assert [record and record.state for record in DomainRecords(connection).read_many(names)] == states
         assert {None, *STATES} == set(states)
 
