@@ -2,7 +2,7 @@
 The images in the project's files. Without a registry, the tests build substitutes.
 
 A substitute has the name and the programs of the official image, but not its entrypoint and its users. One
-Debian 13 replaces Python, Redis, Pebble and PHP. Traefik is the released binary on the same Debian.
+Debian 13 replaces Python, Redis, Pebble, Prometheus and PHP. Traefik is the released binary on this Debian.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ PINNED = {
     for name in ("Dockerfile", "docker-compose.yml")
     for found in digests.PINNED.finditer((TOP / name).read_text())
 }
-PYTHON, REDIS, TRAEFIK = (
-    next(tag for tag in PINNED if tag.startswith(image)) for image in ("python:", "redis:", "traefik:")
+PYTHON, REDIS, TRAEFIK, PROMETHEUS = (
+    next(tag for tag in PINNED if tag.startswith(image))
+    for image in ("python:", "redis:", "traefik:", "prom/prometheus:")
 )
 PEBBLE = "ghcr.io/letsencrypt/pebble:latest"
-OFFICIAL = (PYTHON, REDIS, TRAEFIK, PEBBLE)
+OFFICIAL = (PYTHON, REDIS, TRAEFIK, PROMETHEUS, PEBBLE)
 
 #: The image with PHP and php-redis. The official image of PHP has no php-redis.
 PHP = "certworker-php"
@@ -85,6 +86,9 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     say("Downloading Traefik (50 MB).")
     with TemporaryDirectory(dir=cache) as context:
         _with_entrypoint(docker, PEBBLE, "pebble", context)
+        # As in the official image, the user of the compose file owns the data directory.
+        owned = "RUN install --directory --owner=65534 --group=65534 /prometheus"
+        _with_entrypoint(docker, PROMETHEUS, "prometheus", context, owned, "VOLUME /prometheus")
         _fetch_traefik(Path(context))
         _with_entrypoint(docker, TRAEFIK, "traefik", context, "COPY --chmod=755 bin/traefik /usr/bin/")
 

@@ -19,7 +19,7 @@ ENGINE = ("docker.io", "docker-cli", "containerd", "docker-buildx", "docker-comp
 
 #: The packages of the substitutes.
 INSIDE = (
-    *("ca-certificates", "pebble", "php-cli", "php-redis"),
+    *("ca-certificates", "pebble", "php-cli", "php-redis", "prometheus"),
     *("python3", "python3-pip", "python3-venv", "redis-server"),
 )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from certworker.devca.proxy import handshake
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
-from tests.containers.images import PYTHON, REDIS, TRAEFIK
+from tests.containers.images import PROMETHEUS, PYTHON, REDIS, TRAEFIK
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 
@@ -66,6 +66,7 @@ class Project:
             "TEST_CA_BUNDLE": str(pebble.ca_bundle),
             "TEST_REDIS": REDIS,
             "TEST_TRAEFIK": TRAEFIK,
+            "TEST_PROMETHEUS": PROMETHEUS,
         }
 
     def also(self, override: Path) -> None:
