@@ -28,6 +28,7 @@ from certworker.http.listener import Application, Listener
 from certworker.http.throttle import HEADERS, Bounds
 from certworker.settings import HttpAddress, Settings
 from certworker.storage import durable
+from certworker.storage.shared_directory import WriteLock
 from certworker.supervision import Faults, Loop
 from certworker.validity import now_in_utc
 from certworker.web.cpu_share import CpuShare
@@ -286,12 +287,22 @@ def session_key(path: Path) -> str:
 
     Without a writable directory, the key is new at each start, and a restart ends all sessions.
     """
+    if stored := _stored_key(path):
+        return stored
+    key = secrets.token_hex(KEY_DIGITS // 2)
+    with suppress(CertworkerError):
+        durable.make_directory(path.parent, 0o700)
+        # Of several processes that start at the same time, all use the key of the first one.
+        with WriteLock(path.with_name(f"{path.name}.lock")).held():
+            if stored := _stored_key(path):
+                return stored
+            durable.write(path, f"{key}\n".encode(), 0o600)
+    return key
+
+
+def _stored_key(path: Path) -> str:
     with suppress(OSError, UnicodeDecodeError):
         key = durable.read(path, 2 * KEY_DIGITS).decode().strip()
         if len(key) == KEY_DIGITS:
             return key
-    key = secrets.token_hex(KEY_DIGITS // 2)
-    with suppress(CertworkerError):
-        durable.make_directory(path.parent, 0o700)
-        durable.write(path, f"{key}\n".encode(), 0o600)
-    return key
+    return ""

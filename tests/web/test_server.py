@@ -9,6 +9,7 @@ import socket
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
@@ -391,6 +392,15 @@ class TestSessionKey:
 
         assert session_key(path) == session_key(path)
         assert 0o600 == stat.S_IMODE(path.stat().st_mode)
+
+    def test_processes_that_start_together_use_one_key(self, tmp_path: Path) -> None:
+        """
+        A session of one process is valid at another one that has started at the same time.
+        """
+        with ThreadPoolExecutor(8) as pool:
+            keys = set(pool.map(lambda _: session_key(tmp_path / "web" / "session.key"), range(8)))
+
+        assert {session_key(tmp_path / "web" / "session.key")} == keys
 
     @pytest.mark.parametrize("content", [b"", b"short", b"\xff" * 64, b"x" * 1000])
     def test_an_unusable_key_is_replaced(self, tmp_path: Path, content: bytes) -> None:

@@ -50,9 +50,9 @@ class Callers:
             raise Refused(403, "Another proxy has forwarded this call.", "Connect to this address directly.")
         if not g.by_bearer:
             g.access = None
-            if (basic := request.authorization) and basic.type == "basic" and basic.password:
+            if password := _password():
                 accesses = current_app.extensions["certworker"].access
-                g.access = access_with(accesses.check(basic.password, g.client))
+                g.access = access_with(accesses.check(password, g.client))
         if g.access is None:
             raise Refused(401, "A token is needed.", REMEDY)
         if seconds := self._limit.wait_of(current_access().identity):
@@ -89,3 +89,14 @@ class Callers:
         who = {"identity": current_access().identity, "address": g.client.address}
         fields = {**who, "action": action, "names": names}
         logger.info("%s", line, extra={"event": "audit", "fields": fields})
+
+
+def _password() -> str:
+    """
+    Return the password of basic authentication (RFC 7617); empty without one.
+    """
+    try:
+        credentials = request.authorization
+    except ValueError:
+        return ""  # werkzeug fails at credentials with other characters than ASCII
+    return credentials.password or "" if credentials and credentials.type == "basic" else ""

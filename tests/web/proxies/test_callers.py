@@ -95,6 +95,7 @@ class TestAccess:
         assert 200 == client.get(CERTIFICATE, auth=("", token)).status_code
         assert 401 == client.get(CERTIFICATE, auth=("caddy", f"{token}x")).status_code
         assert 401 == client.get(CERTIFICATE, auth=(token, "")).status_code
+        assert 401 == client.get(CERTIFICATE, headers={"Authorization": "Basic \xff"}).status_code
         assert 303 == client.get("/names", auth=("caddy", token)).status_code
 
     def test_guesses_lock_their_address_out(self, application_with: ApplicationWith) -> None:
