@@ -21,6 +21,7 @@ from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import known_metadata
 from certworker.renewal.policy import NEVER, in_words, next_check, planned_renewal
 from certworker.state.domain_records import DomainRecords
+from certworker.storage.adoption import adopt_together
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.supervision import beat
@@ -119,7 +120,7 @@ class Reconciler:
         restored, names = 0, list(filter(is_name, self.certificates.names()))
         progress = Progress(len(names), self.clock)
         for batch in _batches(names, NAMES_PER_BATCH):
-            adopted: dict[str, Path] = {}
+            adopted = self._import_together(batch)
             for name in batch:
                 adopted |= self._import(name)
             self._publish(adopted)
@@ -198,6 +199,20 @@ class Reconciler:
         if count:
             logger.warning("planned checks for %d names that had none within two days", count)
 
+    def _import_together(self, names: Sequence[str]) -> dict[str, Path]:
+        """
+        Adopt the files of other programs with one name each; return the generations of the adopted names.
+        """
+        try:
+            found = adopt_together(self.certificates, names)
+        except CertworkerError as failure:
+            logger.warning("%s", failure, extra={"code": failure.code})
+            return {}
+        for name, metadata in found.items():
+            _log_adopted(name, metadata)
+        directories = {name: self.certificates.links.generation(name) for name in found}
+        return {name: directory for name, directory in directories.items() if directory}
+
     def _import(self, name: str) -> dict[str, Path]:
         """
         Adopt the files of another program; return all names that they serve, with their generation.
@@ -217,12 +232,7 @@ class Reconciler:
             # Another program wrote the files; a defective pair does not stop the other names.
             logger.exception("could not adopt the files of this name", extra={"domain": name})
             return {}
-        logger.info(
-            "adopted: issued by %s, valid until %s",
-            metadata.issuer,
-            f"{metadata.not_after:%Y-%m-%d %H:%M} UTC",
-            extra={"domain": name, "event": "adopted"},
-        )
+        _log_adopted(name, metadata)
         return served
 
     def _remove_orphaned(self) -> None:
@@ -242,6 +252,15 @@ class Reconciler:
             if metadata
             else now
         )
+
+
+def _log_adopted(name: str, metadata: CertificateMetadata) -> None:
+    logger.info(
+        "adopted: issued by %s, valid until %s",
+        metadata.issuer,
+        f"{metadata.not_after:%Y-%m-%d %H:%M} UTC",
+        extra={"domain": name, "event": "adopted"},
+    )
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:

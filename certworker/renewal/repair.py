@@ -133,7 +133,7 @@ class Repair:
             _shortened(sorted(fresh)),
             extra={"event": "repaired", "fields": {"repaired": dict(counts)}},
         )
-        if sum(counts[damage] for damage in get_args(Damage)) > MANY_FILES:
+        if sum(counts[damage] for damage in get_args(Damage)) > MANY_FILES and not self.traefik.is_sharded():
             logger.warning(
                 "Traefik reads its directory once for each of these files. To shorten this: "
                 "docker compose restart traefik"

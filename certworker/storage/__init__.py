@@ -11,6 +11,7 @@ In import order::
     links              The links by which readers find a certificate, and those of unpublished certificates
     covered_names      Names without a certificate of their own, because a wildcard covers them
     certificate_store  ★ The certificates in service
+    adoption           Adopts the pairs of other programs, many at a time
     inventory          Lists the certificate of each name on the volume, and repairs dangling links
     replica            Puts certificates of other hosts into service
 """

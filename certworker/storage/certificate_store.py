@@ -58,7 +58,7 @@ class CertificateStore:
     ) -> None:
         self.directory = certificates_dir.absolute()
         self.keep = keep
-        self._renewable = renewable
+        self.renewable = renewable
         self._on_change = on_change or (lambda _names: None)
         self.links = Links(self.directory, records_removals=on_change is not None)
         self._generations = self.links.generations
@@ -145,7 +145,7 @@ class CertificateStore:
         others = self.current(name) if self.links.target_of(name) == self.links.domain_dir(name) else None
         if others is None or not fits(others, name):
             return None
-        names = tuple(each for each in others.metadata.names if each == name or self._renewable(each))
+        names = tuple(each for each in others.metadata.names if each == name or self.renewable(each))
         report_left_out(others, name, names)
         with self._building.writing():
             durable.make_directory(self._generations)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -234,9 +234,17 @@ class Links:
         """
         Link each of *names* to *generation*, which is complete and fsynced.
         """
+        self.activate_each(dict.fromkeys(names, generation))
+
+    def activate_each(self, generations: Mapping[str, Path]) -> None:
+        """
+        Link each name of *generations* to its generation, which is complete and fsynced.
+        """
         durable.make_directory(self._live, once=True)
-        target = f"../{GENERATIONS.name}/{generation.name}"
-        durable.links(self._live, dict.fromkeys(map(file_name, names), target), via=self.generations)
+        targets = {
+            file_name(name): f"../{GENERATIONS.name}/{each.name}" for name, each in generations.items()
+        }
+        durable.links(self._live, targets, via=self.generations)
 
     def remove(self, name: str) -> None:
         """

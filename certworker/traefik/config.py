@@ -275,6 +275,12 @@ class TraefikConfig:
         files = self._loaded()
         return sum(1 if bits_in(file.name) is None else count_in(content_of(file)) for file in files)
 
+    def is_sharded(self) -> bool:
+        """
+        Return whether one file has the certificates of many names.
+        """
+        return self._layout.is_sharded()
+
     def remove_leftovers(self) -> None:
         """
         Remove the leftovers of a crash, which are outside the watched directory.
