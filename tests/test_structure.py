@@ -112,7 +112,7 @@ LIBRARIES = {
     "urllib3": {"acme", "devca"},
     "waitress": {"http"},
     "werkzeug": {"web"},
-    "yaml": {"text_yaml", "traefik.config", "web.tokens"},
+    "yaml": {"text_yaml", "traefik.file_format", "web.tokens"},
 }
 
 #: Names that do not describe the content of a module.

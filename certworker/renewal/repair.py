@@ -20,7 +20,8 @@ from certworker.state.priority_queues import PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import complete_links, take_inventory
 from certworker.storage.shared_directory import WriteLock
-from certworker.traefik.config import Damage, TraefikConfig
+from certworker.traefik.config import TraefikConfig
+from certworker.traefik.file_format import Damage
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ In import order::
     load              Counts the reloads of Traefik, and measures how long it takes to serve a certificate
     shards            Shards: files that name the certificates of about 250 names each
     shard_change      A change of many shards at once
+    file_format       The content of the file of a name, and what files of other programs contain
     layout            Where the certificate of a name is: in a file of its own, or in a shard
     batching          Gathers changes to the watched directory into bursts
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake

@@ -11,27 +11,20 @@ changes.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import re
 import time
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
 
-import yaml
-
-from certworker import text_yaml
-from certworker.domains import file_name, is_address, name_of_file
+from certworker.domains import is_address
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced
 from certworker.errors.proxy import ProxyYamlBroken
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.storage import durable
 from certworker.storage.keypair import StoredCertificate
-from certworker.storage.metadata import GENERATIONS, CertificateMetadata, token_of
+from certworker.storage.metadata import CertificateMetadata, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
     LOCK_TIMEOUT_SECONDS,
@@ -39,43 +32,25 @@ from certworker.storage.shared_directory import (
     WriteLock,
 )
 from certworker.traefik.batching import BatchedWriter
+from certworker.traefik.file_format import (
+    Damage,
+    configuration,
+    damage_of,
+    file_name_of,
+    generations_in,
+    is_outdated,
+    missing_in,
+    pair_in,
+    reason_to_fail,
+)
 from certworker.traefik.layout import Layout, LayoutChoice
 from certworker.traefik.load import ProxyLoad
-from certworker.traefik.shards import EXTENSION, bits_in, content_of, count_in, parse
+from certworker.traefik.shards import bits_in, content_of, count_in
 
 logger = logging.getLogger(__name__)
 
 #: The extensions that the provider loads.
 _LOADED = (".yml", ".yaml", ".toml")
-
-#: A file name has at most 255 bytes, a domain name 253, and the extension four.
-_LONGEST_STEM = 251
-
-#: The errors of a file that another program wrote. PyYAML raises ValueError for an impossible date.
-_UNREADABLE = (
-    yaml.YAMLError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    OverflowError,
-    RecursionError,
-)
-
-#: The C dumper writes the same text ten times as fast. It exists if PyYAML was built with libyaml.
-_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-#: The damage of a file: it is missing, Traefik cannot read it, it names another certificate, or it names the
-#: right one and was changed.
-Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
-
-#: The form of the files that certworker writes. To match 50,000 files is much faster than to parse them.
-_OWN = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
-
-#: A path that YAML represents without quotes.
-_PLAIN = re.compile(r"/[\w/.-]+", re.ASCII)
-
-_GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
 
 
 class TraefikConfig:
@@ -115,7 +90,7 @@ class TraefikConfig:
             least_age_seconds=least_age_seconds,
         )
         self.load = ProxyLoad()
-        self._layout = Layout(self.directory, private, layout, _is_outdated)
+        self._layout = Layout(self.directory, private, layout, is_outdated)
         self._writer = BatchedWriter(
             self.directory, self._staging, self._lock, self._layout, self.load.changed
         )
@@ -147,12 +122,12 @@ class TraefikConfig:
 
     def _publish(self, stored: StoredCertificate, again: bool, slot: JobSlot) -> bool:
         kinds = {name: is_address(name) for name in stored.metadata.names}
-        written = {kind: _configuration(stored.directory, address=kind) for kind in set(kinds.values())}
+        written = {kind: configuration(stored.directory, address=kind) for kind in set(kinds.values())}
         contents = {name: written[kind] for name, kind in kinds.items()}
         changed = [name for name in contents if again or self._content(name) != contents[name]]
         if changed:
             self._writer.publish(
-                stored.directory.name, {_file_name(name): contents[name] for name in changed}, slot
+                stored.directory.name, {file_name_of(name): contents[name] for name in changed}, slot
             )
         for name in changed:
             if self._content(name) != contents[name]:
@@ -180,12 +155,12 @@ class TraefikConfig:
         if complete:
             self._arrange()
         wrong, wanted = dict[str, Damage](), dict[str, bytes]()
-        names = {_file_name(name): name for name in directories}
+        names = {file_name_of(name): name for name in directories}
         for file, found in self._layout.read_many(names):
             name = names[file]
-            content = _configuration(directories[name], address=is_address(name))
-            if found != content and not _is_outdated(content, found):
-                wrong[file], wanted[file] = _damage(found, content), content
+            content = configuration(directories[name], address=is_address(name))
+            if found != content and not is_outdated(content, found):
+                wrong[file], wanted[file] = damage_of(found, content), content
         if not wanted:
             return {}
         failure: CertworkerError | None = None
@@ -211,18 +186,14 @@ class TraefikConfig:
         """
         Return whether the file of *name* refers to the generation with this *metadata*.
         """
-        named = _generations_in(self._content(name))
+        named = generations_in(self._content(name))
         return {metadata.generation} == {token_of(identifier) for identifier in named}
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
         Return the paths of the chain and the key in the file of *name*; None: there is no such file.
         """
-        try:
-            pair = _yaml(self._content(name))["tls"]["certificates"][0]
-            return Path(pair["certFile"]), Path(pair["keyFile"])
-        except _UNREADABLE:
-            return None
+        return pair_in(self._content(name))
 
     def remove(self, name: str) -> None:
         """
@@ -232,16 +203,16 @@ class TraefikConfig:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: *name* may still be in service.
         """
         with self._lock.held():
-            self._writer.withdraw(_file_name(name))
+            self._writer.withdraw(file_name_of(name))
             with self._staging.writing():
-                self._layout.remove(_file_name(name))
+                self._layout.remove(file_name_of(name))
         self.load.changed()
 
     def served_generations(self) -> set[str]:
         """
         Return the identifiers of all generations that the files in the directory name.
         """
-        return {identifier for file in self._loaded() for identifier in _generations_in(content_of(file))}
+        return {identifier for file in self._loaded() for identifier in generations_in(content_of(file))}
 
     def broken(self) -> list[ProxyYamlBroken]:
         """
@@ -252,7 +223,7 @@ class TraefikConfig:
         return [
             ProxyYamlBroken(path=file, reason=reason)
             for file in self._loaded()
-            if (reason := _reason_to_fail(file, content_of(file)))
+            if (reason := reason_to_fail(file, content_of(file)))
         ]
 
     def dangling(self) -> list[tuple[str, Path]]:
@@ -261,12 +232,7 @@ class TraefikConfig:
 
         Traefik cannot serve these names.
         """
-        return [
-            (name_of_file(stem), file)
-            for file in self._loaded()
-            for stem, content in _entries_in(file).items()
-            if (named := _OWN.fullmatch(content)) and not Path(named[1].decode()).exists()
-        ]
+        return [(name, file) for file in self._loaded() for name in missing_in(file)]
 
     def count(self) -> int:
         """
@@ -308,95 +274,4 @@ class TraefikConfig:
         return sorted(file for file in files if file.suffix in _LOADED)
 
     def _content(self, name: str) -> bytes:
-        return self._layout.read(_file_name(name))
-
-
-def _file_name(name: str) -> str:
-    stem = file_name(name)
-    if len(name) > _LONGEST_STEM:
-        stem = f"{stem[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
-    return f"{stem}{EXTENSION}"
-
-
-def _entries_in(file: Path) -> dict[str, bytes]:
-    """
-    Return the content for each name in *file*, by the file name of the name without its extension.
-    """
-    content = content_of(file)
-    return {file.stem: content} if bits_in(file.name) is None else parse(content) or {}
-
-
-def _damage(found: bytes, content: bytes) -> Damage:
-    """
-    Return the damage of a file that contains *found* instead of *content*.
-    """
-    if not found:
-        return "missing"
-    if _reason_to_fail(Path("name.yml"), found):
-        return "unreadable"
-    return "changed" if _directory_in(found) == _directory_in(content) else "elsewhere"
-
-
-def _is_outdated(content: bytes, found: bytes) -> bool:
-    """
-    Return whether the generation of *content* no longer exists, or is older than the one of *found*.
-    """
-    own = _directory_in(content)
-    if own is None or not own.is_dir():
-        return True
-    # After a volume was restored, a file may name a generation that no longer exists. It does not count.
-    return any(
-        token_of(identifier) > token_of(own.name) and (own.parent / identifier).is_dir()
-        for identifier in _generations_in(found)
-    )
-
-
-def _directory_in(content: bytes) -> Path | None:
-    if found := _OWN.match(content):
-        return Path(os.fsdecode(found[1])).parent
-    try:
-        return Path(_yaml(content)["tls"]["certificates"][0]["certFile"]).parent
-    except _UNREADABLE:
-        return None
-
-
-def _configuration(directory: Path, *, address: bool) -> bytes:
-    if not address and _PLAIN.fullmatch(str(directory)):
-        # The same text as that of the dumper, a hundred times as fast.
-        return (
-            f"tls:\n  certificates:\n  - certFile: {directory}/fullchain.pem\n"
-            f"    keyFile: {directory}/privkey.pem\n"
-        ).encode()
-    files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
-    tls: dict[str, object] = {"certificates": [files]}
-    if address:
-        # A client of an IP address sends no SNI (RFC 6066, section 3). Traefik then compares its own address,
-        # which differs in a container. It takes the first default certificate of all files.
-        tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
-    content: str = yaml.dump({"tls": tls}, Dumper=_Dumper)
-    if "{{" in content:
-        # Traefik renders its files as Go templates before it parses them.
-        raise ValueError(f"Traefik would take {directory} for a template")
-    return content.encode()
-
-
-def _reason_to_fail(file: Path, content: bytes) -> str | None:
-    is_shard = bits_in(file.name) is not None and parse(content) is not None
-    if b"{{" in content or _OWN.fullmatch(content) or is_shard:
-        return None
-    try:
-        text = content.decode()
-        loaded = tomllib.loads(text) if file.suffix == ".toml" else _yaml(text)
-    except UnicodeDecodeError:
-        return "it is not UTF-8"
-    except _UNREADABLE as error:
-        return " ".join(str(error).split())
-    return None if loaded is None or isinstance(loaded, dict) else "its top level is not a mapping"
-
-
-def _yaml(text: str | bytes) -> Any:
-    return text_yaml.load(text)
-
-
-def _generations_in(content: bytes) -> list[str]:
-    return [identifier.decode() for identifier in _GENERATION.findall(content)]
+        return self._layout.read(file_name_of(name))
