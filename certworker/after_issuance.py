@@ -6,9 +6,9 @@ A worker starts them after its jobs, and a mirror after each certificate that it
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 from certworker.errors import CertworkerError
@@ -27,28 +27,34 @@ from certworker.traefik.deployment_check import DeploymentCheck
 Issue = Callable[..., dict[str, Any]]
 
 
+def published(names: Sequence[str]) -> dict[str, Any]:
+    """
+    Return the result of the publication of *names*, whose certificate another host has issued.
+    """
+    return {"state": "issued", "names": list(names)}
+
+
 def start_after_issuance(
-    issue: Issue,
     settings: Settings,
     certificates: CertificateStore,
     traefik: TraefikConfig,
     metrics: Metrics,
     record_deployment: Callable[[str, CertworkerError | None], None],
     stack: ExitStack,
-) -> tuple[Issue, list[Loop]]:
+) -> tuple[Callable[[Issue], Issue], list[Loop]]:
     """
     Start the loops of *settings* that act after a publication.
 
     Args:
-        issue: Returns the state and the names of a publication.
         record_deployment: Called with a name and the reason why its certificate is not served, and with None
             when it is served.
         stack: Stops the loops.
 
     Returns:
-        A version of *issue* that starts the actions, and the loops.
+        A decorator of a function that returns the state and the names of a publication, and the loops. The
+        decorated function starts the actions.
     """
-    loops = list[Loop]()
+    actions, loops = list[Callable[[Issue], Issue]](), list[Loop]()
     if settings.reloads or settings.docker_labels:
         containers, haproxy = DockerClient(settings.docker_host), HaproxyCertificates(certificates)
 
@@ -63,13 +69,13 @@ def start_after_issuance(
         reloader.start()
         loops.append(reloader.loop)
         stack.callback(reloader.stop)
-        issue = reloader.after(issue)
+        actions.append(reloader.after)
     if settings.deploy_hook:
         hook = DeployHook(settings.deploy_hook, certificates)
         hook.start()
         loops.append(hook.loop)
         stack.callback(hook.stop)
-        issue = hook.after(issue)
+        actions.append(hook.after)
     if settings.proxy_address:
 
         def observe(seconds: float) -> None:
@@ -88,5 +94,5 @@ def start_after_issuance(
         deployment_check.start()
         loops.append(deployment_check.loop)
         stack.callback(deployment_check.stop)
-        issue = deployment_check.after(issue)
-    return issue, loops
+        actions.append(deployment_check.after)
+    return lambda issue: reduce(lambda function, after: after(function), actions, issue), loops

@@ -8,26 +8,23 @@ a worker.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 from redis import Redis
 
-from certworker.after_issuance import start_after_issuance
+from certworker.after_issuance import published, start_after_issuance
 from certworker.errors import CertworkerError
 from certworker.http import HttpServer
 from certworker.observability.metrics.registry import Metrics
 from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
-from certworker.replication.follower import Follower, Volume
+from certworker.replication.membership import Host, Membership
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import PublishedStream
 from certworker.replication.upkeep import Upkeep
 from certworker.settings import Settings
 from certworker.storage.certificate_store import CertificateStore
-from certworker.supervision import Faults, Heartbeats, Loop, stop_all
+from certworker.supervision import Heartbeats, Loop
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import now_in_utc
 from certworker.version import __version__
@@ -66,26 +63,18 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     metrics, heartbeats = Metrics(), Heartbeats()
     store = CertificateStore(settings.certificates_dir, on_change=lambda _names: None)
     traefik = TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
-    publish, loops = start_after_issuance(
-        _published, settings, store, traefik, metrics, _record_deployment, stack
-    )
-    volume = Volume(
-        store,
-        traefik,
-        ReplicationKeys(settings.replication.keys),
-        observe=metrics.bundle,
-        published=lambda names: publish(names),
-    )
-    explain = explainer(connection)
-    follower = Follower(
-        PublishedStream(connection), volume, on_gap=lambda: None, faults=Faults("the replication", explain)
-    )
+    after, loops = start_after_issuance(settings, store, traefik, metrics, _record_deployment, stack)
+    publish = after(published)
+    host = Host(connection, store, traefik, metrics.bundle, publish, now_in_utc)
+    membership = Membership(host, ReplicationKeys(settings.replication.keys), None)
     upkeep = Upkeep(store, traefik, now_in_utc)
     health = Health(connection, heartbeats, lambda: True)
-    for loop in (follower.loop, upkeep.loop):
-        loop.start()
-    stack.callback(stop_all, [follower.loop, upkeep.loop])
-    loops += [follower.loop, upkeep.loop, *_start_servers(settings, connection, metrics, health, stack)]
+    membership.start()
+    stack.callback(membership.stop)
+    upkeep.loop.start()
+    stack.callback(upkeep.loop.stop)
+    loops += [*membership.loops, upkeep.loop]
+    loops += _start_servers(settings, connection, metrics, health, stack)
     heartbeats.add(*(loop.heartbeat for loop in loops))
     metrics.watch_loops(heartbeats)
     metrics.watch_process()
@@ -109,10 +98,6 @@ def _start_servers(
         stack.callback(server.stop)
         loops.append(server.loop)
     return loops
-
-
-def _published(names: Sequence[str]) -> dict[str, Any]:
-    return {"state": "issued", "names": list(names)}
 
 
 def _record_deployment(name: str, failure: CertworkerError | None) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from certworker.after_issuance import start_after_issuance
+from certworker.after_issuance import published, start_after_issuance
 from certworker.app import App, build_app
 from certworker.challenges.challenge import Http01Challenge
 from certworker.dns01.solver_factory import resolvers_of
@@ -38,6 +38,8 @@ from certworker.preflight.runner import Settling
 from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
+from certworker.replication.membership import Host, Membership
+from certworker.replication.sealing import ReplicationKeys
 from certworker.settings import CaChoice, Settings
 from certworker.state.schema import have_settings_changed
 from certworker.supervision import Heartbeats, Loop, optional, stop_all
@@ -114,17 +116,11 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     moved_watch = build_moved_watch(app)
     stack.callback(moved_watch.loop.stop)
     machine_check = Loop("machine_check", partial(_check_machine, app))
-    functions, after_issuance = _start_after_issuance(app, stack)
+    functions, publish, after_issuance = _start_after_issuance(app, stack)
+    after_issuance += _join_other_hosts(app, publish, stop, stack)
     loops = [app.locks.loop, history.loop, scheduler.loop, health.loop, consumer.loop, labels.loop]
-    loops += [
-        maintenance.loop,
-        own_domains.loop,
-        *deliveries,
-        machine_check,
-        moved_watch.loop,
-        *after_issuance,
-        *servers,
-    ]
+    loops += [maintenance.loop, own_domains.loop, *deliveries, machine_check, moved_watch.loop]
+    loops += [*after_issuance, *servers]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
     app.metrics.watch_notifications(app.notifier.waiting)
@@ -294,18 +290,17 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
     return authority.directory_url
 
 
-def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[Loop]]:
+def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, Callable[..., object], list[Loop]]:
     """
     Start the components that act after an issuance.
 
-    Return their loops, and the job functions, which call them.
+    Return the job functions, which call them, the function for a certificate of another host, and the loops.
     """
     tracer = start_tracer(os.environ)
     if tracer:
         stack.callback(tracer.stop)
     functions = build_tasks(app, tracer.job if tracer else step)
-    issue, loops = start_after_issuance(
-        functions[ISSUE],
+    after, loops = start_after_issuance(
         app.settings,
         app.certificates,
         app.traefik,
@@ -313,7 +308,25 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
         partial(_record_deployment, app),
         stack,
     )
-    return {**functions, ISSUE: issue}, loops
+    return {**functions, ISSUE: after(functions[ISSUE])}, after(published), loops
+
+
+def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, stack: ExitStack) -> list[Loop]:
+    """
+    Start the loops that share the certificates and accounts of all hosts, if there is a replication key.
+    """
+    settings = app.settings
+    if not settings.replication.keys:
+        return []
+    host = Host(
+        *(app.connection, app.certificates, app.traefik, app.metrics.bundle), publish, clock=app.clock
+    )
+    membership = Membership(host, ReplicationKeys(settings.replication.keys), settings.state_dir / "accounts")
+    membership.catch_up(stop)
+    membership.start()
+    stack.callback(membership.stop)
+    app.locks.on_acquired = membership.wait_until_current
+    return membership.loops
 
 
 def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:

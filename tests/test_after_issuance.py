@@ -30,8 +30,7 @@ def test_each_setting_starts_its_loop(tmp_path: Path) -> None:
         (off | {"CERTWORKER_RELOAD": "mail:HUP"}, ["reloads"]),
     ):
         with ExitStack() as stack:
-            issue, loops = start_after_issuance(
-                lambda: result,
+            after, loops = start_after_issuance(
                 load(variables),
                 CertificateStore(tmp_path / "certificates"),
                 TraefikConfig(tmp_path / "config"),
@@ -41,4 +40,4 @@ def test_each_setting_starts_its_loop(tmp_path: Path) -> None:
             )
 
             assert expected == [loop.heartbeat.name for loop in loops]
-            assert result == issue()
+            assert result == after(lambda: result)()

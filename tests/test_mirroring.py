@@ -19,11 +19,12 @@ from certworker.storage.keypair import stored_in
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment
 from tests.replication.hosts import Mirror, Origin, files_of
+from tests.servers.development import ChallengeServer
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.test_crashes import Site
+from tests.test_crashes import Site, orders
 
 #: An idle machine needs a tenth of this limit.
 pytestmark = pytest.mark.timeout(400)
@@ -60,6 +61,12 @@ class Hosts:
         return WorkerProcess(
             variables | {"CERTWORKER_HTTP01_PORT": str(self.http_port)}, self.place / f"{host}.log"
         )
+
+    def add_worker(self, host: str) -> WorkerProcess:
+        """
+        Return another worker with its own volumes.
+        """
+        return self._process(host, free_port())
 
     def store(self, host: str) -> CertificateStore:
         """
@@ -187,6 +194,59 @@ def test_a_mirror_with_another_key_reports_it(hosts: Hosts) -> None:
         line = hosts.mirror.wait_for_line(r"replication\.wrong_key")
         assert "CERTWORKER_REPLICATION_KEY" in line
         assert [NAME] == list(hosts.store("mirror").names())
+
+
+def test_what_redis_lost_arrives_by_comparison(hosts: Hosts, own_redis: RedisServer) -> None:
+    """
+    Redis is emptied while the mirror is away. After its start, the mirror has all changes.
+    """
+    with running(hosts):
+        hosts.request(NAME)
+        hosts.wait_for(NAME)
+        hosts.mirror.kill()
+        hosts.request(OTHER)
+        hosts.worker.command("remove", NAME, "--wait")
+        with own_redis.client() as connection:
+            connection.flushall()
+        hosts.mirror.start()
+        hosts.wait_for(OTHER)
+        wait_until(
+            lambda: [OTHER] == list(hosts.store("mirror").names()) or None,
+            lambda: f"the name was not removed:\n{hosts.mirror.log}",
+        )
+
+
+def test_a_second_worker_continues_after_the_loss_of_the_first(
+    hosts: Hosts, app_authority: FaultyAuthority
+) -> None:
+    """
+    Both workers have all certificates and one account. After the loss of one host, the other one orders only
+    new names.
+    """
+    second = hosts.add_worker("second")
+    with running(hosts), second:
+        second.wait_for_line("ready")
+        hosts.request(NAME)
+        hosts.wait_for(NAME, "second")
+        account = next((hosts.place / "worker" / "state" / "accounts").glob("*/key.pem"))
+        copy = hosts.place / "second" / "state" / "accounts" / account.parent.name / "key.pem"
+        wait_until(lambda: copy.exists() or None, lambda: f"no account:\n{second.log}")
+        assert account.read_bytes() == copy.read_bytes()
+        hosts.worker.kill()
+        before = orders(app_authority), orders(app_authority, "newAccount")
+
+        with ChallengeServer(hosts.place / "second" / "certificates", hosts.http_port):
+            for name in (NAME, OTHER):
+                ended = second.command("request", name, "--wait")
+                assert 0 == ended.returncode, ended.stdout + ended.stderr + second.log
+        second.command("remove", NAME, "--wait")
+
+        assert 1 == len(orders(app_authority) - before[0])
+        assert before[1] == orders(app_authority, "newAccount")
+        wait_until(
+            lambda: [OTHER] == list(hosts.store("mirror").names()) or None,
+            lambda: f"the mirror does not follow:\n{hosts.mirror.log}",
+        )
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ class TestFunctions:
         settings = app.settings.model_copy(update={"proxy_address": None})
         threads = threading.active_count()
         with ExitStack() as stack:
-            functions, loops = _start_after_issuance(replace(app, settings=settings), stack)
+            functions, _, loops = _start_after_issuance(replace(app, settings=settings), stack)
 
         assert ([], threads) == (loops, threading.active_count())
         assert set(build_tasks(app)) == set(functions)

@@ -65,6 +65,9 @@ KINDS = (
     Kind("certworker:appwrite:taken:QUEUE", "string", "How many messages certworker took."),
     Kind("certworker:budget:AUTHORITY", "zset", "Token buckets, with the time when each is full again."),
     Kind("certworker:challenges", "hash", "Challenge tokens to which any worker responds."),
+    Kind("certworker:answering:ID", "string", "A worker answers a comparison; expires."),
+    Kind("certworker:comparison:ID", "stream", "An encrypted answer to a comparison; expires."),
+    Kind("certworker:comparisons", "stream", "Encrypted names of hosts that compare them; 100 at most."),
     Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
     Kind("certworker:compared", "string", "Whether the agenda has every name on the volume."),
     Kind("certworker:dns01:line:ZONE", "zset", "Orders that wait to change a zone; expires."),
@@ -91,6 +94,7 @@ KINDS = (
     Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turn."),
     Kind("certworker:lock:NAME", "string", "A worker issues for the name, or changes a zone; expires."),
     Kind("certworker:name:NAME", "hash", "The last outcome for a name, and its tenant."),
+    Kind("certworker:nodes", "hash", "The last report of each host with its own volume."),
     Kind("certworker:order:AUTHORITY:SET", "string", "The URL of a pending order; expires."),
     Kind("certworker:outbox:CHANNEL", "list", "Notifications that wait for delivery."),
     Kind(

@@ -3,10 +3,15 @@ The replication of certificates to the volumes of other hosts, through Redis.
 
 In the order in which they may import each other::
 
-    sealing    The encryption of bundles, and the keys of the operator
-    bundle     ★ The bundles: a certificate in service, or the removal of a name
-    stream     The stream in Redis on which bundles are published
-    publisher  Publishes the certificates and the removals of this host
-    follower   Follows the stream, and puts the certificates of other hosts into service
-    upkeep     The maintenance of the volume of a mirror
+    sealing     The encryption of bundles, and the keys of the operator
+    bundle      ★ The bundles: a certificate in service, or the removal of a name
+    stream      The streams in Redis that carry bundles
+    publisher   Publishes the certificates and the removals of this host
+    follower    Follows the stream, and puts the certificates of other hosts into service
+    comparison  Compares the names of this host with those of another one
+    answers     The answers of a worker to comparisons
+    accounts    The accounts at the CAs, shared by the workers of all hosts
+    nodes       The reports of all hosts
+    membership  The loops of one host
+    upkeep      The maintenance of the volume of a mirror
 """

@@ -15,6 +15,7 @@ from certworker.certificates import Certificate, PrivateKey
 from certworker.domains import is_name
 from certworker.errors import CertworkerError
 from certworker.errors.replication import BundleDamaged, BundleTooLarge
+from certworker.errors.worker import SchemaTooNew
 from certworker.redis.codec import MOST_NAMES, json_in, names_in
 from certworker.replication.sealing import ReplicationKeys
 from certworker.storage.keypair import StoredCertificate
@@ -23,6 +24,9 @@ from certworker.storage.replica import Copy
 
 #: The maximum number of bytes of an entry. A certificate with a hundred names of 100 characters has 40,000.
 LARGEST_ENTRY = 64 * 1024
+
+#: The kind of the bundle of an account at a CA (see :mod:`certworker.replication.accounts`).
+ACCOUNT = "account"
 
 _HIGHEST_TOKEN = 10**12 - 1
 
@@ -89,15 +93,13 @@ def opened_entry(fields: Fields, keys: ReplicationKeys) -> tuple[str, bytes]:
     return fields.get("kind", b"").decode("ascii", "replace"), content
 
 
-def decode(fields: Fields, keys: ReplicationKeys) -> Copy | RemovedName | None:
+def decode(kind: str, content: bytes, fields: Fields) -> Copy | RemovedName | None:
     """
-    Return the item in the entry *fields*; None: it has a kind for other programs.
+    Return the item in the *content* of the entry *fields*; None: it has another kind.
 
     Raises:
-        ReplicationFailure: The entry is invalid. It changes nothing.
-        SchemaTooNew: A newer version of certworker wrote the metadata.
+        BundleDamaged: The entry is invalid. It changes nothing.
     """
-    kind, content = opened_entry(fields, keys)
     names = names_in(json_in(fields.get("names")))
     try:
         if kind == "certificate":
@@ -131,7 +133,10 @@ def _copy(content: Mapping[str, str], names: tuple[str, ...] | None) -> Copy:
 
 
 def _metadata(text: str) -> CertificateMetadata:
-    return CertificateMetadata.parse(text.encode(), "a bundle of another host")
+    try:
+        return CertificateMetadata.parse(text.encode(), "a bundle of another host")
+    except SchemaTooNew as failure:
+        raise BundleDamaged(reason=failure.message.rstrip(".")) from failure
 
 
 def _removal(content: Mapping[str, object], names: tuple[str, ...] | None) -> RemovedName:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from certworker.errors import CertworkerError
-from certworker.errors.replication import BundleTooLarge
-from certworker.replication.bundle import LARGEST_ENTRY, Fields, RemovedName, decode
+from certworker.errors.replication import BundleTooLarge, ReplicationFailure
+from certworker.replication.bundle import ACCOUNT, LARGEST_ENTRY, Fields, RemovedName, decode, opened_entry
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import BEGINNING, Entry, PublishedStream, is_position
+from certworker.replication.stream import BEGINNING, BundleStream, Entry, is_position
 from certworker.storage import durable, replica
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.replica import Copy
@@ -48,31 +48,37 @@ class Volume:
     published: Callable[[tuple[str, ...]], object]
     #: The codes of failures that were logged since the last valid bundle.
     logged: set[str] = field(default_factory=set)
+    #: Stores the account in the content of a bundle; None: this host needs no account.
+    receive_account: Callable[[bytes, bytes], object] | None = None
 
-    def apply(self, bundles: Iterable[Fields]) -> None:
+    def apply(self, bundles: Iterable[Fields]) -> set[str]:
         """
         Put the certificates in *bundles* into service, and remove the removed names.
 
-        An invalid bundle is logged and changes nothing.
+        Return the names whose state has changed. An invalid bundle is logged and changes nothing.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume is not writable. The same
                 bundles may be applied again.
         """
         served, published = dict[str, Path](), dict[tuple[str, ...], bool]()
+        changed = set[str]()
         for fields in bundles:
             beat()
-            item = self._decoded(fields)
+            item = self._opened(fields)
             if isinstance(item, Copy):
                 linked, new = replica.put_into_service(self.store, item)
                 served |= linked
                 published[tuple(linked)] = bool(new)
+                changed.update(new)
                 self.observe(STORED if new else OUTDATED)
             elif isinstance(item, RemovedName):
                 # A later entry must not be written before this removal.
                 self._serve(served, published)
                 self._remove(item)
+                changed.add(item.name)
         self._serve(served, published)
+        return changed
 
     def reject(self, failure: CertworkerError) -> None:
         """
@@ -83,10 +89,13 @@ class Volume:
             self.logged.add(failure.code)
             logger.warning("%s", failure, extra={"code": failure.code})
 
-    def _decoded(self, fields: Fields) -> Copy | RemovedName | None:
+    def _opened(self, fields: Fields) -> Copy | RemovedName | None:
         try:
-            item = decode(fields, self.keys)
-        except CertworkerError as failure:
+            kind, content = opened_entry(fields, self.keys)
+            if kind == ACCOUNT and self.receive_account:
+                self.receive_account(content, fields.get("names", b""))
+            item = decode(kind, content, fields)
+        except ReplicationFailure as failure:
             self.reject(failure)
             return None
         self.logged.clear()
@@ -133,7 +142,7 @@ class Follower:
     """
 
     def __init__(
-        self, stream: PublishedStream, volume: Volume, on_gap: Callable[[], object], faults: Faults
+        self, stream: BundleStream, volume: Volume, on_gap: Callable[[], object], faults: Faults
     ) -> None:
         self._stream = stream
         self._volume = volume

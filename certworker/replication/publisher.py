@@ -16,7 +16,7 @@ from certworker.errors import CertworkerError
 from certworker.redis.failures import explainer
 from certworker.replication.bundle import RemovedName, copy_of, encode
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import PublishedStream
+from certworker.replication.stream import BundleStream
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.replica import Copy
 from certworker.supervision import optional
@@ -36,7 +36,7 @@ def open_store(
     """
     if not keys:
         return CertificateStore(directory, renewable=renewable)
-    publisher = Publisher(PublishedStream(connection), ReplicationKeys(keys), explainer(connection))
+    publisher = Publisher(BundleStream(connection), ReplicationKeys(keys), explainer(connection))
     store = CertificateStore(
         directory, renewable=renewable, on_change=lambda names: publisher.publish(store, names)
     )
@@ -49,7 +49,7 @@ class Publisher:
     Publishes bundles on the stream.
     """
 
-    stream: PublishedStream
+    stream: BundleStream
     keys: ReplicationKeys
     #: Returns the CertworkerError for an exception of Redis.
     explain: Callable[[BaseException], CertworkerError | None]
@@ -64,6 +64,15 @@ class Publisher:
         for name, item in self._items(store, names):
             add = partial(self._add, item)
             optional(f"the replication of {name}", add, None, self.explain)
+
+    def entries(self, store: CertificateStore, names: Sequence[str]) -> Iterator[dict[str, bytes]]:
+        """
+        Yield the entries for *names*, without publishing them. A failure is logged.
+        """
+        for name, item in self._items(store, names):
+            make = partial(encode, item, self.keys)
+            if entry := optional(f"the replication of {name}", make, None, self.explain):
+                yield entry
 
     def _add(self, item: Copy | RemovedName) -> None:
         self.stream.add(encode(item, self.keys))

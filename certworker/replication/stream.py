@@ -9,7 +9,7 @@ content of large ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,26 +86,60 @@ class Reading:
     has_gap: bool
 
 
-class PublishedStream:
+class BundleStream:
     """
-    The stream of the bundles of all hosts.
+    A stream of bundles: by default, that of all hosts.
     """
 
-    def __init__(self, connection: Redis) -> None:
+    def __init__(self, connection: Redis, key: str = PUBLISHED) -> None:
         self._connection = connection
+        self._key = key
         self._read = connection.register_script(_READ)
 
-    def add(self, entry: Mapping[str, bytes]) -> None:
+    def add(self, entry: Mapping[str, bytes], most: int = MOST_ENTRIES) -> None:
         """
-        Add *entry*, and remove the oldest entries beyond the limits.
+        Add *entry*, and remove the oldest entries beyond the limits: *most* entries, and :data:`MOST_BYTES`.
 
         Raises:
             redis.RedisError: Redis failed.
         """
         size = sum(map(len, entry.values()))
-        limit = min(MOST_ENTRIES, MOST_BYTES // max(size, 1))
+        limit = min(most, MOST_BYTES // max(size, 1))
         fields: dict[Any, Any] = dict(entry)
-        self._connection.xadd(PUBLISHED, fields, maxlen=limit, approximate=False)
+        self._connection.xadd(self._key, fields, maxlen=limit, approximate=False)
+
+    def add_all(self, entries: Sequence[Mapping[str, bytes]], lifetime_ms: int) -> None:
+        """
+        Add *entries* to a stream that expires after *lifetime_ms*.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        with self._connection.pipeline(transaction=True) as pipe:
+            for entry in entries:
+                fields: dict[Any, Any] = dict(entry)
+                pipe.xadd(self._key, fields)
+            pipe.pexpire(self._key, lifetime_ms)
+            pipe.execute()
+
+    def remove(self) -> None:
+        """
+        Remove the stream.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        self._connection.unlink(self._key)
+
+    def end(self) -> str:
+        """
+        Return the position of the last entry.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        found: Any = self._connection.xrevrange(self._key, count=1)
+        return _position(found[0][0]) if found else BEGINNING
 
     def read(self, position: str) -> Reading:
         """
@@ -115,7 +149,7 @@ class PublishedStream:
             redis.RedisError: Redis failed.
         """
         limits = [ENTRIES_PER_READ, LARGEST_ENTRY + _FIELD_NAMES]
-        first, last, found = self._read([PUBLISHED], [position, *limits])
+        first, last, found = self._read([self._key], [position, *limits])
         first, last = _position(first), _position(last)
         if order_of(last) < order_of(position):
             # Redis was emptied, or replaced by an older one.

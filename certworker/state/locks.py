@@ -166,6 +166,7 @@ class DomainLocks:
     Attributes:
         duration: How long the names of a killed worker stay locked.
         loop: The loop of that thread, with its heartbeat. It starts with the first lease.
+        on_acquired: Called after names were locked, before the work on them.
     """
 
     def __init__(
@@ -193,6 +194,7 @@ class DomainLocks:
         #: The leases, each with the function that unlocks its names.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
+        self.on_acquired: Callable[[], object] = lambda: None
         self._faults = Faults("the renewal of a lease", explainer(connection))
         self.loop = Loop("leases", self._renew_all, seconds=max(lease_seconds * RENEWAL_SHARE, BEAT_SECONDS))
 
@@ -214,6 +216,7 @@ class DomainLocks:
             self._leases[lease] = partial(self._unlock, keys, owner)
         self.loop.start()
         try:
+            self.on_acquired()
             yield lease
         finally:
             with self._mutex:

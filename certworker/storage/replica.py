@@ -48,6 +48,15 @@ def token_in_service(store: CertificateStore, name: str) -> int:
     return max(token_of(linked.name) if linked else -1, store.links.removed.token_of(name))
 
 
+def rank(store: CertificateStore, name: str) -> int:
+    """
+    Return the rank of the state of *name*, which grows with each certificate and each removal; -1 if unknown.
+    """
+    linked, removed = store.links.generation(name), store.links.removed.token_of(name)
+    token = token_of(linked.name) if linked else -1
+    return max(2 * token, 2 * removed + 1, -1)
+
+
 def wanted_names(store: CertificateStore, copy: Copy) -> tuple[str, ...]:
     """
     Return the names for which *copy* is newer than what this volume has.

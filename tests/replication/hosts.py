@@ -4,18 +4,27 @@ Two hosts with separate volumes and one Redis, without a CA and without processe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from redis import Redis
 
+from certworker.errors import CertworkerError
+from certworker.replication.accounts import Accounts
+from certworker.replication.answers import Answers
+from certworker.replication.bundle import Fields, RemovedName, decode, opened_entry
+from certworker.replication.comparison import Comparison
 from certworker.replication.follower import Follower, Volume
-from certworker.replication.publisher import open_store
+from certworker.replication.publisher import Publisher, open_store
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import PUBLISHED, PublishedStream
+from certworker.replication.stream import PUBLISHED, BundleStream
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
+from certworker.storage.replica import Copy
 from certworker.supervision import Faults
 from certworker.traefik.config import TraefikConfig
 from tests.storage.authority import Signer
@@ -34,6 +43,7 @@ class Origin:
     connection: Redis
     key: str = KEY
     signer: Signer = field(default_factory=Signer)
+    rejected: list[CertworkerError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """
@@ -81,7 +91,7 @@ class Mirror:
             published=self.published.append,
         )
         self.follower = Follower(
-            PublishedStream(self.connection), self.volume, on_gap=self.count_gap, faults=Faults("test")
+            BundleStream(self.connection), self.volume, on_gap=self.count_gap, faults=Faults("test")
         )
 
     def count_gap(self) -> None:
@@ -105,6 +115,19 @@ class Mirror:
         """
         return files_of(self.store, name)
 
+    def compare(self, *, is_worker: bool = False, is_answered: bool = True) -> bool:
+        """
+        Compare the names with those of another host.
+        """
+        return Comparison(
+            self.connection,
+            self.volume,
+            "1" * 16,
+            is_worker,
+            Event(),
+            is_answered=lambda: is_answered,
+        ).run()
+
     def serves(self, name: str, stored: StoredCertificate) -> bool:
         """
         Return whether Traefik's file names the copy of *stored*, and readers find the same content.
@@ -116,6 +139,14 @@ class Mirror:
             and self.files(name)["fullchain.pem"] == stored.certificate.fullchain_pem
             and self.files(name)["privkey.pem"] == stored.certificate.key.pem
         )
+
+
+def decoded(fields: Fields, keys: ReplicationKeys) -> Copy | RemovedName | None:
+    """
+    Return the item in the entry *fields*.
+    """
+    kind, content = opened_entry(fields, keys)
+    return decode(kind, content, fields)
 
 
 def entries_of(connection: Redis) -> list[dict[Any, Any]]:
@@ -131,3 +162,26 @@ def files_of(store: CertificateStore, name: str) -> dict[str, bytes]:
     Return the content of the files of *name* in *store*.
     """
     return {file.name: file.read_bytes() for file in store.links.domain_dir(name).iterdir()}
+
+
+@contextmanager
+def answering(origin: Origin) -> Iterator[Answers]:
+    """
+    Answer the comparisons of other nodes with the certificates of *origin*.
+    """
+    keys = ReplicationKeys([origin.key])
+    answers = Answers(
+        origin.connection,
+        origin.store,
+        Publisher(BundleStream(origin.connection), keys, lambda _error: None),
+        "0" * 16,
+        is_complete=lambda: True,
+        accounts=Accounts(origin.directory / "accounts", keys).entries,
+        reject=origin.rejected.append,
+    )
+    answers.step()  # finds the end of the stream
+    answers.loop.start()
+    try:
+        yield answers
+    finally:
+        answers.loop.stop()

@@ -15,7 +15,6 @@ from certworker.replication.bundle import (
     LARGEST_ENTRY,
     RemovedName,
     copy_of,
-    decode,
     encode,
     opened_entry,
     sealed_entry,
@@ -23,6 +22,7 @@ from certworker.replication.bundle import (
 from certworker.replication.sealing import ReplicationKeys
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.replica import Copy
+from tests.replication.hosts import decoded
 from tests.storage.authority import Signer
 
 KEYS = ReplicationKeys([ReplicationKeys.generate()])
@@ -50,7 +50,7 @@ def test_a_bundle_has_the_whole_certificate(copy: Copy) -> None:
     """
     The other host gets the same chain, key, metadata and identifier.
     """
-    found = decode(encode(copy, KEYS), KEYS)
+    found = decoded(encode(copy, KEYS), KEYS)
 
     assert isinstance(found, Copy)
     assert (copy.identifier, copy.metadata, 7) == (found.identifier, found.metadata, found.token)
@@ -64,7 +64,7 @@ def test_a_removal_has_its_token() -> None:
     """
     removed = RemovedName("example.org", 12)
 
-    assert removed == decode(encode(removed, KEYS), KEYS)
+    assert removed == decoded(encode(removed, KEYS), KEYS)
 
 
 def test_redis_sees_no_key(copy: Copy) -> None:
@@ -92,7 +92,7 @@ def test_names_and_kind_belong_to_the_bundle(copy: Copy) -> None:
         {"bundle": b""},
     ):
         with pytest.raises(CertworkerError) as raised:
-            decode({**entry, **change}, KEYS)
+            decoded({**entry, **change}, KEYS)
         assert "replication.damaged" == raised.value.code
 
 
@@ -107,7 +107,7 @@ def test_a_name_with_a_path_is_rejected(copy: Copy, name: str) -> None:
 
     for names in ((name,), ("example.org",)):
         with pytest.raises(CertworkerError) as raised:
-            decode(changed(copy, names, metadata=json.dumps(metadata)), KEYS)
+            decoded(changed(copy, names, metadata=json.dumps(metadata)), KEYS)
         assert "replication.damaged" == raised.value.code
 
 
@@ -131,7 +131,7 @@ def test_invalid_content_is_rejected(copy: Copy) -> None:
 
     for content in invalid:
         with pytest.raises(CertworkerError) as raised:
-            decode(changed(copy, **content), KEYS)
+            decoded(changed(copy, **content), KEYS)
         assert raised.value.code in ("replication.damaged", "replication.too_large"), content
 
 
@@ -140,7 +140,7 @@ def test_a_large_entry_is_rejected_before_its_decryption() -> None:
     Neither side handles an entry above the limit.
     """
     with pytest.raises(CertworkerError) as raised:
-        decode({"bundle": bytes(LARGEST_ENTRY + 1)}, KEYS)
+        decoded({"bundle": bytes(LARGEST_ENTRY + 1)}, KEYS)
     assert "replication.too_large" == raised.value.code
     with pytest.raises(CertworkerError) as raised:
         sealed_entry("certificate", ("example.org",), bytes(LARGEST_ENTRY), KEYS)
@@ -151,7 +151,7 @@ def test_a_bundle_of_a_later_kind_is_ignored(copy: Copy) -> None:
     """
     A kind that this version does not know changes nothing, and is no error.
     """
-    assert decode(sealed_entry("later", ("example.org",), b"{}", KEYS), KEYS) is None
+    assert decoded(sealed_entry("later", ("example.org",), b"{}", KEYS), KEYS) is None
 
 
 def test_the_names_of_a_bundle_are_those_of_its_metadata(copy: Copy) -> None:
@@ -161,4 +161,4 @@ def test_the_names_of_a_bundle_are_those_of_its_metadata(copy: Copy) -> None:
     fewer = replace(copy.metadata, names=("example.org",))
 
     with pytest.raises(CertworkerError):
-        decode(changed(copy, metadata=fewer.as_json().decode()), KEYS)
+        decoded(changed(copy, metadata=fewer.as_json().decode()), KEYS)

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import PUBLISHED, PublishedStream
+from certworker.replication.stream import PUBLISHED, BundleStream
 from tests.replication.hosts import KEY, Mirror, Origin, entries_of, files_of
 
 A, B = "a.example.org", "b.example.org"
@@ -220,4 +220,4 @@ def test_an_unusable_volume_loses_no_entry(origin: Origin, mirror: Mirror) -> No
 
     assert ["stored"] == mirror.follow()
     assert mirror.serves(A, stored)
-    assert 1 == len(PublishedStream(mirror.connection).read("0-0").entries)
+    assert 1 == len(BundleStream(mirror.connection).read("0-0").entries)

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.replication.bundle import RemovedName, decode
+from certworker.replication.bundle import RemovedName
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import BEGINNING, PublishedStream
+from certworker.replication.stream import BEGINNING, BundleStream
 from certworker.storage.replica import Copy
-from tests.replication.hosts import KEY, Origin
+from tests.replication.hosts import KEY, Origin, decoded
 from tests.servers.redis import RedisServer
 
 
@@ -21,8 +21,8 @@ def published(connection: Redis) -> list[Copy | RemovedName | None]:
     """
     Return the items on the stream.
     """
-    entries = PublishedStream(connection).read(BEGINNING).entries
-    return [decode(entry.fields, ReplicationKeys([KEY])) for entry in entries]
+    entries = BundleStream(connection).read(BEGINNING).entries
+    return [decoded(entry.fields, ReplicationKeys([KEY])) for entry in entries]
 
 
 def test_a_certificate_is_published_once_for_all_its_names(origin: Origin, connection: Redis) -> None:

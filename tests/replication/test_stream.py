@@ -12,7 +12,7 @@ from certworker.replication.stream import (
     MOST_BYTES,
     MOST_ENTRIES,
     PUBLISHED,
-    PublishedStream,
+    BundleStream,
 )
 
 
@@ -20,7 +20,7 @@ def test_entries_are_read_in_portions(connection: Redis) -> None:
     """
     Each command reads a portion after the position.
     """
-    stream = PublishedStream(connection)
+    stream = BundleStream(connection)
     for number in range(ENTRIES_PER_READ + 1):
         stream.add({"bundle": b"%d" % number})
 
@@ -37,7 +37,7 @@ def test_the_stream_is_bounded(connection: Redis) -> None:
     """
     The number of entries and the number of bytes have a limit.
     """
-    stream = PublishedStream(connection)
+    stream = BundleStream(connection)
     for number in range(MOST_ENTRIES + 10):
         stream.add({"bundle": b"%d" % number})
     assert MOST_ENTRIES == connection.xlen(PUBLISHED)
@@ -52,7 +52,7 @@ def test_a_gap_is_detected(connection: Redis) -> None:
     """
     A reader learns that entries after its position are missing: shortened, or lost with Redis.
     """
-    stream = PublishedStream(connection)
+    stream = BundleStream(connection)
     for number in range(3):
         stream.add({"bundle": b"%d" % number})
     first = stream.read(BEGINNING).entries[0].position
@@ -71,7 +71,7 @@ def test_a_huge_entry_is_not_transferred(connection: Redis) -> None:
     The script leaves out the content of an entry of 100 MB.
     """
     connection.xadd(PUBLISHED, {"bundle": bytes(100_000_000)})
-    stream = PublishedStream(connection)
+    stream = BundleStream(connection)
     stream.add({"bundle": b"next"})
 
     huge, following = stream.read(BEGINNING).entries
@@ -85,7 +85,7 @@ def test_a_key_of_another_type_is_replaced(connection: Redis) -> None:
     A key of another type counts as an empty stream.
     """
     connection.set(PUBLISHED, "text")
-    stream = PublishedStream(connection)
+    stream = BundleStream(connection)
 
     assert [] == stream.read(BEGINNING).entries
     stream.add({"bundle": b"1"})

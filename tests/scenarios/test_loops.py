@@ -10,7 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from certworker.after_issuance import start_after_issuance
+from certworker.after_issuance import published, start_after_issuance
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.integrations.appwrite.consumer import Consumer, Translator
@@ -91,12 +91,11 @@ def reload(app: App) -> None:
     """
     settings = app.settings.model_copy(update={"proxy_address": None})
     with ExitStack() as stack:
-        published, _ = start_after_issuance(
-            lambda: {"state": "issued", "names": [NAME]},
+        after, _ = start_after_issuance(
             *(settings, app.certificates, app.traefik, app.metrics, lambda _name, _failure: None),
             stack,
         )
-        published()
+        after(published)([NAME])
 
 
 def failing_hook(installation: Installation) -> None:

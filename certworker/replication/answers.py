@@ -1,0 +1,151 @@
+"""
+The answers of a worker to the comparisons of other nodes.
+
+Each portion is answered by one worker of another node.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from redis import Redis
+
+from certworker.errors.replication import ReplicationFailure
+from certworker.replication.bundle import opened_entry, sealed_entry
+from certworker.replication.comparison import ANSWERS, COMPARISONS, Portion, portion_in
+from certworker.replication.publisher import Publisher
+from certworker.replication.stream import BundleStream
+from certworker.storage import replica
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import Faults, Loop, beat
+
+#: The maximum size of an answer; the last bundle may exceed it.
+ANSWER_BYTES = 1024 * 1024
+
+#: How long an answer waits for its node.
+LIFETIME_MS = 60_000
+
+#: The pauses between two reads: while no node compares, and shortly after an answer.
+PAUSE_SECONDS = 0.5
+SHORT_PAUSE_SECONDS = 0.02
+BUSY_SECONDS = 2.0
+
+CLAIMS = "certworker:answering:"
+
+
+@dataclass(frozen=True)
+class _Listing:
+    names: list[str]
+    ranks: dict[str, int]
+
+
+class Answers:
+    """
+    A loop that answers comparisons.
+
+    Args:
+        node: The id of this node.
+        is_complete: Returns whether this node has compared its own names, so that its answers are complete.
+        accounts: Yields the entries with the accounts, for other workers.
+        reject: Counts and logs the failure of a bundle.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        store: CertificateStore,
+        publisher: Publisher,
+        node: str,
+        *,
+        is_complete: Callable[[], bool],
+        accounts: Callable[[], Iterator[dict[str, bytes]]],
+        reject: Callable[[ReplicationFailure], object],
+    ) -> None:
+        self._connection = connection
+        self._store = store
+        self._publisher = publisher
+        self._node = node
+        self._is_complete = is_complete
+        self._accounts = accounts
+        self._reject = reject
+        self._stream = BundleStream(connection, COMPARISONS)
+        self._position: str | None = None
+        self._listing: _Listing | None = None
+        self._busy_until = 0.0
+        self.loop = Loop("comparisons", self.step, faults=Faults("the comparisons", publisher.explain))
+
+    def step(self) -> float:
+        """
+        Answer the waiting portions; return the seconds until the next step.
+        """
+        if self._position is None:
+            self._position = self._stream.end()
+        reading = self._stream.read(self._position)
+        for entry in reading.entries:
+            beat()
+            self._answer_entry(dict(entry.fields))
+            self._position = entry.position
+        if reading.has_gap:
+            self._position = reading.last
+        return SHORT_PAUSE_SECONDS if time.monotonic() < self._busy_until else PAUSE_SECONDS
+
+    def _answer_entry(self, fields: dict[str, bytes]) -> None:
+        try:
+            kind, content = opened_entry(fields, self._publisher.keys)
+        except ReplicationFailure as failure:
+            self._reject(failure)
+            return
+        portion = portion_in(content) if kind == "comparison" else None
+        if portion and portion.node != self._node and self._is_complete() and self._claim(portion):
+            self._answer(portion)
+            self._busy_until = time.monotonic() + BUSY_SECONDS
+
+    def _claim(self, portion: Portion) -> bool:
+        return bool(self._connection.set(CLAIMS + portion.id, "1", nx=True, px=LIFETIME_MS))
+
+    def _answer(self, portion: Portion) -> None:
+        key = ANSWERS + portion.id
+        entries, size, until = list[dict[str, bytes]](), 0, portion.until
+        if portion.is_worker and not portion.after:
+            entries += self._accounts()
+        for name, entry in self._newer(portion):
+            entries.append(entry)
+            size += sum(map(len, entry.values()))
+            if size >= ANSWER_BYTES:
+                until = name
+                break
+        end = json.dumps({"until": until}).encode()
+        entries.append(sealed_entry("answer", (portion.id,), end, self._publisher.keys))
+        stream = BundleStream(self._connection, key)
+        stream.add_all(entries, LIFETIME_MS)
+
+    def _newer(self, portion: Portion) -> Iterator[tuple[str, dict[str, bytes]]]:
+        # A comparison begins with a new list, which has the recent changes.
+        if self._listing is None or not portion.after:
+            self._listing = self._list()
+        listing = self._listing
+        seen = set[object]()
+        for position in range(bisect_right(listing.names, portion.after), len(listing.names)):
+            name = listing.names[position]
+            if portion.until is not None and name > portion.until:
+                return
+            if listing.ranks[name] <= portion.ranks.get(name, -1):
+                continue
+            beat()
+            generation = self._store.links.generation(name)
+            if generation is None or generation not in seen:
+                seen.add(generation or name)
+                for entry in self._publisher.entries(self._store, [name]):
+                    yield name, entry
+
+    def _list(self) -> _Listing:
+        links = self._store.links
+        names = sorted({*links.live(), *dict(links.removed.all())})
+        return _Listing(names, {name: replica.rank(self._store, name) for name in names})

@@ -1,0 +1,168 @@
+"""
+The comparison of the names of a node with those of a worker on another host, which sends what is newer.
+
+The node sends its names in portions, each with a rank: the fencing token, and whether the name is removed. A
+worker answers a portion with at most about 1 MB of bundles, and with the name up to which the answer is
+complete. So a new node of any size never needs more of Redis::
+
+    node    certworker:comparisons      ranks of the names after A, up to Z
+    worker  certworker:comparison:ID    bundles …, complete up to M
+    node    certworker:comparisons      ranks of the names after M, up to Z
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from bisect import bisect_right, insort
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+
+from redis import Redis
+
+from certworker.errors.replication import ReplicationFailure
+from certworker.replication.bundle import Fields, opened_entry, sealed_entry
+from certworker.replication.follower import Volume
+from certworker.replication.stream import BEGINNING, BundleStream
+from certworker.storage import replica
+from certworker.supervision import beat
+
+logger = logging.getLogger(__name__)
+
+COMPARISONS = "certworker:comparisons"
+ANSWERS = "certworker:comparison:"
+
+#: The maximum number of waiting portions of all nodes.
+MOST_COMPARISONS = 100
+
+#: The number of bytes of the names in a portion.
+PORTION_BYTES = 32 * 1024
+
+#: How long a node waits for an answer. A worker needs some seconds to list 100,000 names.
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Portion:
+    """
+    The names of a node after one name, up to another one.
+    """
+
+    #: The id of the portion, which the answer has as well.
+    id: str
+    #: The id of the node.
+    node: str
+    #: Whether the node is a worker, which needs the accounts.
+    is_worker: bool
+    after: str
+    #: The last name of the portion; None: there is no further name.
+    until: str | None
+    ranks: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """
+    Compares the names on a volume with those of another host.
+    """
+
+    connection: Redis
+    volume: Volume
+    #: The id of this node.
+    node: str
+    is_worker: bool
+    #: Ends the wait for an answer.
+    stopping: Event
+    #: Returns whether another host answers now.
+    is_answered: Callable[[], bool]
+
+    def run(self) -> bool:
+        """
+        Put into service what another host has newer; return whether a host has answered for all names.
+
+        Raises:
+            redis.RedisError: Redis failed.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume is not writable.
+        """
+        if not self.is_answered():
+            return False
+        names = sorted({*self.volume.store.links.live(), *dict(self.volume.store.links.removed.all())})
+        after: str | None = ""
+        received = 0
+        while after is not None:
+            beat()
+            portion = self._portion(names, after)
+            answer = self._answer(portion)
+            if answer is None:
+                return False
+            bundles, after = answer
+            for name in self.volume.apply(bundles):
+                if name not in portion.ranks:
+                    insort(names, name)
+            received += len(bundles)
+        if received:
+            logger.info("received %d changes from another host by comparison", received)
+        return True
+
+    def _portion(self, names: list[str], after: str) -> Portion:
+        ranks, size = dict[str, int](), 0
+        first = bisect_right(names, after)
+        for position in range(first, len(names)):
+            name = names[position]
+            ranks[name] = replica.rank(self.volume.store, name)
+            size += len(name) + 16
+            if size > PORTION_BYTES and position + 1 < len(names):
+                return Portion(secrets.token_hex(8), self.node, self.is_worker, after, name, ranks)
+        return Portion(secrets.token_hex(8), self.node, self.is_worker, after, None, ranks)
+
+    def _answer(self, portion: Portion) -> tuple[list[Fields], str | None] | None:
+        """
+        Return the bundles of the answer to *portion*, and the name up to which it is complete.
+        """
+        keys = self.volume.keys
+        BundleStream(self.connection, COMPARISONS).add(
+            sealed_entry("comparison", (portion.id,), json.dumps(portion.__dict__).encode(), keys),
+            most=MOST_COMPARISONS,
+        )
+        stream = BundleStream(self.connection, ANSWERS + portion.id)
+        bundles, position, waited = list[Fields](), BEGINNING, 0.0
+        while waited < PATIENCE_SECONDS and not self.stopping.is_set():
+            beat()
+            entries = stream.read(position).entries
+            for entry in entries:
+                position = entry.position
+                try:
+                    kind, content = opened_entry(entry.fields, keys)
+                    if kind == "answer" and entry.fields.get("names") == json.dumps([portion.id]).encode():
+                        stream.remove()
+                        return bundles, _end(content)
+                except ReplicationFailure as failure:
+                    self.volume.reject(failure)
+                    continue
+                bundles.append(entry.fields)
+            if not entries:
+                self.stopping.wait(PAUSE_SECONDS)
+                waited += PAUSE_SECONDS
+        return None
+
+
+def portion_in(content: bytes) -> Portion | None:
+    """
+    Return the portion in the *content* of a bundle; None if it is invalid.
+    """
+    try:
+        portion = Portion(**json.loads(content))
+        after, until = portion.after, portion.until
+        valid = isinstance(after, str) and (until is None or (isinstance(until, str) and until > after))
+        ranks = {str(name): int(rank) for name, rank in portion.ranks.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
+    return portion if valid and ranks == portion.ranks else None
+
+
+def _end(content: bytes) -> str | None:
+    end = json.loads(content).get("until")
+    return end if isinstance(end, str) else None

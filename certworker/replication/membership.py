@@ -1,0 +1,190 @@
+"""
+The loops of one node: it follows the stream, compares its names with other nodes, and reports itself.
+
+A worker also answers the comparisons of other nodes, and shares its accounts at the CAs.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors import CertworkerError
+from certworker.redis.failures import explainer
+from certworker.replication.accounts import Accounts
+from certworker.replication.answers import Answers
+from certworker.replication.comparison import Comparison
+from certworker.replication.follower import Follower, Volume
+from certworker.replication.nodes import REPORT_EVERY_SECONDS, Node, Nodes, Role, node_id
+from certworker.replication.publisher import Publisher
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BundleStream, order_of
+from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import Faults, Loop, beat, stop_all
+from certworker.traefik.config import TraefikConfig
+from certworker.version import __version__
+
+logger = logging.getLogger(__name__)
+
+#: The interval of comparisons, which find lost entries of the stream.
+COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
+#: The pause while no other node answers: of a node that was never compared, and of any other node.
+FIRST_RETRY_SECONDS = 2.0
+RETRY_SECONDS = 60.0
+
+#: How long a job waits until this host has the certificates of the others.
+WAIT_SECONDS = 5.0
+WAIT_PAUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Host:
+    """
+    What a node uses of its host.
+    """
+
+    connection: Redis
+    store: CertificateStore
+    traefik: TraefikConfig
+    #: Counts the outcome of a bundle.
+    observe: Callable[[str], object]
+    #: Called with the names of each certificate of another host that is now in service.
+    published: Callable[[tuple[str, ...]], object]
+    clock: Callable[[], datetime]
+
+
+class Membership:
+    """
+    The part of this host in the replication.
+
+    Args:
+        keys: The keys of the operator.
+        accounts_dir: The directory of the accounts at the CAs; None for a mirror.
+
+    Attributes:
+        loops: The loops and their heartbeats.
+    """
+
+    def __init__(self, host: Host, keys: ReplicationKeys, accounts_dir: Path | None) -> None:
+        self._host = host
+        self._role: Role = "worker" if accounts_dir else "mirror"
+        explain = explainer(host.connection)
+        self._stream = BundleStream(host.connection)
+        self._accounts = Accounts(accounts_dir, keys) if accounts_dir else None
+        receive = self._accounts.receive if self._accounts else None
+        self.volume = Volume(
+            host.store, host.traefik, keys, host.observe, host.published, receive_account=receive
+        )
+        self.follower = Follower(
+            self._stream, self.volume, self._compare_soon, Faults("the replication", explain)
+        )
+        self._id = node_id(host.store.directory)
+        self._nodes = Nodes(host.connection, host.clock)
+        self._is_complete = False
+        self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
+        self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
+        self.loops = [self.follower.loop, self._comparing, self._reporting]
+        if self._accounts:
+            answers = Answers(
+                host.connection,
+                host.store,
+                Publisher(self._stream, keys, explain),
+                self._id,
+                is_complete=lambda: self._is_complete,
+                accounts=self._accounts.entries,
+                reject=self.volume.reject,
+            )
+            self.loops.append(answers.loop)
+
+    def start(self) -> None:
+        """
+        Start the loops.
+        """
+        for loop in self.loops:
+            loop.start()
+
+    def stop(self) -> None:
+        """
+        Stop the loops, and report that this node answers no more.
+        """
+        stop_all(self.loops)
+        self._is_complete = False
+        with suppress(RedisError, CertworkerError):  # the report becomes old
+            self._nodes.report(self._node())
+
+    def catch_up(self, stop: Event) -> None:
+        """
+        Put into service what other hosts have newer, before the first job. A failure is logged.
+        """
+        try:
+            self._is_complete = self._comparison(stop).run() or not self._nodes.others(self._id)
+        except CertworkerError as failure:
+            logger.warning("%s", failure, extra={"code": failure.code})
+
+    def wait_until_current(self) -> None:
+        """
+        Wait until the entries that are on the stream now are in service, but at most :data:`WAIT_SECONDS`.
+
+        A job that has locked a name calls this method, because another host may have issued for the name.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        end, until = order_of(self._stream.end()), time.monotonic() + WAIT_SECONDS
+        while order_of(self.follower.position) < end and time.monotonic() < until:
+            self.follower.loop.wake()
+            beat()
+            time.sleep(WAIT_PAUSE_SECONDS)
+
+    def _compare_soon(self) -> None:
+        self._comparing.wake()
+
+    def _comparison(self, stopping: Event) -> Comparison:
+        return Comparison(
+            self._host.connection,
+            self.volume,
+            self._id,
+            self._role == "worker",
+            stopping,
+            is_answered=lambda: bool(self._nodes.others(self._id)),
+        )
+
+    def _compare(self) -> float:
+        if self._comparison(self._comparing.stopping).run():
+            self._is_complete = True
+            return COMPARE_EVERY_SECONDS
+        if self._is_complete:
+            return RETRY_SECONDS
+        # The first worker has all names that exist.
+        self._is_complete = self._role == "worker" and not self._nodes.others(self._id)
+        return FIRST_RETRY_SECONDS
+
+    def _report(self) -> float:
+        if self._accounts:
+            for entry in self._accounts.changed_entries():
+                self._stream.add(entry)
+        self._nodes.report(self._node())
+        return REPORT_EVERY_SECONDS
+
+    def _node(self) -> Node:
+        return Node(
+            id=self._id,
+            host=socket.gethostname(),
+            role=self._role,
+            version=__version__,
+            seen=self._host.clock(),
+            names=self._host.store.links.count(),
+            position=self.follower.position,
+            is_complete=self._is_complete,
+            code=min(self.volume.logged, default=""),
+        )

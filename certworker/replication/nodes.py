@@ -1,0 +1,160 @@
+"""
+The hosts with a volume of their own: the identity of this one, and the reports of all in Redis.
+
+Workers that share a volume are one node. The volume has its id: the link `.certworker/node`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from redis import Redis
+
+from certworker.errors import printable
+from certworker.redis.codec import decode_text, decode_time, encode_time, fields_in
+from certworker.replication.stream import BEGINNING, is_position
+from certworker.storage import durable
+
+#: The key of the reports: a hash with one field for each node.
+NODES = "certworker:nodes"
+
+REPORT_EVERY_SECONDS = 10.0
+#: A node with an older report counts as away.
+FRESH = timedelta(seconds=40)
+#: A report that is older than this is removed.
+FORGOTTEN_AFTER = timedelta(days=30)
+
+#: The maximum number of nodes. Any program may write reports.
+MOST_NODES = 1_000
+
+Role = Literal["worker", "mirror"]
+ROLES: tuple[Role, ...] = get_args(Role)
+
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def node_id(volume: Path) -> str:
+    """
+    Return the id of the node whose certificates are in *volume*, and make one if there is none.
+
+    Raises:
+        VolumeReadOnly, VolumeFull, VolumeFault: The id cannot be stored.
+    """
+    link = volume / ".certworker" / "node"
+    with durable.translate_os_errors(link):
+        if not os.path.lexists(link):
+            durable.make_directory(link.parent)
+            # Another worker on this volume may make the link at the same time: the first one counts.
+            with suppress(FileExistsError):
+                link.symlink_to(secrets.token_hex(8))
+            durable.sync_directory(link.parent)
+        found = str(link.readlink())
+        if not _ID.fullmatch(found):
+            found = secrets.token_hex(8)
+            durable.link(link, found)
+    return found
+
+
+@dataclass(frozen=True)
+class Node:
+    """
+    The report of a node.
+    """
+
+    id: str
+    host: str
+    role: Role
+    version: str
+    #: When it reported last.
+    seen: datetime
+    #: The number of names on its volume.
+    names: int
+    #: The position of the last entry of the stream in service.
+    position: str
+    #: Whether it has compared its names with another node since its start.
+    is_complete: bool
+    #: The code of the last failure of a bundle, until a bundle is valid; empty without a failure.
+    code: str = ""
+
+    def is_away(self, now: datetime) -> bool:
+        """
+        Return whether the node does not report any more.
+        """
+        return now - self.seen > FRESH
+
+
+class Nodes:
+    """
+    The reports of all nodes.
+    """
+
+    def __init__(self, connection: Redis, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def report(self, node: Node) -> None:
+        """
+        Store the report of *node*, and remove those of nodes that no longer exist.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        fields = {**asdict(node), "seen": encode_time(node.seen)}
+        self._connection.hset(NODES, node.id, json.dumps(fields))
+        earliest = self._clock() - FORGOTTEN_AFTER
+        if old := [each.id for each in self.all() if each.seen < earliest]:
+            self._connection.hdel(NODES, *old)
+
+    def all(self) -> list[Node]:
+        """
+        Return the reports of all nodes, by host.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        _, found = cast("tuple[int, dict[bytes, bytes]]", self._connection.hscan(NODES, count=MOST_NODES))
+        nodes = [node for key, text in found.items() if (node := _node(decode_text(key), text))]
+        return sorted(nodes, key=lambda node: (node.host, node.id))
+
+    def others(self, own: str) -> list[Node]:
+        """
+        Return the other nodes that have all names and answer comparisons now, except the node *own*.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        now = self._clock()
+        return [
+            node
+            for node in self.all()
+            if node.id != own and node.role == "worker" and node.is_complete and not node.is_away(now)
+        ]
+
+
+def _node(key: str, text: bytes) -> Node | None:
+    fields: dict[str, Any] = fields_in(text)
+    seen, names = decode_time(fields.get("seen")), fields.get("names")
+    role = next((role for role in ROLES if role == fields.get("role")), None)
+    position = str(fields.get("position"))
+    if seen is None or role is None or not _ID.fullmatch(key) or not isinstance(names, int):
+        return None
+    return Node(
+        id=key,
+        host=printable(fields.get("host", ""), 100),
+        role=role,
+        version=printable(fields.get("version", ""), 100),
+        seen=seen,
+        names=names,
+        position=position if is_position(position) else BEGINNING,
+        is_complete=fields.get("is_complete") is True,
+        code=printable(fields.get("code", ""), 100),
+    )

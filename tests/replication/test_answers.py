@@ -1,0 +1,48 @@
+"""
+Tests of the answers to comparisons: which node answers, and what other programs write.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.replication.bundle import sealed_entry
+from certworker.replication.comparison import ANSWERS, COMPARISONS
+from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BundleStream
+from tests.replication.hosts import KEY, Mirror, Origin, answering
+from tests.servers.worker import wait_until
+
+
+def test_one_of_several_workers_answers(tmp_path: Path, origin: Origin, mirror: Mirror) -> None:
+    """
+    Two workers have the same certificates, and a node gets each only once.
+    """
+    stored = origin.issue("a.org", token=1)
+    with answering(origin), answering(origin):
+        assert mirror.compare()
+
+    assert ["stored"] == mirror.outcomes
+    assert mirror.serves("a.org", stored)
+
+
+def test_other_programs_get_no_answer(origin: Origin, connection: Redis) -> None:
+    """
+    A portion with another key, of this node or with invalid content is not answered.
+    """
+    other = ReplicationKeys([ReplicationKeys.generate()])
+    stream, keys = BundleStream(connection, COMPARISONS), ReplicationKeys([KEY])
+    fields = {"id": "1", "node": "0" * 16, "is_worker": False, "after": "", "until": None, "ranks": {}}
+    own = json.dumps(fields).encode()
+    with answering(origin):
+        stream.add(sealed_entry("comparison", ("1",), own, other))
+        stream.add(sealed_entry("comparison", ("1",), own, keys))
+        stream.add(sealed_entry("comparison", ("1",), b"[]", keys))
+        stream.add({"bundle": b"x"})
+        wait_until(lambda: len(origin.rejected) == 2 or None, lambda: str(origin.rejected))
+
+    assert ["replication.wrong_key", "replication.damaged"] == [failure.code for failure in origin.rejected]
+    assert [] == list(connection.scan_iter(ANSWERS + "*"))

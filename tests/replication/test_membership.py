@@ -1,0 +1,129 @@
+"""
+Tests of the loops of a host: two workers with separate volumes, and a mirror.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from threading import Event
+
+import pytest
+from redis import Redis
+
+from certworker.replication.membership import Host, Membership
+from certworker.replication.nodes import Nodes
+from certworker.replication.sealing import ReplicationKeys
+from certworker.traefik.config import TraefikConfig
+from certworker.validity import now_in_utc
+from tests.replication.hosts import KEY, Mirror, Origin
+from tests.servers.worker import wait_until
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """
+    Stop all loops after the test.
+    """
+    with ExitStack() as opened:
+        yield opened
+
+
+def member(origin: Origin, stack: ExitStack) -> Membership:
+    """
+    Return the membership of the worker *origin*, which is stopped after the test.
+    """
+    traefik = TraefikConfig(origin.directory / "config")
+    traefik.directory.mkdir(parents=True)
+    host = Host(
+        *(origin.connection, origin.store, traefik, lambda _outcome: None, lambda _names: None, now_in_utc)
+    )
+    membership = Membership(host, ReplicationKeys([KEY]), origin.directory / "accounts")
+    stack.callback(membership.stop)
+    return membership
+
+
+def test_a_second_worker_has_everything_before_its_first_job(
+    tmp_path: Path, origin: Origin, stack: ExitStack
+) -> None:
+    """
+    A worker on a new host gets the certificates and the accounts of the others, although the stream is lost.
+    """
+    account = origin.directory / "accounts" / "ca" / "key.pem"
+    account.parent.mkdir(parents=True)
+    stored = origin.issue("a.org", token=1)
+    account.write_bytes(stored.certificate.key.pem)
+    origin.connection.flushall()
+    first = member(origin, stack)
+    first.catch_up(Event())
+    first.start()
+    nodes = Nodes(origin.connection, now_in_utc)
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
+    origin.connection.delete("certworker:published")
+
+    other = Origin(tmp_path / "other", origin.connection)
+    member(other, stack).catch_up(Event())
+
+    assert ["a.org"] == list(other.store.names())
+    assert account.read_bytes() == (tmp_path / "other" / "accounts" / "ca" / "key.pem").read_bytes()
+
+
+def test_a_job_waits_for_the_certificates_of_other_hosts(
+    tmp_path: Path, origin: Origin, stack: ExitStack
+) -> None:
+    """
+    After a worker has locked a name, its volume has what other workers published for the name before.
+    """
+    other = Origin(tmp_path / "other", origin.connection)
+    membership = member(other, stack)
+    membership.catch_up(Event())
+    membership.start()
+    for token in range(1, 6):
+        stored = origin.issue("a.org", token=token)
+        membership.wait_until_current()
+
+        found = other.store.current("a.org")
+        assert found is not None
+        assert stored.metadata == found.metadata
+
+
+def test_a_lost_stream_is_noticed(
+    tmp_path: Path, origin: Origin, stack: ExitStack, connection: Redis
+) -> None:
+    """
+    After Redis was emptied, a comparison finds what the stream had.
+    """
+    first = member(origin, stack)
+    first.catch_up(Event())
+    first.start()
+    other = Origin(tmp_path / "other", origin.connection)
+    second = member(other, stack)
+    nodes = Nodes(connection, now_in_utc)
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
+    second.catch_up(Event())
+    second.start()
+    origin.issue("a.org", token=1)
+    wait_until(lambda: list(other.store.names()) or None, lambda: "the name did not arrive")
+    second.follower.loop.stop()
+    origin.issue("b.org", token=2)
+    connection.delete("certworker:published")
+
+    second.follower.step()
+
+    wait_until(lambda: ["a.org", "b.org"] == list(other.store.names()) or None, lambda: "no comparison")
+
+
+def test_a_mirror_ignores_accounts(origin: Origin, mirror: Mirror, stack: ExitStack) -> None:
+    """
+    A mirror stores no account key, although the stream has one.
+    """
+    account = origin.directory / "accounts" / "ca" / "key.pem"
+    account.parent.mkdir(parents=True)
+    account.write_bytes(origin.signer.certificate("x.org").key.pem)
+    membership = member(origin, stack)
+    membership.start()
+    wait_until(lambda: mirror.connection.xlen("certworker:published") or None, lambda: "nothing is published")
+
+    assert [] == mirror.follow()
+    assert [] == list(mirror.directory.rglob("key.pem"))

@@ -1,0 +1,80 @@
+"""
+Tests of the reports of nodes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, NODES, Node, Nodes, node_id
+
+NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+WORKER = Node("a" * 16, "host1", "worker", "1.0", NOW, 3, "7-0", is_complete=True)
+
+
+def test_a_volume_has_one_id(tmp_path: Path) -> None:
+    """
+    All workers on a volume have the same id, and each volume has another one.
+    """
+    first, second = tmp_path / "first", tmp_path / "second"
+
+    assert node_id(first) == node_id(first) != node_id(second)
+    (first / ".certworker" / "node").unlink()
+    (first / ".certworker" / "node").symlink_to("../../other")
+    assert node_id(first) == node_id(first)
+
+
+def test_a_report_is_read_as_it_was_written(connection: Redis) -> None:
+    """
+    The reports of all nodes are sorted by host.
+    """
+    nodes = Nodes(connection, lambda: NOW)
+    mirror = replace(WORKER, id="b" * 16, host="host0", role="mirror", code="replication.wrong_key")
+    for node in (WORKER, mirror):
+        nodes.report(node)
+
+    assert [mirror, WORKER] == nodes.all()
+
+
+def test_only_complete_workers_that_report_answer(connection: Redis) -> None:
+    """
+    A node compares its names with a worker of another node.
+    """
+    nodes = Nodes(connection, lambda: NOW)
+    for node in (
+        WORKER,
+        replace(WORKER, id="b" * 16, role="mirror"),
+        replace(WORKER, id="c" * 16, is_complete=False),
+        replace(WORKER, id="d" * 16, seen=NOW - 2 * FRESH),
+    ):
+        nodes.report(node)
+
+    assert [WORKER] == nodes.others("0" * 16)
+    assert [] == nodes.others(WORKER.id)
+
+
+def test_an_old_report_is_removed(connection: Redis) -> None:
+    """
+    A host that no longer exists is forgotten after a month.
+    """
+    nodes = Nodes(connection, lambda: NOW)
+    nodes.report(replace(WORKER, seen=NOW - FORGOTTEN_AFTER - timedelta(days=1)))
+    nodes.report(replace(WORKER, id="b" * 16))
+
+    assert ["b" * 16] == [node.id for node in nodes.all()]
+
+
+def test_invalid_reports_are_left_out(connection: Redis) -> None:
+    """
+    Any program may write a report.
+    """
+    for number, text in enumerate(
+        (b"", b"[]", b"{}", b"\xff", b'{"seen": "2026-11-29T12:00:00Z", "role": "x"}')
+    ):
+        connection.hset(NODES, f"{number:016d}", text)
+
+    assert [] == Nodes(connection, lambda: NOW).all()
