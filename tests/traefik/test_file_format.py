@@ -84,7 +84,7 @@ class TestDamage:
         assert reason_to_fail(Path("a.yml"), b"a: 1\n") is None
         assert "it is not UTF-8" == reason_to_fail(Path("a.yml"), b"\xff")
         assert "its top level is not a mapping" == reason_to_fail(Path("a.yml"), b"- a\n")
-        assert "Expected" in (reason_to_fail(Path("a.toml"), b"= 1") or "")
+        assert "Invalid statement" in (reason_to_fail(Path("a.toml"), b"= 1") or "")
 
 
 class TestGenerations:
@@ -95,7 +95,7 @@ class TestGenerations:
         first, second = (configuration(generation(tmp_path, token), address=False) for token in (1, 2))
         gone = configuration(tmp_path / ".certworker/generations/000000000003-0000000a", address=False)
 
-        assert ["000000000001-0000000a"] == generations_in(first)
+        assert {"000000000001-0000000a"} == set(generations_in(first))
         assert is_outdated(first, second)
         assert not is_outdated(second, first)
         assert is_outdated(gone, first)
