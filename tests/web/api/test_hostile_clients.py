@@ -19,12 +19,14 @@ from flask import Flask
 from certworker.app import App
 from certworker.http import throttle
 from certworker.observability.events import EVENTS
+from certworker.settings.web import TrustedHeader
+from certworker.web.access import allowed
 from certworker.web.api.events import MOST_STREAMS_OF_ONE
 from certworker.worker.producer import queue_length
 from tests.servers.worker import wait_until
 from tests.web.api.conftest import OURS
 from tests.web.api.serving import serving
-from tests.web.application import bearer, create_token
+from tests.web.application import bearer, create_token, open_application
 
 API = "/api/v1"
 
@@ -71,6 +73,41 @@ def send(address: tuple[str, int], headers: dict[str, str]) -> Iterator[Send]:
     yield request
     for connection in connections:
         connection.close()
+
+
+class TestUserOfAProxy:
+    @pytest.mark.parametrize(
+        ("headers", "body", "status"),
+        [
+            ("Remote-User: alice\r\n", "", 200),
+            ("Remote_User: alice\r\n", "", 401),
+            ("Remote-User: alice\r\nRemote-User: alice\r\n", "", 401),
+            ("Remote-User: alice, bob\r\n", "", 401),
+            ("X: a\r\n\tRemote-User: alice\r\n", "", 401),
+            ("X: a\nRemote-User: alice\r\n", "", 400),
+            ("Remote-User : alice\r\n", "", 400),
+            ("Transfer-Encoding: chunked\r\n", "0\r\nRemote-User: alice\r\n\r\n", 401),
+        ],
+    )
+    def test_no_other_spelling_of_the_header_names_a_user(
+        self, tmp_path: Path, headers: str, body: str, status: int
+    ) -> None:
+        """
+        A header that a proxy may forward, but does not remove, makes no one a user.
+        """
+        application = open_application(
+            tmp_path / "tokens", open_on_loopback=False, header=TrustedHeader("Remote-User", "admin")
+        )
+        view = allowed("admin")(lambda: "shown")
+        application.add_url_rule("/api/test", "test", view, methods=["GET"])
+        with serving(application) as url:
+            parts = urlsplit(url)
+            with socket.create_connection((str(parts.hostname), int(parts.port or 0)), timeout=30) as client:
+                lines = f"GET /api/test HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n{body}"
+                client.sendall(lines.encode())
+                answer = client.recv(1 << 16)
+
+        assert str(status).encode() == answer.split(b" ", 2)[1]
 
 
 class TestPaths:
@@ -144,6 +181,10 @@ class TestBodies:
             ("application/json", b'{"names": ' + b"[" * 100_000, 400),
             ("application/json", b'{"names": ' + b'{"a":' * 50_000, 400),
             ("application/json", b'{"names": [NaN]}', 422),
+            ("application/json", b'{"names": ["a.localhost"], "tenant": "acme", "tenant": "rival"}', 403),
+            ("application/json", b'{"names": ["\\ud800.localhost"]}', 422),
+            ("application/json", '{"names": ["\u200brival.localhost"]}'.encode(), 422),
+            ("application/json", '{"names": ["\uff52ival\u3002localhost"]}'.encode(), 404),
             ("application/json", b'{"names": ["a.localhost\\u0000"]}', 422),
             ("application/json", b'{"names": ["a.localhost\\r\\nInjected: yes"]}', 422),
             ("application/json", b'{"names": ["../../etc/passwd"]}', 422),
