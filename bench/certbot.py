@@ -13,6 +13,7 @@ from statistics import median
 from tempfile import TemporaryDirectory
 
 from bench.figures import progress
+from bench.programs import program
 from bench.worlds import pebble
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble
@@ -42,7 +43,15 @@ def _run(number: int, place: Path, webroot: Path, ca: Pebble) -> float:
     began = time.monotonic()
     subprocess.run(
         [
-            *("certbot", "certonly", "--webroot", "-n", "--agree-tos", "-m", "bench@bench.test"),
+            *(
+                program(TITLE, "make tools installs it"),
+                "certonly",
+                "--webroot",
+                "-n",
+                "--agree-tos",
+                "-m",
+                "bench@bench.test",
+            ),
             *("--cert-name", name, "-w", webroot, "-d", name, "--server", ca.directory_url),
             *("--config-dir", place / "config", "--work-dir", place / "work", "--logs-dir", place / "logs"),
         ],

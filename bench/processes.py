@@ -1,15 +1,19 @@
 """
-The memory and the processor time of a process and its descendants.
+The memory and the processor time of a process and its descendants, and the start of a server.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 KIB = 1024
+START_SECONDS = 30.0
 
 
 def tree_bytes(pid: int) -> int:
@@ -26,6 +30,26 @@ def tree_cpu_seconds(pid: int) -> float:
     Return the processor time of *pid* and its descendants, including those that have ended.
     """
     return sum(_ticks(each) for each in _tree(pid)) / os.sysconf("SC_CLK_TCK")
+
+
+def wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    """
+    Wait until *process* accepts connections at *port* of the loopback interface.
+
+    Raises:
+        RuntimeError: It has ended, or does not listen after 30 seconds. The message has the end of *log*.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError as error:
+            if process.poll() is not None or time.monotonic() > deadline:
+                output = log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"no server listens at port {port}:\n{output}") from error
+            time.sleep(0.02)
+        else:
+            return
 
 
 def _tree(pid: int) -> Iterator[int]:
