@@ -3,7 +3,6 @@ The ACME client (RFC 8555, RFC 9773).
 
 In import order (★ to read first)::
 
-    http_message        HTTP/1.1 messages as bytes: a request to write, and a response to read
     reach               The addresses that a request may go to, and new connections to them
     direct_pool         Connections to a CA without a proxy
     http_pool           The connections to a CA, directly or through a proxy

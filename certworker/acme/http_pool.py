@@ -24,8 +24,7 @@ from requests.utils import (
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-from certworker.acme.direct_pool import DirectPool
-from certworker.acme.http_message import Message
+from certworker.acme.direct_pool import DirectPool, Message
 from certworker.acme.reach import AllowedHosts, connect
 from certworker.deadline import bind_to_exchanges
 from certworker.domains.address import is_loopback
@@ -79,7 +78,7 @@ class ProxiedPool:
             retries=False,
             preload_content=False,
         )
-        return Message(response.status, response.headers, _read(response, most_bytes), is_reusable=True)
+        return Message(response.status, response.headers, _read(response, most_bytes))
 
 
 def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:

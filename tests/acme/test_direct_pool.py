@@ -4,17 +4,18 @@ Tests of connections to a CA without a proxy.
 
 from __future__ import annotations
 
+import gzip
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 from urllib3.exceptions import ProtocolError
 
-from certworker.acme.direct_pool import MOST_ORIGINS, DirectPool, Origin
-from certworker.acme.http_message import Message
+from certworker.acme.direct_pool import MOST_ORIGINS, DirectPool, Message, Origin
 from certworker.acme.reach import AllowedHosts
 from certworker.deadline import Deadline
 from tests.servers.oddities import Oddity, OddServer, odd_server
@@ -68,23 +69,106 @@ def serving(answer: Callable[[socket.socket], None]) -> Iterator[str]:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
+@contextmanager
+def answering(content: bytes) -> Iterator[str]:
+    """
+    Yield the URL of a server that sends *content* to each client.
+    """
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(content)
+
+    with serving(answer) as url:
+        yield url
+
+
 @pytest.mark.parametrize(
-    ("url", "host", "port", "authority"),
+    ("url", "host", "port"),
     [
-        ("https://ca.example/dir", "ca.example", 443, "ca.example"),
-        ("http://user:password@ca.example:80/", "ca.example", 80, "ca.example"),
-        ("https://ca.example:14000/dir", "ca.example", 14000, "ca.example:14000"),
-        ("https://[::1]:14000/dir", "::1", 14000, "[::1]:14000"),
-        ("https://bücher.example/", "xn--bcher-kva.example", 443, "xn--bcher-kva.example"),
+        ("https://ca.example/dir", "ca.example", 443),
+        ("http://user:password@ca.example/", "ca.example", 80),
+        ("https://[::1]:14000/dir", "::1", 14000),
+        ("https://bücher.example/", "xn--bcher-kva.example", 443),
     ],
 )
-def test_a_url_has_an_origin(url: str, host: str, port: int, authority: str) -> None:
+def test_a_url_has_an_origin(url: str, host: str, port: int) -> None:
     """
-    The Host header has the port only if it is not the default port of the scheme.
+    A connection is for one scheme, one host in ASCII and one port.
     """
-    origin = Origin.of(url)
+    assert (url.partition(":")[0], host, port) == Origin.of(url)
 
-    assert (host, port, authority) == (origin.host, origin.port, origin.authority)
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [("", "/"), ("?x", "/?x"), ("a b", "/a%20b"), ("ä", "/%C3%A4"), ("%2e", "/%2e"), ('"<>', "/%22%3C%3E")],
+)
+def test_a_target_has_only_permitted_characters(pool: DirectPool, path: str, target: str) -> None:
+    """
+    Other characters are escaped, so that a URL of a CA cannot add a header.
+    """
+    requests: list[bytes] = []
+
+    def answer(connection: socket.socket) -> None:
+        requests.append(connection.recv(1000))
+        connection.sendall(EMPTY)
+
+    with serving(answer) as url:
+        exchange(pool, url + path)
+
+    lines = requests[0].decode().split("\r\n")
+    assert f"GET {target} HTTP/1.1" == lines[0]
+    assert f"Host: {url.removeprefix('http://').rstrip('/')}" in lines
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [("gzip", gzip.compress), ("X-GZIP", gzip.compress), ("deflate", zlib.compress)],
+)
+def test_a_compressed_body_is_decoded(
+    pool: DirectPool, encoding: str, compress: Callable[[bytes], bytes]
+) -> None:
+    """
+    Some servers compress without a request. A small body that becomes large is cut.
+    """
+    for plain in (b"{}", b"x" * 10_000):
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
+        with answering(head.encode() + compress(plain)) as url:
+            assert plain[:1001] == exchange(pool, url).body
+
+
+def test_headers_are_case_insensitive_and_repeatable(pool: DirectPool) -> None:
+    """
+    A comma joins repeated headers (RFC 9110, section 5.2).
+    """
+    with answering(b"HTTP/1.1 200 OK\r\nLINK: <a>\r\nlink: <b>\r\nContent-Length: 0\r\n\r\n") as url:
+        headers = exchange(pool, url).headers
+
+    assert ("<a>, <b>", None) == (headers["Link"], headers.get("X"))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"220 mail.example ESMTP\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000,
+    ],
+)
+def test_an_invalid_response_is_an_error(pool: DirectPool, content: bytes) -> None:
+    """
+    After a response that is invalid, incomplete or endless, the connection is closed.
+    """
+    with answering(content) as url:
+        for _ in range(2):
+            with pytest.raises(ProtocolError, match="Connection aborted"):
+                exchange(pool, url)
+
+    assert {} == pool._idle
 
 
 def test_a_connection_that_the_server_has_closed_is_replaced(pool: DirectPool) -> None:
@@ -116,18 +200,6 @@ def test_a_connection_after_an_incomplete_response_is_not_used_again(
     assert 1_000 < len(exchange(pool, f"{server.url}/long").body)
     assert b"{}" == exchange(pool, f"{server.url}/").body
     assert 2 == server.connections
-
-
-def test_a_server_that_does_not_speak_http_is_an_error(pool: DirectPool) -> None:
-    """
-    A response that is not HTTP is an error, and its connection is closed.
-    """
-    with serving(lambda connection: connection.sendall(b"220 mail.example ESMTP\r\n")) as url:
-        for _ in range(2):
-            with pytest.raises(ProtocolError, match="Connection aborted"):
-                exchange(pool, url)
-
-    assert {} == pool._idle
 
 
 def test_the_number_of_open_connections_is_limited(pool: DirectPool) -> None:
