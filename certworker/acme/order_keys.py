@@ -65,7 +65,8 @@ class OrderKeys:
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE, once=True)
         with self._shared.writing():
-            durable.write(self._path(order_url), key.pem, KEY_MODE)
+            # The file needs no second name: after a power cut, an incomplete key counts as missing.
+            durable.create(self._path(order_url), key.pem, KEY_MODE)
         return key
 
     def forget(self, order_url: str) -> None:

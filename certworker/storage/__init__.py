@@ -3,6 +3,7 @@ The certificates on the volume.
 
 In import order::
 
+    concurrent_sync    Syncs several files and directories to the disk at the same time
     durable            Writes files that survive a power cut: write, fsync, rename, fsync of the directory
     metadata           One issued certificate on the volume: an immutable directory with its metadata
     shared_directory   Directories in which several workers write at the same time

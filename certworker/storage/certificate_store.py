@@ -150,7 +150,8 @@ class CertificateStore:
         with self._building.writing():
             durable.make_directory(self._generations)
             with self._linking.held():
-                self._adopt(name, names)
+                self._adopt_files(name, names)
+                self.links.create_links(name)
                 generation = self.links.generation(name)
                 for other in names:
                     if generation and self.links.target_of(other) is None:
@@ -215,7 +216,7 @@ class CertificateStore:
             if stored is None or stored.certificate.fullchain_pem != certificate.fullchain_pem:
                 generation = new_directory(self._generations, token)
                 self._unpublished.add(generation)
-                build(generation, certificate, metadata)
+                build(generation, certificate, metadata, also=[self._unpublished.directory])
                 stored = StoredCertificate(certificate, metadata, generation)
             self.link(stored)
         return stored
@@ -364,12 +365,11 @@ class CertificateStore:
         return all(self.links.newer((name,), token_of(identifier)) for name in metadata.names)
 
     def _link(self, names: tuple[str, ...], generation: Path) -> None:
-        self.links.record_highest(generation)
         for name in names:
-            self._adopt(name)
-        self.links.activate(names, generation)
+            self._adopt_files(name)
+        self.links.link(names, generation)
 
-    def _adopt(self, name: str, names: tuple[str, ...] = ()) -> None:
+    def _adopt_files(self, name: str, names: tuple[str, ...] = ()) -> None:
         # The files become a generation before links replace them one by one, so the four files always match.
         if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
             metadata = replace(others.metadata, names=names or others.metadata.names)
@@ -379,7 +379,6 @@ class CertificateStore:
                 generation = new_directory(self._generations, metadata.generation)
                 build(generation, others.certificate, metadata)
             self.links.activate([name], generation)
-        self.links.create_links(name)
 
     def _superfluous(self, needed: Collection[str]) -> Iterator[Path]:
         needed = {*needed, *self._unpublished.identifiers()}

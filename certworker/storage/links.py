@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -230,6 +230,16 @@ class Links:
         # fsync.
         durable.links(directory, missing, via=self.generations)
 
+    def link(self, names: Sequence[str], generation: Path) -> None:
+        """
+        Link each of *names* to *generation*, with all links of its readers.
+        """
+        with durable.syncing_together():
+            self.record_highest(generation)
+            for name in names:
+                self.create_links(name)
+        self.activate(names, generation)
+
     def activate(self, names: Iterable[str], generation: Path) -> None:
         """
         Link each of *names* to *generation*, which is complete and fsynced.
@@ -272,20 +282,20 @@ class UnpublishedLinks:
 
     def __init__(self, generations: Path) -> None:
         self._generations = generations
-        self._directory = generations.parent / "unpublished"
+        self.directory = generations.parent / "unpublished"
         #: The metadata by identifier. Under load, many generations wait for Traefik, and each job reads all.
         self._known: dict[str, CertificateMetadata] = {}
 
     def add(self, generation: Path) -> None:
         """
-        Add the link to *generation*, which the caller builds next.
+        Add the link to *generation*. The caller builds the generation next, and syncs :attr:`directory`.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The link cannot be made.
         """
-        durable.make_directory(self._directory, once=True)
+        durable.make_directory(self.directory, once=True)
         target = f"../{GENERATIONS.name}/{generation.name}"
-        durable.link(self._directory / generation.name, target, via=self._generations)
+        durable.make_links(self.directory, {generation.name: target}, via=self._generations)
 
     def all(self) -> Iterator[tuple[Path, CertificateMetadata]]:
         """
@@ -315,7 +325,7 @@ class UnpublishedLinks:
         Raises:
             VolumeReadOnly, VolumeFault: The link cannot be removed.
         """
-        link = self._directory / generation.name
+        link = self.directory / generation.name
         with durable.translate_os_errors(link):
             # A power cut may restore the link; the certificate is then put into service again.
             link.unlink(missing_ok=True)
@@ -324,9 +334,9 @@ class UnpublishedLinks:
         """
         Return the identifiers of the generations, complete or not.
         """
-        with durable.translate_os_errors(self._directory):
+        with durable.translate_os_errors(self.directory):
             try:
-                with os.scandir(self._directory) as entries:
+                with os.scandir(self.directory) as entries:
                     return {entry.name for entry in entries if token_of(entry.name)}
             except FileNotFoundError:
                 return set()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -181,15 +181,20 @@ def new_directory(generations: Path, token: int) -> Path:
     return generations / f"{token:012d}-{secrets.token_hex(4)}"
 
 
-def build(directory: Path, certificate: Certificate, metadata: CertificateMetadata) -> None:
+def build(
+    directory: Path, certificate: Certificate, metadata: CertificateMetadata, *, also: Sequence[Path] = ()
+) -> None:
     """
     Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
 
     A directory with such a name is always complete. Only the user of the worker can read the key.
+
+    Args:
+        also: Other directories to sync; see :func:`certworker.storage.durable.write_directory`.
     """
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
-    durable.write_directory(directory, files | {META: (metadata.as_json(), _mode(META))})
+    durable.write_directory(directory, files | {META: (metadata.as_json(), _mode(META))}, also=also)
 
 
 def is_generation(identifier: str) -> bool:

@@ -90,10 +90,7 @@ def put_into_service(store: CertificateStore, copy: Copy) -> tuple[dict[str, Pat
         if not directory.exists():
             durable.make_directory(store.links.generations, once=True)
             build(directory, copy.certificate, copy.metadata)
-        store.links.record_highest(directory)
-        for name in names:
-            store.links.create_links(name)
-        store.links.activate(names, directory)
+        store.links.link(names, directory)
         for name in names:
             store.links.removed.forget(name)
         return _linked(store, copy), names

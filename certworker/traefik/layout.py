@@ -45,6 +45,9 @@ Purpose = Literal["change", "rebuild", "scatter"]
 MOST_FILES = 1_000
 FEW_NAMES = 800
 
+#: Up to this number of files are read one by one; for more, the directory is listed first.
+FEW_FILES = 16
+
 #: `auto` counts its files again when the directory has grown by this factor: other programs may have many.
 _GROWTH = 1.1
 
@@ -97,7 +100,7 @@ class Layout:
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
         """
-        if len(file_names) <= durable.FEW_FILES:
+        if len(file_names) <= FEW_FILES:
             yield from ((file_name, self.read(file_name)) for file_name in file_names)
             return
         listed = self._listed()
@@ -243,9 +246,9 @@ class Layout:
         Return the shards that may have an entry of *name*, the latest part of a split first.
         """
         bits = bits_of(name)
-        paths = (self._directory / shard_file(bits[:length]) for length in range(MOST_BITS, 0, -1))
+        paths = (f"{self._directory}/{shard_file(bits[:length])}" for length in range(MOST_BITS, 0, -1))
         with durable.translate_os_errors(self._directory):
-            return [path for path in paths if path.exists()]
+            return [Path(path) for path in paths if os.path.lexists(path)]
 
     def _change(self, shards: set[str], *, rebuild: bool = False) -> ShardChange:
         return ShardChange(self._directory, self._staging, shards, self.is_outdated, rebuild=rebuild)
