@@ -20,6 +20,7 @@ from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
 from certworker.replication.membership import Host, Membership
+from certworker.replication.responses import Responses
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.upkeep import Upkeep
 from certworker.settings import Settings
@@ -84,11 +85,11 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
 def _start_servers(
     settings: Settings, connection: Redis, metrics: Metrics, health: Health, stack: ExitStack
 ) -> list[Loop]:
-    loops = []
+    responses, loops = Responses(connection, ReplicationKeys(settings.replication.keys)), list[Loop]()
     for address in filter(None, dict.fromkeys((settings.http_address, settings.metrics_address))):
         server = HttpServer(
             address,
-            answer=None,
+            answer=responses.answer if address == settings.http_address else None,
             healthy=health.report,
             metrics=metrics.render if address == settings.metrics_address else None,
             explain=explainer(connection),

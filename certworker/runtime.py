@@ -39,6 +39,7 @@ from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
 from certworker.replication.membership import Host, Membership
+from certworker.replication.responses import Responses
 from certworker.replication.sealing import ReplicationKeys
 from certworker.settings import CaChoice, Settings
 from certworker.state.schema import have_settings_changed
@@ -326,6 +327,7 @@ def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, sta
     membership.start()
     stack.callback(membership.stop)
     app.locks.on_acquired = membership.wait_until_current
+    app.tokens.seal = Responses(app.connection, ReplicationKeys(settings.replication.keys)).seal
     return membership.loops
 
 
@@ -351,7 +353,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
     for address in filter(None, dict.fromkeys((challenges, metrics))):
         server = HttpServer(
             address,
-            answer=app.responder.answer if address == challenges else None,
+            answer=_responses(app) if address == challenges else None,
             answers_at_once=app.tokens.is_own,
             healthy=health.report,
             metrics=app.metrics.render if address == metrics else None,
@@ -363,6 +365,21 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
         stack.callback(server.stop)
         loops.append(server.loop)
     return [*loops, *start_page(app.settings, app.connection, stack, app.clock)]
+
+
+def _responses(app: App) -> Callable[[str], str | None]:
+    """
+    Return the function that responds to challenges, also to those of workers with another account.
+    """
+    if not app.settings.replication.keys:
+        return app.responder.answer
+    responses = Responses(app.connection, ReplicationKeys(app.settings.replication.keys))
+
+    def answer(token: str) -> str | None:
+        sealed = None if app.tokens.is_own(token) else responses.answer(token)
+        return sealed or app.responder.answer(token)
+
+    return answer
 
 
 def _log_ready(app: App) -> None:

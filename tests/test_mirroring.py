@@ -50,11 +50,14 @@ class Hosts:
             "CERTWORKER_REPLICATION_KEY": ReplicationKeys.generate(),
         }
         self.url, self.http_port = url, http_port
-        self.worker = self._process("worker", http_port)
-        self.mirror = self._process("mirror", free_port())
+        self.worker = self.process("worker", http_port)
+        self.mirror = self.process("mirror", free_port())
         self.mirror.program = ["-m", "certworker", "mirror"]
 
-    def _process(self, host: str, port: int) -> WorkerProcess:
+    def process(self, host: str, port: int) -> WorkerProcess:
+        """
+        Return a worker with its own volumes, whose HTTP server has this *port*.
+        """
         directory = self.place / host
         directory.mkdir()
         variables = environment(directory, self.url, port, **self.common)
@@ -66,7 +69,7 @@ class Hosts:
         """
         Return another worker with its own volumes.
         """
-        return self._process(host, free_port())
+        return self.process(host, free_port())
 
     def store(self, host: str) -> CertificateStore:
         """
@@ -194,6 +197,18 @@ def test_a_mirror_with_another_key_reports_it(hosts: Hosts) -> None:
         line = hosts.mirror.wait_for_line(r"replication\.wrong_key")
         assert "CERTWORKER_REPLICATION_KEY" in line
         assert [NAME] == list(hosts.store("mirror").names())
+
+
+def test_the_mirror_answers_the_challenges_of_the_worker(hosts: Hosts) -> None:
+    """
+    The CA reaches only the mirror, which has no account key.
+    """
+    hosts.mirror = hosts.process("front", hosts.http_port)
+    hosts.mirror.program = ["-m", "certworker", "mirror"]
+    hosts.worker = hosts.process("back", free_port())
+    with running(hosts):
+        hosts.request(NAME)
+    assert [] == list((hosts.place / "front").rglob("key.pem"))
 
 
 def test_what_redis_lost_arrives_by_comparison(hosts: Hosts, own_redis: RedisServer) -> None:

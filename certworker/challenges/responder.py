@@ -33,7 +33,7 @@ class Responder:
         """
         Make all workers respond to *challenge*.
         """
-        self.remember(challenge.token, name=challenge.name)
+        self.remember(challenge.token, name=challenge.name, key_authorization=challenge.key_authorization)
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """

@@ -22,6 +22,9 @@ from certworker.redis.shared_trips import send_with_next
 
 TOKENS = "certworker:challenges"
 
+#: The field of a token with its encrypted response (see :mod:`certworker.replication.responses`).
+SEALED = "sealed"
+
 #: A validation takes seconds. An older token comes from a killed worker.
 LIFETIME = timedelta(hours=1)
 
@@ -51,6 +54,7 @@ class ChallengeTokens:
 
     Attributes:
         fetches: The requests for the tokens of this worker.
+        seal: Encrypts the response to a token, for hosts without the account key; None: there are none.
     """
 
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
@@ -59,10 +63,17 @@ class ChallengeTokens:
         #: The tokens of this worker, which the CA often requests from this worker several times.
         self._own: dict[str, StoredToken] = {}
         self.fetches = Fetches()
+        self.seal: Callable[[str, str], str] | None = None
 
-    def remember(self, token: str, *, authority: str, name: str) -> None:
+    def remember(self, token: str, *, authority: str, name: str, key_authorization: str = "") -> None:
         """
         Start responding to *token*, which the CA with the label *authority* sent for *name*.
+
+        Args:
+            token: The token.
+            authority: The label of the CA.
+            name: The name that the CA validates.
+            key_authorization: The response, for hosts without the account key.
 
         Raises:
             ValueError: *token* is not a valid token.
@@ -72,6 +83,8 @@ class ChallengeTokens:
             raise ValueError("not a challenge token")
         expires = self._clock() + LIFETIME
         fields = {"authority": authority, "name": name, "expires": encode_time(expires)}
+        if self.seal and key_authorization:
+            fields[SEALED] = self.seal(token, key_authorization)
         self.fetches.expect(token)
         self._connection.hset(TOKENS, token, json.dumps(fields))
         self._own[token] = StoredToken(authority, name, expires)

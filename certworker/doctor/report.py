@@ -40,6 +40,8 @@ from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect, connected
 from certworker.redis.health import check_redis
 from certworker.renewal.agenda import Agenda
+from certworker.replication.responses import Responses
+from certworker.replication.sealing import ReplicationKeys
 from certworker.settings import CaChoice, Settings, environment_warnings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
@@ -213,7 +215,9 @@ class _Examination:
     def _solvers(self, has_redis: bool, authority: AcmeClient) -> list[Solver]:
         solvers: list[Solver] = []
         if has_redis:
-            tokens = ChallengeTokens(connect(self.settings.redis))
+            tokens = ChallengeTokens(connection := connect(self.settings.redis))
+            if keys := self.settings.replication.keys:
+                tokens.seal = Responses(connection, ReplicationKeys(keys)).seal
             solvers.append(
                 Responder(
                     remember=partial(tokens.remember, authority=authority.label),

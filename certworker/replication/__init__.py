@@ -5,6 +5,7 @@ In the order in which they may import each other::
 
     sealing     The encryption of bundles, and the keys of the operator
     bundle      ★ The bundles: a certificate in service, or the removal of a name
+    responses   The responses to HTTP-01 challenges on hosts without the account key
     stream      The streams in Redis that carry bundles
     publisher   Publishes the certificates and the removals of this host
     follower    Follows the stream, and puts the certificates of other hosts into service
