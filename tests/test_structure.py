@@ -81,7 +81,6 @@ LIBRARIES = {
     "prometheus_client": {"observability.metrics"},
     "publicsuffixlist": {"domains"},
     "pydantic": {"settings"},
-    "pydantic_settings": {"settings"},
     "redis": {
         "dns01",
         "redis",
