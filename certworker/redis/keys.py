@@ -89,7 +89,7 @@ KINDS = (
     Kind("certworker:events", "stream", "The last outcomes, for other programs."),
     Kind("certworker:fence", "string", "The last fencing token."),
     Kind("certworker:health", "set", "Workers that report their health."),
-    Kind("certworker:health:WORKER", "string", "The health of a worker; expires."),
+    Kind("certworker:health:WORKER", "string", "The health of a worker, and its load on Traefik; expires."),
     Kind("certworker:lane:PRIORITY:TENANT", "zset", "Requests of a tenant with one priority."),
     Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turn."),
     Kind("certworker:lock:NAME", "string", "A worker issues for the name, or changes a zone; expires."),

@@ -30,8 +30,12 @@ FAILURES = {
     HTTPStatus.TOO_MANY_REQUESTS: "Too many calls. The header Retry-After has the seconds to wait.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the installation.",
     HTTPStatus.BAD_GATEWAY: "Another server, for example of DNS, does not answer.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "Redis does not answer, or all places for such calls are taken.",
+    HTTPStatus.SERVICE_UNAVAILABLE: (
+        "Redis does not answer, the list of names is being prepared, or all places for such calls are taken."
+    ),
 }
+#: Failures that the HTTP server may also report itself, before the API, in plain text.
+OF_THE_SERVER = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE}
 
 _NAME = {
     "name": "name",
@@ -69,10 +73,7 @@ def openapi(base: str = "/api/v1") -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": components([Problem, *_kinds()]),
-            "responses": {
-                _key(status): _response(text, CONTENT_TYPE, reference(Problem))
-                for status, text in FAILURES.items()
-            },
+            "responses": {_key(status): _failure(status, text) for status, text in FAILURES.items()},
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -151,6 +152,13 @@ def _failures(operation: Operation) -> Iterator[HTTPStatus]:
     if operation.path.endswith("/records"):
         yield HTTPStatus.BAD_GATEWAY
     yield HTTPStatus.SERVICE_UNAVAILABLE
+
+
+def _failure(status: HTTPStatus, text: str) -> dict[str, Any]:
+    found = _response(text, CONTENT_TYPE, reference(Problem))
+    if status in OF_THE_SERVER:
+        found["content"]["text/plain"] = {"schema": {"type": "string"}}
+    return found
 
 
 def _key(status: HTTPStatus) -> str:
