@@ -41,11 +41,18 @@ CALLED = [operation for operation in OPERATIONS if operation.path not in ENDLESS
 
 
 @pytest.fixture
-def url(names: App, application: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def unlimited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Accept any number of calls. An application reads the limit when it is built.
+    """
+    monkeypatch.setattr(rate_limit, "BURST", 10**6)
+
+
+@pytest.fixture
+def url(unlimited: None, names: App, application: Flask) -> Iterator[str]:
     """
     Start a server; yield the URL of its API.
     """
-    monkeypatch.setattr(rate_limit, "BURST", 10**6)
     load_all_checks()
     with serving(application) as url:
         yield url
