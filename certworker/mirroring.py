@@ -77,6 +77,7 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     loops += [*membership.loops, upkeep.loop]
     loops += _start_servers(settings, connection, metrics, health, stack)
     heartbeats.add(*(loop.heartbeat for loop in loops))
+    metrics.watch_replication(lag=membership.lag_seconds, missing=membership.missing_names)
     metrics.watch_loops(heartbeats)
     metrics.watch_process()
     return store.links.count()

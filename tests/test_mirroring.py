@@ -89,10 +89,10 @@ class Hosts:
         """
 
         def is_same() -> bool | None:
-            wanted = files_of(self.store("worker"), name)
+            stores = self.store("worker"), self.store(host)
             return (
-                self.store(host).links.generation(name) is not None
-                and wanted == files_of(self.store(host), name)
+                all(store.links.generation(name) for store in stores)
+                and files_of(stores[0], name) == files_of(stores[1], name)
                 and self.traefik(host).files(name) is not None
             ) or None
 
@@ -156,7 +156,12 @@ def test_a_mirror_serves_what_a_worker_issues(hosts: Hosts, tmp_path: Path) -> N
 
         status, body = hosts.mirror.get("/healthz")
         assert (200, True) == (status, json.loads(body)["healthy"])
+        shown = hosts.worker.command("status", "--nodes", "--json").stdout.splitlines()
+        roles = {node["role"]: node for node in map(json.loads, shown)}
+        assert {"mirror", "worker"} == set(roles)
+        assert [(0, False, "")] * 2 == [(n["names"], n["away"], n["code"]) for n in roles.values()]
         metrics = hosts.mirror.get("/metrics")[1]
+        assert "certworker_replication_missing_names 0.0" in metrics
         assert 'certworker_replication_bundles_total{outcome="stored"} 2.0' in metrics
         assert 'certworker_replication_bundles_total{outcome="removed"} 1.0' in metrics
         assert 0 == hosts.mirror.terminate()
@@ -195,6 +200,10 @@ def test_a_mirror_with_another_key_reports_it(hosts: Hosts) -> None:
         hosts.request(OTHER)
 
         line = hosts.mirror.wait_for_line(r"replication\.wrong_key")
+        wait_until(
+            lambda: "replication.wrong_key" in hosts.worker.command("status", "--nodes").stdout or None,
+            lambda: hosts.worker.command("status", "--nodes").stdout,
+        )
         assert "CERTWORKER_REPLICATION_KEY" in line
         assert [NAME] == list(hosts.store("mirror").names())
 

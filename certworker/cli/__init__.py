@@ -13,6 +13,7 @@ In the order in which they may import each other::
     explain      `certworker explain`: the history of a name, or the page of an error code
     health       `certworker health`: the health check of the container
     notify       `certworker notify`: test notifications
+    nodes        `certworker status --nodes`: the hosts with volumes of their own
     outcome      The output of commands that make requests: positions in the queue, and outcomes
     importing    `certworker import`: a certificate of the operator's own
     mirror       `certworker mirror`: serves the certificates of other hosts on this one

@@ -162,6 +162,7 @@ class Duration(click.ParamType[timedelta]):
     is_flag=True,
     help="Show the number of names in each state, and when the last certificate is ordered.",
 )
+@click.option("--nodes", is_flag=True, help="Show the hosts with volumes of their own.")
 @click.option(
     "--watch", is_flag=True, help="Show the progress until each name has a certificate or has failed."
 )
@@ -174,6 +175,7 @@ def command(
     page_size: int,
     everything: bool,
     summary: bool,
+    nodes: bool,
     watch: bool,
 ) -> None:
     """
@@ -191,6 +193,12 @@ def command(
     with connected(settings.redis) as connection:
         agenda, volume = Agenda(connection), CertificateStore(settings.certificates_dir)
         stores = agenda, RecordedStates(connection), volume
+        if nodes:
+            # The import of cryptography takes longer than all other imports of this command.
+            from certworker.cli.nodes import show_nodes
+
+            show_nodes(connection, now, as_json=as_json)
+            return
         if name is not None:
             # The certificate may be from a private CA of earlier settings.
             _show_name(normalize(name, private=True, wildcards=True), connection, settings, now, as_json)

@@ -139,6 +139,7 @@ class Follower:
     Attributes:
         loop: The loop and its heartbeat.
         position: The position of the last entry that is in service.
+        on_progress: Called after the position has changed.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Follower:
         self._stream = stream
         self._volume = volume
         self._on_gap = on_gap
+        self.on_progress: Callable[[], object] = lambda: None
         self._link = volume.store.directory / ".certworker" / "position"
         self.position = self._stored_position()
         self.loop = Loop("replication", self.step, faults=faults)
@@ -162,6 +164,7 @@ class Follower:
         end = reading.entries[-1].position if reading.entries else reading.last
         if end != self.position:
             self._store_position(end)
+            self.on_progress()
         return 0.0 if reading.entries else PAUSE_SECONDS
 
     def _bundles(self, entries: Sequence[Entry]) -> Iterable[Fields]:

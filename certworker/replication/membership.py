@@ -93,6 +93,7 @@ class Membership:
         self._is_complete = False
         self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
+        self.follower.on_progress = self._reporting.wake
         self.loops = [self.follower.loop, self._comparing, self._reporting]
         if self._accounts:
             answers = Answers(
@@ -145,6 +146,24 @@ class Membership:
             self.follower.loop.wake()
             beat()
             time.sleep(WAIT_PAUSE_SECONDS)
+
+    def lag_seconds(self) -> float:
+        """
+        Return the age of the oldest change of another host that is not in service on this host; 0: none.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return self._nodes.lag_seconds(self.follower.position)
+
+    def missing_names(self) -> int:
+        """
+        Return how many names this host has fewer than the worker with the most names.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return self._nodes.missing(self._host.store.links.count())
 
     def _compare_soon(self) -> None:
         self._comparing.wake()

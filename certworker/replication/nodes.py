@@ -21,7 +21,7 @@ from redis import Redis
 
 from certworker.errors import printable
 from certworker.redis.codec import decode_text, decode_time, encode_time, fields_in
-from certworker.replication.stream import BEGINNING, is_position
+from certworker.replication.stream import BEGINNING, BundleStream, is_position, order_of
 from certworker.storage import durable
 
 #: The key of the reports: a hash with one field for each node.
@@ -92,6 +92,27 @@ class Node:
         return now - self.seen > FRESH
 
 
+@dataclass(frozen=True)
+class NodeState:
+    """
+    A node, compared with the stream and with the other nodes.
+    """
+
+    node: Node
+    is_away: bool
+    #: How many names it has fewer than the worker with the most names.
+    missing: int
+    #: The age of the oldest entry of the stream that it does not have in service.
+    lag_seconds: float
+
+    @property
+    def is_well(self) -> bool:
+        """
+        Return whether the node reports, and lacks nothing.
+        """
+        return not (self.is_away or self.missing or self.lag_seconds or self.node.code)
+
+
 class Nodes:
     """
     The reports of all nodes.
@@ -125,6 +146,43 @@ class Nodes:
         nodes = [node for key, text in found.items() if (node := _node(decode_text(key), text))]
         return sorted(nodes, key=lambda node: (node.host, node.id))
 
+    def states(self) -> list[NodeState]:
+        """
+        Return the states of all nodes, by host.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        nodes, now = self.all(), self._clock()
+        most = _most_names(nodes)
+        return [
+            NodeState(node, node.is_away(now), max(0, most - node.names), self.lag_seconds(node.position))
+            for node in nodes
+        ]
+
+    def missing(self, names: int) -> int:
+        """
+        Return how many names a node with this number of *names* has fewer than the worker with the most.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return max(0, _most_names(self.all()) - names)
+
+    def lag_seconds(self, position: str) -> float:
+        """
+        Return the age of the first entry of the stream after *position*; 0: there is none.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        following = BundleStream(self._connection).next_position(position)
+        if following is None:
+            return 0.0
+        # The positions have the time of Redis, so the clocks of the hosts do not matter.
+        seconds, microseconds = self._connection.time()
+        return max(0.001, seconds + microseconds / 1_000_000 - order_of(following)[0] / 1000)
+
     def others(self, own: str) -> list[Node]:
         """
         Return the other nodes that have all names and answer comparisons now, except the node *own*.
@@ -138,6 +196,10 @@ class Nodes:
             for node in self.all()
             if node.id != own and node.role == "worker" and node.is_complete and not node.is_away(now)
         ]
+
+
+def _most_names(nodes: list[Node]) -> int:
+    return max((node.names for node in nodes if node.role == "worker"), default=0)
 
 
 def _node(key: str, text: bytes) -> Node | None:

@@ -131,6 +131,16 @@ class BundleStream:
         """
         self._connection.unlink(self._key)
 
+    def next_position(self, position: str) -> str | None:
+        """
+        Return the position of the first entry after *position*; None: there is none.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        _, _, found = self._read([self._key], [position, 1, 0])
+        return _position(found[0][0]) if found else None
+
     def end(self) -> str:
         """
         Return the position of the last entry.

@@ -60,10 +60,13 @@ class TestPage:
         worker.command("request", "a.localhost")
 
         assert printed(worker, "status", "--json", "a.localhost") == fields("`certworker status`")
+        key = worker.command("replication", "key").stdout.strip()
+        worker.environment["CERTWORKER_REPLICATION_KEY"] = key
         assert printed(worker, "status", "--json", "--summary") == fields("`certworker status --summary`")
         worker.start()
         worker.wait_for_line("a.localhost: certificate issued")
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
+        assert printed(worker, "status", "--json", "--nodes") == fields("`certworker status --nodes`")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
         assert printed(worker, "explain", "--json", "http.404") == fields("`certworker explain CODE`")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from redis import Redis
 
 from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, NODES, Node, Nodes, node_id
+from certworker.replication.stream import BundleStream
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
 WORKER = Node("a" * 16, "host1", "worker", "1.0", NOW, 3, "7-0", is_complete=True)
@@ -55,6 +56,29 @@ def test_only_complete_workers_that_report_answer(connection: Redis) -> None:
 
     assert [WORKER] == nodes.others("0" * 16)
     assert [] == nodes.others(WORKER.id)
+
+
+def test_a_node_that_lacks_something_is_shown(connection: Redis) -> None:
+    """
+    The state of a node has its missing names, the age of its first missing entry, and whether it is away.
+    """
+    nodes = Nodes(connection, lambda: NOW)
+    BundleStream(connection).add({"bundle": b"1"})
+    end = BundleStream(connection).end()
+    for node in (
+        replace(WORKER, position=end),
+        replace(WORKER, id="b" * 16, host="host2", role="mirror", names=1, position="0-0"),
+        replace(WORKER, id="c" * 16, host="host3", position=end, seen=NOW - 2 * FRESH),
+        replace(WORKER, id="d" * 16, host="host4", position=end, code="replication.wrong_key"),
+    ):
+        nodes.report(node)
+
+    well, behind, away, rejecting = nodes.states()
+    assert well.is_well
+    assert (2, True) == (behind.missing, 0 < behind.lag_seconds < 60)
+    assert away.is_away
+    assert [False] * 3 == [state.is_well for state in (behind, away, rejecting)]
+    assert (0, 2) == (nodes.missing(3), nodes.missing(1))
 
 
 def test_an_old_report_is_removed(connection: Redis) -> None:

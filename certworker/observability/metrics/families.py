@@ -113,6 +113,16 @@ LOCK_CONFLICTS = Family("lock_conflicts", "counter", "Names that another job had
 BUNDLES = Family(
     "replication_bundles", "counter", "Bundles of other hosts that this host has read.", ("outcome",)
 )
+REPLICATION_LAG = Family(
+    "replication_lag_seconds",
+    "gauge",
+    "The age of the oldest change of another host that is not in service on this host; 0 if there is none.",
+)
+REPLICATION_MISSING = Family(
+    "replication_missing_names",
+    "gauge",
+    "How many names this host has fewer than the worker with the most names.",
+)
 QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that wait on the queue.", own=False)
 HEAD_AGE = Family(
     "queue_head_age_seconds",
@@ -202,7 +212,16 @@ FAMILIES = (
     *(CERTIFICATES, NAMES, FAILED, REMAINING, EARLIEST, NOT_BEFORE, NOT_AFTER, RENEWAL),
     *(JOBS, JOB_DURATION, TIME_TO_SERVICE, LOCK_CONFLICTS, QUEUE_JOBS, HEAD_AGE, SCHEDULER_LAG),
     *(CHECKS, CHECK_DURATION, ACME_REQUESTS, ACME_DURATION, BUDGET_LEFT, BUDGET_LIMIT, NEXT_ORDER),
-    *(PUBLICATIONS, PUBLICATION_DURATION, PROXY_DELAY, UNSERVED_AGE, NOTIFICATIONS, BUNDLES),
+    *(
+        PUBLICATIONS,
+        PUBLICATION_DURATION,
+        PROXY_DELAY,
+        UNSERVED_AGE,
+        NOTIFICATIONS,
+        BUNDLES,
+        REPLICATION_LAG,
+        REPLICATION_MISSING,
+    ),
     *(SILENCE, STALLED, BUILD),
 )
 

@@ -89,6 +89,17 @@ class Metrics(Counters):
         """
         self._registry.register(Collector(gauges.single(families.UNSERVED_AGE, oldest_unserved)))
 
+    def watch_replication(self, *, lag: Callable[[], float], missing: Callable[[], float]) -> None:
+        """
+        Report at each scrape how far this host is behind the others: in seconds, and in names.
+        """
+        self._registry.register(
+            Collector(
+                gauges.single(families.REPLICATION_LAG, lag),
+                gauges.single(families.REPLICATION_MISSING, missing),
+            )
+        )
+
     def watch_notifications(self, waiting: Callable[[], Mapping[str, int]]) -> None:
         """
         Count the waiting notifications by channel at each scrape.

@@ -1,0 +1,60 @@
+"""
+`certworker status --nodes`: the hosts with volumes of their own, and what each of them lacks.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from redis import Redis
+
+from certworker.cli.output import say, say_json
+from certworker.redis.codec import encode_time
+from certworker.replication.nodes import Nodes, NodeState
+
+
+def show_nodes(connection: Redis, now: datetime, *, as_json: bool) -> None:
+    """
+    Show the state of each node: one line or one JSON object.
+
+    Raises:
+        redis.RedisError: Redis does not respond.
+    """
+    states = Nodes(connection, lambda: now).states()
+    for each in states:
+        if as_json:
+            say_json(_json(each))
+        else:
+            say(_line(each), color=None if each.is_well else "red")
+    if not states and not as_json:
+        say("No host has reported. Hosts report if CERTWORKER_REPLICATION_KEY is set.")
+
+
+def _json(state: NodeState) -> dict[str, object]:
+    node = state.node
+    return {
+        "node": node.id,
+        "host": node.host,
+        "role": node.role,
+        "version": node.version,
+        "seen": encode_time(node.seen),
+        "away": state.is_away,
+        "names": node.names,
+        "missing": state.missing,
+        "lag_seconds": state.lag_seconds,
+        "code": node.code,
+    }
+
+
+def _line(state: NodeState) -> str:
+    node = state.node
+    parts = [f"{node.host:20} {node.role:6}  {node.version:10} {node.names:>9,} names"]
+    if state.is_away:
+        parts.append(f"away since {node.seen:%Y-%m-%d %H:%M:%S} UTC")
+    if state.missing:
+        parts.append(f"{state.missing:,} missing")
+    if state.lag_seconds:
+        parts.append(f"{state.lag_seconds:,.0f} s behind")
+    if node.code:
+        parts.append(f"{node.code}: certworker explain {node.code}")
+    return " · ".join(parts)
