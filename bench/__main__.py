@@ -24,6 +24,7 @@ from bench import (
     kills,
     ledger,
     page,
+    proxies,
     repair,
     served,
     slots,
@@ -53,6 +54,7 @@ BENCHMARKS = {
     "kills": kills,
     "web": web,
     "page": page,
+    "proxies": proxies,
     "traces": traces,
 }
 

@@ -41,7 +41,7 @@ def measure(place: Path) -> list[Figure]:
     with redis_server(place / "redis") as redis, redis.client() as connection:
         settings = load(environment(place, "http://localhost:9/directory", 9))
         sources = Sources.of(settings, connection)
-        _fill(sources)
+        fill(sources)
         index = NameIndex(sources)
         progress(f"{TITLE}: building the index of {NAMES} names")
         began = time.perf_counter()
@@ -68,12 +68,15 @@ def measure(place: Path) -> list[Figure]:
     ]
 
 
-def _fill(sources: Sources) -> None:
-    progress(f"{TITLE}: storing {NAMES} certificates")
+def fill(sources: Sources, count: int = NAMES) -> None:
+    """
+    Store certificates for *count* names and one more, and plan their checks.
+    """
+    progress(f"{TITLE}: storing {count} certificates")
     now = datetime.now(UTC)
     store, links = sources.certificates, sources.certificates.links
     (first,) = stored(store, ["first.example.org"], now)
-    names = [f"shop{number:05}.example.org" for number in range(NAMES)]
+    names = [f"shop{number:05}.example.org" for number in range(count)]
     # The index reads the links and the metadata. Writing them with fsync would take half an hour.
     with patch("os.fsync"):
         for number, name in enumerate(names, start=2):

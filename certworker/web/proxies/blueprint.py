@@ -114,7 +114,7 @@ def blueprint() -> Blueprint:
     found.before_request(routes.callers.check)
     found.add_url_rule("/traefik", "get_traefik", allowed("proxy")(routes.get_traefik))
     found.add_url_rule("/certificate", "get_certificate", allowed("proxy")(routes.get_certificate))
-    # The response contains no key, and Caddy logs the URL of this call, with the token.
+    # The response contains no key, and the debug log of Caddy has the URL of this call, with the token.
     found.add_url_rule("/ask", "ask", allowed("proxy", "read")(routes.ask))
     found.register_error_handler(TooManyNames, _too_many_names)
     found.register_error_handler(TooManyUnknownNames, _too_many_unknown_names)
