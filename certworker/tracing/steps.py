@@ -22,6 +22,9 @@ from dataclasses import dataclass, field
 
 from certworker.errors import CertworkerError, Interrupted
 
+#: The steps of a job, in their order. Only a job after a failed validation has a dry run.
+JOB_STEPS = ("lock", "preflight", "dry_run", "order", "validate", "finalize", "store", "publish", "record")
+
 
 @dataclass
 class Step:
@@ -44,14 +47,20 @@ class Step:
     code: str = ""
     steps: list[Step] = field(default_factory=list)
 
-    def timings_ms(self) -> dict[str, float]:
+    def durations(self) -> dict[str, float]:
         """
-        Return the milliseconds of the steps within this step by name. Steps of one name are added up.
+        Return the seconds of the steps within this step by name. Steps of one name are added up.
         """
         sums: dict[str, int] = {}
         for each in tuple(self.steps):
             sums[each.name] = sums.get(each.name, 0) + each.duration_ns
-        return {name: round(duration / 1e6, 1) for name, duration in sums.items()}
+        return {name: duration / 1e9 for name, duration in sums.items()}
+
+    def timings_ms(self) -> dict[str, float]:
+        """
+        Return the durations of the steps in milliseconds, with one decimal.
+        """
+        return {name: round(seconds * 1000, 1) for name, seconds in self.durations().items()}
 
 
 _current: ContextVar[Step | None] = ContextVar("step", default=None)

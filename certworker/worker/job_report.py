@@ -228,7 +228,8 @@ class JobReport:
         Count the job in the metrics, with its duration.
         """
         self._job.attributes |= {"outcome": outcome, "code": code}
-        count = partial(self._reporter.metrics.job, outcome, code, time.monotonic() - self._started)
+        seconds, steps = time.monotonic() - self._started, self._job.durations()
+        count = partial(self._reporter.metrics.job, outcome, code, seconds, steps)
         self.optional("the metric", count, None)
 
     def _timings(self) -> dict[str, object]:

@@ -24,6 +24,7 @@ from certworker.runtime import build_tasks
 from certworker.settings import load
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.state.outbox import NOTIFIED, OUTBOX
+from certworker.tracing.steps import JOB_STEPS
 from tests.app_fixture import open_app
 from tests.observability.metrics.scrapes import samples
 from tests.servers.faulty_authority import FaultyAuthority
@@ -91,6 +92,22 @@ class TestMetrics:
 
         assert 1 == found["certworker_request_to_service_seconds_count", ()]
         assert 3600 <= found["certworker_request_to_service_seconds_sum", ()] < 4000
+
+    def test_each_step_of_a_job_is_measured(self, app: App) -> None:
+        """
+        The histogram of steps has each step of an issuance once, together no longer than the job.
+        """
+        issue(app)
+        found, name = samples(app.metrics), "certworker_job_step_duration_seconds"
+        steps = {
+            dict(labels)["step"]: count
+            for (series, labels), count in found.items()
+            if series == f"{name}_count"
+        }
+
+        assert steps == {step: 1 for step in JOB_STEPS if step != "dry_run"}
+        spent = sum(found[f"{name}_sum", (("step", step),)] for step in steps)
+        assert 0 < spent <= found["certworker_job_duration_seconds_sum", ()]
 
     def test_a_job_without_a_time_is_not_measured(self, app: App) -> None:
         """

@@ -4,11 +4,13 @@ The counters and histograms of this worker. Each call takes microseconds, so a j
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
 from certworker.observability.metrics import families
 from certworker.observability.metrics.families import Family
-from certworker.observability.metrics.label_values import code_of, status_of
+from certworker.observability.metrics.label_values import code_of, status_of, step_of
 
 #: A longer time from a request to its certificate comes from an invalid time of the request.
 LONGEST_TO_SERVICE_SECONDS = 30 * 86_400
@@ -32,6 +34,7 @@ class Counters:
         self._registry = registry
         self._jobs = self._counter(families.JOBS)
         self._job_durations = self._histogram(families.JOB_DURATION)
+        self._step_durations = self._histogram(families.STEP_DURATION)
         self._times_to_service = self._histogram(families.TIME_TO_SERVICE)
         self._requests = self._counter(families.ACME_REQUESTS)
         self._request_durations = self._histogram(families.ACME_DURATION)
@@ -45,7 +48,7 @@ class Counters:
         for outcome in BUNDLE_OUTCOMES:
             self._bundles.labels(outcome)
 
-    def job(self, outcome: str, code: str, seconds: float) -> None:
+    def job(self, outcome: str, code: str, seconds: float, steps: Mapping[str, float]) -> None:
         """
         Count a job that ended.
 
@@ -53,9 +56,12 @@ class Counters:
             outcome: `issued`, `imported`, `kept`, `covered`, `failed`, `waiting`, `skipped` or `removed`.
             code: The code of the failure; empty without a failure.
             seconds: The duration of the job.
+            steps: The seconds of each step that the job ran, by its name.
         """
         self._jobs.labels(outcome, code_of(code)).inc()
         self._job_durations.observe(seconds)
+        for step, duration in steps.items():
+            self._step_durations.labels(step_of(step)).observe(duration)
 
     def in_service(self, seconds: float) -> None:
         """

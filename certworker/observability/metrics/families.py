@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from certworker.renewal.domain_status import STATES
+from certworker.tracing.steps import JOB_STEPS
 
 #: From a job without an order, through a fast CA, to a CA that validates for minutes.
 JOB_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+#: From a lock in Redis to a validation by a CA that takes minutes.
+STEP_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 #: From a request that starts immediately to one that waits for a limit of the CA.
 SERVICE_SECONDS = (0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
 #: From a CA on this machine to the longest response that certworker waits for.
@@ -65,6 +68,9 @@ class Family:
 
 JOBS = Family("jobs", "counter", "Jobs that ended.", ("outcome", "code"))
 JOB_DURATION = Family("job_duration_seconds", "histogram", "How long jobs took.", buckets=JOB_SECONDS)
+STEP_DURATION = Family(
+    "job_step_duration_seconds", "histogram", "How long the steps of jobs took.", ("step",), STEP_SECONDS
+)
 TIME_TO_SERVICE = Family(
     "request_to_service_seconds",
     "histogram",
@@ -210,7 +216,8 @@ BUILD = Family("build", "info", "The version that runs; the value is always 1.",
 #: All metrics, in the order of the documentation.
 FAMILIES = (
     *(CERTIFICATES, NAMES, FAILED, REMAINING, EARLIEST, NOT_BEFORE, NOT_AFTER, RENEWAL),
-    *(JOBS, JOB_DURATION, TIME_TO_SERVICE, LOCK_CONFLICTS, QUEUE_JOBS, HEAD_AGE, SCHEDULER_LAG),
+    *(JOBS, JOB_DURATION, STEP_DURATION, TIME_TO_SERVICE, LOCK_CONFLICTS),
+    *(QUEUE_JOBS, HEAD_AGE, SCHEDULER_LAG),
     *(CHECKS, CHECK_DURATION, ACME_REQUESTS, ACME_DURATION, BUDGET_LEFT, BUDGET_LIMIT, NEXT_ORDER),
     *(
         PUBLICATIONS,
@@ -249,5 +256,7 @@ LABELS: Mapping[str, str] = {
     "state": ", ".join(f"`{state}`" for state in STATES),
     "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",
+    "step": "the step of a job ([Log](log.md#timings) explains them): "
+    + ", ".join(f"`{step}`" for step in JOB_STEPS),
     "version": "the version of certworker",
 }

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from certworker.errors import catalogue
+from certworker.tracing.steps import JOB_STEPS
 
 #: The HTTP statuses of RFC 8555 and of the servers before a CA. Each other status counts as its class.
 STATUSES = frozenset({200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 415, 429, 500, 502, 503, 504})
@@ -38,6 +39,13 @@ def code_of(code: str) -> str:
     Return *code* if it is in the catalogue, or else :data:`OTHER`.
     """
     return code if code in CODES else OTHER
+
+
+def step_of(step: str) -> str:
+    """
+    Return *step* if it is a step of a job, or else :data:`OTHER`.
+    """
+    return step if step in JOB_STEPS else OTHER
 
 
 class Issuers:

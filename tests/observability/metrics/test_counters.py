@@ -15,9 +15,9 @@ class TestJobs:
         The counter has a series for each outcome and code.
         """
         metrics = Metrics()
-        metrics.job("issued", "", 0.8)
-        metrics.job("issued", "", 1.2)
-        metrics.job("failed", "http.404", 0.04)
+        metrics.job("issued", "", 0.8, {})
+        metrics.job("issued", "", 1.2, {})
+        metrics.job("failed", "http.404", 0.04, {})
         found = samples(metrics)
 
         assert found["certworker_jobs_total", (("code", ""), ("outcome", "issued"))] == 2
@@ -29,12 +29,28 @@ class TestJobs:
         """
         metrics = Metrics()
         for seconds in (0.04, 0.8, 400):
-            metrics.job("issued", "", seconds)
+            metrics.job("issued", "", seconds, {})
         found = samples(metrics)
 
         assert found["certworker_job_duration_seconds_bucket", (("le", "0.05"),)] == 1
         assert found["certworker_job_duration_seconds_bucket", (("le", "1.0"),)] == 2
         assert found["certworker_job_duration_seconds_count", ()] == 3
+
+    def test_each_step_has_its_durations(self) -> None:
+        """
+        The duration of each step is in the buckets of its series. An unknown step adds no series.
+        """
+        metrics = Metrics()
+        metrics.job("failed", "http.404", 0.05, {"lock": 0.0008, "validate": 0.04})
+        metrics.job("issued", "", 0.9, {"lock": 0.002, "validate": 0.8, "a new step": 0.1})
+        found, name = samples(metrics), "certworker_job_step_duration_seconds"
+
+        assert 2 == found[f"{name}_count", (("step", "validate"),)]
+        assert 1 == found[f"{name}_bucket", (("le", "0.05"), ("step", "validate"))]
+        assert 1 == found[f"{name}_bucket", (("le", "0.001"), ("step", "lock"))]
+        assert {(("step", step),) for step in ("lock", "validate", "other")} == series(
+            metrics, f"{name}_count"
+        )
 
     def test_a_code_outside_of_the_catalogue_is_other(self) -> None:
         """
@@ -42,7 +58,7 @@ class TestJobs:
         """
         metrics = Metrics()
         for number in range(50):
-            metrics.job("failed", f"code {number}", 1)
+            metrics.job("failed", f"code {number}", 1, {})
 
         assert {(("code", "other"), ("outcome", "failed"))} == series(metrics, "certworker_jobs_total")
 

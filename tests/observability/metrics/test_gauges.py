@@ -37,7 +37,7 @@ class TestQueue:
             raise ConnectionError("Redis is unreachable")
 
         metrics = Metrics()
-        metrics.job("failed", "redis.unreachable", 1)
+        metrics.job("failed", "redis.unreachable", 1, {})
         metrics.watch_queue(jobs=fail, head_age=lambda: 0, scheduler_lag=lambda: 0)
         found = samples(metrics)
 
@@ -89,7 +89,7 @@ class TestNotifications:
             raise ConnectionError("Redis is unreachable")
 
         metrics = Metrics()
-        metrics.job("issued", "", 1)
+        metrics.job("issued", "", 1, {})
         metrics.watch_notifications(fail)
 
         assert not [name for name, _ in samples(metrics) if name == "certworker_notifications_waiting"]

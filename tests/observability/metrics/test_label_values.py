@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.observability.metrics.label_values import Issuers, code_of, status_of
+from certworker.observability.metrics.label_values import Issuers, code_of, status_of, step_of
 
 
 class TestStatus:
@@ -28,6 +28,15 @@ class TestCode:
         A code of the catalogue is a value, and any other text is `other`.
         """
         assert value == code_of(code)
+
+
+class TestStep:
+    @pytest.mark.parametrize(("step", "value"), [("lock", "lock"), ("dry_run", "dry_run"), ("DNS", "other")])
+    def test_a_step_is_one_of_a_job(self, step: str, value: str) -> None:
+        """
+        A step of a job is a value, and any other step is `other`.
+        """
+        assert value == step_of(step)
 
 
 class TestIssuers:

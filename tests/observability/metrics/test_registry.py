@@ -18,7 +18,7 @@ class TestMetrics:
         Two workers in one process have separate counters.
         """
         first, second = Metrics(), Metrics()
-        first.job("issued", "", 1)
+        first.job("issued", "", 1, {})
 
         assert series(first, "certworker_jobs_total")
         assert not series(second, "certworker_jobs_total")
@@ -51,7 +51,7 @@ class TestMetrics:
         The library adds no series with the start of each counter.
         """
         metrics = Metrics()
-        metrics.job("issued", "", 1)
+        metrics.job("issued", "", 1, {})
         names = {family.name for family in text_string_to_metric_families(metrics.render().decode())}
 
         assert not {name for name in names if name.endswith("_created")}
