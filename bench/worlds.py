@@ -24,6 +24,9 @@ from tests.servers.redis import RedisServer
 #: The domain that the worker requests at its start. This order opens its connection to the CA.
 OWN_DOMAIN = "own.localhost"
 
+#: The directory that hides packages from the measured processes.
+WITHOUT = Path(__file__).with_name("image")
+
 #: The number of slots. More pending orders cause a deadlock in Pebble.
 SLOTS_AT_PEBBLE = 4
 
@@ -187,10 +190,13 @@ def settings(directory: Path, redis_port: int) -> dict[str, str]:
 
 def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the environment of this process, with *variables* as the only settings of certworker.
+    Return the environment of this process, with *variables* as the only settings of certworker, and without
+    the packages that the image does not have.
     """
     foreign = ("_APP_", "CERTWORKER_")
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {**variables}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    path = os.pathsep.join(filter(None, (str(WITHOUT), os.environ.get("PYTHONPATH"))))
+    return own | {"PYTHONPATH": path} | {**variables}
 
 
 def stop(process: subprocess.Popen[bytes] | subprocess.Popen[str]) -> None:

@@ -68,6 +68,7 @@ FREE = {"__init__", "version"}
 #: Redis connection to others.
 LIBRARIES = {
     "acme": {"devca"},
+    "certifi": {"acme"},
     "click": {"cli"},
     "cryptography": {"certificates", "own_certificates", "acme", "replication.sealing", "devca"},
     "dns": {"dns", "dns01.rfc2136", "dns01.lexicon_child", "devca"},

@@ -8,6 +8,7 @@ of the exchange, which includes the name lookup and the TLS handshake.
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Mapping
@@ -15,12 +16,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from requests.utils import (
-    DEFAULT_CA_BUNDLE_PATH,
-    get_auth_from_url,
-    get_environ_proxies,
-    select_proxy,
-)
+import certifi
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
@@ -97,13 +93,13 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:
     host = urlsplit(url).hostname or ""
     context, allowed = _context(ca_bundle), AllowedHosts(host)
     # A proxy on another machine would connect to its own loopback interface.
-    proxy = None if is_loopback(host) else select_proxy(url, get_environ_proxies(url))
-    if not proxy:
+    proxy = None if is_loopback(host) else _proxy_for(url)
+    if proxy is None:
         return DirectPool(context, HEADERS, connections, allowed)
-    address = proxy if "://" in proxy else f"http://{proxy}"
+    address, access = proxy
     manager = ProxyManager(
         address,
-        proxy_headers=_access(*get_auth_from_url(address)),
+        proxy_headers=access,
         proxy_ssl_context=_context_to_proxy(ca_bundle),
         num_pools=4,
         maxsize=connections,
@@ -111,6 +107,22 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:
     )
     manager.pool_classes_by_scheme = _pool_classes(allowed)
     return ProxiedPool(manager)
+
+
+def _proxy_for(url: str) -> tuple[str, dict[str, str] | None] | None:
+    """
+    Return the URL of the proxy of the environment for *url*, with the headers for its access, or None.
+    """
+    if not any(value and name.lower().endswith("_proxy") for name, value in os.environ.items()):
+        return None
+    # Only workers with a proxy need this library, whose import takes 2.5 MB of memory.
+    from requests.utils import get_auth_from_url, get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    return address, _access(*get_auth_from_url(address))
 
 
 def _access(user: str, password: str) -> dict[str, str] | None:
@@ -161,7 +173,7 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_bundle)
     if ca_bundle is None:
         # A slim image may have no trusted roots.
-        context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+        context.load_verify_locations(certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return bind_to_exchanges(context)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -252,3 +254,13 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):  # The other direction has ended, and has closed both sockets.
         while data := source.recv(1 << 14):
             target.sendall(data)
+
+
+class TestImport:
+    def test_a_worker_without_a_proxy_does_not_import_requests(self) -> None:
+        """
+        Only a worker with a proxy needs `requests`. Its import takes memory, and time of the start.
+        """
+        program = "import sys; import certworker.cli.work; sys.exit('requests' in sys.modules)"
+
+        assert 0 == subprocess.run([sys.executable, "-c", program], check=False).returncode
