@@ -27,7 +27,7 @@ LIMIT_IN_THE_PAST = timedelta(seconds=60)
 #: The first pauses. A local CA needs a few milliseconds for a validation, and fewer to sign. Each pause is
 #: twice as long as the previous one.
 VALIDATION_POLL_SECONDS = 0.008
-ISSUANCE_POLL_SECONDS = 0.002
+ISSUANCE_POLL_SECONDS = 0.001
 #: The pause before the first retry of a request for a new resource that the CA does not know yet.
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0

@@ -58,14 +58,8 @@ class Webroot:
         # The rename publishes the complete file. It needs no fsync: after a power failure, certworker writes
         # a new response.
         temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
-        with self._shared.writing(), durable.translate_os_errors(path):
-            try:
-                temporary.write_bytes(challenge.key_authorization.encode("ascii"))
-                temporary.chmod(FILE_MODE)
-                temporary.replace(path)
-            except BaseException:
-                temporary.unlink(missing_ok=True)
-                raise
+        with self._shared.writing():
+            durable.write_unsynced(path, challenge.key_authorization.encode("ascii"), FILE_MODE, temporary)
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """

@@ -249,7 +249,7 @@ class CertificateStore:
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
-        directory = self._unpublished.find(names)
+        directory = next(self._unpublished.find(names), None)
         if directory is None:
             return None
         if self.links.newer(names, token_of(directory.name)):
@@ -273,8 +273,8 @@ class CertificateStore:
         Raises:
             VolumeReadOnly, VolumeFault: The record failed; *stored* will be put into service again.
         """
-        for directory, metadata in self._unpublished.all():
-            if set(metadata.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
+        for directory in self._unpublished.find(stored.metadata.names):
+            if directory.name <= stored.directory.name:
                 self._unpublished.remove(directory)
         self._on_change(stored.metadata.names)
 
@@ -340,7 +340,8 @@ class CertificateStore:
         same certificate in two directories.
         """
         linked = map(self.links.generation, metadata.names)
-        for directory in dict.fromkeys(filter(None, (self._unpublished.find(metadata.names), *linked))):
+        unpublished = next(self._unpublished.find(metadata.names), None)
+        for directory in dict.fromkeys(filter(None, (unpublished, *linked))):
             known = CertificateMetadata.read(directory)
             if (
                 known

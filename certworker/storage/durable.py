@@ -153,6 +153,22 @@ def create(path: Path, content: bytes, mode: int) -> None:
         sync(each() for each in opened)
 
 
+def write_unsynced(path: Path, content: bytes, mode: int, temporary: Path) -> None:
+    """
+    Write *content* to *path* atomically for readers, for a file that a power cut may remove.
+
+    Args:
+        temporary: The path of the temporary file.
+    """
+    with translate_os_errors(path):
+        try:
+            os.close(_created(temporary, content, mode))
+            os.replace(temporary, path)
+        except BaseException:
+            _unlink(str(temporary))
+            raise
+
+
 def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]], *, also: Sequence[Path] = ()) -> None:
     """
     Make a new directory at *path* atomically: it appears with all of *files* in it.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -301,22 +301,18 @@ class UnpublishedLinks:
         """
         Yield the complete generations with their metadata, the latest first.
         """
-        identifiers = self.identifiers()
-        for identifier in set(self._known) - identifiers:
-            self._known.pop(identifier, None)
-        for identifier in sorted(identifiers, reverse=True):
-            directory = self._generations / identifier
-            # A generation never changes, but it may disappear.
-            known = self._known.get(identifier) if os.path.lexists(f"{directory}/{META}") else None
-            if metadata := known or CertificateMetadata.read(directory):
-                self._known[identifier] = metadata
-                yield directory, metadata
+        for identifier, metadata in self._read():
+            yield self._generations / identifier, metadata
 
-    def find(self, names: tuple[str, ...]) -> Path | None:
+    def find(self, names: Collection[str]) -> Iterator[Path]:
         """
-        Return the latest generation for exactly these *names*; None if there is none.
+        Yield the generations for exactly these *names*, the latest first.
         """
-        return next((found for found, metadata in self.all() if set(metadata.names) == set(names)), None)
+        wanted = set(names)
+        for identifier, metadata in self._read():
+            # A generation never changes, but it may disappear.
+            if wanted == set(metadata.names) and os.path.lexists(f"{self._generations}/{identifier}/{META}"):
+                yield self._generations / identifier
 
     def remove(self, generation: Path) -> None:
         """
@@ -329,6 +325,16 @@ class UnpublishedLinks:
         with durable.translate_os_errors(link):
             # A power cut may restore the link; the certificate is then put into service again.
             link.unlink(missing_ok=True)
+
+    def _read(self) -> Iterator[tuple[str, CertificateMetadata]]:
+        identifiers = self.identifiers()
+        for identifier in set(self._known) - identifiers:
+            self._known.pop(identifier, None)
+        for identifier in sorted(identifiers, reverse=True):
+            known = self._known.get(identifier)
+            if metadata := known or CertificateMetadata.read(self._generations / identifier):
+                self._known[identifier] = metadata
+                yield identifier, metadata
 
     def identifiers(self) -> set[str]:
         """

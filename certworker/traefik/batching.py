@@ -185,9 +185,10 @@ class BatchedWriter:
             failed = self._layout.put(burst.contents, burst.staged, purpose)
         for file_name, failure in failed.items():
             failures.update(dict.fromkeys(burst.sources.get(file_name, ()), failure))
-        for ready in found:
-            if ready not in failures:
-                durable.remove(ready)
+        with durable.syncing_together():
+            for ready in found:
+                if ready not in failures:
+                    durable.remove(ready)
         self._last_change = time.monotonic()
         if burst.contents:
             self._changed()
