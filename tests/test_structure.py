@@ -82,6 +82,7 @@ LIBRARIES = {
     "prometheus_client": {"observability.metrics"},
     "publicsuffixlist": {"domains"},
     "pydantic": {"settings"},
+    "pydantic_settings": {"settings"},
     "redis": {
         "dns01",
         "redis",

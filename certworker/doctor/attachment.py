@@ -33,7 +33,7 @@ from certworker.variables import IN_A_FILE, bare, content_of
 from certworker.version import __version__
 
 LIBRARIES = (
-    *("click", "cryptography", "dnspython", "josepy", "pydantic", "PyYAML", "redis"),
+    *("click", "cryptography", "dnspython", "josepy", "pydantic", "pydantic-settings", "PyYAML", "redis"),
     *("requests", "rq", "urllib3", "waitress"),
 )
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_settings import SettingsConfigDict
 
 from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
 
@@ -110,7 +111,8 @@ class SettingGroup(BaseModel):
     Settings that belong together.
     """
 
-    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
+    # The parsers read lists. Otherwise, pydantic-settings would decode them as JSON.
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, enable_decoding=False)
 
     @field_validator("*", mode="before")
     @classmethod

@@ -11,9 +11,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from certworker.errors import printable
 from certworker.errors.config import InvalidSettings
@@ -72,52 +73,53 @@ PATHS_OF_LEXICON = frozenset(
 )
 
 
-def values_in(environ: Mapping[str, str], group: type[SettingGroup]) -> dict[str, Any]:
+class Environment(EnvSettingsSource):
     """
-    Return the values for *group* by variable, from *environ* and the secret files that it names, and those
-    of its groups by name.
+    The settings source: an environment, and the secret files that it names.
 
     An empty variable means its default, because Compose passes unset variables as empty ones. Spaces and
     quotes around a value are removed.
     """
-    return _values_in({name: text for name, value in environ.items() if (text := bare(name, value))}, group)
 
+    def __init__(self, group: type[SettingGroup], environ: Mapping[str, str]) -> None:
+        # The base class uses only the fields and the configuration of the model.
+        super().__init__(cast("type[BaseSettings]", group), case_sensitive=True)
+        self._group, self._environ = group, environ
+        self.env_vars = {name: text for name, value in environ.items() if (text := bare(name, value))}
 
-def _values_in(variables: Mapping[str, str], group: type[SettingGroup]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for field in group.model_fields.values():
-        if isinstance(variable := field.validation_alias, str):
-            found[variable] = _value_in(variables, variable, field)
-    below = {name: _values_in(variables, each) for name, each in groups_in(group)}
-    return {variable: value for variable, value in found.items() if value is not None} | below
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """
+        Return the text of *field* or its file, its key in the model, and whether it is complex.
+        """
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if key.endswith(ALL):
+            return self._all(key.removesuffix(ALL)) or None, key, is_complex
+        if may_be_in_file(field) and (path := self.env_vars.get(file_variable(key))):
+            value = SecretFile(key, path, is_second=value is not None)
+        return value, key, is_complex
 
+    def _all(self, beginning: str) -> dict[str, str | SecretFile]:
+        """
+        Return the variables with the prefix *beginning*, each with its text or its file.
+        """
+        own = re.compile(rf"{beginning}[A-Z0-9_]+")
+        found: dict[str, str | SecretFile] = {}
+        for name, text in sorted(self.env_vars.items()):
+            variable = name.removesuffix(IN_A_FILE)
+            if not text or not own.fullmatch(variable):
+                continue
+            if variable == name or name in PATHS_OF_LEXICON:
+                found[name] = text
+            else:
+                found[variable] = SecretFile(variable, text, is_second=variable in found)
+        return found
 
-def _value_in(
-    variables: Mapping[str, str], variable: str, field: FieldInfo
-) -> str | SecretFile | Mapping[str, str | SecretFile] | None:
-    if variable.endswith(ALL):
-        return _all_in(variables, variable.removesuffix(ALL)) or None
-    value = variables.get(variable)
-    if may_be_in_file(field) and (path := variables.get(file_variable(variable))):
-        return SecretFile(variable, path, is_second=value is not None)
-    return value
-
-
-def _all_in(variables: Mapping[str, str], beginning: str) -> dict[str, str | SecretFile]:
-    """
-    Return the variables with the prefix *beginning*, each with its text or its file.
-    """
-    own = re.compile(rf"{beginning}[A-Z0-9_]+")
-    found: dict[str, str | SecretFile] = {}
-    for name, text in sorted(variables.items()):
-        variable = name.removesuffix(IN_A_FILE)
-        if not own.fullmatch(variable):
-            continue
-        if variable == name or name in PATHS_OF_LEXICON:
-            found[name] = text
-        else:
-            found[variable] = SecretFile(variable, text, is_second=variable in found)
-    return found
+    def __call__(self) -> dict[str, Any]:
+        """
+        Return the values for the model, by variable, and those of its groups.
+        """
+        below = {name: Environment(group, self._environ)() for name, group in groups_in(self._group)}
+        return super().__call__() | below
 
 
 def load(environ: Mapping[str, str]) -> Settings:
@@ -130,7 +132,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     findings: dict[str, str] = {}
     settings = None
     try:
-        settings = Settings.model_validate(values_in(environ, Settings))
+        settings = Settings.model_validate(Environment(Settings, environ)())
     except ValidationError as error:
         for each in error.errors(include_input=False, include_url=False):
             # The default depends on another setting. That one is invalid, and has its own finding.

@@ -21,7 +21,7 @@ from certworker.settings.fields import (
     setting,
     text_of,
 )
-from certworker.settings.loading import values_in
+from certworker.settings.loading import Environment
 
 
 class Inner(SettingGroup):
@@ -57,7 +57,7 @@ class TestGroups:
         """
         (tmp_path / "key").write_text("secret\n")
         environ = {"OUTER_NAME": "a", file_variable("INNER_KEY"): str(tmp_path / "key")}
-        read = Outer.model_validate(values_in(environ, Outer))
+        read = Outer.model_validate(Environment(Outer, environ)())
 
         assert ("a", "secret") == (read.name, read.inner.key)
 
@@ -67,7 +67,7 @@ class TestGroups:
         """
         environ = {"OUTER_NAME": "\udcff", file_variable("INNER_KEY"): str(tmp_path)}
         with pytest.raises(ValidationError) as refused:
-            Outer.model_validate(values_in(environ, Outer))
+            Outer.model_validate(Environment(Outer, environ)())
 
         assert ["OUTER_NAME", "INNER_KEY"] == [each["loc"][-1] for each in refused.value.errors()]
 
