@@ -8,6 +8,7 @@ In import order::
     moved_names     Names that point to another server: no orders until they are back
     ownership       The proof of ownership before the first order for a name of a tenant
     pending_orders  Orders that have no certificate yet: stored in Redis, resumed after a crash
+    known_state     What Redis knows about the names of a request when they are locked
     importing       Stores the certificate of an operator, which a job then puts into service
     removal         Removes a name from the proxy, then from the volume, then from Redis
     issuer          One configured CA with its account, limits and challenge solvers

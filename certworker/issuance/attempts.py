@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from random import Random
+from typing import Any
 
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError, Interrupted
@@ -29,7 +31,7 @@ from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
 from certworker.state.domain_records import DomainRecord, DomainRecords
-from certworker.state.locks import Lease
+from certworker.state.locks import AddCommands, Lease
 from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity
 
@@ -57,18 +59,22 @@ class Attempts:
     validities: Callable[[Sequence[str]], Iterable[Validity]]
 
     @contextmanager
-    def recording(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
+    def recording(
+        self, names: tuple[str, ...], lease: Lease, record: DomainRecord | None, *, force: bool
+    ) -> Iterator[None]:
         """
         Record an attempt for *names* within the block, and its failure if the block raises one.
 
         Args:
+            names: The names.
+            lease: The lock on the names.
+            record: The record of the first name.
             force: Start now, even after several crashes in a row.
 
         Raises:
             WorkerCrashed: Two workers in a row crashed, and the time of the next attempt has not come.
             CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
         """
-        record = self.records.read(names[0])
         failures = record.attempts if record else 0
         crashes = self._crash_count(names, record, force=force)
         pause = crash_backoff(crashes, self._validity(names), self.clock())
@@ -92,6 +98,17 @@ class Attempts:
                 self._failed(names, lease, unexpected, failures)
             raise unexpected from fault
 
+    @contextmanager
+    def recording_before_the_start(self, names: tuple[str, ...]) -> Iterator[None]:
+        """
+        Record a failure of the block, which prevents an attempt for *names*.
+        """
+        try:
+            yield
+        except CertworkerError as failure:
+            self.record_not_started(names, failure)
+            raise
+
     def record_not_started(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         """
         Record *failure*, which prevented an attempt for *names*, and plan the next attempt.
@@ -110,14 +127,22 @@ class Attempts:
         again = self.clock() + lease + LEASE_GRACE
         self.agenda.put_many(dict.fromkeys(names, again), at_the_latest=True)
 
-    def dry_run(self, names: tuple[str, ...], run: Callable[[tuple[str, ...]], None]) -> None:
+    def dry_run(
+        self, names: tuple[str, ...], record: DomainRecord | None, run: Callable[[tuple[str, ...]], None]
+    ) -> None:
         """
         Call *run* to validate *names* if their last validation failed.
+
+        Args:
+            names: The names.
+            record: The record of the first name.
+            run: Validates them.
 
         Raises:
             CertworkerError: The validation failed. Each attempt begins with a dry run until one succeeds.
         """
-        if self.records.needs_dry_run(names[0]):
+        # A dry run at an earlier CA of this attempt may have succeeded.
+        if record and record.needs_dry_run and self.records.needs_dry_run(names[0]):
             run(names)
             self.records.record_dry_run(names)
 
@@ -131,17 +156,39 @@ class Attempts:
             return False
         return record is not None and (record.state, record.serial) == ("issued", metadata.serial)
 
-    def record_success(self, metadata: CertificateMetadata, lease: Lease, next_check: datetime) -> bool:
+    def record_success(
+        self,
+        metadata: CertificateMetadata,
+        lease: Lease,
+        next_check: datetime,
+        clean_up: AddCommands,
+    ) -> list[Any] | None:
         """
         Record that the certificate with this *metadata* is in service, and plan its *next_check*.
 
+        Args:
+            metadata: The metadata of the certificate.
+            lease: The lock on its names.
+            next_check: The time of its next check.
+            clean_up: Adds commands that remove what the attempt no longer needs. They may fail.
+
         Returns:
-            False if the lease is lost: then another worker records the result.
+            The replies to these commands, or errors. None if the lease is lost: then another worker records
+            the result.
         """
-        if not lease.still_held():
-            return False
-        self._plan(metadata.names, next_check, partial(self.records.record_issued, metadata.names, metadata))
-        return True
+        names, score = metadata.names, next_check.timestamp()
+
+        def add(pipe: Pipeline) -> None:
+            self.records.record_issued(names, metadata, next_check=next_check, now=self.clock(), pipe=pipe)
+            self.agenda.add(pipe, dict.fromkeys(names, score))
+
+        if (replies := lease.write(add, clean_up)) is None:
+            return None
+        written, cleaned_up = replies
+        _, earliest = written[-1]
+        if float(earliest) >= score:
+            self.agenda.wake(next_check)
+        return cleaned_up
 
     def record_covered(
         self, names: tuple[str, ...], metadata: CertificateMetadata, next_check: datetime

@@ -13,7 +13,7 @@ A moved name gets a job each day, which only checks whether the name is back. Un
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -61,9 +61,9 @@ class MovedNames:
         """
         return self.sightings.moved(names)
 
-    def check(self, names: Sequence[str]) -> None:
+    def check(self, sightings: Mapping[str, Sighting]) -> None:
         """
-        Check whether the moved names among *names* are back. The caller holds the lock on *names*.
+        Check whether the moved names among *sightings* are back. The caller holds the lock on them.
 
         Raises:
             Moved: One of them is not back. The next check is planned. If its certificate has expired, the
@@ -71,7 +71,7 @@ class MovedNames:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A name cannot be taken out of service.
             redis.RedisError: Redis failed.
         """
-        for name, sighting in self.sightings.read_many(names).items():
+        for name, sighting in sightings.items():
             if not sighting.is_final:
                 continue
             if not self.check_target.applies_to(name) or self.whereabouts(name).place is Place.HERE:

@@ -18,8 +18,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from certworker.acme.client import AcmeClient
@@ -49,6 +51,7 @@ from certworker.redis.codec import (
     names_in,
     shown_in,
 )
+from certworker.redis.shared_trips import send_with_next
 from certworker.tracing.steps import step
 
 logger = logging.getLogger(__name__)
@@ -108,13 +111,16 @@ class PendingOrderStore:
     """
     Stores the pending orders at one CA in Redis, one for each set of names.
 
+    Attributes:
+        authority: The label of the CA.
+
     Args:
         clock: Returns the time in UTC. No order counts as pending for longer than 7 days.
     """
 
     def __init__(self, connection: Redis, authority: str, clock: Callable[[], datetime]) -> None:
         self._connection = connection
-        self._authority = authority
+        self.authority = authority
         self._clock = clock
 
     def save(
@@ -146,15 +152,31 @@ class PendingOrderStore:
         """
         Return the order for exactly *names*, in any sequence; None if there is none.
         """
-        return self._read(names, self._connection.getrange(self._key(names), 0, LARGEST_JSON))
+        return self.read(names, self._connection.getrange(self._key(names), 0, LARGEST_JSON))
+
+    def ask(self, names: Sequence[str]) -> Callable[[], PendingOrder | None]:
+        """
+        Ask for the order for *names* together with the next command; return a function that returns it.
+        """
+        reply = send_with_next(self._connection, "GETRANGE", self._key(names), 0, LARGEST_JSON)
+        return lambda: self.read(names, reply.value())
+
+    def add_removal(self, names: Sequence[str], pipe: Pipeline) -> None:
+        """
+        Add a command to *pipe* that removes the order for *names*. :meth:`read` reads the reply.
+        """
+        pipe.getdel(self._key(names))
 
     def delete(self, names: Sequence[str]) -> PendingOrder | None:
         """
         Remove the order for *names* and return it; None if there is none.
         """
-        return self._read(names, self._connection.getdel(self._key(names)))
+        return self.read(names, self._connection.getdel(self._key(names)))
 
-    def _read(self, names: Sequence[str], text: bytes | str | None) -> PendingOrder | None:
+    def read(self, names: Sequence[str], text: bytes | str | None) -> PendingOrder | None:
+        """
+        Return the order for *names* in *text*; None if there is none.
+        """
         stored = fields_in(text)
         url, expires = shown_in(stored.get("url"), LONGEST_URL), decode_time(stored.get("expires"))
         known = names_in(stored.get("names"))
@@ -162,10 +184,10 @@ class PendingOrderStore:
             return None
         reserved, resumed = stored.get("reserved") is True, count_in(stored.get("resumed"))
         expires = min(expires, self._clock() + LONGEST)
-        return PendingOrder(url, tuple(names), self._authority, expires, reserved, resumed)
+        return PendingOrder(url, tuple(names), self.authority, expires, reserved, resumed)
 
     def _key(self, names: Sequence[str]) -> str:
-        return f"{ORDERS}{self._authority}:{set_of(names)}"
+        return f"{ORDERS}{self.authority}:{set_of(names)}"
 
 
 @dataclass(frozen=True)
@@ -184,19 +206,22 @@ class PendingOrders:
         """
         return self.orders.find(names)
 
-    def resume(self, names: tuple[str, ...], *, force: bool) -> tuple[Order | None, bool]:
+    def resume(
+        self, names: tuple[str, ...], found: PendingOrder | None, *, force: bool
+    ) -> tuple[Order | None, bool]:
         """
         Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
         An order that has failed, or was resumed too often, is removed; then the result is (None, False).
 
         Args:
+            names: The names.
+            found: The order that is stored for them.
             force: Resume only an order whose attempt was interrupted: the same request may have placed it.
 
         Raises:
             CertworkerError: The CA has an internal error, is busy, or does not respond.
         """
-        found = self.orders.find(names)
         if found is None:
             return None, False
         is_rejected = found.resumed >= MOST_RESUMPTIONS or (force and not found.reserved)
@@ -260,6 +285,20 @@ class PendingOrders:
         if found := self.orders.delete(names):
             self.keys.forget(found.url)
 
+    def forget_removed(self, names: tuple[str, ...], reply: Any) -> None:
+        """
+        Remove the key of the order for *names*.
+
+        Args:
+            names: The names.
+            reply: The reply to the removal of the order by :func:`add_removals`. After an error, this method
+                removes the order.
+        """
+        if isinstance(reply, Exception):
+            self.forget(names)
+        elif found := self.orders.read(names, reply):
+            self.keys.forget(found.url)
+
     def remove_stale(self) -> None:
         """
         Remove the keys of orders that can no longer be finished.
@@ -293,6 +332,14 @@ class PendingOrders:
         except RedisError as error:
             # The stored order is needed only after a crash.
             logger.debug("could not store the order: %s", error, extra=_log_fields(names))
+
+
+def add_removals(orders: Sequence[PendingOrders], names: Sequence[str], pipe: Pipeline) -> None:
+    """
+    Add a command to *pipe* for each of *orders* that removes the order for *names*.
+    """
+    for each in orders:
+        each.orders.add_removal(names, pipe)
 
 
 def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:

@@ -25,8 +25,8 @@ line of a job has the durations of its steps. The steps `lock` and `order` are m
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -39,13 +39,15 @@ from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
 from certworker.issuance.failover import Failover, explained_by
 from certworker.issuance.issuer import Issuer
+from certworker.issuance.known_state import KnownState
 from certworker.issuance.moved_names import MovedNames
 from certworker.issuance.ownership import Ownership
+from certworker.issuance.pending_orders import add_removals
 from certworker.job_slot import JobSlot
 from certworker.renewal.policy import RenewalDecision, after_issuance
 from certworker.state.locks import DomainLocks, Lease
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.keypair import StoredCertificate
+from certworker.storage.keypair import StoredCertificate, covering_all
 from certworker.storage.metadata import CertificateMetadata
 from certworker.tracing.steps import step
 from certworker.traefik.config import TraefikConfig
@@ -124,25 +126,30 @@ class CertificateIssuance:
         """
         requested, additional_names = names, () if force else self._additional_names(names)
         names += additional_names
-        with self.locks.hold(names) as lease:
+        orders = [issuer.pending_orders.orders for issuer in self.issuers]
+        ask = partial(KnownState.ask, names, self.attempts.records, self.moved.sightings, orders)
+        with self.locks.hold_and_ask(names, ask) as (lease, known):
             unpublished = self._unpublished(names, force=force)
-            if not force and (in_service := self._without_attempt(names, unpublished, lease)):
+            if not force and (in_service := self._without_attempt(names, unpublished, lease, known)):
                 if in_service.state == "covered":
                     self.ownership.record_covered(requested, tenant)
                 return in_service
             if not unpublished:
                 self.ownership.check(requested, tenant)
-            with self.attempts.recording(names, lease, force=force or unpublished is not None):
+            is_forced = force or unpublished is not None
+            with self.attempts.recording(names, lease, known.record(), force=is_forced):
                 if unpublished:
                     # An earlier attempt obtained the certificate and failed afterwards. No new order is
                     # needed.
                     self.certificates.link(unpublished)
                     state: State = "imported" if unpublished.metadata.is_imported else "issued"
                     return self._put_into_service(state, unpublished, lease)
-                return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
+                return self._issue(
+                    names, additional_names, lease, known, force=force, use_full_quota=use_full_quota
+                )
 
     def _without_attempt(
-        self, names: tuple[str, ...], unpublished: StoredCertificate | None, lease: Lease
+        self, names: tuple[str, ...], unpublished: StoredCertificate | None, lease: Lease, known: KnownState
     ) -> Outcome | None:
         """
         Return the outcome for *names* if they need neither an order nor the *unpublished* certificate.
@@ -154,7 +161,7 @@ class CertificateIssuance:
             return None
         if not unpublished and (imported := self._imported(names, lease)):
             return imported
-        self.moved.check(names)
+        self.moved.check(known.sightings())
         return None if unpublished else self._covered(names)
 
     def are_imported(self, names: tuple[str, ...]) -> bool:
@@ -170,14 +177,6 @@ class CertificateIssuance:
         found = map(self.certificates.metadata, names)
         return all(metadata is not None and metadata.is_imported for metadata in found)
 
-    @contextmanager
-    def _recording_before_the_attempt(self, names: tuple[str, ...]) -> Iterator[None]:
-        try:
-            yield
-        except CertworkerError as failure:
-            self.attempts.record_not_started(names, failure)
-            raise
-
     def _imported(self, names: tuple[str, ...], lease: Lease) -> Outcome | None:
         """
         Put the imported certificates of *names* into service, unless they are; None: no name has one.
@@ -187,7 +186,7 @@ class CertificateIssuance:
             ImportDamaged: The files of one are missing or damaged.
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
-        with self._recording_before_the_attempt(names):
+        with self.attempts.recording_before_the_start(names):
             metadata = {name: self.certificates.metadata(name) for name in names}
         imported = [name for name, found in metadata.items() if found and found.is_imported]
         if not imported:
@@ -195,7 +194,7 @@ class CertificateIssuance:
         if len(imported) < len(names):
             # The request is refused. A record would replace the state of the imported certificate.
             raise ImportInService(name=imported[0])
-        with self._recording_before_the_attempt(names):
+        with self.attempts.recording_before_the_start(names):
             outcomes = [self._keep_imported(name, lease) for name in names]
         return replace(outcomes[0], names=names)
 
@@ -209,7 +208,7 @@ class CertificateIssuance:
         return outcome
 
     def _covered(self, names: tuple[str, ...]) -> Outcome | None:
-        with self._recording_before_the_attempt(names):
+        with self.attempts.recording_before_the_start(names):
             covered = self.coverage.cover(names)
         if covered is None:
             return None
@@ -221,12 +220,13 @@ class CertificateIssuance:
         names: tuple[str, ...],
         additional_names: tuple[str, ...],
         lease: Lease,
+        known: KnownState,
         *,
         force: bool,
         use_full_quota: bool,
     ) -> Outcome:
         in_service = self.certificates.current_many(names)
-        current = _covering_all(names, in_service)
+        current = covering_all(names, in_service)
         if current and not force and not self._is_due(current, in_service):
             return self._put_into_service("kept", current, lease)
 
@@ -242,7 +242,7 @@ class CertificateIssuance:
             for issuer in failover:
                 with failover.attempt():
                     certificate = self._obtain(
-                        names, in_service, issuer, force=force, use_full_quota=use_full_quota
+                        names, in_service, issuer, known, force=force, use_full_quota=use_full_quota
                     )
                     break
 
@@ -257,6 +257,7 @@ class CertificateIssuance:
         names: tuple[str, ...],
         in_service: InService,
         issuer: Issuer,
+        known: KnownState,
         *,
         force: bool,
         use_full_quota: bool,
@@ -269,14 +270,15 @@ class CertificateIssuance:
         """
         issuer.check(in_service)
         if not force:
-            self.attempts.dry_run(names, issuer.dry_run)
-        current = _covering_all(names, in_service)
+            self.attempts.dry_run(names, known.record(), issuer.dry_run)
+        current = covering_all(names, in_service)
         replaces = issuer.replaces_id(current)
         # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
         exempt = (
             current is not None and bool(replaces) and self.decide(current.metadata, self.clock()).window_open
         )
-        resumed, reserved = issuer.pending_orders.resume(names, force=force)
+        stored_order = known.orders[issuer.ca.label]()
+        resumed, reserved = issuer.pending_orders.resume(names, stored_order, force=force)
         with (
             issuer.budget.reserve(
                 names,
@@ -321,8 +323,11 @@ class CertificateIssuance:
                 self.coverage.forget(metadata.names)
                 self.moved.forget(metadata.names)
                 next_check = after_issuance(metadata.validity, next_check, now)
-            if self.attempts.record_success(metadata, lease, next_check) and state != "kept":
-                self.attempts.clean_up(partial(self._forget, stored))
+            orders = [issuer.pending_orders for issuer in self.issuers] if state != "kept" else []
+            removals = partial(add_removals, orders, metadata.names)
+            removed = self.attempts.record_success(metadata, lease, next_check, removals)
+            if removed is not None and state != "kept":
+                self.attempts.clean_up(partial(self._forget_removed, stored, removed))
         return Outcome(state, metadata.names, metadata, next_check)
 
     def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -368,6 +373,11 @@ class CertificateIssuance:
             issuer.pending_orders.forget(stored.metadata.names)
         self.certificates.mark_published(stored)
 
+    def _forget_removed(self, stored: StoredCertificate, removed: Sequence[object]) -> None:
+        for issuer, reply in zip(self.issuers, removed, strict=True):
+            issuer.pending_orders.forget_removed(stored.metadata.names, reply)
+        self.certificates.mark_published(stored)
+
     def _is_due(self, current: StoredCertificate, in_service: InService) -> bool:
         # After the removal of one of its names, the certificate is replaced by one without that name.
         named = in_service[0].metadata.names if in_service[0] else ()
@@ -384,16 +394,3 @@ class CertificateIssuance:
 
 def _log_step(names: tuple[str, ...], event: str, text: str, *values: object) -> None:
     logger.info(text, *values, extra={"domain": names[0], "event": event})
-
-
-def _covering_all(names: tuple[str, ...], in_service: InService) -> StoredCertificate | None:
-    """
-    Return the certificate that serves all of *names*, with its metadata reduced to them; None: there is none.
-    """
-    # A name that joined the set or lost its files makes the certificate incomplete.
-    first = in_service[0]
-    if first is None or not set(names) <= set(first.metadata.names):
-        return None
-    if not all(other and other.directory == first.directory for other in in_service):
-        return None
-    return replace(first, metadata=replace(first.metadata, names=names))

@@ -74,9 +74,7 @@ class Agenda:
         with self._connection.pipeline(transaction=with_records is not None) as pipe:
             if with_records:
                 with_records(pipe)
-            for batch in _batches(list(scores)):
-                pipe.zadd(AGENDA, {name: scores[name] for name in batch}, lt=at_the_latest)
-            pipe.zrange(AGENDA, 0, 0, withscores=True)
+            self.add(pipe, scores, at_the_latest=at_the_latest)
             if scores:
                 ask_for_wake_up(pipe, min(moments.values()))
             replies = pipe.execute()
@@ -84,6 +82,14 @@ class Agenda:
             first, is_planned = replies[-2:]
             if not is_planned and (not first or first[0][1] >= min(scores.values())):
                 self.wake(min(moments.values()))
+
+    def add(self, pipe: Pipeline, scores: Mapping[str, float], *, at_the_latest: bool = False) -> None:
+        """
+        Add commands to *pipe* that plan checks at the Unix times *scores*. The last one returns the earliest.
+        """
+        for batch in _batches(list(scores)):
+            pipe.zadd(AGENDA, {name: scores[name] for name in batch}, lt=at_the_latest)
+        pipe.zrange(AGENDA, 0, 0, withscores=True)
 
     def remove(self, name: str) -> None:
         """

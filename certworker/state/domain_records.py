@@ -101,6 +101,8 @@ class DomainRecord:
     updated: datetime
     #: The tenant in the last request that named one; empty if none did.
     tenant: str = ""
+    #: Whether a CA failed to validate the name, and no dry run has succeeded since.
+    needs_dry_run: bool = False
 
 
 class DomainRecords:
@@ -364,6 +366,7 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
         next_check=decode_time(fields.get("next_check")),
         updated=updated,
         tenant=tenant_in(fields.get("tenant")),
+        needs_dry_run=DRY_RUN in fields,
     )
 
 

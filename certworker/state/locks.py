@@ -19,8 +19,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any, TypeVar
 
 from redis import Redis
+from redis.client import Pipeline
 from redis.exceptions import RedisError
 
 from certworker.errors.redis import RedisFault
@@ -31,6 +33,8 @@ from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
 from certworker.tracing.steps import step
 
 logger = logging.getLogger(__name__)
+
+Asked = TypeVar("Asked")
 
 FENCE = "certworker:fence"
 LOCKS = "certworker:lock:"
@@ -74,18 +78,28 @@ redis.call('SET', KEYS[1], string.format('%.0f', token))
 return token
 """
 
-#: KEYS: the locks. ARGV: the owner, the lease in milliseconds. Returns 1 if the owner has renewed all locks.
-#: The caller knows that the lease has not expired, so a missing lock was evicted, and the script creates it
-#: again.
-_RENEW = """
-for i = 1, #KEYS do
+#: KEYS: the locks, then the keys of the commands. ARGV: the owner, the lease in milliseconds, the number of
+#: locks, the number of commands that must succeed; then each command: the number of its words, and the words.
+#: Renews all locks, runs the commands, and returns their replies. Returns nil and changes nothing if another
+#: owner holds a lock. The caller knows that the lease has not expired, so a missing lock was evicted, and the
+#: script creates it again.
+_WRITE = """
+local locks = tonumber(ARGV[3])
+for i = 1, locks do
     local holder = redis.call('GET', KEYS[i])
-    if holder and holder ~= ARGV[1] then return 0 end
+    if holder and holder ~= ARGV[1] then return false end
 end
-for i = 1, #KEYS do
+for i = 1, locks do
     redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
 end
-return 1
+local replies, at, essential = {}, 5, tonumber(ARGV[4])
+while at <= #ARGV do
+    local last = at + tonumber(ARGV[at])
+    local run = #replies < essential and redis.call or redis.pcall
+    replies[#replies + 1] = run(unpack(ARGV, at + 1, last))
+    at = last + 1
+end
+return replies
 """
 
 #: KEYS: the locks. ARGV: the owner.
@@ -94,6 +108,16 @@ for i = 1, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
 end
 """
+
+#: The replies to the commands that had to succeed, and those to the other ones.
+Replies = tuple[list[Any], list[Any]]
+
+#: Adds commands to a pipeline.
+AddCommands = Callable[[Pipeline], object]
+
+
+def _add_none(_pipe: Pipeline) -> None:
+    pass
 
 
 class Lease:
@@ -107,7 +131,12 @@ class Lease:
     """
 
     def __init__(
-        self, names: tuple[str, ...], token: int, duration: timedelta, taken: float, renew: Callable[[], bool]
+        self,
+        names: tuple[str, ...],
+        token: int,
+        duration: timedelta,
+        taken: float,
+        renew: Callable[[AddCommands, AddCommands], Replies | None],
     ) -> None:
         self.names = names
         self.token = token
@@ -125,20 +154,40 @@ class Lease:
         names before.
         """
         with self._mutex:
-            asked = time.monotonic()
-            if self._lost or asked >= self._ends:
-                self._lose()
-                return False
             try:
-                renewed = self._renew()
+                return self._renewed(_add_none, _add_none) is not None
             except RedisError as error:
                 logger.debug("could not renew the lease: %s", error, extra={"domain": self.names[0]})
                 return time.monotonic() < self._ends
-            if not renewed:
-                self._lose()
-                return False
+
+    def write(self, add: AddCommands, clean_up: AddCommands = _add_none) -> Replies | None:
+        """
+        Renew the lease and run commands, in one atomic step.
+
+        Args:
+            add: Adds the commands.
+            clean_up: Adds commands that may fail.
+
+        Returns:
+            The replies to the commands, and those to the commands that may fail, or errors. None if the lease
+            is lost. Then nothing is written.
+
+        Raises:
+            redis.RedisError: Redis failed, or rejected one of the commands that must succeed.
+        """
+        with self._mutex:
+            return self._renewed(add, clean_up)
+
+    def _renewed(self, add: AddCommands, clean_up: AddCommands) -> Replies | None:
+        asked = time.monotonic()
+        replies = None
+        if not self._lost and asked < self._ends:
+            replies = self._renew(add, clean_up)
+        if replies is None:
+            self._lose()
+        else:
             self._ends = asked + self.duration.total_seconds()
-            return True
+        return replies
 
     def _lose(self) -> None:
         if not self._lost:
@@ -189,8 +238,7 @@ class DomainLocks:
         self._milliseconds = max(1, int(lease_seconds * 1000))
         self._highest_token = highest_token
         self._on_conflict = on_conflict
-        self._take = connection.register_script(_TAKE)
-        self._renew = connection.register_script(_RENEW)
+        self._write = connection.register_script(_WRITE)
         #: The leases, each with the function that unlocks its names.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
@@ -207,17 +255,33 @@ class DomainLocks:
             AlreadyInProgress: Another worker has locked one of the names. This method does not wait.
             redis.RedisError: Redis failed.
         """
+        with self.hold_and_ask(names, lambda: None) as (lease, _):
+            yield lease
+
+    @contextmanager
+    def hold_and_ask(self, names: Iterable[str], ask: Callable[[], Asked]) -> Iterator[tuple[Lease, Asked]]:
+        """
+        Lock *names* as :meth:`hold` does, and read what the holder needs in the same round trip.
+
+        Args:
+            names: The names.
+            ask: Sends commands with the next one. They follow the lock. Its result is yielded.
+
+        Raises:
+            AlreadyInProgress: Another worker has locked one of the names. This method does not wait.
+            redis.RedisError: Redis failed.
+        """
         distinct = tuple(sorted(set(names)))
         keys = [LOCKS + name for name in distinct]
         owner = secrets.token_hex(16)
         with step("lock"):
-            lease = self._acquire(distinct, keys, owner)
+            lease, asked = self._acquire(distinct, keys, owner, ask)
         with self._mutex:
             self._leases[lease] = partial(self._unlock, keys, owner)
         self.loop.start()
         try:
             self.on_acquired()
-            yield lease
+            yield lease, asked
         finally:
             with self._mutex:
                 unlock = self._leases.pop(lease)
@@ -240,10 +304,12 @@ class DomainLocks:
         """
         return 0 <= self._connection.pttl(LOCKS + name) <= LONGEST_LEASE
 
-    def _acquire(self, names: tuple[str, ...], keys: list[str], owner: str) -> Lease:
-        asked = time.monotonic()
+    def _acquire(
+        self, names: tuple[str, ...], keys: list[str], owner: str, ask: Callable[[], Asked]
+    ) -> tuple[Lease, Asked]:
+        began = time.monotonic()
         try:
-            token = self._token(keys, owner)
+            token, asked = self._token(keys, owner, ask)
         except BaseException:
             # Redis may have run the command, although its reply was lost.
             self._unlock(keys, owner)
@@ -251,21 +317,31 @@ class DomainLocks:
         if token < 0:
             self._on_conflict()
             raise AlreadyInProgress(name=names[-token - 1])
-        return Lease(
-            names,
-            token,
-            self.duration,
-            asked,
-            renew=lambda: bool(self._renew(keys, [owner, self._milliseconds])),
-        )
+        return Lease(names, token, self.duration, began, renew=partial(self._renew, keys, owner)), asked
 
-    def _token(self, keys: list[str], owner: str) -> int:
+    def _token(self, keys: list[str], owner: str, ask: Callable[[], Asked]) -> tuple[int, Asked]:
         highest = min(max(self._highest_token(), 0), HIGHEST_TOKEN)
-        token = int(self._take([FENCE, *keys], [owner, self._milliseconds, highest]))
+        arguments = (len(keys) + 1, FENCE, *keys, owner, self._milliseconds, highest)
+        reply = send_with_next(self._connection, "EVAL", _TAKE, *arguments)
+        asked = ask()
+        token = int(reply.value())
         if not (0 < token <= HIGHEST_TOKEN or -len(keys) <= token < 0):
             reason = f"the fencing token {token} is out of bounds"
             raise RedisFault(address=address_of(self._connection), reason=reason)
-        return token
+        return token, asked
+
+    def _renew(self, keys: list[str], owner: str, add: AddCommands, clean_up: AddCommands) -> Replies | None:
+        with self._connection.pipeline() as pipe:
+            add(pipe)
+            essential = len(pipe.command_stack)
+            clean_up(pipe)
+            commands = [arguments for arguments, _ in pipe.command_stack]
+        words = [word for command in commands for word in (len(command), *command)]
+        written = [command[1] for command in commands]
+        reply: list[Any] | None = self._write(
+            [*keys, *written], [owner, self._milliseconds, len(keys), essential, *words]
+        )
+        return None if reply is None else (reply[:essential], reply[essential:])
 
     def _unlock(self, keys: list[str], owner: str) -> None:
         # If Redis fails, the lock ends with its lease.

@@ -8,7 +8,7 @@ starts again from zero.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import islice
@@ -98,12 +98,15 @@ class Sightings:
         found: dict[str, Sighting] = {}
         for batch in _batches(names):
             entries: list[bytes] = self._read([SIGHTINGS], [LARGEST_ENTRY, *batch])
-            found |= {
-                name: sighting
-                for name, entry in zip(batch, entries, strict=True)
-                if (sighting := _sighting_in(entry))
-            }
+            found |= _sightings(batch, entries)
         return found
+
+    def ask(self, names: Sequence[str]) -> Callable[[], Mapping[str, Sighting]]:
+        """
+        Ask for the sightings of *names* together with the next command; return a function that returns them.
+        """
+        reply = send_with_next(self._connection, "EVAL", _READ, 1, SIGHTINGS, LARGEST_ENTRY, *names)
+        return lambda: _sightings(names, reply.value())
 
     def moved(self, names: Sequence[str]) -> frozenset[str]:
         """
@@ -131,6 +134,11 @@ class Sightings:
         """
         if names:
             send_with_next(self._connection, "HDEL", SIGHTINGS, *names)
+
+
+def _sightings(names: Sequence[str], entries: Sequence[bytes]) -> dict[str, Sighting]:
+    pairs = zip(names, entries, strict=True)
+    return {name: sighting for name, entry in pairs if (sighting := _sighting_in(entry))}
 
 
 def _sighting_in(entry: bytes) -> Sighting | None:

@@ -149,3 +149,22 @@ def _content(path: Path, name: str) -> bytes:
     if not content.strip():
         raise CertificateUnreadable(path=path, name=name, reason="it is empty")
     return content
+
+
+def covering_all(
+    names: tuple[str, ...], in_service: Sequence[StoredCertificate | None]
+) -> StoredCertificate | None:
+    """
+    Return the certificate that serves all of *names*, with its metadata reduced to them; None: there is none.
+
+    Args:
+        names: The names.
+        in_service: The certificate in service for each of *names*; None for a name without one.
+    """
+    # A name that joined the set or lost its files makes the certificate incomplete.
+    first = in_service[0]
+    if first is None or not set(names) <= set(first.metadata.names):
+        return None
+    if not all(other and other.directory == first.directory for other in in_service):
+        return None
+    return replace(first, metadata=replace(first.metadata, names=names))

@@ -65,7 +65,8 @@ class TestIssue:
         (issuer,) = app.issuers
         placed = issuer.pending_orders.place((name,), None)
 
-        order, reserved = issuer.pending_orders.resume((name,), force=False)
+        found = issuer.pending_orders.find((name,))
+        order, reserved = issuer.pending_orders.resume((name,), found, force=False)
 
         assert order is not None
         assert (placed.url, True) == (order.url, reserved)

@@ -77,7 +77,11 @@ def fail(
     Make an attempt that ends with *fault*. Return the time until the next attempt.
     """
     suppressed = suppress(type(fault), Unexpected)
-    with suppressed, locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=False):
+    with (
+        suppressed,
+        locks.hold(NAMES) as lease,
+        attempts.recording(NAMES, lease, attempts.records.read(NAMES[0]), force=False),
+    ):
         before()
         raise fault
     next_check = attempts.agenda.next_check(NAMES[0])
@@ -156,7 +160,7 @@ class TestCrashes:
         with (
             pytest.raises(WorkerCrashed) as caught,
             locks.hold(NAMES) as lease,
-            attempts.recording(NAMES, lease, force=False),
+            attempts.recording(NAMES, lease, attempts.records.read(NAMES[0]), force=False),
         ):
             pass
 
@@ -169,7 +173,10 @@ class TestCrashes:
         """
         crash(attempts, locks)
         crash(attempts, locks)
-        with locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=True):
+        with (
+            locks.hold(NAMES) as lease,
+            attempts.recording(NAMES, lease, attempts.records.read(NAMES[0]), force=True),
+        ):
             assert record_of(attempts).state == "issuing"
 
     def test_a_failure_resets_the_number_of_crashes(self, attempts: Attempts, locks: DomainLocks) -> None:
@@ -235,7 +242,7 @@ class TestFailures:
         with (
             pytest.raises(CertworkerError) as failed,
             locks.hold(NAMES) as lease,
-            attempts.recording(NAMES, lease, force=False),
+            attempts.recording(NAMES, lease, attempts.records.read(NAMES[0]), force=False),
         ):
             raise error
 
@@ -315,11 +322,11 @@ class TestDryRun:
         validations.
         """
         completed: list[tuple[str, ...]] = []
-        attempts.dry_run(NAMES, completed.append)
+        attempts.dry_run(NAMES, attempts.records.read(NAMES[0]), completed.append)
         fail(attempts, locks, TIMED_OUT)
         with pytest.raises(HttpTimeout):
-            attempts.dry_run(NAMES, fail_dry_run)
-        attempts.dry_run(NAMES, completed.append)
-        attempts.dry_run(NAMES, completed.append)
+            attempts.dry_run(NAMES, attempts.records.read(NAMES[0]), fail_dry_run)
+        attempts.dry_run(NAMES, attempts.records.read(NAMES[0]), completed.append)
+        attempts.dry_run(NAMES, attempts.records.read(NAMES[0]), completed.append)
 
         assert [NAMES] == completed

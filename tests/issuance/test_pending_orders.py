@@ -239,7 +239,7 @@ class TestFailedOrder:
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         for _ in range(2):
-            issuer.pending_orders.resume(NAMES, force=False)
+            issuer.pending_orders.resume(NAMES, issuer.pending_orders.find(NAMES), force=False)
 
         pending = issuer.pending_orders.find(NAMES)
         assert pending is not None

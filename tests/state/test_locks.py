@@ -311,6 +311,34 @@ class TestLease:
 
         assert connection.get(LOCKS + "a.org") == b"of another worker"
 
+    def test_commands_run_only_with_the_lease(self, connection: redis.Redis) -> None:
+        """
+        The commands run and the lease is renewed in one step. After the loss of the lease, none of them runs.
+        """
+        with locks_of(connection, 60).hold(["a.org"]) as lease:
+            connection.pexpire(LOCKS + "a.org", 1_000)
+            assert ([2], []) == lease.write(lambda pipe: pipe.rpush("list", "x", "y"))
+            assert connection.pttl(LOCKS + "a.org") > 50_000
+            connection.set(LOCKS + "a.org", "another worker")
+
+            assert lease.write(lambda pipe: pipe.delete("list")) is None
+            assert not lease.still_held()
+        assert [b"x", b"y"] == connection.lrange("list", 0, -1)
+
+    def test_a_command_that_may_fail_does_not_undo_the_others(self, connection: redis.Redis) -> None:
+        """
+        An error of a command that may fail is its reply. An error of another command is raised.
+        """
+        connection.set("text", "x")
+        with locks_of(connection).hold(["a.org"]) as lease:
+            replies = lease.write(lambda pipe: pipe.incr("n"), lambda pipe: pipe.llen("text"))
+
+            assert replies is not None
+            assert [1] == replies[0]
+            assert isinstance(replies[1][0], redis.ResponseError)
+            with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+                lease.write(lambda pipe: pipe.llen("text"))
+
     def test_an_evicted_lock_is_restored(self, connection: redis.Redis) -> None:
         """
         The lock of a valid lease is restored after its eviction.

@@ -272,7 +272,7 @@ class Broken:
         """
         raise TypeError("odd")
 
-    hold = remove = enqueue = __call__
+    hold_and_ask = remove = enqueue = __call__
 
 
 class TestAudit:
