@@ -13,6 +13,7 @@ In import order::
     machine      The calls about the whole installation
     events       The outcomes of jobs as server-sent events
     operations  ★ The table of all calls
+    proxy_calls  The routes for proxies in the OpenAPI document
     openapi      The OpenAPI document, from this table
     blueprint    The routes of Flask, from this table
 """

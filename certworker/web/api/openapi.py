@@ -11,6 +11,7 @@ from typing import Any
 
 from certworker.web.api.models import Problem
 from certworker.web.api.operations import OPERATIONS, Operation
+from certworker.web.api.proxy_calls import proxy_paths
 from certworker.web.api.schemas import Schema, components, reference
 from certworker.web.problems import CONTENT_TYPE
 
@@ -60,6 +61,7 @@ def openapi(base: str = "/api/v1") -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+    paths |= proxy_paths(base.removesuffix("/api/v1"))
     return {
         "openapi": "3.1.0",
         "info": {
@@ -79,7 +81,12 @@ def openapi(base: str = "/api/v1") -> dict[str, Any]:
                     "type": "http",
                     "scheme": "bearer",
                     "description": "A token: certworker token create --role read",
-                }
+                },
+                "password": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "For proxies: the password is the token.",
+                },
             },
         },
     }

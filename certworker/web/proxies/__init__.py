@@ -14,6 +14,7 @@ In import order::
     blueprint    ★ The routes
 """
 
-from certworker.web.proxies.blueprint import PREFIX, blueprint
+from certworker.web.api.proxy_calls import PREFIX
+from certworker.web.proxies.blueprint import blueprint
 
 __all__ = ["PREFIX", "blueprint"]

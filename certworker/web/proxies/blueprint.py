@@ -13,6 +13,7 @@ from werkzeug.exceptions import BadRequest
 
 from certworker.errors import CertworkerError
 from certworker.web.access import Refused, allowed, current_access
+from certworker.web.api.proxy_calls import PREFIX
 from certworker.web.api.responses import components, failure_response
 from certworker.web.problems import problem
 from certworker.web.proxies.callers import Callers
@@ -20,8 +21,6 @@ from certworker.web.proxies.certificate import key_pair_for, name_in
 from certworker.web.proxies.permission import Permission, TooManyUnknownNames, Verdict
 from certworker.web.proxies.platform import PlatformUnavailable
 from certworker.web.proxies.traefik import TooManyNames, TraefikConfiguration
-
-PREFIX = "/proxies"
 
 PEM_TYPE = "application/x-pem-file"
 
