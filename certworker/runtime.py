@@ -99,6 +99,7 @@ def run_worker(settings: Settings, *, lease_seconds: int) -> int:
 def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     settings, connection, heartbeats = app.settings, app.connection, Heartbeats()
     stack.callback(app.locks.release_all)
+    app.traefik.write_at_once_when(stop.is_set)
     history = stack.enter_context(HistoryWriter(app.history))
     logging.getLogger("certworker").addHandler(HistoryLogHandler(history.append))
     scheduler = Scheduler(connection)

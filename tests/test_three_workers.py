@@ -21,7 +21,7 @@ from certworker.app import App
 from certworker.observability.history import History, HistoryEntry
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
-from certworker.traefik.batching import PAUSE_SECONDS
+from certworker.traefik.reload_interval import LEAST_SECONDS
 from certworker.worker.producer import QUEUE_KEY
 from tests.app_fixture import environment
 from tests.servers.faulty_authority import FaultyAuthority
@@ -186,7 +186,7 @@ class TestThreeWorkers:
 
         # Traefik reads its directory again after each burst of changes.
         bursts = [now for before, now in pairwise([0, *sorted(changed)]) if now - before > 500_000_000]
-        assert len(bursts) <= 5 + (max(changed) - min(changed)) / 1e9 / PAUSE_SECONDS
+        assert len(bursts) <= 5 + (max(changed) - min(changed)) / 1e9 / LEAST_SECONDS
 
 
 def test_a_second_order_is_reported_with_the_history(

@@ -104,7 +104,7 @@ def _queue(sources: Sources) -> Queue:
 def _proxy(sources: Sources) -> Proxy | None:
     directory = sources.settings.config_dir
     try:
-        files = TraefikConfig(directory).count()
+        files = TraefikConfig(directory).size().certificates
     except CertworkerError:
         return None
     loads = [report.proxy for report in reports(sources.connection)]

@@ -152,7 +152,7 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
         yield MACHINE.skip(subject, f"{traefik.directory} does not exist")
         return
     try:
-        broken, dangling, count = traefik.broken(), traefik.dangling(), traefik.count()
+        broken, dangling, count = traefik.broken(), traefik.dangling(), traefik.size().certificates
     except CertworkerError as failure:
         yield MACHINE.failure(subject, failure)
         return

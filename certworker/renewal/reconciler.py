@@ -7,7 +7,7 @@ Redis may lose any key at any time; the volume has every certificate.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -118,16 +118,18 @@ class Reconciler:
         self._plan_missing_checks()
         self.agenda.begin_comparison()
         restored, names = 0, list(filter(is_name, self.certificates.names()))
-        progress = Progress(len(names), self.clock)
+        progress, unpublished = Progress(len(names), self.clock), dict[str, Path]()
         for batch in _batches(names, NAMES_PER_BATCH):
             adopted = self._import_together(batch)
             for name in batch:
                 adopted |= self._import(name)
-            self._publish(adopted)
+            unpublished |= adopted
+            self._publish(unpublished)
             # The other names of an adopted certificate had no files until now.
             restored += self._restore(list(dict.fromkeys([*batch, *adopted])))
             self.agenda.extend_comparison()
             progress.add(len(batch), adopted=len(adopted))
+        self._publish(unpublished, now=True)
         for batch in _batches(self.certificates.covered.names(), NAMES_PER_BATCH):
             restored += self._restore_covered(batch)
             self.agenda.extend_comparison()
@@ -161,9 +163,16 @@ class Reconciler:
         self.agenda.put_many(dict.fromkeys([*missing, *gone], self.clock()), at_the_latest=True)
         return len(missing)
 
-    def _publish(self, adopted: Mapping[str, Path]) -> None:
+    def _publish(self, adopted: dict[str, Path], *, now: bool = False) -> None:
+        """
+        Publish *adopted* and empty it: *now*, or when Traefik has had enough time since its last reload.
+
+        Until then, the files of the other programs are in service.
+        """
         try:
-            self.traefik.repair(adopted)
+            if now or self.traefik.may_change():
+                self.traefik.repair(adopted)
+                adopted.clear()
         except CertworkerError as failure:
             # The next repair retries it.
             logger.warning("%s", failure, extra={"code": failure.code})

@@ -7,6 +7,7 @@ In import order::
     shards            Shards: files that name the certificates of about 250 names each
     shard_change      A change of many shards at once
     file_format       The content of the file of a name, and what files of other programs contain
+    reload_interval   The pause between two changes of the watched directory
     layout            Where the certificate of a name is: in a file of its own, or in a shard
     batching          Gathers changes to the watched directory into bursts
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake

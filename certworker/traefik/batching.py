@@ -1,9 +1,12 @@
 """
 Gathers changes to the directory that Traefik watches into bursts.
 
-After each event, Traefik reads every file in the directory again, which takes seconds for 50,000 files. So
-under load a change waits until two seconds have passed since the last change. It is then made together with
-all other waiting changes of all workers. Without load, a change is made immediately.
+After each event, Traefik reads every file in the directory again, which takes seconds for thousands of files.
+So under load a change waits until two seconds have passed since the last change. It is then made together
+with all other waiting changes of all workers. Without load, a change is made immediately.
+
+With many certificates, each change waits for the interval of :mod:`certworker.traefik.reload_interval`. After
+a quiet time, a change is made immediately.
 
 Each waiting change is a directory that Traefik does not watch, complete and fsynced. The first worker whose
 wait ends makes the changes of all. The time of the last change is the modification time of the watched
@@ -12,6 +15,7 @@ directory.
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 import time
@@ -24,14 +28,14 @@ from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 from certworker.traefik.layout import Layout, Purpose
+from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval
 from certworker.traefik.shards import FILE_MODE
-
-#: The pause between two bursts of changes.
-PAUSE_SECONDS = 2.0
 
 #: The interval between two checks of whether another worker has made the waiting change, or the load has
 #: ended.
 POLL_INTERVAL_SECONDS = 0.05
+#: The same during a long pause.
+LONG_POLL_SECONDS = 1.0
 
 #: The extension of directories with files that are ready to be moved into the watched one.
 READY = ".ready"
@@ -45,6 +49,7 @@ class BatchedWriter:
         staging: A directory that is not watched, on the same file system, for all workers.
         lock: Held while files are moved.
         layout: Where the files of names are.
+        interval: The pause between two changes.
         changed: Called after each burst of changes.
     """
 
@@ -54,17 +59,21 @@ class BatchedWriter:
         staging: SharedDirectory,
         lock: WriteLock,
         layout: Layout,
+        interval: ReloadInterval,
         changed: Callable[[], object] = lambda: None,
     ) -> None:
         self._directory = directory
         self._staging = staging
         self._lock = lock
         self._layout = layout
+        self._interval = interval
         self._changed = changed
+        #: Returns whether waiting changes are made at once, because the worker stops.
+        self.is_stopping: Callable[[], bool] = lambda: False
         # Only one of the waiting threads polls. It makes the changes of all.
         self._leading = threading.Lock()
         #: Used in addition to the time of the directory, because the clock of a file server may differ.
-        self._last_change = -PAUSE_SECONDS
+        self._last_change = -math.inf
 
     def publish(self, order: str, files: Mapping[str, bytes], slot: JobSlot = NO_SLOT) -> None:
         """
@@ -128,16 +137,28 @@ class BatchedWriter:
             durable.remove(ready / name)
 
     def _has_to_wait(self, slot: JobSlot) -> bool:
-        return self._pause_left() > 0 and slot.has_contention()
+        """
+        Return whether a change of the job in *slot* has to wait. Commands and loops do not wait.
+        """
+        if slot is NO_SLOT or self.is_stopping() or self.pause_left() <= 0:
+            return False
+        return self._interval.seconds() > LEAST_SECONDS or slot.has_contention()
 
-    def _pause_left(self) -> float:
+    def pause_left(self) -> float:
+        """
+        Return the seconds until the next change may be made.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
         with durable.translate_os_errors(self._directory):
             try:
                 changed = self._directory.stat().st_mtime
             except FileNotFoundError:
                 return 0
         since = min(time.time() - changed, time.monotonic() - self._last_change)
-        return min(PAUSE_SECONDS - since, PAUSE_SECONDS)
+        pause = self._interval.seconds()
+        return min(pause - since, pause)
 
     def _stage(self, ready: Path, files: Mapping[str, bytes]) -> None:
         with self._staging.writing():
@@ -145,11 +166,11 @@ class BatchedWriter:
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
         # After a whole pause, either another worker has made this change, or this thread makes it.
-        deadline = time.monotonic() + PAUSE_SECONDS
+        deadline = time.monotonic() + self._interval.seconds()
         while ready.exists():
             if time.monotonic() > deadline + self._lock.timeout_seconds:
                 raise self._lock.still_locked()
-            if self._leading.acquire(timeout=5 * POLL_INTERVAL_SECONDS):
+            if self._leading.acquire(timeout=5 * self._poll_seconds()):
                 try:
                     self._flush_as_leader(ready, deadline, slot)
                 finally:
@@ -158,11 +179,15 @@ class BatchedWriter:
     def _flush_as_leader(self, ready: Path, deadline: float, slot: JobSlot) -> None:
         while ready.exists():
             if time.monotonic() < deadline and self._has_to_wait(slot):
-                time.sleep(POLL_INTERVAL_SECONDS)
+                time.sleep(self._poll_seconds())
                 continue
             with self._lock.held():
-                if time.monotonic() >= deadline or not self._has_to_wait(slot):
+                # Another worker may have made the change in the meantime, and the next pause has begun.
+                if ready.exists() and (time.monotonic() >= deadline or not self._has_to_wait(slot)):
                     self._change(ready)
+
+    def _poll_seconds(self) -> float:
+        return POLL_INTERVAL_SECONDS if self._interval.seconds() <= LEAST_SECONDS else LONG_POLL_SECONDS
 
     def _change(
         self, own: Path | None, files: Mapping[str, bytes] | None = None, purpose: Purpose = "change"

@@ -45,7 +45,8 @@ from certworker.traefik.file_format import (
 )
 from certworker.traefik.layout import Layout, LayoutChoice
 from certworker.traefik.load import ProxyLoad
-from certworker.traefik.shards import bits_in, content_of, count_in
+from certworker.traefik.reload_interval import ReloadInterval, Size
+from certworker.traefik.shards import content_of
 
 logger = logging.getLogger(__name__)
 
@@ -91,8 +92,9 @@ class TraefikConfig:
         )
         self.load = ProxyLoad()
         self._layout = Layout(self.directory, private, layout, is_outdated)
+        self._interval = ReloadInterval(self._layout.size, self.load.mean_seconds)
         self._writer = BatchedWriter(
-            self.directory, self._staging, self._lock, self._layout, self.load.changed
+            self.directory, self._staging, self._lock, self._layout, self._interval, self.load.changed
         )
 
     def publish(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
@@ -234,12 +236,38 @@ class TraefikConfig:
         """
         return [(name, file) for file in self._loaded() for name in missing_in(file)]
 
-    def count(self) -> int:
+    def size(self) -> Size:
         """
-        Return the number of certificates that Traefik loads: one for each file, or for each name of a shard.
+        Return the numbers of certificates and files that Traefik loads.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
         """
-        files = self._loaded()
-        return sum(1 if bits_in(file.name) is None else count_in(content_of(file)) for file in files)
+        return self._layout.size()
+
+    def reload_seconds(self) -> float:
+        """
+        Return the processor seconds that Traefik needs for the reloads after one change.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
+        return self._interval.reload_seconds()
+
+    def may_change(self) -> bool:
+        """
+        Return whether a change now leaves Traefik enough time between its reloads.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
+        return self._writer.pause_left() <= 0
+
+    def write_at_once_when(self, is_stopping: Callable[[], bool]) -> None:
+        """
+        Make waiting changes at once when *is_stopping* returns True.
+        """
+        self._writer.is_stopping = is_stopping
 
     def is_sharded(self) -> bool:
         """

@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: How long Traefik may take before a certificate is reported as not served.
 GRACE_SECONDS = 30.0
+#: With many certificates, Traefik may take as long as this number of reloads.
+RELOADS_OF_GRACE = 6
 PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 60.0
 #: The pause between checks of a reported certificate. An alert of Prometheus ends as soon afterwards.
@@ -150,7 +152,7 @@ class DeploymentCheck:
         with self._mutex:
             if stored is None or len(self._pending) >= MAX_PENDING:
                 return
-            now = time.monotonic()
+            now, grace = time.monotonic(), self._grace_seconds()
             # A newer certificate replaces a pending check of the same names.
             self._pending = [pending for pending in self._pending if pending.names[0] != names[0]]
             self._pending.append(
@@ -158,12 +160,18 @@ class DeploymentCheck:
                     list(names),
                     leaf_of(stored.certificate.cert_pem),
                     since=now,
-                    until=now + self._grace,
-                    rewrite_at=now + self._grace / 3,
+                    until=now + grace,
+                    rewrite_at=now + grace / 3,
                     at=now,
                 )
             )
         self.loop.wake()
+
+    def _grace_seconds(self) -> float:
+        # Another change would make Traefik reload again, while it still reads many certificates.
+        with suppress(CertworkerError):
+            return max(self._grace, RELOADS_OF_GRACE * self._traefik.reload_seconds())
+        return self._grace
 
     def oldest_unserved(self) -> float:
         """

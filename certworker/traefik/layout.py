@@ -19,6 +19,7 @@ from typing import Literal
 from certworker.errors import CertworkerError
 from certworker.storage import durable
 from certworker.storage.metadata import GENERATIONS
+from certworker.traefik.reload_interval import Size
 from certworker.traefik.shard_change import ShardChange
 from certworker.traefik.shards import (
     EXTENSION,
@@ -77,6 +78,8 @@ class Layout:
         self.is_outdated = is_outdated
         #: The number of files when `auto` last counted those of certworker.
         self._counted = 0
+        #: The number of entries by the bits, the time and the size of each shard.
+        self._counts = dict[tuple[str, int, int], int]()
 
     def read(self, file_name: str) -> bytes:
         """
@@ -171,6 +174,28 @@ class Layout:
         name = _name(file_name)
         self._change(shards_in(each.name for each in self._shards_with(name))).remove([name])
         durable.remove(self._directory / file_name)
+
+    def size(self) -> Size:
+        """
+        Return the numbers of certificates and files in the directory. A shard is read again if it changed.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
+        listed = self._listed()
+        shards, counts = shards_in(listed), dict[tuple[str, int, int], int]()
+        for bits in shards:
+            path = self._directory / shard_file(bits)
+            with durable.translate_os_errors(path):
+                try:
+                    found = path.stat()
+                except FileNotFoundError:
+                    continue  # another worker has split it
+            key = (bits, found.st_mtime_ns, found.st_size)
+            counts[key] = self._counts[key] if key in self._counts else count_in(content_of(path))
+        self._counts = counts
+        files = sum(file_name.endswith(EXTENSION) for file_name in listed)
+        return Size(certificates=files - len(shards) + sum(counts.values()), files=files)
 
     def gather(self) -> None:
         """

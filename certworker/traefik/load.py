@@ -54,6 +54,15 @@ class ProxyLoad:
             hour.seconds += seconds
             hour.slowest = max(hour.slowest, seconds)
 
+    def mean_seconds(self) -> float:
+        """
+        Return the mean time until Traefik served a new certificate in the last two hours; 0: unknown.
+        """
+        with self._lock:
+            hours = [load for hour, load in self._hours.items() if hour >= self._hour() - 1]
+        served = sum(hour.served for hour in hours)
+        return sum(hour.seconds for hour in hours) / served if served else 0.0
+
     def report(self) -> dict[str, float]:
         """
         Return the `reloads`, the number of `served` certificates, and their mean and `slowest` seconds.

@@ -20,9 +20,10 @@ import pytest
 from certworker.errors.fs import VolumeFault, VolumeLocked
 from certworker.job_slot import JobSlot
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
-from certworker.traefik import batching
-from certworker.traefik.batching import PAUSE_SECONDS, READY, BatchedWriter
+from certworker.traefik import batching, reload_interval
+from certworker.traefik.batching import READY, BatchedWriter
 from certworker.traefik.layout import Layout
+from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval, Size
 from tests.servers.worker import wait_until
 
 pytestmark = pytest.mark.slow
@@ -67,6 +68,7 @@ def writer_for(
     *,
     is_outdated: Callable[[bytes, bytes], bool] = lambda _content, _found: False,
     lock: WriteLock | None = None,
+    size: Size | None = None,
 ) -> BatchedWriter:
     """
     Return a writer for *directory*, as another worker has one.
@@ -75,7 +77,8 @@ def writer_for(
     private.mkdir(parents=True, exist_ok=True)
     shared = SharedDirectory(private, private / "writing.lock")
     layout = Layout(directory, private, "per-name", is_outdated)
-    return BatchedWriter(directory, shared, lock or WriteLock(private / "lock", 30), layout)
+    interval = ReloadInterval(lambda: size or layout.size())
+    return BatchedWriter(directory, shared, lock or WriteLock(private / "lock", 30), layout, interval)
 
 
 def publish_under_load(publish: Callable[[JobSlot], None], releases: list[None] | None = None) -> None:
@@ -105,7 +108,58 @@ def endless_delay(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Make the delay between two bursts longer than any test.
     """
-    monkeypatch.setattr(batching, "PAUSE_SECONDS", 3_600.0)
+    for module, name in (
+        (reload_interval, "LEAST_SECONDS"),
+        (reload_interval, "MOST_SECONDS"),
+        (batching, "LEAST_SECONDS"),
+    ):
+        monkeypatch.setattr(module, name, 3_600.0)
+
+
+class TestManyCertificates:
+    """
+    With many certificates, changes wait for an interval that grows with them, also without other jobs.
+    """
+
+    @pytest.fixture
+    def busy(self, tmp_path: Path) -> BatchedWriter:
+        """
+        Return a writer for a directory with many certificates, which has just changed it.
+        """
+        writer = writer_for(tmp_path, size=Size(20_000, 20_000))
+        os.utime(tmp_path, (0, 0))
+        releases: list[None] = []
+        writer.publish("0", {"a.yml": b"a"}, JobSlot(lambda: releases.append(None), lambda: False))
+        assert [] == releases, "the first change after a quiet time waited"
+        return writer
+
+    def test_the_next_change_waits_without_its_slot(self, tmp_path: Path, busy: BatchedWriter) -> None:
+        """
+        The change waits although no other job runs, and the job ends after its file is written.
+        """
+        released, stopping = threading.Event(), threading.Event()
+        busy.is_stopping = stopping.is_set
+        with ThreadPoolExecutor(1) as threads:
+            job = threads.submit(busy.publish, "1", {"b.yml": b"b"}, JobSlot(released.set, lambda: False))
+            assert released.wait(30)
+            assert (1, False, False) == (waiting(tmp_path), (tmp_path / "b.yml").exists(), job.done())
+            assert busy.pause_left() > 60
+            stopping.set()  # a worker that stops does not wait
+            job.result()
+
+        assert b"b" == (tmp_path / "b.yml").read_bytes()
+
+    def test_commands_do_not_wait(self, tmp_path: Path, busy: BatchedWriter) -> None:
+        """
+        A change by a command, or by the repair, is written at once, with the waiting ones.
+        """
+        ready = tmp_path / f".certworker/0{READY}"
+        ready.mkdir()
+        (ready / "b.yml").write_bytes(b"b")
+
+        busy.publish("1", {"c.yml": b"c"})
+
+        assert (b"b", b"c") == tuple((tmp_path / name).read_bytes() for name in ("b.yml", "c.yml"))
 
 
 class TestPublish:
@@ -154,7 +208,7 @@ class TestPublish:
 
         assert len(bursts) > 1
         # The clock of a file system can be some milliseconds behind.
-        assert all(after.changed - burst.began > PAUSE_SECONDS - 0.1 for burst, after in pairwise(bursts))
+        assert all(after.changed - burst.began > LEAST_SECONDS - 0.1 for burst, after in pairwise(bursts))
         assert [".certworker"] == [path.name for path in tmp_path.iterdir() if path.suffix != ".yml"]
 
     @pytest.mark.usefixtures("endless_delay")

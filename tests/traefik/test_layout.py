@@ -82,7 +82,7 @@ class TestAuto:
         shards = [parse(file.read_bytes()) or {} for file in traefik.directory.glob("*.yml")]
         assert len(shards) == len(shards_in(files(traefik.directory)))
         assert max(map(len, shards)) <= 4
-        assert (12, [], []) == (traefik.count(), traefik.broken(), traefik.dangling())
+        assert (12, [], []) == (traefik.size().certificates, traefik.broken(), traefik.dangling())
 
     def test_fewer_names_return_to_files_later(self, tmp_path: Path, directories: dict[str, Path]) -> None:
         """
