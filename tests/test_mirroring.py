@@ -18,6 +18,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment
+from tests.certificate_builder import Wanted, key_pem
 from tests.replication.hosts import Mirror, Origin, files_of
 from tests.servers.development import ChallengeServer
 from tests.servers.faulty_authority import FaultyAuthority
@@ -271,6 +272,25 @@ def test_a_second_worker_continues_after_the_loss_of_the_first(
             lambda: [OTHER] == list(hosts.store("mirror").names()) or None,
             lambda: f"the mirror does not follow:\n{hosts.mirror.log}",
         )
+
+
+def test_an_import_on_one_host_is_served_by_all(hosts: Hosts) -> None:
+    """
+    The worker of another host may take the job of an import. It orders nothing.
+    """
+    signed = Wanted([NAME]).sign()
+    file = hosts.place / "own.pem"
+    file.write_bytes(signed.pem + key_pem(signed.key) + signed.chain)
+    second = hosts.add_worker("second")
+    with running(hosts), second:
+        second.wait_for_line("ready")
+        hosts.worker.terminate()
+        ended = hosts.worker.command("import", NAME, "--cert", str(file), "--key", str(file), "--wait")
+        assert 0 == ended.returncode, ended.stdout + ended.stderr + second.log
+        hosts.wait_for(NAME)
+    metadata = hosts.store("second").metadata(NAME)
+    assert metadata is not None
+    assert metadata.is_imported
 
 
 @pytest.fixture

@@ -19,9 +19,9 @@ from certworker.errors.imports import PemUnreadable
 from certworker.issuance.importing import CertificateImport, Imported
 from certworker.own_certificates import LARGEST_PEM_BYTES, Pem
 from certworker.redis.client import connected
+from certworker.replication.publisher import open_store
 from certworker.settings import load
 from certworker.storage import durable
-from certworker.storage.certificate_store import CertificateStore
 from certworker.worker.producer import request_certificate
 
 #: The name of the standard input as a file.
@@ -61,7 +61,7 @@ def command(
     files = _Files(name)
     pem = Pem(files.read("certificate", cert), files.read("key", key), files.read("chain", chain))
     with connected(settings.redis) as connection:
-        store = CertificateStore(settings.certificates_dir)
+        store = open_store(settings.certificates_dir, settings.replication.keys, connection)
         request = partial(request_certificate, connection=connection)
         imported = CertificateImport.into(store, connection, request).run(
             name, pem, by=caller_identity("import"), force=force

@@ -13,6 +13,7 @@ from redis import Redis
 
 from certworker.observability.history import History
 from certworker.renewal.agenda import Agenda
+from certworker.replication.publisher import open_store
 from certworker.settings import Settings
 from certworker.state.domain_records import DomainRecords
 from certworker.storage.certificate_store import CertificateStore
@@ -44,6 +45,6 @@ class Sources:
             Agenda(connection),
             DomainRecords(connection),
             History(connection),
-            CertificateStore(settings.certificates_dir),
+            open_store(settings.certificates_dir, settings.replication.keys, connection),
             clock,
         )

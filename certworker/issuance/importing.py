@@ -99,6 +99,8 @@ class CertificateImport:
             stored = self.store.store(
                 own.certificate, authority=IMPORTED, kind=IMPORTED, token=lease.token, names=(name,)
             )
+            # A worker on another host may take the job.
+            self.store.on_change(stored.metadata.names)
         warnings = _warnings(own, stored.metadata, before, now)
         return Imported(stored.metadata, warnings, self.request(name, by=by))
 

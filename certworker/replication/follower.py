@@ -17,7 +17,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.replication import BundleTooLarge, ReplicationFailure
 from certworker.replication.bundle import ACCOUNT, LARGEST_ENTRY, Fields, RemovedName, decode, opened_entry
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import BEGINNING, BundleStream, Entry, is_position
+from certworker.replication.stream import BEGINNING, ENTRIES_PER_READ, BundleStream, Entry, is_position
 from certworker.storage import durable, replica
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.replica import Copy
@@ -28,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 #: The pause while the stream has no new entry.
 PAUSE_SECONDS = 0.5
+#: The pause after a change, because Traefik reads all its files again. A waiting job ends it.
+PAUSE_AFTER_CHANGE_SECONDS = 1.0
 
 #: The outcomes of a bundle that is not rejected.
 STORED, REMOVED, OUTDATED = "stored", "removed", "outdated"
@@ -165,7 +167,9 @@ class Follower:
         if end != self.position:
             self._store_position(end)
             self.on_progress()
-        return 0.0 if reading.entries else PAUSE_SECONDS
+        if len(reading.entries) >= ENTRIES_PER_READ:
+            return 0.0
+        return PAUSE_AFTER_CHANGE_SECONDS if reading.entries else PAUSE_SECONDS
 
     def _bundles(self, entries: Sequence[Entry]) -> Iterable[Fields]:
         for entry in entries:

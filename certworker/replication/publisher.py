@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 
 def open_store(
-    directory: Path, keys: Sequence[str], connection: Redis, renewable: Callable[[str], bool]
+    directory: Path,
+    keys: Sequence[str],
+    connection: Redis,
+    renewable: Callable[[str], bool] = lambda _name: True,
 ) -> CertificateStore:
     """
     Return the certificates in *directory*, whose changes are published on *connection*.

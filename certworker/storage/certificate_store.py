@@ -59,7 +59,7 @@ class CertificateStore:
         self.directory = certificates_dir.absolute()
         self.keep = keep
         self.renewable = renewable
-        self._on_change = on_change or (lambda _names: None)
+        self.on_change = on_change or (lambda _names: None)
         self.links = Links(self.directory, records_removals=on_change is not None)
         self._generations = self.links.generations
         self.covered = CoveredNames(self.directory)
@@ -276,7 +276,7 @@ class CertificateStore:
         for directory in self._unpublished.find(stored.metadata.names):
             if directory.name <= stored.directory.name:
                 self._unpublished.remove(directory)
-        self._on_change(stored.metadata.names)
+        self.on_change(stored.metadata.names)
 
     def remove(self, name: str) -> None:
         """
@@ -287,7 +287,7 @@ class CertificateStore:
                 if name in metadata.names:
                     self._unpublished.remove(directory)
             self.links.remove(name)
-        self._on_change((name,))
+        self.on_change((name,))
 
     def prune(self, served: Collection[str]) -> None:
         """

@@ -18,7 +18,7 @@ from certworker.replication.accounts import Accounts
 from certworker.replication.answers import Answers
 from certworker.replication.bundle import Fields, RemovedName, decode, opened_entry
 from certworker.replication.comparison import Comparison
-from certworker.replication.follower import Follower, Volume
+from certworker.replication.follower import PAUSE_SECONDS, Follower, Volume
 from certworker.replication.publisher import Publisher, open_store
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import PUBLISHED, BundleStream
@@ -49,9 +49,7 @@ class Origin:
         """
         Open the volume.
         """
-        self.store = open_store(
-            self.directory / "certificates", [self.key], self.connection, lambda _name: True
-        )
+        self.store = open_store(self.directory / "certificates", [self.key], self.connection)
 
     def issue(self, *names: str, token: int) -> StoredCertificate:
         """
@@ -105,7 +103,7 @@ class Mirror:
         Read the stream to its end, and return the new outcomes.
         """
         before = len(self.outcomes)
-        while self.follower.step() == 0:
+        while self.follower.step() != PAUSE_SECONDS:
             pass
         return self.outcomes[before:]
 
