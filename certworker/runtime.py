@@ -52,6 +52,7 @@ from certworker.web.server import start_page
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
 from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops
+from certworker.worker.memory import limit_unused_memory, trim_memory
 from certworker.worker.moved_watch import MovedWatch
 from certworker.worker.own_domains import OwnDomains
 from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
@@ -79,6 +80,7 @@ def run_worker(settings: Settings, *, lease_seconds: int) -> int:
         CertworkerError: The worker cannot run with this Redis, or an address is in use.
     """
     pin_to_one_cpu(Random())
+    limit_unused_memory()
     jobs = settings.concurrency + MAX_RELEASED
     connection = connect(settings.redis, connections=2 * jobs + CONNECTIONS_OF_LOOPS)
     with ExitStack() as stack:
@@ -138,6 +140,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         for loop in (*deliveries, machine_check, moved_watch.loop):
             loop.start()
         _log_ready(app)
+        trim_memory()
 
     return run(
         connection,
