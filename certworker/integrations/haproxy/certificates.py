@@ -8,10 +8,10 @@ new one is added to the list of certificates, if HAProxy uses a list.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from certworker.errors import CertworkerError
 from certworker.errors.reload import HaproxyRefused
-from certworker.integrations.haproxy.runtime_api import CommandFailed, RuntimeApi
+from certworker.integrations.haproxy.runtime_api import CommandFailed, NoResponse, RuntimeApi
 from certworker.settings.reload import HaproxySocket
 from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import beat
@@ -24,8 +24,8 @@ class _Known:
     """
 
     process: str
-    #: The generation of each path.
-    generations: dict[str, Path] = field(default_factory=dict)
+    #: The identifier of the generation of each name.
+    generations: dict[str, str] = field(default_factory=dict)
 
 
 class HaproxyCertificates:
@@ -46,7 +46,7 @@ class HaproxyCertificates:
 
         Raises:
             HaproxyRefused: HAProxy does not respond, or refuses one. All others are up to date.
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            VolumeReadOnly, VolumeFault: The volume, or one certificate, cannot be read.
         """
         api = RuntimeApi(socket.path)
         try:
@@ -56,30 +56,49 @@ class HaproxyCertificates:
         known = self._known.get(socket)
         if known is None or known.process != process:
             known = self._known[socket] = _Known(process)
-        links, failure = self._certificates.links, None
-        for name in links.live():
+        failure: CertworkerError | None = None
+        for name in self._certificates.links.live():
             beat()
-            generation, path = links.target_of(name), str(links.domain_dir(name) / "fullchain.pem")
-            if generation is None or (path in loaded and known.generations.get(path) == generation):
-                continue
-            # Without a list, the configuration of HAProxy names each certificate that it serves.
-            if path not in loaded and not lists:
-                continue
             try:
-                self._send(api, name, path, path in loaded, lists)
+                self._update(name, api, loaded, lists, known)
             except CommandFailed as failed:
                 failure = failure or HaproxyRefused(socket=socket.path, name=name, reason=failed)
-            else:
-                known.generations[path] = generation
+                if isinstance(failed, NoResponse):
+                    break
+            except CertworkerError as damaged:
+                failure = failure or damaged
         if failure:
             raise failure
 
+    def _update(self, name: str, api: RuntimeApi, loaded: set[str], lists: set[str], known: _Known) -> None:
+        links = self._certificates.links
+        generation, path = links.target_of(name), str(links.domain_dir(name) / "fullchain.pem")
+        if generation is None or (path in loaded and known.generations.get(name) == generation.name):
+            return
+        # Without a list, the configuration of HAProxy names each certificate that it serves.
+        if path in loaded or lists:
+            self._send(api, name, path, path in loaded, lists)
+            known.generations[name] = generation.name
+
     def _send(self, api: RuntimeApi, name: str, path: str, is_loaded: bool, lists: set[str]) -> None:
-        stored = self._certificates.current(name)
-        if stored is None:
-            return  # the log has a warning
+        metadata = self._certificates.metadata(name)
+        if metadata is None:
+            return  # the files of another program, which the worker adopts first
         serial, is_used = api.state(path) if is_loaded else (0, False)
-        if serial != int(stored.certificate.serial, 16):
+        if serial != _number(metadata.serial):
+            stored = self._certificates.current(name)
+            if stored is None:
+                return  # the log has a warning
             api.put(path, stored.certificate, is_new=not is_loaded)
         for crt_list in lists if not is_used else ():
             api.add_to_list(crt_list, path)
+
+
+def _number(serial: str) -> int:
+    """
+    Return the number of the hexadecimal *serial*; -1 for another text, which a file may contain.
+    """
+    try:
+        return int(serial, 16)
+    except ValueError:
+        return -1

@@ -29,7 +29,13 @@ _FIELD = re.compile(r"^(Serial|Status): *(\S+) *$", re.MULTILINE)
 
 class CommandFailed(Exception):
     """
-    HAProxy does not respond, or refuses a command. The text is a clause with the reason.
+    HAProxy refuses a command, or does not respond. The text is a clause with the reason.
+    """
+
+
+class NoResponse(CommandFailed):
+    """
+    HAProxy does not respond, so no other command would succeed.
     """
 
 
@@ -129,8 +135,10 @@ class RuntimeApi:
                 connection.sendall(f"{text}\n".encode())
                 while part := connection.recv(65_536):
                     received += part
+        except (ConnectionResetError, BrokenPipeError):
+            raise CommandFailed("it closed the connection, as it does if tune.bufsize is small") from None
         except OSError as error:
-            raise CommandFailed(error.strerror or str(error)) from error
+            raise NoResponse(error.strerror or str(error)) from error
         return received.decode(errors="replace")
 
 

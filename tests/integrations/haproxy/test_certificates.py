@@ -11,7 +11,7 @@ import pytest
 from certworker.errors.reload import HaproxyRefused
 from certworker.integrations.haproxy import certificates
 from certworker.integrations.haproxy.certificates import HaproxyCertificates
-from certworker.integrations.haproxy.runtime_api import RuntimeApi
+from certworker.integrations.haproxy.runtime_api import NoResponse, RuntimeApi
 from certworker.storage.certificate_store import CertificateStore
 from tests.integrations.haproxy.conftest import Haproxy
 from tests.storage.authority import Signer
@@ -160,3 +160,41 @@ class TestFailures:
         """
         with pytest.raises(HaproxyRefused, match="No such file"):
             HaproxyCertificates(volume).update(haproxy.socket)
+
+    def test_a_haproxy_that_hangs_is_asked_once(
+        self, haproxy: Haproxy, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        If HAProxy stops responding, the update ends at once instead of waiting for each name.
+        """
+        calls: list[str] = []
+
+        class Hanging(RuntimeApi):
+            def put(self, path: str, *_arguments: object, **_named: object) -> None:
+                calls.append(path)
+                raise NoResponse("no complete response within 10 s")
+
+        monkeypatch.setattr(certificates, "RuntimeApi", Hanging)
+        haproxy.start()
+        for name in (NAME, NEW):
+            issue(volume, signer, name, 2)
+        with pytest.raises(HaproxyRefused, match="no complete response"):
+            HaproxyCertificates(volume).update(haproxy.socket)
+
+        assert 1 == len(calls)
+
+    def test_an_unreadable_certificate_affects_no_other(
+        self, haproxy: Haproxy, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        A damaged certificate is left out, and all others are updated.
+        """
+        haproxy.start()
+        issue(volume, signer, NAME, 2)
+        damaged = volume.current(NAME)
+        assert damaged
+        (damaged.directory / "privkey.pem").write_bytes(b"")
+        issued = issue(volume, signer, NEW, 2)
+        HaproxyCertificates(volume).update(haproxy.socket)
+
+        assert issued == haproxy.certificate(NEW)
