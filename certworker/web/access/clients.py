@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from flask import Request
 
@@ -25,6 +25,9 @@ LOCAL_HOST = "localhost"
 
 #: The maximum length of a chain of proxies.
 MOST_PROXIES = 20
+
+#: A client usually has a whole IPv6 network of this size.
+IPV6_PREFIX = 64
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,15 @@ def client_of(request: Request, proxies: Iterable[Network]) -> Client:
         # A forged value affects only the client's own cookie.
         is_secure=request.headers.get("X-Forwarded-Proto", "").partition(",")[0].strip() == "https",
     )
+
+
+def network_of(address: str) -> str:
+    """
+    Return what the limits count as one client: *address*, or the network of an IPv6 address.
+    """
+    if ":" not in address:
+        return address
+    return str(ip_network((address.partition("%")[0], IPV6_PREFIX), strict=False))
 
 
 def _is_forwarded(request: Request) -> bool:

@@ -12,7 +12,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_network
+
+from certworker.web.access.clients import network_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +25,6 @@ LONGEST_SECONDS = 3600.0
 MEMORY_SECONDS = 2 * LONGEST_SECONDS
 
 MAX_ADDRESSES = 10_000
-
-#: A client usually has a whole IPv6 network of this size.
-IPV6_PREFIX = 64
 
 
 @dataclass
@@ -55,7 +53,7 @@ class Lockout:
         Return the seconds until *address* may send a token again; 0 if it may.
         """
         with self._lock:
-            record = self._records.get(_key(address))
+            record = self._records.get(network_of(address))
             return max(0.0, record.until - self._clock()) if record else 0.0
 
     def record_failure(self, address: str) -> None:
@@ -63,7 +61,7 @@ class Lockout:
         Count a wrong token of *address*.
         """
         with self._lock:
-            now, key = self._clock(), _key(address)
+            now, key = self._clock(), network_of(address)
             record = self._records.pop(key, None)
             if record is None or now - record.last > MEMORY_SECONDS:
                 record = _Record(0, now, now)
@@ -89,10 +87,4 @@ class Lockout:
         Forget the wrong tokens of *address*.
         """
         with self._lock:
-            self._records.pop(_key(address), None)
-
-
-def _key(address: str) -> str:
-    if ":" not in address:
-        return address
-    return str(ip_network((address.partition("%")[0], IPV6_PREFIX), strict=False))
+            self._records.pop(network_of(address), None)

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 from certworker.dashboard.names import NotReady
 from certworker.errors import CertworkerError
 from certworker.web.access import Access, allowed
+from certworker.web.access.clients import network_of
 from certworker.web.api.openapi import openapi
 from certworker.web.api.operations import OPERATIONS
 from certworker.web.api.rate_limit import RateLimit
@@ -31,7 +32,7 @@ def blueprint() -> Blueprint:
     @found.before_request
     def count_call() -> Response | None:
         access: Access | None = g.access
-        seconds = limit.wait_of(access.identity if access else f"address {g.client.address}")
+        seconds = limit.wait_of(access.identity if access else f"address {network_of(g.client.address)}")
         return too_many_calls(seconds) if seconds else None
 
     for operation in OPERATIONS:

@@ -5,6 +5,7 @@ Tests of the limit of calls.
 from __future__ import annotations
 
 import pytest
+from flask import Flask
 from flask.testing import FlaskClient
 
 from certworker.web.api import rate_limit
@@ -48,3 +49,17 @@ class TestRateLimit:
         assert 0 < int(refused.headers["Retry-After"]) <= 100
         assert "application/problem+json" == refused.content_type
         assert 200 == client_of("read").get("/api/v1/openapi.json").status_code
+
+    def test_the_addresses_of_an_ipv6_network_are_one_caller(
+        self, low_limit: None, application: Flask
+    ) -> None:
+        """
+        Without a token, a client with a whole IPv6 network has no bucket for each of its addresses.
+        """
+
+        def call(address: str) -> int:
+            origin = {"REMOTE_ADDR": address}
+            return application.test_client().get("/api/v1/names", environ_base=origin).status_code
+
+        assert [401, 401, 401, 429] == [call(f"2001:db8::{number}") for number in range(4)]
+        assert [401, 401] == [call("2001:db8:0:1::1"), call("192.0.2.1")]
