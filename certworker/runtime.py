@@ -227,7 +227,7 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
 
 def build_moved_watch(app: App) -> MovedWatch:
     """
-    Build the daily check whether the names in service still point to this server.
+    Build the daily check of whether the names in service still point to this server.
     """
     explain = explainer(app.connection)
 

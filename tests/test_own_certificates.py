@@ -1,5 +1,5 @@
 """
-Test the checks of the files of an import.
+Tests of the checks of the files of an import.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def command() -> None:
     Check whether the running worker is healthy.
 
     The exit code is 0 if Redis responds, the scheduler runs and each loop makes progress, otherwise 1. With
-    CERTWORKER_HTTP_ADDRESS=off, it reads the last report of each worker on this host from Redis.
+    CERTWORKER_HTTP_ADDRESS=off, the command reads the last report of each worker on this host from Redis.
 
     \b
     Example:

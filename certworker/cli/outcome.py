@@ -24,13 +24,13 @@ NO_WORKER = "No worker is running. Start one to process the requests: certworker
 SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume"
 
 json_option = click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object per line for each request."
+    "--json", "as_json", is_flag=True, help="Print one JSON object for each request, one per line."
 )
 
 
 def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_json: bool) -> None:
     """
-    Print that *jobs* are in the queue, and a warning if no worker runs.
+    Print that *jobs* are in the queue, and a warning if no worker starts them.
 
     Args:
         connection: To Redis.

@@ -1,5 +1,5 @@
 """
-DNS queries as bytes, and the check whether a message responds to a query (RFC 1035, section 4.1).
+DNS queries as bytes, and the check of whether a message responds to a query (RFC 1035, section 4.1).
 
 The check of a name sends about ten queries. dnspython needs a tenth of a millisecond to build each, so this
 module writes the bytes.

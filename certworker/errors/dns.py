@@ -108,7 +108,7 @@ class NameServersDiffer(Propagation):
 
 class CnameTarget(PreflightFailure):
     code = "dns.cname_target"
-    message_template = "{name} does not point to this Appwrite (expected: {expected}; found: {found})."
+    message_template = "{name} does not point to this Appwrite server (expected: {expected}; found: {found})."
     remedy_template = "Create the record: {record}"
 
 

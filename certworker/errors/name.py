@@ -102,7 +102,7 @@ class Wildcard(NameFailure):
 class WildcardOfSuffix(NameFailure):
     code = "name.wildcard_of_suffix"
     message_template = "{name} is the wildcard of a public suffix, and no CA issues a certificate for it."
-    remedy_template = "Send the wildcard of a domain of your own, for example *.example.{suffix}."
+    remedy_template = "Request the wildcard of your own domain, for example *.example.{suffix}."
 
 
 class BadIdn(NameFailure):

@@ -33,6 +33,7 @@ RETRIES_BY_CODE = {
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
+    "proxy.yaml_broken": "`certworker doctor` reports the file until it is valid.",
     "queue.abandoned": "certworker does not run this job again.",
     "replication.damaged": "certworker skips the bundle.",
     "replication.newer_version": "certworker skips the bundle.",
@@ -45,7 +46,7 @@ PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|r
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
 #: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
-    r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z][\w.-]*)(?:=[^\s,;)]*[^\s,;).])?"
+    r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z](?:[\w.-]*\w)?)(?:=[^\s,;)]*[^\s,;).])?"
     r"|\bredis\S*://[^\s;]*[^\s;,.]"
 )
 LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")

@@ -39,7 +39,7 @@ class ProxyOldCert(CertworkerError):
 class ProxyYamlBroken(CertworkerError):
     code = "proxy.yaml_broken"
     message_template = "Cannot read {path} ({reason}), so Traefik ignores the whole directory."
-    remedy_template = "Correct the file, or move it away: mv {path} {path}.broken"
+    remedy_template = "Correct the file, or rename it: mv {path} {path}.broken"
     retry = Retry.CONFIG
 
 

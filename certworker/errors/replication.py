@@ -30,8 +30,8 @@ class BundleDamaged(ReplicationFailure):
     code = "replication.damaged"
     message_template = "A bundle in Redis is damaged: {reason}."
     remedy_template = (
-        "Find the program that changes certworker:published, and give it a Redis user without this key: "
-        "redis-cli ACL LIST"
+        "Find the program that changes certworker:published, and give it a Redis user without access to this "
+        "key: redis-cli ACL LIST"
     )
 
 

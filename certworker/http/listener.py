@@ -46,7 +46,7 @@ class Listener:
     ) -> None:
         """
         Args:
-            address: Where to listen. `::` accepts IPv4 as well; port 0 is a free port.
+            address: Where to listen. `::` accepts IPv4 as well; port 0 selects a free port.
             application: Responds to the requests.
             bounds: The limits of the server.
             name: The name of the loop.

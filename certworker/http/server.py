@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = Bounds(
     "the HTTP port",
-    # With the open files of the jobs it stays below the usual limit of 1,024.
+    # With the open files of the jobs, the total stays below the usual limit of 1,024.
     connections=500,
     # A response takes microseconds. More threads would only use memory.
     threads=4,
@@ -66,9 +66,11 @@ class HttpServer:
     ) -> None:
         """
         Args:
-            address: Where to listen. `::` accepts IPv4 as well; port 0 is a free port.
-            answer: Returns the key authorization for a token, or None; None: serve no challenges.
-            answers_at_once: Returns whether *answer* does not wait for a token, so that the loop responds.
+            address: Where to listen. `::` accepts IPv4 as well; port 0 selects a free port.
+            answer: Returns the key authorization for a token, or None. Without this function, the server
+                serves no challenges.
+            answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop itself
+                responds.
             healthy: Returns whether the worker is `healthy`, and the state of its parts.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
@@ -123,7 +125,7 @@ class HttpServer:
             # The failure is logged once, so that a flood of requests does not flood the log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._failure_logged else logging.WARNING
-                logger.log(level, "cannot respond to challenges: %s", failure.message)
+                logger.log(level, "cannot respond to a request: %s", failure.message)
                 self._failure_logged = True
             else:
                 self._faults.failed(error)

@@ -5,9 +5,9 @@ Pending orders at one CA: stored before they are finalized, resumed after a cras
 
     placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service ──► removed
 
-If the URL or the key is lost, the next attempt places a new order. A failed order is never resumed. After any
-failure of a resumed order, the next attempt places a new one, with two exceptions: the CA did not respond, or
-it is still signing.
+If the URL or the key is lost, the next attempt places a new order. A failed order is never resumed. After a
+failure of a resumed order, the next attempt places a new one. Exceptions: the failure does not concern the
+order, or the CA is still signing.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ UNRELATED_FAILURES = (
 #: After these temporary failures, the same order may still succeed.
 TEMPORARY = (Retry.SOON, Retry.UNTIL)
 
-#: How often an order is resumed. A CA may never finish an order, and an order may crash each worker.
+#: How often an order may be resumed. A CA may never finish an order, and an order may crash each worker.
 MOST_RESUMPTIONS = 6
 
 
@@ -330,7 +330,7 @@ class PendingOrders:
         try:
             self.orders.save(names, url, expires=expires, reserved=reserved, resumed=resumed)
         except RedisError as error:
-            # The stored order is needed only after a crash.
+            # Only an attempt after a crash or a temporary failure needs the stored order.
             logger.debug("could not store the order: %s", error, extra=_log_fields(names))
 
 

@@ -40,11 +40,11 @@ class Removal:
 
     def remove(self, name: str) -> bool:
         """
-        Remove *name*, so that it is no longer served or renewed.
+        Remove *name* and its certificate. A wildcard in service may still serve the name.
 
-        A new certificate without *name* is requested for the other names of its certificate, because the next
-        renewal would restore *name*. Until then, the other names keep the current certificate. The names that
-        a removed wildcard covered are requested, too.
+        The method requests a certificate without *name* for its other names. Otherwise, the next renewal
+        would restore *name*. Until then, the other names keep the current certificate. The method also
+        requests the names that a removed wildcard covered.
 
         Returns:
             Whether *name* was known.

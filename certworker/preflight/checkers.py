@@ -165,7 +165,7 @@ def domain_checks(
 
 def build_target_check(settings: Settings, authority: AcmeClient, solvers: Sequence[Solver]) -> TargetCheck:
     """
-    Return the check whether names in service still point to the server with *settings*.
+    Return the check of whether names in service still point to the server with *settings*.
 
     Args:
         settings: The settings of the worker.

@@ -104,7 +104,7 @@ class Comparison:
                     insort(names, name)
             received += len(bundles)
         if received:
-            logger.info("received %d changes from another host by comparison", received)
+            logger.info("changes received from another host after a comparison: %d", received)
         return True
 
     def _portion(self, names: list[str], after: str) -> Portion:

@@ -37,7 +37,7 @@ AUTO = "auto"
 DNS_PORT = 53
 DOCKER_PORT = 2375
 
-#: Characters with another meaning in an e-mail address, or that need quotes (RFC 5322, section 3.2.3).
+#: Characters that have another meaning in an e-mail address, or that need quotes (RFC 5322, section 3.2.3).
 NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
 
 Given = ParamSpec("Given")
@@ -222,9 +222,7 @@ def _redis_url(url: SecretStr) -> SecretStr:
     try:
         _load_for_tls(address.tls or {})
     except ssl.SSLError:
-        raise Unusable(
-            "one of its files has no certificate or no key in PEM form without a password"
-        ) from None
+        raise Unusable("one of its files has no PEM certificate, or no PEM key without a password") from None
     return url
 
 

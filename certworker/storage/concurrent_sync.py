@@ -10,13 +10,13 @@ import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor, wait
 
-#: The number of threads, which all writers share.
+#: The number of threads. All writers share them.
 THREADS = 8
 
 
 def sync(opened: Iterable[int]) -> None:
     """
-    Sync all descriptors that *opened* yields at the same time, and close them.
+    At the same time, sync all descriptors that *opened* yields, and then close them.
 
     Raises:
         OSError: A descriptor could not be opened or synced.

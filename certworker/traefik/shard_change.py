@@ -31,7 +31,7 @@ class ShardChange:
     Args:
         staging: The directory for temporary files, which is not watched.
         shards: The bits of the shards that exist.
-        is_outdated: Returns whether a content must not replace another one.
+        is_outdated: Returns whether one entry must not replace another.
         rebuild: Whether the entries replace a shard that another program has changed. Otherwise, the shard
             stays, and the entries are not written.
 

@@ -88,7 +88,7 @@ class WebServer:
     ) -> None:
         """
         Args:
-            address: Where to listen; port 0 is a free port.
+            address: Where to listen; port 0 selects a free port.
             load: Loads the application. The end of its argument stops the threads of the application.
             base_path: The path below which a reverse proxy serves the page.
             share: Limits the processor time; None: no limit.

@@ -6,7 +6,7 @@ In the order in which they may import each other::
     memory           The memory of the process, which returns unused memory to the system
     health           The health of a worker: its report in Redis, and the reports of all workers
     own_domains      Requests a certificate for each name of the installation when the worker starts
-    moved_watch      The daily check whether each name in service still points to this server
+    moved_watch      The daily check of whether each name in service still points to this server
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`

@@ -1,5 +1,5 @@
 """
-The daily check whether each name in service still points to this server.
+The daily check of whether each name in service still points to this server.
 
 Each name has its second of the day, so the checks are spread over the day. All workers of one Redis share the
 checks: one of them makes each step.

@@ -158,7 +158,7 @@ class OwnDomains:
             if answers and not logged:
                 logged = True
                 logger.info(
-                    "waiting up to %.0f s until port 80 responds for %s",
+                    "waiting up to %.0f s for port 80 to respond for %s",
                     self._timeout,
                     _joined([answer.name for answer in answers]),
                     extra={"event": "start"},

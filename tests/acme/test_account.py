@@ -1,5 +1,5 @@
 """
-Test the files of an account.
+Tests of the files of an account.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the commands for the account and for revocation, against real CAs.
+Tests of the commands for the account and for revocation, against real CAs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the choice between the chains that a CA offers.
+Tests of the choice between the chains that a CA offers.
 """
 
 from __future__ import annotations

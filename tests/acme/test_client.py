@@ -1,5 +1,5 @@
 """
-Test the issuance of certificates by real CAs.
+Tests of the issuance of certificates by real CAs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the connections to a CA: their reuse, their verification and the proxy.
+Tests of the connections to a CA: their reuse, their verification and the proxy.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the keys of pending orders.
+Tests of the keys of pending orders.
 """
 
 from __future__ import annotations

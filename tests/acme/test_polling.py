@@ -1,5 +1,5 @@
 """
-Test the pauses between two requests, and the repetition of requests.
+Tests of the pauses between two requests, and the repetition of requests.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the failures for the problem documents of a CA.
+Tests of the failures for the problem documents of a CA.
 """
 
 from __future__ import annotations

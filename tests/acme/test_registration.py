@@ -1,5 +1,5 @@
 """
-Test the registration of an account and its changes, at a real CA.
+Tests of the registration of an account and its changes, at a real CA.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the kinds of requests to a CA.
+Tests of the kinds of requests to a CA.
 """
 
 from __future__ import annotations

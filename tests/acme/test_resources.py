@@ -1,5 +1,5 @@
 """
-Test the values and failures for the responses of a CA.
+Tests of the values and failures for the responses of a CA.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the failures on the way to a CA.
+Tests of the failures on the way to a CA.
 """
 
 from __future__ import annotations

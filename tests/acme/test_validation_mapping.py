@@ -1,5 +1,5 @@
 """
-Test the failure for each error of a validation.
+Tests of the failure for each error of a validation.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the challenges HTTP-01 and DNS-01, and the publication of their responses.
+Tests of the challenges HTTP-01 and DNS-01, and the publication of their responses.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the responses that each worker computes.
+Tests of the responses that each worker computes.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the challenge tokens, which all workers share.
+Tests of the challenge tokens, which all workers share.
 """
 
 from __future__ import annotations

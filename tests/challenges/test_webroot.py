@@ -1,5 +1,5 @@
 """
-Test the responses in files.
+Tests of the responses in files.
 """
 
 from __future__ import annotations

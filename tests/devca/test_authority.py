@@ -1,5 +1,5 @@
 """
-Test the start, stop and restart of the CA.
+Tests of the start, stop and restart of the CA.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the dates, download, revocation and renewal information of certificates.
+Tests of the dates, download, revocation and renewal information of certificates.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the behavior that all requests share.
+Tests of the behavior that all requests share.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the switches of fault injection. The module test_clients runs other clients against the faults.
+Tests of the switches of fault injection. The module test_clients runs other clients against the faults.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the hierarchy of the CA and its certificates with other libraries.
+Tests of the hierarchy of the CA and its certificates with other libraries.
 """
 
 from __future__ import annotations

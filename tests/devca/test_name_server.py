@@ -1,5 +1,5 @@
 """
-Test the name server of the demo.
+Tests of the name server of the demo.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the lifetimes of the profiles.
+Tests of the lifetimes of the profiles.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the error of RFC 8555 for each request that is not signed as the RFC requires.
+Tests of the error of RFC 8555 for each request that is not signed as the RFC requires.
 """
 
 from __future__ import annotations

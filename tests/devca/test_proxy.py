@@ -1,5 +1,5 @@
 """
-Test the proxy that replaces Traefik, and the client that checks it.
+Tests of the proxy that replaces Traefik, and the client that checks it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the Redis server of the demo, which ends with the program that started it.
+Tests of the Redis server of the demo, which ends with the program that started it.
 """
 
 from __future__ import annotations

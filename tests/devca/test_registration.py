@@ -1,5 +1,5 @@
 """
-Test the creation, changes and deactivation of accounts, and key changes.
+Tests of the creation, changes and deactivation of accounts, and key changes.
 """
 
 from __future__ import annotations

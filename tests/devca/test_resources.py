@@ -1,5 +1,5 @@
 """
-Test the states of orders and authorizations (RFC 8555, section 7.1.6).
+Tests of the states of orders and authorizations (RFC 8555, section 7.1.6).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the resolver.
+Tests of the resolver.
 """
 
 from __future__ import annotations

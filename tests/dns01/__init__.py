@@ -1,3 +1,3 @@
 """
-Test the solvers of DNS-01 challenges.
+Tests of the solvers of DNS-01 challenges.
 """

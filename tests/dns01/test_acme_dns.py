@@ -1,5 +1,5 @@
 """
-Test the provider acme-dns and its account file.
+Tests of the provider acme-dns and its account file.
 """
 
 from __future__ import annotations

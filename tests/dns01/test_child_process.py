@@ -1,5 +1,5 @@
 """
-Test the child processes of DNS providers.
+Tests of the child processes of DNS providers.
 """
 
 from __future__ import annotations

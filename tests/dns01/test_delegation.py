@@ -1,5 +1,5 @@
 """
-Test the search for the zone and the servers of a record, with real BIND servers.
+Tests of the search for the zone and the servers of a record, with real BIND servers.
 """
 
 from __future__ import annotations

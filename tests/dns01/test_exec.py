@@ -1,5 +1,5 @@
 """
-Test the provider that runs the operator's program.
+Tests of the provider that runs the operator's program.
 """
 
 from __future__ import annotations

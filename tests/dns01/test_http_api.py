@@ -1,5 +1,5 @@
 """
-Test the requests to the HTTP API of a DNS provider. The tests of the providers cover its failures.
+Tests of the requests to the HTTP API of a DNS provider. The tests of the providers cover its failures.
 """
 
 from __future__ import annotations

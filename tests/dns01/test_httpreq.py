@@ -1,5 +1,5 @@
 """
-Test the provider that uses the operator's HTTP service.
+Tests of the provider that uses the operator's HTTP service.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the issuance for wildcards with several providers. A real PowerDNS serves the records to the CA and
+Tests of the issuance for wildcards with several providers. A real PowerDNS serves the records to the CA and
 to certworker.
 """
 

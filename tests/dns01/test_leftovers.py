@@ -1,5 +1,5 @@
 """
-Test the deletion of leftover records. tests/dns01/test_solver.py tests it with killed workers.
+Tests of the deletion of leftover records. tests/dns01/test_solver.py tests it with killed workers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the providers of dns-lexicon with a real PowerDNS and with hostile APIs.
+Tests of the providers of dns-lexicon with a real PowerDNS and with hostile APIs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the process that changes a record with dns-lexicon. tests/dns01/test_lexicon.py starts the real
+Tests of the process that changes a record with dns-lexicon. tests/dns01/test_lexicon.py starts the real
 process.
 """
 

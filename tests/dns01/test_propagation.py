@@ -1,5 +1,5 @@
 """
-Test the wait for name servers, with real BIND servers and faulty servers.
+Tests of the wait for name servers, with real BIND servers and faulty servers.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class TestWait:
         self, network: Network, clock: Clock, code: str, shown: str
     ) -> None:
         """
-        The failure has the error that a server returns.
+        The failure contains the error that the server returned.
         """
         server = showing(network, VALUE)
         server.codes[OWNER, "TXT"] = code

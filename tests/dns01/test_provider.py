@@ -1,5 +1,5 @@
 """
-Test the selection of the provider of a zone.
+Tests of the selection of the provider of a zone.
 """
 
 from __future__ import annotations

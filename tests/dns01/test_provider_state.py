@@ -1,5 +1,5 @@
 """
-Test the shared state of the DNS providers.
+Tests of the shared state of the DNS providers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the creation and the deletion of records, with a real Redis.
+Tests of the creation and the deletion of records, with a real Redis.
 """
 
 from __future__ import annotations

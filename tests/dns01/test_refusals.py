@@ -1,5 +1,5 @@
 """
-Test the failures of a DNS provider's answers.
+Tests of the failures of a DNS provider's answers.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the records of an order with real BIND servers, a real Redis, and processes that are killed.
+Tests of the records of an order with real BIND servers, a real Redis, and processes that are killed.
 """
 
 from __future__ import annotations

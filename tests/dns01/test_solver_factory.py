@@ -1,5 +1,5 @@
 """
-Test the solver and the providers that the settings describe.
+Tests of the solver and the providers that the settings describe.
 """
 
 from __future__ import annotations

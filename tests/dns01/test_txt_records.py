@@ -1,5 +1,5 @@
 """
-Test the list of created records in Redis and in files.
+Tests of the list of created records in Redis and in files.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the locks on zones with threads and with processes that are killed.
+Tests of the locks on zones with threads and with processes that are killed.
 """
 
 from __future__ import annotations

@@ -254,7 +254,7 @@ class TestChallenge:
 
         assert statuses == [503, 503, 200, 503]
         failure = RedisUnreachable(address="redis:6379", reason="Redis is unreachable")
-        assert caplog.messages == [f"cannot respond to challenges: {failure.message}"] * 2
+        assert caplog.messages == [f"cannot respond to a request: {failure.message}"] * 2
 
     @pytest.mark.parametrize(
         ("request_text", "status"),
@@ -272,7 +272,7 @@ class TestChallenge:
         self, server: HttpServer, request_text: str, status: int
     ) -> None:
         """
-        Each response has the headers, also that to a malformed request.
+        Each response, even to a malformed request, forbids caching and sniffing.
         """
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(request_text.encode())

@@ -1,5 +1,5 @@
 """
-Test the record and the next attempt of each attempt.
+Tests of the record and the next attempt of each attempt.
 """
 
 from __future__ import annotations

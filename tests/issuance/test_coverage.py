@@ -1,5 +1,5 @@
 """
-Test the names that a wildcard in service covers, and that need no certificate of their own.
+Tests of the names that a wildcard in service covers, and that need no certificate of their own.
 """
 
 from __future__ import annotations

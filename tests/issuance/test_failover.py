@@ -1,5 +1,5 @@
 """
-Test the order of the issuers. tests/test_several_authorities.py tests the failures that lead to the
+Tests of the order of the issuers. tests/test_several_authorities.py tests the failures that lead to the
 next one.
 """
 

@@ -1,5 +1,5 @@
 """
-Test the issuers from the settings.
+Tests of the issuers from the settings.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the state of names that is read together with their lock.
+Tests of the state of names that is read together with their lock.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the pending orders in Redis.
+Tests of the pending orders in Redis.
 """
 
 from __future__ import annotations

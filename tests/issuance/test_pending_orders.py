@@ -1,5 +1,5 @@
 """
-Test the pending orders of a CA: a later attempt resumes an interrupted order.
+Tests of the pending orders of a CA: a later attempt resumes an interrupted order.
 """
 
 from __future__ import annotations

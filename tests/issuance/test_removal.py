@@ -1,5 +1,5 @@
 """
-Test the removal of a name from the proxy, the volume and Redis.
+Tests of the removal of a name from the proxy, the volume and Redis.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the issuance of a certificate with a real Redis, volume and CA.
+Tests of the issuance of a certificate with a real Redis, volume and CA.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the CAA check (RFC 8659, and the rules of Boulder).
+Tests of the CAA check (RFC 8659, and the rules of Boulder).
 """
 
 from __future__ import annotations

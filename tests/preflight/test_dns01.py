@@ -1,5 +1,5 @@
 """
-Test the check of DNS-01.
+Tests of the check of DNS-01.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the checks of this machine. tests/containers tests the warning in a container.
+Tests of the checks of this machine. tests/containers tests the warning in a container.
 """
 
 from __future__ import annotations

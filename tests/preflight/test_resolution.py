@@ -1,5 +1,5 @@
 """
-Test the check of DNS records.
+Tests of the check of DNS records.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the results of checks.
+Tests of the results of checks.
 """
 
 from __future__ import annotations

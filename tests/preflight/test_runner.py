@@ -1,5 +1,5 @@
 """
-Test the runner of the checks and its decision.
+Tests of the runner of the checks and its decision.
 """
 
 from __future__ import annotations

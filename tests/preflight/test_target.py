@@ -1,5 +1,5 @@
 """
-Test the target of custom domains.
+Tests of the target of custom domains.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the limits of a CA, which all workers share.
+Tests of the limits of a CA, which all workers share.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the charges of an order, and which of them are refunded.
+Tests of the charges of an order, and which of them are refunded.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the limits of known CAs, and those of the operator's file.
+Tests of the limits of known CAs, and those of the operator's file.
 """
 
 from __future__ import annotations

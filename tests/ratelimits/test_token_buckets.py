@@ -1,5 +1,5 @@
 """
-Test the token buckets in Redis, which many workers use concurrently.
+Tests of the token buckets in Redis, which many workers use concurrently.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the commands of a job that share a round trip to Redis.
+Tests of the commands of a job that share a round trip to Redis.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the agenda: the next check of each name.
+Tests of the agenda: the next check of each name.
 """
 
 from __future__ import annotations

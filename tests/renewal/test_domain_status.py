@@ -1,5 +1,5 @@
 """
-Test the status of each name, whose three sources may each be empty.
+Tests of the status of each name, whose three sources may each be empty.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the daily log lines about overdue certificates, which are errors near their expiry.
+Tests of the daily log lines about overdue certificates, which are errors near their expiry.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the times of the next check and of the next attempt, for current and future lifetimes.
+Tests of the times of the next check and of the next attempt, for current and future lifetimes.
 """
 
 from __future__ import annotations

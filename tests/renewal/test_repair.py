@@ -1,5 +1,5 @@
 """
-Test the repair of the files in service, and the publication of stored certificates.
+Tests of the repair of the files in service, and the publication of stored certificates.
 """
 
 from __future__ import annotations

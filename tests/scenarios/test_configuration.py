@@ -70,7 +70,7 @@ SCENARIOS = [
         check="settings",
     ),
     Scenario(
-        "the e-mail address of an example",
+        "an e-mail address at an example domain",
         "config.email_invalid",
         public(_APP_EMAIL_CERTIFICATES="ops@example.com"),
         "_APP_EMAIL_CERTIFICATES",

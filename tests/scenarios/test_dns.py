@@ -118,7 +118,7 @@ SCENARIOS = [
         shows="warning",
     ),
     Scenario(
-        "the record was never made",
+        "the record was never created",
         "dns.no_record",
         lambda installation: public(installation, SOA=[]),
         "shop.org. A ",
@@ -132,7 +132,9 @@ SCENARIOS = [
         check="DNS",
     ),
     Scenario("a typo in the zone", "dns.no_record", typo, "api.shop.org. A", check="DNS"),
-    Scenario("an alias of nothing", "dns.no_record", alias_into_nothing, "www.shop.org. A", check="DNS"),
+    Scenario(
+        "an alias to a missing name", "dns.no_record", alias_into_nothing, "www.shop.org. A", check="DNS"
+    ),
     Scenario(
         "an address of a private network",
         "dns.private_ip",

@@ -131,7 +131,7 @@ def lost_lock(installation: Installation) -> None:
 
 def host_of_a_wildcard(installation: Installation) -> None:
     """
-    Request a name with the address of a wildcard record.
+    Request a name whose address comes from a wildcard record.
     """
     updated(f"*.sites A {HERE}", CERTWORKER_DNS01_NAMES="all")(installation)
     installation.name = f"a.sites.{NAME}"

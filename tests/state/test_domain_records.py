@@ -1,5 +1,5 @@
 """
-Test the record of the last outcome of a name.
+Tests of the record of the last outcome of a name.
 """
 
 from __future__ import annotations

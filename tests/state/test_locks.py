@@ -1,5 +1,5 @@
 """
-Test the locks on names, and the tokens that order their leases.
+Tests of the locks on names, and the tokens that order their leases.
 """
 
 from __future__ import annotations

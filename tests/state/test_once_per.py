@@ -1,5 +1,5 @@
 """
-Test the keys that only the first writer within a time can set.
+Tests of the keys that only the first writer within a time can set.
 """
 
 from __future__ import annotations

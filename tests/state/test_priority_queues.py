@@ -1,5 +1,5 @@
 """
-Test the priority queues: priorities, turns of tenants, and invalid keys.
+Tests of the priority queues: priorities, turns of tenants, and invalid keys.
 """
 
 from __future__ import annotations

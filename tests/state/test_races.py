@@ -1,5 +1,5 @@
 """
-Test the locks with concurrent workers and with a frozen worker.
+Tests of the locks with concurrent workers and with a frozen worker.
 """
 
 from __future__ import annotations

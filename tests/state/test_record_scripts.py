@@ -1,5 +1,5 @@
 """
-Test the scripts of the records with keys that no name has.
+Tests of the scripts of the records with keys that no name has.
 """
 
 from __future__ import annotations

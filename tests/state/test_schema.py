@@ -1,5 +1,5 @@
 """
-Test the values in Redis that workers compare at their start.
+Tests of the values in Redis that workers compare at their start.
 """
 
 from __future__ import annotations

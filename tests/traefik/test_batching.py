@@ -71,7 +71,7 @@ def writer_for(
     size: Size | None = None,
 ) -> BatchedWriter:
     """
-    Return a writer for *directory*, as another worker has one.
+    Return a writer for *directory*, like that of another worker.
     """
     private = directory / ".certworker"
     private.mkdir(parents=True, exist_ok=True)

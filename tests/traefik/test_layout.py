@@ -86,7 +86,7 @@ class TestAuto:
 
     def test_fewer_names_return_to_files_later(self, tmp_path: Path, directories: dict[str, Path]) -> None:
         """
-        Below a lower number, each name has its own file again. Between both numbers, nothing changes.
+        Below a lower number, each name has its own file again. Between the two numbers, nothing changes.
         """
         traefik = configured(tmp_path / "config", "auto")
         traefik.repair(directories)

@@ -1,5 +1,5 @@
 """
-Test the load of Traefik: its reloads, and the time until it serves new certificates.
+Tests of the load of Traefik: its reloads, and the time until it serves new certificates.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the operations on hundreds of jobs of the queue at once.
+Tests of the operations on hundreds of jobs of the queue at once.
 """
 
 from __future__ import annotations

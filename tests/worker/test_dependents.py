@@ -1,5 +1,5 @@
 """
-Test the jobs that depend on other jobs, as Python programs enqueue them with RQ.
+Tests of the jobs that depend on other jobs, as Python programs enqueue them with RQ.
 """
 
 from __future__ import annotations

@@ -123,8 +123,8 @@ class TestBacklog:
 
     def test_the_job_of_a_deferred_request_ends_as_waiting(self, connection: Redis) -> None:
         """
-        The job of a deferred request finishes with the state `waiting`. The agenda and the record have
-        its name.
+        The job of a deferred request finishes with the state `waiting`. The agenda contains its name, and
+        its record has the same state.
         """
         connection.set("sample:pause", "2")
         push_many(connection, backlog(10))

@@ -1,5 +1,5 @@
 """
-Test the health of a worker and its report.
+Tests of the health of a worker and its report.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class TestReport:
 
     def test_an_unreachable_redis_has_its_reason(self, own_redis: RedisServer, worker: Worker) -> None:
         """
-        The report has the reason of an unreachable Redis, and its other parts.
+        The report explains why Redis is unreachable, and still contains its other parts.
         """
         own_redis.kill()
         report = worker.health(own_redis.client()).report()

@@ -1,5 +1,5 @@
 """
-Test the jobs that a worker accepts, and the rejection of all others.
+Tests of the jobs that a worker accepts, and the rejection of all others.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the reports of an ended job.
+Tests of the reports of an ended job.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the maintenance loop.
+Tests of the maintenance loop.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the requests for the names of `_APP_DOMAIN` at the start.
+Tests of the requests for the names of `_APP_DOMAIN` at the start.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ class TestRequests:
             start.own_domains.step()
 
         assert ["a.localhost", "b.localhost"] == sorted(start.requested)
-        assert 1 == caplog.text.count("waiting up to 0 s until port 80 responds for a.localhost, b.localhost")
+        assert 1 == caplog.text.count("waiting up to 0 s for port 80 to respond for a.localhost, b.localhost")
         assert 2 == caplog.text.count("port 80 did not respond within")
 
     def test_the_log_line_names_the_first_of_many_names(

@@ -1,5 +1,5 @@
 """
-Test the reader of a job's data, which any program can write.
+Tests of the reader of a job's data, which any program can write.
 """
 
 from __future__ import annotations

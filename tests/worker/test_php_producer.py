@@ -1,5 +1,5 @@
 """
-Test the PHP examples of the repository and of the documentation.
+Tests of the PHP examples of the repository and of the documentation.
 """
 
 from __future__ import annotations

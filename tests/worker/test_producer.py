@@ -1,5 +1,5 @@
 """
-Test the producer: requests and wake-ups, each enqueued once.
+Tests of the producer: requests and wake-ups, each enqueued once.
 """
 
 from __future__ import annotations

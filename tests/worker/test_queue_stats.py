@@ -1,5 +1,5 @@
 """
-Test the state of the queue.
+Tests of the state of the queue.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the recovery of jobs and entries that killed workers leave behind.
+Tests of the recovery of jobs and entries that killed workers leave behind.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the thread of the scheduler: it enqueues delayed jobs on time, and survives invalid data.
+Tests of the thread of the scheduler: it enqueues delayed jobs on time, and survives invalid data.
 """
 
 from __future__ import annotations

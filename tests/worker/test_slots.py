@@ -1,5 +1,5 @@
 """
-Test the slots: which requests can start.
+Tests of the slots: which requests can start.
 """
 
 from __future__ import annotations

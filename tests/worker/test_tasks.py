@@ -1,5 +1,5 @@
 """
-Test the registered functions.
+Tests of the registered functions.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the threaded worker: its slots, and the results of its jobs.
+Tests of the threaded worker: its slots, and the results of its jobs.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the wait for the end of a request.
+Tests of the wait for the end of a request.
 """
 
 from __future__ import annotations

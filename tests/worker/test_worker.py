@@ -1,5 +1,5 @@
 """
-Test the worker during failures of Redis, of other workers and of operators.
+Tests of the worker during failures of Redis, of other workers and of operators.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class TestAccidents:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        After SIGTERM the worker finishes its running jobs, and leaves the others on the queue.
+        After SIGTERM, the worker finishes its running jobs, and leaves the others on the queue.
         """
         with worker_process(redis_server, slots=2) as process:
             for number in range(4):

@@ -1,5 +1,5 @@
 """
-Test the counters of a worker.
+Tests of the counters of a worker.
 """
 
 from __future__ import annotations

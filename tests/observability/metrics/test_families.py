@@ -1,5 +1,5 @@
 """
-Test the table of all metrics.
+Tests of the table of all metrics.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the metrics that a scrape reads from Redis and from the loops.
+Tests of the metrics that a scrape reads from Redis and from the loops.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the values of labels.
+Tests of the values of labels.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the metrics of names.
+Tests of the metrics of names.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the metrics of one worker, as Prometheus reads them.
+Tests of the metrics of one worker, as Prometheus reads them.
 """
 
 from __future__ import annotations

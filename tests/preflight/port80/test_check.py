@@ -1,5 +1,5 @@
 """
-Test the check of port 80.
+Tests of the check of port 80.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-Test the failures for wrong responses.
+Tests of the failures for wrong responses.
 """
 
 from __future__ import annotations
