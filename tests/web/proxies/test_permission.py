@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import now_in_utc
 from certworker.web.proxies import permission
 from certworker.worker.producer import queue_length
+from tests.servers.ports import free_port
 from tests.servers.web import WebServer, response
 from tests.storage.authority import Signer
 from tests.storage.stored import NAME, store
@@ -102,6 +104,23 @@ class TestRules:
         """
         assert [200, 200] == [ask(asking, ALLOWED), ask(asking, "Shops.Example.org.")]
         assert 0 == queue_length(connection)
+
+    def test_without_redis_the_volume_and_the_suffixes_decide(
+        self, application_with: ApplicationWith, tmp_path: Path, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        If Redis does not respond, served and allowed names are still 200. Any other name is 503.
+        """
+        application = application_with(CERTWORKER_ASK_ALLOW="shops.example.org")
+        components = application.extensions["certworker"]
+        agenda = Agenda(Redis(port=free_port()))
+        application.extensions["certworker"] = replace(
+            components, sources=replace(components.sources, agenda=agenda)
+        )
+        proxy = client_with(application, create_token(tmp_path / "tokens.json", "proxy"))
+        store(volume, signer.certificate(NAME))
+
+        assert [200, 200, 503] == [ask(proxy, name) for name in (NAME, ALLOWED, "other.example.com")]
 
     def test_an_allowed_name_is_requested_once(self, asking: FlaskClient, connection: Redis) -> None:
         """
