@@ -49,6 +49,8 @@ class Proxy:
     directory: str
     #: The number of names in these files.
     files: int
+    #: That Traefik has too many certificates, with figures and a remedy; null if it has not.
+    warning: str | None
     #: The changes of its files, after each of which Traefik reloads; null if no worker reports.
     reloads: int | None
     #: The new certificates whose time from publication to serving was measured.
@@ -104,7 +106,8 @@ def _queue(sources: Sources) -> Queue:
 def _proxy(sources: Sources) -> Proxy | None:
     directory = sources.settings.config_dir
     try:
-        files = TraefikConfig(directory).size().certificates
+        traefik = TraefikConfig(directory)
+        files, many = traefik.size().certificates, traefik.many_certificates()
     except CertworkerError:
         return None
     loads = [report.proxy for report in reports(sources.connection)]
@@ -112,6 +115,7 @@ def _proxy(sources: Sources) -> Proxy | None:
     return Proxy(
         directory=str(directory),
         files=files,
+        warning=f"{many.message} {many.remedy}." if many else None,
         reloads=sum(load.reloads for load in loads) if loads else None,
         measured=measured,
         mean_seconds=sum(load.served * load.seconds for load in loads) / measured if measured else None,

@@ -153,6 +153,7 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
         return
     try:
         broken, dangling, count = traefik.broken(), traefik.dangling(), traefik.size().certificates
+        many = traefik.many_certificates()
     except CertworkerError as failure:
         yield MACHINE.failure(subject, failure)
         return
@@ -164,5 +165,7 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
             f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0][1]}.",
             f"Remove the name, or request its certificate: certworker request {dangling[0][0]}",
         )
-    if not broken and not dangling:
+    if many:
+        yield MACHINE.failure(subject, many)
+    if not (broken or dangling or many):
         yield MACHINE.ok(subject, f"{count}, all valid")

@@ -65,3 +65,17 @@ class ProxyUnreachable(CertworkerError):
     )
     retry = Retry.CONFIG
     severity = Severity.WARNING
+
+
+class ManyCertificates(CertworkerError):
+    code = "proxy.many_certificates"
+    message_template = (
+        "{directory} has {count} certificates: after each change, Traefik needs about {seconds} s of "
+        "processor time to read them."
+    )
+    remedy_template = (
+        "Let Caddy or HAProxy serve the certificates. Or use fewer of them: a wildcard, or one for several "
+        "names: certworker request --together NAME NAME"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.WARNING

@@ -20,7 +20,7 @@ from pathlib import Path
 from certworker.domains import is_address
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced
-from certworker.errors.proxy import ProxyYamlBroken
+from certworker.errors.proxy import ManyCertificates, ProxyYamlBroken
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.storage import durable
 from certworker.storage.keypair import StoredCertificate
@@ -45,7 +45,7 @@ from certworker.traefik.file_format import (
 )
 from certworker.traefik.layout import Layout, LayoutChoice
 from certworker.traefik.load import ProxyLoad
-from certworker.traefik.reload_interval import ReloadInterval, Size
+from certworker.traefik.reload_interval import MANY_CERTIFICATES, ReloadInterval, Size, reload_seconds
 from certworker.traefik.shards import content_of
 
 logger = logging.getLogger(__name__)
@@ -244,6 +244,19 @@ class TraefikConfig:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
         """
         return self._layout.size()
+
+    def many_certificates(self) -> ManyCertificates | None:
+        """
+        Return the warning that Traefik has too many certificates, with its figures; None: it has not.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
+        size = self.size()
+        if size.certificates < MANY_CERTIFICATES:
+            return None
+        seconds = reload_seconds(size, self.load.mean_seconds())
+        return ManyCertificates(directory=self.directory, count=size.certificates, seconds=f"{seconds:.0f}")
 
     def reload_seconds(self) -> float:
         """

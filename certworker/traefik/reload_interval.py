@@ -21,6 +21,9 @@ MOST_SECONDS = 300.0
 #: With at most this number of certificates, the least pause is enough: any burst of changes ends soon.
 FEW_CERTIFICATES = 500
 
+#: From this number on, another proxy, or fewer certificates, are better.
+MANY_CERTIFICATES = 5_000
+
 #: Reloads take at most this share of one processor.
 SHARE = 0.1
 

@@ -189,6 +189,7 @@ class MaintenanceLoop:
         self._reconciler = reconciler
         self._expiry_alerts = expiry_alerts
         self._agenda = agenda
+        self._traefik = traefik
         self._settings_changed = settings_changed
         self._random = random
         self.agenda_check = AgendaCheck(agenda, certificates, due_names, reconciler, clock)
@@ -268,6 +269,8 @@ class MaintenanceLoop:
             f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
             extra={"event": "heartbeat"},
         )
+        if many := self._traefik.many_certificates():
+            logger.warning("%s", many, extra={"code": many.code})
 
 
 def delivery_loops(

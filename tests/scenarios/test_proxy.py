@@ -11,6 +11,9 @@ import pytest
 
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
+from certworker.traefik.file_format import configuration
+from certworker.traefik.reload_interval import MANY_CERTIFICATES
+from certworker.traefik.shards import render, shard_file
 from tests.scenarios.installation import NAME, Installation
 from tests.scenarios.scenario import Scenario, attempt, check_scenario, each_scenario
 from tests.storage.authority import Signer
@@ -53,6 +56,21 @@ def invalid_file(installation: Installation) -> None:
     installation.before.append(write)
 
 
+def many_certificates(installation: Installation) -> None:
+    """
+    Write a shard with many certificates.
+    """
+
+    def write(app: App) -> None:
+        entries = {
+            f"shop{number}.example.com": configuration(Path(f"/gone/{number}"), address=False)
+            for number in range(MANY_CERTIFICATES)
+        }
+        (app.settings.config_dir / shard_file("0")).write_bytes(render(entries))
+
+    installation.before.append(write)
+
+
 SCENARIOS = [
     Scenario(
         "Traefik has no certificate for the name",
@@ -80,6 +98,13 @@ SCENARIOS = [
         "proxy.yaml_broken",
         invalid_file,
         "routes.yml.broken",
+        shows="doctor",
+    ),
+    Scenario(
+        "a file with 5,000 certificates",
+        "proxy.many_certificates",
+        many_certificates,
+        "certworker request --together",
         shows="doctor",
     ),
 ]

@@ -22,6 +22,7 @@ from certworker.settings import load
 from certworker.storage.links import Links
 from certworker.supervision import Duties, Heartbeat, Loop, Postponed
 from certworker.supervision.heartbeats import record_beats_for
+from certworker.traefik import config
 from certworker.worker.maintenance import AgendaCheck, Leftovers, MaintenanceLoop, delivery_loops
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
@@ -296,3 +297,21 @@ class TestDelivery:
             loop.start()
             wait_until(lambda: receiver.mails or None, lambda: "no mail")
             loop.stop()
+
+
+class TestDailyLine:
+    def test_many_certificates_are_a_daily_warning(
+        self, app: App, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Each day, a warning has the number of certificates and the time that Traefik needs for them.
+        """
+        app.issuance.issue(("shop.localhost",))
+        maintenance_of(app)._log_alive()
+        assert "proxy.many_certificates" not in caplog.text
+
+        monkeypatch.setattr(config, "MANY_CERTIFICATES", 1)
+        maintenance_of(app)._log_alive()
+
+        assert "[proxy.many_certificates]" in caplog.text
+        assert "has 1 certificates" in caplog.text
