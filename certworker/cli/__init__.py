@@ -10,6 +10,7 @@ In the order in which they may import each other::
     arguments    The names in the arguments of a command, and in its file
     dns          `certworker dns` and `certworker records`: the DNS provider, and the records of names
     doctor       `certworker doctor`: the checks of the installation, with remedies
+    timings      how long each step of the last attempts of a name took
     explain      `certworker explain`: the history of a name, or the page of an error code
     health       `certworker health`: the health check of the container
     notify       `certworker notify`: test notifications

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 import click
 
 from certworker.cli.output import reference, say, say_json
+from certworker.cli.timings import show_timings, timings_json
 from certworker.domains import covering_wildcard, normalize
 from certworker.errors import CertworkerError
 from certworker.errors.pages import codes, page_of
@@ -27,8 +28,9 @@ MOST_RELATED = 5
 
 @click.command()
 @click.argument("subject", metavar="NAME|CODE")
+@click.option("--timings", is_flag=True, help="Show how long each step of the last attempts took.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(subject: str, as_json: bool) -> None:
+def command(subject: str, timings: bool, as_json: bool) -> None:
     """
     Show the history of NAME: first the remedy, then the last fifty events.
 
@@ -39,10 +41,13 @@ def command(subject: str, as_json: bool) -> None:
     \b
     Example:
       certworker explain api.example.org
+      certworker explain api.example.org --timings
       certworker explain http.404
     """
     code = subject.strip("[]").lower()
     if code in codes():
+        if timings:
+            raise click.UsageError("An error code has no timings. Enter a name.")
         _show_page(code, as_json)
         return
     settings = load(os.environ)
@@ -55,7 +60,9 @@ def command(subject: str, as_json: bool) -> None:
     if record is None and not history:
         say(f"{name} has no history. To request it: certworker request {name}", err=True)
         sys.exit(1)
-    if as_json:
+    if timings:
+        say_json(timings_json(name, history)) if as_json else show_timings(name, history)
+    elif as_json:
         say_json(_as_json(name, record, history))
     else:
         _show(name, record, history)

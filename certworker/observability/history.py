@@ -3,6 +3,8 @@ The history of each name: its last fifty log lines, in plain text for the consol
 
 If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a job writes its lines
 at its end, and a thread writes those of long jobs in batches.
+
+The last line of a job also has the durations of its steps, as the fourth member of its list.
 """
 
 from __future__ import annotations
@@ -10,9 +12,9 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Self
@@ -25,6 +27,7 @@ from certworker.errors import LONGEST_SENTENCE, printable
 from certworker.observability.log import LEVELS, sentence
 from certworker.redis.codec import decode_time, encode_time, json_in, shown_in
 from certworker.supervision import Faults, Loop
+from certworker.tracing.steps import JOB_STEPS
 
 HISTORY = "certworker:story:"
 
@@ -35,6 +38,9 @@ MAX_BUFFERED = 10_000
 
 #: The history expires this long after its last event.
 HISTORY_TTL = timedelta(days=120)
+
+#: The longest valid duration of a step, a day. Every job has a deadline of hours at most.
+LONGEST_MS = 86_400_000
 
 #: How long a line waits for others, so that they share a batch. Most jobs end before, and write their lines.
 FLUSH_INTERVAL_SECONDS = 0.5
@@ -53,6 +59,8 @@ class HistoryEntry:
     #: The level of the log line: DEBUG, INFO, WARN, ERROR.
     level: str
     text: str
+    #: For the last line of a job: the milliseconds of each step that it ran, in their order.
+    timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 
 class History:
@@ -70,11 +78,14 @@ class History:
         """
         Add *event* to the buffer. The next :meth:`flush` adds it to the history of *name*.
         """
-        line = json.dumps(
-            [encode_time(event.moment), event.level, printable(event.text, LONGEST_SENTENCE)],
-            ensure_ascii=False,
-        )
-        self._buffer.append((HISTORY + name, line))
+        line: list[object] = [
+            encode_time(event.moment),
+            event.level,
+            printable(event.text, LONGEST_SENTENCE),
+        ]
+        if event.timings_ms:
+            line.append(dict(event.timings_ms))
+        self._buffer.append((HISTORY + name, json.dumps(line, ensure_ascii=False)))
 
     def flush(self) -> None:
         """
@@ -109,10 +120,25 @@ class History:
 
 def _event(line: bytes | str) -> HistoryEntry | None:
     found = json_in(line)
-    if not isinstance(found, list) or len(found) != 3:
+    if not isinstance(found, list) or len(found) not in (3, 4):
         return None
     moment, level, text = decode_time(found[0]), shown_in(found[1], 10), shown_in(found[2], LONGEST_SENTENCE)
-    return HistoryEntry(moment, level, text) if moment else None
+    timings = _timings(found[3]) if len(found) == 4 else {}
+    return HistoryEntry(moment, level, text, timings) if moment else None
+
+
+def _timings(found: object) -> dict[str, float]:
+    """
+    Return the valid durations in *found*, in the order of the steps.
+    """
+    by_step: Mapping[str, object] = found if isinstance(found, dict) else {}
+    return {step: value for step in JOB_STEPS if (value := _duration(by_step.get(step))) is not None}
+
+
+def _duration(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 <= value <= LONGEST_MS else None
 
 
 class HistoryLogHandler(logging.Handler):
@@ -120,10 +146,10 @@ class HistoryLogHandler(logging.Handler):
     A handler for the "certworker" logger that passes on the lines about a name.
 
     Args:
-        append: Takes the name, the time, the level and the message with its code and remedy.
+        append: Takes the name and the event, whose text is the message with its code and remedy.
     """
 
-    def __init__(self, append: Callable[[str, datetime, str, str], None]) -> None:
+    def __init__(self, append: Callable[[str, HistoryEntry], None]) -> None:
         super().__init__(logging.INFO)
         self._append = append
 
@@ -133,8 +159,10 @@ class HistoryLogHandler(logging.Handler):
         """
         try:
             if name := getattr(record, "domain", None):
-                time = datetime.fromtimestamp(record.created, UTC)
-                self._append(name, time, LEVELS.get(record.levelno, record.levelname), sentence(record))
+                moment = datetime.fromtimestamp(record.created, UTC)
+                level = LEVELS.get(record.levelno, record.levelname)
+                timings = (getattr(record, "fields", None) or {}).get("timings_ms", {})
+                self._append(name, HistoryEntry(moment, level, sentence(record), timings))
         except Exception:
             # As in the handlers of the standard library, an error of the log must not fail the caller.
             self.handleError(record)
@@ -161,11 +189,11 @@ class HistoryWriter:
         # Lines may have arrived during the last write of the thread.
         self._history.flush()
 
-    def append(self, name: str, time: datetime, level: str, text: str) -> None:
+    def append(self, name: str, event: HistoryEntry) -> None:
         """
-        Add a line to the history of *name*; return immediately.
+        Add *event* to the history of *name*; return immediately.
         """
-        self._history.append(name, HistoryEntry(time, level, text))
+        self._history.append(name, event)
         self.loop.wake()
 
     def _write(self) -> float:

@@ -68,6 +68,9 @@ class TestPage:
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
         assert printed(worker, "status", "--json", "--nodes") == fields("`certworker status --nodes`")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
+        timings = ("explain", "--timings", "--json", "a.localhost")
+        (attempt,) = json.loads(worker.command(*timings).stdout)["attempts"]
+        assert printed(worker, *timings) | set(attempt) == fields("`certworker explain --timings`")
         assert printed(worker, "explain", "--json", "http.404") == fields("`certworker explain CODE`")
 
     def test_the_fields_of_accounts_revocations_and_health(self, worker: WorkerProcess) -> None:

@@ -4,6 +4,7 @@ Tests of the history of each name, which certworker writes from the log.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -79,6 +80,31 @@ class TestHistory:
 
         assert [] == History(connection).read(NAME)
 
+    def test_an_entry_has_the_durations_of_the_steps(self, connection: Redis) -> None:
+        """
+        The durations are in the order of the steps. An entry without them is a list of three, as before.
+        """
+        history = History(connection)
+        last = HistoryEntry(NOW, "INFO", "certificate issued", {"lock": 0.6, "order": 8.9})
+        history.append(NAME, HistoryEntry(NOW, "INFO", "request received"))
+        history.append(NAME, last)
+
+        assert last == history.read(NAME)[-1]
+        assert [3, 4] == [
+            len(json.loads(line)) for line in reversed(connection.lrange(HISTORY + NAME, 0, -1))
+        ]
+
+    @pytest.mark.parametrize(
+        "found", ["[]", "7", '{"lock": "x"}', '{"lock": -1}', '{"lock": true}', '{"x": 1}', '{"lock": 1e99}']
+    )
+    def test_invalid_durations_cost_only_themselves(self, connection: Redis, found: str) -> None:
+        """
+        An entry with invalid durations has its text, and no durations.
+        """
+        connection.lpush(HISTORY + NAME, f'["2026-11-23T10:15:09Z", "INFO", "x", {found}]')
+
+        assert [HistoryEntry(NOW, "INFO", "x")] == History(connection).read(NAME)
+
     def test_without_redis_lines_are_dropped_without_an_error(self) -> None:
         """
         Without Redis, an entry is lost without an error. The log has it as well.
@@ -94,7 +120,7 @@ class TestHistoryLogHandler:
         """
         A log line about a name is an entry with the code, the message and the remedy, without other fields.
         """
-        lines: list[tuple[str, datetime, str, str]] = []
+        lines: list[tuple[str, HistoryEntry]] = []
         logger = logging.Logger("certworker.test")
         logger.addHandler(HistoryLogHandler(lambda *line: lines.append(line)))
         failure = {"message": "It failed.", "remedy": "Do this.", "attempt": 2}
@@ -103,7 +129,7 @@ class TestHistoryLogHandler:
         logger.warning("no", extra={"domain": NAME, "code": "dns.no_record", "fields": failure})
 
         assert [(NAME, "WARN", "no [dns.no_record] It failed. Do this.")] == [
-            (name, level, text) for name, _, level, text in lines
+            (name, event.level, event.text) for name, event in lines
         ]
 
     def test_an_error_of_the_history_does_not_fail_the_caller(
@@ -137,7 +163,7 @@ class TestHistoryWriter:
         A line is in Redis while the job still runs.
         """
         for text in ("first", "second"):
-            writer.append(NAME, NOW, "INFO", text)
+            writer.append(NAME, HistoryEntry(NOW, "INFO", text))
             wait_until(lambda: connection.llen(HISTORY + NAME) or None, lambda: "nothing is written")
         wait_until(lambda: connection.llen(HISTORY + NAME) == 2 or None, lambda: "one line is missing")
 
@@ -149,6 +175,6 @@ class TestHistoryWriter:
         """
         with HistoryWriter(History(connection)) as writer:
             for number in range(20):
-                writer.append(f"{number}.example.org", NOW, "INFO", "stopped")
+                writer.append(f"{number}.example.org", HistoryEntry(NOW, "INFO", "stopped"))
 
         assert all(History(connection).read(f"{number}.example.org") for number in range(20))

@@ -225,7 +225,7 @@ class TestRemedies:
         """
         failure = longest(kind)
         result: list[str] = []
-        history_handler = HistoryLogHandler(lambda _name, _moment, _level, text: result.append(text))
+        history_handler = HistoryLogHandler(lambda _name, event: result.append(event.text))
         logger.addHandler(history_handler)
         human = logging_to("human")
         message = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
