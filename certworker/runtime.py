@@ -370,7 +370,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
         server.start()
         stack.callback(server.stop)
         loops.append(server.loop)
-    return [*loops, *start_page(app.settings, app.connection, stack, app.clock)]
+    return [*loops, *start_page(app.settings, stack, app.clock)]
 
 
 def _responses(app: App) -> Callable[[str], str | None]:

@@ -11,9 +11,8 @@ import sys
 import click
 
 from certworker.observability import log
-from certworker.redis.client import connect
 from certworker.settings import load
-from certworker.web.server import BOUNDS, INSTALLATION, is_installed, log_address, web_server
+from certworker.web.server import INSTALLATION, is_installed, log_address, page_connection, web_server
 from certworker.worker.worker import stop_on_signals
 
 logger = logging.getLogger(__name__)
@@ -37,8 +36,7 @@ def command() -> None:
     if not is_installed():
         raise click.ClickException(f"The page needs more packages. Install them: {INSTALLATION}")
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
-    connection = connect(settings.redis, connections=2 * BOUNDS.threads)
-    server = web_server(settings, connection, settings.web.address)
+    server = web_server(settings, page_connection(settings), settings.web.address)
     with stop_on_signals() as stop:
         server.start()
         log_address(settings, settings.web.address)

@@ -9,6 +9,7 @@ In the order in which they may import each other::
     failures      Translates errors of Redis into failures with a remedy
     shared_trips  Commands of a job that share a round trip to Redis
     guard         A client of Redis that tolerates the values of other programs
+    impatient     A client that fails fast while Redis does not respond
     client        ★ The client of redis-py for an address: of Redis itself, or of a primary behind Sentinels
     health        Checks Redis, and logs its outages
 """

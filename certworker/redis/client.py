@@ -16,6 +16,7 @@ from redis.sentinel import MasterNotFoundError, Sentinel
 
 from certworker.redis.failures import address_of, to_failure
 from certworker.redis.guard import GuardedRedis
+from certworker.redis.impatient import ImpatientRedis
 from certworker.redis.url import RedisURL
 
 #: The timeout of a connection to Redis or to a Sentinel.
@@ -24,33 +25,44 @@ CONNECT_SECONDS = 5
 #: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
 REPLY_SECONDS = 5
 
+#: Both timeouts for a client of the page. A stream of events waits a second for a reply.
+IMPATIENT_CONNECT_SECONDS = 1
+IMPATIENT_REPLY_SECONDS = 2
 
-def connect(address: RedisURL, *, connections: int = 8) -> Redis:
+
+def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True) -> Redis:
     """
     Return a client with a pool of at most *connections*, which connects at its first command.
 
     Behind Sentinels, each new connection goes to the current primary.
+
+    Args:
+        is_patient: Whether a command tries for a minute to reach Redis. Otherwise, it fails after seconds,
+            and at once while Redis is known not to respond.
     """
+    connect_seconds = CONNECT_SECONDS if is_patient else IMPATIENT_CONNECT_SECONDS
+    redis_class = GuardedRedis if is_patient else ImpatientRedis
     tls: dict[str, Any] = {} if address.tls is None else {"ssl": True, **address.tls}
     options: dict[str, Any] = {
         "db": address.database,
         "username": address.username,
         "password": address.password,
-        "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": REPLY_SECONDS,
+        "socket_connect_timeout": connect_seconds,
+        "socket_timeout": REPLY_SECONDS if is_patient else IMPATIENT_REPLY_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 30,
         "max_connections": connections,
+        **({} if is_patient else {"retry": Retry(NoBackoff(), 0)}),
         **tls,
     }
     if address.service is None:
         ((host, port),) = address.hosts
-        return GuardedRedis(host=host, port=port, **options)
+        return redis_class(host=host, port=port, **options)
     sentinels = _SentinelPool(
         address.hosts,
         sentinel_kwargs={
-            "socket_connect_timeout": CONNECT_SECONDS,
-            "socket_timeout": REPLY_SECONDS,
+            "socket_connect_timeout": connect_seconds,
+            "socket_timeout": connect_seconds,
             # After a failed Sentinel, try the next one, and later all Sentinels again.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,
@@ -58,7 +70,7 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
         },
     )
     primary: Redis = sentinels.master_for(
-        address.service, redis_class=GuardedRedis, retry=_retries(), **options
+        address.service, redis_class=redis_class, **{"retry": _retries(), **options}
     )
     return primary
 

@@ -11,16 +11,18 @@ from http import HTTPStatus
 from urllib.parse import urlsplit, urlunsplit
 
 from flask import Flask, Response, current_app, g, redirect, render_template, request, url_for
+from redis.exceptions import RedisError
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import RequestRedirect
 from werkzeug.wrappers import Response as AnyResponse
 
+from certworker.redis.failures import address_of, to_failure
 from certworker.web import api, pages, proxies
 from certworker.web.access import Accesses, Refused, csrf_token, login
 from certworker.web.access.accesses import bearer_token
 from certworker.web.access.audit import log_action
 from certworker.web.access.csrf import SAFE
-from certworker.web.api.responses import http_error_response
+from certworker.web.api.responses import RETRY_AFTER_SECONDS, failure_response, http_error_response
 from certworker.web.components import WebComponents
 from certworker.web.problems import problem
 
@@ -64,6 +66,7 @@ def build_application(components: WebComponents) -> Flask:
     application.after_request(_log)
     application.register_error_handler(Refused, _refuse)
     application.register_error_handler(HTTPException, _fail)
+    application.register_error_handler(RedisError, _report_redis)
     application.register_blueprint(login.blueprint())
     application.register_blueprint(api.blueprint())
     application.register_blueprint(pages.blueprint())
@@ -121,6 +124,15 @@ def _fail(error: HTTPException) -> AnyResponse:
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers.setdefault(name, value)
+    return response
+
+
+def _report_redis(error: RedisError) -> AnyResponse:
+    if request.path.startswith(FOR_PROGRAMS):
+        return failure_response(error)
+    failure = to_failure(error, address_of(_components().sources.connection))
+    response = _page(503, "No answer", f"{failure.message} [{failure.code}]", failure.remedy)
+    response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 
 

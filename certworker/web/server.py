@@ -26,6 +26,7 @@ from certworker.errors.config import AddressNotUsable
 from certworker.hosts import with_port
 from certworker.http.listener import Application, Listener
 from certworker.http.throttle import HEADERS, Bounds
+from certworker.redis.client import connect
 from certworker.settings import HttpAddress, Settings
 from certworker.storage import durable
 from certworker.storage.shared_directory import WriteLock
@@ -220,9 +221,14 @@ def web_server(
     return WebServer(address, load, base_path=settings.web.path, share=share)
 
 
-def start_page(
-    settings: Settings, connection: Redis, stack: ExitStack, clock: Callable[[], datetime]
-) -> list[Loop]:
+def page_connection(settings: Settings) -> Redis:
+    """
+    Return a connection for :func:`web_server`: a Redis that hangs must not block the few threads of the page.
+    """
+    return connect(settings.redis, connections=2 * BOUNDS.threads, is_patient=False)
+
+
+def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetime]) -> list[Loop]:
     """
     Start the page of a worker until the end of *stack*. Return its loop, or nothing if there is no page.
 
@@ -237,6 +243,7 @@ def start_page(
     if not is_installed():
         logger.info("the page in the browser needs more packages; to install them: %s", INSTALLATION)
         return []
+    connection = stack.enter_context(page_connection(settings))
     server = web_server(settings, connection, address, clock, share=CpuShare())
     try:
         server.start()

@@ -49,8 +49,9 @@ def _not_ready(_error: NotReady) -> tuple[str, int, dict[str, str]]:
     return render_template("pages/failure.html", title=title, text=text), 503, headers
 
 
-def _no_redis(error: RedisError) -> tuple[str, int]:
-    return _failed(to_failure(error, address_of(sources().connection)))
+def _no_redis(error: RedisError) -> tuple[str, int, dict[str, str]]:
+    page, status = _failed(to_failure(error, address_of(sources().connection)))
+    return page, status, {"Retry-After": str(RELOAD_SECONDS)}
 
 
 def _failed(failure: CertworkerError) -> tuple[str, int]:
