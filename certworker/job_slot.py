@@ -29,8 +29,9 @@ class JobSlot:
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
 #: The maximum number of running jobs that have released their slot. Further jobs hold their slot until they
-#: end.
-MAX_RELEASED = 64
+#: end. Traefik's files are written every two seconds, so that at most half of this number of jobs ends per
+#: second under load.
+MAX_RELEASED = 128
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)
 
