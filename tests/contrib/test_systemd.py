@@ -142,7 +142,7 @@ class TestThePage:
         patterns = project["tool"]["setuptools"]["data-files"]["share/certworker"]
         files = {path.name for pattern in patterns for path in TOP.glob(pattern)}
 
-        assert {"certworker.service", "acme-challenge.yml"} == files
+        assert {"certworker.service", "crt-list", "acme-challenge.yml"} == files
         assert [] == [name for name in files if f"`{name}`" not in self.TEXT]
         for directory in ("/opt/pipx/venvs/certworker", "/opt/uv/certworker"):
             assert f"`{directory}/share/certworker`" in self.TEXT
