@@ -5,6 +5,7 @@ In import order::
 
     sources       Where the data is: settings, Redis, volume and clock
     documents     Values as JSON documents
+    own_names     What a tenant sees of certificates that tenants share
     names       ★ The status of one name, and an index for searches among 50,000 names
     name_details  The certificate, the chain, the files and the place in the queue of one name
     limits        What is left of the rate limits of each CA

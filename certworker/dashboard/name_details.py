@@ -59,14 +59,14 @@ class NameDetails:
     queue_position: int | None
 
 
-def name_details(sources: Sources, name: str) -> NameDetails | None:
+def name_details(sources: Sources, name: str, tenant: str | None = None) -> NameDetails | None:
     """
-    Return the details of *name*; None if it is unknown.
+    Return the details of *name*; None if it is unknown, or belongs to another tenant than *tenant*.
 
     Raises:
         redis.RedisError: Redis does not respond.
     """
-    status = find_name(sources, name)
+    status = find_name(sources, name, tenant)
     if status is None:
         return None
     directory = _directory(sources, status)

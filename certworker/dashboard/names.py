@@ -22,6 +22,7 @@ from sys import intern
 from threading import Event, Lock
 from typing import Any, Literal, get_args
 
+from certworker.dashboard.own_names import own_statuses
 from certworker.dashboard.sources import Sources
 from certworker.domains import normalize
 from certworker.errors import CertworkerError
@@ -290,10 +291,10 @@ class NameIndex:
     def _read(self, rows: Iterable[_Row], tenant: str | None) -> Iterator[DomainStatus]:
         sources = self._sources
         names = [row.name for row in rows]
-        for one in statuses_of(names, sources.agenda, sources.records, sources.certificates, sources.clock()):
-            # Since the index was built, the name may have been removed, or requested by another tenant.
-            if _is_known(one) and tenant in (None, one.tenant):
-                yield one
+        read = statuses_of(names, sources.agenda, sources.records, sources.certificates, sources.clock())
+        # Since the index was built, the name may have been removed, or requested by another tenant.
+        known = (one for one in read if _is_known(one) and tenant in (None, one.tenant))
+        return known if tenant is None else iter(own_statuses(sources, known, tenant))
 
 
 def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainStatus | None:
@@ -312,6 +313,8 @@ def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainS
     owner = one.tenant or sources.records.tenant_of(name)
     if tenant not in (None, owner):
         return None
+    if tenant is not None:
+        (one,) = own_statuses(sources, [one], tenant)
     return one if _is_known(one) or owner or is_requested(sources.connection, name) else None
 
 

@@ -19,6 +19,7 @@ from flask import Response, request
 from redis import Redis
 from redis.exceptions import RedisError
 
+from certworker.dashboard.own_names import own_event
 from certworker.observability.events import EVENTS
 from certworker.redis.codec import decode_text, fields_in
 from certworker.web.access import Access, current_access
@@ -154,8 +155,12 @@ def events_after(
         for event_id, fields in found[0][1] if found else ():
             after = decode_text(event_id)
             event = fields_in(fields.get(b"event"))
-            if event and tenant in (None, event.get("tenant")):
-                yield f"id: {after}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+            try:
+                shown = own_event(connection, event, tenant) if event and tenant is not None else event
+            except RedisError:
+                return
+            if shown:
+                yield f"id: {after}\ndata: {json.dumps(shown, ensure_ascii=False)}\n\n".encode()
                 spoke = monotonic()
         if monotonic() - spoke >= HEARTBEAT_SECONDS:
             yield b": the stream is open\n\n"

@@ -11,6 +11,7 @@ from werkzeug.exceptions import BadRequest, NotFound
 
 from certworker.dashboard.name_details import certificate_chain, name_details
 from certworker.dashboard.names import NamePage, NameQuery
+from certworker.dashboard.own_names import own_history
 from certworker.dashboard.records import TooManyQueries, records
 from certworker.renewal.domain_status import DomainStatus
 from certworker.web.access import current_access
@@ -54,11 +55,11 @@ def get_name(name: str) -> Response:
     """
     Return all that is known about a name.
     """
-    details = name_details(components().sources, known(name).name)
+    tenant = current_access().tenant
+    details = name_details(components().sources, known(name).name, tenant)
     if details is None:
         raise NotKnown(name)  # it was removed in the meantime
-    is_operator = current_access().tenant is None
-    return json_response(NameWithDetails.with_details(details, context(), files=is_operator))
+    return json_response(NameWithDetails.with_details(details, context(), files=tenant is None))
 
 
 def get_history(name: str) -> Response:
@@ -66,7 +67,8 @@ def get_history(name: str) -> Response:
     Return the last fifty lines of the history of a name.
     """
     found = known(name).name
-    return json_response(NameHistory.of(found, components().sources.history.read(found)))
+    entries = own_history(components().sources, found, current_access().tenant)
+    return json_response(NameHistory.of(found, entries))
 
 
 def get_records(name: str) -> Response:

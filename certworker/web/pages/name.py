@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from flask import abort, render_template, request, url_for
 
 from certworker.dashboard.name_details import NameDetails, name_details
+from certworker.dashboard.own_names import own_history
 from certworker.dashboard.records import TooManyQueries
 from certworker.dashboard.records import records as needed_records
 from certworker.doctor.records import reason_for_none
@@ -76,11 +77,12 @@ def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
         status: The status of the name.
         refused: Why an action on the name is refused; None without one.
     """
-    details = name_details(sources(), status.name)
+    tenant = current_access().tenant
+    details = name_details(sources(), status.name, tenant)
     if details is None:
         abort(404)
     now, status = sources().clock(), details.status
-    entries = sources().history.read(status.name)
+    entries = own_history(sources(), status.name, tenant)
     return render_template(
         "pages/name.html",
         details=details,
@@ -89,7 +91,7 @@ def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
         renewal_share=_share_at_renewal(status),
         buttons=buttons(status),
         entries=[(TONES.get(entry.level, "idle"), entry) for entry in reversed(entries)],
-        files=details.files if current_access().tenant is None else {},
+        files=details.files if tenant is None else {},
         facts=tuple(_facts(details)),
         done=DONE.get(request.args.get("done", "")),
         refused=refused,

@@ -14,6 +14,7 @@ from flask.testing import FlaskClient
 from redis import Redis
 
 from certworker.app import App
+from certworker.errors.acme import BadCertificate
 from certworker.observability.events import EVENTS
 from certworker.web.access import Access
 from certworker.web.api.events import (
@@ -89,6 +90,24 @@ class TestEventsAfter:
         ((_, event),) = collected(connection, "0-0", "acme", 1)
         assert {"tenant": "acme"} == event
         assert 7 == len(collected(connection, "0-0", None, 7))
+
+    def test_a_tenant_gets_only_its_names_of_a_shared_certificate(self, app: App) -> None:
+        """
+        The event of a certificate that tenants share reaches each of them without the names of others.
+        """
+        names, now = ["rival.org", "ours.org"], app.clock()
+        app.records.record_failed(names, BadCertificate(name="x", reason="x"), next_check=now, now=now)
+        app.records.record_tenants({"rival.org": "rival", "ours.org": "acme"})
+        text = "no record of rival.org"
+        publish(app.connection, name="rival.org", names=names, tenant="rival", message=text, logs=text)
+
+        ((_, ours),) = collected(app.connection, "0-0", "acme", 1)
+        ((_, theirs),) = collected(app.connection, "0-0", "rival", 1)
+        ((_, everything),) = collected(app.connection, "0-0", None, 1)
+        assert ("ours.org", ["ours.org"], "acme") == (ours["name"], ours["names"], ours["tenant"])
+        assert "rival" not in str(ours)
+        assert ["rival.org"] == theirs["names"]
+        assert names == everything["names"]
 
     def test_invalid_entries_are_left_out(self, connection: Redis) -> None:
         """
