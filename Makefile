@@ -108,8 +108,9 @@ bench: .venv/tested tools .venv/$(CERTBOT) .venv/$(TRAEFIK) ## Measure certworke
 	    else echo "There is no Go, so Caddy is skipped and the distribution's lego is measured: https://go.dev/dl/"; fi
 	@$(CONTENDERS) $(WITH_VENV) $(BIN)/python -m bench $(ONLY) $(if $(COMPARE),--compare $(filter-out 1,$(COMPARE)))
 
-soak: .venv/tested tools ## Run certificates of short lifetime with repeated accidents, for MINUTES=5
-	@$(WITH_VENV) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
+soak: .venv/tested tools ## Run certificates of short lifetime with repeated accidents, for MINUTES=5; LOAD=1: thousands of jobs
+	@$(WITH_VENV) $(BIN)/python -m $(if $(LOAD),tests.soak.load \
+	    --jobs $(or $(filter-out 1,$(LOAD)),5000) --names $(or $(LOAD_NAMES),25),tests.soak --minutes $(or $(MINUTES),5))
 
 fuzz: .venv/tested tools ## Test each reader with hostile values, for MINUTES=5; the same values with SEED=1
 	@MINUTES=$(or $(MINUTES),5) $(WITH_VENV) $(BIN)/python -m pytest --quiet --numprocesses=2 --maxschedchunk=1 \
