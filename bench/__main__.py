@@ -26,6 +26,7 @@ from bench import (
     page,
     proxies,
     repair,
+    scale,
     served,
     slots,
     slow,
@@ -55,6 +56,7 @@ BENCHMARKS = {
     "web": web,
     "page": page,
     "proxies": proxies,
+    "scale": scale,
     "traces": traces,
 }
 
