@@ -11,7 +11,6 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from certworker.errors import CertworkerError
 from certworker.errors.replication import BundleTooLarge, ReplicationFailure
@@ -20,7 +19,7 @@ from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BEGINNING, ENTRIES_PER_READ, BundleStream, Entry, is_position
 from certworker.storage import durable, replica
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.replica import Copy
+from certworker.storage.replica import Copy, Result
 from certworker.supervision import Faults, Loop, beat
 from certworker.traefik.config import TraefikConfig
 
@@ -30,6 +29,9 @@ logger = logging.getLogger(__name__)
 PAUSE_SECONDS = 0.5
 #: The pause after a change, because Traefik reads all its files again. A waiting job ends it.
 PAUSE_AFTER_CHANGE_SECONDS = 1.0
+
+#: The maximum number of certificates that are linked under one lock, for which jobs wait.
+COPIES_PER_LOCK = 16
 
 #: The outcomes of a bundle that is not rejected.
 STORED, REMOVED, OUTDATED = "stored", "removed", "outdated"
@@ -63,24 +65,22 @@ class Volume:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume is not writable. The same
                 bundles may be applied again.
         """
-        served, published = dict[str, Path](), dict[tuple[str, ...], bool]()
-        changed = set[str]()
+        copies, results, changed = list[Copy](), list[Result](), set[str]()
         for fields in bundles:
             beat()
             item = self._opened(fields)
             if isinstance(item, Copy):
-                linked, new = replica.put_into_service(self.store, item)
-                served |= linked
-                published[tuple(linked)] = bool(new)
-                changed.update(new)
-                self.observe(STORED if new else OUTDATED)
-            elif isinstance(item, RemovedName):
-                # A later entry must not be written before this removal.
-                self._serve(served, published)
+                copies.append(item)
+            if isinstance(item, RemovedName) or len(copies) >= COPIES_PER_LOCK:
+                results += replica.put_into_service(self.store, copies)
+                copies.clear()
+            if isinstance(item, RemovedName):
+                # A later entry must not be written before this one.
+                changed |= self._serve(results)
                 self._remove(item)
                 changed.add(item.name)
-        self._serve(served, published)
-        return changed
+        results += replica.put_into_service(self.store, copies)
+        return changed | self._serve(results)
 
     def reject(self, failure: CertworkerError) -> None:
         """
@@ -103,18 +103,25 @@ class Volume:
         self.logged.clear()
         return item
 
-    def _serve(self, served: dict[str, Path], published: dict[tuple[str, ...], bool]) -> None:
+    def _serve(self, results: list[Result]) -> set[str]:
         """
-        Write the files of Traefik that differ, and report the certificates that are new on this host.
+        Write the files of Traefik for *results*, report the new certificates, and clear the list.
+
+        Return the names that are new.
         """
+        served = {name: directory for result in results for name, directory in result.linked.items()}
         written = self.traefik.repair(served) if served else {}
-        for names, is_new in published.items():
-            if is_new or not written.keys().isdisjoint(names):
+        for result in results:
+            self.observe(STORED if result.new else OUTDATED)
+            # A later copy may have replaced this one. After a crash, only the file of Traefik may be missing.
+            if (result.linked and result.new) or not written.keys().isdisjoint(result.linked):
+                names = tuple(result.linked)
                 fields = {"domain": names[0], "event": "replicated"}
                 logger.info("in service: received from another host", extra=fields)
                 self.published(names)
-        served.clear()
-        published.clear()
+        new = {name for result in results for name in result.new}
+        results.clear()
+        return new
 
     def _remove(self, removed: RemovedName) -> None:
         if removed.token < replica.token_in_service(self.store, removed.name):

@@ -8,6 +8,8 @@ its last removal. So each step may run again after a crash, and an old copy repl
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +21,9 @@ from certworker.storage.metadata import CertificateMetadata, build, new_director
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
+
+#: How many generations are written at the same time.
+BUILDERS = 4
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,19 @@ class Copy:
         Return the fencing token of the generation.
         """
         return token_of(self.identifier)
+
+
+@dataclass(frozen=True)
+class Result:
+    """
+    What became of a copy.
+    """
+
+    #: The directory of each name that is linked to a generation with the token of the copy. A process that
+    #: was killed may have linked some of them.
+    linked: Mapping[str, Path]
+    #: The names that this call linked.
+    new: tuple[str, ...]
 
 
 def token_in_service(store: CertificateStore, name: str) -> int:
@@ -64,36 +82,70 @@ def wanted_names(store: CertificateStore, copy: Copy) -> tuple[str, ...]:
     return tuple(name for name in copy.metadata.names if copy.token > token_in_service(store, name))
 
 
-def put_into_service(store: CertificateStore, copy: Copy) -> tuple[dict[str, Path], tuple[str, ...]]:
+def put_into_service(store: CertificateStore, copies: Sequence[Copy]) -> list[Result]:
     """
-    Store *copy*, and link each name for which it is newer.
-
-    Returns:
-        The directory of each name that is linked to a generation with the token of *copy*, and the names that
-        this call linked. A process that was killed may have linked the others.
+    Store *copies*, and link each name for which its copy is newer.
 
     Raises:
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the new
             one.
     """
-    for name in wanted_names(store, copy):
+    for name in {name for copy in copies for name in wanted_names(store, copy)}:
         # The files of another program become a generation first, so that they always match.
         if store.links.target_of(name) == store.links.domain_dir(name):
             store.adopt(name)
-    directory = store.links.generations / copy.identifier
     with store.changing():
-        names = wanted_names(store, copy)
-        if not names:
-            return _linked(store, copy), ()
-        if directory.exists() and not is_complete(directory):
-            directory = new_directory(store.links.generations, copy.token)
-        if not directory.exists():
-            durable.make_directory(store.links.generations, once=True)
-            build(directory, copy.certificate, copy.metadata)
-        store.links.link(names, directory)
-        for name in names:
-            store.links.removed.forget(name)
-        return _linked(store, copy), names
+        new, directories = dict[str, Path](), dict[Path, Copy]()
+        linked = list[tuple[str, ...]]()
+        for copy in copies:
+            names = tuple(
+                name
+                for name in wanted_names(store, copy)
+                if name not in new or token_of(new[name].name) < copy.token
+            )
+            linked.append(names)
+            if names:
+                directory = _directory(store, copy)
+                directories[directory] = copy
+                new |= dict.fromkeys(names, directory)
+        _build(store, directories)
+        _link(store, new)
+        return [Result(_linked(store, copy), names) for copy, names in zip(copies, linked, strict=True)]
+
+
+def _directory(store: CertificateStore, copy: Copy) -> Path:
+    directory = store.links.generations / copy.identifier
+    if directory.exists() and not is_complete(directory):
+        return new_directory(store.links.generations, copy.token)
+    return directory
+
+
+def _build(store: CertificateStore, copies: Mapping[Path, Copy]) -> None:
+    missing = [(directory, copy) for directory, copy in copies.items() if not directory.exists()]
+    if not missing:
+        return
+    durable.make_directory(store.links.generations, once=True)
+    if len(missing) == 1:
+        ((directory, copy),) = missing
+        build(directory, copy.certificate, copy.metadata)
+        return
+    # The threads mostly wait for the disk.
+    with ThreadPoolExecutor(min(BUILDERS, len(missing))) as builders:
+        for building in [
+            builders.submit(build, directory, copy.certificate, copy.metadata) for directory, copy in missing
+        ]:
+            building.result()
+
+
+def _link(store: CertificateStore, generations: Mapping[str, Path]) -> None:
+    if not generations:
+        return
+    store.links.record_highest(max(generations.values(), key=lambda generation: generation.name))
+    for name in generations:
+        store.links.create_links(name)
+    store.links.activate_each(generations)
+    for name in generations:
+        store.links.removed.forget(name)
 
 
 def remove(store: CertificateStore, name: str, token: int) -> bool:

@@ -15,6 +15,7 @@ from redis import Redis
 from certworker.replication.membership import Host, Membership
 from certworker.replication.nodes import Nodes
 from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BundleStream
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import now_in_utc
 from tests.replication.hosts import KEY, Mirror, Origin
@@ -104,7 +105,8 @@ def test_a_lost_stream_is_noticed(
     second.catch_up(Event())
     second.start()
     origin.issue("a.org", token=1)
-    wait_until(lambda: list(other.store.names()) or None, lambda: "the name did not arrive")
+    end = BundleStream(connection).end()
+    wait_until(lambda: second.follower.position == end or None, lambda: "the name did not arrive")
     second.follower.loop.stop()
     origin.issue("b.org", token=2)
     connection.delete("certworker:published")

@@ -10,7 +10,7 @@ import pytest
 
 from certworker.storage import replica
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.replica import Copy
+from certworker.storage.replica import Copy, Result
 from tests.storage.authority import Signer
 
 A, B = "a.example.org", "b.example.org"
@@ -33,15 +33,35 @@ def copy(tmp_path: Path, *names: str, token: int) -> Copy:
     return Copy(stored.directory.name, stored.certificate, stored.metadata)
 
 
+def put(store: CertificateStore, received: Copy) -> Result:
+    """
+    Put *received* into service.
+    """
+    (result,) = replica.put_into_service(store, [received])
+    return result
+
+
+def test_several_copies_of_a_name_end_with_the_latest(tmp_path: Path, store: CertificateStore) -> None:
+    """
+    The sequence of the copies in one call does not matter.
+    """
+    copies = [copy(tmp_path, A, B, token=5), copy(tmp_path, A, token=8), copy(tmp_path, A, token=7)]
+
+    results = replica.put_into_service(store, copies)
+
+    assert [(A, B), (A,), ()] == [result.new for result in results]
+    assert [{B}, {A}, set()] == [set(result.linked) for result in results]
+
+
 def test_the_higher_token_wins_for_each_name(tmp_path: Path, store: CertificateStore) -> None:
     """
     A copy replaces only older certificates, and a second time nothing.
     """
     both, alone = copy(tmp_path, A, B, token=5), copy(tmp_path, A, token=8)
-    replica.put_into_service(store, alone)
+    put(store, alone)
 
-    assert (B,) == replica.put_into_service(store, both)[1]
-    assert () == replica.put_into_service(store, both)[1]
+    assert (B,) == put(store, both).new
+    assert () == put(store, both).new
     assert (8, 5) == (replica.token_in_service(store, A), replica.token_in_service(store, B))
     assert 8 == store.links.highest_token()
 
@@ -51,15 +71,15 @@ def test_a_removal_needs_the_token_of_the_certificate(tmp_path: Path, store: Cer
     The removal of an earlier certificate does not remove a later one. A removed certificate does not return.
     """
     earlier, later = copy(tmp_path, A, token=5), copy(tmp_path, A, token=8)
-    replica.put_into_service(store, later)
+    put(store, later)
 
     assert not replica.remove(store, A, 7)
     assert replica.remove(store, A, 8)
     assert not replica.remove(store, A, 8)
     for old in (earlier, later):
-        assert () == replica.put_into_service(store, old)[1]
+        assert () == put(store, old).new
     assert [] == store.links.live()
-    assert (A,) == replica.put_into_service(store, copy(tmp_path, A, token=9))[1]
+    assert (A,) == put(store, copy(tmp_path, A, token=9)).new
     assert [] == list(store.links.removed.all())
 
 
@@ -67,7 +87,7 @@ def test_an_own_removal_is_recorded(tmp_path: Path, store: CertificateStore) -> 
     """
     Each removal on a volume with other hosts records the token.
     """
-    replica.put_into_service(store, copy(tmp_path, A, token=5))
+    put(store, copy(tmp_path, A, token=5))
     store.remove(A)
 
     assert [(A, 5)] == list(store.links.removed.all())
@@ -78,13 +98,13 @@ def test_an_incomplete_generation_is_stored_again(tmp_path: Path, store: Certifi
     A generation without its key, for example after a disk error, is not linked.
     """
     received = copy(tmp_path, A, token=5)
-    directory = replica.put_into_service(store, received)[0][A]
+    directory = put(store, received).linked[A]
     store.links.remove(A)
     store.links.removed.forget(A)
     (directory / "privkey.pem").unlink()
 
-    again, names = replica.put_into_service(store, received)
+    again = put(store, received)
 
-    assert (A,) == names
-    assert again[A] != directory
+    assert (A,) == again.new
+    assert again.linked[A] != directory
     assert store.current(A) is not None
