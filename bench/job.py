@@ -13,6 +13,7 @@ from statistics import median
 from bench import certbot, lego
 from bench.figures import Figure, progress
 from bench.floor import floor_clients
+from bench.round_trips import all_in
 from bench.worlds import Worker, pebble, worker_at
 from tests.servers.pebble import Pebble
 
@@ -95,19 +96,23 @@ def measure(place: Path) -> list[Figure]:
     """
     Return the figures of the floor, certworker, certbot and lego.
     """
+    trips = place / "trips"
     with (
         pebble(place / "ca-of-floor") as ca_of_floor,
         floor_clients(ca_of_floor, 1) as [client],
         pebble(place / "ca") as ca,
-        worker_at(ca, place / "certworker") as worker,
+        worker_at(ca, place / "certworker", program=("-m", "bench.round_trips", str(trips))) as worker,
     ):
         floor = Contender(client.obtain, ca_of_floor, 7)
         certworker = Contender(partial(_issue, worker), ca, 8)
         for number in range(WARM_UP + ROUNDS):
             if number % 10 == 0:
                 progress(f"{TITLE}: {number} of {WARM_UP + ROUNDS}")
+            if number == WARM_UP:
+                trips_before = len(all_in(trips))
             for contender in (floor, certworker):
                 contender.obtain(f"job{number}.bench.test")
+        trips_of_job = (len(all_in(trips)) - trips_before) / ROUNDS
 
     by_certbot, by_lego = 1000 * certbot.seconds(), 1000 * lego.seconds()
     ratio, requests = certworker.milliseconds / floor.milliseconds, certworker.requests
@@ -120,6 +125,7 @@ def measure(place: Path) -> list[Figure]:
         Figure(TITLE, "  the 95th percentile", certworker.spread, "× its median", 1.5),
         Figure(TITLE, "  requests to the CA, the fewest", min(requests), "in a job", 8, "above"),
         Figure(TITLE, "  requests to the CA, the most", max(requests), "in a job", 8),
+        Figure(TITLE, "  round trips to Redis, of the whole worker", trips_of_job, "a job", 12),
         Figure(TITLE, "  against certbot", by_certbot / certworker.milliseconds, "× as fast", 30, "above"),
         Figure(TITLE, certbot.TITLE, by_certbot, "ms"),
         Figure(TITLE, lego.TITLE, by_lego, "ms"),

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,9 @@ WITHOUT = Path(__file__).with_name("image")
 
 #: The number of slots. More pending orders cause a deadlock in Pebble.
 SLOTS_AT_PEBBLE = 4
+
+#: The arguments of Python that run certworker.
+PROGRAM = ("-m", "certworker")
 
 #: The pause between two checks for a file. A shorter pause would use processor time of the worker.
 PAUSE_SECONDS = 0.001
@@ -114,6 +117,7 @@ def worker(
     resolver: str = "",
     http_host: str = "127.0.0.1",
     more: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> Iterator[Worker]:
     """
     Start a worker with *slots* slots and its own Redis. Yield it after its domain has a certificate.
@@ -126,6 +130,7 @@ def worker(
         resolver: The resolver of the checks, as HOST:PORT. An empty text means the resolver of this machine.
         http_host: The address of its HTTP server.
         more: Additional variables.
+        program: The arguments of Python that run certworker.
     """
     with redis_server(directory / "redis") as redis, redis.client() as connection:
         variables = settings(directory, redis.port) | {
@@ -141,7 +146,7 @@ def worker(
         }
         with (directory / "worker.log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "certworker", "work"],
+                [sys.executable, *program, "work"],
                 env=environment(variables),
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -155,13 +160,18 @@ def worker(
 
 
 def worker_at(
-    ca: Pebble, directory: Path, http_host: str = "127.0.0.1", more: Mapping[str, str] | None = None
+    ca: Pebble,
+    directory: Path,
+    http_host: str = "127.0.0.1",
+    more: Mapping[str, str] | None = None,
+    program: Sequence[str] = PROGRAM,
 ) -> AbstractContextManager[Worker]:
     """
     Start a worker in *directory* that orders from *ca*. Its HTTP server listens at *http_host*.
 
     Args:
         more: Additional variables.
+        program: The arguments of Python that run certworker.
     """
     return worker(
         directory,
@@ -172,6 +182,7 @@ def worker_at(
         resolver=ca.resolver,
         http_host=http_host,
         more=more,
+        program=program,
     )
 
 

@@ -30,7 +30,7 @@ from certworker.errors.worker import Unexpected, WorkerCrashed
 from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
-from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.domain_records import DomainRecord, DomainRecords, tenant_in
 from certworker.state.locks import AddCommands, Lease
 from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity
@@ -39,6 +39,18 @@ logger = logging.getLogger(__name__)
 
 #: An interrupted attempt is checked again this long after the end of its lease.
 LEASE_GRACE = timedelta(seconds=2)
+
+
+@dataclass(frozen=True)
+class Success:
+    """
+    A recorded success.
+    """
+
+    #: The record of the first name.
+    record: DomainRecord
+    #: The replies to the commands that remove what the attempt no longer needs, or errors.
+    cleaned_up: Sequence[Any]
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,7 @@ class Attempts:
         lease: Lease,
         next_check: datetime,
         clean_up: AddCommands,
-    ) -> list[Any] | None:
+    ) -> Success | None:
         """
         Record that the certificate with this *metadata* is in service, and plan its *next_check*.
 
@@ -173,22 +185,42 @@ class Attempts:
             clean_up: Adds commands that remove what the attempt no longer needs. They may fail.
 
         Returns:
-            The replies to these commands, or errors. None if the lease is lost: then another worker records
-            the result.
+            None if the lease is lost: then another worker records the result.
         """
-        names, score = metadata.names, next_check.timestamp()
+        names, score, now = metadata.names, next_check.timestamp(), self.clock()
 
         def add(pipe: Pipeline) -> None:
-            self.records.record_issued(names, metadata, next_check=next_check, now=self.clock(), pipe=pipe)
+            self.records.record_issued(names, metadata, next_check=next_check, now=now, pipe=pipe)
             self.agenda.add(pipe, dict.fromkeys(names, score))
 
-        if (replies := lease.write(add, clean_up)) is None:
+        def add_optional(pipe: Pipeline) -> None:
+            self.records.add_tenant(names[0], pipe)
+            clean_up(pipe)
+
+        if (replies := lease.write(add, add_optional)) is None:
             return None
-        written, cleaned_up = replies
+        written, (tenant, *cleaned_up) = replies
         _, earliest = written[-1]
         if float(earliest) >= score:
             self.agenda.wake(next_check)
-        return cleaned_up
+        record = DomainRecord(
+            name=names[0],
+            names=names,
+            state="issued",
+            code="",
+            message="",
+            remedy="",
+            attempts=0,
+            crashes=0,
+            not_before=metadata.not_before,
+            not_after=metadata.not_after,
+            serial=metadata.serial,
+            authority=metadata.authority,
+            next_check=next_check,
+            updated=now,
+            tenant=tenant_in(tenant),
+        )
+        return Success(record, cleaned_up)
 
     def record_covered(
         self, names: tuple[str, ...], metadata: CertificateMetadata, next_check: datetime

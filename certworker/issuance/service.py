@@ -45,6 +45,7 @@ from certworker.issuance.ownership import Ownership
 from certworker.issuance.pending_orders import add_removals
 from certworker.job_slot import JobSlot
 from certworker.renewal.policy import RenewalDecision, after_issuance
+from certworker.state.domain_records import DomainRecord
 from certworker.state.locks import DomainLocks, Lease
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate, covering_all
@@ -72,6 +73,8 @@ class Outcome:
     next_check: datetime
     #: The wildcard that covers the names; empty if they have a certificate of their own.
     by: str = ""
+    #: The record of the first name; None if another worker has it, or if a wildcard covers the name.
+    record: DomainRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -325,10 +328,11 @@ class CertificateIssuance:
                 next_check = after_issuance(metadata.validity, next_check, now)
             orders = [issuer.pending_orders for issuer in self.issuers] if state != "kept" else []
             removals = partial(add_removals, orders, metadata.names)
-            removed = self.attempts.record_success(metadata, lease, next_check, removals)
-            if removed is not None and state != "kept":
-                self.attempts.clean_up(partial(self._forget_removed, stored, removed))
-        return Outcome(state, metadata.names, metadata, next_check)
+            success = self.attempts.record_success(metadata, lease, next_check, removals)
+            if success and state != "kept":
+                self.attempts.clean_up(partial(self._forget_removed, stored, success.cleaned_up))
+        record = success.record if success else None
+        return Outcome(state, metadata.names, metadata, next_check, record=record)
 
     def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """

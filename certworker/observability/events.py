@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
-from certworker.observability.history import History
+from certworker.observability.history import History, HistoryEntry, RecentLines
 from certworker.redis.shared_trips import send_with_next
 from certworker.renewal.policy import detail_of, planned_renewal
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
@@ -105,6 +105,7 @@ class EventPublisher:
         *,
         record: DomainRecord | None = None,
         tenant: str = "",
+        lines: RecentLines | None = None,
     ) -> dict[str, object]:
         """
         Publish that *names* are in *state*, and return the published object.
@@ -117,8 +118,9 @@ class EventPublisher:
             failure: The cause of the state; None without a failure.
             record: The record of the first name. None: the method reads it from Redis.
             tenant: The tenant of the first name, if its record has been removed.
+            lines: The history of the first name. None: the method reads it from Redis.
         """
-        result = self._payload(names, state, failure, record, tenant)
+        result = self._payload(names, state, failure, record, tenant, lines)
         self.events.append(names, result)
         return result
 
@@ -129,11 +131,12 @@ class EventPublisher:
         failure: CertworkerError | None,
         record: DomainRecord | None,
         tenant: str,
+        lines: RecentLines | None,
     ) -> dict[str, object]:
         facts, wildcard, logs = None, "", ""
         asked = None if record else self.records.ask(names[0])
         with suppress(RedisError):
-            logs = self._logs(names[0])
+            logs = _logs(lines.read() if lines else self.history.read(names[0]))
         with suppress(RedisError):
             record = asked() if asked else record
         with suppress(CertworkerError):
@@ -161,10 +164,11 @@ class EventPublisher:
             "moment": _iso(self.clock()),
         }
 
-    def _logs(self, name: str) -> str:
-        entries = self.history.read(name)[-MAX_LOG_LINES:]
-        lines = [f"{entry.moment:%Y-%m-%d %H:%M:%S} {entry.level:<5} {entry.text}" for entry in entries]
-        return "\n".join(lines)[-MAX_LOG_LENGTH:]
+
+def _logs(entries: Sequence[HistoryEntry]) -> str:
+    last = entries[-MAX_LOG_LINES:]
+    lines = [f"{entry.moment:%Y-%m-%d %H:%M:%S} {entry.level:<5} {entry.text}" for entry in last]
+    return "\n".join(lines)[-MAX_LOG_LENGTH:]
 
 
 def _iso(moment: datetime | None) -> str | None:

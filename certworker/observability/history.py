@@ -1,8 +1,8 @@
 """
 The history of each name: its last fifty log lines, in plain text for the console of a tenant.
 
-If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a job writes its lines
-at its end, and a thread writes those of long jobs in batches.
+If a job wrote each of its lines to Redis, it would wait for Redis seven more times. So a thread writes the
+lines of all jobs in batches.
 
 The last line of a job also has the durations of its steps, as the fourth member of its list.
 """
@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any, Self
+from weakref import WeakValueDictionary
 
 from redis import Redis
 from redis.client import Pipeline
@@ -26,6 +27,7 @@ from redis.exceptions import RedisError
 from certworker.errors import LONGEST_SENTENCE, printable
 from certworker.observability.log import LEVELS, sentence
 from certworker.redis.codec import decode_time, encode_time, json_in, shown_in
+from certworker.redis.shared_trips import send_with_next
 from certworker.supervision import Faults, Loop
 from certworker.tracing.steps import JOB_STEPS
 
@@ -42,7 +44,7 @@ HISTORY_TTL = timedelta(days=120)
 #: The longest valid duration of a step, a day. Every job has a deadline of hours at most.
 LONGEST_MS = 86_400_000
 
-#: How long a line waits for others, so that they share a batch. Most jobs end before, and write their lines.
+#: How long a line waits for others, so that they share a batch.
 FLUSH_INTERVAL_SECONDS = 0.5
 
 #: The pause of the loop without new lines.
@@ -63,6 +65,29 @@ class HistoryEntry:
     timings_ms: Mapping[str, float] = field(default_factory=dict)
 
 
+class RecentLines:
+    """
+    The last lines of a name: those before, and those that this process adds.
+
+    Args:
+        earlier: Returns the lines before, the oldest first.
+    """
+
+    def __init__(self, earlier: Callable[[], Sequence[HistoryEntry]]) -> None:
+        self._earlier = earlier
+        #: The lines that this process has added.
+        self.added: deque[HistoryEntry] = deque(maxlen=MAX_ENTRIES)
+
+    def read(self) -> list[HistoryEntry]:
+        """
+        Return the lines, the oldest first.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return [*self._earlier(), *self.added][-MAX_ENTRIES:]
+
+
 class History:
     """
     The histories of all names, each a list in Redis.
@@ -73,19 +98,33 @@ class History:
         self._buffer: deque[tuple[str, str]] = deque(maxlen=MAX_BUFFERED)
         #: One thread at a time writes, so that the lines of a name stay in order.
         self._writing = Lock()
+        #: The lines that jobs follow, by the key of the name.
+        self._followed: WeakValueDictionary[str, RecentLines] = WeakValueDictionary()
 
     def append(self, name: str, event: HistoryEntry) -> None:
         """
         Add *event* to the buffer. The next :meth:`flush` adds it to the history of *name*.
         """
-        line: list[object] = [
-            encode_time(event.moment),
-            event.level,
-            printable(event.text, LONGEST_SENTENCE),
-        ]
+        key, text = HISTORY + name, printable(event.text, LONGEST_SENTENCE)
+        line: list[object] = [encode_time(event.moment), event.level, text]
         if event.timings_ms:
             line.append(dict(event.timings_ms))
-        self._buffer.append((HISTORY + name, json.dumps(line, ensure_ascii=False)))
+        if followed := self._followed.get(key):
+            followed.added.append(HistoryEntry(event.moment, event.level, text))
+        self._buffer.append((key, json.dumps(line, ensure_ascii=False)))
+
+    def follow(self, name: str) -> RecentLines:
+        """
+        Return the lines of *name*, to which this process adds the following ones while they are in use.
+
+        A job asks for the earlier lines together with its next command, and reads its own ones without Redis.
+        """
+        key = HISTORY + name
+        if followed := self._followed.get(key):
+            return followed
+        buffered = [event for each, line in tuple(self._buffer) if each == key and (event := _event(line))]
+        reply = send_with_next(self._connection, "LRANGE", key, 0, MAX_ENTRIES - 1)
+        return self._followed.setdefault(key, RecentLines(lambda: [*_events(reply.value()), *buffered]))
 
     def flush(self) -> None:
         """
@@ -105,7 +144,7 @@ class History:
             lines: Any = pipe.execute(raise_on_error=False)[-1]
         if isinstance(lines, RedisError):
             raise lines
-        return [event for line in reversed(lines) if (event := _event(line))]
+        return _events(lines)
 
     def _take_buffer(self, pipe: Pipeline) -> None:
         lines: dict[str, list[str]] = {}
@@ -116,6 +155,10 @@ class History:
             pipe.lpush(key, *batch)
             pipe.ltrim(key, 0, MAX_ENTRIES - 1)
             pipe.expire(key, HISTORY_TTL)
+
+
+def _events(lines: Sequence[bytes]) -> list[HistoryEntry]:
+    return [event for line in reversed(lines) if (event := _event(line))]
 
 
 def _event(line: bytes | str) -> HistoryEntry | None:

@@ -185,6 +185,12 @@ class DomainRecords:
         }
         self._write(names, fields, without=("code", "message", "remedy", "unfinished", DRY_RUN), pipe=pipe)
 
+    def add_tenant(self, name: str, pipe: Pipeline) -> None:
+        """
+        Add a command to *pipe* that reads the tenant of *name*. :func:`tenant_in` decodes the reply.
+        """
+        pipe.hget(RECORDS + name, "tenant")
+
     def record_failed(
         self,
         names: Sequence[str],

@@ -18,13 +18,13 @@ from certworker.worker.job_class import MEASURED, READ
 from certworker.worker.payload import LARGEST
 from certworker.worker.queue_stats import SUSPENDED
 
-#: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: an id that is in the intermediate
-#: list, or an empty text to take one; then the arguments of READ. Takes nothing while suspended. Returns
+#: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: `take`, or `read` for an id that is
+#: in the intermediate list; this id, then the arguments of READ. Takes nothing while suspended. Returns
 #: whether the workers are suspended, the number of jobs that are left, and the id with the fields of the job,
 #: if there is one. If the key of the job is not a hash, the fields are missing.
 _TAKE = f"""
-local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[1]
-if id == '' then
+local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[2]
+if ARGV[1] == 'take' then
     id = suspended == 0 and redis.call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT')
 end
 local left = redis.call('LLEN', KEYS[2])
@@ -34,7 +34,7 @@ if redis.call('TYPE', job).ok ~= 'hash' then return {{suspended, left, id}} end
 local function read(KEYS, ARGV)
 {READ}
 end
-return {{suspended, left, id, read({{job}}, {{unpack(ARGV, 2)}})}}
+return {{suspended, left, id, read({{job}}, {{unpack(ARGV, 3)}})}}
 """
 
 
@@ -67,7 +67,7 @@ class Intake:
         """
         Take the next job, if one waits and the workers are not suspended.
         """
-        return self._run(b"")
+        return self._run("take")
 
     def wait(self, seconds: float) -> Taken | None:
         """
@@ -76,8 +76,8 @@ class Intake:
         queue, intermediate = self._keys[1:]
         # redis-py accepts a part of a second as well.
         raw_id: Any = self._connection.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
-        return self._run(cast("bytes", raw_id)) if raw_id is not None else None
+        return self._run("read", cast("bytes", raw_id)) if raw_id is not None else None
 
-    def _run(self, raw_id: bytes) -> Taken:
-        suspended, left, *job = self._take(self._keys, [raw_id, LARGEST, *MEASURED])
+    def _run(self, action: str, raw_id: bytes = b"") -> Taken:
+        suspended, left, *job = self._take(self._keys, [action, raw_id, LARGEST, *MEASURED])
         return Taken(bool(suspended), left, *job)

@@ -21,6 +21,7 @@ from certworker.issuance.service import Outcome
 from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
 from certworker.observability.events import EventPublisher
+from certworker.observability.history import RecentLines
 from certworker.observability.metrics.registry import Metrics
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecord, DomainRecords
@@ -73,6 +74,13 @@ class JobReport:
         self._reporter = reporter
         self._started = time.monotonic()
         self._job = current_step()
+        self._lines: RecentLines | None = None
+
+    def follow(self, name: str) -> None:
+        """
+        Report the log lines of *name* from now on, and those before.
+        """
+        self._lines = self._reporter.events.history.follow(name)
 
     def issued(self, outcome: Outcome) -> dict[str, Any]:
         """
@@ -107,7 +115,7 @@ class JobReport:
         self.count(outcome.state, "")
         if outcome.state == "issued":
             self.optional("the metric", self._count_in_service, None)
-        return self.result(outcome.names, outcome.state, kept_import)
+        return self.result(outcome.names, outcome.state, kept_import, outcome.record)
 
     def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
         """
@@ -220,8 +228,9 @@ class JobReport:
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
-        publish = partial(self._reporter.events.publish, names, state, failure, record=record, tenant=tenant)
-        return self.optional("the event", publish, minimal)
+        publish = self._reporter.events.publish
+        event = partial(publish, names, state, failure, record=record, tenant=tenant, lines=self._lines)
+        return self.optional("the event", event, minimal)
 
     def count(self, outcome: str, code: str) -> None:
         """

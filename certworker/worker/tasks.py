@@ -97,6 +97,7 @@ class Tasks:
             given = self._given_names(domain, domains, force=force)
             names = tuple(given)
             current_step().attributes["domain"] = names[0]
+            report.follow(names[0])
             _require_bool("force", force)
             _require_bool("use_full_quota", use_full_quota)
             owner = tenant_of(tenant, names)

@@ -35,7 +35,7 @@ from certworker.worker.dependents import Dependents
 from certworker.worker.fair_scheduling import FairScheduler
 from certworker.worker.intake import Intake, Taken
 from certworker.worker.job_class import AllowlistedJob, Deadline
-from certworker.worker.producer import QUEUE, queue_length
+from certworker.worker.producer import ISSUE, QUEUE, queue_length
 from certworker.worker.queue_stats import Suspension
 from certworker.worker.recovery import discard_invalid
 from certworker.worker.slots import SlotLease, Slots
@@ -44,6 +44,9 @@ logger = logging.getLogger(__name__)
 
 #: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
 POLL_TIMEOUT_SECONDS = 0.25
+
+#: The interval of checks of the priority queues and of the suspension while requests arrive on the queue.
+CHECK_SECONDS = 1.0
 
 #: The interval of polls for new tenants on the queue while requests wait in the priority queues.
 POLL_SECONDS = 0.1
@@ -280,7 +283,7 @@ class ThreadedWorker(SimpleWorker):
         Start a job that waits; return False if the worker may now wait for the next one.
         """
         taken = self._intake.take()
-        self._next_check = time.monotonic() + POLL_TIMEOUT_SECONDS
+        self._next_check = time.monotonic() + CHECK_SECONDS
         if self._suspension.note(taken.is_suspended):
             return True
         self._may_have_jobs = taken.left > 0
@@ -358,6 +361,8 @@ class ThreadedWorker(SimpleWorker):
             )
         finally:
             self.executions.pop(execution.id, None)
+            if job.func_name != ISSUE:
+                self._next_check = 0.0  # it may have put requests into the priority queues
             self._slots.end(lease)
 
     def _has_contention(self, lease: SlotLease) -> bool:

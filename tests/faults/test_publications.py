@@ -344,6 +344,8 @@ class TestWorker:
             worker.wait_for_line(f"{NAME}: certificate issued")
 
             with own_redis.client() as connection:
+                # The event follows the line.
+                wait_until(lambda: len(_states(connection)) == 2 or None, lambda: worker.log)
                 assert ["failed", "issued"] == _states(connection)
         assert 1 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
 

@@ -66,6 +66,17 @@ class TestIntake:
         assert (b"job", 0, True) == (taken.raw_id, taken.left, bool(taken.found))
         assert intake.wait(0.01) is None
 
+    def test_an_empty_id_is_an_id(self, connection: Redis, intake: Intake) -> None:
+        """
+        An empty id of another program is read like any other. The next job stays on the queue.
+        """
+        connection.rpush(QUEUE_KEY, "")
+        push(connection, "job")
+        taken = intake.wait(0.01)
+
+        assert taken is not None
+        assert (b"", 1) == (taken.raw_id, taken.left)
+
     @pytest.mark.parametrize("plant", ["nothing", "string"])
     def test_an_id_without_a_job_is_reported(self, connection: Redis, intake: Intake, plant: str) -> None:
         """
