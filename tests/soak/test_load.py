@@ -18,7 +18,7 @@ class TestLevels:
         """
         last = Level(memory_kib=66_000, descriptors=28, threads=16, redis_keys=440, files=330, disk_kib=990)
 
-        assert [] == grown(FIRST, last)
+        assert [] == grown(FIRST, FIRST, last)
 
     def test_a_leak_is_marked(self) -> None:
         """
@@ -26,10 +26,19 @@ class TestLevels:
         """
         last = replace(FIRST, descriptors=29, redis_keys=441, files=3)
 
-        assert ["descriptors", "redis_keys"] == grown(FIRST, last)
+        assert ["descriptors", "redis_keys"] == grown(FIRST, FIRST, last)
         assert ["descriptors", "redis_keys"] == [
-            line.split()[0] for line in table(FIRST, last) if line.endswith("GROWN")
+            line.split()[0] for line in table(FIRST, FIRST, last) if line.endswith("GROWN")
         ]
+
+    def test_a_pool_that_fills_is_not_a_leak(self) -> None:
+        """
+        A value that reached its limit in the first half is no leak. One that grows steadily is.
+        """
+        middle = replace(FIRST, threads=20, descriptors=45)
+        last = replace(FIRST, threads=21, descriptors=65)
+
+        assert ["descriptors"] == grown(FIRST, middle, last)
 
     def test_a_level_is_the_lowest_of_its_samples(self) -> None:
         """
