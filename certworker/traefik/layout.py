@@ -206,11 +206,11 @@ class Layout:
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
         """
+        if self._choice == "per-name":
+            return
         listed = self._listed()
         shards, own = shards_in(listed), self._own(listed)
-        if self._choice == "per-name" or (
-            self._choice == "auto" and self._count(own, shards) <= (FEW_NAMES if shards else MOST_FILES)
-        ):
+        if self._choice == "auto" and self._count(own, shards) <= (FEW_NAMES if shards else MOST_FILES):
             return
         split = [bits for bits in shards if any(each.startswith(bits) and each != bits for each in shards)]
         entries = {f"{name}{EXTENSION}": content for name, content in self._entries(split).items()}
