@@ -296,7 +296,7 @@ class TestRedis:
         The loader refuses an invalid file, before a connection fails with a message of OpenSSL.
         """
         (tmp_path / "ca.pem").write_bytes(content)
-        with pytest.raises(InvalidSettings, match="no certificate or no key in PEM form"):
+        with pytest.raises(InvalidSettings, match="has no PEM certificate, or no PEM key"):
             load({"CERTWORKER_REDIS_URL": f"rediss://redis?ssl_ca_certs={tmp_path / 'ca.pem'}"})
 
     def test_a_key_with_a_password_is_refused(self, tmp_path: Path) -> None:
