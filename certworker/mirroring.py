@@ -66,7 +66,7 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     traefik = TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
     after, loops = start_after_issuance(settings, store, traefik, metrics, _record_deployment, stack)
     publish = after(published)
-    host = Host(connection, store, traefik, metrics.bundle, publish, now_in_utc)
+    host = Host(connection, store, traefik, metrics.bundle, publish)
     membership = Membership(host, ReplicationKeys(settings.replication.keys), None)
     upkeep = Upkeep(store, traefik, now_in_utc)
     health = Health(connection, heartbeats, lambda: True)

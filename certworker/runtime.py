@@ -324,9 +324,7 @@ def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, sta
     if not settings.replication.keys:
         app.metrics.watch_replication(lag=float, missing=float)
         return []
-    host = Host(
-        *(app.connection, app.certificates, app.traefik, app.metrics.bundle), publish, clock=app.clock
-    )
+    host = Host(app.connection, app.certificates, app.traefik, app.metrics.bundle, publish)
     membership = Membership(host, ReplicationKeys(settings.replication.keys), settings.state_dir / "accounts")
     app.metrics.watch_replication(lag=membership.lag_seconds, missing=membership.missing_names)
     membership.catch_up(stop)

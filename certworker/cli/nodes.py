@@ -4,8 +4,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from redis import Redis
 
 from certworker.cli.output import say, say_json
@@ -13,14 +11,14 @@ from certworker.redis.codec import encode_time
 from certworker.replication.nodes import Nodes, NodeState
 
 
-def show_nodes(connection: Redis, now: datetime, *, as_json: bool) -> None:
+def show_nodes(connection: Redis, *, as_json: bool) -> None:
     """
     Show the state of each node: one line or one JSON object.
 
     Raises:
         redis.RedisError: Redis does not respond.
     """
-    states = Nodes(connection, lambda: now).states()
+    states = Nodes(connection).states()
     for each in states:
         if as_json:
             say_json(_json(each))

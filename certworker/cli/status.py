@@ -197,7 +197,7 @@ def command(
             # The import of cryptography takes longer than all other imports of this command.
             from certworker.cli.nodes import show_nodes
 
-            show_nodes(connection, now, as_json=as_json)
+            show_nodes(connection, as_json=as_json)
             return
         if name is not None:
             # The certificate may be from a private CA of earlier settings.

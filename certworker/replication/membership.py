@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from threading import Event
 
@@ -60,7 +60,6 @@ class Host:
     observe: Callable[[str], object]
     #: Called with the names of each certificate of another host that is now in service.
     published: Callable[[tuple[str, ...]], object]
-    clock: Callable[[], datetime]
 
 
 class Membership:
@@ -89,7 +88,7 @@ class Membership:
             self._stream, self.volume, self._compare_soon, Faults("the replication", explain)
         )
         self._id = node_id(host.store.directory)
-        self._nodes = Nodes(host.connection, host.clock)
+        self._nodes = Nodes(host.connection)
         self._is_complete = False
         self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
@@ -201,7 +200,7 @@ class Membership:
             host=socket.gethostname(),
             role=self._role,
             version=__version__,
-            seen=self._host.clock(),
+            seen=self._nodes.now(),
             names=self._host.store.links.count(),
             position=self.follower.position,
             is_complete=self._is_complete,

@@ -1,7 +1,8 @@
 """
 The hosts with a volume of their own: the identity of this one, and the reports of all in Redis.
 
-Workers that share a volume are one node. The volume has its id: the link `.certworker/node`.
+Workers that share a volume are one node. The volume has its id: the link `.certworker/node`. The times of the
+reports are those of Redis, so the clocks of the hosts do not matter.
 """
 
 from __future__ import annotations
@@ -10,10 +11,9 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -74,7 +74,7 @@ class Node:
     host: str
     role: Role
     version: str
-    #: When it reported last.
+    #: When it reported last, by the clock of Redis.
     seen: datetime
     #: The number of names on its volume.
     names: int
@@ -118,9 +118,18 @@ class Nodes:
     The reports of all nodes.
     """
 
-    def __init__(self, connection: Redis, clock: Callable[[], datetime]) -> None:
+    def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._clock = clock
+
+    def now(self) -> datetime:
+        """
+        Return the time of the clock of Redis.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        seconds, microseconds = self._connection.time()
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=microseconds)
 
     def report(self, node: Node) -> None:
         """
@@ -131,7 +140,7 @@ class Nodes:
         """
         fields = {**asdict(node), "seen": encode_time(node.seen)}
         self._connection.hset(NODES, node.id, json.dumps(fields))
-        earliest = self._clock() - FORGOTTEN_AFTER
+        earliest = self.now() - FORGOTTEN_AFTER
         if old := [each.id for each in self.all() if each.seen < earliest]:
             self._connection.hdel(NODES, *old)
 
@@ -153,7 +162,7 @@ class Nodes:
         Raises:
             redis.RedisError: Redis failed.
         """
-        nodes, now = self.all(), self._clock()
+        nodes, now = self.all(), self.now()
         most = _most_names(nodes)
         return [
             NodeState(node, node.is_away(now), max(0, most - node.names), self.lag_seconds(node.position))
@@ -179,9 +188,7 @@ class Nodes:
         following = BundleStream(self._connection).next_position(position)
         if following is None:
             return 0.0
-        # The positions have the time of Redis, so the clocks of the hosts do not matter.
-        seconds, microseconds = self._connection.time()
-        return max(0.001, seconds + microseconds / 1_000_000 - order_of(following)[0] / 1000)
+        return max(0.001, self.now().timestamp() - order_of(following)[0] / 1000)
 
     def others(self, own: str) -> list[Node]:
         """
@@ -190,7 +197,7 @@ class Nodes:
         Raises:
             redis.RedisError: Redis failed.
         """
-        now = self._clock()
+        now = self.now()
         return [
             node
             for node in self.all()

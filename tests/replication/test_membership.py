@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -13,11 +14,10 @@ import pytest
 from redis import Redis
 
 from certworker.replication.membership import Host, Membership
-from certworker.replication.nodes import Nodes
+from certworker.replication.nodes import FRESH, Nodes
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BundleStream
 from certworker.traefik.config import TraefikConfig
-from certworker.validity import now_in_utc
 from tests.replication.hosts import KEY, Mirror, Origin
 from tests.servers.worker import wait_until
 
@@ -37,9 +37,7 @@ def member(origin: Origin, stack: ExitStack) -> Membership:
     """
     traefik = TraefikConfig(origin.directory / "config")
     traefik.directory.mkdir(parents=True)
-    host = Host(
-        *(origin.connection, origin.store, traefik, lambda _outcome: None, lambda _names: None, now_in_utc)
-    )
+    host = Host(origin.connection, origin.store, traefik, lambda _outcome: None, lambda _names: None)
     membership = Membership(host, ReplicationKeys([KEY]), origin.directory / "accounts")
     stack.callback(membership.stop)
     return membership
@@ -59,7 +57,7 @@ def test_a_second_worker_has_everything_before_its_first_job(
     first = member(origin, stack)
     first.catch_up(Event())
     first.start()
-    nodes = Nodes(origin.connection, now_in_utc)
+    nodes = Nodes(origin.connection)
     wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
     origin.connection.delete("certworker:published")
 
@@ -68,6 +66,36 @@ def test_a_second_worker_has_everything_before_its_first_job(
 
     assert ["a.org"] == list(other.store.names())
     assert account.read_bytes() == (tmp_path / "other" / "accounts" / "ca" / "key.pem").read_bytes()
+
+
+@pytest.mark.parametrize("days", [-1, 1])
+def test_the_clocks_of_the_hosts_do_not_matter(
+    tmp_path: Path, origin: Origin, stack: ExitStack, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    """
+    A new host, whose clock differs from that of Redis, finds the other worker and gets its certificates.
+    """
+    read_time = origin.connection.time
+
+    def shifted() -> tuple[int, int]:
+        seconds, microseconds = read_time()
+        return seconds + days * 86_400, microseconds
+
+    monkeypatch.setattr(origin.connection, "time", shifted)
+    stored = origin.issue("a.org", token=1)
+    first = member(origin, stack)
+    first.catch_up(Event())
+    first.start()
+    nodes = Nodes(origin.connection)
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
+    assert FRESH > abs(datetime.now(UTC) + timedelta(days=days) - nodes.all()[0].seen)
+    origin.connection.delete("certworker:published")
+
+    mirror = Mirror(tmp_path / "other", origin.connection)
+    assert mirror.compare(is_answered=bool(nodes.others("0" * 16)))
+    assert mirror.serves("a.org", stored)
+    first.stop()
+    assert [] == nodes.others("0" * 16)
 
 
 def test_a_job_waits_for_the_certificates_of_other_hosts(
@@ -100,7 +128,7 @@ def test_a_lost_stream_is_noticed(
     first.start()
     other = Origin(tmp_path / "other", origin.connection)
     second = member(other, stack)
-    nodes = Nodes(connection, now_in_utc)
+    nodes = Nodes(connection)
     wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
     second.catch_up(Event())
     second.start()

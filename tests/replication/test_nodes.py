@@ -13,7 +13,7 @@ from redis import Redis
 from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, NODES, Node, Nodes, node_id
 from certworker.replication.stream import BundleStream
 
-NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
+NOW = datetime.now(UTC).replace(microsecond=0)
 WORKER = Node("a" * 16, "host1", "worker", "1.0", NOW, 3, "7-0", is_complete=True)
 
 
@@ -33,7 +33,7 @@ def test_a_report_is_read_as_it_was_written(connection: Redis) -> None:
     """
     The reports of all nodes are sorted by host.
     """
-    nodes = Nodes(connection, lambda: NOW)
+    nodes = Nodes(connection)
     mirror = replace(WORKER, id="b" * 16, host="host0", role="mirror", code="replication.wrong_key")
     for node in (WORKER, mirror):
         nodes.report(node)
@@ -45,7 +45,7 @@ def test_only_complete_workers_that_report_answer(connection: Redis) -> None:
     """
     A node compares its names with a worker of another node.
     """
-    nodes = Nodes(connection, lambda: NOW)
+    nodes = Nodes(connection)
     for node in (
         WORKER,
         replace(WORKER, id="b" * 16, role="mirror"),
@@ -62,7 +62,7 @@ def test_a_node_that_lacks_something_is_shown(connection: Redis) -> None:
     """
     The state of a node has its missing names, the age of its first missing entry, and whether it is away.
     """
-    nodes = Nodes(connection, lambda: NOW)
+    nodes = Nodes(connection)
     BundleStream(connection).add({"bundle": b"1"})
     end = BundleStream(connection).end()
     for node in (
@@ -85,7 +85,7 @@ def test_an_old_report_is_removed(connection: Redis) -> None:
     """
     A host that no longer exists is forgotten after a month.
     """
-    nodes = Nodes(connection, lambda: NOW)
+    nodes = Nodes(connection)
     nodes.report(replace(WORKER, seen=NOW - FORGOTTEN_AFTER - timedelta(days=1)))
     nodes.report(replace(WORKER, id="b" * 16))
 
@@ -101,4 +101,4 @@ def test_invalid_reports_are_left_out(connection: Redis) -> None:
     ):
         connection.hset(NODES, f"{number:016d}", text)
 
-    assert [] == Nodes(connection, lambda: NOW).all()
+    assert [] == Nodes(connection).all()
