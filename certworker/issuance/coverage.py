@@ -77,11 +77,11 @@ class Coverage:
     random: Random
     _metadata: dict[Path, CertificateMetadata] = field(default_factory=dict, repr=False)
 
-    def cover(self, names: tuple[str, ...]) -> Covered | None:
+    def cover(self, names: tuple[str, ...], token: int) -> Covered | None:
         """
         Record that *names* are covered, and take their expired certificates out of service.
 
-        The caller holds the lock on *names*.
+        The caller holds the lease on *names* with *token*.
 
         Returns:
             None: A wildcard does not cover one of *names*, they share a valid certificate, or an interrupted
@@ -104,7 +104,7 @@ class Coverage:
         if self.certificates.covered.add(covered) and not (wildcards := self._covering_wildcards(names)):
             return None
         for name in covered:
-            self._hand_over(name)
+            self._hand_over(name, token)
         wildcard, metadata = _first_to_end(wildcards)
         return Covered(covered, wildcard, metadata, self._planned(wildcards))
 
@@ -228,14 +228,14 @@ class Coverage:
             return False
         return all(self.certificates.links.target_of(name) for name in own.names)
 
-    def _hand_over(self, name: str) -> None:
+    def _hand_over(self, name: str, token: int) -> None:
         """
         Take the certificate of *name* out of service, if it has one: the wildcard serves it from then on.
         """
         if self.certificates.links.generation(name) is None:
             return
         self.traefik.remove(name)
-        self.certificates.remove(name)
+        self.certificates.remove(name, token)
         # Remove the file again: a repair that read the volume earlier may have written it in the meantime.
         self.traefik.remove(name)
         logger.info(

@@ -61,9 +61,9 @@ class MovedNames:
         """
         return self.sightings.moved(names)
 
-    def check(self, sightings: Mapping[str, Sighting]) -> None:
+    def check(self, sightings: Mapping[str, Sighting], token: int) -> None:
         """
-        Check whether the moved names among *sightings* are back. The caller holds the lock on them.
+        Check whether the moved names among *sightings* are back. The caller holds the lease with *token*.
 
         Raises:
             Moved: One of them is not back. The next check is planned. If its certificate has expired, the
@@ -78,7 +78,7 @@ class MovedNames:
                 self.sightings.forget(name)
                 logger.info("points here again", extra={"domain": name, "event": "moved"})
                 continue
-            self._stay_away(name, sighting)
+            self._stay_away(name, sighting, token)
 
     def whereabouts(self, name: str) -> Whereabouts:
         """
@@ -118,7 +118,7 @@ class MovedNames:
         record = record_to_create(name, self.check_target.target)
         return Moved(name=name, found=sighting.found, record=record)
 
-    def _stay_away(self, name: str, sighting: Sighting) -> None:
+    def _stay_away(self, name: str, sighting: Sighting, token: int) -> None:
         failure, now = self._failure(name, sighting), self.clock()
         metadata = self.certificates.metadata(name)
         if metadata is None and now - sighting.last > FORGET_AFTER:
@@ -128,15 +128,15 @@ class MovedNames:
             logger.info("forgotten, because it has moved", extra={"domain": name, "event": "moved"})
             raise failure
         if metadata is not None and now >= metadata.not_after:
-            self._take_out_of_service(name)
+            self._take_out_of_service(name, token)
             sighting = replace(sighting, last=now)
             self.sightings.put(name, sighting)
         self.declare(name, sighting)
         raise failure
 
-    def _take_out_of_service(self, name: str) -> None:
+    def _take_out_of_service(self, name: str, token: int) -> None:
         self.traefik.remove(name)
-        self.certificates.remove(name)
+        self.certificates.remove(name, token)
         # Remove the file again: a repair that read the volume earlier may have written it in the meantime.
         self.traefik.remove(name)
         logger.warning(

@@ -53,12 +53,12 @@ class Removal:
             AlreadyInProgress: A certificate for *name* is being issued.
             VolumeLocked, VolumeReadOnly, VolumeFault: *name* is still in service, or its files remain.
         """
-        with self.locks.hold([name]):
+        with self.locks.hold([name]) as lease:
             metadata, record = self.store.last_metadata(name), self.records.read(name)
             known = metadata is not None or name in self.agenda or record is not None
             known = known or self.store.covered.wildcard_of(name) is not None
             self.traefik.remove(name)
-            self.store.remove(name)
+            self.store.remove(name, lease.token)
             self.store.covered.remove(name)
             # Remove the file again: a repair that read the volume earlier may have written it in the
             # meantime.

@@ -164,8 +164,8 @@ class CertificateIssuance:
             return None
         if not unpublished and (imported := self._imported(names, lease)):
             return imported
-        self.moved.check(known.sightings())
-        return None if unpublished else self._covered(names)
+        self.moved.check(known.sightings(), lease.token)
+        return None if unpublished else self._covered(names, lease)
 
     def are_imported(self, names: tuple[str, ...]) -> bool:
         """
@@ -210,9 +210,9 @@ class CertificateIssuance:
         self.attempts.clean_up(partial(self.certificates.mark_published, stored))
         return outcome
 
-    def _covered(self, names: tuple[str, ...]) -> Outcome | None:
+    def _covered(self, names: tuple[str, ...], lease: Lease) -> Outcome | None:
         with self.attempts.recording_before_the_start(names):
-            covered = self.coverage.cover(names)
+            covered = self.coverage.cover(names, lease.token)
         if covered is None:
             return None
         self.attempts.record_covered(covered.names, covered.metadata, covered.next_check)

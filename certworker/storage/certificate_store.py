@@ -278,15 +278,15 @@ class CertificateStore:
                 self._unpublished.remove(directory)
         self.on_change(stored.metadata.names)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove the links of *name*. The next :meth:`prune` removes its generations.
+        Remove the links of *name*, and publish the *token* of the lease, up to which other hosts remove them.
+
+        The next :meth:`prune` removes its generations.
         """
         with self._linking.held():
-            for directory, metadata in self._unpublished.all():
-                if name in metadata.names:
-                    self._unpublished.remove(directory)
-            self.links.remove(name)
+            self._unpublished.forget(name, token)
+            self.links.remove(name, token)
         self.on_change((name,))
 
     def prune(self, served: Collection[str]) -> None:

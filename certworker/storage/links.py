@@ -24,6 +24,7 @@ from certworker.storage.metadata import (
     NAME,
     PEM_FILES,
     CertificateMetadata,
+    no_generation,
     token_of,
 )
 from certworker.storage.removed_names import RemovedNames
@@ -178,9 +179,10 @@ class Links:
 
     def record_highest(self, generation: Path) -> None:
         """
-        Record the fencing token of *generation* if it is the highest of this volume.
+        Record the fencing token of *generation*, which need not exist, if it is the highest of this volume.
         """
         if token_of(generation.name) > self.highest_token():
+            durable.make_directory(self.generations, once=True)
             target = f"{self.generations.name}/{generation.name}"
             durable.link(self._highest, target, via=self.generations)
 
@@ -256,13 +258,22 @@ class Links:
         }
         durable.links(self._live, targets, via=self.generations)
 
-    def remove(self, name: str) -> None:
+    def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove the links of *name*.
+        Remove the links of *name*; record *token*, or that of the generation if it is higher.
+
+        Args:
+            token: The fencing token of the removal. With it, the removal of a name without links is recorded,
+                too, because another host may have a certificate.
         """
-        if self._records_removals and (linked := self.generation(name)):
-            self.removed.add(name, token_of(linked.name))
-        durable.remove(self.domain_dir(name))
+        directory = self.domain_dir(name)
+        linked = self.generation(name)
+        if self._records_removals and (linked or token):
+            token = max(token, token_of(linked.name) if linked else 0)
+            # After a loss of Redis, the next certificate of the name needs a higher token than its removal.
+            self.record_highest(self.generations / no_generation(token))
+            self.removed.add(name, token)
+        durable.remove(directory)
         durable.remove(self._live / file_name(name))
 
     def _domain_dir(self, name: str) -> str:
@@ -325,6 +336,17 @@ class UnpublishedLinks:
         with durable.translate_os_errors(link):
             # A power cut may restore the link; the certificate is then put into service again.
             link.unlink(missing_ok=True)
+
+    def forget(self, name: str, token: int) -> None:
+        """
+        Remove the links to the generations for *name*; with a *token*, those of a later lease stay.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: A link cannot be removed.
+        """
+        for directory, metadata in self.all():
+            if name in metadata.names and (not token or token_of(directory.name) <= token):
+                self.remove(directory)
 
     def _read(self) -> Iterator[tuple[str, CertificateMetadata]]:
         identifiers = self.identifiers()

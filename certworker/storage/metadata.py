@@ -212,6 +212,13 @@ def token_of(identifier: str) -> int:
     return int(match[1]) if match else 0
 
 
+def no_generation(token: int) -> str:
+    """
+    Return an identifier with *token* that no generation has.
+    """
+    return f"{token:012d}-{0:08x}"
+
+
 def _integer(number: object) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
         raise TypeError("a whole number is expected")

@@ -1,7 +1,7 @@
 """
 The names that were removed from the volume, for the replication to other hosts.
 
-`.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removed certificate.
+`.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removal's lease.
 A certificate of that token or a lower one is never put into service again.
 """
 
@@ -29,7 +29,7 @@ class RemovedNames:
 
     def add(self, name: str, token: int) -> None:
         """
-        Record that the certificate of *name* with *token*, and all earlier ones, are removed.
+        Record that the certificates of *name* up to *token* are removed.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The record cannot be written.
@@ -48,7 +48,7 @@ class RemovedNames:
 
     def token_of(self, name: str) -> int:
         """
-        Return the token of the last removed certificate of *name*; -1 if none was removed.
+        Return the token of the last removal of *name*; -1 if there was none.
         """
         path = self._directory / file_name(name)
         with durable.translate_os_errors(path):

@@ -159,8 +159,7 @@ def remove(store: CertificateStore, name: str, token: int) -> bool:
         return False
     if (linked := store.links.generation(name)) and token_of(linked.name) > token:
         return False
-    store.links.removed.add(name, token)
-    store.remove(name)
+    store.remove(name, token)
     return True
 
 

@@ -5,13 +5,19 @@ Tests of the removal of a name from the proxy, the volume and Redis.
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from certworker.app import App
 from certworker.errors.ca import ServerInternal
 from certworker.errors.worker import AlreadyInProgress
+from certworker.replication.stream import PUBLISHED
+from certworker.state.locks import FENCE
 from certworker.worker.producer import queue_length
+from tests.app_fixture import open_app
+from tests.replication.hosts import KEY, Mirror, Origin, entries_of
 from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -104,3 +110,38 @@ class TestRemove:
             app.removal.remove(NAME)
 
         assert app.traefik.files(NAME)
+
+    def test_a_removal_reaches_a_host_that_is_ahead(
+        self,
+        tmp_path: Path,
+        connection: Redis,
+        app_authority: FaultyAuthority,
+        http_port: int,
+    ) -> None:
+        """
+        The removing host lacks the certificate of another host, which stops serving it. After a loss of
+        Redis, the next certificate is still later than the removal.
+        """
+        ahead, mirror = Origin(tmp_path / "ahead", connection), Mirror(tmp_path / "mirror", connection)
+        missed = ahead.issue(NAME, token=12)
+        assert ["stored"] == mirror.follow()
+        entries = entries_of(connection)
+        connection.set(FENCE, 12)
+        directory, url = tmp_path / "app", app_authority.directory_url
+        directory.mkdir()
+        with open_app(directory, connection, url, http_port, CERTWORKER_REPLICATION_KEY=KEY) as app:
+            app.removal.remove(NAME)
+            for entry in entries:
+                connection.xadd(PUBLISHED, entry)
+
+            assert mirror.serves(NAME, missed)
+            assert ["removed", "outdated"] == mirror.follow()
+            assert ([], None) == (mirror.store.links.live(), mirror.traefik.files(NAME))
+            connection.flushall()
+            mirror.follow()
+            app.issuance.issue((NAME,))
+            again = app.certificates.current(NAME)
+
+            assert again is not None
+            assert ["stored"] == mirror.follow()
+            assert mirror.serves(NAME, again)

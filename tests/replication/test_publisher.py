@@ -39,13 +39,15 @@ def test_a_certificate_is_published_once_for_all_its_names(origin: Origin, conne
 
 def test_a_removal_is_published(origin: Origin, connection: Redis) -> None:
     """
-    The removal of a name is a bundle, too. The removal of an unknown name is not.
+    The removal of a name is a bundle, too, even if only other hosts have a certificate for it.
     """
     origin.issue("a.example.org", token=3)
-    origin.store.remove("a.example.org")
-    origin.store.remove("unknown.example.org")
+    origin.store.remove("a.example.org", 5)
+    origin.store.remove("elsewhere.example.org", 6)
 
-    assert [RemovedName("a.example.org", 3)] == published(connection)[1:]
+    assert [RemovedName("a.example.org", 5), RemovedName("elsewhere.example.org", 6)] == published(
+        connection
+    )[1:]
 
 
 def test_a_failure_of_redis_does_not_affect_the_issuance(
