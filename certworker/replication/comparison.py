@@ -89,6 +89,7 @@ class Comparison:
         """
         if not self.is_answered():
             return False
+        self.volume.skipped.clear()
         names = sorted({*self.volume.store.links.live(), *dict(self.volume.store.links.removed.all())})
         after: str | None = ""
         received = 0

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault, VolumeReadOnly
 from certworker.errors.replication import BundleTooLarge, ReplicationFailure
 from certworker.replication.bundle import ACCOUNT, LARGEST_ENTRY, Fields, RemovedName, decode, opened_entry
 from certworker.replication.sealing import ReplicationKeys
@@ -52,6 +55,8 @@ class Volume:
     published: Callable[[tuple[str, ...]], object]
     #: The codes of failures that were logged since the last valid bundle.
     logged: set[str] = field(default_factory=set)
+    #: The codes of the failures of single names, which the next comparison tries again.
+    skipped: dict[str, str] = field(default_factory=dict)
     #: Stores the account in the content of a bundle; None: this host needs no account.
     receive_account: Callable[[bytes, bytes], object] | None = None
 
@@ -59,7 +64,8 @@ class Volume:
         """
         Put the certificates in *bundles* into service, and remove the removed names.
 
-        Return the names whose state has changed. An invalid bundle is logged and changes nothing.
+        Return the names whose state has changed. An invalid bundle is logged and changes nothing. A name
+        whose files cannot be written is logged and skipped, so that it does not delay the others.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume is not writable. The same
@@ -72,14 +78,15 @@ class Volume:
             if isinstance(item, Copy):
                 copies.append(item)
             if isinstance(item, RemovedName) or len(copies) >= COPIES_PER_LOCK:
-                results += replica.put_into_service(self.store, copies)
+                results += self._put_into_service(copies)
                 copies.clear()
             if isinstance(item, RemovedName):
                 # A later entry must not be written before this one.
                 changed |= self._serve(results)
-                self._remove(item)
+                with self._skipping(item.name):
+                    self._remove(item)
                 changed.add(item.name)
-        results += replica.put_into_service(self.store, copies)
+        results += self._put_into_service(copies)
         return changed | self._serve(results)
 
     def reject(self, failure: CertworkerError) -> None:
@@ -103,6 +110,58 @@ class Volume:
         self.logged.clear()
         return item
 
+    def _put_into_service(self, copies: Sequence[Copy]) -> list[Result]:
+        try:
+            results = replica.put_into_service(self.store, copies)
+        except (VolumeReadOnly, VolumeFault):
+            return [result for copy in copies if (result := self._put_each(copy))]
+        for result in results:
+            for name in result.new:
+                self.skipped.pop(name, None)
+        return results
+
+    def _put_each(self, copy: Copy) -> Result | None:
+        """
+        Put *copy* into service for each name separately; return None if no name succeeds.
+        """
+        results = list[Result]()
+        for name in copy.metadata.names:
+            with self._skipping(name):
+                results += replica.put_into_service(self.store, [copy], only=name)
+        linked = {name: directory for each in results for name, directory in each.linked.items()}
+        return Result(linked, tuple(name for each in results for name in each.new)) if results else None
+
+    def _repair(self, served: Mapping[str, Path]) -> set[str]:
+        """
+        Write the files of Traefik for *served*; return the names whose file has changed.
+        """
+        try:
+            return set(self.traefik.repair(served)) if served else set()
+        except (VolumeReadOnly, VolumeFault):
+            written = set[str]()
+            for name, directory in served.items():
+                with self._skipping(name):
+                    written |= set(self.traefik.repair({name: directory}))
+            return written
+
+    @contextmanager
+    def _skipping(self, name: str) -> Iterator[None]:
+        """
+        Log a failure of *name* within the block, unless the whole volume fails.
+        """
+        try:
+            yield
+        except (VolumeReadOnly, VolumeFault) as failure:
+            self.store.check_writable()
+            self.traefik.check_writable()
+            self.observe(failure.code)
+            if self.skipped.get(name) != failure.code:
+                self.skipped[name] = failure.code
+                text = "%s · the other names continue, and the next comparison tries this one again"
+                logger.warning(text, failure, extra={"domain": name, "code": failure.code})
+        else:
+            self.skipped.pop(name, None)
+
     def _serve(self, results: list[Result]) -> set[str]:
         """
         Write the files of Traefik for *results*, report the new certificates, and clear the list.
@@ -110,11 +169,11 @@ class Volume:
         Return the names that are new.
         """
         served = {name: directory for result in results for name, directory in result.linked.items()}
-        written = self.traefik.repair(served) if served else {}
+        written = self._repair(served)
         for result in results:
             self.observe(STORED if result.new else OUTDATED)
             # A later copy may have replaced this one. After a crash, only the file of Traefik may be missing.
-            if (result.linked and result.new) or not written.keys().isdisjoint(result.linked):
+            if (result.linked and result.new) or not written.isdisjoint(result.linked):
                 names = tuple(result.linked)
                 fields = {"domain": names[0], "event": "replicated"}
                 logger.info("in service: received from another host", extra=fields)

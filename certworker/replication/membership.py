@@ -204,5 +204,5 @@ class Membership:
             names=self._host.store.links.count(),
             position=self.follower.position,
             is_complete=self._is_complete,
-            code=min(self.volume.logged, default=""),
+            code=min([*self.volume.logged, *self.volume.skipped.values()], default=""),
         )

@@ -82,7 +82,8 @@ class Node:
     position: str
     #: Whether it has compared its names with another node since its start.
     is_complete: bool
-    #: The code of the last failure of a bundle, until a bundle is valid; empty without a failure.
+    #: The code of a failure of a bundle, until a bundle is valid, or of a name, until it is in service; empty
+    #: without a failure.
     code: str = ""
 
     def is_away(self, now: datetime) -> bool:

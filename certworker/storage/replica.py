@@ -70,27 +70,33 @@ def rank(store: CertificateStore, name: str) -> int:
     """
     Return the rank of the state of *name*, which grows with each certificate and each removal; -1 if unknown.
     """
-    linked, removed = store.links.generation(name), store.links.removed.token_of(name)
-    token = token_of(linked.name) if linked else -1
-    return max(2 * token, 2 * removed + 1, -1)
+    if linked := store.links.generation(name):
+        # A failed removal may have left its record: the comparison tries it again.
+        return 2 * token_of(linked.name)
+    return max(2 * store.links.removed.token_of(name) + 1, -1)
 
 
-def wanted_names(store: CertificateStore, copy: Copy) -> tuple[str, ...]:
+def wanted_names(store: CertificateStore, copy: Copy, only: str | None = None) -> tuple[str, ...]:
     """
-    Return the names for which *copy* is newer than what this volume has.
+    Return the names, all or *only* one, for which *copy* is newer than what this volume has.
     """
-    return tuple(name for name in copy.metadata.names if copy.token > token_in_service(store, name))
+    return tuple(name for name in _names(copy, only) if copy.token > token_in_service(store, name))
 
 
-def put_into_service(store: CertificateStore, copies: Sequence[Copy]) -> list[Result]:
+def put_into_service(
+    store: CertificateStore, copies: Sequence[Copy], *, only: str | None = None
+) -> list[Result]:
     """
     Store *copies*, and link each name for which its copy is newer.
+
+    Args:
+        only: The only name to link; None: all names of each copy.
 
     Raises:
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the new
             one.
     """
-    for name in {name for copy in copies for name in wanted_names(store, copy)}:
+    for name in {name for copy in copies for name in wanted_names(store, copy, only)}:
         # The files of another program become a generation first, so that they always match.
         if store.links.target_of(name) == store.links.domain_dir(name):
             store.adopt(name)
@@ -100,7 +106,7 @@ def put_into_service(store: CertificateStore, copies: Sequence[Copy]) -> list[Re
         for copy in copies:
             names = tuple(
                 name
-                for name in wanted_names(store, copy)
+                for name in wanted_names(store, copy, only)
                 if name not in new or token_of(new[name].name) < copy.token
             )
             linked.append(names)
@@ -110,7 +116,7 @@ def put_into_service(store: CertificateStore, copies: Sequence[Copy]) -> list[Re
                 new |= dict.fromkeys(names, directory)
         _build(store, directories)
         _link(store, new)
-        return [Result(_linked(store, copy), names) for copy, names in zip(copies, linked, strict=True)]
+        return [Result(_linked(store, copy, only), names) for copy, names in zip(copies, linked, strict=True)]
 
 
 def _directory(store: CertificateStore, copy: Copy) -> Path:
@@ -163,6 +169,10 @@ def remove(store: CertificateStore, name: str, token: int) -> bool:
     return True
 
 
-def _linked(store: CertificateStore, copy: Copy) -> dict[str, Path]:
-    linked = {name: store.links.generation(name) for name in copy.metadata.names}
+def _names(copy: Copy, only: str | None) -> tuple[str, ...]:
+    return tuple(name for name in copy.metadata.names if only in (None, name))
+
+
+def _linked(store: CertificateStore, copy: Copy, only: str | None) -> dict[str, Path]:
+    linked = {name: store.links.generation(name) for name in _names(copy, only)}
     return {name: found for name, found in linked.items() if found and token_of(found.name) == copy.token}

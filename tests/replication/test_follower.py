@@ -5,6 +5,7 @@ Tests of the host that follows the stream: what it serves after each kind of ent
 from __future__ import annotations
 
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from redis import Redis
 
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import PUBLISHED, BundleStream
-from tests.replication.hosts import KEY, Mirror, Origin, entries_of, files_of
+from tests.replication.hosts import KEY, Mirror, Origin, answering, entries_of, files_of
 
 A, B = "a.example.org", "b.example.org"
 
@@ -204,6 +205,52 @@ def test_files_of_another_program_are_replaced_as_a_pair(origin: Origin, mirror:
 
     assert ["stored"] == mirror.follow()
     assert mirror.serves(A, stored)
+
+
+def test_a_name_that_cannot_be_written_delays_no_other(
+    origin: Origin, mirror: Mirror, connection: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Another program blocks the directory of one name, Traefik's file of a second, and the record of a third.
+
+    Each is logged once and skipped, even without another entry. The next comparison serves the first.
+    """
+    blocked, unserved, kept = "blocked.org", "unserved.org", "kept.org"
+    old = origin.issue(kept, token=1)
+    mirror.follow()
+    in_the_way = mirror.store.links.domain_dir(blocked)
+    in_the_way.write_text("a file of another program")
+    (mirror.traefik.directory / f"{unserved}.yml" / "x").mkdir(parents=True)
+    (mirror.store.directory / ".certworker" / "removed" / kept / "x").mkdir(parents=True)
+
+    with caplog.at_level(logging.WARNING):
+        shared = origin.issue(A, blocked, token=2)
+        assert ["fs.io", "stored"] == mirror.follow()
+        origin.issue(unserved, token=3)
+        assert ["fs.io", "stored"] == mirror.follow()
+        origin.store.remove(kept)
+        assert ["fs.io"] == mirror.follow()
+    good = origin.issue(B, token=4)
+    origin.issue(blocked, token=5)
+    assert ["fs.io", "stored"] == sorted(mirror.follow())
+
+    assert {blocked, unserved, kept} == set(mirror.volume.skipped)
+    assert [blocked, unserved, kept] == [getattr(record, "domain", "") for record in caplog.records]
+    assert mirror.serves(A, shared)
+    assert mirror.serves(B, good)
+    assert mirror.serves(kept, old)
+    assert not mirror.store.links.generation(blocked)
+    connection.delete(PUBLISHED)
+    with answering(origin):
+        assert mirror.compare()
+        assert {blocked, kept} == set(mirror.volume.skipped)
+        in_the_way.unlink()
+        shutil.rmtree(mirror.store.directory / ".certworker" / "removed" / kept)
+        assert mirror.compare()
+
+    assert {} == mirror.volume.skipped
+    assert [A, B, blocked, unserved] == list(mirror.store.names())
+    assert mirror.traefik.files(kept) is None
 
 
 def test_an_unusable_volume_loses_no_entry(origin: Origin, mirror: Mirror) -> None:
