@@ -193,7 +193,11 @@ class Volume:
             logger.info(
                 "taken out of service by another host", extra={"domain": removed.name, "event": "replicated"}
             )
-        self.observe(REMOVED)
+        later = self.store.links.generation(removed.name)
+        if later:
+            # A job has linked it in the meantime, and may have written its file before it was removed here.
+            self.traefik.repair({removed.name: later})
+        self.observe(OUTDATED if later else REMOVED)
 
 
 class Follower:

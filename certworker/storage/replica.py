@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import is_complete
+from certworker.storage.links import UnpublishedLinks
 from certworker.storage.metadata import CertificateMetadata, build, new_directory, token_of
 
 if TYPE_CHECKING:
@@ -96,6 +97,8 @@ def put_into_service(
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the new
             one.
     """
+    if not copies:
+        return []
     for name in {name for copy in copies for name in wanted_names(store, copy, only)}:
         # The files of another program become a generation first, so that they always match.
         if store.links.target_of(name) == store.links.domain_dir(name):
@@ -158,15 +161,22 @@ def remove(store: CertificateStore, name: str, token: int) -> bool:
     """
     Remove the certificate of *name* if its token is at most *token*; return whether this removal is new.
 
+    The removal is not published again.
+
     Raises:
         VolumeLocked, VolumeReadOnly, VolumeFault: The name may still be in service.
     """
-    if token <= store.links.removed.token_of(name) and store.links.generation(name) is None:
-        return False
-    if (linked := store.links.generation(name)) and token_of(linked.name) > token:
-        return False
-    store.remove(name, token)
-    return True
+    with store.changing():
+        # The check is under the lock, so that the removal does not affect a certificate that was linked
+        # in the meantime.
+        linked = store.links.generation(name)
+        if linked is None and token <= store.links.removed.token_of(name):
+            return False
+        if linked and token_of(linked.name) > token:
+            return False
+        UnpublishedLinks(store.links.generations).forget(name, token)
+        store.links.remove(name, token)
+        return True
 
 
 def _names(copy: Copy, only: str | None) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from redis import Redis
 
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import PUBLISHED, BundleStream
+from certworker.storage.metadata import CertificateMetadata, build, new_directory
 from tests.replication.hosts import KEY, Mirror, Origin, answering, entries_of, files_of
+from tests.servers.worker import wait_until
 
 A, B = "a.example.org", "b.example.org"
 
@@ -86,6 +89,30 @@ def test_a_removed_name_returns_with_a_later_certificate(origin: Origin, mirror:
 
     assert ["stored"] == mirror.follow()
     assert mirror.serves(A, again)
+
+
+def test_a_removal_spares_a_certificate_that_is_linked_meanwhile(origin: Origin, mirror: Mirror) -> None:
+    """
+    A later certificate is linked while the removal waits for the lock: it stays, and Traefik has its file.
+    """
+    origin.issue(A, token=5)
+    mirror.follow()
+    origin.store.remove(A, 6)
+    later = origin.signer.certificate(A)
+    metadata = CertificateMetadata.of(later, authority="a", kind="private", generation=7)
+    directory = new_directory(mirror.store.links.generations, 7)
+    build(directory, later, metadata)
+
+    with ThreadPoolExecutor() as threads:
+        with mirror.store.changing():
+            following = threads.submit(mirror.follow)
+            wait_until(lambda: mirror.traefik.files(A) is None or None, lambda: str(mirror.outcomes))
+            mirror.store.links.activate([A], directory)
+        assert ["outdated"] == following.result()
+
+    assert later.fullchain_pem == mirror.files(A)["fullchain.pem"]
+    assert (directory / "fullchain.pem", directory / "privkey.pem") == mirror.traefik.files(A)
+    assert [] == list(mirror.store.links.removed.all())
 
 
 def test_entries_that_miss_each_other_end_in_the_same_state(origin: Origin, mirror: Mirror) -> None:
