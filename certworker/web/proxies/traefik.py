@@ -10,13 +10,15 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from threading import Lock
 
 from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault, VolumeReadOnly
 from certworker.storage.certificate_store import CertificateStore
 from certworker.web.proxies.certificate import KeyPair, read_key_pair
 
@@ -24,6 +26,10 @@ logger = logging.getLogger(__name__)
 
 #: With more names, each poll has more than 10 MB, and each change occupies Traefik for seconds.
 MOST_NAMES = 2_000
+
+#: How long an unreadable certificate prevents a new configuration. Most faults of a file system are short,
+#: and Traefik at once forgets a certificate that is left out.
+PATIENCE_SECONDS = 60.0
 
 #: The fastest level. Others need much longer for keys, which do not compress.
 GZIP_LEVEL = 1
@@ -61,10 +67,13 @@ class TraefikConfiguration:
     Builds the configuration once for each change of the volume.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._lock = Lock()
         self._built: tuple[Mapping[str, Path], Configuration] | None = None
         self._logged: set[Path] = set()
+        #: The directories that cannot be read, with the time of the first failure.
+        self._unreadable: dict[Path, float] = {}
 
     def current(self, certificates: CertificateStore) -> Configuration:
         """
@@ -72,7 +81,8 @@ class TraefikConfiguration:
 
         Raises:
             TooManyNames: There are more than :data:`MOST_NAMES` names.
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            VolumeReadOnly, VolumeFault: The volume or a certificate cannot be read, so Traefik continues with
+                its last configuration. A certificate that stays unreadable is left out later.
         """
         with self._lock:
             names = certificates.links.live()
@@ -80,13 +90,16 @@ class TraefikConfiguration:
                 raise TooManyNames(len(names))
             served = {name: target for name in names if (target := certificates.links.target_of(name))}
             if self._built is None or self._built[0] != served:
-                self._built = served, self._build(certificates, served)
+                built = self._build(certificates, served)
+                # The next call reads unreadable files again.
+                self._built = None if self._unreadable else (served, built)
+                return built
             return self._built[1]
 
     def _build(self, certificates: CertificateStore, served: Mapping[str, Path]) -> Configuration:
-        found: dict[Path, KeyPair] = {}
+        found, failures = dict[Path, KeyPair](), dict[Path, CertworkerError]()
         for name, directory in served.items():
-            if directory in found:
+            if directory in found or directory in failures:
                 continue
             try:
                 pair = read_key_pair(certificates, name, directory)
@@ -94,10 +107,13 @@ class TraefikConfiguration:
                 if directory not in self._logged:
                     logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
                 self._logged.add(directory)
+                if isinstance(failure, VolumeReadOnly | VolumeFault):
+                    failures[directory] = failure
                 continue
             if pair:
                 found[directory] = pair
         self._logged.intersection_update(served.values())
+        self._raise_if_recent(failures, has_others=bool(found))
         entries = [
             {
                 "certFile": pair.chain.decode("ascii", "replace"),
@@ -110,3 +126,10 @@ class TraefikConfiguration:
         return Configuration(
             gzip.compress(document, GZIP_LEVEL, mtime=0), sha256(document).hexdigest(), len(entries)
         )
+
+    def _raise_if_recent(self, failures: Mapping[Path, CertworkerError], *, has_others: bool) -> None:
+        now = self._clock()
+        self._unreadable = {directory: self._unreadable.get(directory, now) for directory in failures}
+        for directory, failure in failures.items():
+            if not has_others or now - self._unreadable[directory] < PATIENCE_SECONDS:
+                raise failure

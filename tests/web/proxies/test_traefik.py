@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from flask.testing import FlaskClient
 
+from certworker.errors.fs import VolumeFault
 from certworker.storage.certificate_store import CertificateStore
 from certworker.web.proxies import traefik
 from certworker.web.proxies.traefik import TraefikConfiguration
@@ -104,6 +105,33 @@ class TestConfiguration:
         store(volume, signer.certificate(OTHER), token=2)
         assert {pair_of(volume, OTHER)} == certificates_of(proxy)
         assert 1 == len([record for record in caplog.records if record.levelname == "WARNING"])
+
+    def test_a_short_fault_leaves_out_no_certificate(
+        self, proxy: FlaskClient, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        While a key cannot be read, Traefik gets an error and continues with its last configuration. A lasting
+        fault leaves out this certificate only.
+        """
+        now = 1000.0
+        configuration = TraefikConfiguration(lambda: now)
+        faulty = store(volume, signer.certificate(NAME))
+        store(volume, signer.certificate(OTHER))
+        key = faulty.directory / "privkey.pem"
+        content = key.read_bytes()
+        key.unlink()
+        key.symlink_to(key.name)  # the kernel reports a loop
+
+        assert 500 == proxy.get("/proxies/traefik").status_code
+        with pytest.raises(VolumeFault):
+            configuration.current(volume)
+        now += traefik.PATIENCE_SECONDS
+        assert 1 == configuration.current(volume).count
+        key.unlink()
+        key.write_bytes(content)
+
+        assert 2 == configuration.current(volume).count
+        assert {pair_of(volume, NAME), pair_of(volume, OTHER)} == certificates_of(proxy)
 
     def test_too_many_names_are_refused_with_other_ways(
         self,
