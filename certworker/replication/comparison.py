@@ -22,7 +22,7 @@ from threading import Event
 
 from redis import Redis
 
-from certworker.errors.replication import ReplicationFailure
+from certworker.errors.replication import BundleTooLarge, ReplicationFailure
 from certworker.replication.bundle import Fields, opened_entry, sealed_entry
 from certworker.replication.follower import Volume
 from certworker.replication.stream import BEGINNING, BundleStream
@@ -39,6 +39,12 @@ MOST_COMPARISONS = 100
 
 #: The number of bytes of the names in a portion.
 PORTION_BYTES = 32 * 1024
+
+#: The maximum size of an answer: a portion of bundles, and the largest bundles of all accounts.
+MOST_ANSWER_BYTES = 8 * 1024 * 1024
+
+#: The size of an entry in memory without its fields.
+_ENTRY_BYTES = 128
 
 #: How long a node waits for an answer. A worker needs some seconds to list 100,000 names.
 PATIENCE_SECONDS = 30.0
@@ -122,6 +128,8 @@ class Comparison:
     def _answer(self, portion: Portion) -> tuple[list[Fields], str | None] | None:
         """
         Return the bundles of the answer to *portion*, and the name up to which it is complete.
+
+        Return None if there is no answer. Other programs may write to its stream, so its size is bounded.
         """
         keys = self.volume.keys
         BundleStream(self.connection, COMPARISONS).add(
@@ -129,12 +137,13 @@ class Comparison:
             most=MOST_COMPARISONS,
         )
         stream = BundleStream(self.connection, ANSWERS + portion.id)
-        bundles, position, waited = list[Fields](), BEGINNING, 0.0
-        while waited < PATIENCE_SECONDS and not self.stopping.is_set():
+        bundles, position, waited, size = list[Fields](), BEGINNING, 0.0, 0
+        while waited < PATIENCE_SECONDS and size <= MOST_ANSWER_BYTES and not self.stopping.is_set():
             beat()
             entries = stream.read(position).entries
             for entry in entries:
                 position = entry.position
+                size += entry.size + _ENTRY_BYTES
                 try:
                     kind, content = opened_entry(entry.fields, keys)
                     if kind == "answer" and entry.fields.get("names") == json.dumps([portion.id]).encode():
@@ -147,6 +156,9 @@ class Comparison:
             if not entries:
                 self.stopping.wait(PAUSE_SECONDS)
                 waited += PAUSE_SECONDS
+        if size > MOST_ANSWER_BYTES:
+            stream.remove()
+            self.volume.reject(BundleTooLarge(size=size, limit=MOST_ANSWER_BYTES))
         return None
 
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import json
 import secrets
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from redis import Redis
 
 from certworker.replication import answers, comparison
 from certworker.replication.comparison import ANSWERS, COMPARISONS, portion_in
-from tests.replication.hosts import Mirror, Origin, answering
+from tests.replication.hosts import Mirror, Origin, answering, entries_of
 
 A, B = "a.example.org", "b.example.org"
 
@@ -106,6 +108,35 @@ def test_an_answer_of_another_program_is_rejected(
 
     assert not mirror.compare()
     assert ["replication.damaged", "replication.damaged"] == mirror.outcomes
+
+
+def test_repeated_bundles_do_not_grow_an_answer(
+    origin: Origin, mirror: Mirror, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A program writes an old bundle into an answer again and again: the comparison ends at the limit of an
+    answer, and has applied nothing.
+    """
+    origin.issue(A, token=1)
+    (bundle,) = entries_of(connection)
+    monkeypatch.setattr(comparison, "MOST_ANSWER_BYTES", 100_000)
+    monkeypatch.setattr(secrets, "token_hex", lambda _bytes: "f" * 16)
+    stopped, written = Event(), list[int]()
+
+    def write() -> None:
+        # The limit ends the test without the limit of the comparison.
+        while not stopped.is_set() and len(written) < 2_000:
+            connection.xadd(ANSWERS + "f" * 16, bundle)
+            written.append(1)
+
+    with ThreadPoolExecutor() as threads:
+        writing = threads.submit(write)
+        assert not mirror.compare()
+        stopped.set()
+        writing.result()
+
+    assert ["replication.too_large"] == mirror.outcomes
+    assert [] == mirror.store.links.live()
 
 
 PORTION: dict[str, Any] = {"id": "1", "node": "2", "is_worker": False, "after": "", "until": None}
