@@ -34,6 +34,9 @@ PAUSE_SECONDS = 0.5
 SHORT_PAUSE_SECONDS = 0.02
 BUSY_SECONDS = 2.0
 
+#: How long a list of the names is used. With 100,000 names, a new one takes seconds.
+LISTING_SECONDS = 60.0
+
 CLAIMS = "certworker:answering:"
 
 
@@ -41,6 +44,8 @@ CLAIMS = "certworker:answering:"
 class _Listing:
     names: list[str]
     ranks: dict[str, int]
+    #: When it was made, on the clock of the answers.
+    made: float
 
 
 class Answers:
@@ -52,6 +57,7 @@ class Answers:
         is_complete: Returns whether this node has compared its own names, so that its answers are complete.
         accounts: Yields the entries with the accounts, for other workers.
         reject: Counts and logs the failure of a bundle.
+        clock: Returns seconds that never go back.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -67,6 +73,7 @@ class Answers:
         is_complete: Callable[[], bool],
         accounts: Callable[[], Iterator[dict[str, bytes]]],
         reject: Callable[[ReplicationFailure], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
         self._store = store
@@ -75,6 +82,7 @@ class Answers:
         self._is_complete = is_complete
         self._accounts = accounts
         self._reject = reject
+        self._clock = clock
         self._stream = BundleStream(connection, COMPARISONS)
         self._position: str | None = None
         self._listing: _Listing | None = None
@@ -94,7 +102,7 @@ class Answers:
             self._position = entry.position
         if reading.has_gap:
             self._position = reading.last
-        return SHORT_PAUSE_SECONDS if time.monotonic() < self._busy_until else PAUSE_SECONDS
+        return SHORT_PAUSE_SECONDS if self._clock() < self._busy_until else PAUSE_SECONDS
 
     def _answer_entry(self, fields: dict[str, bytes]) -> None:
         try:
@@ -105,7 +113,7 @@ class Answers:
         portion = portion_in(content) if kind == "comparison" else None
         if portion and portion.node != self._node and self._is_complete() and self._claim(portion):
             self._answer(portion)
-            self._busy_until = time.monotonic() + BUSY_SECONDS
+            self._busy_until = self._clock() + BUSY_SECONDS
 
     def _claim(self, portion: Portion) -> bool:
         return bool(self._connection.set(CLAIMS + portion.id, "1", nx=True, px=LIFETIME_MS))
@@ -127,10 +135,11 @@ class Answers:
         stream.add_all(entries, LIFETIME_MS)
 
     def _newer(self, portion: Portion) -> Iterator[tuple[str, dict[str, bytes]]]:
-        # A comparison begins with a new list, which has the recent changes.
-        if self._listing is None or not portion.after:
-            self._listing = self._list()
+        # A comparison begins with a new list, which has the recent changes. Another worker may have answered
+        # the first portion.
         listing = self._listing
+        if listing is None or not portion.after or self._clock() - listing.made >= LISTING_SECONDS:
+            listing = self._listing = self._list()
         seen = set[object]()
         for position in range(bisect_right(listing.names, portion.after), len(listing.names)):
             name = listing.names[position]
@@ -146,6 +155,7 @@ class Answers:
                     yield name, entry
 
     def _list(self) -> _Listing:
-        links = self._store.links
+        links, made = self._store.links, self._clock()
         names = sorted({*links.live(), *dict(links.removed.all())})
-        return _Listing(names, {name: replica.rank(self._store, name) for name in names})
+        ranks = {name: replica.rank(self._store, name) for name in names}
+        return _Listing(names, ranks, made)

@@ -4,7 +4,8 @@ Two hosts with separate volumes and one Redis, without a CA and without processe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -162,13 +163,12 @@ def files_of(store: CertificateStore, name: str) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in store.links.domain_dir(name).iterdir()}
 
 
-@contextmanager
-def answering(origin: Origin) -> Iterator[Answers]:
+def answers_of(origin: Origin, clock: Callable[[], float] = time.monotonic) -> Answers:
     """
-    Answer the comparisons of other nodes with the certificates of *origin*.
+    Return what answers the comparisons of other nodes with the certificates of *origin*.
     """
     keys = ReplicationKeys([origin.key])
-    answers = Answers(
+    return Answers(
         origin.connection,
         origin.store,
         Publisher(BundleStream(origin.connection), keys, lambda _error: None),
@@ -176,7 +176,16 @@ def answering(origin: Origin) -> Iterator[Answers]:
         is_complete=lambda: True,
         accounts=Accounts(origin.directory / "accounts", keys).entries,
         reject=origin.rejected.append,
+        clock=clock,
     )
+
+
+@contextmanager
+def answering(origin: Origin) -> Iterator[Answers]:
+    """
+    Answer the comparisons of other nodes with the certificates of *origin*.
+    """
+    answers = answers_of(origin)
     answers.step()  # finds the end of the stream
     answers.loop.start()
     try:

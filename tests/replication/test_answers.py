@@ -9,11 +9,12 @@ from pathlib import Path
 
 from redis import Redis
 
+from certworker.replication.answers import LISTING_SECONDS
 from certworker.replication.bundle import sealed_entry
 from certworker.replication.comparison import ANSWERS, COMPARISONS
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BundleStream
-from tests.replication.hosts import KEY, Mirror, Origin, answering
+from tests.replication.hosts import KEY, Mirror, Origin, answering, answers_of
 from tests.servers.worker import wait_until
 
 
@@ -46,3 +47,32 @@ def test_other_programs_get_no_answer(origin: Origin, connection: Redis) -> None
 
     assert ["replication.wrong_key", "replication.damaged"] == [failure.code for failure in origin.rejected]
     assert [] == list(connection.scan_iter(ANSWERS + "*"))
+
+
+def test_a_later_portion_gets_recent_certificates(origin: Origin, connection: Redis) -> None:
+    """
+    Another worker answers the first portion. A minute later, this one uses no old list for the next portion.
+    """
+    now = 1000.0
+    answers = answers_of(origin, lambda: now)
+    answers.step()
+    stream, keys = BundleStream(connection, COMPARISONS), ReplicationKeys([KEY])
+
+    def sent(number: str) -> int:
+        fields = {
+            "id": number,
+            "node": "1" * 16,
+            "is_worker": False,
+            "after": "a",
+            "until": None,
+            "ranks": {},
+        }
+        stream.add(sealed_entry("comparison", (number,), json.dumps(fields).encode(), keys))
+        answers.step()
+        return connection.xlen(ANSWERS + number) - 1
+
+    assert 0 == sent("1")
+    origin.issue("new.org", token=1)
+    assert 0 == sent("2")
+    now += LISTING_SECONDS
+    assert 1 == sent("3")
