@@ -64,8 +64,8 @@ def start_after_issuance(
             else:
                 containers.reload(target)
 
-        labelled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
-        reloader = Reloader(settings.reloads, reload, labelled)
+        labeled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
+        reloader = Reloader(settings.reloads, reload, labeled)
         reloader.start()
         loops.append(reloader.loop)
         stack.callback(reloader.stop)

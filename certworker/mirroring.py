@@ -104,5 +104,5 @@ def _start_servers(
 
 def _record_deployment(name: str, failure: CertworkerError | None) -> None:
     """
-    Do nothing. The deployment check logs the failure, and a worker sends the notifications.
+    Do nothing. The deployment check logs the failure. A mirror sends no notifications.
     """

@@ -206,7 +206,7 @@ class AccountRegistration:
         except AccountDeactivated:
             backup = self._files.retire_key()
             logger.warning(
-                "the account at %s is deactivated; registering a new one, the old key is now %s",
+                "the account at %s is deactivated; registering a new one; the old key is now in %s",
                 self._session.title,
                 backup,
                 extra={"code": AccountDeactivated.code},

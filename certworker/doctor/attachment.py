@@ -1,8 +1,8 @@
 """
 The file of `certworker doctor --report`, for bug reports.
 
-It contains versions, settings, findings and recent history, but no secret. Settings that may contain a secret
-are masked, and every known secret is removed from all other texts.
+It contains versions, settings, findings and recent history, but no secrets. Settings that may contain a
+secret are masked. Every known secret of at least four characters is removed from all other texts.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ SHOWN = frozenset(
     }
 )
 
-#: Only the scheme and the host of these URLs are shown.
+#: Only the scheme, the host and the port of these URLs are shown.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
 
 #: The maximum number of names whose history the file contains. Names with failures come first.

@@ -48,7 +48,9 @@ class NotProduction(ConfigurationFailure):
 
 class EmailMissing(ConfigurationFailure):
     code = "config.email_missing"
-    message_template = "A public CA requires a contact address, and _APP_EMAIL_CERTIFICATES is empty."
+    message_template = (
+        "certworker uses a public CA only with a contact address, and _APP_EMAIL_CERTIFICATES is empty."
+    )
     remedy_template = (
         "Set _APP_EMAIL_CERTIFICATES=you@yourdomain in .env, and pass it to this service in "
         "docker-compose.yml, then run: docker compose up -d"

@@ -20,7 +20,7 @@ RETRIES = {
     Retry.CONFIG: "certworker retries daily, and when it starts with other settings.",
     Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly, then daily.",
     Retry.CA: "certworker retries after 1, 10 and 100 minutes, then daily.",
-    Retry.UNTIL: "certworker retries at the time in the message, but after a day at the latest.",
+    Retry.UNTIL: "certworker retries when the limit ends, but after a day at the latest.",
     Retry.SOON: (
         "certworker retries after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
     ),
@@ -28,6 +28,7 @@ RETRIES = {
 
 #: When certworker retries after failures that do not follow the retry policy, by code.
 RETRIES_BY_CODE = {
+    "acct.no_key_change": "certworker does not retry. Run the command again.",
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
@@ -39,6 +40,9 @@ RETRIES_BY_CODE = {
     "replication.newer_version": "certworker skips the bundle.",
     "replication.too_large": "certworker skips the bundle.",
     "replication.wrong_key": "certworker skips the bundle.",
+    "renew.overdue": (
+        "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."
+    ),
 }
 
 #: The first words of the commands in remedies.

@@ -57,8 +57,8 @@ class RedisReadOnly(CertworkerError):
     code = "redis.readonly"
     message_template = "Redis at {address} does not accept writes ({reason})."
     remedy_template = (
-        "Set _APP_REDIS_HOST, or the host in CERTWORKER_REDIS_URL, to the primary. If it is the primary, "
-        "free its disk and read its log: docker compose logs redis"
+        "Set _APP_REDIS_HOST, or the host in CERTWORKER_REDIS_URL, to the primary. If it already "
+        "is the primary, free up space on its disk, and read its log: docker compose logs redis"
     )
     retry = Retry.SOON
     severity = Severity.FATAL

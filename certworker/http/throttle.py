@@ -57,7 +57,7 @@ class Bounds:
         threads: The number of threads that respond.
         pause_seconds: The minimum pause of a connection after a client error; the server checks idle
             connections once a second.
-        read_at_once: All bytes of one read are parsed at once.
+        read_at_once: The maximum number of bytes of one read, which are parsed at once.
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
         unread: The bytes of a response that wait for the client before the thread that writes it waits.
@@ -81,7 +81,7 @@ class Bounds:
 
 class StrictParser(HTTPRequestParser):
     """
-    Parses a request. At some invalid ones, waitress would log an error, and close without a response.
+    Parses a request. For some invalid ones, waitress would log an error and close without a response.
     """
 
     headers: dict[str, str]
@@ -99,7 +99,7 @@ class StrictParser(HTTPRequestParser):
         except ValueError as error:
             # For example http://[, or a Content-Length of 5,000 digits.
             raise ParsingError("The request is malformed.") from error
-        # HTTP/1.1 removes the header Transfer-Encoding.
+        # For HTTP/1.1, waitress removes the header Transfer-Encoding.
         if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
             raise ParsingError("The length of the body is ambiguous.")
 
@@ -161,7 +161,7 @@ class ThrottledChannel(HTTPChannel):
     is_reading = False
     responds_at_once = False
 
-    #: The time since which a part of an unfinished response waits for the client; None if no part waits.
+    #: The time since which a part of an unfinished response has been waiting for the client; None: no part.
     unread_since: float | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:

@@ -104,7 +104,7 @@ KINDS = (
     Kind(
         "certworker:published",
         "stream",
-        "Encrypted bundles for other hosts: certificates with their keys, and removals; about 12 MB at most.",
+        "Encrypted bundles for other hosts: certificates with their keys, and removals; 12 MB as a rule.",
     ),
     Kind("certworker:reminded:NAME", "set", "Reminders of the end of an imported certificate; expires."),
     Kind("certworker:said:WHAT", "string", "Lines that were already logged today; expires."),

@@ -1,5 +1,5 @@
 """
-The loops of one node: it follows the stream, compares its names with other nodes, and reports itself.
+The loops of one node: it follows the stream, compares its names with other nodes, and reports its state.
 
 A worker also answers the comparisons of other nodes, and shares its accounts at the CAs.
 """
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 #: The interval of comparisons, which find lost entries of the stream.
 COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
-#: The pause while no other node answers: of a node that was never compared, and of any other node.
+#: The pause while no other node answers: for a node that has never been compared, and for any other node.
 FIRST_RETRY_SECONDS = 2.0
 RETRY_SECONDS = 60.0
 
@@ -115,7 +115,7 @@ class Membership:
 
     def stop(self) -> None:
         """
-        Stop the loops, and report that this node answers no more.
+        Stop the loops, and report that this node no longer answers.
         """
         stop_all(self.loops)
         self._is_complete = False
@@ -124,7 +124,7 @@ class Membership:
 
     def catch_up(self, stop: Event) -> None:
         """
-        Put into service what other hosts have newer, before the first job. A failure is logged.
+        Put newer certificates of other hosts into service before the first job. A failure is logged.
         """
         try:
             self._is_complete = self._comparison(stop).run() or not self._nodes.others(self._id)
@@ -157,7 +157,7 @@ class Membership:
 
     def missing_names(self) -> int:
         """
-        Return how many names this host has fewer than the worker with the most names.
+        Return how many fewer names this host has than the worker with the most names.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -101,7 +101,7 @@ class NodeState:
 
     node: Node
     is_away: bool
-    #: How many names it has fewer than the worker with the most names.
+    #: How many fewer names it has than the worker with the most names.
     missing: int
     #: The age of the oldest entry of the stream that it does not have in service.
     lag_seconds: float
@@ -172,7 +172,7 @@ class Nodes:
 
     def missing(self, names: int) -> int:
         """
-        Return how many names a node with this number of *names* has fewer than the worker with the most.
+        Return how many fewer names a node with this number of *names* has than the worker with the most.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -1,9 +1,9 @@
 """
 The stream in Redis on which bundles are published, `certworker:published`.
 
-Its size is bounded: it has at most about 12 MB, and 2,500 entries. A host that misses an entry compares its
-names with another host later. Any program may write entries, so the script that reads them leaves out the
-content of large ones.
+Its size is bounded: it has at most 2,500 entries, and about 12 MB if they have similar sizes. A host that
+misses an entry compares its names with another host later. Any program may write entries, so the script that
+reads them leaves out the content of large ones.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ end
 return {first, last, found}
 """
 
-#: The number of bytes of the field names of an entry.
+#: The maximum number of bytes of the field names of an entry.
 _FIELD_NAMES = 256
 
 
@@ -98,7 +98,8 @@ class BundleStream:
 
     def add(self, entry: Mapping[str, bytes], most: int = MOST_ENTRIES) -> None:
         """
-        Add *entry*, and remove the oldest entries beyond the limits: *most* entries, and :data:`MOST_BYTES`.
+        Add *entry*, and remove the oldest entries beyond the limits: *most* entries, and :data:`MOST_BYTES`
+        if all have the size of *entry*.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -86,7 +86,7 @@ class CoveredNames:
 
     def count(self) -> int:
         """
-        Return the number of names that rely on a wildcard.
+        Return the number of records, which may include those of other programs.
         """
         return len(self.entries())
 

@@ -54,7 +54,7 @@ def forbidden(installation: Installation) -> None:
 
 SCENARIOS = [
     Scenario(
-        "CAA records that forbid the CA: for a renewal the CA decides",
+        "CAA records that forbid the CA: for a renewal, the CA decides",
         "caa.forbidden",
         later(forbidden),
         'shop.org. CAA 0 issue "localhost"',

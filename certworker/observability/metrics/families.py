@@ -127,7 +127,7 @@ REPLICATION_LAG = Family(
 REPLICATION_MISSING = Family(
     "replication_missing_names",
     "gauge",
-    "How many names this host has fewer than the worker with the most names.",
+    "How many fewer names this host has than the worker with the most names.",
 )
 QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that wait on the queue.", own=False)
 HEAD_AGE = Family(

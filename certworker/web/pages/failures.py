@@ -44,7 +44,7 @@ def _refused(error: HTTPException) -> tuple[str, int]:
 
 def _not_ready(_error: NotReady) -> tuple[str, int, dict[str, str]]:
     title, text = "The list of names is being prepared", "This page shows it when it is ready."
-    # A browser reloads the page because of this header, also without JavaScript.
+    # A browser reloads the page because of this header, even without JavaScript.
     headers = {"Refresh": str(RELOAD_SECONDS), "Retry-After": str(RELOAD_SECONDS)}
     return render_template("pages/failure.html", title=title, text=text), 503, headers
 
