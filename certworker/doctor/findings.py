@@ -16,7 +16,7 @@ from certworker.preflight.result import CheckResult
 #: contain Docker commands, because most installations use Docker.
 SYSTEMD = (
     (r"docker compose run [^:;]*--entrypoint chown \S+", "sudo chown"),
-    (r"docker compose pull \S+ && docker compose up -d", "sudo systemctl restart certworker"),
+    (r"docker compose pull (?:\S+ )?&& docker compose up -d", "sudo systemctl restart certworker"),
     (r"docker compose exec \S+ ", ""),
     (r"docker compose (?:up -d|restart|kill -s HUP) (traefik|redis)\b", r"sudo systemctl restart \1"),
     (

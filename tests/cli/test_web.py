@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 
 from certworker.web.server import TOKENS
-from tests.servers.ports import free_port
+from tests.servers.ports import free_port, reserved
 from tests.servers.worker import WorkerProcess
 
 
@@ -77,9 +77,9 @@ class TestInTheWorker:
         Without the setting, a worker whose default address is in use issues certificates without the page.
         """
         del worker.environment["CERTWORKER_WEB_ADDRESS"]
-        with socket.socket() as other:
+        with reserved(8081) as port, socket.socket() as other:
             other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            other.bind(("127.0.0.1", 8081))
+            other.bind(("127.0.0.1", port))
             other.listen()
             worker.start()
             line = worker.wait_for_line("the page did not start")
@@ -94,12 +94,14 @@ class TestInTheWorker:
         Metrics at the default address of the page, as in older settings, remain there.
         """
         del worker.environment["CERTWORKER_WEB_ADDRESS"]
-        worker.environment["CERTWORKER_METRICS_ADDRESS"] = "127.0.0.1:8081"
-        worker.start()
-        worker.wait_for_line("the page did not start")
-        worker.wait_for_line("ready")
+        with reserved(8081) as port:
+            worker.environment["CERTWORKER_METRICS_ADDRESS"] = f"127.0.0.1:{port}"
+            worker.start()
+            worker.wait_for_line("the page did not start")
+            worker.wait_for_line("ready")
 
-        assert 200 == status_of(worker, 8081, "/metrics")
+            assert 200 == status_of(worker, port, "/metrics")
+            assert 0 == worker.terminate()
 
     def test_a_taken_address_that_is_set_is_a_failure(self, worker: WorkerProcess) -> None:
         """

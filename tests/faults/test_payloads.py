@@ -178,9 +178,9 @@ class TestJobs:
                     assert "unknown" == result["state"], data
 
         assert refused > COUNT * 0.9
-        # An attempt creates only a lock file in each directory.
+        # An attempt creates only lock files in each directory.
         made = everything(tmp_path.parent) - before
-        assert {".certworker", "lock"} >= {path.name for path in made}
+        assert {".certworker", "lock", "writing.lock"} >= {path.name for path in made}
         assert [] == app_authority.requests
 
 

@@ -157,7 +157,7 @@ OBSTACLES: dict[str, Obstacle] = {
         CertificateStore(world.place / "certificates")._linking.held()
     ),
     "the disk is full for the links": lambda world: world.on(
-        "rename", "certificates/.certworker/live", lambda: fail(errno.ENOSPC)
+        "symlink", "certificates/.certworker/live", lambda: fail(errno.ENOSPC)
     ),
     "Traefik's directory is locked": lambda world: world.stack.enter_context(
         TraefikConfig(world.place / "config")._lock.held()

@@ -12,7 +12,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import cycle
 from pathlib import Path
@@ -82,6 +82,16 @@ def free_port() -> int:
     """
     # A forked process needs its own block, because the lock belongs to its parent.
     return _block_of(os.getpid()).free_port()
+
+
+@contextmanager
+def reserved(port: int) -> Iterator[int]:
+    """
+    Reserve *port*, a default that tests cannot choose, for one test at a time.
+    """
+    with (Path(tempfile.gettempdir()) / f"certworker-test-port-{port}-{os.getuid()}").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield port
 
 
 @cache
