@@ -36,6 +36,9 @@ FORGOTTEN_AFTER = timedelta(days=30)
 #: The maximum number of nodes. Any program may write reports.
 MOST_NODES = 1_000
 
+#: The maximum number of names in a report.
+MOST_NAMES = 10_000_000
+
 Role = Literal["worker", "mirror"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
@@ -134,27 +137,27 @@ class Nodes:
 
     def report(self, node: Node) -> None:
         """
-        Store the report of *node*, and remove those of nodes that no longer exist.
+        Store the report of *node*, and remove those of nodes that no longer exist, and of the future.
 
         Raises:
             redis.RedisError: Redis failed.
         """
         fields = {**asdict(node), "seen": encode_time(node.seen)}
         self._connection.hset(NODES, node.id, json.dumps(fields))
-        earliest = self.now() - FORGOTTEN_AFTER
-        if old := [each.id for each in self.all() if each.seen < earliest]:
-            self._connection.hdel(NODES, *old)
+        now = self.now()
+        earliest, latest = now - FORGOTTEN_AFTER, now + FRESH
+        if wrong := [each.id for each in self._reports() if not earliest <= each.seen <= latest]:
+            self._connection.hdel(NODES, *wrong)
 
     def all(self) -> list[Node]:
         """
-        Return the reports of all nodes, by host.
+        Return the reports of all nodes, by host. Those of the future are left out.
 
         Raises:
             redis.RedisError: Redis failed.
         """
-        _, found = cast("tuple[int, dict[bytes, bytes]]", self._connection.hscan(NODES, count=MOST_NODES))
-        nodes = [node for key, text in found.items() if (node := _node(decode_text(key), text))]
-        return sorted(nodes, key=lambda node: (node.host, node.id))
+        latest = self.now() + FRESH
+        return [node for node in self._reports() if node.seen <= latest]
 
     def states(self) -> list[NodeState]:
         """
@@ -205,6 +208,11 @@ class Nodes:
             if node.id != own and node.role == "worker" and node.is_complete and not node.is_away(now)
         ]
 
+    def _reports(self) -> list[Node]:
+        _, found = cast("tuple[int, dict[bytes, bytes]]", self._connection.hscan(NODES, count=MOST_NODES))
+        nodes = [node for key, text in found.items() if (node := _node(decode_text(key), text))]
+        return sorted(nodes, key=lambda node: (node.host, node.id))
+
 
 def _most_names(nodes: list[Node]) -> int:
     return max((node.names for node in nodes if node.role == "worker"), default=0)
@@ -215,7 +223,9 @@ def _node(key: str, text: bytes) -> Node | None:
     seen, names = decode_time(fields.get("seen")), fields.get("names")
     role = next((role for role in ROLES if role == fields.get("role")), None)
     position = str(fields.get("position"))
-    if seen is None or role is None or not _ID.fullmatch(key) or not isinstance(names, int):
+    if seen is None or role is None or not _ID.fullmatch(key):
+        return None
+    if not isinstance(names, int) or isinstance(names, bool) or not 0 <= names <= MOST_NAMES:
         return None
     return Node(
         id=key,

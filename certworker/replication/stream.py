@@ -30,7 +30,9 @@ ENTRIES_PER_READ = 32
 #: The position before the first entry.
 BEGINNING = "0-0"
 
-_POSITION = re.compile(r"\d{1,20}-\d{1,20}")
+_POSITION = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+#: Each part of a position is less than this.
+_TOO_LARGE = 2**64
 
 #: KEYS: the stream. ARGV: the position, the number of entries, the maximum size of an entry. Returns the id
 #: of the first entry, the last id, and the entries after the position: the id, the size, and the fields. A
@@ -173,7 +175,7 @@ def is_position(text: str) -> bool:
     """
     Return whether *text* is a position in a stream.
     """
-    return _POSITION.fullmatch(text) is not None
+    return _POSITION.fullmatch(text) is not None and max(order_of(text)) < _TOO_LARGE
 
 
 def order_of(position: str) -> tuple[int, int]:

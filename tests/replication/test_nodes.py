@@ -4,13 +4,15 @@ Tests of the reports of nodes.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from redis import Redis
 
-from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, NODES, Node, Nodes, node_id
+from certworker.redis.codec import encode_time
+from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, MOST_NAMES, NODES, Node, Nodes, node_id
 from certworker.replication.stream import BundleStream
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -102,3 +104,33 @@ def test_invalid_reports_are_left_out(connection: Redis) -> None:
         connection.hset(NODES, f"{number:016d}", text)
 
     assert [] == Nodes(connection).all()
+
+
+def test_numbers_out_of_range_do_not_stop_the_others(connection: Redis) -> None:
+    """
+    A planted report with an impossible number or time is left out, and one of the future is removed.
+
+    An impossible position counts as the beginning.
+    """
+    nodes = Nodes(connection)
+    nodes.report(WORKER)
+    BundleStream(connection).add({"bundle": b"1"})
+    planted: list[dict[str, object]] = [
+        *({"names": names} for names in (10**400, MOST_NAMES + 1, -1, True, 1.5)),
+        {"seen": encode_time(NOW + 2 * FRESH)},
+        *(
+            {"position": text}
+            for text in (f"{2**64}-0", f"0-{2**64}", "\u0663-\u0660", f"{2**64 - 1}-{2**64 - 1}")
+        ),
+    ]
+    for number, changes in enumerate(planted):
+        fields = {**asdict(WORKER), "seen": encode_time(NOW), **changes}
+        connection.hset(NODES, f"{number:016d}", json.dumps(fields))
+
+    states = {each.node.id: each for each in nodes.states()}
+
+    assert [f"{number:016d}" for number in range(6, 10)] == sorted(states)[:-1]
+    assert ["0-0"] * 3 == [states[f"{number:016d}"].node.position for number in range(6, 9)]
+    assert 3 == nodes.missing(0)
+    nodes.report(WORKER)
+    assert not connection.hexists(NODES, f"{5:016d}")
