@@ -6,7 +6,6 @@ A worker also answers the comparisons of other nodes, and shares its accounts at
 
 from __future__ import annotations
 
-import logging
 import socket
 import time
 from collections.abc import Callable
@@ -30,11 +29,9 @@ from certworker.replication.publisher import Publisher
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BundleStream, order_of
 from certworker.storage.certificate_store import CertificateStore
-from certworker.supervision import Faults, Loop, beat, stop_all
+from certworker.supervision import Faults, Loop, beat, optional, stop_all
 from certworker.traefik.config import TraefikConfig
 from certworker.version import __version__
-
-logger = logging.getLogger(__name__)
 
 #: The interval of comparisons, which find lost entries of the stream.
 COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
@@ -77,7 +74,7 @@ class Membership:
     def __init__(self, host: Host, keys: ReplicationKeys, accounts_dir: Path | None) -> None:
         self._host = host
         self._role: Role = "worker" if accounts_dir else "mirror"
-        explain = explainer(host.connection)
+        self._explain = explain = explainer(host.connection)
         self._stream = BundleStream(host.connection)
         self._accounts = Accounts(accounts_dir, keys) if accounts_dir else None
         receive = self._accounts.receive if self._accounts else None
@@ -124,12 +121,15 @@ class Membership:
 
     def catch_up(self, stop: Event) -> None:
         """
-        Put newer certificates of other hosts into service before the first job. A failure is logged.
+        Put newer certificates of other hosts into service before the first job.
+
+        A failure is logged, even one of Redis: the loops try the comparison again.
         """
-        try:
-            self._is_complete = self._comparison(stop).run() or not self._nodes.others(self._id)
-        except CertworkerError as failure:
-            logger.warning("%s", failure, extra={"code": failure.code})
+
+        def compare() -> bool:
+            return self._comparison(stop).run() or not self._nodes.others(self._id)
+
+        self._is_complete = optional("the first comparison with another host", compare, False, self._explain)
 
     def wait_until_current(self) -> None:
         """

@@ -144,6 +144,34 @@ def test_a_lost_stream_is_noticed(
     wait_until(lambda: ["a.org", "b.org"] == list(other.store.names()) or None, lambda: "no comparison")
 
 
+def test_a_failure_of_redis_does_not_end_the_start(
+    tmp_path: Path, origin: Origin, stack: ExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A worker starts although Redis is full. It is not complete before a later comparison.
+    """
+    origin.issue("a.org", token=1)
+    first = member(origin, stack)
+    first.catch_up(Event())
+    first.start()
+    nodes = Nodes(origin.connection)
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
+    other = Origin(tmp_path / "other", origin.connection)
+    second = member(other, stack)
+    origin.connection.config_set("maxmemory", "1")
+    try:
+        second.catch_up(Event())
+    finally:
+        origin.connection.config_set("maxmemory", "0")
+    assert "redis.oom" in {getattr(record, "code", "") for record in caplog.records}
+    assert [] == list(other.store.names())
+
+    second.start()
+
+    wait_until(lambda: 2 == len(nodes.others("0" * 16)) or None, lambda: str(nodes.all()))
+    assert ["a.org"] == list(other.store.names())
+
+
 def test_a_mirror_ignores_accounts(origin: Origin, mirror: Mirror, stack: ExitStack) -> None:
     """
     A mirror stores no account key, although the stream has one.
