@@ -164,10 +164,14 @@ def test_a_mirror_serves_what_a_worker_issues(hosts: Hosts, tmp_path: Path) -> N
 
         status, body = hosts.mirror.get("/healthz")
         assert (200, True) == (status, json.loads(body)["healthy"])
-        shown = hosts.worker.command("status", "--nodes", "--json").stdout.splitlines()
-        roles = {node["role"]: node for node in map(json.loads, shown)}
-        assert {"mirror", "worker"} == set(roles)
-        assert [(0, False, "")] * 2 == [(n["names"], n["away"], n["code"]) for n in roles.values()]
+
+        def reports() -> list[tuple[str, int, bool, str]]:
+            shown = hosts.worker.command("status", "--nodes", "--json").stdout.splitlines()
+            return sorted((n["role"], n["names"], n["away"], n["code"]) for n in map(json.loads, shown))
+
+        # Each host reports after the entry of the removal.
+        expected = [("mirror", 0, False, ""), ("worker", 0, False, "")]
+        wait_until(lambda: expected == reports() or None, lambda: str(reports()))
         metrics = hosts.mirror.get("/metrics")[1]
         assert "certworker_replication_missing_names 0.0" in metrics
         assert 'certworker_replication_bundles_total{outcome="stored"} 2.0' in metrics

@@ -91,8 +91,9 @@ class Membership:
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
         self.follower.on_progress = self._reporting.wake
         self.loops = [self.follower.loop, self._comparing, self._reporting]
+        self._answers: Answers | None = None
         if self._accounts:
-            answers = Answers(
+            self._answers = Answers(
                 host.connection,
                 host.store,
                 Publisher(self._stream, keys, explain),
@@ -101,12 +102,14 @@ class Membership:
                 accounts=self._accounts.entries,
                 reject=self.volume.reject,
             )
-            self.loops.append(answers.loop)
+            self.loops.append(self._answers.loop)
 
     def start(self) -> None:
         """
-        Start the loops.
+        Start the loops. Before its first report, a worker finds the portions that it has to answer.
         """
+        if self._answers:
+            optional("the start of the comparisons", self._answers.step, 0.0, self._explain)
         for loop in self.loops:
             loop.start()
 

@@ -6,17 +6,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from redis import Redis
 
 from certworker.redis.codec import encode_time
 from certworker.replication.nodes import FORGOTTEN_AFTER, FRESH, MOST_NAMES, NODES, Node, Nodes, node_id
 from certworker.replication.stream import BundleStream
 
-NOW = datetime.now(UTC).replace(microsecond=0)
-WORKER = Node("a" * 16, "host1", "worker", "1.0", NOW, 3, "7-0", is_complete=True)
+
+@pytest.fixture
+def worker(connection: Redis) -> Node:
+    """
+    Return the report of a complete worker, made now.
+    """
+    now = Nodes(connection).now().replace(microsecond=0)
+    return Node("a" * 16, "host1", "worker", "1.0", now, 3, "7-0", is_complete=True)
 
 
 def test_a_volume_has_one_id(tmp_path: Path) -> None:
@@ -31,36 +38,36 @@ def test_a_volume_has_one_id(tmp_path: Path) -> None:
     assert node_id(first) == node_id(first)
 
 
-def test_a_report_is_read_as_it_was_written(connection: Redis) -> None:
+def test_a_report_is_read_as_it_was_written(connection: Redis, worker: Node) -> None:
     """
     The reports of all nodes are sorted by host.
     """
     nodes = Nodes(connection)
-    mirror = replace(WORKER, id="b" * 16, host="host0", role="mirror", code="replication.wrong_key")
-    for node in (WORKER, mirror):
+    mirror = replace(worker, id="b" * 16, host="host0", role="mirror", code="replication.wrong_key")
+    for node in (worker, mirror):
         nodes.report(node)
 
-    assert [mirror, WORKER] == nodes.all()
+    assert [mirror, worker] == nodes.all()
 
 
-def test_only_complete_workers_that_report_answer(connection: Redis) -> None:
+def test_only_complete_workers_that_report_answer(connection: Redis, worker: Node) -> None:
     """
     A node compares its names with a worker of another node.
     """
     nodes = Nodes(connection)
     for node in (
-        WORKER,
-        replace(WORKER, id="b" * 16, role="mirror"),
-        replace(WORKER, id="c" * 16, is_complete=False),
-        replace(WORKER, id="d" * 16, seen=NOW - 2 * FRESH),
+        worker,
+        replace(worker, id="b" * 16, role="mirror"),
+        replace(worker, id="c" * 16, is_complete=False),
+        replace(worker, id="d" * 16, seen=worker.seen - 2 * FRESH),
     ):
         nodes.report(node)
 
-    assert [WORKER] == nodes.others("0" * 16)
-    assert [] == nodes.others(WORKER.id)
+    assert [worker] == nodes.others("0" * 16)
+    assert [] == nodes.others(worker.id)
 
 
-def test_a_node_that_lacks_something_is_shown(connection: Redis) -> None:
+def test_a_node_that_lacks_something_is_shown(connection: Redis, worker: Node) -> None:
     """
     The state of a node has its missing names, the age of its first missing entry, and whether it is away.
     """
@@ -68,10 +75,10 @@ def test_a_node_that_lacks_something_is_shown(connection: Redis) -> None:
     BundleStream(connection).add({"bundle": b"1"})
     end = BundleStream(connection).end()
     for node in (
-        replace(WORKER, position=end),
-        replace(WORKER, id="b" * 16, host="host2", role="mirror", names=1, position="0-0"),
-        replace(WORKER, id="c" * 16, host="host3", position=end, seen=NOW - 2 * FRESH),
-        replace(WORKER, id="d" * 16, host="host4", position=end, code="replication.wrong_key"),
+        replace(worker, position=end),
+        replace(worker, id="b" * 16, host="host2", role="mirror", names=1, position="0-0"),
+        replace(worker, id="c" * 16, host="host3", position=end, seen=worker.seen - 2 * FRESH),
+        replace(worker, id="d" * 16, host="host4", position=end, code="replication.wrong_key"),
     ):
         nodes.report(node)
 
@@ -83,13 +90,13 @@ def test_a_node_that_lacks_something_is_shown(connection: Redis) -> None:
     assert (0, 2) == (nodes.missing(3), nodes.missing(1))
 
 
-def test_an_old_report_is_removed(connection: Redis) -> None:
+def test_an_old_report_is_removed(connection: Redis, worker: Node) -> None:
     """
     A host that no longer exists is forgotten after a month.
     """
     nodes = Nodes(connection)
-    nodes.report(replace(WORKER, seen=NOW - FORGOTTEN_AFTER - timedelta(days=1)))
-    nodes.report(replace(WORKER, id="b" * 16))
+    nodes.report(replace(worker, seen=worker.seen - FORGOTTEN_AFTER - timedelta(days=1)))
+    nodes.report(replace(worker, id="b" * 16))
 
     assert ["b" * 16] == [node.id for node in nodes.all()]
 
@@ -106,25 +113,25 @@ def test_invalid_reports_are_left_out(connection: Redis) -> None:
     assert [] == Nodes(connection).all()
 
 
-def test_numbers_out_of_range_do_not_stop_the_others(connection: Redis) -> None:
+def test_numbers_out_of_range_do_not_stop_the_others(connection: Redis, worker: Node) -> None:
     """
     A planted report with an impossible number or time is left out, and one of the future is removed.
 
     An impossible position counts as the beginning.
     """
     nodes = Nodes(connection)
-    nodes.report(WORKER)
+    nodes.report(worker)
     BundleStream(connection).add({"bundle": b"1"})
     planted: list[dict[str, object]] = [
         *({"names": names} for names in (10**400, MOST_NAMES + 1, -1, True, 1.5)),
-        {"seen": encode_time(NOW + 2 * FRESH)},
+        {"seen": encode_time(worker.seen + 2 * FRESH)},
         *(
             {"position": text}
             for text in (f"{2**64}-0", f"0-{2**64}", "\u0663-\u0660", f"{2**64 - 1}-{2**64 - 1}")
         ),
     ]
     for number, changes in enumerate(planted):
-        fields = {**asdict(WORKER), "seen": encode_time(NOW), **changes}
+        fields = {**asdict(worker), "seen": encode_time(worker.seen), **changes}
         connection.hset(NODES, f"{number:016d}", json.dumps(fields))
 
     states = {each.node.id: each for each in nodes.states()}
@@ -132,5 +139,5 @@ def test_numbers_out_of_range_do_not_stop_the_others(connection: Redis) -> None:
     assert [f"{number:016d}" for number in range(6, 10)] == sorted(states)[:-1]
     assert ["0-0"] * 3 == [states[f"{number:016d}"].node.position for number in range(6, 9)]
     assert 3 == nodes.missing(0)
-    nodes.report(WORKER)
+    nodes.report(worker)
     assert not connection.hexists(NODES, f"{5:016d}")
