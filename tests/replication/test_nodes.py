@@ -122,16 +122,14 @@ def test_numbers_out_of_range_do_not_stop_the_others(connection: Redis, worker: 
     nodes = Nodes(connection)
     nodes.report(worker)
     BundleStream(connection).add({"bundle": b"1"})
-    planted: list[dict[str, object]] = [
-        *({"names": names} for names in (10**400, MOST_NAMES + 1, -1, True, 1.5)),
-        {"seen": encode_time(worker.seen + 2 * FRESH)},
-        *(
-            {"position": text}
-            for text in (f"{2**64}-0", f"0-{2**64}", "\u0663-\u0660", f"{2**64 - 1}-{2**64 - 1}")
-        ),
+    positions = (f"{2**64}-0", f"0-{2**64}", "\u0663-\u0660", f"{2**64 - 1}-{2**64 - 1}")
+    planted: list[tuple[str, object]] = [
+        *(("names", names) for names in (10**400, MOST_NAMES + 1, -1, True, 1.5)),
+        ("seen", encode_time(worker.seen + 2 * FRESH)),
+        *(("position", text) for text in positions),
     ]
-    for number, changes in enumerate(planted):
-        fields = {**asdict(worker), "seen": encode_time(worker.seen), **changes}
+    for number, (field, value) in enumerate(planted):
+        fields = {**asdict(worker), "seen": encode_time(worker.seen), field: value}
         connection.hset(NODES, f"{number:016d}", json.dumps(fields))
 
     states = {each.node.id: each for each in nodes.states()}
