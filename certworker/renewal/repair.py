@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from certworker.storage.inventory import complete_links, take_inventory
 from certworker.storage.shared_directory import WriteLock
 from certworker.traefik.config import TraefikConfig
 from certworker.traefik.file_format import Damage
+from certworker.traefik.repair import repair_all
 
 logger = logging.getLogger(__name__)
 
@@ -97,19 +98,12 @@ class Repair:
                 lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
                 stack.enter_context(lock.held(LOCK_TIMEOUT_SECONDS))
             found = take_inventory(self.store, self.clock())
-            written = self.traefik.repair(found.served, complete=True)
-            self._withdraw_removed(written)
+            written = repair_all(self.traefik, self.store, found.served)
             complete_links(self.store, found.incomplete)
         repaired = {**written, **dict.fromkeys(found.incomplete, "links")}
         repaired |= dict.fromkeys(found.relinked, "relinked") | dict.fromkeys(found.lost, "lost")
         self._report(repaired)
         return len(repaired)
-
-    def _withdraw_removed(self, names: Iterable[str]) -> None:
-        # A name that was removed after the inventory must not be served again.
-        for name in names:
-            if self.store.links.target_of(name) is None:
-                self.traefik.remove(name)
 
     def _report(self, repaired: Mapping[str, str]) -> None:
         """

@@ -12,6 +12,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import complete_links, take_inventory
 from certworker.supervision import Duties, Loop, Postponed
 from certworker.traefik.config import TraefikConfig
+from certworker.traefik.repair import repair_all
 
 logger = logging.getLogger(__name__)
 
@@ -43,20 +44,30 @@ class Upkeep:
                 "the removal of unfinished files of Traefik": traefik.remove_leftovers,
             }
         )
-        self._repair = Duties({"the repair of the volume": self.repair})
+        self._repair = Duties(
+            {"the repair of the volume": self.repair, "the removal of old generations": self.prune}
+        )
         self.loop = Loop("upkeep", self._step)
 
     def repair(self) -> None:
         """
-        Write missing links and files of Traefik again, and remove old generations.
+        Write missing links and files of Traefik again.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A file or link cannot be written.
         """
         found = take_inventory(self._store, self._clock())
-        complete_links(self._store, found.incomplete)
-        for name, damage in self._traefik.repair(found.served).items():
+        for name, damage in repair_all(self._traefik, self._store, found.served).items():
             logger.warning("repaired the file of Traefik: it was %s", damage, extra={"domain": name})
+        complete_links(self._store, found.incomplete)
+
+    def prune(self) -> None:
+        """
+        Remove old generations.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: A generation cannot be removed.
+        """
         self._store.prune(self._traefik.served_generations())
 
     def _step(self) -> float:

@@ -12,5 +12,6 @@ In import order::
     batching          Gathers changes to the watched directory into bursts
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake
     config            ★ The files of Traefik's file provider
+    repair            The repair of the files of all names
     deployment_check  Checks after each issuance that Traefik serves the new certificate
 """

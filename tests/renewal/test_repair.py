@@ -17,6 +17,7 @@ from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.renewal.repair import FIRST_PAUSE, LONGEST_PAUSE
 from certworker.traefik.reload_interval import LEAST_SECONDS
+from certworker.traefik.repair import repair_all
 from certworker.worker.bulk import new_job
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.storage.authority import Signer
@@ -213,9 +214,8 @@ class TestRepair:
         inventory = app.certificates.links.target_of(NAME)
         assert inventory
         app.removal.remove(NAME)
-        app.traefik.repair({NAME: inventory})
 
-        app.repair._withdraw_removed([NAME])
+        repair_all(app.traefik, app.certificates, {NAME: inventory})
 
         assert not (app.traefik.directory / f"{NAME}.yml").exists()
 

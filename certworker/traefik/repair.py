@@ -1,0 +1,34 @@
+"""
+The repair of Traefik's files for all names on the volume.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.config import TraefikConfig
+from certworker.traefik.file_format import Damage
+
+
+def repair_all(
+    traefik: TraefikConfig, store: CertificateStore, served: Mapping[str, Path]
+) -> dict[str, Damage]:
+    """
+    Write the files of Traefik for all names, each with the generation in *served*, in one burst.
+
+    Files are written only if they are wrong. A name that was removed since *served* was read is not served
+    again.
+
+    Returns:
+        The damage of each file that was written, by name.
+
+    Raises:
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
+    """
+    written = traefik.repair(served, complete=True)
+    for name in written:
+        if store.links.target_of(name) is None:
+            traefik.remove(name)
+    return written
