@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from certworker.certificates import Certificate, PrivateKey
 from certworker.domains import is_name
@@ -58,6 +59,7 @@ def encode(item: Copy | RemovedName, keys: ReplicationKeys) -> dict[str, bytes]:
             "fullchain": item.certificate.fullchain_pem.decode("ascii"),
             "key": item.certificate.key.pem.decode("ascii"),
             "metadata": item.metadata.as_json().decode(),
+            "serving": item.serving,
         }
     else:
         kind, names, content = "removal", (item.name,), {"token": item.token}
@@ -109,14 +111,14 @@ def decode(kind: str, content: bytes, fields: Fields) -> Copy | RemovedName | No
         raise BundleDamaged(reason="its content is invalid") from error
 
 
-def copy_of(stored: StoredCertificate) -> Copy:
+def copy_of(stored: StoredCertificate, serving: tuple[str, ...]) -> Copy:
     """
-    Return the copy of *stored*, a generation, for other hosts.
+    Return the copy of *stored*, a generation to which the names *serving* are linked, for other hosts.
     """
-    return Copy(stored.directory.name, stored.certificate, stored.metadata)
+    return Copy(stored.directory.name, stored.certificate, stored.metadata, serving)
 
 
-def _copy(content: Mapping[str, str], names: tuple[str, ...] | None) -> Copy:
+def _copy(content: Mapping[str, Any], names: tuple[str, ...] | None) -> Copy:
     identifier, metadata = content["generation"], _metadata(content["metadata"])
     if not is_generation(identifier) or token_of(identifier) != metadata.generation:
         raise BundleDamaged(reason="its generation is invalid")
@@ -129,7 +131,11 @@ def _copy(content: Mapping[str, str], names: tuple[str, ...] | None) -> Copy:
         raise BundleDamaged(reason=failure.message.rstrip(".")) from failure
     if not set(names) <= set(comparable(certificate.names)):
         raise BundleDamaged(reason="its certificate has other names")
-    return Copy(identifier, certificate, metadata)
+    # An earlier version sends no list.
+    serving = tuple(content.get("serving", names))
+    if not set(serving) <= set(names):
+        raise BundleDamaged(reason="it has an invalid name")
+    return Copy(identifier, certificate, metadata, serving)
 
 
 def _metadata(text: str) -> CertificateMetadata:

@@ -125,7 +125,7 @@ class Volume:
         Put *copy* into service for each name separately; return None if no name succeeds.
         """
         results = list[Result]()
-        for name in copy.metadata.names:
+        for name in copy.serving:
             with self._skipping(name):
                 results += replica.put_into_service(self.store, [copy], only=name)
         linked = {name: directory for each in results for name, directory in each.linked.items()}

@@ -93,4 +93,7 @@ class Publisher:
                 seen.add(directory)
                 stored = store.current(name)
                 if stored and stored.directory == directory:
-                    yield name, copy_of(stored)
+                    linked = map(store.links.generation, stored.metadata.names)
+                    pairs = zip(stored.metadata.names, linked, strict=True)
+                    serving = tuple(each for each, generation in pairs if generation == directory)
+                    yield name, copy_of(stored, serving)

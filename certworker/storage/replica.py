@@ -37,6 +37,9 @@ class Copy:
     identifier: str
     certificate: Certificate
     metadata: CertificateMetadata
+    #: Those of its names that are linked to it on the other host. The others were removed, or have a later
+    #: certificate.
+    serving: tuple[str, ...]
 
     @property
     def token(self) -> int:
@@ -180,7 +183,7 @@ def remove(store: CertificateStore, name: str, token: int) -> bool:
 
 
 def _names(copy: Copy, only: str | None) -> tuple[str, ...]:
-    return tuple(name for name in copy.metadata.names if only in (None, name))
+    return tuple(name for name in copy.serving if only in (None, name))
 
 
 def _linked(store: CertificateStore, copy: Copy, only: str | None) -> dict[str, Path]:

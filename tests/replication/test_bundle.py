@@ -34,7 +34,8 @@ def copy(store: CertificateStore) -> Copy:
     Store a certificate for two names.
     """
     certificate = Signer().certificate("example.org", "*.example.org")
-    return copy_of(store.store(certificate, authority="a", kind="public", token=7))
+    stored = store.store(certificate, authority="a", kind="public", token=7)
+    return copy_of(stored, stored.metadata.names)
 
 
 def changed(copy: Copy, names: tuple[str, ...] | None = None, **content: object) -> dict[str, bytes]:
@@ -56,6 +57,27 @@ def test_a_bundle_has_the_whole_certificate(copy: Copy) -> None:
     assert (copy.identifier, copy.metadata, 7) == (found.identifier, found.metadata, found.token)
     assert copy.certificate.fullchain_pem == found.certificate.fullchain_pem
     assert copy.certificate.key.pem == found.certificate.key.pem
+
+
+def test_a_bundle_has_the_names_in_service(copy: Copy) -> None:
+    """
+    The bundle has the names that are linked to the certificate. An earlier version has no list.
+    """
+    found = decoded(changed(copy, serving=["example.org"]), KEYS)
+    earlier = json.loads(opened_entry(encode(copy, KEYS), KEYS)[1])
+    del earlier["serving"]
+    entry = sealed_entry("certificate", copy.metadata.names, json.dumps(earlier).encode(), KEYS)
+
+    assert isinstance(found, Copy)
+    assert ("example.org",) == found.serving
+    again = decoded(entry, KEYS)
+    assert isinstance(again, Copy)
+    assert copy.serving == again.serving
+    invalid: tuple[object, ...] = (["other.org"], "example.org", 5, [[]])
+    for serving in invalid:
+        with pytest.raises(CertworkerError) as raised:
+            decoded(changed(copy, serving=serving), KEYS)
+        assert "replication.damaged" == raised.value.code
 
 
 def test_a_removal_has_its_token() -> None:

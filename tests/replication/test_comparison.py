@@ -15,6 +15,7 @@ from redis import Redis
 
 from certworker.replication import answers, comparison
 from certworker.replication.comparison import ANSWERS, COMPARISONS, portion_in
+from certworker.storage.certificate_store import CertificateStore
 from tests.replication.hosts import Mirror, Origin, answering, entries_of
 
 A, B = "a.example.org", "b.example.org"
@@ -67,6 +68,22 @@ def test_only_differences_are_sent(origin: Origin, mirror: Mirror, connection: R
     assert [A, "new.org", "same.org"] == list(mirror.store.names())
     for name, certificate in ((A, renewed), ("new.org", new), ("same.org", same)):
         assert mirror.serves(name, certificate)
+
+
+def test_a_name_that_was_removed_without_a_record_stays_away(origin: Origin, mirror: Mirror) -> None:
+    """
+    A name left a shared certificate before the host had a key: a new host serves the other name only.
+    """
+    alone = CertificateStore(origin.store.directory)
+    shared = alone.store(origin.signer.certificate(A, B), authority="a", kind="private", token=1)
+    alone.remove(B)
+
+    with answering(origin):
+        assert mirror.compare()
+
+    assert mirror.serves(A, shared)
+    assert [A] == mirror.store.links.live()
+    assert mirror.traefik.files(B) is None
 
 
 def test_a_later_certificate_of_this_host_stays(origin: Origin, mirror: Mirror) -> None:

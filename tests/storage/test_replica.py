@@ -30,7 +30,7 @@ def copy(tmp_path: Path, *names: str, token: int) -> Copy:
     """
     there = CertificateStore(tmp_path / f"there{token}")
     stored = there.store(Signer().certificate(*names), authority="a", kind="private", token=token)
-    return Copy(stored.directory.name, stored.certificate, stored.metadata)
+    return Copy(stored.directory.name, stored.certificate, stored.metadata, stored.metadata.names)
 
 
 def put(store: CertificateStore, received: Copy) -> Result:
