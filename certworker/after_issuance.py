@@ -56,15 +56,9 @@ def start_after_issuance(
     """
     actions, loops = list[Callable[[Issue], Issue]](), list[Loop]()
     if settings.reloads or settings.docker_labels:
-        containers, haproxy = DockerClient(settings.docker_host), HaproxyCertificates(certificates)
-
-        def reload(target: Target) -> None:
-            if isinstance(target, HaproxySocket):
-                haproxy.update(target)
-            else:
-                containers.reload(target)
-
+        containers = DockerClient(settings.docker_host)
         labeled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
+        reload = partial(_reload, containers, HaproxyCertificates(certificates))
         reloader = Reloader(settings.reloads, reload, labeled)
         reloader.start()
         loops.append(reloader.loop)
@@ -96,3 +90,10 @@ def start_after_issuance(
         stack.callback(deployment_check.stop)
         actions.append(deployment_check.after)
     return lambda issue: reduce(lambda function, after: after(function), actions, issue), loops
+
+
+def _reload(containers: DockerClient, haproxy: HaproxyCertificates, target: Target) -> None:
+    if isinstance(target, HaproxySocket):
+        haproxy.update(target)
+    else:
+        containers.reload(target)
