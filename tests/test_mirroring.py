@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from certworker.replication.sealing import ReplicationKeys
+from certworker.replication.stream import BEGINNING
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from certworker.traefik.config import TraefikConfig
@@ -60,7 +61,9 @@ class Hosts:
         Return a worker with its own volumes, whose HTTP server has this *port*.
         """
         directory = self.place / host
-        directory.mkdir()
+        # The volume is not new, so that the worker does not wait for the reports of others.
+        (directory / "certificates" / ".certworker").mkdir(parents=True)
+        (directory / "certificates" / ".certworker" / "position").symlink_to(BEGINNING)
         variables = environment(directory, self.url, port, **self.common)
         return WorkerProcess(
             variables | {"CERTWORKER_HTTP01_PORT": str(self.http_port)}, self.place / f"{host}.log"

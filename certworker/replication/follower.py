@@ -210,6 +210,7 @@ class Follower:
 
     Attributes:
         loop: The loop and its heartbeat.
+        has_followed: Whether this volume had a position at the start.
         position: The position of the last entry that is in service.
         on_progress: Called after the position has changed.
     """
@@ -222,6 +223,7 @@ class Follower:
         self._on_gap = on_gap
         self.on_progress: Callable[[], object] = lambda: None
         self._link = volume.store.directory / ".certworker" / "position"
+        self.has_followed = os.path.lexists(self._link)
         self.position = self._stored_position()
         self.loop = Loop("replication", self.step, faults=faults)
 

@@ -6,6 +6,7 @@ A worker also answers the comparisons of other nodes, and shares its accounts at
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -33,11 +34,18 @@ from certworker.supervision import Faults, Loop, beat, optional, stop_all
 from certworker.traefik.config import TraefikConfig
 from certworker.version import __version__
 
+logger = logging.getLogger(__name__)
+
 #: The interval of comparisons, which find lost entries of the stream.
 COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
 #: The pause while no other node answers: for a node that has never been compared, and for any other node.
 FIRST_RETRY_SECONDS = 2.0
 RETRY_SECONDS = 60.0
+
+#: How long a worker with a new volume waits for the report of another one. After a loss of Redis, all
+#: hosts report again within :data:`REPORT_EVERY_SECONDS`.
+REPORTS_SECONDS = 15.0
+REPORTS_PAUSE_SECONDS = 0.1
 
 #: How long a job waits until this host has the certificates of the others.
 WAIT_SECONDS = 5.0
@@ -66,13 +74,21 @@ class Membership:
     Args:
         keys: The keys of the operator.
         accounts_dir: The directory of the accounts at the CAs; None for a mirror.
+        clock: Returns seconds that never go back.
 
     Attributes:
         loops: The loops and their heartbeats.
     """
 
-    def __init__(self, host: Host, keys: ReplicationKeys, accounts_dir: Path | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        keys: ReplicationKeys,
+        accounts_dir: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._host = host
+        self._clock = clock
         self._role: Role = "worker" if accounts_dir else "mirror"
         self._explain = explain = explainer(host.connection)
         self._stream = BundleStream(host.connection)
@@ -87,6 +103,9 @@ class Membership:
         self._id = node_id(host.store.directory)
         self._nodes = Nodes(host.connection)
         self._is_complete = False
+        self._is_new = _is_empty(host.store) and not self.follower.has_followed
+        #: Since when this worker has found no other one.
+        self._alone_since: float | None = None
         self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
         self.follower.on_progress = self._reporting.wake
@@ -130,7 +149,9 @@ class Membership:
         """
 
         def compare() -> bool:
-            return self._comparison(stop).run() or not self._nodes.others(self._id)
+            if self._is_new:
+                self._wait_for_reports(stop)
+            return self._comparison(stop).run() or self._is_first()
 
         self._is_complete = optional("the first comparison with another host", compare, False, self._explain)
 
@@ -168,7 +189,29 @@ class Membership:
         return self._nodes.missing(self._host.store.links.count())
 
     def _compare_soon(self) -> None:
+        self._is_complete = False
         self._comparing.wake()
+
+    def _wait_for_reports(self, stop: Event) -> None:
+        if not (self._nodes.others(self._id) or self._is_first()):
+            text = (
+                "waiting up to %.0f s for the report of a worker on another host, because this volume is new"
+            )
+            logger.info(text, REPORTS_SECONDS)
+        while not (stop.is_set() or self._nodes.others(self._id) or self._is_first()):
+            beat()
+            stop.wait(REPORTS_PAUSE_SECONDS)
+
+    def _is_first(self) -> bool:
+        """
+        Return whether this worker has all names that exist, because there is no other one.
+        """
+        if self._role != "worker" or self._nodes.others(self._id):
+            self._alone_since = None
+            return False
+        if self._alone_since is None:
+            self._alone_since = self._clock()
+        return not self._is_new or self._clock() - self._alone_since >= REPORTS_SECONDS
 
     def _comparison(self, stopping: Event) -> Comparison:
         return Comparison(
@@ -181,14 +224,14 @@ class Membership:
         )
 
     def _compare(self) -> float:
-        if self._comparison(self._comparing.stopping).run():
+        was_complete, has_compared = self._is_complete, self._comparison(self._comparing.stopping).run()
+        if has_compared or (not was_complete and self._is_first()):
             self._is_complete = True
+        if self._is_complete and not was_complete:
+            self._reporting.wake()
+        if has_compared:
             return COMPARE_EVERY_SECONDS
-        if self._is_complete:
-            return RETRY_SECONDS
-        # The first worker has all names that exist.
-        self._is_complete = self._role == "worker" and not self._nodes.others(self._id)
-        return FIRST_RETRY_SECONDS
+        return RETRY_SECONDS if was_complete else FIRST_RETRY_SECONDS
 
     def _report(self) -> float:
         if self._accounts:
@@ -209,3 +252,7 @@ class Membership:
             is_complete=self._is_complete,
             code=min([*self.volume.logged, *self.volume.skipped.values()], default=""),
         )
+
+
+def _is_empty(store: CertificateStore) -> bool:
+    return not store.links.count() and next(store.links.removed.all(), None) is None

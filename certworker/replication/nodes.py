@@ -1,8 +1,9 @@
 """
 The hosts with a volume of their own: the identity of this one, and the reports of all in Redis.
 
-Workers that share a volume are one node. The volume has its id: the link `.certworker/node`. The times of the
-reports are those of Redis, so the clocks of the hosts do not matter.
+Workers that share a volume are one node. The id of a node follows from the link `.certworker/node`, from the
+inode of this link, and from the machine. So a copy of the volume on another host is another node. The times
+of the reports are those of Redis, so the clocks of the hosts do not matter.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import secrets
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
@@ -39,15 +41,25 @@ MOST_NODES = 1_000
 #: The maximum number of names in a report.
 MOST_NAMES = 10_000_000
 
+_LONGEST_MACHINE_ID = 1_000
+
 Role = Literal["worker", "mirror"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
-_ID = re.compile(r"[0-9a-f]{16}")
+#: The file with the id of the machine (machine-id(5)).
+MACHINE_ID = Path("/etc/machine-id")
+
+ID_CHARACTERS = 16
+
+_ID = re.compile(rf"[0-9a-f]{{{ID_CHARACTERS}}}")
 
 
-def node_id(volume: Path) -> str:
+def node_id(volume: Path, machine: Path = MACHINE_ID) -> str:
     """
-    Return the id of the node whose certificates are in *volume*, and make one if there is none.
+    Return the id of the node whose certificates are in *volume*.
+
+    Args:
+        machine: The file with the id of the machine. Containers usually have none.
 
     Raises:
         VolumeReadOnly, VolumeFull, VolumeFault: The id cannot be stored.
@@ -60,11 +72,8 @@ def node_id(volume: Path) -> str:
             with suppress(FileExistsError):
                 link.symlink_to(secrets.token_hex(8))
             durable.sync_directory(link.parent)
-        found = str(link.readlink())
-        if not _ID.fullmatch(found):
-            found = secrets.token_hex(8)
-            durable.link(link, found)
-    return found
+        parts = str(link.readlink()), str(link.lstat().st_ino), _content(machine)
+    return sha256("\n".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:ID_CHARACTERS]
 
 
 @dataclass(frozen=True)
@@ -212,6 +221,13 @@ class Nodes:
         _, found = cast("tuple[int, dict[bytes, bytes]]", self._connection.hscan(NODES, count=MOST_NODES))
         nodes = [node for key, text in found.items() if (node := _node(decode_text(key), text))]
         return sorted(nodes, key=lambda node: (node.host, node.id))
+
+
+def _content(machine: Path) -> str:
+    try:
+        return durable.read(machine, _LONGEST_MACHINE_ID).decode("ascii", "replace").strip()
+    except (OSError, durable.UnsuitableFile):
+        return ""
 
 
 def _most_names(nodes: list[Node]) -> int:

@@ -4,16 +4,17 @@ Tests of the loops of a host: two workers with separate volumes, and a mirror.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import pytest
 from redis import Redis
 
-from certworker.replication.membership import Host, Membership
+from certworker.replication.membership import REPORTS_SECONDS, Host, Membership
 from certworker.replication.nodes import FRESH, Nodes
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BundleStream
@@ -31,14 +32,21 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-def member(origin: Origin, stack: ExitStack) -> Membership:
+def leaps() -> Callable[[], float]:
+    """
+    Return a clock on which the wait of a new volume is over soon.
+    """
+    return map(float, count(step=int(REPORTS_SECONDS))).__next__
+
+
+def member(origin: Origin, stack: ExitStack, clock: Callable[[], float] | None = None) -> Membership:
     """
     Return the membership of the worker *origin*, which is stopped after the test.
     """
     traefik = TraefikConfig(origin.directory / "config")
     traefik.directory.mkdir(parents=True)
     host = Host(origin.connection, origin.store, traefik, lambda _outcome: None, lambda _names: None)
-    membership = Membership(host, ReplicationKeys([KEY]), origin.directory / "accounts")
+    membership = Membership(host, ReplicationKeys([KEY]), origin.directory / "accounts", clock or leaps())
     stack.callback(membership.stop)
     return membership
 
@@ -66,6 +74,50 @@ def test_a_second_worker_has_everything_before_its_first_job(
 
     assert ["a.org"] == list(other.store.names())
     assert account.read_bytes() == (tmp_path / "other" / "accounts" / "ca" / "key.pem").read_bytes()
+
+
+def test_a_new_volume_waits_for_the_report_of_another_host(
+    tmp_path: Path, origin: Origin, stack: ExitStack
+) -> None:
+    """
+    After a loss of Redis, a worker on a new host is not complete before the others have reported again.
+    """
+    origin.issue("a.org", token=7)
+    origin.connection.flushall()
+    first, other = member(origin, stack), Origin(tmp_path / "other", origin.connection)
+    waited, now = list[float](), 0.0
+
+    def clock() -> float:
+        waited.append(now)
+        if len(waited) == 3:
+            first.catch_up(Event())
+            first.start()
+        return now
+
+    second = member(other, stack, clock)
+    second.catch_up(Event())
+
+    assert ["a.org"] == list(other.store.names())
+    assert 7 == other.store.links.highest_token()
+
+
+def test_a_first_worker_is_complete_after_a_wait(origin: Origin, stack: ExitStack) -> None:
+    """
+    A worker that is alone is complete once the others have had time to report; with names, at once.
+    """
+    now, nodes = 0.0, Nodes(origin.connection)
+    alone, stop = member(origin, stack, lambda: now), Event()
+    waiting = Thread(target=alone.catch_up, args=(stop,))
+    waiting.start()
+    stop.set()
+    waiting.join()
+    alone.start()
+    wait_until(lambda: nodes.all() or None, lambda: "no report")
+    assert [False] == [node.is_complete for node in nodes.all()]
+
+    now = REPORTS_SECONDS
+
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
 
 
 @pytest.mark.parametrize("days", [-1, 1])
@@ -142,6 +194,23 @@ def test_a_lost_stream_is_noticed(
     second.follower.step()
 
     wait_until(lambda: ["a.org", "b.org"] == list(other.store.names()) or None, lambda: "no comparison")
+
+
+def test_a_host_with_a_gap_does_not_answer(origin: Origin, stack: ExitStack) -> None:
+    """
+    A worker that has missed entries is not complete before its next comparison.
+    """
+    worker, nodes = member(origin, stack), Nodes(origin.connection)
+    (reporting,) = (loop for loop in worker.loops if loop.heartbeat.name == "node")
+    worker.catch_up(Event())
+    origin.issue("a.org", token=1)
+    worker.follower.step()
+    origin.connection.delete("certworker:published")
+    worker.follower.step()
+    reporting.start()
+
+    wait_until(lambda: nodes.all() or None, lambda: "no report")
+    assert [False] == [node.is_complete for node in nodes.all()]
 
 
 def test_a_failure_of_redis_does_not_end_the_start(

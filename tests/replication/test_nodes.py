@@ -5,6 +5,8 @@ Tests of the reports of nodes.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +38,23 @@ def test_a_volume_has_one_id(tmp_path: Path) -> None:
     (first / ".certworker" / "node").unlink()
     (first / ".certworker" / "node").symlink_to("../../other")
     assert node_id(first) == node_id(first)
+
+
+def test_a_copied_volume_has_another_id(tmp_path: Path) -> None:
+    """
+    Hosts whose volumes are copies of one volume are different nodes: by the files, or by the machine.
+    """
+    volume, copy, machine = tmp_path / "volume", tmp_path / "copy", tmp_path / "machine-id"
+    machine.write_text(f"{'a' * 32}\n")
+    on_this_machine = node_id(volume, machine)
+    shutil.copytree(volume, copy, symlinks=True)
+
+    assert os.readlink(copy / ".certworker" / "node") == os.readlink(volume / ".certworker" / "node")  # noqa: PTH115
+    assert on_this_machine != node_id(copy, machine)
+    machine.write_text(f"{'b' * 32}\n")
+    assert on_this_machine != node_id(volume, machine)
+    machine.unlink()
+    assert node_id(volume, machine) == node_id(volume, machine) != node_id(copy, machine)
 
 
 def test_a_report_is_read_as_it_was_written(connection: Redis, worker: Node) -> None:
