@@ -15,6 +15,7 @@ from pathlib import Path
 from certworker.domains import covering_wildcard, file_name
 from certworker.storage import durable
 from certworker.storage.metadata import LIVE, NAME
+from certworker.storage.remembered_listing import RememberedListing
 
 
 class CoveredNames:
@@ -25,6 +26,7 @@ class CoveredNames:
     def __init__(self, directory: Path) -> None:
         self._directory = directory / ".certworker" / "covered"
         self._is_made = False
+        self._count = RememberedListing(self._directory, lambda: len(self.entries()))
 
     def add(self, names: Iterable[str]) -> bool:
         """
@@ -87,8 +89,10 @@ class CoveredNames:
     def count(self) -> int:
         """
         Return the number of records, which may include those of other programs.
+
+        An unchanged directory is not listed again.
         """
-        return len(self.entries())
+        return self._count.current()
 
     def entries(self) -> set[str]:
         """

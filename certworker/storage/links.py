@@ -27,6 +27,7 @@ from certworker.storage.metadata import (
     no_generation,
     token_of,
 )
+from certworker.storage.remembered_listing import RememberedListing
 from certworker.storage.removed_names import RemovedNames
 
 #: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy before 3.0 reads the key
@@ -53,6 +54,7 @@ class Links:
         self._highest = self.generations.parent / "highest"
         # Names that share a generation share its Path, which each check compares and hashes.
         self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
+        self._count = RememberedListing(self._live, lambda: len(_listed(self._live)))
 
     def domain_dir(self, name: str) -> Path:
         """
@@ -87,22 +89,15 @@ class Links:
         """
         Return the file names of the directories of all names, with or without a certificate.
         """
-        with durable.translate_os_errors(self.directory):
-            try:
-                return set(os.listdir(self.directory))  # noqa: PTH208 (with Paths it takes ten times as long)
-            except FileNotFoundError:
-                return set()
+        return set(_listed(self.directory))
 
     def count(self) -> int:
         """
         Return the number of names with a certificate of certworker, even if Appwrite deleted `DOMAIN/`.
+
+        An unchanged directory is not listed again.
         """
-        with durable.translate_os_errors(self._live):
-            try:
-                with os.scandir(self._live) as entries:
-                    return sum(1 for _ in entries)
-            except FileNotFoundError:
-                return 0
+        return self._count.current()
 
     def target_of(self, name: str) -> Path | None:
         """
@@ -133,12 +128,7 @@ class Links:
         """
         Return the names whose generation is linked, orphaned or not, in alphabetical order.
         """
-        with durable.translate_os_errors(self._live):
-            try:
-                with os.scandir(self._live) as entries:
-                    return sorted(name for entry in entries if (name := _name_of(entry.name)))
-            except FileNotFoundError:
-                return []
+        return sorted(name for file in _listed(self._live) if (name := _name_of(file)))
 
     def targets(self) -> set[str]:
         """
@@ -150,12 +140,7 @@ class Links:
         """
         Return the identifiers of all generations, linked or not, complete or not.
         """
-        with durable.translate_os_errors(self.generations):
-            try:
-                with os.scandir(self.generations) as entries:
-                    return [entry.name for entry in entries]
-            except FileNotFoundError:
-                return []
+        return _listed(self.generations)
 
     def newer(self, names: Iterable[str], token: int) -> str | None:
         """
@@ -362,12 +347,18 @@ class UnpublishedLinks:
         """
         Return the identifiers of the generations, complete or not.
         """
-        with durable.translate_os_errors(self.directory):
-            try:
-                with os.scandir(self.directory) as entries:
-                    return {entry.name for entry in entries if token_of(entry.name)}
-            except FileNotFoundError:
-                return set()
+        return set(filter(token_of, _listed(self.directory)))
+
+
+def _listed(directory: Path) -> list[str]:
+    """
+    Return the names of the entries of *directory*; none if it is missing.
+    """
+    with durable.translate_os_errors(directory):
+        try:
+            return os.listdir(directory)  # noqa: PTH208 (with Paths it takes ten times as long)
+        except FileNotFoundError:
+            return []
 
 
 def _name_of(file: str) -> str | None:

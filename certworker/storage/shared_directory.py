@@ -24,6 +24,7 @@ from pathlib import Path
 
 from certworker.errors.fs import VolumeLocked
 from certworker.storage import durable
+from certworker.storage.remembered_listing import RememberedListing
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +154,9 @@ class SharedDirectory:
         self.path = path
         self._lock = WriteLock(lock, timeout_seconds)
         self._least_age_seconds = least_age_seconds
+        self._temporary_names = RememberedListing(
+            path, lambda: [name for name in self._names() if name.endswith(durable.TEMPORARY)]
+        )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -206,20 +210,22 @@ class SharedDirectory:
 
     def _leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]]) -> list[Path]:
         with durable.translate_os_errors(self.path):
-            try:
-                with os.scandir(self.path) as entries:
-                    # A volume has 100,000 directories, and a Path costs more time than the listing.
-                    names = [entry.name for entry in entries]
-            except FileNotFoundError:
-                return []
-            if which is temporary:
-                names = [name for name in names if name.endswith(durable.TEMPORARY)]
+            # A volume has 100,000 directories, and a Path costs more time than the listing.
+            names = self._temporary_names.current() if which is temporary else self._names()
             paths = [self.path / name for name in names]
             candidates = which([path for path in paths if path != self._lock.path]) if paths else ()
             if not candidates:
                 return []
             now = self._now()
             return [path for path in candidates if self._is_old(path, now)]
+
+    def _names(self) -> list[str]:
+        with durable.translate_os_errors(self.path):
+            try:
+                with os.scandir(self.path) as entries:
+                    return [entry.name for entry in entries]
+            except FileNotFoundError:
+                return []
 
     def _is_old(self, path: Path, now: float) -> bool:
         try:
