@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.account_admin import AccountAdmin
 from certworker.acme.order import Order
-from certworker.acme.polling import OrderContext
+from certworker.acme.polling import OrderContext, Promptness
 from certworker.acme.registration import AccountRegistration, ExternalAccountBinding
 from certworker.acme.renewal_info import RenewalInfo, RenewalSuggestion
 from certworker.acme.request_kinds import ObserveRequest, unobserved
@@ -114,6 +114,7 @@ class AcmeClient:
         self._clock = clock
         self._sleep = sleep
         self._random = random or SystemRandom()
+        self._promptness = Promptness()
         transport = Transport(directory_url, ca_bundle=ca_bundle, connections=connections)
         self._session = Session(title, directory_url, transport, clock, observe)
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
@@ -251,6 +252,7 @@ class AcmeClient:
             self._clock,
             self._sleep,
             self._random,
+            self._promptness,
         )
 
     def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Reply:

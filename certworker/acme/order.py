@@ -102,6 +102,8 @@ class Order:
         self.replaces = state.replaces is not None
         self._context = context
         self._state = state
+        #: The response to the signing request; None if an earlier attempt sent it, or none did.
+        self._finalized: Reply | None = None
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
         self.responses = tuple(_published(proof, context.thumbprint) for proof in self._proofs)
@@ -113,13 +115,19 @@ class Order:
         """
         return self._state.status in ("processing", "valid")
 
-    def validate(self, await_fetches: Callable[[Sequence[str], float], object] | None = None) -> None:
+    def validate(
+        self,
+        await_fetches: Callable[[Sequence[str], float], object] | None = None,
+        csr_der: Callable[[], bytes] | None = None,
+    ) -> None:
         """
         Respond to each pending challenge, and return when all authorizations are valid.
 
         Args:
             await_fetches: Waits until the CA has fetched the responses for tokens, at most for a number of
                 seconds; None if unknown.
+            csr_der: Returns the signing request for :meth:`finalize`. With it, an order at a prompt CA is
+                finalized without a poll.
 
         Raises:
             CertworkerError: A validation fails, or takes too long.
@@ -128,7 +136,7 @@ class Order:
             return
         replies = [self._respond(proof) for proof in self._proofs if proof.challenge.status == "pending"]
         try:
-            self._await_validation(replies[-1] if replies else None, await_fetches)
+            self._await_validation(replies[-1] if replies else None, await_fetches, csr_der)
         except PendingTimeout:
             if reported := self._reported():
                 raise reported from None
@@ -138,12 +146,12 @@ class Order:
         """
         Return the certificate for the signing request *csr_der*: the chain in PEM, leaf first.
 
-        An order that an earlier attempt has finalized is not finalized again.
+        An order that :meth:`validate` or an earlier attempt has finalized is not finalized again.
 
         Raises:
             CertworkerError: The CA refuses, ends the order, or takes too long.
         """
-        reply = None if self.is_finalized else self._request(csr_der)
+        reply = self._finalized if self.is_finalized else self._request(csr_der)
         certificate = self._await_certificate(reply)
         reply = self._context.fetch(certificate)
         root = self._context.preferred_chain
@@ -230,7 +238,7 @@ class Order:
         retry = self._context.retries()
         while True:
             try:
-                reply = self._context.request(self._state.finalize, {"csr": encode_b64jose(csr_der)})
+                return self._send(csr_der)
             except Conflict:
                 return self._poll()
             except (OrderNotReady, *UNKNOWN) as refused:
@@ -239,18 +247,42 @@ class Order:
                 reply = self._poll()
                 if self.is_finalized:
                     return reply
-            else:
-                self._state = OrderState.read(reply)
-                return reply
+
+    def _send(self, csr_der: bytes) -> Reply:
+        reply = self._context.request(self._state.finalize, {"csr": encode_b64jose(csr_der)})
+        self._state = OrderState.read(reply)
+        return reply
+
+    def _finalize_early(self, csr_der: bytes) -> bool:
+        """
+        Send the signing request without a poll, and return whether the CA accepted it.
+
+        The CA refuses it while the order is not ready (section 7.4). After any refusal, the poll decides.
+        """
+        try:
+            self._finalized = self._send(csr_der)
+        except CertworkerError as refused:
+            if refused.problem is None:
+                raise
+            return False
+        return self.is_finalized
 
     def _await_validation(
-        self, reply: Reply | None, await_fetches: Callable[[Sequence[str], float], object] | None
+        self,
+        reply: Reply | None,
+        await_fetches: Callable[[Sequence[str], float], object] | None,
+        csr_der: Callable[[], bytes] | None,
     ) -> None:
         deadline = self._context.clock() + TIMEOUT
         tokens = [proof.challenge.token for proof in self._proofs if proof.challenge.kind == HTTP01]
         if await_fetches and tokens and not (reply and "Retry-After" in reply.headers):
             await_fetches(tokens, FETCH_SECONDS)
+            promptness = self._context.promptness
+            is_early = csr_der is not None and promptness.is_expected
+            if csr_der and is_early and self._finalize_early(csr_der()):
+                return
             reply = self._poll()
+            promptness.note(self._state.status != "pending" and not is_early)
             if self._state.status != "pending":
                 return
         for pause in intervals(VALIDATION_POLL_SECONDS, self._context.random):

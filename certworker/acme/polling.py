@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -31,6 +31,9 @@ ISSUANCE_POLL_SECONDS = 0.001
 #: The pause before the first retry of a request for a new resource that the CA does not know yet.
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
+
+#: After this number of orders in a row that were ready at their first poll, the next one needs none.
+PROMPT_ORDERS = 5
 
 #: The end of each rate-limit message of Boulder.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
@@ -77,6 +80,28 @@ def _limit_end(text: str) -> datetime | None:
         return None
 
 
+class Promptness:
+    """
+    Whether a CA has usually validated an order by its first poll. All threads share it.
+    """
+
+    def __init__(self) -> None:
+        self._prompt_orders = 0
+
+    @property
+    def is_expected(self) -> bool:
+        """
+        Whether the next order is probably ready without a poll.
+        """
+        return self._prompt_orders >= PROMPT_ORDERS
+
+    def note(self, was_ready: bool) -> None:
+        """
+        Record whether an order *was_ready* at its first poll.
+        """
+        self._prompt_orders = self._prompt_orders + 1 if was_ready else 0
+
+
 @dataclass(frozen=True)
 class OrderContext:
     """
@@ -97,6 +122,8 @@ class OrderContext:
     #: Waits for a number of seconds.
     sleep: Callable[[float], None]
     random: Random
+    #: Whether the CA probably needs no poll.
+    promptness: Promptness = field(default_factory=Promptness)
 
     def fetch(self, url: str) -> Reply:
         """

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from redis import Redis
@@ -249,14 +250,15 @@ class PendingOrders:
 
         return self.client.order(names, replaces=replaces, placed=save)
 
-    def key(self, order: Order) -> PrivateKey:
+    def signing(self, order: Order) -> tuple[Callable[[], PrivateKey], Callable[[], bytes]]:
         """
-        Return the key for *order*, from an earlier attempt or a new one.
+        Return two functions, which return the key for *order* and its signing request.
 
-        Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
+        The first call of either one stores a new key unless an earlier attempt stored one. So the CA never
+        has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or VolumeFault.
         """
-        return self.keys.find(order.url) or self.keys.make(order.url)
+        key = cache(lambda: self.keys.find(order.url) or self.keys.make(order.url))
+        return key, cache(lambda: key().sign_request(order.names))
 
     @contextmanager
     def dropping_failed(self, names: tuple[str, ...], resumed: Order | None) -> Iterator[None]:

@@ -296,14 +296,14 @@ class CertificateIssuance:
             _log_step(names, "validate", "asking %s (%s)", issuer.ca.title, types)
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
+            key, csr_der = issuer.pending_orders.signing(order)
             with step("validate"), issuer.presenting(order.responses):
-                order.validate(issuer.await_fetches)
+                order.validate(issuer.await_fetches, csr_der)
             reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")
 
             with step("finalize"):
-                key = issuer.pending_orders.key(order)
-                certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+                certificate = Certificate.from_pem(order.finalize(csr_der()), key())
                 certificate.check(names, self.clock(), private=issuer.ca.kind == "private")
         received = "certificate received from %s, serial %s"
         _log_step(names, "finalize", received, certificate.issuer, certificate.serial)

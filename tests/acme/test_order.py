@@ -15,6 +15,7 @@ import pytest
 
 from certworker.acme.client import AcmeClient
 from certworker.acme.order import FETCH_SECONDS
+from certworker.acme.polling import PROMPT_ORDERS
 from certworker.certificates import Certificate, PrivateKey
 from certworker.challenges.challenge import DNS01, HTTP01, Dns01Challenge, Http01Challenge
 from certworker.devca.messages import Problem
@@ -29,6 +30,7 @@ from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.fault_injection import Aftermath, Fault
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.tampering import only, tampered, with_members
+from tests.worker.sample_tasks import eventually
 
 NAMES = ("demo.localhost",)
 
@@ -71,6 +73,25 @@ def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient
     Return a client of the development CA.
     """
     return client_of(authority.directory_url, tmp_path / "state", clock=time.clock, sleep=time.sleep)
+
+
+def prompt_requests(
+    client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
+) -> list[str]:
+    """
+    Issue a certificate from a CA that decides before the first poll. Return the requests after the decision.
+    """
+    order = presented(client.order(NAMES), challenge_server)
+    key = PrivateKey.generate()
+    decided: list[int] = []
+
+    def await_decision(*_: object) -> None:
+        assert eventually(lambda: (found := client.resume(order.url, NAMES)) and not found.responses)
+        decided.append(len(authority.requests))
+
+    order.validate(await_decision, lambda: key.sign_request(NAMES))
+    assert Certificate.from_pem(order.finalize(key.sign_request(NAMES)), key).names == NAMES
+    return [request.kind for request in authority.requests[decided[0] :]]
 
 
 class TestAnswers:
@@ -233,6 +254,55 @@ class TestValidate:
         order.validate(await_fetches)
 
         assert [([response.token for response in order.responses], FETCH_SECONDS)] == waits
+
+    def test_an_order_at_a_prompt_ca_is_finalized_without_a_poll(
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        After five orders that were ready at their first poll, the next one takes no poll to validate.
+        """
+        for number in range(PROMPT_ORDERS + 1):
+            kinds = prompt_requests(client, authority, challenge_server)
+
+            assert (["order"] if number < PROMPT_ORDERS else []) + ["finalize", "certificate"] == kinds
+
+    def test_a_prompt_ca_that_becomes_slow_is_polled_again(
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The CA refuses an early signing request. The client then polls, for the next orders as well.
+        """
+        for _ in range(PROMPT_ORDERS):
+            prompt_requests(client, authority, challenge_server)
+        authority.faults.validation_seconds = 0.1
+        before = len(authority.requests)
+        order = presented(client.order(NAMES), challenge_server)
+        key = PrivateKey.generate()
+
+        order.validate(lambda *_: None, lambda: key.sign_request(NAMES))
+
+        assert Certificate.from_pem(order.finalize(key.sign_request(NAMES)), key).names == NAMES
+        kinds = [request.kind for request in authority.requests[before:]]
+        assert ["finalize", "order"] == kinds[3:5]
+        assert 2 == kinds.count("finalize")
+        authority.faults.validation_seconds = 0
+        assert ["order", "finalize", "certificate"] == prompt_requests(client, authority, challenge_server)
+
+    def test_a_failed_validation_at_a_prompt_ca_has_the_text_of_the_ca(
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The refusal of an early signing request does not replace the reason of the failed validation.
+        """
+        for _ in range(PROMPT_ORDERS):
+            prompt_requests(client, authority, challenge_server)
+        authority.faults.refusal = Problem("dns", "DNS problem: SERVFAIL looking up A for demo.localhost")
+        order = presented(client.order(NAMES), challenge_server)
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate(lambda *_: None, lambda: PrivateKey.generate().sign_request(NAMES))
+
+        assert "dns.servfail" == caught.value.code
 
     def test_polling_ends_after_90_seconds(
         self,

@@ -101,6 +101,25 @@ class TestResume:
         assert 1 == len(keys)
         assert (1, 1) == (request_count(app_authority, "newOrder"), request_count(app_authority, "finalize"))
 
+    def test_an_order_that_was_finalized_without_a_poll_is_resumed(
+        self, app: App, app_authority: FaultyAuthority, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The key is stored before the CA has the signing request. If the answer is lost, the next attempt gets
+        the certificate of the same order.
+        """
+        monkeypatch.setattr("certworker.acme.polling.PROMPT_ORDERS", 0)
+        app_authority.faults.fail("finalize", Fault(cut=True))
+        with pytest.raises(CaUnreachable):
+            app.issuance.issue(NAMES)
+        assert ["challenge", "finalize"] == [each.kind for each in app_authority.requests][-2:]
+        assert 1 == len(keys_in(app))
+
+        assert "issued" == app.issuance.issue(NAMES).state
+
+        assert 1 == request_count(app_authority, "newOrder")
+        assert [] == keys_in(app)
+
     def test_without_its_key_a_finalized_order_is_replaced(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
