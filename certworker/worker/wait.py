@@ -73,6 +73,7 @@ def wait_for(
     timeout_seconds: float,
     report: Callable[[JobOutcome], object] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], object] = time.sleep,
 ) -> list[JobOutcome]:
     """
     Wait until all *jobs* have ended; return their outcomes, in their order.
@@ -86,6 +87,7 @@ def wait_for(
         timeout_seconds: The time for all jobs together.
         report: Called with each outcome as soon as it is known.
         clock: Returns monotonic seconds.
+        sleep: Waits between two polls.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -99,7 +101,7 @@ def wait_for(
         now = clock()
         if not following.pending or now - began >= timeout_seconds:
             break
-        time.sleep(max(PAUSE_SECONDS, (now - began_poll) / POLLING_SHARE))
+        sleep(max(PAUSE_SECONDS, (now - began_poll) / POLLING_SHARE))
     late = f"not ended after {timeout_seconds:.0f} s; see its state: certworker status"
     return [
         following.ended.get(number) or JobOutcome(NOT_ENDED, f"{late} {names[0]}")

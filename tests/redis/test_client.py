@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from certworker.errors import CertworkerError
 from certworker.errors.redis import RedisAuthFailed, RedisUnreachable
@@ -171,6 +173,8 @@ class TestDatabase:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             with client(f"redis://127.0.0.1:{port}/0") as connection, pytest.raises(RedisError):
+                # Each of the repetitions has the same timeout.
+                connection.set_retry(Retry(NoBackoff(), 0))
                 connection.ping()
 
     def test_the_database_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:

@@ -11,7 +11,7 @@ from redis import Redis
 
 from certworker.state.domain_records import RECORDS
 from certworker.worker.producer import request_certificate
-from certworker.worker.wait import NOT_ENDED, JobOutcome, wait_for
+from certworker.worker.wait import NOT_ENDED, POLLING_SHARE, JobOutcome, wait_for
 from tests.worker.sample_tasks import push, worker_thread
 
 NAMES = ("a.example.org",)
@@ -75,8 +75,14 @@ class TestFollow:
         with worker_thread(connection):
             wait_for(connection, [last], timeout_seconds=10)
         waiting = [(request_certificate(name, connection=connection), (name,)) for name in ("a.org", "b.org")]
-        seconds = count(step=20)
-        ended = wait_for(connection, [*waiting, last], timeout_seconds=45, clock=lambda: next(seconds))
+        seconds, pauses = count(step=20), list[float]()
+        ended = wait_for(
+            connection,
+            [*waiting, last],
+            timeout_seconds=45,
+            clock=lambda: next(seconds),
+            sleep=pauses.append,
+        )
 
         # Each round takes 20 seconds in this test, so two rounds exceed the timeout.
         late = "not ended after 45 s; see its state: certworker status"
@@ -86,6 +92,8 @@ class TestFollow:
             JobOutcome("issued", "issued"),
         ] == ended
         assert 160 > next(seconds)
+        # Polls take a fifth of the time.
+        assert {20 / POLLING_SHARE} == set(pauses)
 
     def test_each_outcome_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
         """
