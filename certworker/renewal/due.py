@@ -247,9 +247,9 @@ class DueNames:
         would replace that certificate, and the renewal of that certificate would replace this one.
         """
         names = set(metadata.names)
-        served_by = {
-            name: _metadata_in(_directory(self.certificates, name)) for name in names if is_name(name)
-        }
+        served_by = _metadata_of(
+            {name: _directory(self.certificates, name) for name in names if is_name(name)}
+        )
         # A certificate for all names is the next one, which is not yet in service for each name.
         left = {name for name, other in served_by.items() if other and not names <= set(other.names)} | moved
         return tuple(name for name in metadata.names if name not in left) or metadata.names
@@ -285,6 +285,13 @@ def known_metadata(
             # Every program with access to Redis can write to the agenda.
             agenda.remove(name)
             logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
+    return _metadata_of(directories)
+
+
+def _metadata_of(directories: Mapping[str, Path | None]) -> dict[str, CertificateMetadata | None]:
+    """
+    Return the metadata in the directory of each name. A shared directory is read once.
+    """
     read = {directory: _metadata_in(directory) for directory in set(directories.values())}
     return {name: read[directory] for name, directory in directories.items()}
 

@@ -5,7 +5,7 @@ Test an order from its challenges to its certificate, whatever the CA responds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -43,6 +43,8 @@ class Time:
 
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     slept: list[float] = field(default_factory=list)
+    #: Waits until the CA has done its work. On a busy machine, that takes longer than a pause.
+    settle: Callable[[], object] = lambda: None
 
     def clock(self) -> datetime:
         """
@@ -55,6 +57,7 @@ class Time:
         Move the clock by *seconds*. Sleep for at most 10 milliseconds, in which the CA works.
         """
         sleep(min(seconds, 0.01))
+        self.settle()
         self.slept.append(seconds)
         self.now += timedelta(seconds=seconds)
 
@@ -72,6 +75,7 @@ def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient
     """
     Return a client of the development CA.
     """
+    time.settle = authority.wait_for_validations
     return client_of(authority.directory_url, tmp_path / "state", clock=time.clock, sleep=time.sleep)
 
 

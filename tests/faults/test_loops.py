@@ -5,7 +5,7 @@ A worker whose loops fail or hang. It continues, names the loop, and recovers.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -24,6 +24,10 @@ from tests.servers.sabotage import STEPS, STEPS_AT_THE_START
 from tests.servers.worker import WorkerProcess, wait_until
 
 LEASE_SECONDS = 2
+
+#: The loops that show the state of all loops. Each fails alone, and the other one shows it.
+REPORTING = ("responder", "health")
+GROUPS = [tuple(loop for loop in STEPS if loop not in REPORTING), *((loop,) for loop in REPORTING)]
 
 
 class Sabotage:
@@ -44,57 +48,60 @@ class Sabotage:
             return reports(connection)
 
     @contextmanager
-    def sabotaged(self, how: str, loop: str) -> Iterator[None]:
+    def sabotaged(self, how: str, loops: Collection[str], *, from_the_start: bool = False) -> Iterator[None]:
         """
-        Make *loop* `raise` or `hang` for the duration of the context.
+        Make each of *loops* `raise` or `hang` for the duration of the context, which begins when each does.
+
+        Args:
+            from_the_start: Whether the worker is started again with this fault.
         """
-        file = self.place / f"{how}-{loop}"
-        file.touch()
+        if from_the_start:
+            self.worker.terminate()
+        files = [self.place / f"{how}-{loop}" for loop in loops]
+        marks = [self.place / f"{how}-{loop}.met" for loop in loops]
+        for file in files:
+            file.touch()
+        if from_the_start:
+            self.worker.start()
         try:
+            wait_until(
+                lambda: all(mark.exists() for mark in marks) or None,
+                lambda: f"{[mark.name for mark in marks if not mark.exists()]}\n{self.worker.log[-3000:]}",
+            )
             yield
         finally:
-            file.unlink()
+            for file in files:
+                file.unlink()
 
-    @contextmanager
-    def sabotaged_from_the_start(self, how: str, loop: str) -> Iterator[None]:
+    def wait_until_stalled(self, loops: Collection[str]) -> None:
         """
-        Restart the worker, and make *loop* `raise` or `hang` from the start to the end of the context.
-        """
-        self.worker.terminate()
-        with self.sabotaged(how, loop):
-            self.worker.start()
-            yield
+        Wait until the worker reports that all *loops* fail.
 
-    def wait_until_stalled(self, loop: str) -> None:
-        """
-        Wait until the worker reports that *loop* fails.
-
-        The HTTP server and the report in Redis both name the loop, except the loop that runs the server or
+        The HTTP server and the report in Redis both name each loop, except the loop that runs the server or
         writes the report.
         """
-        if loop != "responder":
-            wait_until(
-                lambda: loop in self._health()[1]["stalled"] or None,
+        if "responder" not in loops:
+            status, parts = wait_until(
+                lambda: health if set(loops) <= set((health := self._health())[1]["stalled"]) else None,
                 lambda: f"{self._health()}\n{self.worker.log[-3000:]}",
             )
-            status, parts = self._health()
             assert (503, False, True) == (status, parts["healthy"], parts["redis"])
-        if loop != "health":
+        if "health" not in loops:
             wait_until(
-                lambda: any(loop in report.stalled for report in self.reports()) or None,
+                lambda: any(set(loops) <= set(report.stalled) for report in self.reports()) or None,
                 lambda: f"{self.reports()}\n{self.worker.log[-3000:]}",
             )
 
-    def health_naming(self, loop: str) -> CompletedProcess[str]:
+    def health_naming(self, loops: Collection[str]) -> CompletedProcess[str]:
         """
-        Return the first run of `certworker health` that names *loop*.
+        Return the first run of `certworker health` that names all *loops*.
 
         On a busy machine, the HTTP server may answer too late for one run.
         """
 
         def named() -> CompletedProcess[str] | None:
             ended = self.worker.command("health")
-            return ended if loop in ended.stdout + ended.stderr else None
+            return ended if all(loop in ended.stdout + ended.stderr for loop in loops) else None
 
         return wait_until(named, lambda: self.worker.log[-3000:])
 
@@ -175,29 +182,32 @@ class TestEveryLoop:
         for loop in running | set(STEPS_AT_THE_START):
             assert f"| `{loop}` |" in guide, loop
 
-    @pytest.mark.parametrize("loop", STEPS)
-    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
+    @pytest.mark.parametrize("loops", GROUPS, ids=["most", *REPORTING])
+    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loops: tuple[str, ...]) -> None:
         """
-        The worker logs the error once with its traceback, names the loop, and recovers.
+        The worker logs the error of each loop once with its traceback, names the loop, and recovers.
         """
         sabotage.wait_until_healthy()
-        with sabotage.sabotaged("raise", loop):
-            sabotage.wait_until_stalled(loop)
+        with sabotage.sabotaged("raise", loops):
+            sabotage.wait_until_stalled(loops)
         sabotage.wait_until_healthy()
         log = sabotage.worker.log
 
-        assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
+        for loop in loops:
+            assert 1 == log.count(f"ValueError: sabotage of {loop}\n"), loop
         assert "in wrapped\n" in log
 
-    @pytest.mark.parametrize("loop", STEPS)
-    def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
+    @pytest.mark.parametrize("loops", GROUPS, ids=["most", *REPORTING])
+    def test_one_that_hangs_is_named_by_health_and_doctor(
+        self, sabotage: Sabotage, loops: tuple[str, ...]
+    ) -> None:
         """
-        Health names a loop that hangs, and the worker recovers.
+        Health names each loop that hangs, and the worker recovers.
         """
         sabotage.wait_until_healthy()
-        with sabotage.sabotaged("hang", loop):
-            sabotage.wait_until_stalled(loop)
-            health = sabotage.health_naming(loop)
+        with sabotage.sabotaged("hang", loops):
+            sabotage.wait_until_stalled(loops)
+            health = sabotage.health_naming(loops)
         sabotage.wait_until_healthy()
 
         assert 1 == health.returncode
@@ -208,27 +218,26 @@ class TestEveryLoopOfTheStart:
     The loops that end after their work at the start.
     """
 
-    @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
-    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
+    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage) -> None:
         """
-        The worker logs the error once with its traceback, names the loop, and completes its work.
+        The worker logs the error of each loop once with its traceback, and completes the work of the loop.
         """
-        with sabotage.sabotaged_from_the_start("raise", loop):
-            sabotage.wait_until_stalled(loop)
+        with sabotage.sabotaged("raise", STEPS_AT_THE_START, from_the_start=True):
+            sabotage.wait_until_stalled(STEPS_AT_THE_START)
         sabotage.wait_until_healthy()
         log = sabotage.worker.log
 
-        assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
+        for loop in STEPS_AT_THE_START:
+            assert 1 == log.count(f"ValueError: sabotage of {loop}\n"), loop
         assert "in wrapped\n" in log
 
-    @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
-    def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
+    def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage) -> None:
         """
-        Health names a loop of the start that hangs, and the worker recovers.
+        Health names each loop of the start that hangs, and the worker recovers.
         """
-        with sabotage.sabotaged_from_the_start("hang", loop):
-            sabotage.wait_until_stalled(loop)
-            health = sabotage.health_naming(loop)
+        with sabotage.sabotaged("hang", STEPS_AT_THE_START, from_the_start=True):
+            sabotage.wait_until_stalled(STEPS_AT_THE_START)
+            health = sabotage.health_naming(STEPS_AT_THE_START)
         sabotage.wait_until_healthy()
 
         assert 1 == health.returncode

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from threading import Event, Lock
+from threading import Condition, Event, Lock
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -299,6 +299,8 @@ class FaultyAuthority(DevelopmentAuthority):
     ) -> None:
         self.faults = faults or FaultInjection()
         self._stopped = Event()
+        self._validations = Condition()
+        self._running_validations = 0
         super().__init__(state_directory, **options)
 
     def add_root(self, name: str) -> bytes:
@@ -315,6 +317,15 @@ class FaultyAuthority(DevelopmentAuthority):
         """
         with self._lock:
             self._accounts.forget()
+
+    def wait_for_validations(self) -> None:
+        """
+        Wait until the running validations have ended, unless a fault delays them.
+        """
+        with self._validations:
+            self._validations.wait_for(
+                lambda: self._running_validations == 0 or self.faults.validation_seconds
+            )
 
     def start(self) -> None:
         """
@@ -350,6 +361,19 @@ class FaultyAuthority(DevelopmentAuthority):
 
     def _dispatcher(self, routes: Mapping[str, Route]) -> Dispatcher:
         return FaultyDispatcher(routes, self._accounts, self._lock, self.faults, self._stopped)
+
+    def _validate(self, authorization: Authorization, key_authorization: str) -> None:
+        with self._validations:
+            self._running_validations += 1
+        super()._validate(authorization, key_authorization)
+
+    def _decide(self, authorization: Authorization, key_authorization: str) -> None:
+        try:
+            super()._decide(authorization, key_authorization)
+        finally:
+            with self._validations:
+                self._running_validations -= 1
+                self._validations.notify_all()
 
     def _check(self, authorization: Authorization, key_authorization: str) -> Problem | None:
         self._stopped.wait(self.faults.validation_seconds)

@@ -1,7 +1,8 @@
 """
 `certworker work` with short heartbeats, whose loops fail or hang while a file exists.
 
-Its arguments are the directory of these files and the lease time in seconds.
+Its arguments are the directory of these files and the lease time in seconds. A loop that meets its file
+creates another file, with the extension `.met`.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ PAUSES = (
     "certworker.traefik.deployment_check IDLE_PAUSE_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",
     "certworker.integrations.docker.client MAX_SILENCE_SECONDS",
+    "certworker.supervision.faults LONGEST_PAUSE_SECONDS",
 )
 PAUSE_SECONDS = 0.2
 BEAT_SECONDS = 1.0
@@ -65,8 +67,10 @@ def sabotaged(place: Path, loop: str, step: Callable[..., Any]) -> Callable[...,
 
     def wrapped(*arguments: Any, **options: Any) -> Any:
         if (place / f"raise-{loop}").exists():
+            (place / f"raise-{loop}.met").touch()
             raise ValueError(f"sabotage of {loop}")
         while (place / f"hang-{loop}").exists():
+            (place / f"hang-{loop}.met").touch()
             time.sleep(0.02)
         return step(*arguments, **options)
 

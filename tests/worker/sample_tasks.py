@@ -170,7 +170,13 @@ def end_of(connection: Redis, job_id: str) -> tuple[str, Any]:
     """
     Return the status of an ended job, with its result or the message of its failure.
     """
-    assert eventually(lambda: connection.hget(f"rq:job:{job_id}", "status") in (b"finished", b"failed"))
+    assert eventually(
+        lambda: (
+            connection.hget(f"rq:job:{job_id}", "status") in (b"finished", b"failed")
+            # Without a transaction, the result follows the status.
+            and connection.xlen(f"rq:results:{job_id}")
+        )
+    )
     status = cast("bytes", connection.hget(f"rq:job:{job_id}", "status")).decode()
     result = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(f"rq:results:{job_id}"))[0][
         1
