@@ -4,9 +4,12 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from redis import Redis
 
 from certworker.cli.output import say, say_json
+from certworker.dashboard.nodes import NodeInfo
 from certworker.redis.codec import encode_time
 from certworker.replication.nodes import Nodes, NodeState
 
@@ -29,19 +32,8 @@ def show_nodes(connection: Redis, *, as_json: bool) -> None:
 
 
 def _json(state: NodeState) -> dict[str, object]:
-    node = state.node
-    return {
-        "node": node.id,
-        "host": node.host,
-        "role": node.role,
-        "version": node.version,
-        "seen": encode_time(node.seen),
-        "away": state.is_away,
-        "names": node.names,
-        "missing": state.missing,
-        "lag_seconds": state.lag_seconds,
-        "code": node.code,
-    }
+    found = NodeInfo.of(state)
+    return {**asdict(found), "seen": encode_time(found.seen)}
 
 
 def _line(state: NodeState) -> str:

@@ -10,6 +10,7 @@ In import order::
     name_details  The certificate, the chain, the files and the place in the queue of one name
     limits        What is left of the rate limits of each CA
     workers       The workers and their running jobs
+    nodes         The hosts with volumes of their own
     summary       The overview: counts, problems, next renewals, queue and proxy
     records       The DNS records that a name needs
     actions       Requests, renewals, retries, resumptions and removals

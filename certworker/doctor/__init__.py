@@ -3,13 +3,14 @@ The checks of an installation. Each problem has a remedy.
 
 In the order in which they may import each other::
 
-    findings    A line of the report: what was checked, the result, and the remedy
-    attachment  The file of `certworker doctor --report`, for bug reports
-    domain      The checks of a name: DNS, port 80, its certificate, its limits, an order at the staging CA
-    records     The DNS records that the owner of a name must create, and which of them exist
-    settings    The checks of the environment
-    docker      The checks of Traefik's container, where the worker has access to Docker
-    network     The checks of Redis, the CA, the clock, the proxy and the notifications
-    machine     The checks of this machine: directories, keys, Traefik's files, and the network
-    report      ★ The whole report: settings, machine, then each name
+    findings     A line of the report: what was checked, the result, and the remedy
+    attachment   The file of `certworker doctor --report`, for bug reports
+    domain       The checks of a name: DNS, port 80, its certificate, its limits, an order at the staging CA
+    records      The DNS records that the owner of a name must create, and which of them exist
+    settings     The checks of the environment
+    docker       The checks of Traefik's container, where the worker has access to Docker
+    network      The checks of Redis, the CA, the clock, the proxy and the notifications
+    machine      The checks of this machine: directories, keys, Traefik's files, and the network
+    replication  The checks of the replication to other hosts
+    report       ★ The whole report: settings, machine, then each name
 """

@@ -31,6 +31,7 @@ from certworker.doctor.domain import (
 from certworker.doctor.findings import Finding, Section
 from certworker.doctor.machine import exists, machine
 from certworker.doctor.network import DirectoryProbe, notifications, probe_directories, proxy
+from certworker.doctor.replication import replication
 from certworker.doctor.settings import SETTINGS, configuration
 from certworker.domains import normalize
 from certworker.domains.wildcard import base_name
@@ -84,6 +85,7 @@ def examine(
     yield from machine(settings, reached)
     yield from proxy(settings)
     yield from notifications(settings)
+    yield from replication(settings)
     yield from docker_findings(settings, socket.gethostname())
     examination = _Examination(settings, reached)
     for given in names or examination.names():

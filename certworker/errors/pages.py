@@ -38,7 +38,10 @@ RETRIES_BY_CODE = {
     "queue.abandoned": "certworker does not run this job again.",
     "replication.damaged": "certworker skips the bundle.",
     "replication.newer_version": "certworker skips the bundle.",
+    "replication.node_away": "Only the doctor checks it.",
+    "replication.node_behind": "Only the doctor checks it. The host compares its names every hour.",
     "replication.too_large": "certworker skips the bundle.",
+    "replication.versions_differ": "Only the doctor checks it.",
     "replication.wrong_key": "certworker skips the bundle.",
     "renew.overdue": (
         "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."

@@ -54,3 +54,24 @@ class BundleTooLarge(ReplicationFailure):
         "Request fewer names in one certificate, or find the program that writes large values: redis-cli ACL "
         "LIST"
     )
+
+
+class NodeAway(ReplicationFailure):
+    code = "replication.node_away"
+    message_template = "The {role} on {host} has not reported since {seen}."
+    remedy_template = (
+        "Start certworker on {host}, or find the cause in its log: docker compose logs --tail 200"
+    )
+
+
+class NodeBehind(ReplicationFailure):
+    code = "replication.node_behind"
+    message_template = "The {role} on {host} lacks {missing} names, and is {lag} s behind."
+    remedy_template = "Find the cause in the log of {host}: docker compose logs --tail 200"
+
+
+class VersionsDiffer(ReplicationFailure):
+    code = "replication.versions_differ"
+    message_template = "The hosts run different versions of certworker: {versions}."
+    remedy_template = "Upgrade all hosts to the same version: docker compose pull && docker compose up -d"
+    retry = Retry.CONFIG

@@ -1,16 +1,19 @@
 """
-Bundles of other hosts that a host rejects.
+Bundles of other hosts that a host rejects, and hosts with problems.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 
 from certworker.app import App
+from certworker.replication.nodes import FRESH, Node, Nodes
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import PUBLISHED
 from tests.replication.hosts import KEY, Mirror, Origin, entries_of
@@ -40,7 +43,43 @@ def nothing(_installation: Installation) -> None:
     """
 
 
+def reporting(**changes: Any) -> Callable[[Installation], None]:
+    """
+    Return the installation of a worker with a replication key, and of another host with *changes*.
+    """
+
+    def build(installation: Installation) -> None:
+        installation.settings["CERTWORKER_REPLICATION_KEY"] = KEY
+        nodes = Nodes(installation.connection)
+        worker = Node("a" * 16, "host1", "worker", "1.0", nodes.now(), 3, "0-0", is_complete=True)
+        nodes.report(worker)
+        nodes.report(replace(worker, id="b" * 16, host="host2", **changes))
+
+    return build
+
+
 SCENARIOS = [
+    Scenario(
+        "a host that does not report",
+        "replication.node_away",
+        lambda installation: reporting(seen=Nodes(installation.connection).now() - 2 * FRESH)(installation),
+        "Start certworker on host2",
+        shows="doctor",
+    ),
+    Scenario(
+        "a host that lacks names",
+        "replication.node_behind",
+        reporting(names=1),
+        "log of host2",
+        shows="doctor",
+    ),
+    Scenario(
+        "hosts with different versions",
+        "replication.versions_differ",
+        reporting(version="2.0"),
+        "docker compose pull",
+        shows="doctor",
+    ),
     Scenario(
         "a host with another key",
         "replication.wrong_key",

@@ -10,12 +10,13 @@ from threading import BoundedSemaphore
 from flask import Response
 
 from certworker.dashboard.limits import limits
+from certworker.dashboard.nodes import nodes
 from certworker.dashboard.summary import summary
 from certworker.dashboard.workers import workers
 from certworker.doctor.machine import for_this_machine
 from certworker.doctor.report import examine
 from certworker.web.access import current_access
-from certworker.web.api.models import AllLimits, Doctor, DoctorFinding, Overview, Workers
+from certworker.web.api.models import AllLimits, Doctor, DoctorFinding, HostList, Overview, Workers
 from certworker.web.api.names import known
 from certworker.web.api.parameters import query_values, require_no_tenant
 from certworker.web.api.responses import Busy, components, context, json_response
@@ -47,6 +48,14 @@ def get_workers() -> Response:
     """
     require_no_tenant()
     return json_response(Workers(workers(components().sources)))
+
+
+def get_nodes() -> Response:
+    """
+    Return the hosts with volumes of their own, and what each of them lacks.
+    """
+    require_no_tenant()
+    return json_response(HostList(nodes(components().sources) or ()))
 
 
 def examine_name(name: str) -> Response:

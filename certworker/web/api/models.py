@@ -16,6 +16,7 @@ from certworker.dashboard.documents import status_document
 from certworker.dashboard.limits import AuthorityLimits
 from certworker.dashboard.name_details import CertificateDetails, NameDetails
 from certworker.dashboard.names import NamePage
+from certworker.dashboard.nodes import NodeInfo
 from certworker.dashboard.summary import Proxy, Queue, Summary
 from certworker.dashboard.workers import RunningJob, WorkerInfo
 from certworker.doctor.findings import Finding
@@ -203,6 +204,16 @@ class Workers:
     """
 
     workers: tuple[WorkerInfo, ...]
+
+
+@dataclass(frozen=True)
+class HostList:
+    """
+    The hosts with volumes of their own.
+    """
+
+    #: Empty without a replication key.
+    nodes: tuple[NodeInfo, ...]
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from certworker.web.api.models import (
     AllLimits,
     CertificateRequest,
     Doctor,
+    HostList,
     ImportedCertificate,
     NameHistory,
     NameRecords,
@@ -84,6 +85,7 @@ OPERATIONS = (
     Operation("POST", "/names/{name}/resume", "operate", actions.resume_name, Accepted),
     Operation("GET", "/limits", "read", machine.get_limits, AllLimits, for_tenants=False),
     Operation("GET", "/workers", "read", machine.get_workers, Workers, for_tenants=False),
+    Operation("GET", "/nodes", "read", machine.get_nodes, HostList, for_tenants=False),
     Operation("GET", "/doctor/{name}", "read", machine.examine_name, Doctor, for_tenants=False),
     Operation("GET", "/events", "read", events.stream_events, "text/event-stream"),
 )

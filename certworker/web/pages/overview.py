@@ -7,6 +7,7 @@ from __future__ import annotations
 from flask import render_template, url_for
 
 from certworker.dashboard.limits import limits
+from certworker.dashboard.nodes import nodes
 from certworker.dashboard.summary import summary
 from certworker.dashboard.workers import workers
 from certworker.renewal.domain_status import URGENT
@@ -32,6 +33,7 @@ def overview() -> str:
         urgent=sum(found.counts.get(state, 0) for state in URGENT),
         limits=limits(sources()) if tenant is None else (),
         workers=workers(sources()) if tenant is None else (),
+        nodes=nodes(sources()) if tenant is None else None,
         refresh_seconds=REFRESH_SECONDS,
         api_url=url_for("api.get_summary"),
     )

@@ -53,6 +53,14 @@ class TestGetWorkers:
         assert {"workers": []} == admin.get(f"{API}/workers").json
 
 
+class TestGetNodes:
+    def test_without_a_replication_key_the_list_is_empty(self, admin: FlaskClient) -> None:
+        """
+        Without a replication key, there are no other hosts.
+        """
+        assert {"nodes": []} == admin.get(f"{API}/nodes").json
+
+
 class TestExamineName:
     def test_the_findings_are_those_of_the_doctor(
         self,

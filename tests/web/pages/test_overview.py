@@ -4,6 +4,17 @@ Tests of the overview.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.dashboard.actions import Actions
+from certworker.dashboard.names import NameIndex
+from certworker.replication.nodes import Node, Nodes
+from tests.replication.hosts import KEY
+from tests.servers.redis import RedisServer
+from tests.web.application import NOW, client_with, create_token, open_application
 from tests.web.pages import showcase
 from tests.web.pages.conftest import Site
 
@@ -51,3 +62,31 @@ class TestOverview:
         assert showcase.TENANTS_NAME in text
         assert not [word for word in ("example.org", "example.net", "Traefik", "Workers") if word in text]
         assert '<span class="number">1</span>' in text
+
+    def test_the_hosts_are_shown_with_what_they_lack(
+        self, tmp_path: Path, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        With a replication key, the overview has each host with its version, its last report and its problems.
+        """
+        sources = showcase.sources_in(
+            tmp_path, redis_server.port, connection, lambda: NOW, CERTWORKER_REPLICATION_KEY=KEY
+        )
+        index, tokens, nodes = NameIndex(sources), tmp_path / "tokens", Nodes(connection)
+        application = open_application(tokens, sources=sources, index=index, actions=Actions(sources))
+        worker = Node("a" * 16, "<host1>", "worker", "1.0", nodes.now(), 3_000, "0-0", is_complete=True)
+        nodes.report(worker)
+        nodes.report(replace(worker, id="b" * 16, role="mirror", names=1, code="replication.wrong_key"))
+        text = client_with(application, create_token(tokens, "read")).get("/").text
+        tenant = client_with(application, create_token(tokens, "read", "acme")).get("/").text
+        index.stop()
+
+        shown = ("&lt;host1&gt;", "3,000 names", "certworker 1.0", "2,999 missing", "replication.wrong_key")
+        assert all(part in text for part in shown)
+        assert "Hosts" not in tenant
+
+    def test_without_a_replication_key_no_host_is_shown(self, site: Site) -> None:
+        """
+        A single host has no list of hosts.
+        """
+        assert "Hosts" not in site.operator.get("/").text

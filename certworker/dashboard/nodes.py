@@ -1,0 +1,67 @@
+"""
+The hosts with volumes of their own, on the page and in the API.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.dashboard.sources import Sources
+from certworker.replication.nodes import Nodes, NodeState, Role
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """
+    A host with a volume of its own, with the fields of `certworker status --nodes --json`.
+    """
+
+    #: The id of the node.
+    node: str
+    host: str
+    role: Role
+    version: str
+    #: When it reported last, by the clock of Redis.
+    seen: datetime
+    #: Whether it does not report any more.
+    away: bool
+    #: The number of names on its volume.
+    names: int
+    #: How many fewer names it has than the worker with the most names.
+    missing: int
+    #: The age of the oldest change that is not in service on it; 0: there is none.
+    lag_seconds: float
+    #: The code of its last failure, until it is over; empty without a failure.
+    code: str
+
+    @classmethod
+    def of(cls, state: NodeState) -> NodeInfo:
+        """
+        Return the information about the node with this *state*.
+        """
+        node = state.node
+        return cls(
+            node=node.id,
+            host=node.host,
+            role=node.role,
+            version=node.version,
+            seen=node.seen,
+            away=state.is_away,
+            names=node.names,
+            missing=state.missing,
+            lag_seconds=state.lag_seconds,
+            code=node.code,
+        )
+
+
+def nodes(sources: Sources) -> tuple[NodeInfo, ...] | None:
+    """
+    Return the nodes, sorted by host; None without a replication key.
+
+    Raises:
+        redis.RedisError: Redis does not respond.
+    """
+    if not sources.settings.replication.keys:
+        return None
+    return tuple(map(NodeInfo.of, Nodes(sources.connection).states()))
