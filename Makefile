@@ -124,7 +124,8 @@ lock: ## Write requirements.lock; newer versions with UPGRADE=--upgrade
 	    --strip-extras --build-deps-for=wheel --allow-unsafe --output-file=requirements.lock pyproject.toml
 
 images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
-	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml docker-compose.standalone.yml
+	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml docker-compose.standalone.yml \
+	    contrib/swarm/compose.yml
 
 audit: .venv/created ## Check the packages in requirements.lock for known vulnerabilities
 	@$(PIP) install 'pip-audit>=2.9,<3'

@@ -67,6 +67,7 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
 
 
 def _sweep(docker: Docker) -> None:
+    docker.attempt("swarm", "leave", "--force")
     if leftovers := docker("ps", "--all", "--quiet").split():
         docker("rm", "--force", *leftovers)
     docker("volume", "prune", "--all", "--force")

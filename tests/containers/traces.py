@@ -18,7 +18,7 @@ from tests.containers.packages import PATH, run
 INTERFACES = Path("/sys/class/net")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
-BRIDGE = re.compile(r"docker0|br-[0-9a-f]{12}")
+BRIDGE = re.compile(r"docker0|docker_gwbridge|br-[0-9a-f]{12}")
 RULE = re.compile(rf"\bDOCKER\b|\b({BRIDGE.pattern})\b")
 
 
