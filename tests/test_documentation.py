@@ -7,6 +7,8 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import click
@@ -45,6 +47,7 @@ PLACES = {
 }
 
 
+@cache
 def anchors(page: Path) -> set[str]:
     """
     Return the anchors of the headings of *page*, as GitHub and MkDocs generate them.
@@ -54,13 +57,27 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
+def broken_links(page: Path) -> Iterator[str]:
+    """
+    Yield each relative link of *page* to a file or a heading that does not exist.
+    """
+    for target, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(?:#([^)]+))?\)", page.read_text()):
+        found = (page.parent / target).resolve() if target else page
+        # The anchor of a picture names the color scheme in which it is shown.
+        heading = anchor if found.suffix == ".md" else ""
+        if not found.exists() or (heading and heading not in anchors(found)):
+            yield f"{target}#{anchor}" if anchor else target
+
+
 class TestGeneratedParts:
-    @pytest.mark.parametrize("page", PAGES, ids=short)
-    def test_they_match_the_code(self, page: Path) -> None:
+    def test_they_match_the_code(self) -> None:
         """
         Each page has the parts that `make docs-generated` generates from the code.
         """
-        assert documentation.renewed(page.read_text()) == page.read_text(), "run: make docs-generated"
+        written = {short(page): page.read_text() for page in PAGES}
+        wrong = [page for page, text in written.items() if documentation.renewed(text) != text]
+
+        assert not wrong, "run: make docs-generated\n" + "\n".join(wrong)
 
     @pytest.mark.parametrize("part", documentation.PARTS)
     def test_each_is_on_its_page(self, part: str) -> None:
@@ -104,18 +121,13 @@ class TestGeneratedParts:
 
 
 class TestLinks:
-    @pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=short)
-    def test_each_link_leads_to_a_file_and_a_heading(self, page: Path) -> None:
+    def test_each_link_leads_to_a_file_and_a_heading(self) -> None:
         """
         Each relative link leads to an existing file and to an existing heading.
         """
-        text = page.read_text()
-        for target, _, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(#([^)]+))?\)", text):
-            found = (page.parent / target).resolve() if target else page
-            assert found.exists(), target
-            # The anchor of a picture names the color scheme in which it is shown.
-            if found.suffix == ".md":
-                assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+        wrong = [f"{short(page)}: {link}" for page in PAGES if page != README for link in broken_links(page)]
+
+        assert not wrong, "\n".join(wrong)
 
     def test_an_index_lists_each_page(self) -> None:
         """
@@ -169,14 +181,18 @@ class TestPython:
 
 
 class TestCommands:
-    @pytest.mark.parametrize("page", PAGES, ids=short)
-    def test_no_block_starts_services_with_the_values_of_the_example(self, page: Path) -> None:
+    def test_no_block_starts_services_with_the_values_of_the_example(self) -> None:
         """
         No block both copies `.env.example` and starts services, because a reader edits `.env` in between.
         """
-        fenced = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+        wrong = [
+            f"{short(page)}: {block}"
+            for page in PAGES
+            for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+            if "cp .env.example" in block and " up -d" in block
+        ]
 
-        assert [] == [block for block in fenced if "cp .env.example" in block and " up -d" in block]
+        assert not wrong, "\n".join(wrong)
 
     def test_the_pages_have_commands_that_run(self) -> None:
         """
@@ -206,20 +222,18 @@ class TestCommands:
 
         assert steady(example.output) <= steady(printed), "run: make docs-recording"
 
-    @pytest.mark.parametrize("page", PAGES, ids=short)
-    def test_each_command_of_certworker_has_this_syntax(self, page: Path) -> None:
+    def test_each_command_of_certworker_has_this_syntax(self) -> None:
         """
         Each command on a page has a valid name and valid options, even if no test runs it.
         """
-        for line in commands_of_certworker(page):
-            _, name, *words = shlex.split(line, comments=True)
-            command = cli.get_command(click.Context(cli), name)
-            assert command is not None or name in ("--help", "--version"), line
-            while isinstance(command, click.Group) and words:
-                command = command.get_command(click.Context(command), words[0]) or command
-                words = words[1:]
-            known = {option for param in command.params for option in param.opts} if command else set()
-            assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
+        wrong = [
+            f"{short(page)}: {line}"
+            for page in PAGES
+            for line in commands_of_certworker(page)
+            if not has_the_syntax(line)
+        ]
+
+        assert not wrong, "\n".join(wrong)
 
     @pytest.mark.parametrize(
         "name", [name for name in COMMANDS if name not in ("work", "mirror", "demo", "dns", "web")]
@@ -253,6 +267,21 @@ def commands_of_certworker(page: Path) -> list[str]:
     lines = "\n".join(shell + indented).splitlines()
     commands = [re.match(r"(?:.* exec (?:-\S+ )*\S+ |\s*)\b(certworker [a-z-].*)", line) for line in lines]
     return [found[1] for found in commands if found] + re.findall(r"`(certworker [a-z-][^`|…\[]*)`", prose)
+
+
+def has_the_syntax(line: str) -> bool:
+    """
+    Report whether the command line *line* of certworker has a valid name and valid options.
+    """
+    _, name, *words = shlex.split(line, comments=True)
+    command = cli.get_command(click.Context(cli), name)
+    if command is None and name not in ("--help", "--version"):
+        return False
+    while isinstance(command, click.Group) and words:
+        command = command.get_command(click.Context(command), words[0]) or command
+        words = words[1:]
+    known = {option for param in command.params for option in param.opts} if command else set()
+    return {word.partition("=")[0] for word in words if word.startswith("--")} <= known
 
 
 def example_of(name: str) -> str:
