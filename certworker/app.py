@@ -111,7 +111,7 @@ def build_app(
     Args:
         settings: The settings from the environment.
         connection: The connection to Redis.
-        directory_of: Returns the URL of a CA's directory. The embedded CA has a port only while it runs.
+        directory_of: Returns the URL of a CA's directory. The development CA has a port only while it runs.
         wake: Schedules a check for due names at a given time.
         lease_seconds: How long the names of a killed worker stay locked.
         settling: The period after the start in which port 80 may be unreachable; None if it is over.
@@ -323,7 +323,7 @@ def _watch(
     clock: Callable[[], datetime],
 ) -> None:
     """
-    Pass the functions that a scrape calls to *metrics*.
+    Pass *metrics* the functions that each scrape calls.
     """
 
     def certificates() -> Iterator[Counted]:
@@ -362,7 +362,8 @@ def _budgets(issuers: Sequence[Issuer]) -> list[IssuerBudget]:
 
 
 def _budget(issuer: str, budget: Budget) -> IssuerBudget:
-    # A metric for each registered domain would be a series for each customer. The tightest one is enough.
+    # A series for each registered domain would be one for each customer. The one with the smallest share left
+    # is enough.
     limits: dict[str, tuple[int, int]] = {}
     for each in sorted(budget.remaining(), key=lambda each: each.left / each.of):
         limits.setdefault(each.kind, (each.left, each.of))

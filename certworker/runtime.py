@@ -283,15 +283,13 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
         DevelopmentAuthority(
             settings.state_dir / "development",
             http01_port=settings.http01_port,
-            # Only the embedded CA connects to port 80 of the loopback interface.
+            # Only the development CA connects to port 80 of the loopback interface.
             local_port=settings.http_address.port if settings.http_address else None,
             clock=now_in_utc,
             dns_server=next(iter(resolvers_of(settings)), None) if settings.dns01.is_set else None,
         )
     )
-    logger.info(
-        "using the embedded development CA; to trust it, import %s into your browser", authority.root_path
-    )
+    logger.info("using the development CA; to trust it, import %s into your browser", authority.root_path)
     return authority.directory_url
 
 

@@ -1,5 +1,5 @@
 """
-Loads YAML files of other programs, with each number as its text.
+Loads YAML files of other programs, with each number as a string.
 
 PyYAML takes seconds to convert a number with a hundred thousand digits or parts, such as 1:59:59:…, and
 hours for a larger one. certworker needs no number of these files.
@@ -14,7 +14,7 @@ _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
 class TextLoader(yaml.SafeLoader):
     """
-    A safe loader that returns numbers as texts.
+    A safe loader that returns numbers as strings.
     """
 
 

@@ -81,7 +81,7 @@ class TestAdoption:
         assert moment is not None
         assert moment > app.clock()
         assert "adopted: issued by R11, valid until 20" in caplog.text
-        assert "adopted 1 names from other programs" in caplog.text
+        assert "adopted names from other programs: 1" in caplog.text
         assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(app_authority)
 

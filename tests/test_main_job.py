@@ -199,7 +199,7 @@ class TestFailures:
             connection.flushall()
             worker.environment["_APP_DOMAIN"] = "other.localhost"
             worker.start()
-            worker.wait_for_line("missing names back on the agenda")
+            worker.wait_for_line("added names from the volume to the agenda")
 
             assert connection.zscore("certworker:agenda", "main.localhost")
         assert 1 == orders(authority, "main.localhost")

@@ -18,14 +18,14 @@ class TestLoad:
     @pytest.mark.parametrize("tag", ["", "!!int ", "!!float "])
     def test_a_number_is_its_text(self, number: str, tag: str) -> None:
         """
-        Each form of a number is a text, also with an explicit tag.
+        Each form of a number becomes a string, also with an explicit tag.
         """
         assert {"a": number} == text_yaml.load(f"a: {tag}{number}")
 
     @pytest.mark.parametrize("number", [f"1{PARTS}", f"1{PARTS}.5", "9" * 1_000_000])
     def test_a_huge_number_is_not_converted(self, number: str) -> None:
         """
-        A number of a megabyte is a text. Its conversion would take hours.
+        A number of a megabyte becomes a string. Its conversion would take hours.
         """
         assert [number] == text_yaml.load(f"- {number}")
 

@@ -262,11 +262,11 @@ class TestWorker:
 
 
 class TestEmbeddedAuthority:
-    def test_a_laptop_gets_a_wildcard_from_the_embedded_ca(
+    def test_a_laptop_gets_a_wildcard_from_the_development_ca(
         self, tmp_path: Path, connection: Redis, redis_server: RedisServer, http_port: int
     ) -> None:
         """
-        In development, the embedded CA validates a wildcard with the name server of _APP_DNS.
+        In development, the development CA validates a wildcard with the name server of _APP_DNS.
         """
         with DevelopmentNameServer("demo.localhost") as name_server:
             address = "{}:{}".format(*name_server.address)

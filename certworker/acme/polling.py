@@ -1,5 +1,5 @@
 """
-The pauses between the requests of an order: the CA's Retry-After, or else short pauses.
+The short pauses between the requests of an order, and the end of a limit that the CA reports.
 
 :class:`OrderContext` sends the requests of an order, and retries while the CA does not know a new resource.
 """
@@ -18,7 +18,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest limit of Let's Encrypt is a week. A later end of a limit is an error of the CA.
+#: The longest wait that Let's Encrypt requests is a week. A later end of a limit is an error of the CA.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
 #: The pause if the limit seems to have already ended, because the clocks differ.
@@ -64,7 +64,7 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     Yield the seconds between two polls: milliseconds at first, doubled up to two seconds.
 
     A local CA finishes immediately; a CA on the Internet validates from several countries. Each pause is
-    randomly up to 25 % longer. Job slots that start together therefore do not poll together.
+    randomly up to 25 % longer, so that jobs that start together do not poll together.
     """
     pause = first_seconds
     while True:

@@ -155,7 +155,7 @@ class Problem:
 
     def as_json(self) -> dict[str, Any]:
         """
-        Return the problem for JSON, with printable texts.
+        Return the problem for JSON, with printable strings.
         """
         return {"type": printable(self.type), "detail": printable(self.detail), "status": self.status}
 

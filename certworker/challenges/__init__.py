@@ -1,7 +1,7 @@
 """
 The responses to challenges, and the ways to publish them for the CA.
 
-In import order::
+In import order (★ to read first)::
 
     challenge  ★ The challenges HTTP-01 and DNS-01, and the solvers that publish responses
     responder  The response over certworker's own HTTP port

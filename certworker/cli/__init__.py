@@ -1,7 +1,7 @@
 """
 The commands. Each module is imported when its command runs, so that `--help` is fast.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     demo         `certworker demo`: Redis, a CA, the worker and a TLS server on one machine
     output       The output of commands: printable lines, JSON, and the progress line of long commands

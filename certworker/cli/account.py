@@ -47,7 +47,7 @@ def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     if choice.directory_url:
         yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)
         return
-    # The embedded CA runs inside the worker. A second instance with the same keys and accounts is equivalent.
+    # The development CA runs inside the worker. A second instance with its keys and accounts is equivalent.
     from certworker.devca.authority import DevelopmentAuthority
 
     with DevelopmentAuthority(settings.state_dir / "development", clock=now_in_utc) as embedded:

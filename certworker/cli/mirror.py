@@ -38,4 +38,4 @@ def command() -> None:
         raise InvalidSettings([MISSING_KEY])
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     threading.excepthook = log_thread_exception
-    sys.exit(exit_code_of(lambda: run_mirror(settings)))
+    sys.exit(exit_code_of("the mirror", lambda: run_mirror(settings)))

@@ -54,12 +54,12 @@ def command(override_limits: str | None) -> None:
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     _log_warnings()
     threading.excepthook = log_thread_exception
-    sys.exit(exit_code_of(lambda: work(settings)))
+    sys.exit(exit_code_of("the worker", lambda: work(settings)))
 
 
-def exit_code_of(run: Callable[[], int]) -> int:
+def exit_code_of(program: str, run: Callable[[], int]) -> int:
     """
-    Return the exit code of *run*, which runs until a signal stops it. Log its failure.
+    Return the exit code of *run*, which runs *program* until a signal stops it. Log its failure.
     """
     try:
         code = run()
@@ -68,7 +68,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
         _log(failure)
         code = 2 if failure.code.startswith("config.") else 1
     except Exception as error:
-        log_unexpected("the worker", error)
+        log_unexpected(program, error, "it stops")
         code = 1
     return code
 

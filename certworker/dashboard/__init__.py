@@ -1,7 +1,7 @@
 """
 The data behind the page and the API, and their actions, as plain values without a web framework.
 
-In import order::
+In import order (★ to read first)::
 
     sources       Where the data is: settings, Redis, volume and clock
     documents     Values as JSON documents

@@ -43,7 +43,7 @@ class _Names:
 
     def hide(self, value: Any) -> Any:
         """
-        Return *value*, from JSON, without the names of others in its texts.
+        Return *value*, from JSON, without the names of others in its strings.
         """
         if isinstance(value, str):
             return _HOST.sub(self._hide_host, value) if self.others else value

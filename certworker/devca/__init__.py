@@ -1,7 +1,7 @@
 """
 A small ACME CA, a name server, a TLS server and a Redis server, for the demo and the tests.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     accounts       The accounts of the CA's clients, stored in the state directory
     policy         The rules of the CA that a test or the demo may change while the CA runs

@@ -55,7 +55,7 @@ class Signing:
         Return the certificate for *order*, by its signing request *csr* (base64url of DER).
 
         Raises:
-            Refused: ``badCSR``: the signing request has other names than the order, or an unsuitable key.
+            Refused: `badCSR`: the signing request has other names than the order, or an unsuitable key.
         """
         return self._issue(order, self._requested_key(owner, order, csr), order.names)
 
@@ -182,7 +182,7 @@ class Certification:
         Return the serial number of the certificate that an order for *names* replaces; None without one.
 
         Raises:
-            Refused: ``alreadyReplaced`` (409), or *owner* has no such certificate with one of *names*.
+            Refused: `alreadyReplaced` (409), or *owner* has no such certificate with one of *names*.
         """
         if replaces is None:
             return None

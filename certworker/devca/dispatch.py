@@ -27,7 +27,7 @@ class LoggedRequest:
     """
 
     method: str
-    #: ``newOrder``, ``challenge``, ``renewalInfo``, …
+    #: `newOrder`, `challenge`, `renewalInfo`, …
     kind: str
     #: The names of the order or certificate, where the CA knows them.
     names: tuple[str, ...]

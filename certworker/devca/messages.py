@@ -31,11 +31,11 @@ STATUS = {
 @dataclass(frozen=True)
 class Request:
     """
-    An HTTP request; its path is ``/KIND`` or ``/KIND/ID``.
+    An HTTP request; its path is `/KIND` or `/KIND/ID`.
     """
 
     method: str
-    #: The address that the client used, ``http://HOST:PORT``. Every URL in the reply begins with it.
+    #: The address that the client used, `http://HOST:PORT`. Every URL in the reply begins with it.
     base: str
     path: str
     content_type: str = ""
@@ -51,7 +51,7 @@ class Request:
     @property
     def kind(self) -> str:
         """
-        Return the kind of the resource, the first part of the path: ``newOrder``, ``order``, …
+        Return the kind of the resource, the first part of the path: `newOrder`, `order`, …
         """
         return self.path.removeprefix("/").partition("/")[0]
 
@@ -149,12 +149,12 @@ class Problem:
     A problem document (RFC 7807; RFC 8555, section 6.7).
     """
 
-    #: The last part of the URN, such as ``badNonce``.
+    #: The last part of the URN, such as `badNonce`.
     kind: str
     detail: str
     #: The HTTP status; None: the usual status of the kind.
     status: int | None = None
-    #: Further members of the document, such as ``algorithms`` or ``subproblems``.
+    #: Further members of the document, such as `algorithms` or `subproblems`.
     members: tuple[tuple[str, Any], ...] = ()
 
     @property

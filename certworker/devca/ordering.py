@@ -93,7 +93,7 @@ class Ordering:
 
     def authorization(self, call: Call) -> Reply:
         """
-        Return an authorization; ``{"status": "deactivated"}`` deactivates it (RFC 8555, section 7.5.2).
+        Return an authorization; `{"status": "deactivated"}` deactivates it (RFC 8555, section 7.5.2).
         """
         authorization = self._own_authorization(call)
         if call.payload and call.payload.get("status") == "deactivated":
@@ -113,7 +113,7 @@ class Ordering:
 
     def challenge(self, call: Call) -> Reply:
         """
-        Return a challenge; ``{}`` starts its validation (RFC 8555, section 7.5.1).
+        Return a challenge; `{}` starts its validation (RFC 8555, section 7.5.1).
         """
         authorization, challenge_type = self._own_authorization(call), _challenge_type(call)
         if challenge_type not in authorization.challenge_types:
@@ -217,7 +217,7 @@ def requested_names(fields: dict[str, Any], *, wildcards: bool = False) -> tuple
         wildcards: Whether the CA issues certificates for wildcards.
 
     Raises:
-        Refused: ``malformed``, ``unsupportedIdentifier`` or ``rejectedIdentifier``.
+        Refused: `malformed`, `unsupportedIdentifier` or `rejectedIdentifier`.
     """
     identifiers = fields.get("identifiers")
     if not isinstance(identifiers, list) or not identifiers:

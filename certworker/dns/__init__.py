@@ -1,7 +1,7 @@
 """
 DNS queries and their answers.
 
-In import order::
+In import order (★ to read first)::
 
     records   The DNS records of a name, as values
     udp       Concurrent queries, each in one datagram

@@ -95,7 +95,7 @@ class ProviderState:
 
     def settling_seconds(self, label: str) -> float:
         """
-        Return how long an order waits after all name servers show its records.
+        Return how long an order waits after all name servers return its records.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -104,7 +104,7 @@ class ProviderState:
 
     def validation_failed(self, label: str) -> None:
         """
-        Lengthen the settle time: the CA did not see a record that all name servers showed.
+        Lengthen the settle time: the CA did not find a record that all name servers returned.
         """
         try:
             arguments = [FIRST_SETTLING_MS, LONGEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
@@ -113,7 +113,7 @@ class ProviderState:
             logger.debug("could not store the settle time of %s: %s", label, error)
             return
         logger.info(
-            "the CA did not see a record that all name servers showed: the settle time of %s is now %g s",
+            "the CA did not find a record that all name servers returned: the settle time of %s is now %g s",
             label,
             milliseconds / 1000,
         )

@@ -216,7 +216,7 @@ class TxtRecords:
             else:
                 removed += self._connection.hdel(RECORDS, field)
         if removed:
-            logger.warning("removed %d invalid entries from Redis: %s", removed, RECORDS)
+            logger.warning("removed invalid entries from Redis: %d of %s", removed, RECORDS)
         return entries
 
     def _files(self) -> dict[str, Entry]:

@@ -1,7 +1,7 @@
 """
 The checks of an installation. Each problem has a remedy.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     findings     A line of the report: what was checked, the result, and the remedy
     attachment   The file of `certworker doctor --report`, for bug reports

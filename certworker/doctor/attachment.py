@@ -2,7 +2,7 @@
 The file of `certworker doctor --report`, for bug reports.
 
 It contains versions, settings, findings and recent history, but no secrets. Settings that may contain a
-secret are masked. Every known secret of at least four characters is removed from all other texts.
+secret are masked. Every known secret of at least four characters is removed from all other strings.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LIBRARIES = (
 
 #: Replaces a value that may be a secret.
 MASK = "(set)"
-#: Replaces a secret within a text.
+#: Replaces a secret within a string.
 REMOVED = "(secret)"
 #: Characters. Shorter secrets are not removed, because they are parts of too many words.
 SHORTEST_SECRET = 4
@@ -175,7 +175,7 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret in *environ*, in each form that a text may contain.
+    Return every secret in *environ*, in each form that a string may contain.
     """
     names = secret_variables(environ)
     found = {bare(name, environ.get(name, "")) for name in names}

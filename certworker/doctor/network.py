@@ -41,7 +41,7 @@ class DirectoryProbe:
     """
 
     choice: CaChoice
-    #: None for the embedded CA, which only its worker can reach.
+    #: None for the development CA, which only its worker can reach.
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
@@ -54,7 +54,7 @@ def probe_directories(authorities: Sequence[tuple[CaChoice, AcmeClient | None]])
     Request the directories of all *authorities* at the same time, and return the results.
 
     Args:
-        authorities: Each CA with its client; None for the embedded CA, which only its worker can reach.
+        authorities: Each CA with its client; None for the development CA, which only its worker can reach.
     """
     with ThreadPoolExecutor(len(authorities)) as pool:
         return list(pool.map(_reach, authorities))
@@ -65,7 +65,7 @@ def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     Yield whether the clocks of this machine and of the CA agree.
     """
     if reached.authority is None:
-        yield MACHINE.ok("clock", "the embedded CA has the same clock")
+        yield MACHINE.ok("clock", "the development CA has the same clock")
     elif reached.failure:
         yield MACHINE.skip("clock", "the CA does not respond")
     else:
@@ -101,7 +101,7 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     Return whether the CA can be reached.
     """
     if reached.authority is None:
-        return MACHINE.ok("CA", "embedded; it runs inside the worker")
+        return MACHINE.ok("CA", "the development CA, which runs inside the worker")
     if failure := reached.failure:
         # For a job, this may be a warning, because the job is retried. Here it blocks every order.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)

@@ -111,7 +111,7 @@ class RecordCheck:
 
     @cached_property
     def _issuers(self) -> tuple[CaaIssuer, ...]:
-        # The embedded CA has no URL, and ignores CAA records.
+        # The development CA has no URL, and ignores CAA records.
         choices = [(choice, choice.directory_url) for choice in self._settings.authorities]
         clients = [acme_client_for(self._settings, each, url, now_in_utc) for each, url in choices if url]
         return tuple(CaaIssuer(each.title, each.caa_identities, each.account_url) for each in clients)

@@ -53,7 +53,7 @@ MOST_FAILED = 5
 #: With more names on the agenda, the doctor does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
 
-#: A URL that is never requested: only its worker can reach the embedded CA.
+#: A URL that is never requested: only its worker can reach the development CA.
 NOWHERE = "http://localhost:9/directory"
 
 #: The subject of the finding about a name that needs no order.
@@ -236,7 +236,7 @@ class _Examination:
         impossible = {}
         preferred = self.reached[0]
         if preferred.authority is None:
-            impossible["CAA"] = "the embedded CA does not check CAA records"
+            impossible["CAA"] = "the development CA does not check CAA records"
         elif preferred.failure:
             impossible["CAA"] = "the CA does not respond, so its name in CAA records is unknown"
         files = AccountFiles(self.settings.state_dir / "accounts" / preferred.choice.label, "")

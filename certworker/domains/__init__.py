@@ -1,7 +1,7 @@
 """
-Names: the normalization of texts to names, or the reason why a text is not a name.
+Names: the normalization of strings to names, or the reason why a string is not a name.
 
-In import order::
+In import order (★ to read first)::
 
     address    IP addresses as names (RFC 8738)
     idna       Internationalized names: UTS #46, IDNA 2008 and Punycode

@@ -1,8 +1,8 @@
 """
 The normalized name, its warnings, and the names and the tenant of a request.
 
-YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, ``:`` in IPv6
-addresses, and ``*.`` at the start of a wildcard. For paths, see :mod:`certworker.domains.wildcard`. The rules
+YAML, logs and Redis keys contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in IPv6
+addresses, and `*.` at the start of a wildcard. For paths, see :mod:`certworker.domains.wildcard`. The rules
 are those of Let's Encrypt (Boulder's policy/pa.go).
 """
 
@@ -170,7 +170,7 @@ def tenant_of(given: object, names: Sequence[str]) -> str:
     if given is None:
         return registered_domain(names[0])
     if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_LENGTH or not given.isprintable():
-        raise PayloadType(field="tenant", wanted=f"a printable text of at most {MAX_NAME_LENGTH} characters")
+        raise PayloadType(field="tenant", wanted=f"a printable string of 1 to {MAX_NAME_LENGTH} characters")
     return given
 
 

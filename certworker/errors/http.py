@@ -73,8 +73,8 @@ class HttpRedirectBad(ValidationFailure):
     code = "http.redirect_bad"
     message_template = "{name} redirects the CA to a URL that CAs do not follow: {detail}"
     remedy_template = (
-        "Redirect with 301 or 302, to a name, on port 80 or 443, or exclude /.well-known/acme-challenge/ "
-        "from the redirect. " + TEST
+        "Redirect with 301, 302, 307 or 308, to a public host, on port 80 or 443. Or exclude "
+        "/.well-known/acme-challenge/ from the redirect. " + TEST
     )
 
 

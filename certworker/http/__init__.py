@@ -1,7 +1,7 @@
 """
 The HTTP server of the worker: challenge responses, health and metrics.
 
-In import order::
+In import order (★ to read first)::
 
     throttle  The connections to a port, and the server that accepts them
     listener  A WSGI server on one address, in its own thread

@@ -1,7 +1,7 @@
 """
 Other programs: Appwrite, Docker, and programs of the operator.
 
-In import order::
+In import order (★ to read first)::
 
     publications  The certificates that jobs have issued, until a loop takes them in bursts
     appwrite      Appwrite's messages, which become requests of certworker

@@ -1,7 +1,7 @@
 """
 The flow for one certificate, from the request to the served certificate.
 
-In import order::
+In import order (★ to read first)::
 
     attempts        Records each attempt: its start, its outcome and the time of the next attempt
     coverage        Names that need no certificate, because a wildcard in service covers them

@@ -90,7 +90,7 @@ class Removal:
         if names:
             self.agenda.put_many(dict.fromkeys(names, now), at_the_latest=True)
             logger.info(
-                "requested %d names that relied on this wildcard",
+                "requested the names that relied on this wildcard: %d",
                 len(names),
                 extra={"domain": wildcard, "event": "audit"},
             )

@@ -1,8 +1,9 @@
 """
-Decides when to notify, and delivers by each channel independently.
+Decides which events cause a notification, and delivers by each channel independently.
 
 A name causes a notification when it first fails, becomes overdue, needs an action of the operator, has an
-imported certificate that ends soon, or recovers. Notifications within half a minute share a delivery.
+imported certificate that ends soon, or recovers. :mod:`certworker.state.outbox` decides when a notification
+is repeated. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Log, metrics, events and the history of each name.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     log      ★ The log: one line per step of a job, in the format `human` or `json`
     history  The history of each name: its last log lines, in Redis

@@ -1,7 +1,7 @@
 """
 The checks before an order. They do not count against the rate limits of the CA.
 
-In import order::
+In import order (★ to read first)::
 
     result      The input and the result of a check
     caa         The CAA records of a name

@@ -125,7 +125,7 @@ def non_persistent_directories(settings: Settings) -> list[NotPersistent]:
     """
     Return one failure for each directory of *settings* that this container does not store persistently.
 
-    The list is empty outside a container and with the embedded CA. Temporary directories do not count.
+    The list is empty outside a container and with the development CA. Temporary directories do not count.
     """
     embedded = settings.authority.kind == "development"
     if embedded or not any(mark.exists() for mark in CONTAINER_MARKERS):

@@ -1,7 +1,7 @@
 """
 The rate limits of the CAs, shared by all workers.
 
-In import order::
+In import order (★ to read first)::
 
     limits         The limits of each known CA, and those in the operator's file
     token_buckets  Token buckets in Redis: one atomic step takes a token from all buckets, or from none

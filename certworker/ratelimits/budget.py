@@ -352,7 +352,7 @@ class Budget:
         if others:
             self._connection.hdel(self._pauses, *others)
         if removed := count + len(others):
-            logger.warning("removed %d entries from %s that are not names", removed, self._pauses)
+            logger.warning("removed entries that are not names from %s: %d", self._pauses, removed)
         return names
 
     def _page(self, name: str) -> str:

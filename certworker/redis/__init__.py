@@ -1,7 +1,7 @@
 """
 The connection to Redis and its health.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     codec         Writes and reads the values in Redis; the read values are bounded, typed and printable
     url           The address of Redis as a URL

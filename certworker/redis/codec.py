@@ -15,7 +15,7 @@ from typing import NoReturn
 from certworker.domains import is_name
 from certworker.errors import printable
 
-#: The maximum number of characters of a text. The longest is a remedy with a link of 4,000 characters.
+#: The maximum number of characters of a string. The longest is a remedy with a link of 4,000 characters.
 LONGEST_TEXT = 6_000
 #: The maximum number of bytes of JSON. The longest JSON of certworker has 100 names of full length.
 LARGEST_JSON = 64 * 1024
@@ -40,7 +40,7 @@ def decode_text(value: bytes | str | None) -> str:
 
 def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
     """
-    Return the text *value* on one line, printable, with at most *longest* characters; empty if not a text.
+    Return the string *value* on one line, printable, at most *longest* characters; empty if not a string.
     """
     return printable(decode_text(value), longest) if isinstance(value, bytes | str) else ""
 

@@ -1,7 +1,7 @@
 """
 When each name is checked again, and which names are due.
 
-In import order::
+In import order (★ to read first)::
 
     agenda         The next check of each name, in one sorted set of Redis
     policy         ★ When a certificate is renewed and a name is checked again, and the pauses after failures
@@ -10,5 +10,5 @@ In import order::
     repair         Repairs the files in service without a request to the CA
     reminders      When the operator of an imported certificate gets a reminder of its end
     expiry_alerts  Reports overdue certificates, and imported ones that end soon
-    reconciler     Puts lost names back on the agenda, and adopts the certificates of other programs
+    reconciler     Adds missing names of the volume to the agenda, and adopts other programs' certificates
 """

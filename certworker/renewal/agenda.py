@@ -207,7 +207,7 @@ class Agenda:
             self._connection.zrem(AGENDA, *others[start : start + NAMES_PER_COMMAND])
         if others:
             logger.warning(
-                "removed %d entries from the agenda that are not names, for example %s",
+                "removed entries that are not names from the agenda: %d, for example %s",
                 len(others),
                 shown_in(others[0], 100),
             )

@@ -83,7 +83,7 @@ class ExpiryAlerts:
                 lines += 1
                 _log(status, level, now)
         if lines == MAX_LINES:
-            logger.error("%d names are overdue in total; list them with: certworker status --due 1h", count)
+            logger.error("overdue names in total: %d; list them with: certworker status --due 1h", count)
         return Survey(count, shortest)
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:

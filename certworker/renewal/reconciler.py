@@ -1,5 +1,5 @@
 """
-Puts lost names back on the agenda, and adopts the certificates of other programs.
+Adds the names of the volume that are missing from the agenda, and adopts the certificates of other programs.
 
 Redis may lose any key at any time; the volume has every certificate.
 """
@@ -106,13 +106,13 @@ class Reconciler:
 
     def reconcile(self) -> int:
         """
-        Put every name of the volume that is missing from the agenda back on it.
+        Add every name of the volume that is missing from the agenda to it.
 
         Certificates of other programs, certbot for example, are adopted and renewed when they are due. Names
         whose directory Appwrite deleted are removed.
 
         Returns:
-            The number of names that were missing.
+            The number of added names.
         """
         self._remove_orphaned()
         self._plan_missing_checks()
@@ -135,14 +135,14 @@ class Reconciler:
             self.agenda.extend_comparison()
         self.agenda.finish_comparison()
         if progress.adopted:
-            logger.info("adopted %d names from other programs", progress.adopted, extra={"event": "adopted"})
+            logger.info("adopted names from other programs: %d", progress.adopted, extra={"event": "adopted"})
         if restored:
-            logger.info("put %d missing names back on the agenda", restored)
+            logger.info("added names from the volume to the agenda: %d", restored)
         return restored
 
     def _restore(self, names: Sequence[str]) -> int:
         """
-        Put those of *names* that are missing from the agenda back on it, and return their number.
+        Add those of *names* that are missing from the agenda to it, and return their number.
         """
         now = self.clock()
         known = known_metadata(self.agenda.missing(names), self.certificates, self.agenda)
@@ -192,7 +192,7 @@ class Reconciler:
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:
-            logger.info("the settings have changed: retrying %d names that failed because of them", count)
+            logger.info("the settings have changed; retrying names that failed because of them: %d", count)
         return count
 
     def _plan_missing_checks(self) -> None:
@@ -206,7 +206,7 @@ class Reconciler:
             now = self.clock()
             self.agenda.put_many({name: now + RESTORE_WITHIN * self.random.random() for name in lost})
         if count:
-            logger.warning("planned checks for %d names that had none within two days", count)
+            logger.warning("planned checks for names that had none within two days: %d", count)
 
     def _import_together(self, names: Sequence[str]) -> dict[str, Path]:
         """

@@ -46,13 +46,13 @@ LOCK_TIMEOUT_SECONDS = 60.0
 
 #: The log text of each type of repair.
 REPAIRS = {
-    "missing": "{} files of Traefik were missing",
-    "unreadable": "{} could not be read",
-    "elsewhere": "{} led to another certificate",
-    "changed": "{} had been changed",
-    "links": "links were missing for {} names",
-    "relinked": "{} names returned to an older certificate",
-    "lost": "{} names have no certificate left",
+    "missing": "files of Traefik that were missing: {}",
+    "unreadable": "unreadable: {}",
+    "elsewhere": "for another certificate: {}",
+    "changed": "changed: {}",
+    "links": "names without links: {}",
+    "relinked": "names that returned to an older certificate: {}",
+    "lost": "names without a certificate: {}",
 }
 
 #: After these repairs, the name is checked immediately.
@@ -123,7 +123,7 @@ class Repair:
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())
         logger.warning(
-            "repaired files in service: %s (%s)",
+            "repaired files in service · %s (%s)",
             ", ".join(text.format(counts[damage]) for damage, text in REPAIRS.items() if counts[damage]),
             _shortened(sorted(fresh)),
             extra={"event": "repaired", "fields": {"repaired": dict(counts)}},

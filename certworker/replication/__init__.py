@@ -1,7 +1,7 @@
 """
 The replication of certificates to the volumes of other hosts, through Redis.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     sealing     The encryption of bundles, and the keys of the operator
     bundle      ★ The bundles: a certificate in service, or the removal of a name

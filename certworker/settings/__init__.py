@@ -1,7 +1,7 @@
 """
 The settings of certworker, and how the variables become their values.
 
-In import order::
+In import order (★ to read first)::
 
     ca             The CA in a setting, and the contact address that it accepts
     limits         The rate limits of a CA, as values, and the file with the limits that a CA has granted

@@ -1,7 +1,7 @@
 """
 The parsers, which turn the text of a variable into the value of a setting.
 
-A parser gets a text that is not empty, without spaces and quotes around it. It raises only ValueError. A
+A parser gets a string that is not empty, without spaces and quotes around it. It raises only ValueError. A
 message contains the text of an :class:`Unusable`.
 """
 

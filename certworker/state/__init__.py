@@ -1,7 +1,7 @@
 """
 The state in Redis. Redis may lose any part of it, because the volume is the source of truth.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     record_scripts    The scripts of the records
     domain_records    ★ The last outcome of each name: its state, and its certificate or its failure
@@ -12,5 +12,5 @@ In the order in which they may import each other::
     schema            The version of this layout, and the settings of the last start
     sightings         The names in service that pointed to another server at their last daily checks
     wake_ups          Wake-ups: delayed jobs that check the due names
-    outbox            The notifications that wait for delivery
+    outbox            The notifications that wait for delivery, and when one is repeated
 """

@@ -60,7 +60,7 @@ LONGEST_WORD = 100
 #: The maximum number of characters of a tenant. A longer or unprintable one counts only for fair queueing.
 LONGEST_TENANT = 253
 
-#: The character that replaces invalid bytes of a text.
+#: The character that replaces invalid bytes of a string.
 REPLACEMENT = "\ufffd"
 
 #: The message of a request that waits for a slot.
@@ -378,9 +378,9 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
 
 def tenant_in(value: object) -> str:
     """
-    Return the tenant in *value*; empty if it is too long, unprintable or not a text.
+    Return the tenant in *value*; empty if it is too long, unprintable or not a string.
     """
-    # A shortened, escaped or repaired text might be the name of another tenant.
+    # A shortened, escaped or repaired string might be the name of another tenant.
     text = decode_text(value) if isinstance(value, bytes | str) else ""
     return text if text == shown_in(text, LONGEST_TENANT) and REPLACEMENT not in text else ""
 

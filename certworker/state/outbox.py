@@ -1,5 +1,5 @@
 """
-The notifications that wait for delivery.
+The notifications that wait for delivery, and when one is repeated.
 
 They survive restarts. One worker at a time delivers them.
 """
@@ -39,7 +39,7 @@ DELIVERY_TIMEOUT = timedelta(minutes=2)
 NOTIFIED_TTL = timedelta(days=90)
 
 # KEYS: the outbox. ARGV: the maximum number of notifications, the maximum bytes of one. Replaces a larger
-# entry with an empty text, which is not a notification.
+# entry with an empty string, which is not a notification.
 _READ = """
 local lines = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
 for i, line in ipairs(lines) do
@@ -122,7 +122,7 @@ class Outbox:
         Do nothing while another worker delivers.
 
         Args:
-            read: Returns the notification in a text, or None if it is invalid. Invalid entries are removed.
+            read: Returns the notification in a string, or None if it is invalid. Invalid entries are removed.
             send: Delivers notifications. If it raises an error, they remain in the outbox.
 
         Returns:
@@ -146,7 +146,7 @@ class Outbox:
     def _remove_invalid(self, lines: Sequence[bytes]) -> None:
         if lines:
             self._remove(lines)
-            logger.warning("removed %d entries from %s that are not notifications", len(lines), self.key)
+            logger.warning("removed entries that are not notifications from %s: %d", self.key, len(lines))
 
     def _remove(self, lines: Iterable[bytes]) -> None:
         with self._connection.pipeline(transaction=True) as pipe:

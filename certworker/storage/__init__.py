@@ -1,7 +1,7 @@
 """
 The certificates on the volume.
 
-In import order::
+In import order (★ to read first)::
 
     concurrent_sync     Syncs several files and directories to the disk at the same time
     durable             Writes files that survive a power cut: write, fsync, rename, fsync of the directory

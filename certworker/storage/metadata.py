@@ -135,7 +135,7 @@ class CertificateMetadata:
         if not (names and begins < ends and 0 <= token <= _HIGHEST_TOKEN):
             raise ValueError("no name, or a validity or token out of range")
         if not all(isinstance(text, str) for text in texts.values()):
-            raise TypeError("a text is expected")
+            raise TypeError("a string is expected")
         return cls(names=names, not_before=begins, not_after=ends, generation=token, **texts)
 
     @property

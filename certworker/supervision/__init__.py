@@ -9,7 +9,7 @@ Supervision of the worker's threads: no loop ends silently, and each loop shows 
 A loop that misses two beats, or that fails for as long, is stalled. `/healthz`, `certworker health`, the
 metrics and `certworker doctor` report it. A long step calls :func:`beat` when it makes progress.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     heartbeats    The heartbeats, by which loops show their progress
     faults        Logs each type of error once, with growing pauses

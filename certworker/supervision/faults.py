@@ -101,14 +101,15 @@ class Faults:
         return True
 
 
-def log_unexpected(component: str, error: BaseException) -> None:
+def log_unexpected(component: str, error: BaseException, effect: str = "certworker continues") -> None:
     """
-    Log the unexpected *error* of *component* with its traceback.
+    Log the unexpected *error* of *component* with its traceback, and its *effect*.
     """
     logger.error(
-        "[%s] unexpected error in %s; certworker continues. %s",
+        "[%s] unexpected error in %s; %s. %s",
         Unexpected.code,
         component,
+        effect,
         Unexpected.remedy_template,
         extra={"code": Unexpected.code},
         exc_info=error,

@@ -9,7 +9,7 @@ The steps of a job: their durations, and their traces in the format of OpenTelem
 
 Without these variables, certworker imports nothing of OpenTelemetry.
 
-In import order::
+In import order (★ to read first)::
 
     steps    ★ The steps of a job and their durations
     spans    The export of steps as spans, with the SDK of OpenTelemetry

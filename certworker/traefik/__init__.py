@@ -1,7 +1,7 @@
 """
 Traefik: its configuration files, and the check that it serves the certificates in them.
 
-In import order::
+In import order (★ to read first)::
 
     load              Counts the reloads of Traefik, and measures how long it takes to serve a certificate
     shards            Shards: files that name the certificates of about 250 names each

@@ -4,7 +4,7 @@ The page in the browser, and the API.
 Flask, Jinja and Werkzeug belong to the extra `certworker[web]`, and only this package imports them.
 `certworker work` imports them at the first request, so that it starts as fast as without the page.
 
-In import order::
+In import order (★ to read first)::
 
     tokens       The tokens of the page and of the API, and the file with their hashes
     access       Who may use the page and the API

@@ -41,7 +41,7 @@ VIEWS = frozenset(
     )
 )
 
-#: The allowed texts of the parts of a path. The templates of rq-dashboard write some of them into a script.
+#: The allowed values of the parts of a path. The templates of rq-dashboard write some of them into a script.
 PARTS: Mapping[str, re.Pattern[str]] = {
     "instance_number": re.compile("0"),
     "queue_name": re.compile(r"[\w.:-]{1,200}", re.ASCII),
@@ -112,7 +112,7 @@ def _check() -> None:
 
 def _allow_its_script(response: Response) -> Response:
     if request.blueprint == BLUEPRINT and response.mimetype == "application/json":
-        # In JSON, the character is only in texts. A meta element could lead the user to another site.
+        # In JSON, the character is only in strings. A meta element could lead the user to another site.
         response.set_data(response.get_data().replace(b"<", NO_ELEMENT).replace(b"\\u003c", NO_ELEMENT))
     if request.blueprint == BLUEPRINT and response.mimetype == "text/html" and not response.is_streamed:
         scripts = INLINE_SCRIPT.findall(response.get_data(as_text=True))

@@ -235,7 +235,7 @@ def _text(path: Path) -> str:
 
 class _Loader(TextLoader):
     """
-    Loads YAML without aliases. A few lines with aliases can become a text of gigabytes.
+    Loads YAML without aliases. A few lines with aliases can become a string of gigabytes.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -283,7 +283,7 @@ def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
 def _token(entry: object, seen: Set[str]) -> Token:
     if not isinstance(entry, dict):
         raise UnusableTokens("it is not a mapping")
-    # Python writes no number of more than 4,300 digits, so only texts become texts.
+    # Only a string is matched: Python writes no number of more than 4,300 digits.
     given = entry.get("hash")
     digest = HASH.fullmatch(given) if isinstance(given, str) else None
     if not digest:

@@ -1,9 +1,9 @@
 """
 The RQ worker: its tasks, its queue and its maintenance loop.
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
-    memory           The memory of the process, which returns unused memory to the system
+    memory           Limits the memory of the process: unused memory returns to the system
     health           The health of a worker: its report in Redis, and the reports of all workers
     own_domains      Requests a certificate for each name of the installation when the worker starts
     moved_watch      The daily check of whether each name in service still points to this server

@@ -144,7 +144,7 @@ class FairScheduler:
                 break
         if tenants:
             logger.info(
-                "%d requests are waiting for a slot, most of them from tenant %s",
+                "requests waiting for a slot: %d, most of them from tenant %s",
                 tenants.total(),
                 tenants.most_common(1)[0][0],
                 extra={"event": "waiting"},

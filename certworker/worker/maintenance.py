@@ -264,7 +264,7 @@ class MaintenanceLoop:
     def _log_alive(self) -> None:
         earliest = self._agenda.earliest()
         logger.info(
-            "alive · %d names on the agenda · %s",
+            "alive · names on the agenda: %d · %s",
             len(self._agenda),
             f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
             extra={"event": "heartbeat"},

@@ -1,5 +1,5 @@
 """
-The memory of the process, which returns unused memory to the system.
+Limits the memory of the process: unused memory returns to the system.
 """
 
 from __future__ import annotations

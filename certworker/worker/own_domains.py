@@ -128,7 +128,7 @@ class OwnDomains:
 
     def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
         """
-        Yield a response for each waiting name. The response is presented until *stack* closes.
+        Yield a response for each waiting name. The response stays published until *stack* closes.
         """
         for name in list(self._waiting):
             token = secrets.token_urlsafe(24)

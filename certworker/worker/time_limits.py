@@ -62,7 +62,7 @@ class TimeLimits:
 
 class TimeLimit:
     """
-    Calls *call* after *seconds*, unless it is cancelled, as :class:`threading.Timer` does.
+    Calls *call* after *seconds*, unless it is canceled, as :class:`threading.Timer` does.
     """
 
     def __init__(self, limits: TimeLimits, seconds: float, call: Callable[[], object]) -> None:
@@ -72,7 +72,7 @@ class TimeLimit:
 
     def start(self) -> None:
         """
-        Start the time.
+        Start the timer.
         """
         self._limits.add(self)
 

@@ -180,7 +180,7 @@ class Worker:
     def _finish(self, leases: _JobLeases, deadline_seconds: float) -> None:
         pool = leases.pool
         if running := len(pool.executions):
-            logger.info("stopping: %d running jobs are finished first", running)
+            logger.info("stopping; running jobs that finish first: %d", running)
         pool.wait_until_idle(deadline_seconds)
         leases.loop.stop(0)
         if self._outage.lasts:

@@ -155,7 +155,7 @@ class TestProxy:
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        The client connects directly to the embedded CA. A proxy would connect to its own loopback
+        The client connects directly to the development CA. A proxy would connect to its own loopback
         interface.
         """
         server.answers["/"] = Oddity()

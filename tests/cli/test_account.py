@@ -74,9 +74,9 @@ class TestAccount:
             assert 1 == ended.returncode
             assert "no account" in ended.stderr
 
-    def test_the_embedded_ca_has_accounts_too(self, worker: WorkerProcess) -> None:
+    def test_the_development_ca_has_accounts_too(self, worker: WorkerProcess) -> None:
         """
-        The commands change the account at the embedded CA, which runs inside the worker.
+        The commands change the account at the development CA, which runs inside the worker.
         """
         worker.environment["CERTWORKER_AUTHORITY"] = "development"
         worker.start()
@@ -108,9 +108,9 @@ class TestCaChoice:
 
 
 class TestConnectToCa:
-    def test_the_embedded_ca_runs_while_the_command_needs_it(self, tmp_path: Path) -> None:
+    def test_the_development_ca_runs_while_the_command_needs_it(self, tmp_path: Path) -> None:
         """
-        The command starts its own embedded CA, because it cannot reach the one inside the worker.
+        The command starts its own development CA, because it cannot reach the one inside the worker.
         """
         settings = load({"CERTWORKER_STATE_DIR": str(tmp_path)})
 

@@ -108,9 +108,9 @@ class TestStart:
 
         assert (404 if metrics else 200) == worker.get("/metrics")[0]
 
-    def test_the_embedded_ca_issues_for_localhost_by_default(self, worker: WorkerProcess) -> None:
+    def test_the_development_ca_issues_for_localhost_by_default(self, worker: WorkerProcess) -> None:
         """
-        With Appwrite's default domain `localhost`, the embedded CA issues the certificate.
+        With Appwrite's default domain `localhost`, the development CA issues the certificate.
         """
         del worker.environment["CERTWORKER_AUTHORITY"]
         worker.environment |= {

@@ -188,7 +188,7 @@ class TestResolve:
 
     def test_this_machine_can_have_another_port(self, challenge_server: ChallengeServer) -> None:
         """
-        The embedded CA validates `localhost` at the HTTP server of the worker.
+        The development CA validates `localhost` at the HTTP server of the worker.
         """
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(free_port(), local_port=challenge_server.port)

@@ -84,9 +84,9 @@ class TestAuthority:
         finding = certificate_authority(DirectoryProbe(issuer.ca, issuer.client, failure, 1, None))
         assert (Verdict.FAIL, "ca.unreachable") == (finding.verdict, finding.code)
 
-    def test_the_embedded_ca_passes(self, app: App) -> None:
+    def test_the_development_ca_passes(self, app: App) -> None:
         """
-        The embedded CA passes without a probe, because other processes cannot reach it.
+        The development CA passes without a probe, because other processes cannot reach it.
         """
         (embedded,) = probe_directories([(app.issuers[0].ca, None)])
 

@@ -237,7 +237,7 @@ class TestCaa:
 
     def test_without_a_ca_that_checks_there_is_no_record(self) -> None:
         """
-        The embedded CA ignores CAA records.
+        The development CA ignores CAA records.
         """
         assert [] == self.records(Caa(0, "issue", ";"), issuers=())
 

@@ -406,7 +406,7 @@ class TestInvalidValues:
         world.order("a.other.com")
 
         assert [NAME.encode()] == connection.hkeys(f"{PAUSES}letsencrypt")
-        assert [f"removed 3 entries from {PAUSES}letsencrypt that are not names"] == [
+        assert [f"removed entries that are not names from {PAUSES}letsencrypt: 3"] == [
             line.getMessage() for line in caplog.records
         ]
         with pytest.raises(Paused, match=r"https://ca\.example/"):

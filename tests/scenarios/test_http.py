@@ -145,7 +145,10 @@ SCENARIOS = [
         "on port 80 or 443",
     ),
     wrong_response(
-        "a redirect with status 303", "http.redirect_bad", redirects(f"http://{NAME}/", 303), "301 or 302"
+        "a redirect with status 303",
+        "http.redirect_bad",
+        redirects(f"http://{NAME}/", 303),
+        "301, 302, 307 or 308",
     ),
     wrong_response(
         "a redirect loop",

@@ -72,11 +72,11 @@ class FaultInjection:
     bad_nonces: int = 0
     #: The share of the other signed requests that the CA rejects with badNonce, 0 to 1.
     bad_nonce_share: float = 0.0
-    #: The delay of the response by the kind of request (``newOrder``, ``challenge``, …).
+    #: The delay of the response by the kind of request (`newOrder`, `challenge`, …).
     slow_seconds: dict[str, float] = field(default_factory=dict)
     #: The delay before each validation.
     validation_seconds: float = 0.0
-    #: A finalized order is ``processing`` for this number of polls, and at least for this time.
+    #: A finalized order is `processing` for this number of polls, and at least for this time.
     processing_polls: int = 0
     processing_seconds: float = 0.0
     #: Retry-After of unfinished orders and authorizations.
@@ -85,9 +85,9 @@ class FaultInjection:
     refusal: Problem | None = None
     #: The states of the challenge, its authorization and the order after a failed validation.
     aftermath: Aftermath = Aftermath.ORDER_INVALID
-    #: Whether the challenge is ``processing`` with `CHALLENGE_PENDING`, as if the CA continued to validate.
+    #: Whether the challenge is `processing` with `CHALLENGE_PENDING`, as if the CA continued to validate.
     processing_after_an_error: bool = False
-    #: The problem type for a response to a challenge that is not pending. Boulder's type is ``conflict``.
+    #: The problem type for a response to a challenge that is not pending. Boulder's type is `conflict`.
     repeated_response: str = "malformed"
     #: The number of next polls of authorizations that show pending challenges, as a slow replica does.
     stale_authorizations: int = 0
@@ -134,7 +134,7 @@ class FaultInjection:
         times: int | None = 1,
     ) -> None:
         """
-        Reject the next *times* orders with ``rateLimited`` (RFC 8555, section 6.6).
+        Reject the next *times* orders with `rateLimited` (RFC 8555, section 6.6).
         """
         self.fail("newOrder", Fault(429, "rateLimited", retry_after_seconds, detail), times=times)
 

@@ -54,10 +54,10 @@ class FaultyOrder(Order):
     An order with a delay, or one that a failed validation leaves pending.
     """
 
-    #: The order is ``processing`` until this number of polls and until this time.
+    #: The order is `processing` until this number of polls and until this time.
     polls_left: int = 0
     ready: datetime | None = None
-    #: The number of polls for which the order is ``valid`` without a certificate.
+    #: The number of polls for which the order is `valid` without a certificate.
     certificate_polls_left: int = 0
 
     def status(self, now: datetime) -> str:
@@ -313,7 +313,7 @@ class FaultyAuthority(DevelopmentAuthority):
 
     def forget_accounts(self) -> None:
         """
-        Delete all accounts. Their requests get ``accountDoesNotExist``.
+        Delete all accounts. Their requests get `accountDoesNotExist`.
         """
         with self._lock:
             self._accounts.forget()

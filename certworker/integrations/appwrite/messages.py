@@ -34,7 +34,7 @@ class Message:
     A request of Appwrite's core.
     """
 
-    #: A text that is not checked yet.
+    #: Not checked yet.
     domain: str
     action: Action = "generation"
     #: Issue even if the certificate in service is not due.
@@ -58,7 +58,7 @@ def read_utopia(raw: bytes) -> Message:
 
 def read_resque(raw: bytes) -> Message:
     """
-    Return the request in *raw*, a message of php-resque (Appwrite until 1.2).
+    Return the request in *raw*, a message of php-resque (Appwrite 1.2 and earlier).
 
     Raises:
         PayloadFailure: It is not a valid message.
@@ -91,8 +91,8 @@ def _request(payload: Mapping[str, Any], domain: object) -> Message:
     if domain is None or domain == "":
         raise PayloadMissing
     if not isinstance(domain, str):
-        raise PayloadType(field="domain", wanted="a text")
-    # Releases until 1.7 have neither action nor validationDomain; null means the default.
+        raise PayloadType(field="domain", wanted="a string")
+    # Appwrite 1.7 and earlier have neither action nor validationDomain; null means the default.
     action = payload.get("action")
     known = next((each for each in ACTIONS if action in (each, None)), None)
     if known is None:
@@ -102,7 +102,7 @@ def _request(payload: Mapping[str, Any], domain: object) -> Message:
         raise PayloadType(field="skipRenewCheck", wanted="true or false")
     validation_domain = payload.get("validationDomain")
     if not isinstance(validation_domain, str | None):
-        raise PayloadType(field="validationDomain", wanted="a text or null")
+        raise PayloadType(field="validationDomain", wanted="a string or null")
     return Message(domain, known, force is True, validation_domain)
 
 

@@ -1,5 +1,5 @@
 """
-The queue of php-resque (Appwrite until 1.2), with the delayed jobs of its scheduler.
+The queue of php-resque (Appwrite 1.2 and earlier), with the delayed jobs of its scheduler.
 """
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ local function taken(raw)
 end
 """
 
-# KEYS: the claims. ARGV: the message, `success` or `failed`, an id and a text for an invalid message.
+# KEYS: the claims. ARGV: the message, `success` or `failed`, an id and a string for an invalid message.
 _SETTLE_UTOPIA = """
 local raw, how, pid_of_ours, text_of_ours = unpack(ARGV)
 if redis.call('LREM', KEYS[1], -1, raw) == 0 then return 0 end

@@ -1,7 +1,7 @@
 """
 Containers: labels that request certificates, and reloads after a change.
 
-In import order::
+In import order (★ to read first)::
 
     container      A container in a list or an event of the engine
     client         The Docker API: lists, events and reloads

@@ -1,7 +1,7 @@
 """
 The metrics in the text format of Prometheus (https://prometheus.io/docs/practices/naming/).
 
-In the order in which they may import each other::
+In import order (★ to read first)::
 
     families      Every metric: its name, its type, its labels and its meaning
     label_values  The values of labels, all from closed sets

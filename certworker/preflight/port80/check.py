@@ -141,8 +141,8 @@ def probe_for(settings: Settings, name: str) -> Probe:
     embedded = settings.authority.directory_url is None
     port = settings.http01_port
     if embedded and settings.http_address and is_loopback_name(name):
-        # The embedded CA connects directly to the worker, because no proxy forwards port 80 of the loopback
-        # interface.
+        # The development CA connects directly to the worker, because no proxy forwards port 80 of the
+        # loopback interface.
         port = settings.http_address.port
     return Probe(port, public_only=not settings.authority.private_names, resolve=resolve_system)
 

@@ -82,7 +82,7 @@ class Probe:
 
     def fetch(self, name: str, path: str, address: Address) -> Fetch:
         """
-        Request ``http://NAME/PATH`` from *address*, and follow redirects.
+        Request `http://NAME/PATH` from *address*, and follow redirects.
         """
         first = Hop(f"http://{_host_of(name)}{path}", address)
         if self.public_only and not is_public(address):
@@ -91,7 +91,7 @@ class Probe:
 
     def fetch_inside(self, name: str, path: str, address: Address, port: int) -> Fetch:
         """
-        Request ``http://NAME/PATH`` from *address*, an internal hop.
+        Request `http://NAME/PATH` from *address*, an internal hop.
 
         After a redirect to *name*, connect to *address* again.
         """

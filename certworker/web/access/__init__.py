@@ -1,7 +1,7 @@
 """
 Who may use the page and the API.
 
-In import order::
+In import order (★ to read first)::
 
     refusals  The refusal of a request
     roles     The roles, and the access of a request

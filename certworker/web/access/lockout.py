@@ -72,7 +72,7 @@ class Lockout:
                 pause = min(FIRST_SECONDS * 2 ** min(surplus, 20), LONGEST_SECONDS)
                 record.until = now + pause
                 logger.warning(
-                    "%d wrong tokens from %s: it is locked out for %.0f s",
+                    "wrong tokens: %d; %s is locked out for %.0f s",
                     record.failures,
                     key,
                     pause,

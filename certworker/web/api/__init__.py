@@ -1,7 +1,7 @@
 """
 The API, version 1.
 
-In import order::
+In import order (★ to read first)::
 
     schemas      JSON Schemas of dataclasses
     models       The JSON documents of requests and responses

@@ -33,7 +33,7 @@ class Parameter:
     name: str
     description: str
     schema: dict[str, Any]
-    #: Returns the value of a text; raises ValueError.
+    #: Returns the value of a string; raises ValueError.
     parse: Callable[[str], Any]
 
 
@@ -154,12 +154,12 @@ def requested_certificates() -> CertificateRequest:
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_NAMES:
         raise UnprocessableEntity(f"The field names is a list of 1 to {MOST_NAMES} names.")
     if not all(isinstance(name, str) and len(name) <= MAX_TEXT_LENGTH for name in names):
-        raise UnprocessableEntity("Each name is a text.")
+        raise UnprocessableEntity("Each name is a string.")
     if not isinstance(together, bool):
         raise UnprocessableEntity("The field together is true or false.")
     if tenant is not None and not _is_tenant(tenant):
         raise UnprocessableEntity(
-            f"The field tenant is a text of 1 to {LONGEST_TENANT} printable characters."
+            f"The field tenant is a string of 1 to {LONGEST_TENANT} printable characters."
         )
     return CertificateRequest(tuple(names), together, tenant)
 
@@ -174,14 +174,14 @@ def own_certificate() -> OwnCertificateRequest:
         UnprocessableEntity: The body is other JSON.
     """
     body = _json_body()
-    texts, force = ("certificate", "key", "chain"), "force"
-    if not isinstance(body, dict) or not {"certificate", "key"} <= body.keys() <= {*texts, force}:
+    strings, force = ("certificate", "key", "chain"), "force"
+    if not isinstance(body, dict) or not {"certificate", "key"} <= body.keys() <= {*strings, force}:
         raise UnprocessableEntity(
             "The body is an object with certificate and key, and optionally chain and force."
         )
-    for field in texts:
+    for field in strings:
         if not isinstance(body.get(field, ""), str):
-            raise UnprocessableEntity(f"The field {field} is a text.")
+            raise UnprocessableEntity(f"The field {field} is a string.")
     if not isinstance(body.get(force, False), bool):
         raise UnprocessableEntity("The field force is true or false.")
     return OwnCertificateRequest(**body)

@@ -31,7 +31,7 @@ _FIELD = re.compile(r"((?: *#:.*\n)+) *(\w+):")
 @dataclass(frozen=True)
 class Length:
     """
-    The minimum and maximum number of items of a list or characters of a text, for `Annotated`.
+    The minimum and maximum number of items of a list or characters of a string, for `Annotated`.
     """
 
     least: int
@@ -114,7 +114,7 @@ def _dataclasses(hint: Any) -> Iterator[type]:
 @cache
 def _comments(kind: type) -> Mapping[str, str]:
     """
-    Return the comments `#:` of the fields of *kind* and of its base classes.
+    Return the `#:` comments of the fields of *kind* and of its base classes.
     """
     found: dict[str, str] = {}
     for each in reversed([each for each in kind.__mro__ if is_dataclass(each)]):

@@ -4,7 +4,7 @@ The page in the browser: views in HTML, which work without JavaScript.
 The templates escape every value, and none marks a text as safe. The URLs of links come from `url_for`, or
 from the catalogue of errors.
 
-In import order::
+In import order (★ to read first)::
 
     wording     Times and numbers in words
     appearance  The appearance of states: color, shape and words

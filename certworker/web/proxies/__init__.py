@@ -4,7 +4,7 @@ The routes for proxies: certificates with their private keys, and the names that
 Only a token with the role `proxy` gets a key. No page, session or header of another proxy opens these routes,
 and a request that a proxy has forwarded is refused.
 
-In import order::
+In import order (★ to read first)::
 
     callers      Who calls: the token, its rate limit, and the audit lines of delivered keys
     certificate  The certificate and the key for a server name

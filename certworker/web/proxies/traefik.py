@@ -1,8 +1,8 @@
 """
 The dynamic configuration for Traefik's HTTP provider, with certificates and keys in PEM.
 
-Traefik polls every few seconds, and reads all certificates again after each change. So the configuration is
-built once for each change, and a larger number of names is refused.
+Traefik polls every few seconds, and reads all certificates again after each change. So this module
+builds the configuration once for each change, and rejects a volume with too many names.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 #: With more names, each poll has more than 10 MB, and each change occupies Traefik for seconds.
 MOST_NAMES = 2_000
 
-#: How long an unreadable certificate prevents a new configuration. Most faults of a file system are short,
-#: and Traefik at once forgets a certificate that is left out.
+#: How long an unreadable certificate prevents a new configuration; always, if no other one is readable. Most
+#: faults of a file system are short, and Traefik immediately stops serving a certificate that is left out.
 PATIENCE_SECONDS = 60.0
 
 #: The fastest level. Others need much longer for keys, which do not compress.
@@ -42,7 +42,7 @@ class TooManyNames(Exception):
 
     def __init__(self, count: int) -> None:
         super().__init__(
-            f"The volume has {count:,} names, and this configuration has at most {MOST_NAMES:,}."
+            f"The volume has {count:,} names, but this configuration can have at most {MOST_NAMES:,}."
         )
 
 
@@ -82,7 +82,8 @@ class TraefikConfiguration:
         Raises:
             TooManyNames: There are more than :data:`MOST_NAMES` names.
             VolumeReadOnly, VolumeFault: The volume or a certificate cannot be read, so Traefik continues with
-                its last configuration. A certificate that stays unreadable is left out later.
+                its last configuration. A certificate that stays unreadable is left out later, if others are
+                readable.
         """
         with self._lock:
             names = certificates.links.live()

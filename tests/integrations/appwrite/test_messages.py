@@ -120,7 +120,7 @@ class TestReadUtopia:
 class TestReadResque:
     def test_a_job_is_read(self) -> None:
         """
-        The domain of a job is a text, and its other fields are ignored.
+        The domain of a job is a string, and its other fields are ignored.
         """
         raw = resque(document=[], domain="example.com", validateTarget=False, validateCNAME=False)
 

@@ -116,4 +116,4 @@ class TestLockout:
         """
         fail(lockout, FREE_FAILURES)
 
-        assert f"{FREE_FAILURES} wrong tokens from {GUEST}: it is locked out for 30 s" in caplog.text
+        assert f"wrong tokens: {FREE_FAILURES}; {GUEST} is locked out for 30 s" in caplog.text

@@ -149,5 +149,5 @@ class TestConfiguration:
         document = json.loads(response.data)
 
         assert (409, "application/problem+json") == (response.status_code, response.content_type)
-        assert "The volume has 3 names, and this configuration has at most 2." == document["detail"]
+        assert "The volume has 3 names, but this configuration can have at most 2." == document["detail"]
         assert "file provider" in document["remedy"]
