@@ -13,11 +13,12 @@ from certworker.redis.client import connected
 from certworker.redis.health import check_redis
 from certworker.replication.nodes import Nodes, NodeState
 from certworker.settings import Settings
+from certworker.traefik.reload_interval import MOST_SECONDS
 
 REPLICATION = Section("Replication")
 
-#: A host that is behind for a shorter time is putting a change into service.
-SHORT_LAG_SECONDS = 30.0
+#: A host that is behind for a shorter time is putting a change into service, or gives Traefik time.
+SHORT_LAG_SECONDS = MOST_SECONDS + 30.0
 
 
 def replication(settings: Settings) -> Iterator[Finding]:

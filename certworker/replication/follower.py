@@ -33,6 +33,9 @@ PAUSE_SECONDS = 0.5
 #: The pause after a change, because Traefik reads all its files again. A waiting job ends it.
 PAUSE_AFTER_CHANGE_SECONDS = 1.0
 
+#: The longest pause while Traefik needs time between its reloads. The step checks again after it.
+LONGEST_PAUSE_SECONDS = 5.0
+
 #: The maximum number of certificates that are linked under one lock, for which jobs wait.
 COPIES_PER_LOCK = 16
 
@@ -225,12 +228,18 @@ class Follower:
         self._link = volume.store.directory / ".certworker" / "position"
         self.has_followed = os.path.lexists(self._link)
         self.position = self._stored_position()
+        self._is_hurried = False
         self.loop = Loop("replication", self.step, faults=faults)
 
     def step(self) -> float:
         """
         Put the next entries into service; return the seconds until the next step.
+
+        With many certificates, the entries wait until Traefik has enough time between its reloads.
         """
+        hurried, self._is_hurried = self._is_hurried, False
+        if not hurried and (pause := self._volume.traefik.pause_left()):
+            return min(pause, LONGEST_PAUSE_SECONDS)
         reading = self._stream.read(self.position)
         if reading.has_gap:
             self._on_gap()
@@ -242,6 +251,13 @@ class Follower:
         if len(reading.entries) >= ENTRIES_PER_READ:
             return 0.0
         return PAUSE_AFTER_CHANGE_SECONDS if reading.entries else PAUSE_SECONDS
+
+    def hurry(self) -> None:
+        """
+        Put the next entries into service at once, because a job waits for them.
+        """
+        self._is_hurried = True
+        self.loop.wake()
 
     def _bundles(self, entries: Sequence[Entry]) -> Iterable[Fields]:
         for entry in entries:

@@ -166,7 +166,7 @@ class Membership:
         """
         end, until = order_of(self._stream.end()), time.monotonic() + WAIT_SECONDS
         while order_of(self.follower.position) < end and time.monotonic() < until:
-            self.follower.loop.wake()
+            self.follower.hurry()
             beat()
             time.sleep(WAIT_PAUSE_SECONDS)
 

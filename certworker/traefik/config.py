@@ -45,7 +45,13 @@ from certworker.traefik.file_format import (
 )
 from certworker.traefik.layout import Layout, LayoutChoice
 from certworker.traefik.load import ProxyLoad
-from certworker.traefik.reload_interval import MANY_CERTIFICATES, ReloadInterval, Size, reload_seconds
+from certworker.traefik.reload_interval import (
+    LEAST_SECONDS,
+    MANY_CERTIFICATES,
+    ReloadInterval,
+    Size,
+    reload_seconds,
+)
 from certworker.traefik.shards import content_of
 
 logger = logging.getLogger(__name__)
@@ -275,6 +281,17 @@ class TraefikConfig:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
         """
         return self._writer.pause_left() <= 0
+
+    def pause_left(self) -> float:
+        """
+        Return the seconds until the next change, so that Traefik has enough time between its reloads.
+
+        With few certificates, a change need not wait.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read.
+        """
+        return max(0.0, self._writer.pause_left()) if self._interval.seconds() > LEAST_SECONDS else 0.0
 
     def write_at_once_when(self, is_stopping: Callable[[], bool]) -> None:
         """

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from certworker.replication.follower import LONGEST_PAUSE_SECONDS
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import PUBLISHED, BundleStream
 from certworker.storage.metadata import CertificateMetadata, build, new_directory
+from certworker.traefik import reload_interval
 from tests.replication.hosts import KEY, Mirror, Origin, answering, entries_of, files_of
 from tests.servers.worker import wait_until
 
@@ -295,3 +297,24 @@ def test_an_unusable_volume_loses_no_entry(origin: Origin, mirror: Mirror) -> No
     assert ["stored"] == mirror.follow()
     assert mirror.serves(A, stored)
     assert 1 == len(BundleStream(mirror.connection).read("0-0").entries)
+
+
+def test_with_many_certificates_traefik_gets_time_between_reloads(
+    origin: Origin, mirror: Mirror, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The second change waits for the interval that grows with the number of certificates. A job ends the wait.
+    """
+    monkeypatch.setattr(reload_interval, "FEW_CERTIFICATES", -1)
+    monkeypatch.setattr(reload_interval, "SHARE", 0.001)
+    first = origin.issue("a.org", token=1)
+    mirror.follower.hurry()
+    mirror.follower.step()
+    assert mirror.serves("a.org", first)
+    second = origin.issue("b.org", token=2)
+
+    assert LONGEST_PAUSE_SECONDS == mirror.follower.step()
+    assert ["a.org"] == list(mirror.store.names())
+    mirror.follower.hurry()
+    mirror.follower.step()
+    assert mirror.serves("b.org", second)
