@@ -125,7 +125,7 @@ lock: ## Write requirements.lock; newer versions with UPGRADE=--upgrade
 
 images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
 	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml docker-compose.standalone.yml \
-	    contrib/swarm/compose.yml
+	    contrib/swarm/compose.yml contrib/kubernetes/proxy.yml
 
 audit: .venv/created ## Check the packages in requirements.lock for known vulnerabilities
 	@$(PIP) install 'pip-audit>=2.9,<3'
