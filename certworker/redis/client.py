@@ -10,9 +10,10 @@ from typing import Any
 
 from redis import Redis, exceptions
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import SSLConnection
 from redis.exceptions import RedisError
 from redis.retry import Retry
-from redis.sentinel import MasterNotFoundError, Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel, SentinelManagedConnection
 
 from certworker.redis.failures import address_of, to_failure
 from certworker.redis.guard import GuardedRedis
@@ -69,8 +70,12 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
             **tls,
         },
     )
+    secure = options.pop("ssl", False)
     primary: Redis = sentinels.master_for(
-        address.service, redis_class=redis_class, **{"retry": _retries(), **options}
+        address.service,
+        redis_class=redis_class,
+        connection_class=_SecureConnectionToPrimary if secure else _ConnectionToPrimary,
+        **{"retry": _retries(), **options},
     )
     return primary
 
@@ -88,6 +93,25 @@ def connected(address: RedisURL) -> Iterator[Redis]:
             yield connection
         except RedisError as error:
             raise to_failure(error, address_of(connection)) from None
+
+
+class _ConnectionToPrimary(SentinelManagedConnection):
+    """
+    A connection that finds the current primary whenever it connects.
+
+    That of redis-py finds it only at its first attempt. A command that lost its connection would connect to
+    the old primary again, for minutes if its host does not respond.
+    """
+
+    def _connect(self) -> Any:
+        self.host, self.port = self.connection_pool.get_master_address()
+        return super()._connect()
+
+
+class _SecureConnectionToPrimary(_ConnectionToPrimary, SSLConnection):
+    """
+    The same over TLS.
+    """
 
 
 class _SentinelPool(Sentinel):

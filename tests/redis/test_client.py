@@ -197,6 +197,21 @@ class TestSentinel:
         """
         follow_a_failover(sentinels.url.replace(f"{SERVICE}/0", f"{SERVICE}/2"), sentinels)
 
+    @pytest.mark.timeout(240)
+    def test_a_command_at_a_silent_primary_ends_at_the_new_one(
+        self, sentinels: Sentinels, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A command whose connection no longer gets replies connects to the new primary, not to the old one.
+        """
+        monkeypatch.setattr("certworker.redis.client.REPLY_SECONDS", 0.5)
+        with client(sentinels.url) as connection:
+            connection.set("certworker:test", "1")
+            assert 1 == connection.wait(1, 20_000)
+            with sentinels.frozen() as promoted:
+                assert b"1" == connection.get("certworker:test")
+                assert promoted.port == connection.info("server")["tcp_port"]
+
     def test_the_failure_has_its_cause(self, sentinels: Sentinels) -> None:
         """
         The message has the cause, and neither an object of redis-py nor a password.

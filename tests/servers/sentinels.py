@@ -4,8 +4,10 @@ A real primary with a replica, and three real Sentinels that monitor them.
 
 from __future__ import annotations
 
+import signal
 import subprocess
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -97,6 +99,20 @@ class Sentinels:
         with self.sentinel(self.ports[-1]) as asked:
             asked.sentinel_failover(SERVICE)
         return self._successor_of(retiring)
+
+    @contextmanager
+    def frozen(self) -> Iterator[RedisServer]:
+        """
+        Freeze the primary, as if its host were gone, until the end of the block. Yield the new primary.
+        """
+        primary = self.primary
+        process = primary.process
+        assert process
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield self._successor_of(primary)
+        finally:
+            process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """
