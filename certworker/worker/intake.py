@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from redis import Redis
 from rq.queue import Queue
@@ -19,14 +19,16 @@ from certworker.worker.payload import LARGEST
 from certworker.worker.queue_stats import SUSPENDED
 
 #: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: `take`, or `read` for an id that is
-#: in the intermediate list; this id, then the arguments of READ. Takes nothing while suspended. Returns
-#: whether the workers are suspended, the number of jobs that are left, and the id with the fields of the job,
-#: if there is one. If the key of the job is not a hash, the fields are missing.
+#: in the intermediate list, or `last` for its last id; the id for `read`, then the arguments of READ. Takes
+#: nothing while suspended. Returns whether the workers are suspended, the number of jobs that are left, and
+#: the id with the fields of the job, if there is one. If the key of the job is not a hash, the fields are
+#: missing.
 _TAKE = f"""
 local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[2]
 if ARGV[1] == 'take' then
     id = suspended == 0 and redis.call('LMOVE', KEYS[2], KEYS[3], 'LEFT', 'RIGHT')
 end
+if ARGV[1] == 'last' then id = redis.call('LINDEX', KEYS[3], -1) end
 local left = redis.call('LLEN', KEYS[2])
 if not id then return {{suspended, left}} end
 local job = 'rq:job:' .. id
@@ -72,12 +74,31 @@ class Intake:
     def wait(self, seconds: float) -> Taken | None:
         """
         Take the next job, even while suspended; return None if no job comes within *seconds*.
+
+        Redis runs the script when the job has come, so both take one round trip.
         """
         queue, intermediate = self._keys[1:]
-        # redis-py accepts a part of a second as well.
-        raw_id: Any = self._connection.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
-        return self._run("read", cast("bytes", raw_id)) if raw_id is not None else None
+        with self._connection.pipeline(transaction=False) as pipe:
+            # redis-py accepts a part of a second as well.
+            pipe.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
+            pipe.evalsha(self._take.sha, len(self._keys), *self._keys, *_arguments("last"))
+            raw_id, found = pipe.execute(raise_on_error=False)
+        if isinstance(raw_id, Exception):
+            raise raw_id
+        if raw_id is None:
+            return None
+        # The last id may be that of another worker, and Redis may have lost the script.
+        is_read = isinstance(found, list) and found[2:3] == [raw_id]
+        return _taken(found) if is_read else self._run("read", raw_id)
 
     def _run(self, action: str, raw_id: bytes = b"") -> Taken:
-        suspended, left, *job = self._take(self._keys, [action, raw_id, LARGEST, *MEASURED])
-        return Taken(bool(suspended), left, *job)
+        return _taken(self._take(self._keys, _arguments(action, raw_id)))
+
+
+def _arguments(action: str, raw_id: bytes = b"") -> list[Any]:
+    return [action, raw_id, LARGEST, *MEASURED]
+
+
+def _taken(reply: Sequence[Any]) -> Taken:
+    suspended, left, *job = reply
+    return Taken(bool(suspended), left, *job)

@@ -4,6 +4,8 @@ Test how a worker takes jobs from the queue.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from redis import Redis
 from rq import Queue
@@ -14,7 +16,7 @@ from certworker.errors.worker import BadJob
 from certworker.worker.intake import Intake
 from certworker.worker.job_class import job_class_for
 from certworker.worker.producer import QUEUE, QUEUE_KEY
-from tests.worker.sample_tasks import push, sample_functions
+from tests.worker.sample_tasks import eventually, push, sample_functions
 
 INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 
@@ -57,14 +59,49 @@ class TestIntake:
 
     def test_a_job_that_arrives_is_read(self, connection: Redis, intake: Intake) -> None:
         """
-        A worker that waits gets the next job with its fields. Without a job, it gets none.
+        A worker that waits gets the next job with its fields, in one round trip. Without a job, it gets none.
         """
+        push(connection, "job")
+        with counted() as trips:
+            taken = intake.wait(0.01)
+
+        assert taken is not None
+        assert (b"job", 0, True) == (taken.raw_id, taken.left, bool(taken.found))
+        assert 1 == len(trips)
+        assert intake.wait(0.01) is None
+
+    def test_a_job_is_read_although_redis_has_lost_the_script(
+        self, connection: Redis, intake: Intake
+    ) -> None:
+        """
+        A restarted Redis does not know the script. The worker then reads the job by its id.
+        """
+        connection.script_flush()
         push(connection, "job")
         taken = intake.wait(0.01)
 
         assert taken is not None
-        assert (b"job", 0, True) == (taken.raw_id, taken.left, bool(taken.found))
-        assert intake.wait(0.01) is None
+        assert (b"job", True) == (taken.raw_id, bool(taken.found))
+
+    @pytest.mark.usefixtures("intake")
+    def test_a_worker_reads_its_own_job_while_others_take_jobs(self, connection: Redis) -> None:
+        """
+        Two workers get jobs at the same moment, each with the fields of its own job.
+        """
+        for job_id in ("one", "two"):
+            push(connection, job_id, "certworker.issue", f"{job_id}.localhost")
+        connection.delete(QUEUE_KEY)
+        workers = [Intake(Queue(QUEUE, connection=connection)) for _ in range(2)]
+        with ThreadPoolExecutor(2) as threads:
+            waiting = [threads.submit(worker.wait, 4) for worker in workers]
+            assert eventually(lambda: connection.info("clients")["blocked_clients"] >= 2)
+            # Redis gives both jobs to the workers before it runs another command.
+            connection.rpush(QUEUE_KEY, "one", "two")
+            taken = [each.result() for each in waiting]
+
+        find = job_class_for(sample_functions(connection)).find
+        jobs = [find(each.raw_id, connection, each.found) for each in taken if each and each.raw_id]
+        assert {"one": ["one.localhost"], "two": ["two.localhost"]} == {job.id: job.args for job in jobs}
 
     def test_an_empty_id_is_an_id(self, connection: Redis, intake: Intake) -> None:
         """

@@ -18,7 +18,7 @@ from tests.servers.worker import WorkerProcess
 from tests.worker.sample_tasks import end_of
 
 #: The maximum for one job, without the command that waits for a job. The first jobs load scripts.
-MOST = 10
+MOST = 9
 WARM_UP = 2
 
 
@@ -28,7 +28,7 @@ class TestRoundTrips:
         self, tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        A job of a real worker has at most ten round trips to Redis, from its id on the queue to its result.
+        A job of a real worker has at most nine round trips to Redis, from its id on the queue to its result.
         """
         variables = environment(
             tmp_path,
