@@ -384,8 +384,8 @@ def _renewal_suggestion(issuers: Iterable[Issuer], metadata: CertificateMetadata
     # Only the CA that issued the certificate can suggest when to renew it.
     for issuer in issuers:
         if issuer.ca.label == metadata.authority:
-            name, validity = metadata.names[0], metadata.validity
-            return issuer.client.renewal_suggestion(metadata.renewal_id, name, validity)
+            names, validity = metadata.names, metadata.validity
+            return issuer.client.renewal_suggestion(metadata.renewal_id, names, validity)
     return None
 
 

@@ -37,7 +37,7 @@ class Validity:
         return (self.not_after - now) / self.length
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Window:
     """
     The window in which a CA suggests renewing a certificate (RFC 9773, section 4.2).

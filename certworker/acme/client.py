@@ -173,15 +173,15 @@ class AcmeClient:
         return self._session.clock_offset
 
     def renewal_suggestion(
-        self, renewal_id: str, name: str, life: Validity | None = None
+        self, renewal_id: str, names: tuple[str, ...], life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        Return when the CA suggests renewing the certificate *renewal_id* of *name*, or None.
+        Return when the CA suggests renewing the certificate *renewal_id* for *names*, or None.
 
         Args:
             life: The validity of the certificate; None if unknown.
         """
-        return self._renewal_info.suggestion(renewal_id, name, life) if renewal_id else None
+        return self._renewal_info.suggestion(renewal_id, names, life) if renewal_id else None
 
     def order(
         self,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
@@ -40,11 +40,11 @@ UNAVAILABLE = (
     WrongCaUrl,
 )
 
-#: The maximum number of cached responses. A response has about 300 bytes.
+#: The maximum number of cached responses. A response has about 500 bytes.
 CACHED_RESPONSES = 100_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RenewalSuggestion:
     """
     The last suggestion of the CA, and when to request the next one.
@@ -53,6 +53,8 @@ class RenewalSuggestion:
     window: Window | None
     retry_after: datetime
     faults: int = 0
+    #: The certificate of a cached suggestion.
+    renewal_id: str = ""
 
 
 class RenewalInfo:
@@ -63,13 +65,14 @@ class RenewalInfo:
     def __init__(self, session: Session, clock: Callable[[], datetime]) -> None:
         self._session = session
         self._clock = clock
-        self._known: dict[str, RenewalSuggestion] = {}
+        #: By the names of the certificate. So the suggestion for a new certificate replaces the old one.
+        self._known: dict[tuple[str, ...], RenewalSuggestion] = {}
         self._lock = Lock()
         #: When the pause of an unavailable CA ends, and the number of its consecutive failures.
         self._pause: tuple[datetime, int] | None = None
 
     def suggestion(
-        self, renewal_id: str, name: str, life: Validity | None = None
+        self, renewal_id: str, names: tuple[str, ...], life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
         Return the suggestion for the certificate *renewal_id* (section 4.1), or None if the CA offers none.
@@ -78,11 +81,12 @@ class RenewalInfo:
         validity.
 
         Args:
-            name: A name of the certificate, for the log.
+            names: The names of the certificate.
             life: The validity of the certificate; None if unknown.
         """
         with self._lock:
-            known, pause = self._known.get(renewal_id), self._pause
+            known, pause = self._known.get(names), self._pause
+        known = known if known and known.renewal_id == renewal_id else None
         now = self._clock()
         if known and now < known.retry_after:
             return known
@@ -93,18 +97,18 @@ class RenewalInfo:
             current = self._ask(renewal_id, known, now, life)
         except Exception:
             # This is a bug in certworker. An optional suggestion must not prevent the renewal.
-            logger.exception("unexpected error in the renewal information", extra={"domain": name})
+            logger.exception("unexpected error in the renewal information", extra={"domain": names[0]})
             return RenewalSuggestion(
                 known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)
             )
         if current is None:
             return None
         if current.window and current.window != (known.window if known else None):
-            _log_window(name, current.window, moved=bool(known and known.window))
+            _log_window(names[0], current.window, moved=bool(known and known.window))
         with self._lock:
             if len(self._known) >= CACHED_RESPONSES:
                 self._known.clear()
-            self._known[renewal_id] = current
+            self._known[names] = replace(current, renewal_id=renewal_id)
         return current
 
     def _ask(

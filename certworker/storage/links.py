@@ -53,7 +53,7 @@ class Links:
         # generations.
         self._highest = self.generations.parent / "highest"
         # Names that share a generation share its Path, which each check compares and hashes.
-        self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
+        self._generation = lru_cache(maxsize=128)(self.generations.joinpath)
         self._count = RememberedListing(self._live, lambda: len(_listed(self._live)))
 
     def domain_dir(self, name: str) -> Path:

@@ -405,7 +405,7 @@ class TestRevoke:
         The renewal window of a revoked certificate has passed, so the renewal is due now.
         """
         client.account_admin.revoke(certificate, "superseded")
-        suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
+        suggestion = client.renewal_suggestion(certificate.renewal_id, (NAME,))
 
         assert suggestion is not None
         assert suggestion.window is not None

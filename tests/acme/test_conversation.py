@@ -71,7 +71,7 @@ def conversation(
     client = client_of(authority.directory_url, tmp_path)
     with recorded(authority) as sent:
         first = issued(client, challenge_server, *NAMES)
-        client.renewal_suggestion(first.renewal_id, NAMES[0])
+        client.renewal_suggestion(first.renewal_id, NAMES)
         client.account_admin.rotate_key()
         second = issued(client, challenge_server, *NAMES)
         client.account_admin.revoke(first, "superseded")

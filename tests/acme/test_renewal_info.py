@@ -84,8 +84,8 @@ class TestSuggestion:
         section 4.3).
         """
         metadata = app.issuance.issue((NAME,)).metadata
-        first = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, NAME)
-        second = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, NAME)
+        first = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, (NAME,))
+        second = app.issuers[0].client.renewal_suggestion(metadata.renewal_id, (NAME,))
 
         assert first is not None
         assert first is second
@@ -93,6 +93,16 @@ class TestSuggestion:
         assert metadata.not_before < first.window.start < first.window.end < metadata.not_after
         assert 1 == number_of(app_authority, "renewalInfo")
         assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
+
+    def test_the_suggestion_for_a_replaced_certificate_is_forgotten(self, app: App) -> None:
+        """
+        A worker that renews for years stores one suggestion for each certificate in service.
+        """
+        issued_ids = {app.issuance.issue((NAME,), force=True).metadata.renewal_id for _ in range(3)}
+
+        (suggestion,) = app.issuers[0].client._renewal_info._known.values()
+        assert suggestion.renewal_id in issued_ids
+        assert 3 == len(issued_ids)
 
     def test_the_next_request_to_an_unreachable_ca_is_scheduled(
         self, app: App, app_authority: FaultyAuthority
@@ -103,7 +113,7 @@ class TestSuggestion:
         """
         metadata = app.issuance.issue((NAME,)).metadata
         app_authority.stop()
-        suggestion = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
+        suggestion = app.issuers[0].client.renewal_suggestion("unknown.certificate", (NAME,))
 
         assert suggestion is not None
         assert suggestion.window is None
@@ -125,16 +135,16 @@ class TestMovedWindow:
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
-        first = client.renewal_suggestion(certificate.renewal_id, NAME)
+        first = client.renewal_suggestion(certificate.renewal_id, (NAME,))
         start = clock.now - timedelta(hours=2)
         moved = Window(start, start + timedelta(hours=1), "https://ca.example.org/incident")
         authority.policy.windows[NAME] = moved
 
         clock.now += timedelta(days=1)
         with caplog.at_level(logging.WARNING):
-            second = client.renewal_suggestion(certificate.renewal_id, NAME)
+            second = client.renewal_suggestion(certificate.renewal_id, (NAME,))
             clock.now += timedelta(days=1)
-            client.renewal_suggestion(certificate.renewal_id, NAME)
+            client.renewal_suggestion(certificate.renewal_id, (NAME,))
 
         assert first is not None
         assert second is not None
@@ -161,7 +171,7 @@ class TestMovedWindow:
         authority.policy.windows[""] = Window(start, start + timedelta(days=1), "https://ca.example.org/why")
 
         with caplog.at_level(logging.WARNING):
-            client.renewal_suggestion(certificate.renewal_id, NAME)
+            client.renewal_suggestion(certificate.renewal_id, (NAME,))
 
         assert ["https://ca.example.org/why"] == [
             record.getMessage().rpartition(" ")[2] for record in caplog.records
@@ -180,7 +190,7 @@ class TestSilence:
         authority.faults.fail("renewalInfo", Fault(503, None), times=None)
 
         for _ in range(3):
-            suggestions = [client.renewal_suggestion(f"aki.{each}", NAME) for each in range(100)]
+            suggestions = [client.renewal_suggestion(f"aki.{each}", (NAME,)) for each in range(100)]
             assert {None} == {suggestion.window for suggestion in suggestions if suggestion}
             clock.now += timedelta(seconds=61)
 
@@ -202,12 +212,12 @@ class TestSilence:
         authority.faults.fail("renewalInfo", Fault(), times=12)
         pauses = []
         for _ in range(12):
-            suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
+            suggestion = client.renewal_suggestion(certificate.renewal_id, (NAME,))
             assert suggestion is not None
             pauses.append((suggestion.retry_after - clock.now) / timedelta(minutes=1))
             clock.now = suggestion.retry_after
 
-        answered = client.renewal_suggestion(certificate.renewal_id, NAME)
+        answered = client.renewal_suggestion(certificate.renewal_id, (NAME,))
 
         assert [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360] == pauses
         assert answered is not None
@@ -226,11 +236,11 @@ class TestSilence:
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
-        before = client.renewal_suggestion(certificate.renewal_id, NAME)
+        before = client.renewal_suggestion(certificate.renewal_id, (NAME,))
         authority.stop()
         clock.now += timedelta(days=2)
 
-        after = client.renewal_suggestion(certificate.renewal_id, NAME)
+        after = client.renewal_suggestion(certificate.renewal_id, (NAME,))
 
         assert before is not None
         assert after is not None
@@ -253,7 +263,7 @@ class TestShortLifetime:
             answer = Oddity(json.dumps({"suggestedWindow": window}).encode()) if answers else Oddity(b"{}")
             server.answers["/ari/aki.serial"] = answer
             client = client_of(f"{server.url}/", tmp_path, clock=clock)
-            suggestion = client.renewal_suggestion("aki.serial", NAME, lifetime)
+            suggestion = client.renewal_suggestion("aki.serial", (NAME,), lifetime)
 
         assert suggestion
         assert timedelta(seconds=15) == suggestion.retry_after - clock.now
@@ -283,7 +293,7 @@ class TestInvalidWindows:
             server.answers["/"] = Oddity(json.dumps(urls).encode())
             server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode())
 
-            suggestion = client_of(f"{server.url}/", tmp_path).renewal_suggestion("aki.serial", NAME)
+            suggestion = client_of(f"{server.url}/", tmp_path).renewal_suggestion("aki.serial", (NAME,))
 
         assert suggestion is not None
         assert suggestion.window is None
@@ -313,7 +323,7 @@ class TestRetryAfter:
             server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode(), headers=headers)
 
             suggestion = client_of(f"{server.url}/", tmp_path, clock=clock).renewal_suggestion(
-                "aki.serial", NAME
+                "aki.serial", (NAME,)
             )
 
         assert suggestion is not None

@@ -314,7 +314,7 @@ class TestAnswers:
         def advice() -> object:
             result["answers"] += 2
             network = Session("The CA", f"{base}/directory", Parrot(random), clock)
-            return RenewalInfo(network, clock).suggestion("an.id", "shop.localhost")
+            return RenewalInfo(network, clock).suggestion("an.id", ("shop.localhost",))
 
         while result["answers"] < COUNT:
             failure = ended(random.choice((order, order, advice)))

@@ -174,7 +174,7 @@ def test_order(
         attempts: list[Callable[[], object]] = [
             client.check,
             lambda: issue(client, NAME),
-            lambda: client.renewal_suggestion("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", NAME),
+            lambda: client.renewal_suggestion("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", (NAME,)),
             client.account_admin.info,
         ]
         for attempt in attempts:
