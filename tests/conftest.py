@@ -4,10 +4,12 @@ The real servers that the tests run against.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -31,6 +33,10 @@ from tests.servers.zones import World
 #: These tests need a container engine, CAs of other projects, or more time. Run them with
 #: `make test-containers`, `make test-interop` and `make fuzz`.
 collect_ignore = ["containers", "fuzz", "interop"]
+
+# Python compiles each module once, and not in each process, command and worker of the tests.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # The worker does not log the number of waiting connections, and neither do the tests.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -165,6 +171,19 @@ def forbidden() -> Iterator[Path]:
         yield directory
         os.seteuid(user)
         directory.chmod(0o755)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """
+    Exclude all modules and tests from the garbage collection. They exist until the end of the process.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
