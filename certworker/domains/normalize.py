@@ -178,7 +178,9 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise PayloadType(field="domain", wanted="one name as a string; domains takes a list of names")
     if len(value) > MAX_TEXT_LENGTH:
-        raise PayloadTooLarge(size=len(value), limit=MAX_TEXT_LENGTH, beginning=value[:80])
+        raise PayloadTooLarge(
+            size=f"a name of {len(value)} characters", limit=MAX_TEXT_LENGTH, beginning=value[:80]
+        )
     if len(value) > MAX_UNICODE_LENGTH:
         raise NameTooLong(name=f"{value[:80]}…", what="it", length=len(value), limit=MAX_NAME_LENGTH)
     text = value.strip(WHITESPACE)

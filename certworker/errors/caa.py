@@ -37,8 +37,8 @@ class CaaNotListed(CaaForbidden):
 
 class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
-    message_template = 'The CAA record 0 {tag} ";" of {owner} forbids every CA to issue for {name}.'
-    remedy_template = 'Replace it with the record: {owner}. CAA 0 {tag} "{identity}"'
+    message_template = "The CAA records of {owner} with {tag} allow no CA to issue for {name}."
+    remedy_template = 'Replace them with the record: {owner}. CAA 0 {tag} "{identity}"'
 
 
 class CaaMethod(PreflightFailure):

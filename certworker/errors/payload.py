@@ -72,7 +72,7 @@ class PayloadEncoding(PayloadFailure):
 
 class PayloadTooLarge(PayloadFailure):
     code = "payload.too_large"
-    message_template = "The job has {size} characters, and the limit is {limit} (beginning: {beginning})."
+    message_template = "The job has {size}, and the limit is {limit} (beginning: {beginning})."
     remedy_template = "Send only names, at most 100 in one job."
 
 

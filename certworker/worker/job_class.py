@@ -163,7 +163,7 @@ class AllowlistedJob(Job):
         self.requested_at = decode_time(decode_text(values["created_at"]))
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if is_too_large:
-            self._reject(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
+            self._reject(PayloadTooLarge(size=f"more than {LARGEST} bytes", limit=LARGEST, beginning="…"))
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """

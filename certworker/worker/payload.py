@@ -100,14 +100,14 @@ def read_json(data: bytes) -> object:
 
 def _unpacked(data: bytes) -> bytes:
     if len(data) > LARGEST:
-        raise PayloadTooLarge(size=len(data), limit=LARGEST, beginning=data[:80])
+        raise PayloadTooLarge(size=f"{len(data)} bytes", limit=LARGEST, beginning=data[:80])
     unpacking = zlib.decompressobj()
     try:
         text = unpacking.decompress(data, LARGEST + 1)
     except zlib.error:
         return data  # RQ accepts uncompressed text as well
     if len(text) > LARGEST:
-        raise PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning=text[:80])
+        raise PayloadTooLarge(size=f"more than {LARGEST} bytes", limit=LARGEST, beginning=text[:80])
     return text
 
 

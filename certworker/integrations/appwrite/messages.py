@@ -74,7 +74,7 @@ def read_resque(raw: bytes) -> Message:
 
 def _parsed(raw: bytes) -> dict[str, Any]:
     if len(raw) > LARGEST:
-        raise PayloadTooLarge(size=len(raw), limit=LARGEST, beginning=raw[:80])
+        raise PayloadTooLarge(size=f"{len(raw)} bytes", limit=LARGEST, beginning=raw[:80])
     document = read_json(raw)
     if not isinstance(document, dict):
         raise PayloadNotJson(reason="it is not an object")
