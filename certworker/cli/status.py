@@ -35,6 +35,7 @@ from certworker.renewal.domain_status import (
     backfill_progress,
     list_states,
     list_status,
+    names_by_urgency,
     status_of,
     statuses_of,
 )
@@ -218,9 +219,8 @@ def command(
                 for one in islice(chosen, start, start + size if size else None):
                     say_json(_json(one, now))
                 return
-            # Sorting needs the states of all names, but only the page needs their details.
-            states = (one for one in list_states(*stores, now) if _is_chosen(one, state, due, now))
-            names = [one.name for one in sorted(states, key=urgency)]
+            # Only the page needs the details of its names.
+            names = _chosen_names(stores, state, due, now)
             shown = names[start : start + size if size else None]
             _show_page(list(statuses_of(shown, agenda, DomainRecords(connection), volume, now)), now)
             if len(names) > start + len(shown):
@@ -276,6 +276,13 @@ def _is_chosen(
     return (state is None or state in (one.state, one.detail)) and (
         due is None or (one.renewal is not None and one.renewal <= now + due and not one.by)
     )
+
+
+def _chosen_names(stores: Stores, state: str | None, due: timedelta | None, now: datetime) -> list[str]:
+    if state is None and due is None:
+        return names_by_urgency(*stores, now)
+    states = (one for one in list_states(*stores, now) if _is_chosen(one, state, due, now))
+    return [one.name for one in sorted(states, key=urgency)]
 
 
 def _options(page_size: int, state: str | None, due: timedelta | None) -> str:

@@ -28,6 +28,7 @@ from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.redis.failures import explainer
 from certworker.renewal.domain_status import (
+    ADOPTED,
     FAILURES,
     STATES,
     URGENT,
@@ -323,15 +324,16 @@ def _is_known(one: DomainStatus) -> bool:
 
 
 def _row_of(one: DomainState, tenant: str) -> _Row:
+    certificate, renewal = one.certificate(), one.renewal
     return _Row(
         one.name,
         intern(one.state),
         intern(one.detail),
         intern(tenant),
-        intern(one.issuer),
-        intern(one.authority),
-        one.not_after.timestamp() if one.not_after else NEVER,
-        one.renewal.timestamp() if one.renewal and not one.by else NEVER,
+        intern(certificate.issuer if certificate else ""),
+        intern(certificate.authority or ADOPTED if certificate else ""),
+        certificate.not_after.timestamp() if certificate else NEVER,
+        renewal.timestamp() if renewal and not one.by else NEVER,
     )
 
 

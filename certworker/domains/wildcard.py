@@ -45,7 +45,7 @@ def file_name(name: str) -> str:
     """
     Return the form of the normalized *name* in the names of files and directories.
     """
-    return f"{STAR_IN_FILES}{name.removeprefix(STAR)}" if is_wildcard(name) else name
+    return f"{STAR_IN_FILES}{name.removeprefix(STAR)}" if name.startswith(STAR) else name
 
 
 def name_of_file(file: str) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from certworker.errors import CertworkerError, Retry
 from certworker.storage.metadata import CertificateMetadata
+from certworker.storage.metadata_index import CertificateSummary
 from certworker.validity import Validity, Window, wait_within
 
 if TYPE_CHECKING:
@@ -156,11 +157,22 @@ class RenewalPolicy:
         )
 
 
-def planned_renewal(metadata: CertificateMetadata) -> datetime | None:
+def planned_renewal(metadata: CertificateMetadata | CertificateSummary) -> datetime | None:
     """
     Return when the certificate with this *metadata* is due by its age; None: certworker does not renew it.
     """
     return None if metadata.is_imported else renewal_time(metadata.validity)
+
+
+def is_surely_early(begin: float, end: float, now: float) -> bool:
+    """
+    Return whether a certificate is not due by its age yet, whatever its serial number. All are Unix times.
+
+    This takes a tenth of the time of :func:`renewal_time`.
+    """
+    length = end - begin
+    share = SHARE_LEFT_SHORT_VALIDITY if length < SHORT_VALIDITY.total_seconds() else SHARE_LEFT
+    return now < end - length * (share + SPREAD) - 1
 
 
 def renewal_time(validity: Validity, window: Window | None = None) -> datetime:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import compress
 
 from redis import Redis
 
-from certworker.redis.codec import decode_text
+from certworker.redis.codec import decode_text, encode_time
 from certworker.state.domain_records import (
     LONGEST_TENANT,
     MOST_FIELDS,
@@ -25,12 +27,13 @@ LONGEST_STATE = 20
 
 #: Returns the fields of a record; nothing if the record is invalid.
 _FIELDS = """
+local TIME = '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$'
 local function fields(key, most)
     local count, found = redis.pcall('HLEN', key), {}
     if type(count) == 'number' and count <= most then
         found = redis.call('HMGET', key, 'state', 'updated', 'tenant')
     end
-    local is_dated = found[2] and string.find(found[2], '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$')
+    local is_dated = found[2] and string.find(found[2], TIME)
     return found[1] and is_dated and found or {}
 end
 """
@@ -64,6 +67,25 @@ return cjson.encode(tenants)
 )
 
 
+#: KEYS: records. ARGV: the maximum number of fields of a record, and the current time. Returns a character
+#: for each record, which is 1 if the name may need a user.
+_DOUBTFUL = (
+    _FIELDS
+    + """
+local flags, most, now = {}, tonumber(ARGV[1]), ARGV[2]
+local served = {issued = true, covered = true}
+local working = {waiting = true, issuing = true}
+for i, key in ipairs(KEYS) do
+    local state = fields(key, most)[1]
+    local ends = served[state] and redis.call('HGET', key, 'not_after')
+    local is_valid = ends and #ends == #now and ends > now and string.find(ends, TIME)
+    flags[i] = (working[state] or is_valid) and '0' or '1'
+end
+return table.concat(flags)
+"""
+)
+
+
 class RecordedStates:
     """
     The states and tenants in the records of :class:`~certworker.state.domain_records.DomainRecords`.
@@ -71,6 +93,7 @@ class RecordedStates:
 
     def __init__(self, connection: Redis) -> None:
         self._read = connection.register_script(_READ)
+        self._find_doubtful = connection.register_script(_DOUBTFUL)
         self._read_tenants = connection.register_script(_TENANTS)
 
     def read_many(self, names: Sequence[str]) -> Iterator[State | None]:
@@ -84,6 +107,20 @@ class RecordedStates:
             keys = [RECORDS + name for name in names[first : first + RECORDS_PER_COMMAND]]
             answer = decode_text(self._read(keys, [MOST_FIELDS, LONGEST_STATE]))
             yield from map(known.get, answer.split(","))
+
+    def doubtful(self, names: Sequence[str], now: datetime) -> list[str]:
+        """
+        Return those of *names* that may need a user, in their order.
+
+        The others have a certificate that is valid at *now*, or an attempt that runs or waits.
+        """
+        found: list[str] = []
+        for first in range(0, len(names), RECORDS_PER_COMMAND):
+            batch = names[first : first + RECORDS_PER_COMMAND]
+            keys = [RECORDS + name for name in batch]
+            flags = decode_text(self._find_doubtful(keys, [MOST_FIELDS, encode_time(now)]))
+            found += compress(batch, map("1".__eq__, flags))
+        return found
 
     def tenants(self, names: Sequence[str]) -> Iterator[str]:
         """

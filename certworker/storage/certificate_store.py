@@ -19,7 +19,7 @@ from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.storage import durable
 from certworker.storage.covered_names import CoveredNames
 from certworker.storage.keypair import StoredCertificate, fits, report_left_out, stored_in
-from certworker.storage.links import Links, UnpublishedLinks
+from certworker.storage.links import Links
 from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
@@ -27,6 +27,7 @@ from certworker.storage.shared_directory import (
     SharedDirectory,
     WriteLock,
 )
+from certworker.storage.unpublished_links import UnpublishedLinks
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
@@ -394,7 +395,6 @@ class CertificateStore:
                 yield directory
 
     def _is_linked(self, directory: Path) -> bool:
-        metadata = CertificateMetadata.read(directory)
-        if directory.name in self._unpublished.identifiers():
-            return True
-        return metadata is not None and directory in map(self.links.generation, metadata.names)
+        metadata, unpublished = CertificateMetadata.read(directory), self._unpublished.identifiers()
+        is_served = metadata is not None and directory in map(self.links.generation, metadata.names)
+        return is_served or directory.name in unpublished

@@ -15,7 +15,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
@@ -113,11 +113,12 @@ def read(path: Path, max_bytes: int) -> bytes:
         os.close(descriptor)
 
 
-def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> None:
+def write(path: Path, content: bytes | Iterable[bytes], mode: int, via: Path | None = None) -> None:
     """
     Write *content* to *path* atomically: readers find the old file or the new one, never a part of it.
 
     Args:
+        content: The content, or its parts.
         mode: The permissions, regardless of the umask.
         via: The directory for the temporary file, on the same file system; by default that of *path*. Another
             one is needed if a program watches the directory of *path*.
@@ -125,7 +126,7 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
     write_all(path.parent, {path.name: content}, mode, via or path.parent)
 
 
-def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Path) -> None:
+def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], mode: int, via: Path) -> None:
     """
     Write each of *contents* to *directory* under its name, one after another, then sync the directory.
     """
@@ -349,11 +350,11 @@ def _unlink(path: str) -> None:
         os.unlink(path)
 
 
-def _create(path: Path | str, content: bytes, mode: int) -> None:
+def _create(path: Path | str, content: bytes | Iterable[bytes], mode: int) -> None:
     sync([_created(path, content, mode)])
 
 
-def _created(path: Path | str, content: bytes, mode: int) -> int:
+def _created(path: Path | str, content: bytes | Iterable[bytes], mode: int) -> int:
     """
     Write a new file, and return its descriptor, which :func:`sync` closes.
     """
@@ -361,9 +362,10 @@ def _created(path: Path | str, content: bytes, mode: int) -> int:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
         os.fchmod(descriptor, mode)
-        left = memoryview(content)
-        while left:
-            left = left[os.write(descriptor, left) :]
+        for piece in (content,) if isinstance(content, bytes) else content:
+            left = memoryview(piece)
+            while left:
+                left = left[os.write(descriptor, left) :]
     except BaseException:
         os.close(descriptor)
         raise

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from certworker.storage import durable
+
 Found = TypeVar("Found")
 
 #: A directory is listed again until it is unchanged for this time. A file system records times in steps of up
@@ -66,3 +68,14 @@ class RememberedListing(Generic[Found]):
             return None
         # A restored backup may have the old time of modification.
         return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
+def listed(directory: Path) -> list[str]:
+    """
+    Return the names of the entries of *directory*; none if it is missing.
+    """
+    with durable.translate_os_errors(directory):
+        try:
+            return os.listdir(directory)  # noqa: PTH208 (with Paths it takes ten times as long)
+        except FileNotFoundError:
+            return []

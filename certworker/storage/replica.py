@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import is_complete
-from certworker.storage.links import UnpublishedLinks
 from certworker.storage.metadata import CertificateMetadata, build, new_directory, token_of
+from certworker.storage.unpublished_links import UnpublishedLinks
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate

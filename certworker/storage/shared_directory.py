@@ -24,7 +24,7 @@ from pathlib import Path
 
 from certworker.errors.fs import VolumeLocked
 from certworker.storage import durable
-from certworker.storage.remembered_listing import RememberedListing
+from certworker.storage.remembered_listing import RememberedListing, listed
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class SharedDirectory:
         self._lock = WriteLock(lock, timeout_seconds)
         self._least_age_seconds = least_age_seconds
         self._temporary_names = RememberedListing(
-            path, lambda: [name for name in self._names() if name.endswith(durable.TEMPORARY)]
+            path, lambda: [name for name in listed(self.path) if name.endswith(durable.TEMPORARY)]
         )
 
     @contextmanager
@@ -211,21 +211,13 @@ class SharedDirectory:
     def _leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]]) -> list[Path]:
         with durable.translate_os_errors(self.path):
             # A volume has 100,000 directories, and a Path costs more time than the listing.
-            names = self._temporary_names.current() if which is temporary else self._names()
+            names = self._temporary_names.current() if which is temporary else listed(self.path)
             paths = [self.path / name for name in names]
             candidates = which([path for path in paths if path != self._lock.path]) if paths else ()
             if not candidates:
                 return []
             now = self._now()
             return [path for path in candidates if self._is_old(path, now)]
-
-    def _names(self) -> list[str]:
-        with durable.translate_os_errors(self.path):
-            try:
-                with os.scandir(self.path) as entries:
-                    return [entry.name for entry in entries]
-            except FileNotFoundError:
-                return []
 
     def _is_old(self, path: Path, now: float) -> bool:
         try:

@@ -4,6 +4,7 @@ Tests of the status of each name, whose three sources may each be empty.
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,12 +12,23 @@ from typing import Any
 import pytest
 
 from certworker.app import App
+from certworker.cli.names_table import urgency
 from certworker.errors import CertworkerError
 from certworker.errors.worker import Unexpected
+from certworker.renewal import domain_status
 from certworker.renewal.agenda import AGENDA
-from certworker.renewal.domain_status import DomainStatus, list_states, list_status, status_of
+from certworker.renewal.domain_status import (
+    ADOPTED,
+    DomainState,
+    DomainStatus,
+    list_states,
+    list_status,
+    names_by_urgency,
+    status_of,
+)
 from certworker.state.domain_records import RECORDS
 from certworker.state.recorded_states import RecordedStates
+from certworker.storage import metadata_index
 
 NAME = "shop.localhost"
 
@@ -26,6 +38,12 @@ def status_after(app: App, name: str, after: timedelta = timedelta(0)) -> Domain
     Return the status of *name* after the time *after*.
     """
     return status_of(name, app.agenda, app.records, app.certificates, app.clock() + after)
+
+
+def _fields(one: DomainState) -> tuple[object, ...]:
+    found = one.certificate()
+    issuer = (found.issuer, found.authority or ADOPTED) if found else ("", "")
+    return one.name, one.state, one.detail, one.not_after, one.renewal, one.by, *issuer
 
 
 class TestStatusOf:
@@ -108,10 +126,17 @@ class TestListStatus:
         ]
         assert "state.schema_too_new" == rows[1].code
 
-    def test_the_quick_list_has_the_same_states(self, app: App) -> None:
+    @pytest.mark.parametrize("is_large", [False, True])
+    def test_the_quick_list_has_the_same_states(
+        self, app: App, is_large: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        For each kind of name, the list of states agrees with the list of statuses, at each age.
+        For each kind of name, the list of states agrees with the list of statuses, at each age, with an index
+        of the certificates and without one.
         """
+        if is_large:
+            monkeypatch.setattr(domain_status, "FEW_NAMES", 0)
+            monkeypatch.setattr(metadata_index, "LEAST_CERTIFICATES", 0)
         now = app.clock()
         for name in ("valid.localhost", "failing.localhost", "unreadable.localhost", "moved.localhost"):
             app.issuance.issue((name,))
@@ -128,6 +153,14 @@ class TestListStatus:
         directory = app.certificates.links.target_of("unreadable.localhost")
         assert directory
         (directory / "meta.json").write_text('{"schema": 99}')
+        for name in ("deleted.localhost", "dangling.localhost"):
+            app.issuance.issue((name,))
+        app.certificates.links.update_index()
+        shutil.rmtree(app.certificates.links.domain_dir("deleted.localhost"))
+        dangling = app.certificates.links.generation("dangling.localhost")
+        assert dangling
+        shutil.rmtree(dangling)
+        app.issuance.issue(("later.localhost",))
 
         seen = set()
         for after in (timedelta(0), timedelta(days=80), timedelta(days=91)):
@@ -140,7 +173,11 @@ class TestListStatus:
                 )
                 for one in full
             ]
-            assert expected == list(list_states(app.agenda, RecordedStates(app.connection), *sources))
+            stores = app.agenda, RecordedStates(app.connection), *sources
+            assert expected == [_fields(one) for one in list_states(*stores)]
+            # Only a check of the name finds that its files are unreadable, and records it.
+            readable = [one.name for one in sorted(full, key=urgency) if one.name != "unreadable.localhost"]
+            assert readable == [name for name in names_by_urgency(*stores) if name != "unreadable.localhost"]
             seen |= {one.detail for one in full}
         assert {"valid", "due", "expired", "failing", "no_certificate", "moved", "issuing", "waiting"} < seen
 

@@ -4,13 +4,14 @@ Tests of the states of many records.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 import redis
 
 from certworker.redis.codec import encode_time
-from certworker.state.domain_records import RECORDS, STATES, DomainRecords
+from certworker.state.domain_records import RECORDS, SERVED, STATES, DomainRecords
 from certworker.state.recorded_states import RecordedStates
 from certworker.validity import now_in_utc
 
@@ -40,6 +41,34 @@ class TestRecordedStates:
         assert ["", "acme", "", ""] == tenants[:4]
         assert [record and record.state for record in DomainRecords(connection).read_many(names)] == states
         assert {None, *STATES} == set(states)
+
+    def test_doubtful_names_have_no_valid_certificate_or_have_failed(self, connection: redis.Redis) -> None:
+        """
+        A name with a valid certificate, or with an attempt that runs or waits, is not doubtful.
+        """
+        now = now_in_utc()
+        ends = {
+            "later": now + timedelta(days=1),
+            "now": now,
+            "earlier": now - timedelta(days=1),
+            "never": None,
+        }
+        names = [f"{state}.{end}.org" for state in STATES for end in ends]
+        for name in names:
+            state, end, _ = name.split(".")
+            fields: dict[Any, Any] = {"state": state, "updated": NOW, "not_after": encode_time(ends[end])}
+            connection.hset(RECORDS + name, mapping=fields)
+        connection.hset(
+            RECORDS + "invalid.org", mapping={"state": "issued", "updated": NOW, "not_after": "x" * 20}
+        )
+        connection.set(RECORDS + "type.org", "")
+        others = ["without.org", "invalid.org", "type.org"]
+
+        doubtful = RecordedStates(connection).doubtful([*names, *others], now)
+
+        failed = [f"{state}.{end}.org" for state in ("failed", "paused", "moved") for end in ends]
+        ended = [f"{state}.{end}.org" for state in SERVED for end in ("now", "earlier", "never")]
+        assert {*failed, *ended, *others} == set(doubtful)
 
     @pytest.mark.parametrize(
         "fields",

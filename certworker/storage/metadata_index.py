@@ -1,0 +1,165 @@
+"""
+The most important metadata of all certificates in one file.
+
+To read the `meta.json` of 100,000 generations takes six seconds, and to read `.certworker/index` a tenth of a
+second. A generation never changes, so a line of this file is right as long as a link points to its
+generation. The file is only a copy: without it, or for a newer generation, programs read `meta.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from zlib import crc32
+
+from certworker.errors import CertworkerError
+from certworker.storage import durable
+from certworker.storage.metadata import IMPORTED, CertificateMetadata
+from certworker.validity import Validity
+
+#: With fewer certificates, the file is not worth its writing.
+LEAST_CERTIFICATES = 1_000
+#: The file is written again when this share of its lines is missing or superfluous.
+SHARE_OF_CHANGES = 1 / 100
+
+#: The lines that are in memory while the file is written.
+LINES_AT_A_TIME = 1_000
+
+#: Bytes. A line of a certificate has about 130.
+LARGEST_INDEX = 512 * 1024 * 1024
+
+_HEADER = b"certworker index 1\n"
+_FOOTER = re.compile(rb"end ([0-9a-f]{8})\n")
+_FOOTER_BYTES = 13
+
+#: An identifier, the Unix times of the begin and the end, and the other fields.
+_LINE = re.compile(
+    r"\d{12}-[0-9a-f]{8} (-?\d{11,12}) (-?\d{11,12}) ([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)"
+)
+_IDENTIFIER = slice(21)
+_IMPORTED = f"\t{IMPORTED}"
+#: The parts of a line with the Unix times of the begin and the end of a certificate.
+BEGIN, END = slice(22, 34), slice(35, 47)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSummary:
+    """
+    The metadata of a certificate that a line has.
+    """
+
+    not_before: datetime
+    not_after: datetime
+    serial: str
+    issuer: str
+    authority: str
+    kind: str
+
+    @property
+    def is_imported(self) -> bool:
+        """
+        Return whether an operator imported the certificate.
+        """
+        return self.kind == IMPORTED
+
+    @property
+    def validity(self) -> Validity:
+        """
+        Return the validity period.
+        """
+        return Validity(self.not_before, self.not_after, self.serial)
+
+
+def is_imported(line: str) -> bool:
+    """
+    Return whether an operator imported the certificate in *line*.
+    """
+    return line.endswith(_IMPORTED)
+
+
+def summary_in(line: str) -> CertificateSummary:
+    """
+    Return the metadata in *line*.
+
+    Raises:
+        ValueError: The line is invalid.
+    """
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError("invalid line")
+    begin, end, *texts = match.groups()
+    try:
+        times = [datetime.fromtimestamp(int(time), UTC) for time in (begin, end)]
+    except (OverflowError, OSError) as error:
+        raise ValueError("a time out of range") from error
+    return CertificateSummary(times[0], times[1], *texts)
+
+
+class MetadataIndex:
+    """
+    The index of the *generations* of a volume.
+    """
+
+    def __init__(self, generations: Path) -> None:
+        self._generations = generations
+        self.path = generations.parent / "index"
+
+    def lines(self) -> dict[str, str]:
+        """
+        Return the line of each generation by its identifier; nothing if the file is missing or damaged.
+        """
+        try:
+            content = durable.read(self.path, LARGEST_INDEX)
+            footer = _FOOTER.fullmatch(content[-_FOOTER_BYTES:])
+            body = memoryview(content)[len(_HEADER) : -_FOOTER_BYTES]
+            if not (footer and content.startswith(_HEADER) and int(footer[1], 16) == crc32(body)):
+                return {}
+            return {line[_IDENTIFIER]: line for line in str(body, "utf-8").split("\n")[:-1]}
+        except (OSError, ValueError):
+            return {}
+
+    def update(self, linked: Collection[str]) -> bool:
+        """
+        Write the file again if many of the *linked* identifiers are missing from it; return whether it did.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: The file cannot be written. The old one stays.
+        """
+        if len(linked) < LEAST_CERTIFICATES:
+            return False
+        known, wanted = self.lines(), set(linked)
+        if len(known.keys() ^ wanted) <= len(wanted) * SHARE_OF_CHANGES:
+            return False
+        durable.write(self.path, self._written(sorted(wanted), known), 0o644, self._generations)
+        return True
+
+    def _written(self, identifiers: Sequence[str], known: Mapping[str, str]) -> Iterator[bytes]:
+        yield _HEADER
+        checksum = 0
+        for first in range(0, len(identifiers), LINES_AT_A_TIME):
+            batch = identifiers[first : first + LINES_AT_A_TIME]
+            lines = filter(None, (known.get(each) or self._line_of(each) for each in batch))
+            piece = "".join(f"{line}\n" for line in lines).encode()
+            checksum = crc32(piece, checksum)
+            yield piece
+        yield b"end %08x\n" % checksum
+
+    def _line_of(self, identifier: str) -> str | None:
+        metadata = None
+        with suppress(CertworkerError):  # a newer version wrote it
+            metadata = CertificateMetadata.read(self._generations / identifier)
+        if metadata is None:
+            return None
+        begin, end = metadata.not_before.timestamp(), metadata.not_after.timestamp()
+        texts = metadata.serial, metadata.issuer, metadata.authority, metadata.kind
+        line = f"{identifier} {begin:012.0f} {end:012.0f} " + "\t".join(texts)
+        with suppress(ValueError):
+            found = summary_in(line)
+            # Parts of a second, and texts with line breaks, do not fit into a line.
+            if (found.not_before, found.not_after) == (metadata.not_before, metadata.not_after):
+                return line
+        return None
