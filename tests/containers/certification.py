@@ -21,14 +21,15 @@ class ContainedPebble:
     A Pebble with the name `pebble` on *network*. It validates names of this network on port 80.
 
     Attributes:
+        container: The name of its container.
         ca_bundle: The root of its own TLS certificate. The certificates that it issues have another root.
     """
 
     def __init__(self, docker: Docker, network: str, directory: Path) -> None:
         self._docker = docker
-        self._network = network
+        self.network = network
         self._directory = directory
-        self._name = f"{network}-pebble"
+        self.container = f"{network}-pebble"
         self.ca_bundle = directory / "root.pem"
 
     def start(self, *, lifetime_seconds: int = 90 * DAY_SECONDS, **options: str) -> None:
@@ -53,8 +54,8 @@ class ContainedPebble:
         (self._directory / "pebble.json").write_text(json.dumps({"pebble": settings}))
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
         self._docker(
-            *("run", "--detach", "--name", self._name),
-            *("--network", self._network, "--network-alias", "pebble"),
+            *("run", "--detach", "--name", self.container),
+            *("--network", self.network, "--network-alias", "pebble"),
             *("--volume", f"{self._directory}:/pebble:ro", "--publish", "127.0.0.1::15000"),
             *(word for each in (environment | options).items() for word in ("--env", "=".join(each))),
             *(PEBBLE, "-config", "/pebble/pebble.json"),
@@ -64,19 +65,19 @@ class ContainedPebble:
         """
         Remove Pebble, which loses all accounts and orders.
         """
-        self._docker.attempt("rm", "--force", "--volumes", self._name)
+        self._docker.attempt("rm", "--force", "--volumes", self.container)
 
     def stop_for_a_while(self) -> None:
         """
         Stop Pebble for a while. Its name does not exist then.
         """
-        self._docker("kill", self._name)
+        self._docker("kill", self.container)
 
     def start_again(self) -> None:
         """
         Start Pebble again, without its accounts and orders.
         """
-        self._docker("start", self._name)
+        self._docker("start", self.container)
 
     def orders(self) -> int:
         """
@@ -94,12 +95,12 @@ class ContainedPebble:
         """
         Return the file with the root of the certificates that Pebble issues.
         """
-        port = self._docker("port", self._name, "15000").strip().rpartition(":")[2]
+        port = self._docker("port", self.container, "15000").strip().rpartition(":")[2]
         asked = requests.get(f"https://127.0.0.1:{port}/roots/0", verify=str(self.ca_bundle), timeout=5)
         root = self._directory / "issuer.pem"
         root.write_text(asked.text)
         return root
 
     def _count_in_log(self, what: str) -> int:
-        ended = self._docker.attempt("logs", self._name)
+        ended = self._docker.attempt("logs", self.container)
         return (ended.stdout + ended.stderr).count(what)

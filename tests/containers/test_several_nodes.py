@@ -1,0 +1,166 @@
+"""
+Three hosts of the guide "Several hosts", each with its own Traefik, volumes and networks.
+
+The tests share the hosts, and run in this order.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.containers.certification import ContainedPebble
+from tests.containers.docker import Docker
+from tests.containers.hosts import Hosts
+from tests.containers.project import WORKER
+from tests.containers.test_bad_days import UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS
+from tests.servers.worker import wait_until
+
+#: The fields of `certworker status --nodes --json` that the tests compare.
+FIELDS = ("role", "names", "away")
+
+
+@pytest.fixture(scope="module")
+def pebble(docker: Docker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContainedPebble]:
+    """
+    Yield a CA that runs.
+    """
+    network = f"certworker-{secrets.token_hex(4)}"
+    docker("network", "create", network)
+    pebble = ContainedPebble(docker, network, tmp_path_factory.mktemp("pebble") / "pebble")
+    pebble.start()
+    yield pebble
+    pebble.remove()
+    docker("network", "rm", network)
+
+
+@pytest.fixture(scope="module")
+def hosts(
+    docker: Docker,
+    image: str,
+    pebble: ContainedPebble,
+    tmp_path_factory: pytest.TempPathFactory,
+    tell: Callable[[str], None],
+) -> Iterator[Hosts]:
+    """
+    Yield the three hosts after the steps of the guide.
+    """
+    hosts = Hosts(docker, pebble.network, pebble, tmp_path_factory.mktemp("hosts"))
+    try:
+        began = time.monotonic()
+        hosts.start()
+        tell(f"Three hosts run after {time.monotonic() - began:.0f} s.")
+        yield hosts
+    finally:
+        hosts.remove()
+
+
+def test_the_steps_of_the_guide_lead_from_one_host_to_three(hosts: Hosts) -> None:
+    """
+    `certworker status --nodes` shows three hosts. The certificate of the first host is not ordered again.
+    """
+    hosts.wait_for_states([("worker", 1, False), ("worker", 1, False), ("mirror", 1, False)], *FIELDS)
+    hosts.serve("main.internal")
+    shown, _ = hosts.all[2].type("any host")
+
+    assert [hosts.all[n].settings["HOST_ADDRESS"] for n in range(3)] == [
+        each["host"] for each in hosts.states()
+    ]
+    assert all(host.settings["HOST_ADDRESS"] in shown for host in hosts.all)
+    hosts.serve("shop.internal")
+    assert (2, 1) == (hosts.pebble.orders(), hosts.pebble.accounts())
+
+
+def test_all_hosts_serve_what_one_host_issues(hosts: Hosts, tell: Callable[[str], None]) -> None:
+    """
+    Traefik of each host serves the same certificate, soon after each other.
+    """
+    hosts.request("one.internal", on=2)
+    first = time.monotonic()
+    hosts.serve("one.internal")
+    tell(f"All hosts serve the certificate {time.monotonic() - first:.1f} s after the end of its job.")
+
+
+def test_a_host_that_was_away_catches_up(hosts: Hosts) -> None:
+    """
+    While host 3 is away, names are issued, renewed and removed, and the stream loses these entries.
+    """
+    first, _, third = hosts.all
+    before = hosts.serve("shop.internal")
+    third.compose("stop", WORKER, "traefik")
+    hosts.request("two.internal")
+    hosts.request("--force", "shop.internal")
+    first.worker("remove", "--wait", "one.internal")
+    renewed = hosts.serve("shop.internal", instead_of=before, on=(1, 2))
+    first.redis("XTRIM", "certworker:published", "MAXLEN", "0")
+    third.compose("start", WORKER, "traefik")
+    third.wait_for_line("changes received from another host after a comparison: 3")
+
+    assert renewed == hosts.serve("shop.internal")
+    assert hosts.serve("two.internal")
+    hosts.wait_until_removed("one.internal")
+
+
+def test_nothing_is_lost_or_ordered_again_after_redis_is_emptied(hosts: Hosts) -> None:
+    """
+    The hosts continue with their volumes, and the agenda has all names again.
+    """
+    before = hosts.pebble.orders()
+    names = hosts.all[0].redis("ZCARD", "certworker:agenda")
+    assert "3\n" == names
+    hosts.all[0].redis("FLUSHALL")
+    hosts.request("one.internal", on=2)
+
+    hosts.serve("one.internal")
+    hosts.wait_for_states([("worker", 4, False), ("worker", 4, False), ("mirror", 4, False)], *FIELDS)
+    wait_until(lambda: "4\n" == hosts.all[0].redis("ZCARD", "certworker:agenda") or None, str)
+    assert (before + 1, 1) == (hosts.pebble.orders(), hosts.pebble.accounts())
+
+
+def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callable[[str], None]) -> None:
+    """
+    Redis of host 1 is killed. That of host 2 becomes the primary, and later that of host 1 its replica.
+    """
+    first, second, _ = hosts.all
+    first.compose("kill", "redis")
+    began = time.monotonic()
+    wait_until(lambda: "role:master" in second.redis("INFO", "replication") or None, lambda: "no election")
+    hosts.request("five.internal", on=3)
+    hosts.serve("five.internal")
+    tell(f"All hosts serve a new name {time.monotonic() - began:.0f} s after the end of the primary.")
+    first.compose("start", "redis")
+
+    wait_until(lambda: "role:slave" in first.redis("INFO", "replication") or None, lambda: "no replica")
+
+
+def test_another_worker_finishes_the_order_of_a_destroyed_host(hosts: Hosts) -> None:
+    """
+    Host 2, with a worker in mid-order and the primary of Redis, is lost with its volumes. No name is lost,
+    and at most the pending order is repeated. A host with an empty volume replaces it.
+    """
+    first, _, third = hosts.all
+    first.compose("stop", WORKER)
+    before = hosts.pebble.orders()
+    # Only host 3 has this name in the public DNS, and the connection of the CA waits.
+    third.compose("pause", "traefik")
+    hosts.all[1].worker("request", "stuck.internal")
+    wait_until(lambda: hosts.pebble.orders() == before + 1 or None, lambda: hosts.all[1].logs())
+    hosts.destroy(2)
+    third.compose("unpause", "traefik")
+    first.compose("start", WORKER)
+    first.wait_for_line("stuck.internal: certificate issued", seconds=UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS)
+    hosts.serve("stuck.internal", on=(1, 3))
+
+    hosts.all[1].type("start")
+    for name in ("main.internal", "one.internal", "five.internal", "stuck.internal"):
+        hosts.serve(name)
+    names = hosts.states()[0]["names"]
+    hosts.wait_for_states(
+        [("worker", names, False), ("worker", names, False), ("mirror", names, False)], *FIELDS
+    )
+    # The worker continues the order, unless the validation of the CA has failed in the meantime.
+    assert hosts.pebble.orders() <= before + 2
+    assert 1 == hosts.pebble.accounts()
