@@ -2,7 +2,8 @@
 The accounts at the CAs, shared by the workers of all hosts.
 
 The later key of an account counts: the time of its file travels with it. So a second host registers no other
-account, and an old bundle does not restore a replaced key.
+account, and an old bundle does not restore a replaced key. A key whose account was deactivated on this host
+does not return, because its backup is on the volume.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ class Accounts:
             return False
         durable.make_directory(directory, DIRECTORY_MODE)
         with WriteLock(directory / "lock").held():
-            if times <= self._times(label) or (directory / NEXT_KEY).exists():
+            if times <= self._times(label) or (directory / NEXT_KEY).exists() or _is_retired(directory, key):
                 return False
             self._store(directory, key, registration, times)
         self._known[label] = self._times(label)
@@ -146,6 +147,13 @@ class Accounts:
         """
         directory = self._directory / label
         return _time(directory / KEY), _time(directory / REGISTRATION)
+
+
+def _is_retired(directory: Path, key: bytes) -> bool:
+    """
+    Return whether *key* was replaced on this host, or its account was deactivated.
+    """
+    return any(_content(path) == key for path in directory.glob(f"{KEY}*.bak"))
 
 
 def _time(path: Path) -> int:

@@ -111,9 +111,18 @@ class Answers:
             self._reject(failure)
             return
         portion = portion_in(content) if kind == "comparison" else None
-        if portion and portion.node != self._node and self._is_complete() and self._claim(portion):
+        if not portion or portion.node == self._node or not self._is_complete() or self._is_old(portion):
+            return
+        if self._claim(portion):
             self._answer(portion)
             self._busy_until = self._clock() + BUSY_SECONDS
+
+    def _is_old(self, portion: Portion) -> bool:
+        """
+        Return whether the node waits for no answer any more. Another program may have added *portion* again.
+        """
+        now, _ = self._connection.time()
+        return abs(now - portion.made) * 1000 >= LIFETIME_MS
 
     def _claim(self, portion: Portion) -> bool:
         return bool(self._connection.set(CLAIMS + portion.id, "1", nx=True, px=LIFETIME_MS))

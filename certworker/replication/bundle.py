@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.domains import is_name
 from certworker.errors import CertworkerError
 from certworker.errors.replication import BundleDamaged, BundleTooLarge
 from certworker.errors.worker import SchemaTooNew
-from certworker.redis.codec import MOST_NAMES, json_in, names_in
+from certworker.redis.codec import MOST_NAMES, json_in
 from certworker.replication.sealing import ReplicationKeys
 from certworker.storage.keypair import StoredCertificate
-from certworker.storage.metadata import CertificateMetadata, comparable, is_generation, token_of
+from certworker.storage.metadata import NAME, CertificateMetadata, comparable, is_generation, token_of
 from certworker.storage.replica import Copy
 
 #: The maximum number of bytes of an entry. A certificate with a hundred names of 100 characters has 40,000.
@@ -102,7 +101,7 @@ def decode(kind: str, content: bytes, fields: Fields) -> Copy | RemovedName | No
     Raises:
         BundleDamaged: The entry is invalid. It changes nothing.
     """
-    names = names_in(json_in(fields.get("names")))
+    names = _names_in(json_in(fields.get("names")))
     try:
         if kind == "certificate":
             return _copy(json.loads(content), names)
@@ -122,7 +121,7 @@ def _copy(content: Mapping[str, Any], names: tuple[str, ...] | None) -> Copy:
     identifier, metadata = content["generation"], _metadata(content["metadata"])
     if not is_generation(identifier) or token_of(identifier) != metadata.generation:
         raise BundleDamaged(reason="its generation is invalid")
-    if metadata.names != names or len(names) > MOST_NAMES or not all(map(is_name, names)):
+    if metadata.names != names:
         raise BundleDamaged(reason="it has an invalid name")
     try:
         key = PrivateKey.from_pem(content["key"].encode("ascii"))
@@ -150,6 +149,16 @@ def _removal(content: Mapping[str, object], names: tuple[str, ...] | None) -> Re
     if not names or len(names) != 1 or not isinstance(token, int) or not 0 <= token <= _HIGHEST_TOKEN:
         raise BundleDamaged(reason="it has an invalid name or token")
     return RemovedName(names[0], token)
+
+
+def _names_in(value: object) -> tuple[str, ...] | None:
+    """
+    Return the names in *value*, also those with an underscore, which other programs may have requested.
+    """
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_NAMES:
+        return None
+    valid = all(isinstance(name, str) and NAME.fullmatch(name) for name in value)
+    return tuple(value) if valid else None
 
 
 def _context(fields: Fields) -> bytes:

@@ -67,6 +67,8 @@ class Portion:
     #: The last name of the portion; None: there is no further name.
     until: str | None
     ranks: dict[str, int] = field(default_factory=dict)
+    #: When it was made, in seconds since 1970 by the clock of Redis. A program may replay it later.
+    made: int = 0
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,17 @@ class Comparison:
         return True
 
     def _portion(self, names: list[str], after: str) -> Portion:
-        ranks, size = dict[str, int](), 0
+        ranks, size, until = dict[str, int](), 0, None
+        made, _ = self.connection.time()
         first = bisect_right(names, after)
         for position in range(first, len(names)):
             name = names[position]
             ranks[name] = replica.rank(self.volume.store, name)
             size += len(name) + 16
             if size > PORTION_BYTES and position + 1 < len(names):
-                return Portion(secrets.token_hex(8), self.node, self.is_worker, after, name, ranks)
-        return Portion(secrets.token_hex(8), self.node, self.is_worker, after, None, ranks)
+                until = name
+                break
+        return Portion(secrets.token_hex(8), self.node, self.is_worker, after, until, ranks, made)
 
     def _answer(self, portion: Portion) -> tuple[list[Fields], str | None] | None:
         """
@@ -173,6 +177,7 @@ def portion_in(content: bytes) -> Portion | None:
         ranks = {str(name): int(rank) for name, rank in portion.ranks.items()}
     except (ValueError, TypeError, AttributeError, RecursionError):
         return None
+    valid = valid and isinstance(portion.made, int)
     return portion if valid and ranks == portion.ranks else None
 
 

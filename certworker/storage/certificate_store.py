@@ -109,8 +109,7 @@ class CertificateStore:
         """
         Return the metadata of the certificate that serves *name*, and the wildcard that covers *name*.
 
-        The wildcard is empty for a name with a certificate of its own, and for a name without any
-        certificate.
+        The wildcard is empty for a name with its own certificate, and for a name without any certificate.
         """
         if own := self.metadata(name):
             return own, ""
@@ -158,6 +157,7 @@ class CertificateStore:
                     if generation and self.links.target_of(other) is None:
                         self.links.create_links(other)
                         self.links.activate([other], generation)
+        self.on_change(names)
         return self.metadata(name)
 
     def generations(self) -> list[Path]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from certworker.acme.account import AccountFiles
 from certworker.certificates import PrivateKey
 from certworker.errors.replication import BundleDamaged
 from certworker.replication.accounts import Accounts
@@ -71,6 +72,21 @@ def test_the_later_key_counts(tmp_path: Path) -> None:
     directory = tmp_path / "there" / LABEL
     assert new == (directory / "key.pem").read_bytes()
     assert [old] == [path.read_bytes() for path in directory.glob("key.pem.*.bak")]
+
+
+def test_a_deactivated_key_does_not_return(tmp_path: Path) -> None:
+    """
+    A host on which the account was deactivated accepts no bundle with its key, but the next key.
+    """
+    here, there = Accounts(tmp_path / "here", KEYS), Accounts(tmp_path / "there", KEYS)
+    account(tmp_path / "here")
+    send(here, there)
+    AccountFiles(tmp_path / "there" / LABEL, "").retire_key()
+
+    assert [False] == send(here, there)
+    assert not (tmp_path / "there" / LABEL / "key.pem").exists()
+    account(tmp_path / "here")
+    assert [True] == send(here, there)
 
 
 def test_a_change_is_published_once(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from redis import Redis
 
-from certworker.replication.answers import LISTING_SECONDS
+from certworker.replication.answers import LIFETIME_MS, LISTING_SECONDS
 from certworker.replication.bundle import sealed_entry
 from certworker.replication.comparison import ANSWERS, COMPARISONS
 from certworker.replication.sealing import ReplicationKeys
@@ -37,6 +39,7 @@ def test_other_programs_get_no_answer(origin: Origin, connection: Redis) -> None
     other = ReplicationKeys([ReplicationKeys.generate()])
     stream, keys = BundleStream(connection, COMPARISONS), ReplicationKeys([KEY])
     fields = {"id": "1", "node": "0" * 16, "is_worker": False, "after": "", "until": None, "ranks": {}}
+    fields["made"] = connection.time()[0]
     own = json.dumps(fields).encode()
     with answering(origin):
         stream.add(sealed_entry("comparison", ("1",), own, other))
@@ -66,6 +69,7 @@ def test_a_later_portion_gets_recent_certificates(origin: Origin, connection: Re
             "after": "a",
             "until": None,
             "ranks": {},
+            "made": connection.time()[0],
         }
         stream.add(sealed_entry("comparison", (number,), json.dumps(fields).encode(), keys))
         answers.step()
@@ -76,3 +80,28 @@ def test_a_later_portion_gets_recent_certificates(origin: Origin, connection: Re
     assert 0 == sent("2")
     now += LISTING_SECONDS
     assert 1 == sent("3")
+
+
+def test_a_replayed_portion_gets_no_answer(
+    origin: Origin, mirror: Mirror, connection: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A program that adds a captured portion again after a minute causes no answer.
+    """
+    origin.issue("a.org", token=1)
+    answers = answers_of(origin)
+    answers.step()
+    with answering(origin):
+        assert mirror.compare()
+    captured: Any = connection.xrange(COMPARISONS)
+    for key in connection.scan_iter("certworker:answering:*"):
+        connection.delete(key)
+    read_time = connection.time
+    monkeypatch.setattr(connection, "time", lambda: (read_time()[0] + LIFETIME_MS // 1000, 0))
+    answers.step()
+    assert [] == list(connection.scan_iter(ANSWERS + "*"))
+    monkeypatch.undo()
+    for _, fields in captured:
+        connection.xadd(COMPARISONS, fields)
+    answers.step()
+    assert 1 == len(list(connection.scan_iter(ANSWERS + "*")))

@@ -13,8 +13,9 @@ from certworker.replication.bundle import RemovedName
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BEGINNING, BundleStream
 from certworker.storage.replica import Copy
-from tests.replication.hosts import KEY, Origin, decoded
+from tests.replication.hosts import KEY, Mirror, Origin, decoded
 from tests.servers.redis import RedisServer
+from tests.storage.authority import Signer
 
 
 def published(connection: Redis) -> list[Copy | RemovedName | None]:
@@ -48,6 +49,21 @@ def test_a_removal_is_published(origin: Origin, connection: Redis) -> None:
     assert [RemovedName("a.example.org", 5), RemovedName("elsewhere.example.org", 6)] == published(
         connection
     )[1:]
+
+
+def test_an_adopted_certificate_is_published(origin: Origin, mirror: Mirror) -> None:
+    """
+    The files of another program reach the other hosts, also under a name with an underscore.
+    """
+    certificate = Signer().certificate("a_b.example.org")
+    place = origin.store.links.domain_dir("a_b.example.org")
+    place.mkdir(parents=True)
+    for file, content in (("fullchain.pem", certificate.fullchain_pem), ("privkey.pem", certificate.key.pem)):
+        (place / file).write_bytes(content)
+    assert origin.store.adopt("a_b.example.org") is not None
+
+    assert ["stored"] == mirror.follow()
+    assert certificate.key.pem == mirror.files("a_b.example.org")["privkey.pem"]
 
 
 def test_a_failure_of_redis_does_not_affect_the_issuance(
