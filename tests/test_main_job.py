@@ -217,7 +217,7 @@ class TestFailures:
 
     def test_all_wrong_settings_are_reported_at_once(self, worker: WorkerProcess) -> None:
         """
-        The worker reports each invalid setting at once, without its value, and exits with code 2.
+        The worker reports all invalid settings together, without their values, and exits with code 2.
         """
         worker.environment |= {"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_CONCURRENCY": "many"}
         ended = worker.command("work")

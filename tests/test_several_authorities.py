@@ -115,7 +115,7 @@ class TestNextAuthority:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The second CA issues the certificate at once if the first CA is unreachable.
+        The second CA issues the certificate immediately if the first CA is unreachable.
         """
         first.stop()
         outcome = app.issuance.issue((NAME,))
@@ -268,7 +268,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The production CA issues at once after a successful dry run, which does not finalize its order.
+        The production CA issues immediately after a successful dry run, which does not finalize its order.
         """
         first.faults.reset()
         outcome = app.issuance.issue((NAME,))

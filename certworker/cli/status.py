@@ -333,7 +333,7 @@ def _show_queue(connection: Redis) -> None:
 
 def _show_backfill(progress: BackfillProgress) -> None:
     if progress.missing:
-        missing = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
+        missing = f"Names without a certificate: {progress.missing:,} of {progress.names:,}"
         ends = (
             f"; at the CA's rate the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
         )

@@ -34,7 +34,7 @@ from certworker.domains.address import Address, is_loopback_name, is_public, rea
 from certworker.storage import durable
 from certworker.ttl_cache import TtlCache
 
-#: How many name servers of a domain are queried. If two disagree, the third shows which one differs.
+#: How many name servers of a domain are queried. If two disagree, the third answer shows which one differs.
 MAX_SERVERS = 3
 #: The addresses of name servers change rarely.
 SERVER_TTL_SECONDS = 300.0

@@ -14,7 +14,7 @@ In import order (★ to read first)::
     lexicon_child   The process that changes one record with dns-lexicon
     lexicon         The providers of dns-lexicon, each change in its own process
     delegation      Where a record must be created: CNAMEs, the zone, and its name servers
-    propagation     The wait until all name servers show a record
+    propagation     The wait until all name servers return a record
     txt_records     The durable list of the created records
     zone_lock       One writer per zone among all workers
     provider_state  The pauses and the settle time of each provider

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 #: An order holds this lock for as long as it needs its records.
 LEASE_PREFIX = "dns01-order:"
 
-#: After this time, all name servers show a record that was created.
+#: After this time, all name servers return a record that was created.
 SETTLED = timedelta(minutes=10)
 
 #: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.

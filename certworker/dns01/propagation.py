@@ -1,5 +1,5 @@
 """
-The wait until all name servers of a zone show the records that were created in it.
+The wait until all name servers of a zone return the records that were created in it.
 
 certworker queries each name server directly, at all its addresses, over UDP and then over TCP. A resolver
 would cache that a record does not exist.
@@ -22,7 +22,7 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: The seconds between two rounds of queries. Local servers show a record immediately, others after some
+#: The seconds between two rounds of queries. Local servers return a record immediately, others after some
 #: seconds.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
@@ -43,7 +43,7 @@ MISSING = "record missing"
 @dataclass(frozen=True)
 class Awaited:
     """
-    The values that all *servers* must show at *fqdn*.
+    The values that all *servers* must return at *fqdn*.
     """
 
     #: The name of the challenge, for messages.
@@ -78,10 +78,10 @@ class Propagation:
 
     def wait(self, awaited: Sequence[Awaited]) -> float:
         """
-        Wait until all servers show all values, and return the elapsed seconds.
+        Wait until all servers return all values, and return the elapsed seconds.
 
         Raises:
-            NotVisible: A server did not show a value in time. The failure has the servers and their answers.
+            NotVisible: A server did not return a value in time. The failure lists the servers and answers.
         """
         began = self._clock()
         pending = [(each, server) for each in awaited for server in each.servers if server.addresses]
@@ -100,7 +100,7 @@ class Propagation:
 
     def is_gone(self, fqdn: str, value: str, servers: Sequence[ZoneServer]) -> bool:
         """
-        Return whether all *servers* answer, and none of them shows *value* at *fqdn*.
+        Return whether all *servers* answer, and none of them returns *value* at *fqdn*.
         """
         asked = [DnsQuestion(each, fqdn, "TXT", own=True) for server in servers for each in server.addresses]
         answers = query_each_server(asked[:MAX_QUERIES])
@@ -111,7 +111,7 @@ class Propagation:
 
     def _query(self, pending: Sequence[tuple[Awaited, ZoneServer]]) -> dict[tuple[Awaited, ZoneServer], str]:
         """
-        Return the problem of each name server; empty if it shows all values.
+        Return the problem of each name server; empty if it returns all values.
         """
         states: dict[tuple[Awaited, ZoneServer], str] = {}
         for batch in _batches(pending):

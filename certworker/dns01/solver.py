@@ -3,7 +3,7 @@ The TXT records for the challenges of one order, from the first DNS query to the
 
 ::
 
-    where ──► for each zone: lock, list, create ──► all name servers show them ──► settle ──► validation
+    where ──► for each zone: lock, list, create ──► all name servers return them ──► settle ──► validation
                                                                                                   │
                                       for each zone: lock, delete, remove from the list  ◄────────┘
 
@@ -102,7 +102,7 @@ class ProviderTest:
     plan: Plan
     #: The seconds until the provider had created the record.
     created: float
-    #: The seconds after that until all name servers showed the record.
+    #: The seconds after that until all name servers returned the record.
     visible: float
     #: The seconds after that until the provider had deleted the record.
     deleted: float
@@ -184,7 +184,7 @@ class Dns01Solver:
             resolvers: Find the zones and their name servers.
             private: Whether name servers at private addresses may be queried. A resolver at such an address
                 allows it as well.
-            timeout_seconds: How long name servers may take to show a record.
+            timeout_seconds: How long name servers may take to return a record.
             directory: The directory for the list of created records, STATE_DIR/dns01.
             connection: To Redis.
             locks: The locks of this worker.

@@ -52,7 +52,7 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
         yield MACHINE.failure(DOCKER, failure)
         return
     count = sum(container.state == "running" for container in containers)
-    yield MACHINE.ok(DOCKER, f"{settings.docker_host} answers, {count} containers run")
+    yield MACHINE.ok(DOCKER, f"{settings.docker_host} responds; running containers: {count}")
     if settings.proxy_address:
         # The host name of a container is the beginning of its id, unless the configuration sets another one.
         own = next((container for container in containers if container.id[:12] == host_name), None)

@@ -63,7 +63,7 @@ class Place(Enum):
 @dataclass(frozen=True)
 class Whereabouts:
     """
-    Where a name points, and the records that the authoritative servers show.
+    Where a name points, and the records that the authoritative servers return.
     """
 
     place: Place

@@ -39,7 +39,7 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
 
     Args:
         is_patient: Whether a command tries for a minute to reach Redis. Otherwise, it fails after seconds,
-            and at once while Redis is known not to respond.
+            and immediately while Redis is known not to respond.
     """
     connect_seconds = CONNECT_SECONDS if is_patient else IMPATIENT_CONNECT_SECONDS
     redis_class = GuardedRedis if is_patient else ImpatientRedis

@@ -2,7 +2,7 @@
 A client of Redis that fails fast while Redis does not respond.
 
 A request to the page sends several commands, and the page has few threads. If each command waited for a Redis
-that hangs, a few requests would block the page. So a failure that took long fails the next commands at once.
+that hangs, a few requests would block the page. So after a slow failure, the next commands fail immediately.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from redis.client import Pipeline
 
 from certworker.redis.guard import GuardedPipeline, GuardedRedis
 
-#: A failure that takes longer is a slow one. A refused connection fails at once, and costs no one time.
+#: A failure that takes longer is a slow one. A refused connection fails immediately, and costs no one time.
 SLOW_SECONDS = 0.5
 
-#: How long commands fail at once after a slow failure. Then one command tries Redis again.
+#: How long commands fail immediately after a slow failure. Then one command tries Redis again.
 PAUSE_SECONDS = 2.0
 
 
@@ -74,7 +74,7 @@ class SlowFailure:
             if error is None:
                 return
             if now >= self._tried_again:
-                # This command tries Redis. Meanwhile, the others fail at once.
+                # This command tries Redis. Meanwhile, the others fail immediately.
                 self._tried_again = now + PAUSE_SECONDS
                 return
         raise type(error)(*error.args)

@@ -10,7 +10,7 @@ reply it does not need yet together with its next command::
         connection.get(...)          one round trip for three commands
 
 Redis receives the commands of a job in the order in which the job sent them. A crash before the round trip is
-the same as a crash before the first of its commands. Outside a job, each command is sent at once.
+the same as a crash before the first of its commands. Outside a job, each command is sent immediately.
 
 :mod:`certworker.redis.guard` sends the waiting commands.
 """
@@ -145,7 +145,7 @@ def take_waiting(connection: Redis) -> list[Reply]:
 
 def send_with_next(connection: Redis, *command: Any) -> Reply:
     """
-    Send *command* together with the next command of the job. Outside a job, send it at once.
+    Send *command* together with the next command of the job. Outside a job, send it immediately.
 
     This function raises no error of Redis. :meth:`Reply.value` does.
     """

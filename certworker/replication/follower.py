@@ -254,7 +254,7 @@ class Follower:
 
     def hurry(self) -> None:
         """
-        Put the next entries into service at once, because a job waits for them.
+        Put the next entries into service immediately, because a job waits for them.
         """
         self._is_hurried = True
         self.loop.wake()

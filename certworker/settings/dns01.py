@@ -159,7 +159,7 @@ class Dns01Settings(SettingGroup):
         "wildcards, all, or suffixes separated by commas, for example internal.example.com",
         Dns01Names(),
     )
-    #: The seconds within which all authoritative servers must show a record.
+    #: The seconds within which all authoritative servers must return a record.
     timeout: Seconds = setting(
         "CERTWORKER_DNS01_TIMEOUT", "a number of seconds from 1 to 3600, for example 120", 120
     )

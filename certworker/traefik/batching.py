@@ -68,7 +68,7 @@ class BatchedWriter:
         self._layout = layout
         self._interval = interval
         self._changed = changed
-        #: Returns whether waiting changes are made at once, because the worker stops.
+        #: Returns whether waiting changes are made immediately, because the worker stops.
         self.is_stopping: Callable[[], bool] = lambda: False
         # Only one of the waiting threads polls. It makes the changes of all.
         self._leading = threading.Lock()

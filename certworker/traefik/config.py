@@ -295,7 +295,7 @@ class TraefikConfig:
 
     def write_at_once_when(self, is_stopping: Callable[[], bool]) -> None:
         """
-        Make waiting changes at once when *is_stopping* returns True.
+        Make waiting changes immediately when *is_stopping* returns True.
         """
         self._writer.is_stopping = is_stopping
 

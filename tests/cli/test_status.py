@@ -67,11 +67,11 @@ class TestStatus:
         )
         app.issuance.issue((NAMES[0],))
         app.agenda.put_many(dict.fromkeys(NAMES, app.clock()))
-        assert worker.command("status").stdout.endswith("4 of 5 names have no certificate yet.\n")
+        assert worker.command("status").stdout.endswith("Names without a certificate: 4 of 5.\n")
 
         worker.environment["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
         last = worker.command("status").stdout.splitlines()[-1]
-        assert "4 of 5 names have no certificate yet; at the CA's rate the last one is ordered at 20" in last
+        assert "Names without a certificate: 4 of 5; at the CA's rate the last one is ordered at 20" in last
 
         summary = json.loads(worker.command("status", "--summary", "--json").stdout)
         ends = datetime.fromisoformat(summary["ends"])

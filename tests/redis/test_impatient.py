@@ -85,7 +85,7 @@ class TestSlowFailure:
 
     def test_one_command_at_a_time_tries_again(self) -> None:
         """
-        After the pause, one command tries Redis. The others fail at once until it succeeds.
+        After the pause, one command tries Redis. The others fail immediately until it succeeds.
         """
         commands = Commands()
         commands.send(SLOW_SECONDS, RedisTimeoutError("no reply"))
@@ -123,7 +123,7 @@ class TestImpatientRedis:
         self, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        After the first failure, each kind of command fails at once, also when Redis runs again.
+        After the first failure, each kind of command fails immediately, also when Redis runs again.
         """
         monkeypatch.setattr(impatient, "PAUSE_SECONDS", 1000)
 

@@ -51,7 +51,7 @@ class TestSharedTrips:
 
     def test_the_last_commands_are_sent_at_the_end_of_the_job(self, connection: Redis) -> None:
         """
-        The end of a job sends its waiting commands. A thread of the job that continues sends its own at once.
+        The end of a job sends its waiting commands. A thread that continues sends its own immediately.
         """
         with sharing_trips(connection):
             send_with_next(connection, "RPUSH", "list", "waiting")

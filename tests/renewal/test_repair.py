@@ -174,7 +174,7 @@ class TestRepair:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A name without any certificate is checked at once. Later repairs do not change its next attempt.
+        A name without any certificate is checked immediately. Later repairs do not change its next attempt.
         """
         app.issuance.issue((NAME,))
         shutil.rmtree(app.certificates.directory / ".certworker/generations")

@@ -103,7 +103,7 @@ def test_a_new_volume_waits_for_the_report_of_another_host(
 
 def test_a_first_worker_is_complete_after_a_wait(origin: Origin, stack: ExitStack) -> None:
     """
-    A worker that is alone is complete once the others have had time to report; with names, at once.
+    A worker that is alone is complete once the others have had time to report; with names, immediately.
     """
     now, nodes = 0.0, Nodes(origin.connection)
     alone, stop = member(origin, stack, lambda: now), Event()

@@ -185,7 +185,7 @@ class Bind:
 
     def catch_up(self, zone: str) -> None:
         """
-        Start the copy of *zone* from the primary, and return at once.
+        Start the copy of *zone* from the primary, and return immediately.
         """
         notice = dns.message.make_query(zone, "SOA")
         notice.set_opcode(dns.opcode.NOTIFY)

@@ -59,7 +59,7 @@ class WorkerProcess:
 
     def start(self) -> None:
         """
-        Start the worker, and return at once.
+        Start the worker, and return immediately.
         """
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(

@@ -41,7 +41,7 @@ def renewing_threads() -> int:
 
 def without_retries(server: RedisServer) -> redis.Redis:
     """
-    Return a connection without retries, so that an outage is visible at once.
+    Return a connection without retries, so that an outage is visible immediately.
     """
     return redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
 
@@ -144,7 +144,7 @@ class TestHold:
 
     def test_a_second_worker_fails_at_once(self, connection: redis.Redis) -> None:
         """
-        A second worker gets a failure at once, and does not wait.
+        A second worker gets a failure immediately, and does not wait.
         """
         with (
             locks_of(connection).hold(["a.org"]),

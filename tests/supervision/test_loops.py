@@ -210,7 +210,7 @@ class TestLoop:
 
     def test_waking_ends_the_delay(self) -> None:
         """
-        A call of `wake` during a step or a delay leads to the next step at once.
+        A call of `wake` during a step or a delay leads to the next step immediately.
         """
         steps: list[int] = []
 

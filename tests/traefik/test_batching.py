@@ -151,7 +151,7 @@ class TestManyCertificates:
 
     def test_commands_do_not_wait(self, tmp_path: Path, busy: BatchedWriter) -> None:
         """
-        A change by a command, or by the repair, is written at once, with the waiting ones.
+        A change by a command, or by the repair, is written immediately, with the waiting ones.
         """
         ready = tmp_path / f".certworker/0{READY}"
         ready.mkdir()
@@ -165,7 +165,7 @@ class TestManyCertificates:
 class TestPublish:
     def test_the_first_change_is_written_at_once(self, tmp_path: Path) -> None:
         """
-        The first change after a delay is written at once, also under load.
+        The first change after a delay is written immediately, also under load.
         """
         writer = writer_for(tmp_path)
         os.utime(tmp_path, (0, 0))
@@ -178,7 +178,7 @@ class TestPublish:
     @pytest.mark.usefixtures("endless_delay")
     def test_without_other_jobs_every_change_is_written_at_once(self, tmp_path: Path) -> None:
         """
-        Without other running jobs, each change is written at once.
+        Without other running jobs, each change is written immediately.
         """
         writer = writer_for(tmp_path)
         for number in range(5):

@@ -358,6 +358,6 @@ class TestAfter:
 
     def test_a_check_that_was_not_started_stops_at_once(self, world: World) -> None:
         """
-        The stop of a check that was not started returns at once.
+        The stop of a check that was not started returns immediately.
         """
         world.deployment_check().stop()

@@ -48,7 +48,7 @@ class ProxyRoutes:
         Return the dynamic configuration for Traefik's HTTP provider.
         """
         current = self._configuration.current(components().sources.certificates)
-        self.callers.log_delivery(f"{current.count} certificates", current.version)
+        self.callers.log_delivery(f"all certificates ({current.count})", current.version)
         if request.accept_encodings.quality("gzip") > 0:
             response = Response(current.compressed, content_type="application/json")
             response.headers["Content-Encoding"] = "gzip"

@@ -165,7 +165,7 @@ class TestFailures:
         self, haproxy: Haproxy, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        If HAProxy stops responding, the update ends at once instead of waiting for each name.
+        If HAProxy stops responding, the update ends immediately instead of waiting for each name.
         """
         calls: list[str] = []
 
