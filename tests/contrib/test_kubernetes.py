@@ -1,7 +1,7 @@
 """
 The manifests for Kubernetes: valid by its schemas, and consistent with the image and the settings.
 
-No test starts them in a cluster.
+tests/containers/test_kubernetes.py runs the containers of the proxy pod. No test starts a cluster.
 """
 
 from __future__ import annotations
@@ -103,6 +103,17 @@ class TestManifests:
         assert given == mounted
         assert all(("ConfigMap", name) in BY_NAME for name in maps)
 
+    def test_no_volume_of_the_image_hides_a_mount(self) -> None:
+        """
+        No mount is above a volume of the image, because an engine mounts a new volume there.
+        """
+        (line,) = re.findall(r"^VOLUME (.*)$", (TOP / "Dockerfile").read_text(), re.MULTILINE)
+        hidden = {parent for volume in re.findall(r'"([^"]+)"', line) for parent in Path(volume).parents}
+        mounts = {Path(mount["mountPath"]) for each in CONTAINERS.values() for mount in each["volumeMounts"]}
+
+        assert Path("/storage") in hidden
+        assert not hidden & mounts
+
     def test_each_pod_has_the_privileges_of_the_image(self) -> None:
         """
         The uid is that of the image. No container has capabilities, except the one that sets the owner.
@@ -176,7 +187,7 @@ class TestCertworker:
         priority = int(options["web.http.redirections.entrypoint.priority"])
         assert routes["routers"]["acme-challenge"]["priority"] == priority + 1
         assert TRAEFIK["readinessProbe"]["tcpSocket"]["port"] in ports
-        assert "/storage/config" == options["--providers.file.directory"] == str(settings(MIRROR).config_dir)
+        assert options["--providers.file.directory"] == str(settings(MIRROR).config_dir)
 
 
 class TestGuide:
