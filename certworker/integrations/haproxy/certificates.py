@@ -8,6 +8,7 @@ new one is added to the list of certificates, if HAProxy uses a list.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from certworker.errors import CertworkerError
 from certworker.errors.reload import HaproxyRefused
@@ -26,6 +27,8 @@ class _Known:
     process: str
     #: The identifier of the generation of each name.
     generations: dict[str, str] = field(default_factory=dict)
+    #: The paths of removed names that HAProxy needs, because its configuration names them.
+    needed: set[str] = field(default_factory=set)
 
 
 class HaproxyCertificates:
@@ -42,7 +45,7 @@ class HaproxyCertificates:
 
     def update(self, socket: HaproxySocket) -> None:
         """
-        Send each certificate that the HAProxy at *socket* does not have yet.
+        Send each certificate that the HAProxy at *socket* does not have yet, and remove the others.
 
         Raises:
             HaproxyRefused: HAProxy does not respond, or refuses one. All others are up to date.
@@ -64,9 +67,10 @@ class HaproxyCertificates:
             except CommandFailed as failed:
                 failure = failure or HaproxyRefused(socket=socket.path, name=name, reason=failed)
                 if isinstance(failed, NoResponse):
-                    break
+                    raise failure from failed
             except CertworkerError as damaged:
                 failure = failure or damaged
+        self._remove_others(api, loaded, lists, known)
         if failure:
             raise failure
 
@@ -79,6 +83,21 @@ class HaproxyCertificates:
         if path in loaded or lists:
             self._send(api, name, path, path in loaded, lists)
             known.generations[name] = generation.name
+
+    def _remove_others(self, api: RuntimeApi, loaded: set[str], lists: set[str], known: _Known) -> None:
+        """
+        Remove the certificates of names that are no longer on the volume.
+        """
+        links = self._certificates.links
+        own = {str(links.domain_dir(name) / "fullchain.pem") for name in links.live()}
+        for path in sorted(loaded - own - known.needed):
+            if Path(path).name == "fullchain.pem" and Path(path).parent.parent == links.directory:
+                try:
+                    api.remove(path, lists)
+                except NoResponse:
+                    return
+                except CommandFailed:
+                    known.needed.add(path)
 
     def _send(self, api: RuntimeApi, name: str, path: str, is_loaded: bool, lists: set[str]) -> None:
         metadata = self._certificates.metadata(name)

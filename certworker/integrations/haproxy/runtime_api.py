@@ -8,6 +8,8 @@ certificates and keys that certworker has encoded itself are sent.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from pathlib import PurePath
 
 from certworker.certificates import Certificate
 from certworker.deadline import Deadline
@@ -110,7 +112,15 @@ class RuntimeApi:
             )
         if is_new:
             self._expect(f"new ssl cert {path}", "New empty certificate")
-        self._expect(text, "Transaction ")
+        # HAProxy changes the certificate of an unfinished transaction instead of the one in the command. A
+        # worker that was killed between the two commands has left it.
+        success = f"for certificate {path}!"
+        try:
+            self._expect(text, success)
+        except CommandFailed as failed:
+            if isinstance(failed, NoResponse) or not self._abort(PurePath(path).parent.parent):
+                raise
+            self._expect(text, success)
         self._expect(f"commit ssl cert {path}", "Success!")
 
     def add_to_list(self, crt_list: str, path: str) -> None:
@@ -121,6 +131,27 @@ class RuntimeApi:
             CommandFailed: HAProxy does not respond, or refuses it.
         """
         self._expect(f"add ssl crt-list {_safe(crt_list)} {_safe(path)}", "Success!")
+
+    def remove(self, path: str, lists: Iterable[str]) -> None:
+        """
+        Remove the certificate *path* from *lists* and from the memory of HAProxy.
+
+        Raises:
+            CommandFailed: HAProxy does not respond, or needs the certificate.
+        """
+        for crt_list in lists:
+            self._command(f"del ssl crt-list {_safe(crt_list)} {_safe(path)}")
+        self._expect(f"del ssl cert {_safe(path)}", "deleted")
+
+    def _abort(self, directory: PurePath) -> bool:
+        """
+        Abort the transactions of certificates below *directory*, and return whether there were any.
+        """
+        lines = self._command("show ssl cert").splitlines()
+        begun = [line[1:].strip() for line in lines if line.startswith(f"*{directory}/")]
+        for path in begun:
+            self._expect(f"abort ssl cert {_safe(path)}", "aborted")
+        return bool(begun)
 
     def _expect(self, command: str, success: str) -> None:
         response = self._command(command)

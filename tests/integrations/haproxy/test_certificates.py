@@ -8,6 +8,7 @@ import ssl
 
 import pytest
 
+from certworker.deadline import Deadline
 from certworker.errors.reload import HaproxyRefused
 from certworker.integrations.haproxy import certificates
 from certworker.integrations.haproxy.certificates import HaproxyCertificates
@@ -125,6 +126,44 @@ class TestUpdate:
         HaproxyCertificates(volume).update(haproxy.socket)
 
         assert issued == {name: haproxy.certificate(name) for name in issued}
+
+    def test_an_unfinished_transaction_is_aborted(
+        self, haproxy: Haproxy, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        A worker that was killed between `set` and `commit` does not block the certificates of other names.
+        """
+        haproxy.start()
+        left = signer.certificate(NAME)
+        text = (left.fullchain_pem + left.key.pem).decode()
+        with Deadline(5).connect_unix(haproxy.socket.path) as connection:
+            connection.sendall(f"set ssl cert {haproxy.path(NAME)} <<\n{text}\n".encode())
+            assert b"Transaction created" in connection.recv(4_096)
+        issued = issue(volume, signer, NEW, 2)
+        before = haproxy.certificate(NAME)
+        HaproxyCertificates(volume).update(haproxy.socket)
+
+        assert (before, issued) == (haproxy.certificate(NAME), haproxy.certificate(NEW))
+
+    def test_removed_names_leave_the_memory(
+        self, haproxy: Haproxy, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        HAProxy has no certificate of a removed name any more. One that its configuration needs stays.
+        """
+        haproxy.start()
+        updates, api = HaproxyCertificates(volume), RuntimeApi(haproxy.socket.path)
+        issue(volume, signer, NEW, 2)
+        updates.update(haproxy.socket)
+        assert haproxy.path(NEW) in api.certificates()
+        volume.remove(NEW)
+        updates.update(haproxy.socket)
+        assert {haproxy.path(NAME)} == api.certificates()
+        haproxy.stop()
+        haproxy.start(certificates=f"crt {haproxy.path(NAME)}")
+        volume.remove(NAME)
+        updates.update(haproxy.socket)
+        assert {haproxy.path(NAME)} == api.certificates()
 
 
 class TestFailures:
