@@ -10,14 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
-from certworker.certificates import Certificate, PrivateKey
+from certworker.certificates import Certificate
 from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik import layout, shard_change
 from certworker.traefik.config import TraefikConfig
 from certworker.traefik.layout import LayoutChoice
 from certworker.traefik.shards import bits_of
+from tests.storage.reader import matching, pairs_in
 from tests.storage.site import SERVED, Site
 from tests.storage.test_power_loss import cuts, recorded
 
@@ -48,9 +48,8 @@ def served(config: Path) -> dict[str, list[Certificate]]:
     """
     found = dict[str, list[Certificate]]()
     for file in config.glob("*.yml"):
-        for pair in yaml.safe_load(file.read_bytes())["tls"]["certificates"]:
-            key = PrivateKey.from_pem(Path(pair["keyFile"]).read_bytes())
-            certificate = Certificate.from_pem(Path(pair["certFile"]).read_bytes(), key)
+        for pair in pairs_in(file.read_bytes()):
+            certificate = matching(Path(pair["certFile"]).read_bytes(), Path(pair["keyFile"]).read_bytes())
             metadata = CertificateMetadata.read(Path(pair["certFile"]).parent)
             assert metadata
             for name in metadata.names:
