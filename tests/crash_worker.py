@@ -21,6 +21,7 @@ from typing import Any
 import redis
 import requests
 
+from certworker.acme.http_pool import public_context
 from certworker.app import App, build_app
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
@@ -173,6 +174,8 @@ def main(prefix: str, signal_number: int, lease_seconds: float, action: str) -> 
         harmed = os.WIFSTOPPED(status) or os.WIFSIGNALED(status)
         report({"name": name_of(running.pop(pid)), "pid": pid, "harmed": harmed, "status": status})
 
+    # The processes share the parsed roots, which take as long as an issuance.
+    public_context()
     running: dict[int, int | None] = {}
     reading, writing = os.pipe()
     os.waitpid(fork(None), 0)

@@ -2,8 +2,8 @@
 The connections to a CA, which stay open as long as the worker runs.
 
 A new connection takes longer than all requests of an order. Loading the trusted roots takes 38 ms, so all
-connections share one TLS context. Each connection is opened within the :class:`~certworker.deadline.Deadline`
-of the exchange, which includes the name lookup and the TLS handshake.
+CAs without roots of their own share one TLS context. Each connection is opened within the
+:class:`~certworker.deadline.Deadline` of the exchange, which includes the name lookup and the TLS handshake.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -170,6 +171,18 @@ def _read(response: BaseHTTPResponse, most_bytes: int) -> bytes:
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    return public_context() if ca_bundle is None else _new_context(ca_bundle)
+
+
+@cache
+def public_context() -> ssl.SSLContext:
+    """
+    Return the context that trusts the roots of the system and of Mozilla.
+    """
+    return _new_context(None)
+
+
+def _new_context(ca_bundle: Path | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_bundle)
     if ca_bundle is None:
         # A slim image may have no trusted roots.
@@ -180,7 +193,7 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
     # Trust the operator's root and those of the system, because the proxy may have a certificate of either.
-    context = _context(None)
+    context = _new_context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)
     return context

@@ -11,12 +11,16 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from certworker.acme.direct_pool import DirectPool
+from certworker.acme.http_pool import pool_for, public_context
 from certworker.acme.transport import Transport
+from certworker.devca.hierarchy import Signer
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from tests.servers.listening import TcpServer
 from tests.servers.oddities import Oddity, OddServer, odd_server
@@ -55,6 +59,21 @@ class TestSession:
         transport.send("GET", server.url)
 
         assert 1 == server.connections
+
+    def test_all_cas_share_the_parsed_roots(self, tmp_path: Path) -> None:
+        """
+        The roots of the system are parsed once for all CAs. A CA with roots of its own does not trust others.
+        """
+        bundle = tmp_path / "root.pem"
+        bundle.write_bytes(Signer.root("A root", datetime.now(UTC)).pem)
+        one, other = (pool_for(f"https://{name}.example.com", None, 2) for name in ("one", "other"))
+        own = pool_for("https://own.example.com", bundle, 2)
+
+        assert isinstance(one, DirectPool)
+        assert isinstance(other, DirectPool)
+        assert isinstance(own, DirectPool)
+        assert one._context is other._context is public_context()
+        assert 1 == len(own._context.get_ca_certs())
 
     def test_the_user_agent_names_certworker(self, server: OddServer) -> None:
         """
