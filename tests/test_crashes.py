@@ -31,6 +31,7 @@ from certworker.settings import load
 from certworker.storage.keypair import stored_in
 from tests.app_fixture import environment
 from tests.crash_worker import place_of
+from tests.memory import in_memory
 from tests.servers.bind import KEY, Bind
 from tests.servers.development import development_authority
 from tests.servers.faulty_authority import FaultyAuthority
@@ -205,6 +206,15 @@ def in_service(app: App, name: str) -> str:
     assert stored is not None
     assert files == (stored.directory / "fullchain.pem", stored.directory / "privkey.pem")
     return stored.metadata.serial
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """
+    Return a directory in memory, because the processes sync thousands of files.
+    """
+    with in_memory(tmp_path) as memory:
+        yield memory
 
 
 @pytest.fixture
@@ -439,7 +449,7 @@ class TestRestarted:
         )
         app_authority.faults.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
         worker = WorkerProcess(variables, tmp_path / "worker.log")
-        worker.program = ["-m", "tests.servers.worker_program", str(round(LEASE_SECONDS))]
+        worker.program = ["tests.servers.worker_program", str(round(LEASE_SECONDS))]
         with worker:
             wait_until(lambda: orders(app_authority, kind)[NAME] or None, lambda: worker.log)
             worker.kill()

@@ -20,6 +20,7 @@ from certworker.storage.keypair import stored_in
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment
 from tests.certificate_builder import Wanted, key_pem
+from tests.memory import in_memory
 from tests.replication.hosts import Mirror, Origin, files_of
 from tests.servers.development import ChallengeServer
 from tests.servers.faulty_authority import FaultyAuthority
@@ -54,7 +55,7 @@ class Hosts:
         self.url, self.http_port = url, http_port
         self.worker = self.process("worker", http_port)
         self.mirror = self.process("mirror", free_port())
-        self.mirror.program = ["-m", "certworker", "mirror"]
+        self.mirror.program = ["certworker", "mirror"]
 
     def process(self, host: str, port: int) -> WorkerProcess:
         """
@@ -128,6 +129,15 @@ def running(hosts: Hosts) -> Iterator[Hosts]:
         hosts.worker.wait_for_line("ready")
         hosts.mirror.wait_for_line("ready")
         yield hosts
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """
+    Return a directory in memory, because the processes sync thousands of files.
+    """
+    with in_memory(tmp_path) as memory:
+        yield memory
 
 
 @pytest.fixture
@@ -228,7 +238,7 @@ def test_the_mirror_answers_the_challenges_of_the_worker(hosts: Hosts) -> None:
     The CA reaches only the mirror, which has no account key.
     """
     hosts.mirror = hosts.process("front", hosts.http_port)
-    hosts.mirror.program = ["-m", "certworker", "mirror"]
+    hosts.mirror.program = ["certworker", "mirror"]
     hosts.worker = hosts.process("back", free_port())
     with running(hosts):
         hosts.request(NAME)

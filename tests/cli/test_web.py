@@ -137,7 +137,7 @@ class TestAlone:
         The page alone starts, responds and ends with SIGTERM. It creates no token on loopback.
         """
         port = with_page(worker)
-        worker.program = ["-m", "certworker", "web"]
+        worker.program = ["certworker", "web"]
         worker.start()
         worker.wait_for_line("the page is at")
 

@@ -158,7 +158,7 @@ def sabotage(
             CERTWORKER_PROXY_ADDRESS="nowhere.invalid:443",
         )
         worker = WorkerProcess(variables, place / "worker.log")
-        worker.program = ["-m", "tests.servers.sabotage", str(place), str(LEASE_SECONDS)]
+        worker.program = ["tests.servers.sabotage", str(place), str(LEASE_SECONDS)]
         with worker:
             worker.wait_for_line("main.localhost: certificate issued")
             yield Sabotage(place, worker, server)

@@ -66,7 +66,7 @@ def worker(
         CERTWORKER_CONCURRENCY="64",
     )
     process = WorkerProcess(variables, tmp_path / "worker.log")
-    process.program = ["-m", "tests.servers.worker_program", str(LEASE_SECONDS)]
+    process.program = ["tests.servers.worker_program", str(LEASE_SECONDS)]
     yield process
     process.kill()
 

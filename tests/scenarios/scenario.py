@@ -7,8 +7,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import subprocess
-import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,7 +24,7 @@ from certworker.supervision import Heartbeats
 from certworker.worker.worker import run
 from tests.scenarios.installation import Installation
 from tests.servers.fault_injection import Fault
-from tests.servers.worker import PATIENCE_SECONDS, wait_until
+from tests.servers.worker import PATIENCE_SECONDS, run_command, wait_until
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SOON = timedelta(seconds=10)
@@ -230,15 +228,8 @@ def _run_worker(installation: Installation, app: App) -> None:
 
 def _check_command(scenario: Scenario, installation: Installation) -> None:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIXES)}
-    command = [sys.executable, "-m", "certworker", *installation.command]
-    ended = subprocess.run(
-        command,
-        env=inherited | installation.environ() | installation.shell,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_SECONDS,
-        check=False,
-    )
+    environment = inherited | installation.environ() | installation.shell
+    ended = run_command(*installation.command, environment=environment)
     *_, last = (ended.stdout + ended.stderr).splitlines()
 
     assert 0 != ended.returncode

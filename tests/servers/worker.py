@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.app_fixture import environment
+from tests.servers.forked import Forked
 from tests.servers.ports import free_port
 
 PATIENCE_SECONDS = 30.0
@@ -37,9 +38,10 @@ class WorkerProcess:
         self.environment = {**inherited, **environment}
         self.http_port = int(environment["CERTWORKER_HTTP_ADDRESS"].rpartition(":")[2])
         self.log_file = log
-        self.process: subprocess.Popen[bytes] | None = None
-        #: The program. Some tests replace it with one that has shorter leases than production.
-        self.program = ["-m", "certworker", "work"]
+        self.process: Forked | None = None
+        #: The module and its arguments. Some tests replace it with one that has shorter leases than
+        #: production.
+        self.program = ["certworker", "work"]
 
     def __enter__(self) -> Self:
         self.start()
@@ -61,10 +63,9 @@ class WorkerProcess:
         """
         Start the worker, and return immediately.
         """
-        with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, *self.program], env=self.environment, stdout=log, stderr=log
-            )
+        self.log_file.touch()
+        module, *arguments = self.program
+        self.process = Forked(module, arguments, self.environment, stdout=self.log_file, stderr=self.log_file)
 
     def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """
@@ -86,14 +87,7 @@ class WorkerProcess:
         """
         Run another certworker command with the same settings.
         """
-        return subprocess.run(
-            [sys.executable, "-m", "certworker", *arguments],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-        )
+        return run_command(*arguments, environment=self.environment)
 
     def get(self, path: str) -> tuple[int, str]:
         """
@@ -115,6 +109,24 @@ class WorkerProcess:
 
     def _line(self, pattern: str) -> str | None:
         return next((line for line in self.log.splitlines() if re.search(pattern, line)), None)
+
+
+def run_command(
+    *arguments: str, environment: Mapping[str, str], seconds: float = PATIENCE_SECONDS
+) -> subprocess.CompletedProcess[str]:
+    """
+    Run `certworker` with *arguments* for at most *seconds*.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        output = {stream: Path(place, stream) for stream in ("stdout", "stderr")}
+        process = Forked("certworker", arguments, environment, **output)
+        try:
+            code = process.wait(seconds)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(
+            arguments, code, **{stream: file.read_text() for stream, file in output.items()}
+        )
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class TestRoundTrips:
             _APP_REDIS_PORT=str(own_redis.port),
         )
         worker, trips, counts = WorkerProcess(variables, tmp_path / "worker.log"), tmp_path / "trips", []
-        worker.program = ["-m", "bench.round_trips", str(trips), "work"]
+        worker.program = ["bench.round_trips", str(trips), "work"]
         with worker, own_redis.client() as connection:
             worker.wait_for_line("certworker .* ready")
             for number in range(WARM_UP + 5):
