@@ -188,6 +188,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Run the tests with a time limit of their own first. They take the longest.
+    Run the longest tests first, so that none of them runs alone at the end: those with a time limit of their
+    own, and then those with the marker `slow`.
     """
-    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+    items.sort(key=lambda item: [item.get_closest_marker(marker) is None for marker in ("timeout", "slow")])

@@ -21,6 +21,8 @@ import pytest
 from tests.recording import RECORDING, steady
 from tests.servers.worker import wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 #: The longest wait for the demo. An issuance takes a second, and the renewal follows after eight seconds.

@@ -11,6 +11,7 @@ from functools import partial
 from itertools import chain
 from typing import cast
 
+import pytest
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -236,6 +237,7 @@ class TestBacklog:
             connection.delete("sample:pause")
 
 
+@pytest.mark.slow
 class TestDeath:
     def test_a_worker_killed_while_it_drains_the_queue_loses_no_name(
         self, redis_server: RedisServer, connection: Redis
