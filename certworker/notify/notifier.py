@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from redis import Redis
 
@@ -22,12 +23,14 @@ from certworker.errors import CertworkerError, Retry, printable
 from certworker.errors.dns import Moved
 from certworker.errors.pages import reference_of
 from certworker.errors.worker import NotificationUndelivered
-from certworker.notify.email import Mailer, MailServer
 from certworker.notify.message import InService, Kind, Notification, iso, read, sort
 from certworker.notify.webhook import Webhook
 from certworker.settings import Settings
 from certworker.state.outbox import NotificationLog, Outbox
 from certworker.validity import Validity
+
+if TYPE_CHECKING:
+    from certworker.notify.email import Mailer
 
 logger = logging.getLogger(__name__)
 
@@ -215,6 +218,9 @@ def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
     """
     found: dict[str, Mailer | Webhook] = {}
     if settings.smtp_host and settings.email:
+        # The libraries for e-mail take a megabyte, which most workers do not need.
+        from certworker.notify.email import Mailer, MailServer
+
         password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
         server = MailServer(
             settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password

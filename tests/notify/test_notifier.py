@@ -7,6 +7,8 @@ from __future__ import annotations
 import http.client
 import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -372,6 +374,16 @@ class TestChannels:
 
         assert ("mail", "hook") == notifier.channels
         assert 1 == len(quick.deliveries)
+
+
+class TestImport:
+    def test_a_worker_without_a_mail_server_imports_no_library_for_email(self) -> None:
+        """
+        Only a worker with a mail server needs the libraries, which take a megabyte.
+        """
+        program = "import sys; import certworker.runtime; sys.exit('smtplib' in sys.modules)"
+
+        assert 0 == subprocess.run([sys.executable, "-c", program], check=False).returncode
 
 
 class TestOf:
