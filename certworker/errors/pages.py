@@ -26,26 +26,67 @@ RETRIES = {
     ),
 }
 
+ONLY_A_WARNING = "This is only a warning. certworker orders anyway."
+ONLY_IN_THE_DOCTOR = "Only the doctor checks it."
+OF_A_COMMAND = "certworker does not retry. Run the command again."
+OF_REDIS = "certworker tries Redis again after growing pauses of at most a minute."
+OF_RELOADS = "certworker retries every minute."
+OF_THE_DEPLOYMENT_CHECK = "certworker checks the proxy again every 5 minutes."
+
 #: When certworker retries after failures that do not follow the retry policy, by code.
 RETRIES_BY_CODE = {
-    "acct.no_key_change": "certworker does not retry. Run the command again.",
+    "acct.no_key_change": OF_A_COMMAND,
+    "acme.not_revoked": OF_A_COMMAND,
+    "caa.syntax": ONLY_A_WARNING,
+    "config.http_address": "certworker stops, and tries the address again at its next start.",
+    "config.invalid": "certworker stops, and reads the values again at its next start.",
+    "dns.propagation": ONLY_A_WARNING,
+    "dns.split_horizon": ONLY_A_WARNING,
+    "dns.target_invalid": "certworker ignores the value until its next start.",
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
+    "fs.not_persistent": "certworker checks it at each start.",
+    "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
+    "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
+    "notice.undelivered": "certworker retries every 30 seconds.",
+    "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
+    "proxy.many_certificates": "certworker reports it once a day.",
+    "proxy.old_cert": OF_THE_DEPLOYMENT_CHECK,
+    "proxy.other_terminator": ONLY_IN_THE_DOCTOR,
+    "proxy.unreachable": OF_THE_DEPLOYMENT_CHECK,
     "proxy.yaml_broken": "`certworker doctor` reports the file until it is valid.",
     "queue.abandoned": "certworker does not run this job again.",
+    "queue.unserved": ONLY_IN_THE_DOCTOR,
+    "redis.auth": OF_REDIS,
+    "redis.cluster": OF_REDIS,
+    "redis.evict": ONLY_IN_THE_DOCTOR,
+    "redis.missing": "The demo stops.",
+    "redis.oom": OF_REDIS,
+    "redis.readonly": OF_REDIS,
+    "redis.tls": OF_REDIS,
+    "redis.too_old": "certworker stops, and checks the version again at its next start.",
+    "redis.unreachable": OF_REDIS,
+    "reload.engine": OF_RELOADS,
+    "reload.failed": OF_RELOADS,
+    "reload.haproxy": OF_RELOADS,
+    "reload.refused": OF_RELOADS,
     "replication.damaged": "certworker skips the bundle.",
     "replication.newer_version": "certworker skips the bundle.",
-    "replication.node_away": "Only the doctor checks it.",
-    "replication.node_behind": "Only the doctor checks it. The host compares its names every hour.",
+    "replication.node_away": ONLY_IN_THE_DOCTOR,
+    "replication.node_behind": f"{ONLY_IN_THE_DOCTOR} The host compares its names every hour.",
     "replication.too_large": "certworker skips the bundle.",
-    "replication.versions_differ": "Only the doctor checks it.",
+    "replication.versions_differ": ONLY_IN_THE_DOCTOR,
     "replication.wrong_key": "certworker skips the bundle.",
     "renew.overdue": (
         "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."
     ),
+    "state.schema_too_new": (
+        "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily."
+    ),
+    "worker.stalled": "certworker logs when the loop makes progress again.",
 }
 
 #: The first words of the commands in remedies.

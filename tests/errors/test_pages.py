@@ -20,6 +20,10 @@ from certworker.errors.pages import (
     remedy_of,
     retry_of,
 )
+from certworker.integrations.docker import reloader
+from certworker.redis import health
+from certworker.traefik import deployment_check
+from certworker.worker import maintenance
 from tests.documentation import DOCS, pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
@@ -160,6 +164,24 @@ class TestRetries:
         """
         assert retry_of(FAILURES[code]) == text
         assert page_of(code).rstrip().endswith(text)
+
+    @pytest.mark.parametrize(
+        ("code", "seconds", "wanted", "text"),
+        [
+            ("redis.unreachable", health.LONGEST_PAUSE_SECONDS, 60, "of at most a minute."),
+            ("reload.failed", reloader.RETRY_INTERVAL_SECONDS, 60, "every minute."),
+            ("proxy.old_cert", deployment_check.SLOW_POLL_SECONDS, 300, "every 5 minutes."),
+            ("notice.undelivered", maintenance.DELIVERY_INTERVAL_SECONDS, 30, "every 30 seconds."),
+        ],
+    )
+    def test_each_own_text_has_the_pause_of_its_loop(
+        self, code: str, seconds: float, wanted: float, text: str
+    ) -> None:
+        """
+        The text has the pause of the loop that retries.
+        """
+        assert wanted == seconds
+        assert retry_of(FAILURES[code]).endswith(text)
 
     def test_each_own_text_belongs_to_a_failure(self) -> None:
         """
