@@ -30,13 +30,20 @@ ENTRIES_PER_READ = 32
 #: The position before the first entry.
 BEGINNING = "0-0"
 
+#: The position after all entries.
+_END = f"{2**64 - 1}-{2**64 - 1}"
+
 _POSITION = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 #: Each part of a position is less than this.
 _TOO_LARGE = 2**64
 
-#: KEYS: the stream. ARGV: the position, the number of entries, the maximum size of an entry. Returns the id
-#: of the first entry, the last id, and the entries after the position: the id, the size, and the fields. A
-#: larger entry has no fields.
+#: An entry of this size is no bundle of any version. The first node that reads it removes it, because Redis
+#: copies it for each script.
+HUGE_ENTRY = 1024 * 1024
+
+#: KEYS: the stream. ARGV: the position, the number of entries, the maximum size of an entry, and the size
+#: from which it is removed. Returns the id of the first entry, the last id, and the entries after the
+#: position: the id, the size, and the fields. A larger entry has no fields.
 _READ = """
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'stream' then redis.call('UNLINK', KEYS[1]) return {'', '', {}} end
@@ -52,6 +59,7 @@ if read then
     for i, entry in ipairs(read[1][2]) do
         local size = 0
         for _, part in ipairs(entry[2]) do size = size + #part end
+        if size > tonumber(ARGV[4]) then redis.call('XDEL', KEYS[1], entry[1]) end
         found[i] = {entry[1], size, size <= tonumber(ARGV[3]) and entry[2] or {}}
     end
 end
@@ -141,18 +149,18 @@ class BundleStream:
         Raises:
             redis.RedisError: Redis failed.
         """
-        _, _, found = self._read([self._key], [position, 1, 0])
+        _, _, found = self._read([self._key], [position, 1, 0, HUGE_ENTRY])
         return _position(found[0][0]) if found else None
 
     def end(self) -> str:
         """
-        Return the position of the last entry.
+        Return the position of the last entry that was ever added.
 
         Raises:
             redis.RedisError: Redis failed.
         """
-        found: Any = self._connection.xrevrange(self._key, count=1)
-        return _position(found[0][0]) if found else BEGINNING
+        _, last, _ = self._read([self._key], [_END, 1, 0, HUGE_ENTRY])
+        return _position(last)
 
     def read(self, position: str) -> Reading:
         """
@@ -161,7 +169,7 @@ class BundleStream:
         Raises:
             redis.RedisError: Redis failed.
         """
-        limits = [ENTRIES_PER_READ, LARGEST_ENTRY + _FIELD_NAMES]
+        limits = [ENTRIES_PER_READ, LARGEST_ENTRY + _FIELD_NAMES, HUGE_ENTRY]
         first, last, found = self._read([self._key], [position, *limits])
         first, last = _position(first), _position(last)
         if order_of(last) < order_of(position):

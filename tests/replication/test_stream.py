@@ -68,7 +68,7 @@ def test_a_gap_is_detected(connection: Redis) -> None:
 
 def test_a_huge_entry_is_not_transferred(connection: Redis) -> None:
     """
-    The script leaves out the content of an entry of 100 MB.
+    The script leaves out the content of an entry of 100 MB, and removes it, so that it is read only once.
     """
     connection.xadd(PUBLISHED, {"bundle": bytes(100_000_000)})
     stream = BundleStream(connection)
@@ -78,6 +78,9 @@ def test_a_huge_entry_is_not_transferred(connection: Redis) -> None:
 
     assert ({}, True) == (huge.fields, huge.size > 100_000_000)
     assert b"next" == following.fields["bundle"]
+    assert following.position == stream.end()
+    assert 10_000 > (connection.memory_usage(PUBLISHED) or 0)
+    assert [following] == stream.read(BEGINNING).entries
 
 
 def test_a_key_of_another_type_is_replaced(connection: Redis) -> None:
