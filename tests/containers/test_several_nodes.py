@@ -6,18 +6,25 @@ The tests share the hosts, and run in this order.
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from certworker.replication.sealing import ReplicationKeys
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
-from tests.containers.hosts import Hosts
+from tests.containers.hosts import GUIDE, Hosts
 from tests.containers.project import WORKER
 from tests.containers.test_bad_days import UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS
 from tests.servers.worker import wait_until
+
+#: The engine starts many programs. An idle machine needs a fifth of this limit.
+pytestmark = pytest.mark.timeout(600)
+
+KEY = "CERTWORKER_REPLICATION_KEY"
 
 #: The fields of `certworker status --nodes --json` that the tests compare.
 FIELDS = ("role", "names", "away")
@@ -118,6 +125,39 @@ def test_nothing_is_lost_or_ordered_again_after_redis_is_emptied(hosts: Hosts) -
     hosts.wait_for_states([("worker", 4, False), ("worker", 4, False), ("mirror", 4, False)], *FIELDS)
     wait_until(lambda: "4\n" == hosts.all[0].redis("ZCARD", "certworker:agenda") or None, str)
     assert (before + 1, 1) == (hosts.pebble.orders(), hosts.pebble.accounts())
+
+
+def test_the_key_is_replaced_without_a_gap(hosts: Hosts) -> None:
+    """
+    The hosts restart one after the other at each step of the guide. Certificates reach all at any time.
+    """
+    old, new = hosts.all[0].settings[KEY], ReplicationKeys.generate()
+    steps = {"OLD,NEW": "main.internal", "NEW,OLD": "shop.internal", "NEW": "main.internal"}
+    for step, name in steps.items():
+        before = hosts.serve(name)
+        hosts.restart({KEY: step.replace("OLD", old).replace("NEW", new)}, 1)
+        hosts.request("--force", name)
+        hosts.serve(name, instead_of=before)
+        hosts.restart({KEY: hosts.all[0].settings[KEY]}, 2, 3)
+        assert [] == [host for host in hosts.all if "replication." in host.logs()]
+    page = GUIDE.read_text().partition("## Replace the key")[2].partition("## ")[0]
+    assert [*steps] == re.findall(r"`((?:OLD|NEW)[A-Z,]*)`", page)
+
+
+def test_a_host_with_a_wrong_key_reports_it_and_serves_what_it_has(hosts: Hosts) -> None:
+    """
+    The log and `status --nodes` show the code. With the right key, the host catches up.
+    """
+    third = hosts.all[2]
+    right, before = third.settings[KEY], hosts.serve("shop.internal")
+    hosts.restart({KEY: ReplicationKeys.generate()}, 3)
+    hosts.request("three.internal")
+    third.wait_for_line("replication.wrong_key")
+    hosts.wait_for_states([("",), ("",), ("replication.wrong_key",)], "code")
+
+    assert before == hosts.serve("shop.internal", on=(3,))
+    hosts.restart({KEY: right}, 3)
+    hosts.serve("three.internal")
 
 
 def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callable[[str], None]) -> None:
