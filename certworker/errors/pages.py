@@ -38,6 +38,7 @@ RETRIES_BY_CODE = {
     "acct.no_key_change": OF_A_COMMAND,
     "acme.not_revoked": OF_A_COMMAND,
     "caa.syntax": ONLY_A_WARNING,
+    "config.domain_localhost": "certworker does not retry. It reads `_APP_DOMAIN` again at its next start.",
     "config.http_address": "certworker stops, and tries the address again at its next start.",
     "config.invalid": "certworker stops, and reads the values again at its next start.",
     "dns.propagation": ONLY_A_WARNING,
@@ -51,6 +52,7 @@ RETRIES_BY_CODE = {
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
+    "lock.held": "certworker checks the name again after the lease of the other job.",
     "notice.undelivered": "certworker retries every 30 seconds.",
     "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
     "proxy.many_certificates": "certworker reports it once a day.",
@@ -86,6 +88,7 @@ RETRIES_BY_CODE = {
     "state.schema_too_new": (
         "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily."
     ),
+    "worker.crashed": "certworker retries at the time in the message, within a day.",
     "worker.stalled": "certworker logs when the loop makes progress again.",
 }
 
