@@ -25,6 +25,7 @@ from bench import (
     ledger,
     page,
     proxies,
+    quarter,
     repair,
     scale,
     served,
@@ -57,6 +58,7 @@ BENCHMARKS = {
     "page": page,
     "proxies": proxies,
     "scale": scale,
+    "quarter": quarter,
     "traces": traces,
 }
 
