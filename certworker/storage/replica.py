@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,8 +121,11 @@ def put_into_service(
                 directory = _directory(store, copy)
                 directories[directory] = copy
                 new |= dict.fromkeys(names, directory)
-        _build(store, directories)
-        _link(store, new)
+        # Nothing points to the new directories before all of them are synced.
+        with durable.syncing_together():
+            _build(store, directories)
+            _make_links(store, new)
+        _activate(store, new)
         return [Result(_linked(store, copy, only), names) for copy, names in zip(copies, linked, strict=True)]
 
 
@@ -144,18 +148,23 @@ def _build(store: CertificateStore, copies: Mapping[Path, Copy]) -> None:
     # The threads mostly wait for the disk.
     with ThreadPoolExecutor(min(BUILDERS, len(missing))) as builders:
         for building in [
-            builders.submit(build, directory, copy.certificate, copy.metadata) for directory, copy in missing
+            # With the context, the threads leave the sync of their directory to this one.
+            builders.submit(copy_context().run, build, directory, copy.certificate, copy.metadata)
+            for directory, copy in missing
         ]:
             building.result()
 
 
-def _link(store: CertificateStore, generations: Mapping[str, Path]) -> None:
-    if not generations:
-        return
-    store.links.record_highest(max(generations.values(), key=lambda generation: generation.name))
+def _make_links(store: CertificateStore, generations: Mapping[str, Path]) -> None:
+    if generations:
+        store.links.record_highest(max(generations.values(), key=lambda generation: generation.name))
     for name in generations:
         store.links.create_links(name)
-    store.links.activate_each(generations)
+
+
+def _activate(store: CertificateStore, generations: Mapping[str, Path]) -> None:
+    if generations:
+        store.links.activate_each(generations)
     for name in generations:
         store.links.removed.forget(name)
 

@@ -8,11 +8,14 @@ POSIX allows after a power cut, and check each state with the readers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from certworker.storage.metadata import CertificateMetadata
+from certworker.storage.replica import Copy, put_into_service
 from tests.storage.disk import Disk, Tree, read_tree, replayed
 from tests.storage.reader import followed
 from tests.storage.site import SERVED, STORED, Site, check_readers, check_recovery, serial
@@ -132,6 +135,32 @@ class TestReplacing:
             "power cuts: the adoption of plain files", f"{states} states, {different} different"
         )
         assert states > 400
+
+
+class TestReceiving:
+    def test_a_copy_of_another_host(self, site: Site) -> None:
+        """
+        After a power cut while a copy is put into service, readers find the old or the new certificate.
+
+        The states before the generation has its name are those of a renewal.
+        """
+        old, certificate = site.publish(NAME, token=1), site.signer.certificate(NAME)
+        metadata = CertificateMetadata.of(certificate, authority="a", kind="public", generation=2)
+        copy = Copy(f"{2:012d}-{0:08x}", certificate, metadata, (NAME,))
+
+        def receive(mark: Callable[[str], None]) -> None:
+            put_into_service(site.volume, [copy])
+            mark(STORED)
+
+        before, effects = recorded(site, receive)
+        named = next(number for number, effect in enumerate(effects) if effect.verb == "rename")
+        states = 0
+        for passed, disk in islice(cuts(before, effects), named, None):
+            for tree in disk.states():
+                states += 1
+                site.reset_to(tree)
+                check_readers(site, passed, old, (NAME,))
+        assert states > 50
 
 
 class TestFirstCertificate:

@@ -4,6 +4,7 @@ Tests of the certificates of other hosts on this volume.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,27 @@ def test_several_copies_of_a_name_end_with_the_latest(tmp_path: Path, store: Cer
 
     assert [(A, B), (A,), ()] == [result.new for result in results]
     assert [{B}, {A}, set()] == [set(result.linked) for result in results]
+
+
+def test_many_copies_share_the_syncs_of_directories(
+    tmp_path: Path, store: CertificateStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A received certificate needs the syncs of its own files and directories; the other syncs are shared.
+    """
+    names = [f"{number}.example.org" for number in range(16)]
+    copies = [copy(tmp_path, name, token=5 + number) for number, name in enumerate(names)]
+    synced, sync = list[int](), os.fsync
+
+    def counted(descriptor: int) -> None:
+        synced.append(descriptor)
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    replica.put_into_service(store, copies)
+
+    # Five files, their directory, and that of the name.
+    assert len(synced) <= 7 * len(copies) + 10
 
 
 def test_the_higher_token_wins_for_each_name(tmp_path: Path, store: CertificateStore) -> None:
