@@ -43,7 +43,7 @@ class KeyPairBroken(CertworkerError):
     code = "fs.partial"
     message_template = "The certificate and the key in {path} are not usable together: {reason}"
     remedy_template = (
-        "No action is needed; certworker issues a replacement. Show its progress: certworker status {name}"
+        "certworker replaces it at the next request or renewal. To request it: certworker request {name}"
     )
     retry = Retry.SOON
 
@@ -52,7 +52,7 @@ class CertificateUnreadable(CertworkerError):
     code = "fs.corrupt"
     message_template = "Cannot read {path}: {reason}."
     remedy_template = (
-        "No action is needed; certworker issues a replacement. Show its progress: certworker status {name}"
+        "certworker replaces it at the next request or renewal. To request it: certworker request {name}"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

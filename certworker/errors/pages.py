@@ -28,6 +28,7 @@ RETRIES = {
 
 ONLY_A_WARNING = "This is only a warning. certworker orders anyway."
 ONLY_IN_THE_DOCTOR = "Only the doctor checks it."
+OF_A_DAMAGE = "The next job for the name orders a replacement."
 OF_A_COMMAND = "certworker does not retry. Run the command again."
 OF_REDIS = "certworker tries Redis again after growing pauses of at most a minute."
 OF_RELOADS = "certworker retries every minute."
@@ -46,7 +47,9 @@ RETRIES_BY_CODE = {
     "dns.target_invalid": "certworker ignores the value until its next start.",
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
+    "fs.corrupt": OF_A_DAMAGE,
     "fs.not_persistent": "certworker checks it at each start.",
+    "fs.partial": OF_A_DAMAGE,
     "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
     "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",

@@ -34,15 +34,15 @@ def test_a_limit_ends_after_its_time(limits: TimeLimits) -> None:
     assert not later.is_set()
 
 
-def test_a_cancelled_limit_calls_nothing(limits: TimeLimits) -> None:
+def test_a_canceled_limit_calls_nothing(limits: TimeLimits) -> None:
     """
-    A cancelled limit does not call its function, and a second cancellation is no failure.
+    A canceled limit does not call its function, and a second cancellation is no failure.
     """
     called, later = Event(), Event()
-    cancelled = TimeLimit(limits, 0.05, called.set)
-    cancelled.start()
-    cancelled.cancel()
-    cancelled.cancel()
+    canceled = TimeLimit(limits, 0.05, called.set)
+    canceled.start()
+    canceled.cancel()
+    canceled.cancel()
 
     TimeLimit(limits, 0.06, later.set).start()
     assert later.wait(PATIENCE_SECONDS)
