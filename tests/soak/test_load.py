@@ -40,6 +40,14 @@ class TestLevels:
 
         assert ["descriptors"] == grown(FIRST, middle, last)
 
+    def test_memory_is_no_pool(self) -> None:
+        """
+        Memory that grew by more than a tenth has grown, even if it then stopped.
+        """
+        middle = replace(FIRST, memory_kib=66_100)
+
+        assert ["memory_kib"] == grown(FIRST, middle, middle)
+
     def test_a_level_is_the_lowest_of_its_samples(self) -> None:
         """
         A key or a connection that exists for a moment does not count.
