@@ -8,7 +8,10 @@ a worker.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from redis import Redis
 
@@ -24,6 +27,7 @@ from certworker.replication.responses import Responses
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.upkeep import Upkeep
 from certworker.settings import Settings
+from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import Heartbeats, Loop
 from certworker.traefik.config import TraefikConfig
@@ -36,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Redis connections for the loops and the HTTP servers.
 CONNECTIONS = 16
+
+#: Reloads follow a change within this time, even if the first ones fail.
+RECENT = timedelta(minutes=10)
 
 
 def run_mirror(settings: Settings) -> int:
@@ -64,8 +71,11 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     metrics, heartbeats = Metrics(), Heartbeats()
     store = CertificateStore(settings.certificates_dir, on_change=lambda _names: None)
     traefik = TraefikConfig(settings.config_dir, layout=settings.traefik_layout, observe=metrics.publication)
+    was_killed = _mark_running(store, stack)
     after, loops = start_after_issuance(settings, store, traefik, metrics, _record_deployment, stack)
     publish = after(published)
+    if was_killed:
+        _publish_recent(store, publish, now_in_utc())
     host = Host(connection, store, traefik, metrics.bundle, publish)
     membership = Membership(host, ReplicationKeys(settings.replication.keys), None)
     upkeep = Upkeep(store, traefik, now_in_utc)
@@ -100,6 +110,45 @@ def _start_servers(
         stack.callback(server.stop)
         loops.append(server.loop)
     return loops
+
+
+def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
+    """
+    Record on the volume that the mirror runs; return whether the last one was killed.
+
+    The end of *stack* removes the mark, after the pending reloads.
+    """
+    mark = store.directory / ".certworker" / "mirror-runs"
+    durable.make_directory(mark.parent)
+    with durable.translate_os_errors(mark):
+        was_killed = mark.exists()
+        mark.touch()
+    stack.callback(mark.unlink, missing_ok=True)
+    return was_killed
+
+
+def _publish_recent(
+    store: CertificateStore, publish: Callable[[Sequence[str]], object], now: datetime
+) -> None:
+    """
+    Publish again what the killed mirror may not have reloaded: the certificates of the last minutes.
+    """
+    since, names = (now - RECENT).timestamp(), dict[Path, list[str]]()
+    for name in store.links.live():
+        generation = store.links.generation(name)
+        if generation and _changed(generation) >= since:
+            names.setdefault(generation, []).append(name)
+    for each in names.values():
+        publish(each)
+    if names:
+        logger.info("the last mirror was killed: following up on its %d last certificates", len(names))
+
+
+def _changed(generation: Path) -> float:
+    try:
+        return generation.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _record_deployment(name: str, failure: CertworkerError | None) -> None:

@@ -5,19 +5,22 @@ Tests of `certworker mirror` as a process: the certificates of a worker on anoth
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from certworker.mirroring import RECENT, _mark_running, _publish_recent
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BEGINNING
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from certworker.traefik.config import TraefikConfig
+from certworker.validity import now_in_utc
 from tests.app_fixture import environment
 from tests.certificate_builder import Wanted, key_pem
 from tests.memory import in_memory
@@ -315,6 +318,27 @@ def test_an_import_on_one_host_is_served_by_all(hosts: Hosts) -> None:
     metadata = hosts.store("second").metadata(NAME)
     assert metadata is not None
     assert metadata.is_imported
+
+
+def test_after_a_kill_the_recent_certificates_are_published_again(tmp_path: Path, mirror: Mirror) -> None:
+    """
+    After a kill, the next mirror follows up on the last certificates. After SIGTERM, it does not.
+    """
+    origin, now, again = Origin(tmp_path / "origin", mirror.connection), now_in_utc(), list[Sequence[str]]()
+    origin.issue(NAME, OTHER, token=1)
+    origin.issue("old.localhost", token=2)
+    mirror.follow()
+    generation = mirror.store.links.generation("old.localhost")
+    assert generation is not None
+    os.utime(generation, times=((now - 2 * RECENT).timestamp(),) * 2)
+    killed = ExitStack()
+
+    assert not _mark_running(mirror.store, killed)
+    assert _mark_running(mirror.store, killed)
+    _publish_recent(mirror.store, again.append, now)
+    assert [[NAME, OTHER]] == [sorted(names) for names in again]
+    killed.close()
+    assert not _mark_running(mirror.store, ExitStack())
 
 
 @pytest.fixture
