@@ -9,7 +9,7 @@ from pathlib import Path
 
 from certworker.web.server import TOKENS
 from tests.servers.ports import free_port, reserved
-from tests.servers.worker import WorkerProcess
+from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
 
 
 def with_page(worker: WorkerProcess, host: str = "127.0.0.1") -> int:
@@ -23,11 +23,11 @@ def with_page(worker: WorkerProcess, host: str = "127.0.0.1") -> int:
 
 def status_of(worker: WorkerProcess, port: int, path: str) -> int:
     """
-    Return the status of *path* at *port* of this machine.
+    Return the status of *path* at *port* of this machine. The first request imports the application.
     """
     before, worker.http_port = worker.http_port, port
     try:
-        return worker.get(path)[0]
+        return worker.get(path, PATIENCE_SECONDS)[0]
     finally:
         worker.http_port = before
 

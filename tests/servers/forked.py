@@ -16,6 +16,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+#: The variables that count only at the start of an interpreter, and those of this one.
+OF_THE_START = ("PYTHON", "LD_", "SSL_", "LC_", "LANG", "TZ")
+HERE = {name: value for name, value in os.environ.items() if name.startswith(OF_THE_START)}
+
 FORKING = multiprocessing.get_context("forkserver")
 FORKING.set_forkserver_preload(["tests.servers.warm"])
 
@@ -70,6 +74,21 @@ class Forked:
         Send SIGKILL.
         """
         self.send_signal(signal.SIGKILL)
+
+
+def start(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str], *, stdout: Path, stderr: Path
+) -> Forked | subprocess.Popen[bytes]:
+    """
+    Run *module* in a fork, or in a new interpreter if *environment* has other variables for its start.
+    """
+    variables = {name: value for name, value in environment.items() if name.startswith(OF_THE_START)}
+    if set(variables.items()) <= set(HERE.items()):
+        return Forked(module, arguments, environment, stdout=stdout, stderr=stderr)
+    with stdout.open("ab") as output, stderr.open("ab") as errors:
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments], env=environment, stdout=output, stderr=errors
+        )
 
 
 def _run(

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from tests.app_fixture import environment
-from tests.servers.forked import Forked
+from tests.servers.forked import Forked, start
 from tests.servers.ports import free_port
 
 PATIENCE_SECONDS = 30.0
@@ -38,7 +38,7 @@ class WorkerProcess:
         self.environment = {**inherited, **environment}
         self.http_port = int(environment["CERTWORKER_HTTP_ADDRESS"].rpartition(":")[2])
         self.log_file = log
-        self.process: Forked | None = None
+        self.process: Forked | subprocess.Popen[bytes] | None = None
         #: The module and its arguments. Some tests replace it with one that has shorter leases than
         #: production.
         self.program = ["certworker", "work"]
@@ -65,7 +65,7 @@ class WorkerProcess:
         """
         self.log_file.touch()
         module, *arguments = self.program
-        self.process = Forked(module, arguments, self.environment, stdout=self.log_file, stderr=self.log_file)
+        self.process = start(module, arguments, self.environment, stdout=self.log_file, stderr=self.log_file)
 
     def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """
@@ -89,11 +89,11 @@ class WorkerProcess:
         """
         return run_command(*arguments, environment=self.environment)
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, seconds: float = 5) -> tuple[int, str]:
         """
-        Return the status and the body of *path* at the HTTP port of the worker.
+        Return the status and the body of *path* at the HTTP port of the worker, which answers in *seconds*.
         """
-        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=seconds)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -119,7 +119,7 @@ def run_command(
     """
     with tempfile.TemporaryDirectory() as place:
         output = {stream: Path(place, stream) for stream in ("stdout", "stderr")}
-        process = Forked("certworker", arguments, environment, **output)
+        process = start("certworker", arguments, environment, **output)
         try:
             code = process.wait(seconds)
         finally:
