@@ -26,8 +26,10 @@ RETRIES = {
     ),
 }
 
+AT_EACH_START = "The worker checks it at each start, and so does the doctor."
 ONLY_A_WARNING = "This is only a warning. certworker orders anyway."
 ONLY_IN_THE_DOCTOR = "Only the doctor checks it."
+BY_THE_DOCTOR_AND_THE_PAGE = "The doctor and the page of the worker show it."
 OF_A_DAMAGE = "The next job for the name orders a replacement."
 OF_A_COMMAND = "certworker does not retry. Run the command again."
 OF_REDIS = "certworker tries Redis again after growing pauses of at most a minute."
@@ -48,7 +50,7 @@ RETRIES_BY_CODE = {
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
     "fs.corrupt": OF_A_DAMAGE,
-    "fs.not_persistent": "certworker checks it at each start.",
+    "fs.not_persistent": AT_EACH_START,
     "fs.partial": OF_A_DAMAGE,
     "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
     "http.hairpin": ONLY_A_WARNING,
@@ -64,10 +66,10 @@ RETRIES_BY_CODE = {
     "proxy.unreachable": OF_THE_DEPLOYMENT_CHECK,
     "proxy.yaml_broken": "`certworker doctor` reports the file until it is valid.",
     "queue.abandoned": "certworker does not run this job again.",
-    "queue.unserved": ONLY_IN_THE_DOCTOR,
+    "queue.unserved": AT_EACH_START,
     "redis.auth": OF_REDIS,
     "redis.cluster": OF_REDIS,
-    "redis.evict": ONLY_IN_THE_DOCTOR,
+    "redis.evict": AT_EACH_START,
     "redis.missing": "The demo stops.",
     "redis.oom": OF_REDIS,
     "redis.readonly": OF_REDIS,
@@ -80,10 +82,10 @@ RETRIES_BY_CODE = {
     "reload.refused": OF_RELOADS,
     "replication.damaged": "certworker skips the bundle.",
     "replication.newer_version": "certworker skips the bundle.",
-    "replication.node_away": ONLY_IN_THE_DOCTOR,
-    "replication.node_behind": f"{ONLY_IN_THE_DOCTOR} The host compares its names every hour.",
+    "replication.node_away": BY_THE_DOCTOR_AND_THE_PAGE,
+    "replication.node_behind": f"{BY_THE_DOCTOR_AND_THE_PAGE} The host compares its names every hour.",
     "replication.too_large": "certworker skips the bundle.",
-    "replication.versions_differ": ONLY_IN_THE_DOCTOR,
+    "replication.versions_differ": BY_THE_DOCTOR_AND_THE_PAGE,
     "replication.wrong_key": "certworker skips the bundle.",
     "renew.overdue": (
         "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."
