@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.cli.work import log_thread_exception, work
+from certworker.cli.work import exit_code_of, log_thread_exception, work
 from certworker.errors import Interrupted
 from certworker.preflight.runner import SETTLING_SECONDS
 from certworker.settings import load
@@ -291,6 +291,20 @@ class TestThreads:
         assert lines == len(caplog.records)
         assert lines == caplog.text.count("unexpected error in the thread the-job")
         assert lines == caplog.text.count("ValueError: odd")
+
+    def test_the_log_names_the_program_that_an_unexpected_error_stops(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log names the program, and does not state that it continues.
+        """
+
+        def fail() -> int:
+            raise ValueError("odd")
+
+        assert 1 == exit_code_of("the mirror", fail)
+        assert "[worker.unexpected] unexpected error in the mirror; it stops. " in caplog.text
+        assert "ValueError: odd" in caplog.text
 
 
 class TestDirectories:
