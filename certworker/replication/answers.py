@@ -21,7 +21,9 @@ from certworker.replication.publisher import Publisher
 from certworker.replication.stream import BundleStream
 from certworker.storage import replica
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.removed_names import SENT
 from certworker.supervision import Faults, Loop, beat
+from certworker.validity import now_in_utc
 
 #: The maximum size of an answer; the last bundle may exceed it.
 ANSWER_BYTES = 1024 * 1024
@@ -165,6 +167,8 @@ class Answers:
 
     def _list(self) -> _Listing:
         links, made = self._store.links, self._clock()
-        names = sorted({*links.live(), *dict(links.removed.all())})
+        now = now_in_utc()
+        removed = {name for name, _ in links.removed.all() if links.removed.is_younger(name, SENT, now)}
+        names = sorted({*links.live(), *removed})
         ranks = {name: replica.rank(self._store, name) for name in names}
         return _Listing(names, ranks, made)

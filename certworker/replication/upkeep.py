@@ -63,11 +63,12 @@ class Upkeep:
 
     def prune(self) -> None:
         """
-        Remove old generations.
+        Remove old generations, and old records of removals.
 
         Raises:
-            VolumeReadOnly, VolumeFault: A generation cannot be removed.
+            VolumeReadOnly, VolumeFault: A generation or a record cannot be removed.
         """
+        self._store.links.removed.prune(self._clock())
         self._store.prune(self._traefik.served_generations())
 
     def _step(self) -> float:

@@ -2,7 +2,8 @@
 The names that were removed from the volume, for the replication to other hosts.
 
 `.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removal's lease.
-A certificate of that token or a lower one is never put into service again.
+A certificate of that token or a lower one is not put into service again. The record is removed after
+:data:`LIFETIME`, when each certificate of a public CA has expired.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from certworker.domains import file_name, name_of_file
 from certworker.storage import durable
 from certworker.storage.metadata import NAME
+
+#: How long a removal is recorded. A certificate of a public CA is valid for at most 398 days.
+LIFETIME = timedelta(days=400)
+#: How long it is sent to other hosts. They receive it later, so they must not send it back for ever.
+SENT = LIFETIME - timedelta(days=30)
 
 _TOKEN = re.compile(r"\d{12}")
 
@@ -45,6 +52,28 @@ class RemovedNames:
         path = self._directory / file_name(name)
         if os.path.lexists(path):
             durable.remove(path)
+
+    def prune(self, now: datetime) -> None:
+        """
+        Remove the records that are older than :data:`LIFETIME`.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: A record cannot be removed.
+        """
+        for name, _ in list(self.all()):
+            if not self.is_younger(name, LIFETIME, now):
+                self.forget(name)
+
+    def is_younger(self, name: str, age: timedelta, now: datetime) -> bool:
+        """
+        Return whether the removal of *name* was recorded within *age* before *now*, or is not recorded.
+        """
+        path = self._directory / file_name(name)
+        with durable.translate_os_errors(path):
+            try:
+                return path.lstat().st_mtime > (now - age).timestamp()
+            except FileNotFoundError:
+                return True
 
     def token_of(self, name: str) -> int:
         """

@@ -206,6 +206,7 @@ class MaintenanceLoop:
                 "the check of the names that are due": due_names.enqueue,
                 "the report of overdue certificates": self._report_overdue,
                 "the removal of old certificates": lambda: certificates.prune(traefik.served_generations()),
+                "the removal of old records of removals": lambda: certificates.links.removed.prune(clock()),
                 "the index of the certificates": certificates.links.update_index,
             },
             explain,

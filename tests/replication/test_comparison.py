@@ -5,8 +5,11 @@ Tests of the comparison with another host: what arrives without the stream.
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -16,6 +19,7 @@ from redis import Redis
 from certworker.replication import answers, comparison
 from certworker.replication.comparison import ANSWERS, COMPARISONS, portion_in
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.removed_names import SENT
 from tests.replication.hosts import Mirror, Origin, answering, entries_of
 
 A, B = "a.example.org", "b.example.org"
@@ -174,3 +178,17 @@ def test_a_portion_has_names_with_numbers(ranks: object) -> None:
     """
     assert portion_in(json.dumps({**PORTION, "ranks": {"a.org": 2}}).encode()) is not None
     assert portion_in(json.dumps({**PORTION, "ranks": ranks}).encode()) is None
+
+
+def test_an_old_removal_is_not_sent(origin: Origin, mirror: Mirror) -> None:
+    """
+    A record that its host soon removes does not begin again on another host.
+    """
+    origin.store.remove("a.org", 5)
+    record = origin.store.directory / ".certworker" / "removed" / "a.org"
+    old = time.time() - (SENT + timedelta(days=1)).total_seconds()
+    os.utime(record, (old, old), follow_symlinks=False)
+    with answering(origin):
+        assert mirror.compare()
+
+    assert [] == list(mirror.store.links.removed.all())
