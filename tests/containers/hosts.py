@@ -32,6 +32,8 @@ services:
     ports: !reset []
     networks: !reset []
     network_mode: service:sentinel
+    healthcheck:
+      start_interval: 1s
   sentinel:
     image: ${TEST_REDIS}
     ports: !reset []
@@ -39,7 +41,7 @@ services:
       private:
         ipv4_address: ${HOST_ADDRESS}
     healthcheck:
-      interval: 1s
+      start_interval: 1s
 """
 
 #: The additions for a host with only a Sentinel. Only the Traefik of this host has a name in the public DNS.
@@ -56,7 +58,7 @@ services:
       private:
         ipv4_address: ${HOST_ADDRESS}
     healthcheck:
-      interval: 1s
+      start_interval: 1s
 """
 
 #: The addresses of the guide.
@@ -175,12 +177,12 @@ class Hosts:
     def restart(self, settings: Mapping[str, str], *numbers: int) -> None:
         """
         Change *settings* in `.env` of the hosts with these *numbers*, apply them as the guide does, and wait
-        until the hosts are healthy.
+        until the hosts are ready.
         """
         for number in numbers:
             self.all[number - 1].settings |= settings
         self.together(lambda host: host.type("start"), *numbers)
-        self.together(lambda host: host.wait_for_health("healthy"), *numbers)
+        self.together(lambda host: host.wait_for_line(" ready · "), *numbers)
 
     def serve(self, name: str, *, instead_of: str | None = None, on: Sequence[int] = (1, 2, 3)) -> str:
         """

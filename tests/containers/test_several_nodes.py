@@ -10,11 +10,13 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from certworker.replication.sealing import ReplicationKeys
 from tests.containers.certification import ContainedPebble
+from tests.containers.conftest import IMAGE
 from tests.containers.docker import Docker
 from tests.containers.hosts import GUIDE, Hosts
 from tests.containers.project import WORKER
@@ -25,6 +27,26 @@ from tests.servers.worker import wait_until
 pytestmark = pytest.mark.timeout(600)
 
 KEY = "CERTWORKER_REPLICATION_KEY"
+
+#: The image of certworker with a library that shifts its clock.
+WITH_FAKETIME = f"""\
+FROM {IMAGE}
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends libfaketime
+USER 10001:10001
+"""
+
+#: A compose file for a host whose clock is wrong.
+SHIFTED_CLOCK = """
+services:
+  {worker}:
+    image: certworker-clock
+    environment:
+      LD_PRELOAD: libfaketime.so.1
+      LD_LIBRARY_PATH: /usr/lib/x86_64-linux-gnu/faketime
+      FAKETIME: "{shift}"
+      FAKETIME_DONT_FAKE_MONOTONIC: "1"
+"""
 
 #: The fields of `certworker status --nodes --json` that the tests compare.
 FIELDS = ("role", "names", "away")
@@ -158,6 +180,30 @@ def test_a_host_with_a_wrong_key_reports_it_and_serves_what_it_has(hosts: Hosts)
     assert before == hosts.serve("shop.internal", on=(3,))
     hosts.restart({KEY: right}, 3)
     hosts.serve("three.internal")
+
+
+def test_the_clocks_of_the_hosts_do_not_matter(hosts: Hosts, docker: Docker, tmp_path: Path) -> None:
+    """
+    The clock of host 2 is a day ahead, and that of host 3 a day behind.
+    """
+    docker("build", "--quiet", "--tag", "certworker-clock", "-", stdin=WITH_FAKETIME)
+    files = {number: tmp_path / f"clock{number}.yml" for number in (2, 3)}
+    for (number, file), shift in zip(files.items(), ("+1d", "-1d"), strict=True):
+        file.write_text(SHIFTED_CLOCK.format(worker=WORKER, shift=shift))
+        hosts.all[number - 1].also(file)
+    hosts.restart({}, 2, 3)
+    before = hosts.pebble.orders()
+    hosts.request("four.internal")
+    hosts.serve("four.internal")
+
+    names = hosts.states()[0]["names"]
+    hosts.wait_for_states(
+        [("worker", names, False), ("worker", names, False), ("mirror", names, False)], *FIELDS
+    )
+    assert before + 1 == hosts.pebble.orders()
+    for number, file in files.items():
+        hosts.all[number - 1].without(file)
+    hosts.restart({}, 2, 3)
 
 
 def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callable[[str], None]) -> None:
