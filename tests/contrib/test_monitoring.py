@@ -43,36 +43,37 @@ def _process_metrics() -> None:
 
 
 class TestQueries:
-    @pytest.mark.parametrize("expression", expressions())
-    def test_each_uses_a_series_that_certworker_serves(self, expression: str) -> None:
+    def test_each_uses_a_series_that_certworker_serves(self) -> None:
         """
         Each query uses names and labels that certworker serves.
         """
-        found = selectors(expression)
+        for expression in expressions():
+            found = selectors(expression)
 
-        assert found
-        for selector in found:
-            name, _, labels = selector.partition("{")
-            assert set(re.findall(r"(\w+)[!=]", labels)) <= LABELS[name] | {"instance"}
+            assert found, expression
+            for selector in found:
+                name, _, labels = selector.partition("{")
+                assert set(re.findall(r"(\w+)[!=]", labels)) <= LABELS[name] | {"instance"}, expression
 
-    @pytest.mark.parametrize("expression", expressions())
-    def test_each_groups_by_labels_that_certworker_serves(self, expression: str) -> None:
+    def test_each_groups_by_labels_that_certworker_serves(self) -> None:
         """
         Each query groups by labels that its series have.
         """
-        labels = set.union(*(LABELS[each.partition("{")[0]] for each in selectors(expression)))
+        for expression in expressions():
+            labels = set.union(*(LABELS[each.partition("{")[0]] for each in selectors(expression)))
 
-        for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
-            assert set(filter(None, re.split(r",\s*", group))) <= labels | {"instance"}
+            for group in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
+                assert set(filter(None, re.split(r",\s*", group))) <= labels | {"instance"}, expression
 
-    @pytest.mark.parametrize("expression", expressions())
-    def test_a_value_of_all_workers_is_never_added(self, expression: str) -> None:
+    def test_a_value_of_all_workers_is_never_added(self) -> None:
         """
         No query adds values that each worker with the same Redis reports.
         """
-        added = re.findall(r"\bsum(?: by \([^)]*\))? ?\((?:rate\()?(certworker_\w+)", expression)
+        added = r"\bsum(?: by \([^)]*\))? ?\((?:rate\()?(certworker_\w+)"
 
-        assert not SHARED.intersection(added)
+        assert [] == [
+            expression for expression in expressions() if SHARED.intersection(re.findall(added, expression))
+        ]
 
 
 class TestAlerts:

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from certworker.doctor.findings import MACHINE, Finding, Section, Verdict
-from certworker.errors import CertworkerError, catalogue
+from certworker.errors import catalogue
 from certworker.errors.http import BehindCloudflare
 from certworker.errors.redis import RedisUnreachable
 from certworker.preflight.result import CheckResult
@@ -68,14 +68,15 @@ class TestSection:
 
 
 class TestWithoutDocker:
-    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
-    def test_no_remedy_needs_docker(self, kind: type[CertworkerError]) -> None:
+    def test_no_remedy_needs_docker(self) -> None:
         """
         No remedy for a machine without Docker has a command of Docker.
         """
-        finding = MACHINE.fail("", "", kind.remedy_template.replace("docker-socket-proxy", "the proxy"))
+        remedies = [kind.remedy_template.replace("docker-socket-proxy", "the proxy") for kind in catalogue()]
+        changed = [MACHINE.fail("", "", remedy).without_docker().remedy for remedy in remedies]
+        wrong = [remedy for remedy in changed if re.search(r"docker(?! ps| is| for the worker)", remedy)]
 
-        assert not re.search(r"docker(?! ps| is| for the worker)", finding.without_docker().remedy)
+        assert not wrong, "\n".join(wrong)
 
     @pytest.mark.parametrize(
         ("remedy", "expected"),

@@ -218,29 +218,32 @@ class TestRemedies:
     Remedies of failures with the longest values that they can have.
     """
 
-    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
-    def test_a_remedy_is_complete(self, kind: type[CertworkerError]) -> None:
+    @pytest.mark.parametrize("form", ["human", "json"])
+    def test_each_remedy_is_complete(self, form: Literal["human", "json"]) -> None:
         """
         The remedy of each failure is complete in both formats, and in the history of the name.
         """
-        failure = longest(kind)
-        result: list[str] = []
-        history_handler = HistoryLogHandler(lambda _name, event: result.append(event.text))
+        failures = [longest(kind) for kind in catalogue()]
+        history: list[str] = []
+        history_handler = HistoryLogHandler(lambda _name, event: history.append(event.text))
         logger.addHandler(history_handler)
-        human = logging_to("human")
-        message = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
-        extra = {"domain": "a.org", "code": failure.code, "fields": failure.as_json()}
-        logger.warning(*message, extra=extra)
-        machine = logging_to("json")
-        logger.warning(*message, extra=extra)
+        stream = logging_to(form)
+        for each in failures:
+            extra = {"domain": "a.org", "code": each.code, "fields": each.as_json()}
+            message = "certificate not issued: [%s] %s %s"
+            logger.warning(message, each.code, each.message, each.remedy, extra=extra)
         logger.removeHandler(history_handler)
-        (found,) = objects(machine)
+        lines = stream.getvalue().splitlines()
 
-        assert human.getvalue().endswith(f' {failure.remedy} docs="certworker explain {failure.code}"\n')
-        assert [failure.message, failure.remedy] == [found["message"], found["remedy"]]
-        assert result[0].endswith(f" {failure.remedy}")
-        assert len(result[0]) < LONGEST_SENTENCE
-        assert max(len(failure.message), len(failure.remedy)) <= notice.LONGEST_TEXT <= LONGEST_TEXT
+        for each, line, event in zip(failures, lines, history, strict=True):
+            if form == "human":
+                assert line.endswith(f' {each.remedy} docs="certworker explain {each.code}"')
+            else:
+                found = json.loads(line)
+                assert [each.message, each.remedy] == [found["message"], found["remedy"]]
+            assert event.endswith(f" {each.remedy}")
+            assert len(event) < LONGEST_SENTENCE
+            assert max(len(each.message), len(each.remedy)) <= notice.LONGEST_TEXT <= LONGEST_TEXT
 
     def test_the_remedy_of_the_last_failure_is_complete(self) -> None:
         """

@@ -36,6 +36,8 @@ EXAMPLES = {
     kind.pattern: kind.pattern.replace("FORMAT", "utopia").replace("NAME", "2001:db8::1") for kind in KINDS
 }
 
+REMOVABLE = [kind for kind in KINDS if kind.removable]
+
 #: Functions that write a value of each type.
 PLANT: dict[str, Any] = {
     "string": lambda redis, key: redis.set(key, "x"),
@@ -48,12 +50,11 @@ PLANT: dict[str, Any] = {
 
 
 class TestKinds:
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.pattern)
-    def test_a_key_has_the_kind_of_its_pattern(self, kind: Kind) -> None:
+    def test_a_key_has_the_kind_of_its_pattern(self) -> None:
         """
         Each key has the kind of its own pattern, not that of a more general one.
         """
-        assert kind_of(EXAMPLES[kind.pattern]) == kind
+        assert [] == [kind.pattern for kind in KINDS if kind_of(EXAMPLES[kind.pattern]) != kind]
 
     @pytest.mark.parametrize("key", ["", "certworker", "certworker:", "rq:job", "rq:queue:other", "x:agenda"])
     def test_a_key_of_another_program_has_no_kind(self, key: str) -> None:
@@ -105,38 +106,35 @@ class TestKinds:
 
 
 class TestRemoveWrong:
-    @pytest.mark.parametrize(
-        "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
-    )
     def test_a_key_of_the_wrong_type_is_removed_and_logged(
-        self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: Kind
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A key of the wrong type is removed, and the log line has both types.
         """
-        key, other = EXAMPLES[kind.pattern], "set" if kind.type != "set" else "list"
-        PLANT[other](connection, key)
+        for kind in REMOVABLE:
+            caplog.clear()
+            key, other = EXAMPLES[kind.pattern], "set" if kind.type != "set" else "list"
+            PLANT[other](connection, key)
 
-        assert remove_wrong(connection, ["ANY", key, "x"], WRONG)
+            assert remove_wrong(connection, ["ANY", key, "x"], WRONG)
 
-        assert not connection.exists(key)
-        assert [f"removed a key of another type from Redis: {key} was a {other}, not a {kind.type}"] == [
-            line.getMessage() for line in caplog.records
-        ]
+            assert not connection.exists(key), key
+            assert [f"removed a key of another type from Redis: {key} was a {other}, not a {kind.type}"] == [
+                line.getMessage() for line in caplog.records
+            ]
 
-    @pytest.mark.parametrize(
-        "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
-    )
-    def test_a_key_of_the_right_type_remains(self, connection: Redis, kind: Kind) -> None:
+    def test_a_key_of_the_right_type_remains(self, connection: Redis) -> None:
         """
         A key that another worker has replaced since remains.
         """
-        key = EXAMPLES[kind.pattern]
-        PLANT[kind.type](connection, key)
+        for kind in REMOVABLE:
+            key = EXAMPLES[kind.pattern]
+            PLANT[kind.type](connection, key)
 
-        assert remove_wrong(connection, ["ANY", key.encode()], WRONG)
+            assert remove_wrong(connection, ["ANY", key.encode()], WRONG)
 
-        assert connection.exists(key)
+            assert connection.exists(key), key
 
     @pytest.mark.parametrize(
         "kind", [kind for kind in KINDS if not kind.removable], ids=lambda kind: kind.pattern

@@ -39,6 +39,9 @@ DAY = timedelta(days=1)
 #: The lifetimes of Let's Encrypt today, from February 2027 and 2028, and the shortest; and of other CAs.
 VALIDITIES = [90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR, 365 * DAY, HOUR]
 
+#: The times that failures name.
+TIMES = [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY]
+
 #: The lifetimes of private CAs.
 SHORT_VALIDITIES = [DAY, HOUR, 15 * MINUTE]
 
@@ -386,50 +389,53 @@ class TestEveryFailure:
     Test that each failure of the catalogue has a next attempt within its bounds, in each situation.
     """
 
-    @pytest.mark.parametrize("until", [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY])
-    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
+    @pytest.mark.parametrize("until", TIMES)
+    @pytest.mark.parametrize("retry", Retry)
     def test_a_failure_has_a_next_attempt_within_its_bounds(
-        self, kind: type[CertworkerError], until: datetime | None
+        self, retry: Retry, until: datetime | None
     ) -> None:
         """
         A first issuance is retried within a day, and a late renewal within hours. A failure's time is
         respected.
         """
-        failure_of = type(
-            "One",
-            (kind,),
-            {
-                "__init__": CertworkerError.__init__,
-                "message_template": "It failed.",
-                "remedy_template": "Wait.",
-            },
-        )
+        failed = failure(retry, until)
         for attempts in (1, 2, 7, 1_000):
             for seed in range(5):
-                first = next_attempt(failure_of(until=until), attempts, NOW, Random(seed)) - NOW
-                assert self.least(kind, until) <= first <= LATEST
+                first = next_attempt(failed, attempts, NOW, Random(seed)) - NOW
+                assert self.least(retry, until) <= first <= LATEST
                 for validity in VALIDITIES:
                     for share, longest in ((0.3, DAY), (0.19, 4 * HOUR), (0.1, 4 * HOUR), (0.0, HOUR)):
                         renewal = next_attempt(
-                            failure_of(until=until),
-                            attempts,
-                            NOW,
-                            Random(seed),
-                            ending(validity, validity * share),
+                            failed, attempts, NOW, Random(seed), ending(validity, validity * share)
                         )
-                        named = kind.retry in (Retry.UNTIL, Retry.SOON) and until is not None
+                        named = retry in (Retry.UNTIL, Retry.SOON) and until is not None
                         latest = max(first, 1.1 * longest) + MINUTE if named else 1.1 * longest
                         assert timedelta(0) <= renewal - NOW <= latest
 
-    def least(self, kind: type[CertworkerError], until: datetime | None) -> timedelta:
+    @pytest.mark.parametrize("until", TIMES)
+    def test_each_failure_of_the_catalogue_has_the_next_attempt_of_its_retry(
+        self, until: datetime | None
+    ) -> None:
+        """
+        Two failures with the same retry and the same time have the same next attempt.
+        """
+        texts = {"message_template": "It failed.", "remedy_template": "Wait."}
+        for kind in catalogue():
+            failed = type("One", (kind,), {"__init__": CertworkerError.__init__, **texts})(until=until)
+            for validity in (None, ending(90 * DAY, 9 * DAY)):
+                assert next_attempt(failed, 2, NOW, Random(1), validity) == next_attempt(
+                    failure(kind.retry, until), 2, NOW, Random(1), validity
+                ), kind.code
+
+    def least(self, retry: Retry, until: datetime | None) -> timedelta:
         """
         Return the shortest pause after the first failure.
         """
         named = min(max(until - NOW, timedelta(0)), DAY) if until else timedelta(0)
-        if kind.retry is Retry.UNTIL and until is not None:
+        if retry is Retry.UNTIL and until is not None:
             return named
         usual = timedelta(seconds=10)
-        return max(usual, named) if kind.retry is Retry.SOON else usual
+        return max(usual, named) if retry is Retry.SOON else usual
 
     def test_only_configuration_errors_require_the_operator(self) -> None:
         """
