@@ -23,17 +23,17 @@ from tests.simulation import BEGIN, Simulation, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
-NAMES = [f"shop{number}.localhost" for number in range(200)]
+NAMES = [f"shop{number}.localhost" for number in range(100)]
 
 #: The outage of the CA in the middle of the year, by the lifetime of certificates: a week, or a quarter of
 #: 160 hours.
 OUTAGES = {90 * DAY: 7 * DAY, 64 * DAY: 7 * DAY, 45 * DAY: 7 * DAY, 160 * HOUR: 40 * HOUR}
 
 
-#: The numbers of names of the certificates, 200 in total.
-MANY = (50, 40, 30, 25, 20, 15, 10, 5, 4, 1)
+#: The numbers of names of the certificates, 100 in total.
+MANY = (30, 20, 15, 10, 8, 6, 5, 3, 2, 1)
 #: The same for certificates with eighty renewals in a year.
-FEW = (80, 60, 50, 10)
+FEW = (50, 30, 15, 5)
 
 
 def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
