@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from redis import Redis
@@ -29,7 +30,7 @@ from certworker.replication.upkeep import Upkeep
 from certworker.settings import Settings
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
-from certworker.supervision import Heartbeats, Loop
+from certworker.supervision import Heartbeats, Loop, optional
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import now_in_utc
 from certworker.version import __version__
@@ -116,15 +117,19 @@ def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
     """
     Record on the volume that the mirror runs; return whether the last one was killed.
 
-    The end of *stack* removes the mark, after the pending reloads.
+    The end of *stack* removes the mark, after the pending reloads. A volume that is not writable has no mark.
     """
     mark = store.directory / ".certworker" / "mirror-runs"
-    durable.make_directory(mark.parent)
-    with durable.translate_os_errors(mark):
-        was_killed = mark.exists()
-        mark.touch()
-    stack.callback(mark.unlink, missing_ok=True)
-    return was_killed
+
+    def make() -> bool:
+        durable.make_directory(mark.parent)
+        with durable.translate_os_errors(mark):
+            was_killed = mark.exists()
+            mark.touch()
+        return was_killed
+
+    stack.callback(optional, "the end of the mark of this mirror", partial(durable.remove, mark), None)
+    return optional("the mark of this mirror", make, False)
 
 
 def _publish_recent(

@@ -339,6 +339,10 @@ def test_after_a_kill_the_recent_certificates_are_published_again(tmp_path: Path
     assert [[NAME, OTHER]] == [sorted(names) for names in again]
     killed.close()
     assert not _mark_running(mirror.store, ExitStack())
+    unusable = CertificateStore(tmp_path / "file")
+    (tmp_path / "file").touch()
+    with ExitStack() as stack:
+        assert not _mark_running(unusable, stack)
 
 
 @pytest.fixture
