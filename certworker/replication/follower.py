@@ -249,6 +249,8 @@ class Follower:
             self._store_position(end)
             self.on_progress()
         if len(reading.entries) >= ENTRIES_PER_READ:
+            # The rest belongs to the same burst.
+            self._is_hurried = True
             return 0.0
         return PAUSE_AFTER_CHANGE_SECONDS if reading.entries else PAUSE_SECONDS
 

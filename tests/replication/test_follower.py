@@ -15,7 +15,7 @@ from redis import Redis
 
 from certworker.replication.follower import LONGEST_PAUSE_SECONDS
 from certworker.replication.sealing import ReplicationKeys
-from certworker.replication.stream import PUBLISHED, BundleStream
+from certworker.replication.stream import ENTRIES_PER_READ, PUBLISHED, BundleStream
 from certworker.storage.metadata import CertificateMetadata, build, new_directory
 from certworker.traefik import reload_interval
 from tests.replication.hosts import KEY, Mirror, Origin, answering, entries_of, files_of
@@ -304,6 +304,8 @@ def test_with_many_certificates_traefik_gets_time_between_reloads(
 ) -> None:
     """
     The second change waits for the interval that grows with the number of certificates. A job ends the wait.
+
+    All entries that have waited are one burst.
     """
     monkeypatch.setattr(reload_interval, "FEW_CERTIFICATES", -1)
     monkeypatch.setattr(reload_interval, "SHARE", 0.001)
@@ -318,3 +320,9 @@ def test_with_many_certificates_traefik_gets_time_between_reloads(
     mirror.follower.hurry()
     mirror.follower.step()
     assert mirror.serves("b.org", second)
+    for number in range(ENTRIES_PER_READ + 1):
+        origin.issue(f"n{number}.org", token=3 + number)
+    mirror.follower.hurry()
+    mirror.follower.step()
+    mirror.follower.step()
+    assert ENTRIES_PER_READ + 3 == mirror.store.links.count()
