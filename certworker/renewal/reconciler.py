@@ -229,7 +229,8 @@ class Reconciler:
         beat()
         links = self.certificates.links
         try:
-            metadata, directory = self.certificates.adopt(name), links.generation(name)
+            metadata = self.certificates.adopt(name)
+            directory = links.generation(name) if metadata else None
             if metadata is None or directory is None:
                 return {}
             served = {each: directory for each in metadata.names if links.target_of(each) == directory}

@@ -41,9 +41,9 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
     plain = (
         name
         for name in names
-        if store.renewable(name)
-        and links.target_of(name) == links.domain_dir(name)
+        if links.target_of(name) == links.domain_dir(name)
         and links.generation(name) is None
+        and store.renewable(name)
     )
     with ThreadPoolExecutor(WRITERS) as threads:
         while batch := list(islice(plain, PAIRS_PER_LOCK)):

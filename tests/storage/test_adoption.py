@@ -58,6 +58,24 @@ class TestAdoptTogether:
         for name in NAMES:
             assert volume.metadata(name) == adopted[name]
             assert volume.links.has_all_links(name)
+
+    def test_own_names_are_not_checked_against_the_settings(
+        self, volume: CertificateStore, pairs: dict[str, Certificate]
+    ) -> None:
+        """
+        Whether a name is renewable matters only for the files of other programs.
+        """
+        adopt_together(volume, NAMES)
+        checked = list[str]()
+
+        def record(name: str) -> bool:
+            checked.append(name)
+            return True
+
+        volume.renewable = record
+
+        assert {} == adopt_together(volume, NAMES)
+        assert [] == checked
         assert {} == adopt_together(volume, NAMES)
 
     def test_unsuitable_pairs_are_left(
