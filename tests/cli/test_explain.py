@@ -24,7 +24,7 @@ class TestExplain:
         """
         worker.start()
         worker.command("request", "--wait", "nowhere.invalid")
-        shown = worker.command("explain", "nowhere.invalid").stdout.splitlines()
+        shown = worker.explained("certificate not issued:", "nowhere.invalid").splitlines()
         document = json.loads(worker.command("explain", "nowhere.invalid", "--json").stdout)
 
         assert shown[1] == f"→ {document['remedy']}"
@@ -40,7 +40,7 @@ class TestExplain:
         """
         worker.start()
         worker.command("request", "--wait", "shop.localhost")
-        shown = worker.command("explain", "shop.localhost").stdout
+        shown = worker.explained("ownership confirmed", "shop.localhost")
 
         assert "in service, valid until" in shown
         assert "ownership confirmed" in shown

@@ -99,7 +99,7 @@ class TestImport:
         status = worker.command("status", NAME).stdout
         assert "state        imported; certworker does not renew it" in status
         assert "renewal      none" in status
-        history = worker.command("explain", NAME).stdout
+        history = worker.explained("imported certificate in service", NAME)
         assert "certificate requested by certworker import (uid " in history
         assert "imported certificate in service" in history
         ended = worker.command("revoke", NAME)

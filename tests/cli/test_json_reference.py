@@ -67,6 +67,7 @@ class TestPage:
         worker.wait_for_line("a.localhost: certificate issued")
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
         assert printed(worker, "status", "--json", "--nodes") == fields("`certworker status --nodes`")
+        worker.explained("certificate issued", "a.localhost")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
         timings = ("explain", "--timings", "--json", "a.localhost")
         (attempt,) = json.loads(worker.command(*timings).stdout)["attempts"]

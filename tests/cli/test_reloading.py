@@ -52,7 +52,7 @@ class TestWork:
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
             worker.wait_for_line("shop.localhost.*certificate issued")
             worker.wait_for_line("shop:HUP: reloaded")
-            history = worker.command("explain", "shop.localhost").stdout
+            history = worker.explained("certificate requested by", "shop.localhost")
 
             assert "POST /containers/shop/kill?signal=HUP" in engine.asked
             assert 0 == worker.terminate()
@@ -75,5 +75,5 @@ class TestWork:
         worker.wait_for_line(r"shop.localhost: \[hook.failed\].*exit code 1")
 
         assert 0 == ended.returncode
-        assert "[hook.failed]" in worker.command("explain", "shop.localhost").stdout
+        assert "[hook.failed]" in worker.explained("[hook.failed]", "shop.localhost")
         assert 0 == worker.terminate()

@@ -26,8 +26,11 @@ class TestTimings:
         worker.command("request", "--wait", "nowhere.invalid")
         worker.command("request", "--wait", "shop.localhost")
         failed, issued = (
-            json.loads(worker.command("explain", name, "--timings", "--json").stdout)
-            for name in ("nowhere.invalid", "shop.localhost")
+            json.loads(worker.explained(text, name, "--timings", "--json"))
+            for name, text in (
+                ("nowhere.invalid", "certificate not issued:"),
+                ("shop.localhost", "certificate issued"),
+            )
         )
 
         assert "nowhere.invalid" == failed["name"]

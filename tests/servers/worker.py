@@ -89,6 +89,17 @@ class WorkerProcess:
         """
         return run_command(*arguments, environment=self.environment)
 
+    def explained(self, text: str, *arguments: str) -> str:
+        """
+        Return the output of `certworker explain` as soon as it has *text*. The worker writes it later.
+        """
+
+        def found() -> str | None:
+            shown = self.command("explain", *arguments).stdout
+            return shown if text in shown else None
+
+        return wait_until(found, lambda: f"{text!r} is not in the history:\n{self.log}")
+
     def get(self, path: str, seconds: float = 5) -> tuple[int, str]:
         """
         Return the status and the body of *path* at the HTTP port of the worker, which answers in *seconds*.
