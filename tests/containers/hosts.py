@@ -25,9 +25,14 @@ from tests.servers.worker import wait_until
 GUIDE = TOP / "docs" / "guides" / "several-hosts.md"
 COMMON = Path(__file__).with_name("several-hosts.yml")
 
-#: The additions for a host with Redis, which shares the address of its Sentinel.
+#: The additions for a host with Redis, which shares the address of its Sentinel. Only the Traefik of these
+#: hosts has one of the names in the public DNS.
 WITH_REDIS = """
 services:
+  traefik:
+    networks:
+      public:
+        aliases: [three.internal]
   redis:
     ports: !reset []
     networks: !reset []

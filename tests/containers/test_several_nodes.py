@@ -169,6 +169,8 @@ def test_the_key_is_replaced_without_a_gap(hosts: Hosts) -> None:
 def test_a_host_with_a_wrong_key_reports_it_and_serves_what_it_has(hosts: Hosts) -> None:
     """
     The log and `status --nodes` show the code. With the right key, the host catches up.
+
+    The host cannot respond to challenges, so the public DNS of the new name has only the other hosts.
     """
     third = hosts.all[2]
     right, before = third.settings[KEY], hosts.serve("shop.internal")
