@@ -221,7 +221,9 @@ def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callab
     tell(f"All hosts serve a new name {time.monotonic() - began:.0f} s after the end of the primary.")
     first.compose("start", "redis")
 
-    wait_until(lambda: "role:slave" in first.redis("INFO", "replication") or None, lambda: "no replica")
+    wait_until(
+        lambda: "master_link_status:up" in first.redis("INFO", "replication") or None, lambda: "no replica"
+    )
 
 
 def test_another_worker_finishes_the_order_of_a_destroyed_host(hosts: Hosts) -> None:
