@@ -34,6 +34,8 @@ OUTAGES = {90 * DAY: 7 * DAY, 64 * DAY: 7 * DAY, 45 * DAY: 7 * DAY, 160 * HOUR: 
 MANY = (30, 20, 15, 10, 8, 6, 5, 3, 2, 1)
 #: The same for certificates with eighty renewals in a year.
 FEW = (50, 30, 15, 5)
+#: The same for a private CA, with eighty renewals of each.
+SMALL = (10, 5, 3, 1)
 
 
 def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
@@ -80,7 +82,7 @@ class TestYear:
         No certificate with a lifetime from 15 minutes to a day expires in 80 lifetimes.
         """
         with simulated(tmp_path, connection) as simulation:
-            simulation.begin(certificates(FEW), lifetime)
+            simulation.begin(certificates(SMALL), lifetime)
             simulation.simulate(lifetime, 80 * lifetime, lifetime / 4)
             assert [] == simulation.expired
             assert min(map(len, simulation.orders.values())) > 80
