@@ -212,7 +212,9 @@ def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callab
     """
     Redis of host 1 is killed. That of host 2 becomes the primary, and later that of host 1 its replica.
     """
-    first, second, _ = hosts.all
+    first, second, third = hosts.all
+    ask = ("exec", "--no-TTY", "sentinel", "redis-cli", "-p", "26379", "info", "sentinel")
+    wait_until(lambda: "slaves=1,sentinels=3" in third.compose(*ask) or None, lambda: third.compose(*ask))
     first.compose("kill", "redis")
     began = time.monotonic()
     wait_until(lambda: "role:master" in second.redis("INFO", "replication") or None, lambda: "no election")
