@@ -23,6 +23,10 @@ class JobSlot:
     has_contention: Callable[[], bool]
     #: When the job was requested, according to the requester; None if unknown.
     requested_at: datetime | None = None
+    #: The id of this run of the job. Empty: unknown.
+    run: str = ""
+    #: The run of a killed worker that this run repeats, and whose locks it takes over. Empty: none.
+    abandoned_run: str = ""
 
 
 #: The slot of commands and loops, which do not compete with jobs.

@@ -5,6 +5,9 @@ A lease alone is not safe, because a suspended worker may continue after its lea
 therefore has a fencing token that is higher than all previous tokens. The volume rejects a token that is
 lower than one it has seen.
 
+A job that a killed worker has left does not wait for the end of that worker's lease: its next run takes over
+the locks of the abandoned run. If that worker is alive after all, its lease is lost.
+
 redis-py's `Lock` locks one name. The script in this module locks a set of names and increments the token in
 one atomic step. If redis-py repeats a command after a broken connection, the command finds its own lock.
 """
@@ -27,6 +30,7 @@ from redis.exceptions import RedisError
 
 from certworker.errors.redis import RedisFault
 from certworker.errors.worker import AlreadyInProgress
+from certworker.job_slot import current_slot
 from certworker.redis.failures import address_of, explainer
 from certworker.redis.shared_trips import send_with_next
 from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
@@ -56,13 +60,15 @@ LONGEST_LEAP = 10**9
 #: Milliseconds. No worker takes a longer lease, so a lock with a longer expiry is invalid.
 LONGEST_LEASE = 3_600_000
 
-#: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token.
-#: Returns the token. If another owner holds a lock, changes nothing, and returns the negative index of that
-#: lock. An invalid counter counts as lost.
+#: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token, and
+#: the beginning of the owners whose locks are taken over, or an empty string. Returns the token. If another
+#: owner holds a lock, changes nothing, and returns the negative index of that lock. An invalid counter counts
+#: as lost.
 _TAKE = f"""
 for i = 2, #KEYS do
     local holder = redis.call('GET', KEYS[i])
-    if holder and holder ~= ARGV[1] then
+    local is_abandoned = holder and ARGV[4] ~= '' and string.sub(holder, 1, #ARGV[4]) == ARGV[4]
+    if holder and holder ~= ARGV[1] and not is_abandoned then
         local left = redis.call('PTTL', KEYS[i])
         if left >= 0 and left <= {LONGEST_LEASE} then return 1 - i end
     end
@@ -273,7 +279,8 @@ class DomainLocks:
         """
         distinct = tuple(sorted(set(names)))
         keys = [LOCKS + name for name in distinct]
-        owner = secrets.token_hex(16)
+        # Each lease has an owner of its own. The run in it lets the next run of an abandoned job take over.
+        owner = _owners_of(current_slot().run) + secrets.token_hex(16)
         with step("lock"):
             lease, asked = self._acquire(distinct, keys, owner, ask)
         with self._mutex:
@@ -321,7 +328,8 @@ class DomainLocks:
 
     def _token(self, keys: list[str], owner: str, ask: Callable[[], Asked]) -> tuple[int, Asked]:
         highest = min(max(self._highest_token(), 0), HIGHEST_TOKEN)
-        arguments = (len(keys) + 1, FENCE, *keys, owner, self._milliseconds, highest)
+        abandoned = _owners_of(current_slot().abandoned_run)
+        arguments = (len(keys) + 1, FENCE, *keys, owner, self._milliseconds, highest, abandoned)
         reply = send_with_next(self._connection, "EVAL", _TAKE, *arguments)
         asked = ask()
         token = int(reply.value())
@@ -364,3 +372,10 @@ class DomainLocks:
             raise Postponed(min(pause, *pauses))
         self._faults.succeeded()
         return pause
+
+
+def _owners_of(run: str) -> str:
+    """
+    Return how the owners of the locks of *run* begin. Empty: unknown.
+    """
+    return run and f"{run}/"

@@ -53,8 +53,11 @@ WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "work
 #: Fields that are written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 
+#: The lease of the worker that was killed during the job; see :mod:`certworker.worker.recovery`.
+ABANDONED_RUN = "abandoned_run"
+
 #: Fields whose sizes are read first.
-MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS))
+MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS), ABANDONED_RUN)
 
 #: KEYS: the hash of a job. ARGV: the maximum length of a field, then fields. Returns the length of each
 #: field, and its value if it is short enough. Cuts longer fields, so that a large rejected job does not fill
@@ -88,12 +91,14 @@ class AllowlistedJob(Job):
             or if the exception is unexpected.
         not_recorded: Set if the job has to run again, because its outcome could not be recorded.
         requested_at: When the job was created, according to its producer; None if unknown.
+        abandoned_run: The run of a killed worker that the next run repeats. Empty: none.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
     not_recorded: NotRecorded | None = None
     requested_at: datetime | None = None
+    abandoned_run: str = ""
     #: The fields of :data:`DEFAULTS` that its hash has.
     _sent: frozenset[str] = frozenset()
 
@@ -161,6 +166,7 @@ class AllowlistedJob(Job):
             raise NoSuchJobError(self.key)
         self.restore(present)
         self.requested_at = decode_time(decode_text(values["created_at"]))
+        self.abandoned_run = self._own_run(decode_text(values[ABANDONED_RUN]))
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if is_too_large:
             self._reject(PayloadTooLarge(size=f"more than {LARGEST} bytes", limit=LARGEST, beginning="…"))
@@ -223,6 +229,10 @@ class AllowlistedJob(Job):
             self.failure = to_failure(error, address_of(self.connection))
         logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
         raise self.failure
+
+    def _own_run(self, run: str) -> str:
+        # A producer can write any value. Only the locks of this job may be taken over.
+        return run if run.startswith(f"{self.id}:") else ""
 
     def _read(self, fields: Mapping[str, bytes]) -> None:
         for field in FORBIDDEN_FIELDS:

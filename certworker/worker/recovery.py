@@ -2,8 +2,9 @@
 Recovers the jobs of killed workers, and the ids that they left in the intermediate list.
 
 A worker renews a lease on each job that it runs. The first worker that sees an expired lease moves the job to
-the head of the queue, once. If a second worker crashes with the same job, the job fails: otherwise it might
-crash one worker after another. All registered functions are safe to run twice.
+the head of the queue, once. The hash of the job names the abandoned run, and the next run takes over its
+locks. If a second worker crashes with the same job, the job fails: otherwise it might crash one worker after
+another. All registered functions are safe to run twice.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ local times = (string.match(found, '^%d%d?%d?$') and tonumber(found) or 0) + cou
 if times > tonumber(most) then return 'exhausted' end
 redis.call('LPUSH', list, id)
 redis.call('ZREM', leases, lease)
-redis.call('HSET', job, 'status', 'queued', 'abandoned', times)
+redis.call('HSET', job, 'status', 'queued', 'abandoned', times, 'abandoned_run', lease)
 return 'queued'
 """
 

@@ -332,7 +332,7 @@ class ThreadedWorker(SimpleWorker):
             self._start(job, dispatched.tenant, dispatched.requested_at)
         return dispatched is not None
 
-    def _start(self, job: Job, tenant: str | None, requested_at: datetime | None) -> None:
+    def _start(self, job: AllowlistedJob, tenant: str | None, requested_at: datetime | None) -> None:
         before = set(self.executions)
         lease = self._slots.take(tenant)
         try:
@@ -347,9 +347,15 @@ class ThreadedWorker(SimpleWorker):
                 self.executions.pop(execution_id)
             raise
 
-    def _run(self, job: Job, execution: Execution, lease: SlotLease, requested_at: datetime | None) -> None:
+    def _run(
+        self, job: AllowlistedJob, execution: Execution, lease: SlotLease, requested_at: datetime | None
+    ) -> None:
         slot = JobSlot(
-            partial(self._slots.release, lease), partial(self._has_contention, lease), requested_at
+            partial(self._slots.release, lease),
+            partial(self._has_contention, lease),
+            requested_at,
+            run=execution.composite_key,
+            abandoned_run=job.abandoned_run,
         )
         try:
             with log.job(job.id), running_in(slot), sharing_trips(self.connection):

@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from certworker.devca.messages import Problem
+from certworker.state.locks import LOCKS
 from certworker.traefik.config import TraefikConfig
 from certworker.worker.producer import request_certificate
 from certworker.worker.worker import STOP_DEADLINE_SECONDS
@@ -126,6 +127,38 @@ class TestTerminated:
         assert took < STOP_DEADLINE_SECONDS + 20
         assert "Traceback" not in worker.log
         assert 64 == orders
+
+
+class TestKilled:
+    def test_a_forced_request_is_completed_although_its_lock_lasts(
+        self, worker: WorkerProcess, server: RedisServer, app_authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
+        """
+        After SIGKILL during a forced request, the next worker takes over the lock and issues.
+        """
+        name = "shop.localhost"
+        worker.start()
+        with server.client() as connection:
+            requested(connection, [name])
+            wait_until_served(tmp_path, [name], worker)
+            before = TraefikConfig(tmp_path / "config").files(name)
+            app_authority.faults.slow_seconds = {"finalize": 300.0}
+            request_certificate(name, force=True, connection=connection)
+            wait_until(
+                lambda: sum(asked.kind == "finalize" for asked in app_authority.requests) > 1 or None,
+                lambda: worker.log[-5000:],
+                PATIENCE_SECONDS,
+            )
+            worker.kill()
+            assert connection.pexpire(f"{LOCKS}{name}", 3_000_000)
+            app_authority.faults.reset()
+            worker.start()
+            wait_until(
+                lambda: TraefikConfig(tmp_path / "config").files(name) != before or None,
+                lambda: worker.log[-5000:],
+                PATIENCE_SECONDS,
+            )
+        assert "lock.held" not in worker.log
 
 
 class TestExpectedFailures:

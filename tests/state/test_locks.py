@@ -17,6 +17,7 @@ from redis.retry import Retry
 
 from certworker.errors.redis import RedisFault
 from certworker.errors.worker import AlreadyInProgress
+from certworker.job_slot import JobSlot, running_in
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
 from tests.servers.redis import RedisServer
 from tests.servers.worker import wait_until
@@ -57,6 +58,19 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.kill()
 
 
+def nothing() -> None:
+    """
+    Release no slot.
+    """
+
+
+def not_busy() -> bool:
+    """
+    Return that no other job waits.
+    """
+    return False
+
+
 class TestConflicts:
     def test_a_conflict_is_reported(self, connection: redis.Redis) -> None:
         """
@@ -70,6 +84,42 @@ class TestConflicts:
             pass
 
         assert [None] == conflicts
+
+
+class TestAbandonedRun:
+    def test_the_next_run_of_a_job_takes_over_its_locks(self, connection: redis.Redis) -> None:
+        """
+        The run that repeats an abandoned one gets its lock immediately, and the abandoned lease is lost.
+        """
+        first, second = (
+            JobSlot(nothing, not_busy, run="job:1"),
+            JobSlot(nothing, not_busy, None, "job:2", "job:1"),
+        )
+        abandoned = locks_of(connection).hold(["a.org"])
+        with running_in(first):
+            old = abandoned.__enter__()
+        with running_in(second), locks_of(connection).hold(["a.org"]) as lease:
+            assert old.token < lease.token
+            assert (False, True) == (old.still_held(), lease.still_held())
+            abandoned.__exit__(None, None, None)
+            assert lease.still_held()
+
+    @pytest.mark.parametrize("abandoned", ["", "job", "job:", "other:1", "job:11"])
+    def test_a_run_takes_over_no_other_locks(self, connection: redis.Redis, abandoned: str) -> None:
+        """
+        The locks of a run are taken over only by the run that names it.
+        """
+        with (
+            running_in(JobSlot(nothing, not_busy, run="job:1")),
+            locks_of(connection).hold(["a.org"]) as lease,
+        ):
+            with (
+                running_in(JobSlot(nothing, not_busy, run="job:2", abandoned_run=abandoned)),
+                pytest.raises(AlreadyInProgress),
+                locks_of(connection).hold(["a.org"]),
+            ):
+                pass
+            assert lease.still_held()
 
 
 class TestFence:

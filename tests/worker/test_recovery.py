@@ -9,6 +9,7 @@ import time
 import pytest
 from redis import Redis
 
+from certworker.worker.job_class import AllowlistedJob
 from certworker.worker.producer import QUEUE_KEY
 from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 
@@ -36,7 +37,22 @@ class TestSweep:
             status, _ = end_of(connection, "job")
 
         assert ("finished", 0) == (status, connection.zcard(LEASES))
+        assert b"job:execution" == connection.hget("rq:job:job", "abandoned_run")
         assert "put job job of a killed worker back on the queue" in caplog.text
+
+    @pytest.mark.parametrize(
+        ("written", "expected"),
+        [("job:execution", "job:execution"), ("other:execution", ""), ("x" * 10**6, "")],
+    )
+    def test_a_job_takes_over_only_the_locks_of_its_own_runs(
+        self, connection: Redis, written: str, expected: str
+    ) -> None:
+        """
+        A producer cannot make a job take over the locks of another one.
+        """
+        push(connection, "job", abandoned_run=written)
+
+        assert expected == AllowlistedJob.find(b"job", connection).abandoned_run
 
     def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
         """
