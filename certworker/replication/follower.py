@@ -190,7 +190,8 @@ class Volume:
             self.observe(OUTDATED)
             return
         self.traefik.remove(removed.name)
-        if replica.remove(self.store, removed.name, removed.token):
+        is_new = replica.remove(self.store, removed.name, removed.token)
+        if is_new:
             # A repair that read the volume earlier may have written the file in the meantime.
             self.traefik.remove(removed.name)
             logger.info(
@@ -200,7 +201,7 @@ class Volume:
         if later:
             # A job has linked it in the meantime, and may have written its file before it was removed here.
             self.traefik.repair({removed.name: later})
-        self.observe(OUTDATED if later else REMOVED)
+        self.observe(REMOVED if is_new and not later else OUTDATED)
 
 
 class Follower:
