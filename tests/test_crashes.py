@@ -49,7 +49,7 @@ Counts = Callable[[str, object], None]
 
 NAME = "shop.localhost"
 
-#: The lease in production is 90 seconds.
+#: The lease of the processes that get a signal. It is shorter than in production.
 LEASE_SECONDS = 2.0
 
 #: The delay of the CA's response. A busy machine kills the worker before the response, and the end of the
@@ -177,7 +177,6 @@ class Site:
             self.connection,
             directory_of=lambda choice: str(choice.directory_url),
             wake=lambda _moment: None,
-            lease_seconds=LEASE_SECONDS,
         )
 
     def issue(self, name: str, *, force: bool = False) -> str:
