@@ -3,11 +3,12 @@ Pending orders at one CA: stored before they are finalized, resumed after a cras
 
 ::
 
-    placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service ──► removed
+    placed ──► URL in Redis ──► key on the volume ──► finalized ──► in service ──► removed
 
-If the URL or the key is lost, the next attempt places a new order. A failed order is never resumed. After a
-failure of a resumed order, the next attempt places a new one. Exceptions: the failure does not concern the
-order, or the CA is still signing.
+The key is stored just before the signing request is sent: after the validation, or before its end at a CA
+that is usually prompt. If the URL is lost, or the key of a finalized order, the next attempt places a new
+order. A failed order is never resumed. After a failure of a resumed order, the next attempt places a new one.
+Exceptions: the failure does not concern the order, or the CA is still signing.
 """
 
 from __future__ import annotations
