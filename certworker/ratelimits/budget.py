@@ -35,11 +35,11 @@ from certworker.storage.certificate_store import CertificateStore
 logger = logging.getLogger(__name__)
 
 BUDGET = "certworker:budget:"
-#: The paused names, with the URLs of the pages that resume them.
+#: The paused names, each with the URL of the page that ends its pause.
 PAUSES = "certworker:paused:"
 
-#: How long all orders wait after a limit without a known end. The name that reached the limit waits longer,
-#: but the certificates of other names may be valid only for minutes.
+#: How long a refusal without a known end closes its bucket. The refused name waits longer, but the
+#: certificates of other names may be valid only for minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
 
 #: The maximum number of registered domains in :meth:`Budget.remaining`.
@@ -52,7 +52,7 @@ MOST_PAUSED = 10_000
 LONGEST_NAME = 253
 
 # KEYS: the paused names with their pages. ARGV: the maximum number of names, the maximum bytes of a name.
-# Returns the names, and how many longer ones it removed.
+# Removes longer names. Returns other names up to the maximum, and the number of removed names.
 _PAUSED = """
 local names, removed = {}, 0
 for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -66,10 +66,10 @@ return {names, removed}
 """
 
 REASONS = {
-    "orders": "its limit of {count} orders within {period} is used up",
-    "domain": "its limit of {count} certificates within {period} for {whose} is used up",
-    "set": "{most} certificates for exactly these names were ordered recently",
-    "failures": "{most} validations of {whose} failed recently",
+    "orders": "the limit of {most} orders within {period} is used up",
+    "domain": "the limit of {most} certificates within {period} for {whose} is used up",
+    "set": "the limit of {most} certificates for exactly these names is used up",
+    "failures": "the limit of {most} failed validations of {whose} is used up",
     "streak": "{most} validations of {whose} failed in a row, and the CA would pause it",
 }
 
@@ -164,15 +164,15 @@ class Budget:
         Reserve the charges of an order for *names*, and settle them when the block ends.
 
         Args:
-            exempt: Whether the order replaces a certificate within the CA's suggested window. The CA then
+            exempt: Whether the order replaces a certificate within the CA's suggested window. certworker then
                 counts only failed validations.
-            renewal: Whether there was a certificate for exactly the same names.
+            renewal: Whether the CA counts the order as a renewal.
             use_full_quota: Whether to apply the limits of the CA without certworker's own reserve.
             reserved: Whether a crashed worker has already reserved the charges of the same order.
 
         Raises:
             LocalGuard: A limit is used up until the time in the failure. Nothing is reserved.
-            Paused: The CA has paused one of the names, and certworker has not ordered for it since.
+            Paused: The CA has paused one of the names.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
         reservation = Reservation(charges, exempt=exempt, renewal=renewal)
@@ -194,7 +194,7 @@ class Budget:
 
     def resume(self, names: Sequence[str]) -> bool:
         """
-        Allow orders for *names* after a pause. Return whether one of them was paused.
+        Allow orders for *names* after a pause. Return whether any of them was paused.
         """
         paused = [bucket_of("pause", name, None) for name in names]
         is_closed = any(self._buckets.full_again(paused))
@@ -204,7 +204,7 @@ class Budget:
     @property
     def has_limits(self) -> bool:
         """
-        Whether a limit on the number of orders or certificates is known.
+        Whether a limit of orders, or of certificates for a registered domain, is known.
         """
         return bool(
             self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
@@ -287,10 +287,7 @@ class Budget:
         reason = "it requests a pause"
         if charge.limit:
             reason = REASONS[charge.kind].format(
-                count=charge.limit.count,
-                period=_span(charge.limit.period),
-                most=charge.bucket.capacity,
-                whose=charge.subject,
+                period=_span(charge.limit.period), most=charge.bucket.capacity, whose=charge.subject
             )
         return LocalGuard(
             until=full.until,
@@ -325,6 +322,8 @@ class Budget:
     def _known(self, now: datetime) -> Mapping[str, datetime]:
         """
         Return when the buckets are full again, from the certificates on the volume and the paused names.
+
+        Orders are not on the volume, so half of their tokens count as used.
         """
         paused = [bucket_of("pause", name, None) for name in self._paused_names()]
         known = {bucket.name: now + bucket.longest for bucket in paused}

@@ -33,7 +33,7 @@ from certworker.ratelimits.token_buckets import LONGEST_WINDOW, Adjustment, Toke
 from certworker.redis.codec import LATEST
 from certworker.settings.limits import Limit, Limits
 
-#: Names and IP addresses in a text.
+#: Names and IP addresses in a message.
 _NAMES = re.compile(r"[0-9a-f]*:[0-9a-f:]*:[0-9a-f]*|[\w-]+(?:\.[\w-]+)*")
 
 Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
@@ -44,7 +44,7 @@ Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
-#: The longest closure of a bucket, if it is not the default. A refusal without a known limit may concern only
+#: The longest closure of a bucket, unless it is the default. A refusal without a known limit may concern only
 #: one name.
 LONGEST: dict[Kind, timedelta] = {"stop": timedelta(hours=1)}
 
@@ -75,7 +75,7 @@ class Charge:
 
 def bucket_of(kind: Kind, subject: str, limit: Limit | None, *, use_full_quota: bool = False) -> TokenBucket:
     """
-    Return the bucket of *kind* for *subject*. A bucket without a *limit* can only be closed.
+    Return the bucket of *kind* for *subject*. A bucket without a *limit* is never empty, but may be closed.
     """
     name = f"{kind} {subject}".rstrip()
     if limit is None:
@@ -101,7 +101,7 @@ def set_of(names: Iterable[str]) -> str:
 
 def charges_for(names: Sequence[str], limits: Limits, *, use_full_quota: bool) -> list[Charge]:
     """
-    Return all charges of an order for *names*. The bucket of a charge without a limit can only be closed.
+    Return all charges of an order for *names*, with or without a known limit.
     """
     return [
         Charge(kind, subject, bucket_of(kind, subject, limit, use_full_quota=use_full_quota), limit)
@@ -189,7 +189,8 @@ class Reservation:
         affected = _affected([charge.subject for charge in closed], fault)
         for charge in closed:
             if kind == "pause":
-                # The pause has no end. The operator may end it at the CA, which only the CA knows.
+                # A pause has no end, so the budget closes the bucket for as long as possible. Only the CA
+                # knows whether the operator has ended the pause.
                 yield Adjustment("shut", charge.bucket, LATEST)
             elif charge.subject in affected:
                 yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))

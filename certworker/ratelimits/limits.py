@@ -1,8 +1,8 @@
 """
 The rate limits of known CAs, and the file with limits that a CA has granted to the operator.
 
-Let's Encrypt counts with token buckets that refill evenly (its page on rate limits of 2026-08-05). For a CA
-without an entry, certworker assumes no limits, and follows its refusals.
+Let's Encrypt counts with token buckets that refill evenly (its page on rate limits, version of 2026-08-05).
+For a CA without an entry, certworker assumes no limits, and follows the refusals of the CA.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.settings.limits import Limit, Limits, grants_in
 
 SETTING = "CERTWORKER_LIMITS_FILE"
 
-#: An order for exactly the names of a certificate counts as a renewal within this time.
+#: An order for exactly the names of a certificate counts as a renewal within this time after its issuance.
 RENEWAL_WITHIN = timedelta(days=120)
 
 #: `ours` stops a loop of failures or forced orders at three. It also stops orders one failure before the CA
@@ -46,7 +46,7 @@ TABLE: Mapping[str, Limits] = {"letsencrypt": LETS_ENCRYPT, "letsencrypt-staging
 
 def limits_of(label: str, file: Path | None) -> Limits:
     """
-    Return the limits of the CA *label*: those in *file*, or else those in the table.
+    Return the limits of the CA *label*: those in the table, replaced by those in *file*.
 
     The file has one object for each CA, under its value of CERTWORKER_AUTHORITY, with the fields of
     :class:`Limits`. null means no limit. `domains` contains the limits of single registered domains::

@@ -31,7 +31,8 @@ PRESENT = "alive"
 #: A member after a loss, until the tokens that were used before the loss have certainly been refilled.
 UNCERTAIN = "doubt"
 
-#: A request in a line is retried after at most a day. Its place in the line remains valid for a week.
+#: A refused request is retried after at most a day, or when its bucket has a token, if that is later. For a
+#: week after that time, its place in the line remains valid.
 LONGEST_WAIT_MS = 86_400_000
 REMEMBERED_MS = 604_800_000
 
@@ -63,7 +64,7 @@ end
 #: ARGV[2]: the identifier of the request. ARGV[3]: the longest time of uncertainty. ARGV[4...]: for each
 #: bucket its member, interval, room, uncertainty, the reserve for new requests (negative without a line) and
 #: the longest closure. Returns {} if the tokens were taken; {0, ...} if the set was lost, or these members
-#: are invalid; otherwise the bucket that is the last to have a token, and the time. A refused request gets a
+#: are invalid; otherwise the bucket that is the last to have a token, and that time. A refused request gets a
 #: place in the line of the bucket, which it retains at each attempt. Distant places are spread over half of
 #: the longest wait. The line therefore moves even if many requests do not return. The script removes invalid
 #: members together with PRESENT, so that the worker restores the buckets from the volume.
@@ -202,8 +203,8 @@ class TokenBuckets:
     Args:
         connection: The connection to Redis.
         key: The key of the sorted set.
-        known: Returns the names of buckets and when they are full again, from sources other than Redis. It is
-            called after a loss, with the current time.
+        known: Returns the names of buckets and when they are full again, from sources other than the set. It
+            is called after a loss, with the current time.
         doubt: How long doubtful buckets count as half used after a loss.
         clock: The clock to use; None for the clock of Redis.
     """
@@ -230,7 +231,7 @@ class TokenBuckets:
         Take one token from each of *buckets*, or from none if one of them is exhausted.
 
         Args:
-            who: The identifier of the request, which has a place in the lines; empty for a new request.
+            who: The identifier of the request, which gives it a place in a line; empty for no place.
 
         Returns:
             The exhausted bucket that is the last to have a token, or None if the tokens were taken.
@@ -266,7 +267,9 @@ class TokenBuckets:
 
     def full_again(self, buckets: Sequence[TokenBucket]) -> list[datetime | None]:
         """
-        Return when each of *buckets* is full again; None if it is full, or if Redis has an invalid time.
+        Return when each of *buckets* is full again. For a full bucket, the time is in the past, or None.
+
+        The time is also None if Redis has lost it, or has an invalid time.
         """
         names = [each.name for each in buckets]
         scores = self._connection.zmscore(self._key, names) if names else []

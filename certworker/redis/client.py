@@ -23,7 +23,8 @@ from certworker.redis.url import RedisURL
 #: The timeout of a connection to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
+#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout. RQ
+#: extends it to 11 seconds for the connections that a worker opens later.
 REPLY_SECONDS = 5
 
 #: Both timeouts for a client of the page. A stream of events waits a second for a reply.
@@ -38,8 +39,8 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
     Behind Sentinels, each new connection goes to the current primary.
 
     Args:
-        is_patient: Whether a command tries for a minute to reach Redis. Otherwise, it fails after seconds,
-            and immediately while Redis is known not to respond.
+        is_patient: Whether a command tries for up to a minute to reach Redis. Otherwise, it fails after
+            seconds, and immediately while Redis is known not to respond.
     """
     connect_seconds = CONNECT_SECONDS if is_patient else IMPATIENT_CONNECT_SECONDS
     redis_class = GuardedRedis if is_patient else ImpatientRedis
@@ -99,8 +100,8 @@ class _ConnectionToPrimary(SentinelManagedConnection):
     """
     A connection that finds the current primary whenever it connects.
 
-    That of redis-py finds it only at its first attempt. A command that lost its connection would connect to
-    the old primary again, for minutes if its host does not respond.
+    The connection of redis-py finds the primary only at its first attempt. A command that lost its connection
+    would connect to the old primary again, for minutes if the old host does not respond.
     """
 
     def _connect(self) -> Any:

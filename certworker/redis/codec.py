@@ -1,8 +1,8 @@
 """
 Writes and reads the values in Redis.
 
-Every program with access to Redis can write any value. Each value that this module reads is therefore
-bounded, typed and printable. An invalid value counts as lost.
+Every program with access to Redis can write any value. So the functions for numbers, times, names and JSON
+check each value, and :func:`shown_in` makes a string printable. An invalid value counts as lost.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def decode_text(value: bytes | str | None) -> str:
 
 def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
     """
-    Return the string *value* on one line, printable, at most *longest* characters; empty if not a string.
+    Return the string or bytes *value* on one line, printable, at most *longest* characters; else empty.
     """
     return printable(decode_text(value), longest) if isinstance(value, bytes | str) else ""
 
@@ -119,7 +119,7 @@ def decode_time(text: object) -> datetime | None:
 
 def score_to_time(score: object) -> datetime | None:
     """
-    Return the time of a sorted set's *score* (seconds since 1970), or None for infinity and after 9998.
+    Return the time of a sorted set's *score* (seconds since 1970), or None if it is invalid or after 9998.
 
     A time before 1970 counts as 1970.
     """

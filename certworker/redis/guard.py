@@ -3,12 +3,13 @@ A client of Redis that tolerates the values of other programs.
 
 It guards every command:
 
-* It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`.
+* It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the values that made a reply too long, so that the command fails only once.
+* It removes the values that made a reply too long, so that the command fails only once. It does not remove
+  entries of streams.
 
-With each command of a job, it sends the waiting ones; see :mod:`certworker.redis.shared_trips`.
+With each command of a job, it sends the waiting commands; see :mod:`certworker.redis.shared_trips`.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ class GuardedRedis(Redis):
 
 class GuardedPipeline(Pipeline):
     """
-    A pipeline or a transaction that repeats the commands which failed because of a wrong key.
+    A pipeline or a transaction that repeats each command that failed because of a key of the wrong type.
     """
 
     def __init__(self, client: GuardedRedis, transaction: bool, shard_hint: Any = None) -> None:
@@ -114,7 +115,7 @@ class GuardedPipeline(Pipeline):
 
     def execute_after(self, waiting: Sequence[Reply]) -> list[Any]:
         """
-        Send the *waiting* commands and those of this pipeline. Return the replies and errors to the latter.
+        Send the *waiting* commands and those of this pipeline. Return the replies to the latter, or errors.
         """
         self.command_stack[:0] = [(reply.command, {}) for reply in waiting]
         try:
@@ -172,7 +173,7 @@ class GuardedPipeline(Pipeline):
 
 def sharing_trips(connection: Redis) -> AbstractContextManager[None]:
     """
-    Let the commands of a job, which the block runs, share round trips if *connection* supports it.
+    Make the commands of the job in the block share round trips, if *connection* supports it.
     """
     if isinstance(connection, GuardedRedis):
         return sharing(connection, connection.send_waiting)
@@ -201,7 +202,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
             return super().read_response(*arguments, **options)
         except ReplyTooLong:
             # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
-            # connection. Without the parser, the pool opens a new one.
+            # connection. Without the parser, the pool opens a new connection.
             self.on_disconnect()
             raise
 

@@ -59,7 +59,7 @@ class OutageTracker:
     @property
     def lasts(self) -> bool:
         """
-        Return whether the last command failed.
+        Return whether an outage was logged and has not ended.
         """
         return bool(self._logged)
 
@@ -140,7 +140,7 @@ def probe(connection: Redis) -> None:
     Raises:
         RedisError: Redis does not respond, or refuses a command.
         RedisIsCluster: Redis is a node of a cluster.
-        RedisTooOld: Redis could lose jobs.
+        RedisTooOld: Redis is too old, and could lose jobs.
     """
     # Disable the retries of redis-py, which would delay the report of a wrong password by seconds.
     pool = connection.connection_pool

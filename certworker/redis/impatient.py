@@ -18,7 +18,7 @@ from redis.client import Pipeline
 
 from certworker.redis.guard import GuardedPipeline, GuardedRedis
 
-#: A failure that takes longer is a slow one. A refused connection fails immediately, and costs no one time.
+#: A failure that takes longer is slow. A refused connection fails immediately, and blocks no thread.
 SLOW_SECONDS = 0.5
 
 #: How long commands fail immediately after a slow failure. Then one command tries Redis again.
@@ -98,7 +98,7 @@ class ImpatientRedis(GuardedRedis):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """
-        Return a pipeline that fails as fast.
+        Return a pipeline that fails fast as well.
         """
         return _ImpatientPipeline(self, transaction, shard_hint)
 

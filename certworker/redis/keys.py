@@ -2,7 +2,8 @@
 The keys of certworker in Redis: the pattern, the type and the content of each.
 
 Every program with access to Redis can replace one of these keys with a key of another type. Redis then
-answers each command for the key with WRONGTYPE. :func:`remove_wrong` removes such a key, and logs its name.
+answers most commands for the key with WRONGTYPE. :func:`remove_wrong` removes and logs such a key of
+certworker or RQ.
 
 docs/reference/redis-keys.md has the same table. Words in capitals are placeholders for names, labels and ids.
 """
@@ -84,7 +85,7 @@ KINDS = (
     ),
     Kind("certworker:doubt:NAME", "string", "A name was ordered despite a probable refusal; expires."),
     Kind("certworker:elsewhere", "hash", "Names in service that point to another server."),
-    Kind("certworker:elsewhere:checked", "string", "The time of the last daily check where names point."),
+    Kind("certworker:elsewhere:checked", "string", "The time until which the daily checks are done."),
     Kind("certworker:elsewhere:turn:WHAT", "string", "A worker makes these checks; expires."),
     Kind("certworker:events", "stream", "The last outcomes, for other programs."),
     Kind("certworker:fence", "string", "The last fencing token."),
@@ -183,7 +184,8 @@ return removed
 #: which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
-#: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns how many.
+#: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns their number
+#: for each key.
 _REMOVE_LARGE = """
 local removed = {}
 for i, key in ipairs(KEYS) do
@@ -232,7 +234,8 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
     """
     Remove the key or field that caused *error*. Return whether the command may now succeed.
 
-    Remove and log a key of :data:`KINDS` with another type, and a field that is not a number.
+    This function removes and logs a key of :data:`KINDS` with another type, a stream with an id in the
+    future, and an invalid number.
 
     Args:
         connection: The connection to Redis.
@@ -272,8 +275,8 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
     Remove oversized values from the keys of *command*, whose reply was too long.
 
-    Remove the members, fields and values of the keys in :data:`KINDS` that are larger than those of
-    certworker and RQ. Log each key.
+    This function removes the members, fields and values of the keys in :data:`KINDS` that are larger than
+    those of certworker and RQ. It does not remove entries of streams. It logs each key.
 
     Args:
         connection: The connection to Redis.
@@ -288,10 +291,10 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     for key, count in zip(most, removed, strict=True):
         if count:
             logger.warning(
-                "removed entries of more than %d bytes from Redis: %d of %s",
+                "removed entries of more than %d bytes from %s: %d",
                 most[key],
-                count,
                 printable(key, 200),
+                count,
                 extra={"code": "redis.wrong_type"},
             )
 

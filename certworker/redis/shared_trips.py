@@ -4,7 +4,7 @@ Commands of a job that share a round trip to Redis.
 A round trip costs a job more processor time than most commands cost Redis. So a job sends a command whose
 reply it does not need yet together with its next command::
 
-    with trips.shared():             within a job
+    with sharing_trips(connection):  within a job
         send_with_next(...)          waits
         send_with_next(...)          waits
         connection.get(...)          one round trip for three commands
@@ -60,7 +60,7 @@ class Reply:
         """
         self._answer, self._is_known = answer, True
         if isinstance(answer, Exception):
-            logger.debug("Redis did not run %s: %s", self.command[0], answer)
+            logger.debug("a command failed in Redis: %s: %s", self.command[0], answer)
 
     def set_from(self, connection: Redis) -> None:
         """
@@ -88,7 +88,7 @@ class SharedTrips:
 
     def add(self, command: Sequence[Any]) -> Reply | None:
         """
-        Let *command* wait for the next command. None: the job has ended.
+        Add *command* to the waiting commands. Return its reply, or None if the job has ended.
         """
         with self._mutex:
             if self._is_over:
@@ -107,7 +107,7 @@ class SharedTrips:
 
     def end(self) -> None:
         """
-        Send the waiting commands, and let no other command wait.
+        Send the waiting commands. Later commands do not wait.
         """
         with self._mutex:
             self._is_over = True
@@ -117,14 +117,18 @@ class SharedTrips:
             logger.debug("could not send the last commands of a job: %s", error)
 
 
-#: The shared trips of the running job by connection. The threads of its checks have the same ones.
+#: The connection of the running job, and its shared trips. The threads of its checks use the same ones.
 _current: ContextVar[tuple[Redis, SharedTrips] | None] = ContextVar("shared_trips", default=None)
 
 
 @contextmanager
 def sharing(connection: Redis, send: Callable[[], object]) -> Iterator[None]:
     """
-    Let commands of the block wait for the next command to *connection*; *send* sends the waiting ones.
+    Make :func:`send_with_next` wait for the next command to *connection* within the block.
+
+    Args:
+        connection: The connection.
+        send: Sends the waiting commands.
     """
     trips = SharedTrips(send)
     token = _current.set((connection, trips))

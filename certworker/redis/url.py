@@ -29,7 +29,7 @@ PORT = 6379
 SENTINEL_PORT = 26379
 
 #: The options after the question mark, as in redis-py. `ssl_cert_reqs=none` is not supported: set
-#: `ssl_ca_certs` to a self-signed certificate instead.
+#: `ssl_ca_certs` to the self-signed certificate of Redis instead.
 FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 CHECK_HOST = "ssl_check_hostname"
 SENTINEL_ACCESS = {"sentinel_username": "username", "sentinel_password": "password"}
