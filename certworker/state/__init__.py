@@ -12,5 +12,5 @@ In import order (★ to read first)::
     schema            The version of this layout, and the settings of the last start
     sightings         The names in service that pointed to another server at their last daily checks
     wake_ups          Wake-ups: delayed jobs that check the due names
-    outbox            The notifications that wait for delivery, and when one is repeated
+    outbox            The notifications that wait for delivery, and the subjects of past notifications
 """

@@ -5,8 +5,8 @@ The last outcome of each name: its state, and its certificate or its failure.
 
     start ──► issuing ──┬─► issued     attempts reset to 0, failure removed; `covered` if by a wildcard
                 ▲       ├─► failed     attempts + 1; the record retains the certificate in service
-                │       ├─► waiting    until a time (a limit of the CA); the attempt is not counted
-                │       ├─► paused     by the CA, until the operator resumes it; the attempt is not counted
+                │       ├─► waiting    for the end of a limit, for example; the attempt is not counted
+                │       ├─► paused     by the CA, for 7 days or until resumed; the attempt is not counted
                 │       └─► moved      to another server, until the name is back; the attempt is not counted
                 └──────────── at the next check, from each state
 
@@ -57,7 +57,7 @@ RECORDS_PER_COMMAND = 500
 #: The maximum number of characters of a code, a serial number or a label.
 LONGEST_WORD = 100
 
-#: The maximum number of characters of a tenant. A longer or unprintable one counts only for fair queueing.
+#: The maximum number of characters of a tenant. A longer or unprintable tenant counts only for fair queueing.
 LONGEST_TENANT = 253
 
 #: The character that replaces invalid bytes of a string.
@@ -99,9 +99,9 @@ class DomainRecord:
     #: The time of the next check; None if the record has no valid time.
     next_check: datetime | None
     updated: datetime
-    #: The tenant in the last request that named one; empty if none did.
+    #: The tenant in the last request that named a tenant; empty if no request did.
     tenant: str = ""
-    #: Whether a CA failed to validate the name, and no dry run has succeeded since.
+    #: Whether a CA failed to validate the name, and neither a dry run nor an order has succeeded since.
     needs_dry_run: bool = False
 
 
@@ -201,7 +201,7 @@ class DomainRecords:
         pipe: Pipeline | None = None,
     ) -> None:
         """
-        Record that *names* have no new certificate because of *failure*. Do not count a wait or a pause.
+        Record that *names* have no new certificate because of *failure*. Count it only in the state `failed`.
         """
         fields = _failure_fields(failure, next_check, now)
         if failure.retry is Retry.CA and failure.problem:
@@ -246,7 +246,7 @@ class DomainRecords:
 
     def record_owners(self, owners: Mapping[str, str]) -> None:
         """
-        Record the tenant of each name in *owners*, which has proved the ownership.
+        Record the tenant of each name in *owners*. The tenant has proved that it owns the name.
         """
         with self._connection.pipeline(transaction=True) as pipe:
             for name, tenant in owners.items():
@@ -264,7 +264,8 @@ class DomainRecords:
         Record *tenant* for all of *names*, before their first attempt.
 
         Returns:
-            A name with a record of another tenant or of none. Then nothing is recorded.
+            The first name whose record has another tenant, or no tenant. Then nothing is recorded. None:
+            there is no such name.
         """
         position = self._claim([RECORDS + name for name in names], [tenant])
         return names[position - 1] if position else None
@@ -283,7 +284,7 @@ class DomainRecords:
 
     def needs_dry_run(self, name: str) -> bool:
         """
-        Return whether a CA failed to validate *name*, and no dry run has succeeded since.
+        Return whether a CA failed to validate *name*, and neither a dry run nor an order has succeeded since.
         """
         return self._connection.hexists(RECORDS + name, DRY_RUN)
 

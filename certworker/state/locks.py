@@ -2,8 +2,8 @@
 Locks on names with a lease and a fencing token: one worker at a time issues for a name.
 
 A lease alone is not safe, because a suspended worker may continue after its lease has expired. Each lease
-therefore has a fencing token that is higher than all previous tokens. The volume rejects a token that is
-lower than one it has seen.
+therefore has a fencing token that is higher than all previous tokens. The volume rejects a certificate whose
+token is lower than that of the current certificate of the name.
 
 A job that a killed worker has left does not wait for the end of that worker's lease: its next run takes over
 the locks of the abandoned run. If that worker is alive after all, its lease is lost.
@@ -47,7 +47,7 @@ LOCKS = "certworker:lock:"
 #: continues after a crash. The worker renews each lease several times within it.
 LEASE_SECONDS = 20
 
-#: The worker renews a lease after this share of its duration, so that three consecutive renewals may fail.
+#: The worker renews a lease after this share of its duration, so that two consecutive renewals may fail.
 RENEWAL_SHARE = 1 / 4
 
 #: The name of a generation has twelve digits for the token.
@@ -57,7 +57,7 @@ HIGHEST_TOKEN = 10**12 - 1
 #: without a stored certificate.
 LONGEST_LEAP = 10**9
 
-#: Milliseconds. No worker takes a longer lease, so a lock with a longer expiry is invalid.
+#: In milliseconds. No worker takes a longer lease, so a lock with a longer expiry is invalid.
 LONGEST_LEASE = 3_600_000
 
 #: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token, and
@@ -115,7 +115,7 @@ for i = 1, #KEYS do
 end
 """
 
-#: The replies to the commands that had to succeed, and those to the other ones.
+#: The replies to the commands that had to succeed, and the replies to the other commands.
 Replies = tuple[list[Any], list[Any]]
 
 #: Adds commands to a pipeline.
@@ -175,8 +175,8 @@ class Lease:
             clean_up: Adds commands that may fail.
 
         Returns:
-            The replies to the commands, and those to the commands that may fail, or errors. None if the lease
-            is lost. Then nothing is written.
+            The replies to the commands, and the replies or errors of the commands that may fail. None if the
+            lease is lost. Then nothing is written.
 
         Raises:
             redis.RedisError: Redis failed, or rejected one of the commands that must succeed.
@@ -198,7 +198,7 @@ class Lease:
     def _lose(self) -> None:
         if not self._lost:
             logger.warning(
-                "the lock was lost; the issuance in progress will not be published",
+                "the lock was lost: its lease has expired, or another worker holds it",
                 extra={"domain": self.names[0]},
             )
         self._lost = True
@@ -258,7 +258,8 @@ class DomainLocks:
         Lock all *names* within the block, or none of them.
 
         Raises:
-            AlreadyInProgress: Another worker has locked one of the names. This method does not wait.
+            AlreadyInProgress: Another worker or job has locked one of the names. This method does not wait.
+            RedisFault: The counter of the fencing tokens is out of bounds.
             redis.RedisError: Redis failed.
         """
         with self.hold_and_ask(names, lambda: None) as (lease, _):
@@ -271,10 +272,11 @@ class DomainLocks:
 
         Args:
             names: The names.
-            ask: Sends commands with the next one. They follow the lock. Its result is yielded.
+            ask: Adds commands to the round trip, after the lock. The block gets what *ask* returns.
 
         Raises:
-            AlreadyInProgress: Another worker has locked one of the names. This method does not wait.
+            AlreadyInProgress: Another worker or job has locked one of the names. This method does not wait.
+            RedisFault: The counter of the fencing tokens is out of bounds.
             redis.RedisError: Redis failed.
         """
         distinct = tuple(sorted(set(names)))
@@ -307,7 +309,7 @@ class DomainLocks:
 
     def is_held(self, name: str) -> bool:
         """
-        Return whether a worker has locked *name*. A lock without expiry is invalid.
+        Return whether a worker has locked *name*. A lock without a valid expiry does not count.
         """
         return 0 <= self._connection.pttl(LOCKS + name) <= LONGEST_LEASE
 

@@ -2,8 +2,8 @@
 Keys that mark events as done for a limited time, for all workers that use the same Redis.
 
 `SET … NX EX` alone trusts the expiry of an existing key. Another program may have written the key without an
-expiry or with a longer one. The event would then never happen again. This module treats such a key as
-expired.
+expiry or with a longer one. The event would then happen too late, or never again. This module treats such a
+key as expired.
 """
 
 from __future__ import annotations

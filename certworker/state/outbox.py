@@ -1,7 +1,7 @@
 """
-The notifications that wait for delivery, and when one is repeated.
+The notifications that wait for delivery, and the subjects of past notifications.
 
-They survive restarts. One worker at a time delivers them.
+Both survive restarts of certworker. One worker at a time delivers the notifications of a channel.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ MAX_ENTRIES = 1_000
 #: The maximum number of bytes of a notification.
 LARGEST_NOTIFICATION = 16_384
 
-#: After this time, another worker delivers if the delivering worker was killed.
+#: After this time, another worker delivers, because the delivering worker was probably killed.
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 
 #: If the cause continues, the notification is repeated after this time.
 NOTIFIED_TTL = timedelta(days=90)
 
-# KEYS: the outbox. ARGV: the maximum number of notifications, the maximum bytes of one. Replaces a larger
-# entry with an empty string, which is not a notification.
+# KEYS: the outbox. ARGV: the maximum number of notifications, the maximum bytes of a notification. Replaces a
+# larger entry with an empty string, which is not a notification.
 _READ = """
 local lines = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
 for i, line in ipairs(lines) do
@@ -70,7 +70,8 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
-# The same for the recovery of a name. ARGV: the maximum number of stored notifications, the notification.
+# KEYS: as above. ARGV: the maximum number of stored notifications, the notification of the recovery. Removes
+# the notified subjects. Does nothing if there are none.
 _NOTIFY_RECOVERY = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for i = 2, #KEYS do
@@ -123,7 +124,8 @@ class Outbox:
 
         Args:
             read: Returns the notification in a string, or None if it is invalid. Invalid entries are removed.
-            send: Delivers notifications. If it raises an error, they remain in the outbox.
+            send: Delivers notifications. If it raises an error, they remain in the outbox, and this method
+                raises the same error.
 
         Returns:
             The number of delivered notifications.

@@ -4,13 +4,13 @@ The requests that wait for a free slot, by priority and tenant.
 ::
 
     expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left
-    advised    the CA suggests renewing now
-    renewal    the certificate is due
-    new        all other requests: new names, and attempts after a failure
+    advised    the CA suggests a renewal before the certificate is due
+    renewal    the certificate is due, or it is not in service
+    new        all other requests, for example for names without a certificate
 
-The workers serve the priorities in this order. Within a priority, the tenants take turns. A tenant with more
-than its share of the slots waits for the others. The requests of a tenant with one priority are the members
-of one sorted set.
+The workers serve the priorities in this order. Within a priority, the tenants take turns. A tenant that holds
+its share of the slots waits for the others. The requests of a tenant with one priority are the members of one
+sorted set.
 
 Redis may evict any of these keys. Each waiting name is therefore also on the agenda, with a later check.
 """
@@ -154,12 +154,13 @@ class Request:
     force: bool = False
     #: With *force*, whether to order as often as the CA allows.
     use_full_quota: bool = False
-    #: Whether the request names the tenant, which is then recorded. Otherwise, it is the registered domain.
+    #: Whether the request names the tenant, which is then recorded. Otherwise, the tenant is the registered
+    #: domain.
     names_tenant: bool = True
 
     def as_json(self) -> str:
         """
-        Return the keyword arguments of the job as JSON. Equal requests have the same text.
+        Return the keyword arguments of the job as JSON. Equal requests have the same JSON.
         """
         arguments: dict[str, object] = (
             {"domain": self.names[0]} if len(self.names) == 1 else {"domains": self.names}
@@ -243,7 +244,7 @@ class PriorityQueues:
         tenant, more, request, score, *removed = taken
         for key, was in removed:
             logger.warning(
-                "removed an invalid priority queue from Redis: %s was a %s",
+                "removed invalid requests from Redis: %s was a %s",
                 printable(decode_text(key), 200),
                 decode_text(was),
                 extra={"code": "redis.wrong_type"},

@@ -3,7 +3,7 @@ The scripts of :mod:`certworker.state.domain_records`, each with its keys and ar
 """
 
 #: KEYS: records. ARGV: the maximum number of fields of a record, the maximum number of bytes of a record, and
-#: that of all records together. Returns the fields of the first records as one JSON text. A pipeline of
+#: that of all records together. Returns the fields of the first records in one JSON string. A pipeline of
 #: HGETALL takes redis-py three times as long (2.2 s for 50,000 names). A record that is too large counts as
 #: lost. The script removes it, because a later write would not make it readable.
 READ = """
@@ -32,8 +32,8 @@ for i, key in ipairs(KEYS) do
 end
 """
 
-#: KEYS: records. ARGV: a tenant. Makes the tenant the owner of all names, or of none if one of the names is
-#: known and not the tenant's. Returns the position of the first such name, or 0.
+#: KEYS: records. ARGV: a tenant. Records the tenant for all names. If a record has another tenant, or no
+#: tenant, records nothing, and returns the position of the first such record. Otherwise, returns 0.
 CLAIM = """
 for i, key in ipairs(KEYS) do
     if redis.call('EXISTS', key) == 1 and redis.call('HGET', key, 'tenant') ~= ARGV[1] then return i end

@@ -39,7 +39,7 @@ end
 """
 
 #: KEYS: records. ARGV: the maximum number of fields of a record, and of characters of a state. Returns the
-#: states of the records as one text with commas. The state of an invalid record is empty.
+#: states of the records in one string, separated by commas. The state of an invalid record is empty.
 _READ = (
     _FIELDS
     + """
@@ -68,7 +68,7 @@ return cjson.encode(tenants)
 
 
 #: KEYS: records. ARGV: the maximum number of fields of a record, and the current time. Returns a character
-#: for each record, which is 1 if the name may need a user.
+#: for each record, which is 1 if a user may have to fix the name.
 _DOUBTFUL = (
     _FIELDS
     + """
@@ -100,7 +100,7 @@ class RecordedStates:
         """
         Yield the state of each of *names* in order, or None for a name without a record.
 
-        It takes a tenth of the time of reading the whole records.
+        Reading the states takes a tenth of the time of reading whole records.
         """
         known: dict[str, State] = {state: state for state in STATES}
         for first in range(0, len(names), RECORDS_PER_COMMAND):
@@ -110,7 +110,7 @@ class RecordedStates:
 
     def doubtful(self, names: Sequence[str], now: datetime) -> list[str]:
         """
-        Return those of *names* that may need a user, in their order.
+        Return those of *names* that a user may have to fix, in their order.
 
         The others have a certificate that is valid at *now*, or an attempt that runs or waits.
         """

@@ -1,7 +1,8 @@
 """
-The two values in Redis that a worker checks at its start: the version of this layout, and the settings.
+Two values in Redis: the version of this layout, and a digest of the settings of the last start.
 
-A change that older workers tolerate needs no new version. Workers ignore unknown fields.
+A worker checks both at its start, and the version again at each heartbeat. A change that older workers
+tolerate needs no new version. Workers ignore unknown fields.
 """
 
 from __future__ import annotations

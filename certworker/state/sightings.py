@@ -1,7 +1,8 @@
 """
 The names in service that pointed to another server at their last daily checks.
 
-A name stays in the list until it points to this server again. If Redis loses the list, the count of the days
+A name stays in the list until a check finds it at this server, or a CA validates it. Before it counts as
+moved, a check without a definite result also removes it. If Redis loses the list, the count of the days
 starts again from zero.
 """
 
@@ -35,7 +36,7 @@ LARGEST_ENTRY = 4_096
 NAMES_PER_COMMAND = 500
 
 # KEYS: the list. ARGV: the maximum size of an entry, then names. Returns the entry of each name, or an empty
-# text. Removes larger entries.
+# string. Removes larger entries.
 _READ = """
 local found = {}
 for i = 2, #ARGV do
@@ -130,7 +131,7 @@ class Sightings:
 
     def forget(self, *names: str) -> None:
         """
-        Remove *names* from the list. If Redis fails, the next daily check removes those that are back.
+        Remove *names* from the list. If Redis fails, the next checks remove those that are back.
         """
         if names:
             send_with_next(self._connection, "HDEL", SIGHTINGS, *names)

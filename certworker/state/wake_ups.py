@@ -1,7 +1,7 @@
 """
 Wake-ups: delayed jobs that check the due names.
 
-:mod:`certworker.worker.producer` schedules them. The agenda only asks whether one is planned.
+:mod:`certworker.worker.producer` schedules the wake-ups. The agenda only checks whether a wake-up is planned.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def ask_for_wake_up(connection: Redis, moment: datetime) -> int:
     """
     Return 1 if a wake-up is planned by *moment*, which is in the future, else 0.
 
-    With a pipeline as the *connection*, the reply of the pipeline has the result.
+    With a pipeline as the *connection*, the replies of the pipeline have the result.
     """
     planned: int = connection.eval(_IS_PLANNED, 1, SCHEDULED_KEY, str(ceil(moment.timestamp())))
     return planned

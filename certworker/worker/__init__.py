@@ -5,14 +5,14 @@ In import order (★ to read first)::
 
     memory           Limits the memory of the process: unused memory returns to the system
     health           The health of a worker: its report in Redis, and the reports of all workers
-    own_domains      Requests a certificate for each name of the installation when the worker starts
-    moved_watch      The daily check of whether each name in service still points to this server
+    own_domains      Requests a certificate for each name of the installation after the start of the worker
+    moved_watch      The daily check of whether the names in service still point to this server
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
-    producer         Puts requests and wake-ups on the queue, in the wire format of RQ
+    producer         Puts requests, removals and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
     job_report       Reports how a job ended: its last log line, a notification, an event and a metric
     tasks            ★ The functions that a job may call
-    json_only        RQ reads only JSON, even where a tool of RQ does not name a serializer
+    json_only        Makes RQ read only JSON, even where a tool of RQ names no serializer
     wait             Waits until requests have ended
     time_limits      The time limits of all jobs, in one thread
     job_class        The jobs that may run: those that name a registered function

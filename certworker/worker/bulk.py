@@ -98,7 +98,7 @@ class BulkQueue:
         Move the last batch of the queue to the intermediate list.
 
         Args:
-            intermediate: Ids that are in the intermediate list.
+            intermediate: Ids that are in the intermediate list already.
 
         Returns:
             The number of jobs left on the queue, and the data of each job of the batch and of *intermediate*.

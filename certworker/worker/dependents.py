@@ -3,7 +3,7 @@ Jobs that wait for another job, by `depends_on` of RQ.
 
 RQ reads the dependents of a job while it records the end of that job. An invalid dependent would make the job
 fail, although the certificate was issued. certworker records the end first. Then a script moves each
-dependent without unmet dependencies to the queue, and skips invalid ones.
+dependent without unmet dependencies to the queue, and skips invalid dependents.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ MAX_DEPENDENTS = 1_000
 
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
 #: the name of the queue, the current time in RQ's format, the maximum number of dependencies. In RQ, a
-#: dependency is met if it has finished or no longer exists. If failures are allowed, a failed one is met,
-#: too. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
+#: dependency is met if it has finished or no longer exists. If failures are allowed, a failed dependency is
+#: met, too. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
 local job, dependencies, deferred, list = unpack(KEYS)
 local id, queue, now, most = unpack(ARGV)
@@ -69,7 +69,7 @@ class Dependents:
 
     def ask(self, job_id: str) -> Reply:
         """
-        Ask for the dependents of *job_id* together with the next command.
+        Ask for the dependents of *job_id* together with the next command, and return the reply.
         """
         return send_with_next(self._connection, "SRANDMEMBER", f"rq:job:{job_id}:dependents", MAX_DEPENDENTS)
 
@@ -98,6 +98,8 @@ class Dependents:
     def sweep(self) -> None:
         """
         Enqueue the deferred jobs whose dependencies are met, because an earlier release may have failed.
+
+        This method also removes entries that are not deferred jobs.
 
         Raises:
             redis.RedisError: Redis failed.

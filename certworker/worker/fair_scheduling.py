@@ -52,7 +52,7 @@ class Dispatched:
     #: The fields of its hash in Redis.
     fields: Mapping[str, str]
     tenant: str
-    #: When the request was enqueued; None for the renewal of a certificate, or if unknown.
+    #: When a request with the priority `new` was enqueued; None for any other priority, or if unknown.
     requested_at: datetime | None
 
 
@@ -119,11 +119,11 @@ class FairScheduler:
 
     def drain_queue(self, *taken: bytes) -> None:
         """
-        Move requests from the queue to the priority queues until a job of the queue may start.
+        Move at most :data:`MAX_BATCHES` batches to the priority queues, until a job of the queue may start.
 
         The moves begin at the end of the queue, where the requests of new tenants are. Requests that may
         start, and jobs that need a closer check, go to the head of the queue. If the worker crashes, another
-        one recovers the ids from the intermediate list.
+        worker recovers the ids from the intermediate list.
 
         Args:
             taken: Ids in the intermediate list.
@@ -144,7 +144,7 @@ class FairScheduler:
                 break
         if tenants:
             logger.info(
-                "requests waiting for a slot: %d, most of them from tenant %s",
+                "requests that now wait for a slot: %d; tenant with the most: %s",
                 tenants.total(),
                 tenants.most_common(1)[0][0],
                 extra={"event": "waiting"},

@@ -39,7 +39,7 @@ REPORT_EVERY_SECONDS = 10.0
 #: A report expires after this time: a worker may miss two intervals.
 FRESH = timedelta(seconds=30)
 
-#: Limits of what is read: every program with access to Redis can write reports.
+#: The limits of a report that is read: every program with access to Redis can write reports.
 MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
@@ -87,7 +87,7 @@ class Health:
         """
         Return whether the worker is `healthy`, with the states of `redis`, `scheduler` and `stalled` loops.
 
-        The report sends one PING. If Redis does not respond, `reason` contains the error.
+        This method sends one PING. If Redis does not respond, `reason` contains the error.
         """
         scheduler, stalled = self._scheduler(), [each.name for each in self._heartbeats.stalled()]
         parts: dict[str, object] = {"redis": True, "scheduler": scheduler, "stalled": stalled}
@@ -168,7 +168,7 @@ class ProxyReport:
     reloads: int = 0
     #: The number of new certificates that the proxy served.
     served: int = 0
-    #: The mean and the longest seconds until it served them.
+    #: The mean and the maximum number of seconds until the proxy served them.
     seconds: float = 0.0
     slowest: float = 0.0
 

@@ -21,8 +21,7 @@ from certworker.worker.queue_stats import SUSPENDED
 #: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: `take`, or `read` for an id that is
 #: in the intermediate list, or `last` for its last id; the id for `read`, then the arguments of READ. Takes
 #: nothing while suspended. Returns whether the workers are suspended, the number of jobs that are left, and
-#: the id with the fields of the job, if there is one. If the key of the job is not a hash, the fields are
-#: missing.
+#: the id with the fields of the job, if there is a job. If its key is not a hash, the fields are missing.
 _TAKE = f"""
 local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[2]
 if ARGV[1] == 'take' then
@@ -67,7 +66,7 @@ class Intake:
 
     def take(self) -> Taken:
         """
-        Take the next job, if one waits and the workers are not suspended.
+        Take the next job, if a job waits and the workers are not suspended.
         """
         return self._run("take")
 
@@ -75,11 +74,11 @@ class Intake:
         """
         Take the next job, even while suspended; return None if no job comes within *seconds*.
 
-        Redis runs the script when the job has come, so both take one round trip.
+        Redis runs the script when the job has come, so both commands take one round trip.
         """
         queue, intermediate = self._keys[1:]
         with self._connection.pipeline(transaction=False) as pipe:
-            # redis-py accepts a part of a second as well.
+            # redis-py accepts a fraction of a second as well.
             pipe.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
             pipe.evalsha(self._take.sha, len(self._keys), *self._keys, *_arguments("last"))
             raw_id, found = pipe.execute(raise_on_error=False)

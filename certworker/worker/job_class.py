@@ -44,7 +44,7 @@ FORBIDDEN_FIELDS = (
 )
 #: Fields that RQ's own class parses.
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
-#: All fields that are read.
+#: The fields from which a job is restored.
 READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
 
 #: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them. After
@@ -56,7 +56,7 @@ DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 #: The lease of the worker that was killed during the job; see :mod:`certworker.worker.recovery`.
 ABANDONED_RUN = "abandoned_run"
 
-#: Fields whose sizes are read first.
+#: All fields that are read, each with its size.
 MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS), ABANDONED_RUN)
 
 #: KEYS: the hash of a job. ARGV: the maximum length of a field, then fields. Returns the length of each
@@ -78,7 +78,7 @@ return found
 #: RQ's own rule for ids, with a limit of 255 characters.
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
-#: The minimum in seconds: a program that waits for a job needs time to read the result.
+#: The minimum TTL in seconds: a program that waits for a job needs time to read the result.
 SHORTEST_TTL = 60
 
 
@@ -140,7 +140,7 @@ class AllowlistedJob(Job):
 
     def refresh(self) -> None:
         """
-        Read the job from Redis; reject it if a field is too large.
+        Read the job from Redis; reject an invalid job.
 
         Raises:
             NoSuchJobError: Redis has no such job.
@@ -153,7 +153,7 @@ class AllowlistedJob(Job):
 
     def restore_found(self, found: Sequence[Any]) -> None:
         """
-        Set the attributes of the job from *found*, the result of :data:`READ`.
+        Set the attributes of the job from *found*, the result of :data:`READ`; reject an invalid job.
 
         Raises:
             NoSuchJobError: Redis has no such job.
@@ -173,7 +173,7 @@ class AllowlistedJob(Job):
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """
-        Set the attributes of the job from *raw_data*, the fields of its hash in Redis.
+        Set the attributes of the job from *raw_data*, the fields of its hash in Redis; reject an invalid job.
         """
         fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in raw_data.items()}
         try:

@@ -78,7 +78,7 @@ class JobReport:
 
     def follow(self, name: str) -> None:
         """
-        Report the log lines of *name* from now on, and those before.
+        Include the log lines of *name* in the report, both the earlier and the following ones.
         """
         self._lines = self._reporter.events.history.follow(name)
 
@@ -133,7 +133,7 @@ class JobReport:
 
     def skipped(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
         """
-        Report that another job is issuing for one of *names*; return the result of the job.
+        Report that another job has locked one of *names*; return the result of this job.
         """
         logger.info(
             "%s",
@@ -167,7 +167,8 @@ class JobReport:
         Report that the job ended with *failure*.
 
         Args:
-            names: The normalized names; empty if the request was rejected, because its names are not trusted.
+            names: The normalized names; empty if the request was rejected, because its names are not trusted
+                or have another owner.
             failure: The cause.
         """
         name, record = names[0] if names else None, None

@@ -1,8 +1,8 @@
 """
-RQ reads only JSON, even where a tool of RQ does not name a serializer.
+Makes RQ read only JSON, even where a tool of RQ names no serializer.
 
-The default serializer of RQ is pickle. A pickle can run code when it is read, and a producer can
-write one.
+The default serializer of RQ is pickle. A pickle can run code when it is read, and every producer can write a
+pickle.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@ The maintenance loop: repairs, reconciliation, renewals that are due, and the re
 
 ::
 
-    every 10 seconds   check that the agenda is complete, and enqueue due names whose wake-up is missing
+    every 10 seconds   check that the agenda is complete, enqueue due names whose wake-up is missing, and
+                       publish stored certificates
     every 30 seconds   remove leftovers
-    every hour         check all names; more often while a certificate is short-lived
+    every hour         check and repair all names; more often while a certificate is short-lived
     every day          log one line, which shows that the worker runs
 """
 
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
 #: With a validity period below 15 hours, the pause between two passes is this share of the period.
 SHARE_OF_SHORT_VALIDITY = 1 / 15
-#: Passes take at most this share of the time, even with many names.
+#: Passes take about this share of the time at most, even with many names.
 MAX_PASS_SHARE = 1 / 10
 
 ALIVE_LINE_SECONDS = timedelta(days=1).total_seconds()
@@ -140,7 +141,7 @@ class AgendaCheck:
             self._shortfall = self._missing()
         earliest = self._agenda.earliest()
         if earliest and earliest + WAKE_UP_GRACE < self._clock():
-            # A killed worker's scheduler holds its lock for a minute. No wake-up comes in that time.
+            # The scheduler of a killed worker holds its lock for a minute. No wake-up comes in that time.
             self._due_names.enqueue()
 
     def _is_incomplete(self) -> bool:
@@ -198,7 +199,7 @@ class MaintenanceLoop:
             {
                 # The repair is first: it puts sites back into service, and needs neither the CA nor Redis.
                 "the repair of the files in service": repair.repair,
-                # The removal of leftovers has run before, see _step.
+                # Before the first pass, _step has removed the leftovers.
                 "the requests for the names of the installation": request_own_domains,
                 "the list of suffixes": load_suffixes,
                 "the retry after a change to the settings": self._retry_after_a_change,

@@ -17,10 +17,10 @@ KEPT_BYTES = 64 * 1024
 
 def limit_unused_memory() -> None:
     """
-    Let all threads share one heap, and return freed memory to the system.
+    Make all threads share one heap, and return freed memory to the system.
 
-    By default, glibc gives each of the first threads a heap, and a heap retains its free parts. Python runs
-    one thread at a time, so threads seldom wait for a shared heap. With another C library, do nothing.
+    By default, glibc gives each of the first threads its own heap, and a heap retains its free parts. Python
+    runs one thread at a time, so threads seldom wait for a shared heap. With another C library, do nothing.
     """
     with suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)

@@ -1,8 +1,9 @@
 """
-The daily check of whether each name in service still points to this server.
+The daily check of whether the names in service still point to this server.
 
+Names of the installation, names with an imported certificate, and names that DNS-01 proves are not checked.
 Each name has its second of the day, so the checks are spread over the day. All workers of one Redis share the
-checks: one of them makes each step.
+checks: one worker makes each step.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from certworker.supervision import Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: The time until which the names are checked.
+#: The time until which the daily checks are done.
 CHECKED = "certworker:elsewhere:checked"
 TURN = "certworker:elsewhere:turn:"
 
@@ -39,7 +40,7 @@ DAY = timedelta(days=1)
 #: The pause between two steps, and the shorter time for which one worker has the turn.
 PAUSE_SECONDS = 600.0
 TURN_TTL = timedelta(minutes=9)
-#: The maximum number of names in one step: 144,000 a day. After a pause, a worker needs several steps.
+#: The maximum number of names in one step: 144,000 a day. After an outage, the workers need several steps.
 MAX_NAMES = 1_000
 #: The number of names that are checked at the same time.
 CONCURRENT_CHECKS = 8
@@ -87,7 +88,7 @@ class MovedWatch:
 
     def check(self) -> int:
         """
-        Check the names that are due since the last call, at most :data:`MAX_NAMES`, and return their number.
+        Check the names that became due since the last check, at most :data:`MAX_NAMES`; return their number.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -104,7 +105,7 @@ class MovedWatch:
             if self.loop.stopping.is_set():
                 return start
             batch = due[start : start + CONCURRENT_CHECKS]
-            # Write this first: a check that crashes this worker must not crash one worker after another.
+            # Write the time first: a check that crashes this worker must not crash one worker after another.
             self._write_checked(batch[-1][0])
             self._check([name for _, name in batch], now)
         if len(due) < MAX_NAMES:
@@ -158,7 +159,7 @@ class MovedWatch:
 
     def _record(self, name: str, found: Whereabouts, earlier: Sighting | None, now: datetime) -> None:
         if found.place is not Place.ELSEWHERE:
-            # After an outage, the count starts again.
+            # After a check without a definite result, the count starts again.
             if earlier:
                 self._moved_names.sightings.forget(name)
             return
@@ -170,7 +171,7 @@ class MovedWatch:
             with self._locks.hold([name]):
                 failure = self._moved_names.declare(name, sighting)
         except AlreadyInProgress:
-            return  # the job after this one reports it
+            return  # the next job for the name reports it
         logger.warning("%s", failure, extra={"domain": name, "event": "moved", "code": failure.code})
         self._report(name, failure)
 

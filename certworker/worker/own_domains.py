@@ -1,10 +1,10 @@
 """
-Requests a certificate for each name of the installation when the worker starts.
+Requests a certificate for each name of the installation after the start of the worker.
 
 The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
-proves is requested immediately, any other name as soon as its port 80 responds. All names are probed at the
-same time. An order before Traefik routes the challenge path would fail, and would count against the limits of
-the CA.
+proves is requested immediately. Any other name is requested as soon as its port 80 serves a test response, or
+after a minute. The names are probed at the same time, up to 64 of them. An order before Traefik routes the
+challenge path would fail, and would count against the limits of the CA.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class OwnDomains:
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         request: Puts a name on the queue.
-        is_reachable: Returns whether port 80 of a name serves a response.
+        is_reachable: Returns whether port 80 of a name serves a test response.
         reject: Reports a name for which no CA would issue a certificate.
         explain: Returns the CertworkerError for an exception of another library, or None.
         timeout_seconds: How long to wait for port 80 of a name.
@@ -80,7 +80,7 @@ class OwnDomains:
         self._domains = domains
         self._unread = list(domains)
         self._waiting: list[str] = []
-        #: Names whose port 80 responds, or whose wait for it has ended.
+        #: Names to request now: DNS-01 proves them, port 80 serves the test response, or the wait has ended.
         self._ready: list[str] = []
         self._errors: list[Exception] = []
         faults = Faults("the requests for the names of the installation", explain)
@@ -158,7 +158,7 @@ class OwnDomains:
             if answers and not logged:
                 logged = True
                 logger.info(
-                    "waiting up to %.0f s for port 80 to respond for %s",
+                    "waiting up to %.0f s for port 80 to serve a test response for %s",
                     self._timeout,
                     _joined([answer.name for answer in answers]),
                     extra={"event": "start"},
@@ -192,7 +192,7 @@ class OwnDomains:
     def _give_up(self, names: Iterable[str]) -> None:
         for name in names:
             logger.warning(
-                "port 80 did not respond within %.0f s; requesting the certificate anyway",
+                "port 80 did not serve a test response within %.0f s; requesting the certificate anyway",
                 self._timeout,
                 extra={"domain": name},
             )

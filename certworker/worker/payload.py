@@ -56,7 +56,7 @@ def read_call(data: bytes) -> Call:
     The keyword `i_know` of earlier versions becomes `use_full_quota`.
 
     Raises:
-        PayloadFailure: *data* is too large, a pickle, or neither text nor JSON.
+        PayloadFailure: *data* is too large, a pickle, or not valid JSON in UTF-8.
         BadJob: *data* is JSON, but not a call.
     """
     text = _unpacked(data)

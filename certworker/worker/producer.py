@@ -1,9 +1,9 @@
 """
-Puts requests and wake-ups on the queue, in the wire format of RQ.
+Puts requests, removals and wake-ups on the queue, in the wire format of RQ.
 
 Other programs import this module, so it imports few modules, and does not import RQ. One transaction writes
-and enqueues a job, so Redis never contains an incomplete job. A producer needs no right to run scripts: an
-endless script would block Redis.
+and enqueues a job, so Redis never contains an incomplete job. A program that requests certificates needs no
+permission to run scripts: an endless script would block Redis.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def request_certificate(
     """
     Request a certificate for *domain*; return the id of the job.
 
-    A repeated request returns the same id while the first one waits or runs.
+    A repeated request has the same id. It does nothing while the job of the first request waits or runs.
 
     Args:
         domain: A name, or several names for one certificate.
@@ -69,8 +69,9 @@ def request_certificate(
         tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
             registered domain.
         by: The requester, for the log; it is not verified.
-        connection: A connection to the worker's Redis; by default to that of `CERTWORKER_REDIS_URL` or of the
-            `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
+        connection: A connection to the worker's Redis. The default is a new connection by
+            `CERTWORKER_REDIS_URL` or the `_APP_REDIS_*` variables, with the files and rules of the worker's
+            own settings.
 
     Raises:
         redis.RedisError: Redis did not accept the request.
@@ -94,6 +95,8 @@ def request_certificate(
 def is_requested(connection: Redis, name: str) -> bool:
     """
     Return whether a request for a certificate for exactly *name*, from the same Redis user, waits or runs.
+
+    Requests with `use_full_quota`, and requests in the priority queues, do not count.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -124,7 +127,7 @@ def wake_at(connection: Redis, moment: datetime) -> None:
     """
     Schedule a check of the due names at *moment*, or immediately if *moment* has passed.
 
-    If an earlier wake-up is already scheduled, do nothing.
+    If *moment* is in the future, and an earlier wake-up is already scheduled, do nothing.
 
     Raises:
         redis.RedisError: Redis failed.
@@ -216,7 +219,7 @@ def _is_in_progress(connection: Redis, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # An import of certworker.settings would slow down a web server. A test compares the two results.
+    # An import of certworker.settings would slow down a web server. A test compares the results of both.
     return connect(address_in(os.environ))
 
 
@@ -225,7 +228,7 @@ def address_in(environ: Mapping[str, str]) -> RedisURL:
     Return the address of Redis in *environ*, by the variables, files and rules of the worker's settings.
 
     Raises:
-        ValueError: A variable is invalid; the message contains its name and not its value.
+        ValueError: A variable is invalid. The message does not contain its value.
     """
     if url := value_in(environ, "CERTWORKER_REDIS_URL", secret=True):
         return RedisURL.parse(url)

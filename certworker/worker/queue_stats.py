@@ -62,7 +62,7 @@ if redis.call('HSTRLEN', key, 'enqueued_at') > tonumber(ARGV[1]) then return '' 
 return redis.call('HGET', key, 'enqueued_at') or ''
 """
 
-#: The longest text of a time in bytes.
+#: The maximum number of bytes of a time.
 LONGEST_TIME = 40
 
 Answer = TypeVar("Answer")
@@ -125,7 +125,7 @@ def queue_stats(connection: Redis) -> QueueStats:
 
 def head_age(connection: Redis, now: datetime) -> float:
     """
-    Return how many seconds the next job on the queue has waited; 0 if no job waits.
+    Return how many seconds the next job on the queue has waited; 0 if no job waits, or its time is invalid.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -160,7 +160,7 @@ def job_position(connection: Redis, job_id: str) -> int | None:
 
 def queued_name(connection: Redis, name: str) -> Queued:
     """
-    Return the position of the first request for *name* on the queue, from any program.
+    Return the number of workers, and the position of the first request for *name* from any program.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -235,7 +235,7 @@ def _evicts(connection: Redis) -> RedisEvicts | None:
     try:
         settings = connection.config_get("maxmemory*")
     except ResponseError:
-        return None  # some providers forbid it
+        return None  # some providers forbid this command
     policy = settings.get("maxmemory-policy") or ""
     if settings.get("maxmemory") in (None, "0") or not policy.startswith("allkeys"):
         return None
@@ -265,7 +265,7 @@ def _requests(connection: Redis) -> Iterator[set[str]]:
 
 def names_of(data: bytes) -> Iterator[str]:
     """
-    Yield the names of the request with the *data* of a job; none for another job.
+    Yield the normalized names of the request with the *data* of a job; none if the job is not a request.
     """
     try:
         call = read_call(data)

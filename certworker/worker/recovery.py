@@ -1,5 +1,5 @@
 """
-Recovers the jobs of killed workers, and the ids that they left in the intermediate list.
+Recovers the jobs of killed workers, and the ids that these workers left in the intermediate list.
 
 A worker renews a lease on each job that it runs. The first worker that sees an expired lease moves the job to
 the head of the queue, once. The hash of the job names the abandoned run, and the next run takes over its
@@ -82,7 +82,7 @@ class Recovery:
 
     def sweep(self) -> None:
         """
-        Recover the jobs of killed workers, and remove expired results and the entries of killed workers.
+        Recover the jobs of killed workers, and remove expired jobs and killed workers from RQ's registries.
         """
         now = datetime.now(UTC).timestamp()
         ended = self._connection.zrangebyscore(self._leases, "-inf", now, start=0, num=MAX_PER_SWEEP)
@@ -109,7 +109,7 @@ class Recovery:
             discard_invalid(self._connection, self._leases, lease, failure)
             return
         if outcome == b"queued":
-            logger.warning("put job %s of a killed worker back on the queue", job.id)
+            logger.warning("put job %s back on the queue, because its lease has expired", job.id)
         elif outcome == b"exhausted":
             self._fail(job, lease)
 
@@ -148,7 +148,7 @@ class Recovery:
 
 def discard_invalid(connection: Redis, key: str, raw: bytes, failure: BadJob) -> None:
     """
-    Remove *raw*, which is not a valid job, from the list or sorted set *key*.
+    Remove *raw*, which is not a valid job, from the list or sorted set *key*, and log *failure*.
     """
     if connection.type(key) == b"list":
         connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py accepts bytes as well

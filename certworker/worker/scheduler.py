@@ -122,7 +122,7 @@ class _Mover(RQScheduler):
         """
         Return the worker's connection.
 
-        RQ would open a second one, which does not follow a failover by Sentinel.
+        RQ would open a second connection, which does not follow a failover by Sentinel.
         """
         return self._worker_connection
 

@@ -108,7 +108,7 @@ class Tasks:
             full_quota = force is True and use_full_quota is True
             if full_quota:
                 logger.warning(
-                    "using the CA's full rate limit (requested with --use-full-quota)",
+                    "using the CA's full rate limit, because the request has use_full_quota",
                     extra=log_fields(names[0], "audit"),
                 )
             named = None if tenant is None else owner
@@ -134,7 +134,7 @@ class Tasks:
             report.failed(names, interruption.failure)
             raise interruption.failure from None
         except RedisError as error:
-            # An attempt explains such an error itself. This one occurred before or after the attempt.
+            # An attempt explains such an error itself. This error occurred before or after the attempt.
             if names:
                 self._plan_retry(report, names, self.explain(error))
             raise
@@ -151,7 +151,7 @@ class Tasks:
         try:
             return given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
         except NameFailure:
-            # A certificate of any issuer can be imported.
+            # A certificate from any CA can be imported.
             with suppress(NameFailure):
                 given = given_names(domain, domains, private=True, wildcards=True)
                 if force is False and self.issuance.are_imported(tuple(given)):

@@ -2,7 +2,7 @@
 RQ's worker with slots: each job runs in a thread of one process.
 
 The worker uses RQ's registration, leases and results. It forks no process, ignores commands that other
-programs publish in Redis, and takes no job that cannot start.
+programs publish in Redis, and starts a job only if a slot is free.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 #: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
 POLL_TIMEOUT_SECONDS = 0.25
 
-#: The interval of checks of the priority queues and of the suspension while requests arrive on the queue.
+#: The interval of checks of the priority queues and of the suspension while no job is known to wait.
 CHECK_SECONDS = 1.0
 
 #: The interval of polls for new tenants on the queue while requests wait in the priority queues.
@@ -113,7 +113,7 @@ class ThreadedWorker(SimpleWorker):
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
         self._intake = Intake(self.queue)
-        #: Whether jobs may wait on the queue. If not, this worker waits for the next one.
+        #: Whether jobs may wait on the queue. If not, this worker waits for the next job.
         self._may_have_jobs = True
         #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
         self._next_check = 0.0
@@ -177,7 +177,7 @@ class ThreadedWorker(SimpleWorker):
     @property
     def dequeue_timeout(self) -> int:
         """
-        Return the seconds of one poll of the queue; RQ derives the timeout of its connection from it.
+        Return the seconds of one poll of the queue. RQ sets the reply timeout of the pool to 10 s more.
         """
         return ceil(POLL_TIMEOUT_SECONDS)
 
@@ -189,7 +189,7 @@ class ThreadedWorker(SimpleWorker):
 
     def prepare_execution(self, job: Job) -> Execution:
         """
-        Record in one transaction that *job* runs: its lease and its state. It leaves the intermediate list.
+        Record in one transaction that *job* runs, and remove it from the intermediate list.
 
         RQ writes the same in two transactions. A crash in between would leave a job with a lease in the list.
         """
@@ -280,7 +280,7 @@ class ThreadedWorker(SimpleWorker):
 
     def _check_queues(self) -> bool:
         """
-        Start a job that waits; return False if the worker may now wait for the next one.
+        Start a job that waits; return False if the worker may now wait for the next job.
         """
         taken = self._intake.take()
         self._next_check = time.monotonic() + CHECK_SECONDS

@@ -31,7 +31,7 @@ BATCH = 500
 
 FULFILLED = ("issued", "imported", "kept", "covered", "removed")
 
-#: The states of a request that has not ended, and of one that has ended with a failure.
+#: The states of a request that has not ended, and of a request that has ended with a failure.
 NOT_ENDED = "not_ended"
 FAILED = "failed"
 
@@ -76,7 +76,7 @@ def wait_for(
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[JobOutcome]:
     """
-    Wait until all *jobs* have ended; return their outcomes, in their order.
+    Wait until all *jobs* have ended, or until the time is over; return their outcomes, in their order.
 
     A job also ends when its names are locked, or when its request waits for a slot. In these cases, wait
     until the issuance has ended.
@@ -162,7 +162,7 @@ class _Following:
         state = shown_in(result.get("state"), LONGEST_WORD)
         if state in ("", "waiting"):
             return False
-        # An imported certificate is kept; the result has the way to replace it.
+        # An imported certificate is kept; the result describes how to replace it.
         reason = " ".join(filter(None, (shown_in(result.get(field)) for field in ("message", "remedy"))))
         self.ended[number] = JobOutcome(state, f"{state}: {reason}" if reason else state)
         return True

@@ -61,13 +61,13 @@ def run(
     Run jobs until the worker is stopped; return the exit code.
 
     Args:
-        connection: To Redis. Its pool needs two connections for each slot, and some more.
+        connection: To Redis. Its pool needs two connections for each running job, and some more.
         functions: The functions that jobs may call, by name.
         slots: How many jobs run at a time.
         heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
-        stop: Stops the worker when it is set. By default, SIGTERM and SIGINT do, which requires the main
-            thread.
-        stop_deadline_seconds: How long running jobs may take after the stop; longer ones return to the queue.
+        stop: Stops the worker when it is set. By default, SIGTERM or SIGINT stops the worker. This default
+            requires the main thread.
+        stop_deadline_seconds: How long running jobs may take after the stop; then they return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -75,7 +75,7 @@ def run(
         on_ready: Called when the worker takes jobs, and again later if it raises.
 
     Raises:
-        RedisTooOld: This Redis could lose jobs.
+        RedisTooOld: Redis is too old, and could lose jobs.
         SchemaTooNew: A newer certworker uses this Redis, at the start or later.
     """
     silence_rq_logging()
@@ -133,7 +133,7 @@ class Worker:
         Take jobs until *stop* is set, even while Redis fails; then finish the running jobs.
 
         Raises:
-            RedisTooOld: This Redis could lose jobs.
+            RedisTooOld: Redis is too old, and could lose jobs.
             SchemaTooNew: Another worker is newer. The running jobs are finished first.
         """
         jobs = Loop("jobs", self._step, seconds=BEAT_SECONDS, faults=Faults("the job loop"), stopping=stop)

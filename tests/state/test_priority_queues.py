@@ -164,7 +164,7 @@ class TestPriorityQueues:
         assert 2 == len(priority_queues)
         assert ["1.b", "1.c"] == order(connection, priority_queues)
         assert not connection.exists(f"{PRIORITY_QUEUE}expiring:a")
-        assert [f"removed an invalid priority queue from Redis: {PRIORITY_QUEUE}expiring:a was a {kind}"] == [
+        assert [f"removed invalid requests from Redis: {PRIORITY_QUEUE}expiring:a was a {kind}"] == [
             line.getMessage() for line in caplog.records
         ]
 

@@ -150,8 +150,9 @@ class TestRequests:
             start.own_domains.step()
 
         assert ["a.localhost", "b.localhost"] == sorted(start.requested)
-        assert 1 == caplog.text.count("waiting up to 0 s for port 80 to respond for a.localhost, b.localhost")
-        assert 2 == caplog.text.count("port 80 did not respond within")
+        waiting = "waiting up to 0 s for port 80 to serve a test response for a.localhost, b.localhost"
+        assert 1 == caplog.text.count(waiting)
+        assert 2 == caplog.text.count("port 80 did not serve a test response within")
 
     def test_the_log_line_names_the_first_of_many_names(
         self, app: App, caplog: pytest.LogCaptureFixture
