@@ -1,11 +1,11 @@
 """
 The files of the account: its key and its URL at the CA, shared by all workers.
 
-    STATE_DIR/accounts/LABEL/key.pem        the key, mode 0600; only a key change replaces it
-    STATE_DIR/accounts/LABEL/key.next.pem   the next key, until the CA knows it
+    STATE_DIR/accounts/LABEL/key.pem        the key, mode 0600; a key change or a deactivation replaces it
+    STATE_DIR/accounts/LABEL/key.next.pem   the next key, until the result of a key change is known
     STATE_DIR/accounts/LABEL/key.pem.bak    the key of a deactivated account; further ones: key.pem.2.bak, …
-    STATE_DIR/accounts/LABEL/account.json   the URL, which the CA returns again for the key
-    STATE_DIR/accounts/LABEL/lock           the lock of a worker that creates or changes the files
+    STATE_DIR/accounts/LABEL/account.json   the contact, and the URL, which the CA returns again for the key
+    STATE_DIR/accounts/LABEL/lock           the lock of a process that creates or changes the files
 
 A change by another worker takes effect immediately: the cached account is valid only for unchanged files.
 """
@@ -44,7 +44,7 @@ SCHEMA = 1
 KEY_MODE = 0o600
 #: A key has a few hundred bytes, and a URL is shorter.
 LARGEST_FILE_BYTES = 64 * 1024
-#: The timeout for the lock. Another worker may hold it during an exchange with the CA, which is shorter.
+#: The timeout for the lock. Another thread or process may hold it during a few requests to the CA.
 LOCK_SECONDS = 60.0
 LOCK_PAUSE_SECONDS = 0.02
 DIRECTORY_MODE = 0o700
@@ -83,7 +83,7 @@ class AccountFiles:
 
     Args:
         directory: STATE_DIR/accounts/LABEL, created with the first key.
-        directory_url: The URL of the CA's directory. A stored account of another CA is ignored.
+        directory_url: The URL of the CA's directory. A stored account URL of another CA is ignored.
     """
 
     def __init__(self, directory: Path, directory_url: str) -> None:
@@ -101,7 +101,7 @@ class AccountFiles:
         Hold the lock that allows one thread of one worker to change the account.
 
         Raises:
-            VolumeLocked: Another worker has held the lock for :data:`LOCK_SECONDS`.
+            VolumeLocked: Another thread or process has held the lock for :data:`LOCK_SECONDS`.
             CertworkerError: The volume is not writable.
         """
         durable.make_directory(self._directory, DIRECTORY_MODE)
@@ -125,7 +125,7 @@ class AccountFiles:
         Raises:
             VolumeReadOnly, VolumeFault: A file cannot be removed.
         """
-        # Every writer holds this lock exclusively.
+        # Each writer holds this lock exclusively.
         SharedDirectory(self._directory, self._directory / "lock").remove_leftovers()
 
     def read(self) -> Account | None:
@@ -148,7 +148,7 @@ class AccountFiles:
     @property
     def changing(self) -> bool:
         """
-        Whether a key change has begun whose result is unknown.
+        Whether a key change has begun, and its result is unknown.
         """
         return self._next_key_path.exists()
 
@@ -174,7 +174,7 @@ class AccountFiles:
 
     def make_next_key(self) -> JWKEC:
         """
-        Return the stored key that will replace the current one. The caller holds the lock.
+        Return the next key, and store a new one if there is none. The caller holds the lock.
         """
         while (key := self.next_key()) is None:
             durable.write(self._next_key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
@@ -196,7 +196,7 @@ class AccountFiles:
 
     def make_key(self) -> Account:
         """
-        Return the account, with a new key if there is none. The caller holds the lock.
+        Return the account, and store a new key if there is none. The caller holds the lock.
         """
         if (account := self.read()) is not None:
             return account
@@ -212,7 +212,9 @@ class AccountFiles:
 
     def retire_key(self) -> Path:
         """
-        Rename the key to a backup file, and return its path. The caller holds the lock.
+        Rename the key to a backup file, and return the path of the backup. Remove the account URL.
+
+        The caller holds the lock.
         """
         backup = self._backup_path()
         with durable.translate_os_errors(backup):
@@ -231,7 +233,8 @@ class AccountFiles:
 
     def _known(self) -> tuple[str | None, str | None]:
         """
-        Return the URL and the contact of the account; None if the file is damaged or belongs to another CA.
+        Return the URL and the contact of the account; both are None if the file is missing, damaged or from
+        another CA.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))

@@ -42,7 +42,7 @@ REASONS = {
 }
 KEY_COMPROMISE = "keyCompromise"
 
-#: With these failures, the CA refuses every request of the account.
+#: After these failures, the CA refuses every request of the account.
 LOST = (AccountBlocked, AccountDeactivated, AccountGone)
 
 
@@ -53,7 +53,7 @@ class AccountInfo:
     """
 
     url: str
-    #: `valid`, `deactivated` or `revoked`.
+    #: `valid`, `deactivated` or `revoked`; `unknown` if the CA does not state it.
     status: str
     contacts: tuple[str, ...]
     #: The thumbprint of the account key (RFC 7638).
@@ -73,10 +73,13 @@ class AccountAdmin:
 
     def info(self) -> AccountInfo | None:
         """
-        Return the account at the CA, or None if there is no account. Do not register one.
+        Return the account at the CA, or None if there is no account key.
+
+        If there is a key that the CA does not know, register an account for it.
 
         Raises:
-            CertworkerError: The key is damaged, or the CA refuses the request or does not respond.
+            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+                respond.
         """
         if self._files.read() is None:
             return None
@@ -95,12 +98,13 @@ class AccountAdmin:
         """
         Change the account key (RFC 8555, section 7.3.5).
 
-        The new key is stored before the request. After an interruption, the next request determines which
-        key the CA knows.
+        The new key is stored before the request. After an interruption, the next use of the account
+        determines which key the CA knows.
 
         Raises:
             KeyChangeRefused: The CA refuses the change; the account keeps its key.
-            CertworkerError: As for :meth:`info`. The next request determines which key the CA knows.
+            CertworkerError: As for :meth:`info`. The next use of the account determines which key the CA
+                knows.
         """
         self._registration.ensure()
         with self._files.locked():
@@ -117,7 +121,8 @@ class AccountAdmin:
             except CertworkerError as refused:
                 if was_conflict(refused) and self._registration.resolve_key_change(account).key == next_key:
                     return
-                # The CA may already know the key of an earlier attempt; the next request determines that.
+                # The CA may already know the key of an earlier attempt. The next use of the account
+                # determines that.
                 if resumed or not decides(refused) or isinstance(refused, LOST):
                     raise
                 self._files.drop_next_key()
@@ -133,9 +138,12 @@ class AccountAdmin:
 
     def deactivate(self) -> Path | None:
         """
-        Deactivate the account. Return the path of the key's backup, or None if there was no account.
+        Deactivate the account. Return the path of the key's backup, or None if there was no account key.
 
         The next order registers a new account.
+
+        Raises:
+            CertworkerError: As for :meth:`info`.
         """
         if self._files.read() is None:
             return None
@@ -149,15 +157,15 @@ class AccountAdmin:
         Revoke *certificate* (RFC 8555, section 7.6). Return False if it was already revoked.
 
         Either the account key or the key of the certificate signs the request. A CA may accept only one of
-        them, so after a refusal the other key signs. A compromised key signs first, because the CA then never
-        issues a certificate for it again.
+        them, so after a refusal the other key signs. A compromised key signs first, because the CA may then
+        refuse all further certificates for it.
 
         Args:
             reason: One of :data:`REASONS`.
 
         Raises:
-            RevocationRefused: The CA accepts neither signature.
-            CertworkerError: The CA is busy or does not respond.
+            RevocationRefused: The CA accepts neither signature, or offers no revocation.
+            CertworkerError: The CA is busy or does not respond, or the volume is not usable.
         """
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
         payload: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
@@ -170,7 +178,7 @@ class AccountAdmin:
                     return self._revoke(payload, signer)
             except CertworkerError as failure:
                 if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
-                    raise  # The CA has not responded.
+                    raise  # The CA has not refused the request.
                 refusals.append(failure)
         for refused in refusals:
             if refused.problem and not decides(refused):

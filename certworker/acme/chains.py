@@ -16,7 +16,8 @@ from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
 
-#: Further chains of a CA are ignored. Let's Encrypt has offered two at a time.
+#: The maximum number of alternate chains; further ones are ignored. Let's Encrypt has offered two chains at a
+#: time.
 MAX_CHAINS = 10
 
 #: After this time, no further chain is requested, so that the issued certificate does not wait.
@@ -25,12 +26,12 @@ TIMEOUT = timedelta(seconds=30)
 
 def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> bytes:
     """
-    Return the chain whose topmost certificate was issued by *root* (a common name), else the *default*.
+    Return the chain whose topmost certificate was issued by *root* (a common name), else the default chain.
 
     A chain that cannot be fetched or does not match the certificate is logged and ignored.
 
     Args:
-        default: The response with the certificate, which links to the other chains.
+        default: The response with the default chain, which links to the other chains.
         context: Sends the requests to the CA.
         name: A name of the certificate, for the log.
     """
@@ -51,7 +52,7 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
     if root not in found:
         _warn(
             name,
-            "CERTWORKER_PREFERRED_CHAIN is %s, but the CA offers only chains to %s: using its default chain",
+            "CERTWORKER_PREFERRED_CHAIN is %s, but the chains found lead to %s: using the CA's default chain",
             root,
             " and ".join(filter(None, found)) or "roots without a name",
         )

@@ -75,11 +75,11 @@ class AcmeClient:
         state_directory: STATE_DIR. The account is in accounts/LABEL below it.
         contact: The e-mail address of the account; None for an account without one.
         ca_bundle: The PEM file with the root of the CA; None for the roots of the system and of Mozilla.
-        profile: The profile to order; None for the default of the CA.
+        profile: The profile to order; None for the choice of :func:`profile_for`.
         preferred_chain: The common name of the preferred chain's root; None for the default chain.
         external_account: The external account that the CA binds the account to, if any.
         challenge_type: Returns the type of the challenge to respond to, for a name of an order.
-        connections: The number of threads that order at the same time.
+        connections: The number of connections to each host that stay open.
         clock: Returns the current time, for Retry-After and deadlines.
         sleep: Waits for a number of seconds between two polls of an order.
         random: Randomizes the pauses between polls.
@@ -140,7 +140,7 @@ class AcmeClient:
     @property
     def account_url(self) -> str | None:
         """
-        Return the URL of the account, or None if there is no account yet. Send no request to the CA.
+        Return the URL of the account, or None if it is not on the volume. Send no request to the CA.
 
         Raises:
             AccountKeyUnreadable: The account key is damaged.
@@ -150,7 +150,8 @@ class AcmeClient:
     @property
     def caa_identities(self) -> tuple[str, ...]:
         """
-        Return the names of the CA in CAA records, if it lists any (RFC 8555, section 7.1.1).
+        Return the names of the CA in CAA records; empty if its directory lists none (RFC 8555, section
+        7.1.1).
 
         Raises:
             CertworkerError: The CA does not respond, or the URL is not an ACME directory.
@@ -159,13 +160,14 @@ class AcmeClient:
 
     def check(self) -> timedelta | None:
         """
-        Verify that the CA speaks ACME, has the configured profile, and would register an account.
+        Verify that the CA speaks ACME and has the configured profile, and that no required external account
+        binding is missing.
 
         Returns:
             How far the clock of the CA is ahead of the clock of this machine; None if unknown.
 
         Raises:
-            CertworkerError: The CA fails the check.
+            CertworkerError: The check fails, or the account key is damaged.
         """
         self._session.directory()
         self._profile_for(())
@@ -176,7 +178,9 @@ class AcmeClient:
         self, renewal_id: str, names: tuple[str, ...], life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        Return when the CA suggests renewing the certificate *renewal_id* for *names*, or None.
+        Return when the CA suggests renewing the certificate *renewal_id* for *names*.
+
+        Return None if the CA offers no renewal information, or if *renewal_id* is empty.
 
         Args:
             life: The validity of the certificate; None if unknown.
@@ -193,16 +197,17 @@ class AcmeClient:
         """
         Order a certificate for *names*, and read the challenges of the CA.
 
-        If the CA no longer knows the account, register it again, once.
+        If the CA no longer accepts the account, find it by its key or register a new one, once.
 
         Args:
-            placed: Called with the URL and the expiry of the order, before any other request. With the URL,
+            placed: Called with the URL and the expiry of the order, before any further request. With the URL,
                 :meth:`resume` continues the order.
             replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5). After
                 a refusal, the order is placed once without it.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not respond; or the account is unusable.
+            CertworkerError: The CA refuses, is busy, or does not respond; the account is unusable; or a
+                challenge has failed.
         """
         self._profile_for(names)
         account = self._registration.ensure()
@@ -224,10 +229,10 @@ class AcmeClient:
         """
         Return the order at *url*, which an earlier attempt placed.
 
-        Return None if the order is invalid or has other names.
+        Return None if the order is invalid, has other names, or is at another host.
 
         Args:
-            url: The URL of the order. It comes from Redis, so a URL of another host is ignored.
+            url: The URL of the order. It comes from Redis, so certworker sends no request to another host.
 
         Raises:
             CertworkerError: The CA does not know the order, is busy, or does not respond; or a challenge has
@@ -283,15 +288,17 @@ def profile_for(
     """
     Return the profile of an order for *names*, or None for the default of the CA.
 
+    Without a configured profile, an order with an IP address gets :data:`ADDRESS_PROFILE` if it is offered.
+
     Args:
         wanted: The configured profile, if any.
         offered: The profiles in the directory of the CA.
-        label: The name of the CA in files.
+        label: The name of the CA in files and in Redis.
         title: The name of the CA in messages.
 
     Raises:
         InvalidProfile: The CA does not offer the configured profile.
-        TooManyNames: The CA accepts fewer names.
+        TooManyNames: The CA accepts fewer names with this profile.
     """
     if wanted is not None and wanted not in offered:
         known = ", ".join(offered) or "none"

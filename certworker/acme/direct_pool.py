@@ -1,8 +1,8 @@
 """
-Connections to a CA without a proxy, which stay open.
+Persistent connections to a CA without a proxy.
 
 The standard library writes the requests and reads the responses. urllib3 would add a third of a millisecond
-to each, so only requests through a proxy use it.
+to each request, so only requests through a proxy use urllib3.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class DirectPool:
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, most_bytes: int
     ) -> Message:
         """
-        Send a request, and return the response. Stop to read its body after *most_bytes* bytes.
+        Send a request, and return the response. Stop reading its body after more than *most_bytes* bytes.
 
         The caller sets the deadline of the exchange.
 
@@ -112,7 +112,7 @@ class DirectPool:
                 connection.close()
                 raise
         except TimeoutError as error:
-            raise ReadTimeoutError(None, url, str(error)) from error  # type: ignore[arg-type]  # it only shows it
+            raise ReadTimeoutError(None, url, str(error)) from error  # type: ignore[arg-type]  # only shown
         except ssl.SSLError as error:
             raise SSLError(error) from error
         except (OSError, HTTPException) as error:
@@ -149,7 +149,7 @@ class DirectPool:
 
     def _opened(self, origin: Origin) -> HTTPConnection:
         connection = HTTPConnection(origin.host, origin.port)
-        # Without this, the library would open a new connection by its own rules if a server closes this one.
+        # By default, the library would open a new connection by its own rules if a server closes this one.
         connection.auto_open = 0
         # The Host header names the port unless it is the default one of the scheme.
         connection.default_port = PORTS[origin.scheme]

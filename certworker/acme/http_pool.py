@@ -1,8 +1,8 @@
 """
-The connections to a CA, which stay open as long as the worker runs.
+Persistent connections to a CA, directly or through a proxy.
 
-A new connection takes longer than all requests of an order. Loading the trusted roots takes 38 ms, so all
-CAs without roots of their own share one TLS context. Each connection is opened within the
+A new connection needs several round trips before its first request. Loading the trusted roots takes 38 ms, so
+all CAs without roots of their own share one TLS context. Each connection is opened within the
 :class:`~certworker.deadline.Deadline` of the exchange, which includes the name lookup and the TLS handshake.
 """
 
@@ -27,8 +27,8 @@ from certworker.deadline import bind_to_exchanges
 from certworker.domains.address import is_loopback
 from certworker.version import __version__
 
-#: The headers of each request. The CA's texts appear in logs and remedies, which are in English (RFC 8555,
-#: section 6.1).
+#: The headers of each request (RFC 8555, section 6.1). The CA's texts appear in logs and messages, which are
+#: in English.
 HEADERS = {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"}
 
 
@@ -41,7 +41,7 @@ class Pool(Protocol):
         self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, most_bytes: int
     ) -> Message:
         """
-        Send a request, and return the response. Stop to read its body after *most_bytes* bytes.
+        Send a request, and return the response. Stop reading its body after more than *most_bytes* bytes.
 
         The caller sets the deadline of the exchange.
 
@@ -89,7 +89,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:
     Args:
         url: The URL of the directory.
         ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
-        connections: The number of connections that stay open.
+        connections: The number of connections to each host that stay open.
     """
     host = urlsplit(url).hostname or ""
     context, allowed = _context(ca_bundle), AllowedHosts(host)
@@ -192,7 +192,7 @@ def _new_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
-    # Trust the operator's root and those of the system, because the proxy may have a certificate of either.
+    # Trust the operator's root and those of the system, because the proxy's certificate may be from either.
     context = _new_context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

@@ -38,7 +38,7 @@ from certworker.errors.acme import (
 from certworker.errors.ca import NotAcme
 from certworker.http_dates import retry_after
 
-#: The timeout of the validation, and of the issuance after it. A job slot does not wait longer for a CA.
+#: The timeout of the validation, and of the issuance after it, so that a slow CA does not occupy a job slot.
 TIMEOUT = timedelta(seconds=90)
 
 #: The timeout for a challenge that stays `pending` with an error. The CA validates it again only at the
@@ -48,7 +48,7 @@ TIMEOUT_AFTER_AN_ERROR = timedelta(seconds=10)
 #: In any other state of the authorization, its challenge has not failed.
 OPEN_OR_INVALID = ("pending", "invalid")
 
-#: How long the first poll waits until the CA has fetched the responses from this worker.
+#: The maximum time that the first poll waits for the CA to fetch the responses from this worker.
 FETCH_SECONDS = 0.03
 
 #: Once the pauses reach this length, the authorizations are polled as well. Most CAs have decided by then.
@@ -77,14 +77,14 @@ class Proof:
 
 class Order:
     """
-    A pending order. Publish its responses before :meth:`validate`.
+    An order at the CA. Publish its responses before :meth:`validate`.
 
     Attributes:
         names: The names of the certificate.
         url: The URL of the order at the CA.
         expires: When the order expires; None if unknown.
         replaces: Whether the CA has accepted `replaces` for the order (RFC 9773, section 5).
-        responses: The responses that the CA fetches. A name with a valid authorization needs none.
+        responses: The responses to publish. A name with a valid authorization needs none.
     """
 
     def __init__(self, names: tuple[str, ...], url: str, state: OrderState, context: OrderContext) -> None:
@@ -93,7 +93,7 @@ class Order:
 
         Raises:
             NoHttp01, NoDns01: The CA does not offer the challenge of a name.
-            NotAcme: An authorization for DNS-01 is for another name.
+            NotAcme: A challenge has no valid token, or an authorization for DNS-01 is for another name.
             CertworkerError: An authorization or its challenge has failed, or the CA does not respond.
         """
         self.names = names
@@ -102,7 +102,7 @@ class Order:
         self.replaces = state.replaces is not None
         self._context = context
         self._state = state
-        #: The response to the signing request; None if an earlier attempt sent it, or none did.
+        #: The response to the signing request that :meth:`validate` sent; None if it sent none.
         self._finalized: Reply | None = None
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
@@ -125,7 +125,7 @@ class Order:
 
         Args:
             await_fetches: Waits until the CA has fetched the responses for tokens, at most for a number of
-                seconds; None if unknown.
+                seconds. None: certworker does not know when the CA fetches them.
             csr_der: Returns the signing request for :meth:`finalize`. With it, an order at a prompt CA is
                 finalized without a poll.
 
@@ -193,7 +193,7 @@ class Order:
 
     def _contains(self, name: str) -> bool:
         """
-        Return whether *name* is a name of this order, or a parent of one (RFC 9444).
+        Return whether *name* is a name of this order, or a parent of such a name (RFC 9444).
         """
         parent = f".{name.removeprefix(WILDCARD)}"
         return any(f".{each.removeprefix(WILDCARD)}".endswith(parent) for each in self.names)
@@ -202,7 +202,7 @@ class Order:
         """
         Respond to the challenge of *proof* (section 7.5.1).
 
-        Return the response of the CA, or None if the CA is already validating the challenge.
+        Return the response of the CA, or None if the CA has already received a response to the challenge.
         """
         retry = self._context.retries()
         while True:
@@ -224,7 +224,7 @@ class Order:
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # This status comes from a proxy. The CA has not received the response, and would never decide.
+            # A proxy may have sent this document: the CA has not received the response, and never decides.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
@@ -255,7 +255,7 @@ class Order:
 
     def _finalize_early(self, csr_der: bytes) -> bool:
         """
-        Send the signing request without a poll, and return whether the CA accepted it.
+        Send the signing request without a poll, and return whether the CA accepted the request.
 
         The CA refuses it while the order is not ready (section 7.4). After any refusal, the poll decides.
         """

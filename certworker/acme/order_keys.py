@@ -3,7 +3,7 @@ The private keys of pending orders. With them, a crash after the signing request
 
     STATE_DIR/orders/LABEL/HASH.pem        mode 0600; HASH is the hash of the order's URL
 
-Redis has only the URL, because other programs read Redis. A key never leaves the state directory.
+Redis has only the URL, because other programs read Redis. The certificate is later stored with its key.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KEY_MODE = 0o600
 LARGEST_KEY_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
-#: Orders expire earlier at every known CA (Let's Encrypt: after 7 days).
+#: Older keys are removed. certworker resumes no order after more than 7 days.
 OLDEST = timedelta(days=8)
 
 
@@ -34,7 +34,8 @@ class OrderKeys:
     Args:
         directory: STATE_DIR/orders/LABEL, created with the first key.
         key_type: The type of new keys.
-        least_age_seconds: Another worker may still be writing younger files.
+        least_age_seconds: The minimum age of an incomplete file that is removed. Another worker may still be
+            writing a younger file.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class OrderKeys:
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
-            # If a power failure restores the file, the next start removes it.
+            # If a power cut restores the file, :meth:`remove_stale` removes it later.
             path.unlink(missing_ok=True)
 
     def remove_stale(self) -> None:

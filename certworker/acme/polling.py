@@ -18,7 +18,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest wait that Let's Encrypt requests is a week. A later end of a limit is an error of the CA.
+#: The longest wait that Let's Encrypt requests is a week. A limit with a later end is an error of the CA.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
 #: The pause if the limit seems to have already ended, because the clocks differ.
@@ -32,7 +32,8 @@ ISSUANCE_POLL_SECONDS = 0.001
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: After this number of orders in a row that were ready at their first poll, the next one needs none.
+#: After this number of orders in a row that were ready at their first poll, the next order is finalized
+#: without a poll.
 PROMPT_ORDERS = 5
 
 #: The end of each rate-limit message of Boulder.
@@ -61,10 +62,10 @@ def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> date
 
 def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     """
-    Yield the seconds between two polls: milliseconds at first, doubled up to two seconds.
+    Yield the pauses between polls in seconds: from *first_seconds*, doubled up to two seconds.
 
-    A local CA finishes immediately; a CA on the Internet validates from several countries. Each pause is
-    randomly up to 25 % longer, so that jobs that start together do not poll together.
+    A local CA decides within milliseconds; a CA on the Internet validates from several places, and needs
+    seconds. Each pause is randomly up to 25 % longer, so that jobs that start together do not poll together.
     """
     pause = first_seconds
     while True:
@@ -122,7 +123,7 @@ class OrderContext:
     #: Waits for a number of seconds.
     sleep: Callable[[float], None]
     random: Random
-    #: Whether the CA probably needs no poll.
+    #: Whether an order is probably ready without a poll.
     promptness: Promptness = field(default_factory=Promptness)
 
     def fetch(self, url: str) -> Reply:

@@ -1,8 +1,8 @@
 """
 The problem document of a CA (RFC 7807), and the corresponding failure of certworker.
 
-The type of a problem (RFC 8555, section 6.7) determines the failure. The text only distinguishes problems of
-the same type, such as the rate limits of Let's Encrypt.
+The type of a problem (RFC 8555, section 6.7) determines the failure, except for a few HTTP statuses. The text
+only distinguishes problems of the same type, such as the rate limits of Let's Encrypt.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ LONGEST_DETAIL = 4000
 #: Boulder quotes the name in the detail if there is no identifier.
 _QUOTED_NAME = re.compile(r'for "([^"\s]+)"')
 
-#: The HTTP status if the CA is already processing the same request.
+#: The HTTP status of a conflict: for example, the CA is already processing the same request.
 CONFLICT = 409
 
 #: Pattern of the type, pattern of the text, failure. The first row that matches applies.
@@ -125,7 +125,8 @@ class Problem:
         """
         Return the problem in *document*, which may be any JSON.
 
-        Use the first of several subproblems (RFC 8555, section 6.7.1): the outer text is only a summary.
+        Use the first subproblem, if there are any (RFC 8555, section 6.7.1): the outer text is only a
+        summary.
         """
         outer = document if isinstance(document, dict) else {}
         inner = outer.get("subproblems")
@@ -193,7 +194,7 @@ def decides(failure: CertworkerError) -> bool:
 
 def was_conflict(failure: CertworkerError) -> bool:
     """
-    Return whether the CA is already processing the request (409).
+    Return whether the CA reports a conflict (409): for example, it is already processing the request.
     """
     return failure.problem is not None and failure.problem["status"] == CONFLICT
 
@@ -278,7 +279,7 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
 
 def _instance(problem: Problem, base: str) -> list[str]:
     """
-    Return the URL of the problem's page (RFC 7807, section 3.1), if it is an HTTP URL.
+    Return the URL of the problem's page (RFC 7807, section 3.1); empty if there is no HTTP URL.
     """
     try:
         return [resolved(problem.instance, base)] if problem.instance else []

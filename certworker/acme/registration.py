@@ -107,11 +107,12 @@ class AccountRegistration:
 
     def check(self) -> None:
         """
-        Raise an error if there is no account and certworker cannot register one. Change nothing.
+        Raise an error if there is no account, and the settings lack what a new account needs. Change nothing.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
             ExternalAccountRequired: A new account needs an external account binding, and none is set.
+            CertworkerError: The directory of the CA cannot be read.
         """
         account = self._files.read()
         if account is None or account.url is None:
@@ -122,7 +123,8 @@ class AccountRegistration:
         Return the account, registered at the CA with the configured contact.
 
         Raises:
-            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses.
+            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+                respond.
         """
         account = self._files.read()
         if account is not None and self._is_current(account) and not self._files.changing:

@@ -22,14 +22,14 @@ from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, all other pauses are
-#: shorter.
+#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, each pause but the
+#: longest is shorter.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 #: Without a response, the pauses grow up to this length (section 4.3.3).
 LONGEST_BACKOFF = timedelta(hours=6)
 
-#: Failures of the CA, not of one certificate. They pause the requests for all certificates.
+#: Failures that do not concern one certificate. They pause the requests for all certificates.
 UNAVAILABLE = (
     CaUnreachable,
     CaBusy,
@@ -59,13 +59,13 @@ class RenewalSuggestion:
 
 class RenewalInfo:
     """
-    The renewal windows that one CA suggests. They are requested on demand, and again after Retry-After.
+    The renewal windows that one CA suggests. Each is requested on demand, and again after Retry-After.
     """
 
     def __init__(self, session: Session, clock: Callable[[], datetime]) -> None:
         self._session = session
         self._clock = clock
-        #: By the names of the certificate. So the suggestion for a new certificate replaces the old one.
+        #: By the names of the certificate, so that the suggestion for a new certificate replaces the old one.
         self._known: dict[tuple[str, ...], RenewalSuggestion] = {}
         self._lock = Lock()
         #: When the pause of an unavailable CA ends, and the number of its consecutive failures.
@@ -75,7 +75,9 @@ class RenewalInfo:
         self, renewal_id: str, names: tuple[str, ...], life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        Return the suggestion for the certificate *renewal_id* (section 4.1), or None if the CA offers none.
+        Return the suggestion for the certificate *renewal_id* (section 4.1).
+
+        Return None if the CA offers no renewal information.
 
         After an error, return the known window. Without a suggestion, the renewal time comes from the
         validity.

@@ -27,7 +27,7 @@ Kind = Literal[
 #: Called after a request with its kind, its HTTP status, and its duration in seconds.
 ObserveRequest = Callable[[Kind, int, float], object]
 
-#: The status of a request without an answer.
+#: The status of a request without a response.
 NO_ANSWER = 0
 
 
@@ -41,7 +41,8 @@ def kind_of(url: str, payload: Mapping[str, Any] | None, directory: Directory | 
     """
     Return the kind of a POST of *payload* to *url*.
 
-    The URLs of a CA have any form. Those in its *directory* are known, and the payload shows the others.
+    The URLs of a CA may have any form. Those in its *directory* are known, and the payload shows the kind of
+    the others.
     """
     if directory is not None:
         known: dict[str | None, Kind] = {

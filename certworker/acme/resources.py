@@ -64,7 +64,7 @@ class Directory:
     @staticmethod
     def is_one(reply: Reply) -> bool:
         """
-        Return whether *reply* has the members of a directory, with any values.
+        Return whether *reply* has the required members of a directory, with any values.
         """
         try:
             return {"newNonce", "newAccount", "newOrder"} <= reply.document.keys()
@@ -79,7 +79,7 @@ class Directory:
         An optional member with an invalid value counts as missing.
 
         Raises:
-            NotAcme: One of the three required URLs is missing or not allowed.
+            NotAcme: The response is not JSON, or one of the three required URLs is missing or not allowed.
         """
         document = reply.document
         meta = _optional(document, "meta", dict) or {}
@@ -123,7 +123,8 @@ class OrderState:
         Return the order in *reply*.
 
         Raises:
-            NotAcme: The status, the `finalize` URL or all authorizations of a pending order are missing.
+            NotAcme: The status, the list of authorizations or the `finalize` URL is missing, or a pending
+                order has no authorizations.
         """
         document = reply.document
         status = _field(reply, document, "status", str)
@@ -185,7 +186,7 @@ class Authorization:
     The authorization of the account to order certificates for a name (section 7.1.4).
     """
 
-    #: The name of the order; a wildcard begins with `*.`.
+    #: The authorized name; a wildcard begins with `*.`.
     name: str
     #: `pending`, `valid`, `invalid`, `deactivated`, `expired` or `revoked`.
     status: str
@@ -224,7 +225,8 @@ class Authorization:
 
     def has_failed(self, kind: str) -> bool:
         """
-        Return whether this authorization can never become valid: it or its challenge of type *kind* failed.
+        Return whether this authorization can never become valid: it or its challenge of type *kind* has
+        failed.
         """
         if self.status not in ("pending", "valid"):
             return True
@@ -270,7 +272,7 @@ def _names(identifiers: object) -> Iterator[str]:
 def _time(text: object) -> datetime | None:
     try:
         time = datetime.fromisoformat(str(text))
-        # A time without a zone is invalid. The conversion to UTC may lead to a date before the year 1.
+        # A time without a zone is invalid. The conversion to UTC may exceed the range of `datetime`.
         return time.astimezone(UTC) if time.tzinfo else None
     except (ValueError, OverflowError):
         return None

@@ -42,20 +42,20 @@ logger = logging.getLogger(__name__)
 NONCE_RETRIES = 5
 #: The client must ignore any other value (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
-#: The maximum number of cached nonces. Each response contains a new nonce.
+#: The maximum number of cached nonces. Each response to a POST contains a new nonce.
 MAX_CACHED_NONCES = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_MAX_AGE = timedelta(days=1)
 #: The pause after a failed update of a known directory.
 DIRECTORY_PAUSE = timedelta(minutes=5)
-#: The HTTP statuses that mean that the resource has moved, and the directory is outdated.
+#: The HTTP statuses that may mean that the resource has moved, and the directory is outdated.
 GONE = (404, 405, 410)
 
 
 @dataclass(frozen=True)
 class Signer:
     """
-    The signer of a request: the account key, and the URL of the account if it is known.
+    The signer of a request: a key, and the URL of its account if there is one.
     """
 
     key: JWKEC | JWKRSA = field(repr=False)
@@ -70,9 +70,9 @@ class Signer:
 
     def sign(self, payload: Mapping[str, Any] | None, nonce: str | None, url: str) -> bytes:
         """
-        Return the JWS for a POST of *payload* to *url*; None for a POST-as-GET (RFC 8555, section 6.3).
+        Return the JWS for a POST of *payload* to *url*.
 
-        A JWS inside another JWS has no *nonce*.
+        A POST-as-GET has no *payload* (RFC 8555, section 6.3). A JWS inside another JWS has no *nonce*.
         """
         header = {"url": url} if nonce is None else {"nonce": nonce, "url": url}
         identity = {"kid": self.url} if self.url else {"jwk": self.key.public_key().to_json()}
@@ -130,11 +130,11 @@ class Session:
 
     def directory(self) -> Directory:
         """
-        Return the directory of the CA. Read it once a day.
+        Return the directory of the CA. Request it once a day.
 
         Threads that need the directory at the same time share one request. During a new request and after
-        its failure, the known directory stays in use. A directory with an outdated URL is read again before
-        the next request.
+        its failure, the known directory stays in use. A directory with an outdated URL is requested again
+        before the next request.
 
         Raises:
             WrongCaUrl: The URL is not an ACME directory.
@@ -228,7 +228,7 @@ class Session:
 
     def _invalidate(self, url: str) -> None:
         """
-        Read the directory again before the next request if the unusable *url* is in it.
+        Request the directory again before the next request if it contains the unusable *url*.
         """
         with self._lock:
             if self._known and url in self._known[0].urls:

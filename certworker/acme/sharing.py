@@ -17,12 +17,12 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: Seconds. A failure that took longer than the first value is repeated for the same time, up to the second
-#: value.
+#: Seconds. If a call fails after more than the first value, its failure is repeated for as long as the call
+#: took, up to the second value.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 
-#: Seconds, longer than any call. After this time, a waiting thread makes the call itself.
+#: Seconds, longer than almost any call. After this time, a waiting thread makes the call itself.
 TIMEOUT_SECONDS = 300.0
 
 
@@ -48,7 +48,7 @@ class Shared(Generic[Value]):
         Return the result of *call*, or of a call that another thread is already making.
 
         Raises:
-            CertworkerError: The failure of the call. Each thread gets its own copy.
+            CertworkerError: The failure of the call, or a recent slow failure. Each thread gets its own copy.
         """
         while True:
             with self._lock:

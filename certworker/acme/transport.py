@@ -60,7 +60,7 @@ class Reply:
     @property
     def document(self) -> dict[str, Any]:
         """
-        The body as a JSON object.
+        Return the body as a JSON object.
 
         Raises:
             NotAcme: The body is not a JSON object; often it is the web page of a proxy.
@@ -117,7 +117,7 @@ class Reply:
         """
         Return the targets of the Link headers with *relation* (RFC 8288), for example `alternate`.
 
-        Ignore links of other resources, and targets that are not URLs.
+        Ignore links of other resources, and targets that are not HTTP URLs.
         """
         found = []
         for link in links_of(self.headers.get("Link", "")):
@@ -152,8 +152,8 @@ class Transport:
         Raises:
             ContainerResolver: The name of the CA does not resolve.
             TlsIntercepted: The TLS certificate of the CA is not trusted.
-            CaUnreachable: The CA did not respond in time.
-            NotAcme: The response is too large, or redirects to a URL that is not allowed.
+            CaUnreachable: The CA cannot be reached, or did not respond in time.
+            NotAcme: The URL is not allowed, or the response is too large or redirects to such a URL.
         """
         deadline = Deadline(REQUEST_SECONDS)
         with deadline.begun():
@@ -167,7 +167,7 @@ class Transport:
 
     def _check(self, url: str) -> None:
         """
-        Raise NotAcme if *url*, which may come from a file, is not allowed for this CA.
+        Raise NotAcme if *url*, which may come from a file or from Redis, is not allowed for this CA.
         """
         try:
             usable = resolved(url, url) and (is_secure(url) or not self._secure)
@@ -230,7 +230,7 @@ def is_secure(url: str) -> bool:
 
 def links_of(header: str) -> Iterator[Link]:
     """
-    Yield the links of a Link *header* (RFC 8288, appendix B.2) up to the first invalid one.
+    Yield the first links of a Link *header* (RFC 8288, appendix B.2), up to an invalid one.
     """
     position = 0
     for _ in range(MAX_LINKS):

@@ -1,8 +1,8 @@
 """
 The mapping from the error of a validation to a failure of certworker.
 
-The error of the challenge contains the reason; the error of the order does not (RFC 8555, section 8). The
-patterns match the texts of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which
+The error of the challenge contains the reason; the error of the order often does not (RFC 8555, section 8).
+The patterns match the texts of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which
 uses its library), acme2certifier and serles.
 """
 
@@ -157,7 +157,7 @@ def authorization_failure(
 
 def unexplained_failure(name: str, challenge_type: str, ca_title: str) -> CertworkerError:
     """
-    Return the failure of a validation of *name* without a reason.
+    Return the failure for a validation of *name* that failed without a reason.
     """
     reason = "no reason given."
     if challenge_type == DNS01:
