@@ -48,7 +48,7 @@ def read_key(content: Any) -> JWK:
     Return the key in the JSON object *content* (RFC 7517).
 
     Raises:
-        josepy.errors.Error: *content* is not a key.
+        josepy.errors.Error, ValueError, KeyError, TypeError, AttributeError: *content* is not a key.
     """
     key = JWK.from_json(content)
     assert isinstance(key, JWK)  # noqa: S101 (josepy states a wider type)
@@ -97,7 +97,7 @@ class Accounts:
 
     def forget(self) -> None:
         """
-        Remove all accounts, as a new installation of the CA does.
+        Remove all accounts, as if the CA had been reinstalled.
         """
         for file in self._directory.glob("*.json"):
             file.unlink(missing_ok=True)

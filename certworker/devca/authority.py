@@ -89,14 +89,14 @@ class DevelopmentAuthority:
     @property
     def requests(self) -> list[LoggedRequest]:
         """
-        Return the requests so far, oldest first.
+        Return the latest requests, oldest first.
         """
         return list(self._entry.logged)
 
     @property
     def serials(self) -> dict[str, list[int]]:
         """
-        Return the serial numbers of all certificates so far by name, oldest first.
+        Return the serial numbers of all certificates of this process by name, oldest first.
         """
         found: dict[str, list[int]] = {}
         with self._lock:

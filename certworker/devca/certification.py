@@ -23,14 +23,14 @@ from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy, Window
 from certworker.devca.resources import Issued, Memory, Order, rfc3339
 
-#: The validity of a certificate begins a little earlier, for clients whose clock is behind. Short lifetimes
-#: are an exception.
+#: The validity of a certificate begins this long before its issuance, for clients whose clock is behind. The
+#: validity of a short-lived certificate begins at its issuance.
 EARLY = timedelta(hours=1)
 LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
 
 #: The start and the end of the suggested window, as remaining shares of the lifetime.
 WINDOW = (0.35, 0.30)
-#: The time between two requests for renewal information: six hours, or a share of a shorter lifetime.
+#: The time between two requests for renewal information: a share of the lifetime, and at most six hours.
 LONGEST_PAUSE = timedelta(hours=6)
 SHARE_BETWEEN_CHECKS = 0.04
 
@@ -55,7 +55,8 @@ class Signing:
         Return the certificate for *order*, by its signing request *csr* (base64url of DER).
 
         Raises:
-            Refused: `badCSR`: the signing request has other names than the order, or an unsuitable key.
+            Refused: `badCSR`: the signing request is invalid, has other names than the order, or has an
+                unsuitable key.
         """
         return self._issue(order, self._requested_key(owner, order, csr), order.names)
 
@@ -179,7 +180,8 @@ class Certification:
 
     def replaceable(self, owner: Account, replaces: Any, names: tuple[str, ...]) -> int | None:
         """
-        Return the serial number of the certificate that an order for *names* replaces; None without one.
+        Return the serial number of the certificate that an order for *names* replaces; None: it replaces
+        none.
 
         Raises:
             Refused: `alreadyReplaced` (409), or *owner* has no such certificate with one of *names*.
@@ -190,7 +192,8 @@ class Certification:
         if serial is None:
             raise Refused("malformed", "The certificate to be replaced is from another CA.")
         issued = self._memory.issued.get(serial)
-        # A restart loses the list of certificates. An older one is accepted without a check of its account.
+        # A restart loses the list of certificates, so an older certificate is accepted without a check of its
+        # account.
         if issued and (issued.account != owner.id or not set(issued.names) & set(names)):
             raise Refused("malformed", "The certificate to be replaced is not yours or shares no name.")
         successor = self._memory.replaced.get(serial)

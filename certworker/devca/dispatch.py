@@ -1,5 +1,5 @@
 """
-The steps of every request: signature and nonce, its resource, the list of requests.
+The steps of each request: its resource, signature and nonce, reply, and entry in the list of requests.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Route:
 
 class Dispatcher:
     """
-    Verifies each request, passes it to its resource, and adds the headers of every reply.
+    Verifies each signed request, passes each request to its resource, and adds the headers of all replies.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Dispatcher:
         if route is None:
             raise Refused("malformed", "There is no such resource.", status=404)
         if route.signed is not (request.method == "POST"):
-            raise Refused("malformed", f"{request.method} is not for this resource.", status=405)
+            raise Refused("malformed", f"This resource does not allow {request.method}.", status=405)
         return route
 
     def _verified(self, request: Request, route: Route) -> Call:

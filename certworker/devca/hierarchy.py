@@ -66,7 +66,7 @@ class Signer:
     @property
     def key_identifier(self) -> bytes:
         """
-        Return the authority key identifier of the certificates that it signs.
+        Return the authority key identifier of the certificates that this signer signs.
         """
         return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 

@@ -15,7 +15,7 @@ from certworker.devca.accounts import Account
 
 URN = "urn:ietf:params:acme:error:"
 
-#: The HTTP status of each type of problem; 400 for all others.
+#: The HTTP status by type of problem; 400 for all other types.
 STATUS = {
     "alreadyReplaced": 409,
     "conflict": 409,
@@ -66,15 +66,15 @@ class Request:
 @dataclass(frozen=True)
 class Call:
     """
-    A request with a valid signature.
+    A request whose signature, if the resource requires one, is valid.
     """
 
     request: Request
     #: None for POST-as-GET (RFC 8555, section 6.3) and for a plain GET.
     payload: dict[str, Any] | None = None
-    #: The key that signed it.
+    #: The key that signed the request; None for an unsigned request.
     key: JWK | None = None
-    #: The account of the key; None if the request contains the key.
+    #: The account of the key; None if the request contains the key, or is unsigned.
     account: Account | None = None
 
     @property
@@ -95,7 +95,7 @@ class Call:
         Return the account that signed the request.
 
         Raises:
-            Refused: The request contains a key instead.
+            Refused: The request names no account.
         """
         if self.account is None:
             raise Refused("malformed", "This request must be signed with a kid.")

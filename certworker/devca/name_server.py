@@ -1,7 +1,7 @@
 """
 A name server for one zone on the loopback interface. It accepts signed updates (RFC 2136, RFC 8945).
 
-The demo uses it for DNS-01. It supports only what certworker and the development CA need.
+The demo and the tests use it for DNS-01. It supports only what certworker and the development CA need.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class DevelopmentNameServer:
 
     def reply(self, wire: bytes) -> bytes | None:
         """
-        Return the reply to the message *wire*; None if it is not a message.
+        Return the reply to the message *wire*; None if it is invalid, or itself a reply.
         """
         try:
             message = dns.message.from_wire(wire, keyring=self._keyring)
@@ -170,7 +170,9 @@ class DevelopmentNameServer:
 
 def _refusal(wire: bytes, error: dns.rcode.Rcode) -> bytes | None:
     """
-    Return NOTAUTH for a message with a wrong signature. Its TSIG record has *error* (RFC 8945, section 5.2).
+    Return NOTAUTH for a message with a wrong signature; None if the message is invalid.
+
+    The TSIG record of the reply has *error* (RFC 8945, section 5.2).
     """
     try:
         message = dns.message.from_wire(wire, keyring=False)

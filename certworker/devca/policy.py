@@ -56,8 +56,8 @@ class Policy:
     trusts_every_name: bool = False
     #: Key id → HMAC key. If there are any, a new account needs one of them (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
-    #: The suggested windows by name, or "" for all names. By default, the validity of a certificate sets its
-    #: window.
+    #: The suggested windows by name, or "" for all names. By default, the validity of a certificate
+    #: determines its window.
     windows: dict[str, Window] = field(default_factory=dict)
     #: The CA suggests an immediate renewal of certificates issued before this time (a mass revocation).
     recalled_before: datetime | None = None

@@ -97,7 +97,7 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
     Verify that *key* signed the message, with the algorithm of the key.
 
     Raises:
-        Refused: The key did not sign the message, or the algorithm is another one.
+        Refused: The key did not sign the message, is not acceptable, or requires another algorithm.
     """
     algorithm = _algorithm(key)
     if header.alg != algorithm:
@@ -107,7 +107,7 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
             algorithms=[accepted.name for accepted in (ES256, ES384, RS256)],
         )
     if not jws.verify(key):
-        raise Refused("malformed", "The signature does not fit the key.")
+        raise Refused("malformed", "The signature does not match the key.")
 
 
 def payload(jws: JWS) -> dict[str, Any] | None:
@@ -130,7 +130,7 @@ def payload(jws: JWS) -> dict[str, Any] | None:
 
 def _signer(header: Header, accounts: Accounts, brings_key: bool | None) -> tuple[Account | None, JWK]:
     if (header.jwk is None) == (header.kid is None):
-        raise Refused("malformed", "Exactly one of jwk and kid is needed.")
+        raise Refused("malformed", "Exactly one of jwk and kid is required.")
     if brings_key is not None and brings_key is (header.jwk is None):
         raise Refused("malformed", f"This request needs {'jwk' if brings_key else 'kid'}.")
     if header.jwk is not None:

@@ -34,7 +34,7 @@ class DevelopmentProxy:
 
     def start(self) -> None:
         """
-        Start a thread that serves until the process ends.
+        Start a thread that serves until :meth:`stop`, or until the process ends.
         """
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 

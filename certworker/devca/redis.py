@@ -24,9 +24,10 @@ HOST = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
-#: Redis must not outlive this process, however it ends. The shell waits on a pipe from this process. The
-#: kernel closes the pipe even after `kill -9`, and then the shell ends Redis. Unlike PR_SET_PDEATHSIG this
-#: needs no code between fork and exec. The end of the thread that started Redis does not end Redis.
+#: Redis must not outlive this process, however this process ends. The shell waits on a pipe from this
+#: process. The kernel closes the pipe even after `kill -9`, and then the shell ends Redis. Unlike
+#: PR_SET_PDEATHSIG, the pipe needs no code between fork and exec. The end of the thread that started Redis
+#: does not close it.
 GUARD = '"$@" & read -r _; kill $!; wait $!'
 
 
@@ -133,11 +134,11 @@ class EmbeddedRedis:
         self.stop()
 
     def _last_line(self) -> str:
-        # The demo removes the log itself.
+        # The demo removes the log file, so the failure quotes its last line.
         try:
             *_, line = (self._directory / "redis.log").read_text(errors="replace").split("\n")[:-1]
         except (OSError, ValueError):
-            return "it wrote none"
+            return "none"
         return line
 
     def _answers(self) -> bool:

@@ -89,7 +89,7 @@ class Registration:
     def _check_binding(self, call: Call, key: JWK) -> None:
         binding = call.fields.get("externalAccountBinding")
         if not isinstance(binding, dict):
-            raise Refused("externalAccountRequired", "An external account must be bound.")
+            raise Refused("externalAccountRequired", "An external account binding is required.")
         jws, header = parse(json.dumps(binding))
         secret = self._policy.external_accounts.get(str(header.kid))
         if secret is None or header.alg != HS256 or header.url != call.request.url:

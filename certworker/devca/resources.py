@@ -19,7 +19,7 @@ from certworker.devca.messages import Problem
 
 def rfc3339(moment: datetime) -> str:
     """
-    Return *moment* in the format of RFC 3339, which the protocol uses.
+    Return *moment*, in UTC, in the format of RFC 3339, which the protocol uses.
     """
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -123,7 +123,7 @@ class Order:
     authorizations: tuple[Authorization, ...]
     expires: datetime
     profile: str
-    #: The certificate that it replaces, as the client named it (RFC 9773, section 5).
+    #: The certificate that the order replaces, as the client named it (RFC 9773, section 5).
     replaces: str | None = None
     id: str = field(default_factory=new_id)
     issued: Issued | None = None
@@ -153,7 +153,7 @@ class Order:
 @dataclass
 class Memory:
     """
-    The state of the CA without the accounts. A restart loses it.
+    The state of the CA without the accounts. It is lost when the process ends.
     """
 
     orders: dict[str, Order] = field(default_factory=dict)

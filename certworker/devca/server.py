@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """
-        Serve the directory, a nonce or renewal information.
+        Serve the directory, the terms, a nonce or renewal information.
         """
         self._serve(b"")
 

@@ -28,10 +28,11 @@ from certworker.devca.messages import Problem
 # Like a public CA, this one follows a redirect to https without verifying the certificate, on purpose.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-#: The limits of Boulder: seconds, bytes, redirects.
+#: The limits of Boulder for HTTP-01: seconds, bytes, redirects.
 TIMEOUT_SECONDS = 10
 LONGEST_RESPONSE = 127
 MOST_REDIRECTS = 10
+#: The maximum number of CNAME records before a TXT record.
 MOST_ALIASES = 8
 
 #: A pattern for the text of an error, the type of the problem, and its text at Let's Encrypt.
@@ -50,7 +51,7 @@ CAUSES = (
 
 def resolve(name: str) -> str:
     """
-    Return the host to connect to for *name*: this machine for `*.localhost`, otherwise *name* itself.
+    Return the host to connect to for *name*: this machine for `localhost` and `*.localhost`, else *name*.
     """
     return "127.0.0.1" if _is_this_machine(name) else name
 
