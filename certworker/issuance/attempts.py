@@ -4,11 +4,11 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
 ::
 
     started ──► issued    the next check is for the renewal
-      │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or at the time of the failure
+      │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or when the failure allows it
       └───────► nothing   the worker crashed: after the lease, from the second crash on with growing pauses
 
-The next check is on the agenda before the attempt starts, so that a crash loses no name.
-The pauses get shorter while a certificate in service approaches its end.
+The next check is on the agenda before the attempt starts, so that a crash loses no name. The pauses get
+shorter while a certificate in service approaches its end.
 """
 
 from __future__ import annotations
@@ -86,6 +86,8 @@ class Attempts:
         Raises:
             WorkerCrashed: Two workers in a row crashed, and the time of the next attempt has not come.
             CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
+            Interrupted: The block was interrupted. The failure in the exception is recorded.
+            redis.RedisError: The start of the attempt could not be recorded.
         """
         failures = record.attempts if record else 0
         crashes = self._crash_count(names, record, force=force)
@@ -104,7 +106,7 @@ class Attempts:
             if isinstance(expected, CertworkerError):
                 self._failed(names, lease, expected, failures)
                 raise
-            # A bug has the long pauses of a failed validation, so that it does not flood the CA with orders.
+            # After a bug, the pauses are as long as after a failed validation: the CA gets few orders.
             unexpected = Unexpected(fault=repr(fault))
             with suppress(RedisError):
                 self._failed(names, lease, unexpected, failures)
@@ -134,7 +136,7 @@ class Attempts:
         """
         Plan a check of *names* after the *lease* of another job, which holds the lock on one of them.
 
-        That job plans a later check when it ends, unless it crashes before.
+        That job plans the next check of its names when it ends, unless its worker crashes.
         """
         again = self.clock() + lease + LEASE_GRACE
         self.agenda.put_many(dict.fromkeys(names, again), at_the_latest=True)
@@ -151,7 +153,7 @@ class Attempts:
             run: Validates them.
 
         Raises:
-            CertworkerError: The validation failed. Each attempt begins with a dry run until one succeeds.
+            CertworkerError: The validation failed. Each attempt begins with *run* until it raises no failure.
         """
         # A dry run at an earlier CA of this attempt may have succeeded.
         if record and record.needs_dry_run and self.records.needs_dry_run(names[0]):
@@ -242,7 +244,7 @@ class Attempts:
         try:
             forget()
         except (CertworkerError, RedisError) as failure:
-            logger.debug("could not remove the pending order yet: %s", failure)
+            logger.debug("could not clean up after the attempt yet: %s", failure)
 
     def _plan(self, names: tuple[str, ...], again: datetime, record: Callable[..., object]) -> None:
         """
@@ -264,7 +266,7 @@ class Attempts:
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """
-        Return the validity of the certificate in service for *names* that ends first.
+        Return the validity of the certificate in service for *names* that ends first; None if there is none.
         """
         # A volume that cannot be read must not hide the failure of the attempt.
         with suppress(CertworkerError):

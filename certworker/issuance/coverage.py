@@ -79,13 +79,13 @@ class Coverage:
 
     def cover(self, names: tuple[str, ...], token: int) -> Covered | None:
         """
-        Record that *names* are covered, and take their expired certificates out of service.
+        Record that *names* are covered, and take the certificates that they no longer need out of service.
 
         The caller holds the lease on *names* with *token*.
 
         Returns:
-            None: A wildcard does not cover one of *names*, they share a valid certificate, or an interrupted
-                order for them has to be finished.
+            None: One of *names* is not covered, they share a certificate that stays in service, or an
+                interrupted order for them has to be finished.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
@@ -100,7 +100,7 @@ class Coverage:
         if len(kept) == len(names) and len(set(kept.values())) == 1:
             return None
         covered = tuple(name for name in names if name not in kept)
-        # A removal of the wildcard before the new links existed has not requested their names.
+        # If the wildcard was removed before the new links existed, its removal has not requested the names.
         if self.certificates.covered.add(covered) and not (wildcards := self._covering_wildcards(names)):
             return None
         for name in covered:
@@ -118,6 +118,7 @@ class Coverage:
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
+            redis.RedisError: Redis failed.
         """
         if own is None and not all(map(self.certificates.covered.wildcard_of, names)):
             return None
@@ -129,7 +130,7 @@ class Coverage:
 
     def recheck(self, names: tuple[str, ...], own: CertificateMetadata | None) -> datetime | None:
         """
-        Return :meth:`next_check`, and write the certificate of a wildcard that was renewed into the records.
+        Return :meth:`next_check`. If the wildcard was renewed, record its new certificate.
 
         Returns:
             None: A job is needed, also to end a failure that is recorded.
@@ -196,7 +197,7 @@ class Coverage:
         left = (metadata.not_after - self.clock()) / metadata.validity.length
         if left >= OVERDUE_SHARE:
             return False
-        # Without a failure, the CA may have suggested a renewal as late as this, but not later.
+        # Without a failure, the CA may have suggested a renewal this late, but not after MIN_SHARE_LEFT.
         record = self.records.read(wildcard)
         return left <= MIN_SHARE_LEFT or (record is not None and bool(record.code))
 
@@ -223,7 +224,7 @@ class Coverage:
         now = self.clock()
         if now >= _handover(own):
             return False
-        # A CA that suggests a renewal before the age requires it is about to revoke the certificate.
+        # A CA that suggests a renewal before the age requires it may be about to revoke the certificate.
         if now < renewal_time(own.validity) and self.decide(own, now).due:
             return False
         return all(self.certificates.links.target_of(name) for name in own.names)
@@ -239,7 +240,7 @@ class Coverage:
         # Remove the file again: a repair that read the volume earlier may have written it in the meantime.
         self.traefik.remove(name)
         logger.info(
-            "took its own certificate out of service; %s covers the name",
+            "took the certificate of the name out of service; %s covers the name",
             covering_wildcard(name),
             extra={"domain": name, "event": "covered"},
         )

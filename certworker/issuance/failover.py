@@ -18,7 +18,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: If a limit of the preferred CA ends within this time, the request waits for it.
+#: If a limit of a CA ends within this time, the request waits for the end, and no other CA is tried.
 PREFERRED_WAIT = timedelta(hours=1)
 
 
@@ -26,12 +26,13 @@ class Failover:
     """
     One pass over the issuers for one request.
 
-    An issuer with a pending order for *names* comes first. The next one is tried after an outage or a refusal
-    by policy. A failed validation ends the pass, because it would fail at the next CA, too.
+    An issuer with a pending order for *names* comes first. The next one is tried after an outage, a long
+    limit or a refusal by policy. A failed validation ends the pass, because it would also fail at the next
+    CA.
 
     Args:
         validity: The validity of the certificate in service; None: there is none. The closer its end, the
-            shorter the wait for a limit of the preferred CA.
+            shorter the wait for a limit.
     """
 
     def __init__(
@@ -53,7 +54,8 @@ class Failover:
         Log a failure of the block and continue if the next issuer may succeed.
 
         Raises:
-            CertworkerError: No other issuer may succeed. It is the failure with the earliest next attempt.
+            CertworkerError: No other issuer may succeed. Of all failures of the pass, the one with the
+                earliest next attempt.
         """
         try:
             yield
@@ -84,12 +86,12 @@ def _concerns_only_this_ca(failure: CertworkerError, latest: datetime, *, first:
     Return whether *failure* concerns this CA and not the names, so that another CA may issue.
 
     Args:
-        latest: If a limit ends before this time, the request waits for it.
-        first: Whether the CA is the preferred one.
+        latest: If a limit ends before this time, the request waits for the end.
+        first: Whether the CA is the first one of the pass.
     """
     if failure.retry is Retry.UNTIL:
         return failure.other_ca_may_issue and failure.until is not None and failure.until > latest
-    # Invalid settings of the preferred CA are reported. Invalid settings of another CA only exclude that CA.
+    # Invalid settings of the first CA are reported. Invalid settings of another CA only exclude that CA.
     return failure.other_ca_may_issue or (failure.retry is Retry.CONFIG and not first)
 
 

@@ -85,7 +85,7 @@ class Issuer:
 
     def replaces_id(self, current: StoredCertificate | None) -> str | None:
         """
-        Return the renewal id of the *current* certificate; None if another CA issued it.
+        Return the renewal id of the *current* certificate; None if there is none, or another CA issued it.
         """
         # The field `replaces` is only for the CA that issued the certificate (RFC 9773, section 5).
         return (
@@ -108,11 +108,11 @@ class Issuer:
         """
         Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.
 
-        Failures there do not count against the limits of production. If staging is not available, the dry run
-        is skipped.
+        Failures there do not count against the limits of production. If staging cannot validate for another
+        reason, such as an outage or a limit, the dry run is skipped.
 
         Raises:
-            CertworkerError: Staging could not validate one of *names*.
+            CertworkerError: A validation of one of *names* failed at staging.
         """
         if self.staging is None:
             return

@@ -49,8 +49,8 @@ class IssuerFactory:
 
     def build_issuers(self) -> tuple[Issuer, ...]:
         """
-        Return an issuer for each CA in the settings, in their order. Each has the issuer of its staging
-        environment.
+        Return an issuer for each CA in the settings, in the same order. Each has the issuer of its staging
+        environment, if there is one.
         """
         return tuple(
             self._issuer(choice, self._issuer(choice.staging, None) if choice.staging else None)
@@ -91,7 +91,8 @@ def forget_pending_order(
     Remove the pending order for *names* at the CA *choice*, and its key. The next request places a new order.
 
     Raises:
-        VolumeFault: The key cannot be removed.
+        VolumeReadOnly, VolumeFault: The key cannot be removed.
+        redis.RedisError: Redis failed.
     """
     if found := PendingOrderStore(connection, choice.label, now_in_utc).delete(names):
         _keys_of(settings, choice).forget(found.url)

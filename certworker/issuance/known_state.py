@@ -1,7 +1,7 @@
 """
 What Redis knows about the names of a request, read in the round trip that locks them.
 
-Only the holder of the lock changes this state, except for the sightings of the daily checks.
+Other code may record tenants, sightings, deferred requests and covered names while the lock is held.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from certworker.state.sightings import Sighting, Sightings
 @dataclass(frozen=True)
 class KnownState:
     """
-    The state of some names. Each method reads the reply when it is called.
+    The state of some names. Each function reads the reply when it is called.
     """
 
     #: Returns the record of the first name; None: there is none.
     record: Callable[[], DomainRecord | None]
     #: Returns the sightings of the names that the daily checks found at another server.
     sightings: Callable[[], Mapping[str, Sighting]]
-    #: Return the pending order for exactly these names, by the label of the CA.
+    #: For each CA, by its label, returns the pending order for exactly these names; None: there is none.
     orders: Mapping[str, Callable[[], PendingOrder | None]]
 
     @classmethod

@@ -7,7 +7,8 @@ Names that have moved: for three consecutive days, the daily checks found them a
                                                   └─────► its certificate expires: out of service
                                                             └──► not back within 30 days: forgotten
 
-A moved name gets a job each day, which only checks whether the name is back. Until then, no order is placed.
+A moved name gets a job about once a day, which only checks whether the name is back. Until then, only a
+forced request places an order.
 """
 
 from __future__ import annotations
@@ -66,8 +67,8 @@ class MovedNames:
         Check whether the moved names among *sightings* are back. The caller holds the lease with *token*.
 
         Raises:
-            Moved: One of them is not back. The next check is planned. If its certificate has expired, the
-                name is out of service.
+            Moved: One of them is not back. If its certificate has expired, the name is out of service. The
+                next check is planned, or after :data:`FORGET_AFTER` out of service, the name is forgotten.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A name cannot be taken out of service.
             redis.RedisError: Redis failed.
         """
@@ -76,7 +77,8 @@ class MovedNames:
                 continue
             if not self.check_target.applies_to(name) or self.whereabouts(name).place is Place.HERE:
                 self.sightings.forget(name)
-                logger.info("points here again", extra={"domain": name, "event": "moved"})
+                text = "no longer moved: it points here again, or the check no longer applies to it"
+                logger.info(text, extra={"domain": name, "event": "moved"})
                 continue
             self._stay_away(name, sighting, token)
 
@@ -99,7 +101,9 @@ class MovedNames:
 
     def declare(self, name: str, sighting: Sighting) -> Moved:
         """
-        Record that *name* has moved, plan the next check, and return the failure. The caller holds the lock.
+        Record that *name* has moved, plan the next check, and return the failure.
+
+        The caller holds the lock on *name*.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -110,7 +114,7 @@ class MovedNames:
 
     def forget(self, names: Sequence[str]) -> None:
         """
-        Forget what was found about *names*: the CA has just validated them.
+        Forget the sightings of *names*, which have a new certificate.
         """
         self.sightings.forget(*names)
 

@@ -11,7 +11,7 @@ The proof of ownership before the first order for a name of a tenant (CERTWORKER
             ├── the name is in service for another owner ─────► refused, without a change of its record
             └── it is not in service ─────────────────────────► failed; the check is repeated
 
-A job without a tenant renews a name in service without a proof. So a lost record stops no renewal.
+A job without a tenant renews a name in service without a proof, so that a lost record stops no renewal.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Ownership:
     records: DomainRecords
     certificates: CertificateStore
     attempts: Attempts
-    #: Raises OwnershipMissing unless a TXT record of a name proves that a tenant owns it.
+    #: Raises OwnershipMissing unless a TXT record of a name proves that a tenant owns the name.
     prove: Callable[[str, str], None]
 
     def record(self, names: tuple[str, ...], tenant: str) -> None:
@@ -52,8 +52,9 @@ class Ownership:
 
     def record_covered(self, names: tuple[str, ...], tenant: str | None) -> None:
         """
-        Record *tenant* as the tenant of those of *names* that have none. A wildcard covers them, so nothing
-        is ordered, and no proof is needed.
+        Record *tenant* as the tenant of those of *names* that have none, if a proof is required.
+
+        A wildcard covers *names*, so nothing is ordered, and they need no proof.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -64,7 +65,7 @@ class Ownership:
 
     def check(self, names: tuple[str, ...], tenant: str | None) -> None:
         """
-        Check that *tenant* may have a certificate for *names*, and record it as their tenant.
+        Check that *tenant* may have a certificate for *names*, and record which of them it has proved to own.
 
         Args:
             names: The names of the request.
@@ -75,6 +76,7 @@ class Ownership:
                 name. Nothing is recorded.
             OwnershipMissing: The proof is missing. The next check is planned.
             CertworkerError: DNS does not answer, or the volume cannot be read. The next check is planned.
+                For a name in service, InServiceForAnother replaces a failure of DNS.
             redis.RedisError: Redis failed.
         """
         if not self.is_required:

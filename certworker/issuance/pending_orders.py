@@ -103,7 +103,7 @@ class PendingOrder:
     authority: str
     #: The time until which the CA keeps the order.
     expires: datetime
-    #: Whether the charges of the order are still reserved in the budget, because a worker crashed.
+    #: Whether the charges of the order are still reserved: its attempt is running, or a worker crashed.
     reserved: bool
     #: The number of attempts that have resumed the order.
     resumed: int = 0
@@ -177,7 +177,7 @@ class PendingOrderStore:
 
     def read(self, names: Sequence[str], text: bytes | str | None) -> PendingOrder | None:
         """
-        Return the order for *names* in *text*; None if there is none.
+        Return the order for *names* in *text*; None if there is no valid one.
         """
         stored = fields_in(text)
         url, expires = shown_in(stored.get("url"), LONGEST_URL), decode_time(stored.get("expires"))
@@ -214,7 +214,8 @@ class PendingOrders:
         """
         Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
-        An order that has failed, or was resumed too often, is removed; then the result is (None, False).
+        An order that has failed, was resumed too often, or was finalized with a lost key is removed; then the
+        result is (None, False), as without an order.
 
         Args:
             names: The names.
@@ -255,8 +256,9 @@ class PendingOrders:
         """
         Return two functions, which return the key for *order* and its signing request.
 
-        The first call of either one stores a new key unless an earlier attempt stored one. So the CA never
-        has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or VolumeFault.
+        The first call of either function stores a new key unless an earlier attempt stored one, so that the
+        CA never has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or
+        VolumeFault.
         """
         key = cache(lambda: self.keys.find(order.url) or self.keys.make(order.url))
         return key, cache(lambda: key().sign_request(order.names))
@@ -264,12 +266,12 @@ class PendingOrders:
     @contextmanager
     def dropping_failed(self, names: tuple[str, ...], resumed: Order | None) -> Iterator[None]:
         """
-        Remove the order for *names* if the block raises a failure that ends it.
+        Remove the order for *names* if the block raises a failure that ends the order.
 
         After any other failure, the next attempt resumes the order.
 
         Args:
-            resumed: The order, if an earlier attempt placed it.
+            resumed: The order, if an earlier attempt placed it; otherwise None.
         """
         try:
             yield
@@ -294,8 +296,8 @@ class PendingOrders:
 
         Args:
             names: The names.
-            reply: The reply to the removal of the order by :func:`add_removals`. After an error, this method
-                removes the order.
+            reply: The reply to the removal of the order by :func:`add_removals`. If it is an error, this
+                method removes the order as well.
         """
         if isinstance(reply, Exception):
             self.forget(names)
@@ -311,7 +313,7 @@ class PendingOrders:
     @step("order")
     def _fetch(self, names: tuple[str, ...], found: PendingOrder) -> Order | None:
         """
-        Fetch the order *found* from the CA; return None if it has failed.
+        Fetch the order *found* from the CA. Remove it and return None if it cannot be resumed.
         """
         # The attempt is counted before the request, so that an order that crashes each worker is counted,
         # too.
@@ -324,7 +326,7 @@ class PendingOrders:
             self.forget(names)
             if isinstance(failure, ServerInternal):
                 raise
-            logger.info("the pending order failed: %s", failure.message, extra=_log_fields(names))
+            logger.info("could not resume the pending order: %s", failure.message, extra=_log_fields(names))
             return None
 
     def _save(

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Removal:
     """
-    Removes names from the proxy, the volume and the agenda.
+    Removes names from the proxy, the volume and Redis.
     """
 
     store: CertificateStore
@@ -42,19 +42,21 @@ class Removal:
         """
         Remove *name* and its certificate. A wildcard in service may still serve the name.
 
-        The method requests a certificate without *name* for its other names. Otherwise, the next renewal
-        would restore *name*. Until then, the other names keep the current certificate. The method also
-        requests the names that a removed wildcard covered.
+        The method requests a certificate without *name* for the other names of its certificate. Otherwise,
+        the next renewal would restore *name*. Until then, the other names keep the current certificate. If
+        *name* is a wildcard, the method also plans an immediate check of the names that relied on it.
 
         Returns:
             Whether *name* was known.
 
         Raises:
-            AlreadyInProgress: A certificate for *name* is being issued.
+            AlreadyInProgress: A job for *name* is running.
             VolumeLocked, VolumeReadOnly, VolumeFault: *name* is still in service, or its files remain.
+            redis.RedisError: Redis failed.
         """
         with self.locks.hold([name]) as lease:
             metadata, record = self.store.last_metadata(name), self.records.read(name)
+            had_own = self.store.links.generation(name) is not None
             known = metadata is not None or name in self.agenda or record is not None
             known = known or self.store.covered.wildcard_of(name) is not None
             self.traefik.remove(name)
@@ -73,7 +75,7 @@ class Removal:
         others = tuple(other for other in metadata.names if other != name) if metadata else ()
         if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)
-        _log(name, others, known=known, wildcard=self._serving_wildcard(name))
+        _log(name, others, known=known, had_own=had_own, wildcard=self._serving_wildcard(name))
         return known
 
     def _serving_wildcard(self, name: str) -> str:
@@ -90,17 +92,19 @@ class Removal:
         if names:
             self.agenda.put_many(dict.fromkeys(names, now), at_the_latest=True)
             logger.info(
-                "requested the names that relied on this wildcard: %d",
+                "planned an immediate check of the names that relied on this wildcard: %d",
                 len(names),
                 extra={"domain": wildcard, "event": "audit"},
             )
 
 
-def _log(name: str, others: tuple[str, ...], *, known: bool, wildcard: str) -> None:
+def _log(name: str, others: tuple[str, ...], *, known: bool, had_own: bool, wildcard: str) -> None:
     if not known:
         text = "unknown name; nothing was taken out of service"
     elif wildcard:
         text = f"removed; the certificate for {wildcard} still serves the name"
+    elif not had_own:
+        text = "removed; certworker had no certificate for the name"
     else:
         text = "taken out of service"
     requested = f"; a new certificate is requested for {', '.join(others)}" if others else ""

@@ -18,8 +18,8 @@ Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in 
                                                                    ├── the proxy's file
                                                                    └── the record and the next check
 
-Each step is one call into the package of the same name. Those packages do not call each other. The last log
-line of a job has the durations of its steps. The steps `lock` and `order` are measured in their packages.
+Each step is one call into another module. The last log line of a job has the durations of its steps. The
+steps `lock`, `dry_run` and `order` are measured in their modules.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Outcome:
     next_check: datetime
     #: The wildcard that covers the names; empty if they have a certificate of their own.
     by: str = ""
-    #: The record of the first name; None if another worker has it, or if a wildcard covers the name.
+    #: The record of the first name; None if the lease is lost, or if a wildcard covers the name.
     record: DomainRecord | None = None
 
 
@@ -111,18 +111,19 @@ class CertificateIssuance:
         """
         Put a certificate for *names* into service.
 
-        Without *force*, an imported certificate is kept, and any other one until it is due. If wildcards
-        cover all *names*, no certificate is ordered. If the certificate in service has more names than the
-        request, it is renewed for all of them.
+        These rules apply without *force*: An imported certificate is kept, and any other one until it is due.
+        If wildcards cover all *names*, no certificate is ordered. A certificate with more names than the
+        request is renewed for all of them.
 
         Args:
-            force: Order a new certificate now, for exactly *names*.
+            force: Order a new certificate now, for exactly *names*, unless an earlier attempt stored one.
             use_full_quota: Order as often as the CA allows, without the reserve that certworker leaves.
             tenant: The tenant of the request; None: it names none.
 
         Raises:
-            AlreadyInProgress: Another worker is issuing a certificate for one of *names*.
+            AlreadyInProgress: Another job holds the lock on one of *names*.
             OwnershipMissing: The tenant has not proved that it owns one of *names*.
+            ImportInService: Without *force*, only some of *names* have an imported certificate.
             Moved: Without *force*, one of *names* points to another server.
             CertworkerError: The attempt failed. The failure and the time of the next attempt are recorded.
                 The proxy serves the same certificates as before.
@@ -142,8 +143,7 @@ class CertificateIssuance:
             is_forced = force or unpublished is not None
             with self.attempts.recording(names, lease, known.record(), force=is_forced):
                 if unpublished:
-                    # An earlier attempt obtained the certificate and failed afterwards. No new order is
-                    # needed.
+                    # An import or an earlier attempt stored this certificate. No new order is needed.
                     self.certificates.link(unpublished)
                     state: State = "imported" if unpublished.metadata.is_imported else "issued"
                     return self._put_into_service(state, unpublished, lease)
@@ -158,7 +158,7 @@ class CertificateIssuance:
         Return the outcome for *names* if they need neither an order nor the *unpublished* certificate.
 
         Raises:
-            CertworkerError: They need one, and must not have it. The failure is recorded.
+            CertworkerError: No certificate may be ordered for *names*, or the volume fails.
         """
         if unpublished and unpublished.metadata.is_imported:
             return None
@@ -182,11 +182,11 @@ class CertificateIssuance:
 
     def _imported(self, names: tuple[str, ...], lease: Lease) -> Outcome | None:
         """
-        Put the imported certificates of *names* into service, unless they are; None: no name has one.
+        Put the imported certificates of *names* into service, unless they already are; None: no name has one.
 
         Raises:
-            ImportInService: Only some of *names* have one, so that an order would replace it.
-            ImportDamaged: The files of one are missing or damaged.
+            ImportInService: Only some of *names* have an imported certificate, which an order would replace.
+            ImportDamaged: The files of an imported certificate are missing or damaged.
             VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
         with self.attempts.recording_before_the_start(names):
@@ -206,7 +206,7 @@ class CertificateIssuance:
         if stored is None:
             raise ImportDamaged(name=name)
         outcome = self._put_into_service("kept", stored, lease)
-        # It may have expired before its first job, which would otherwise be requested again and again.
+        # If the certificate expired before its first job, that job would otherwise be requested repeatedly.
         self.attempts.clean_up(partial(self.certificates.mark_published, stored))
         return outcome
 
@@ -276,7 +276,7 @@ class CertificateIssuance:
             self.attempts.dry_run(names, known.record(), issuer.dry_run)
         current = covering_all(names, in_service)
         replaces = issuer.replaces_id(current)
-        # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
+        # Outside the suggested window, the CA counts an order that replaces a certificate like any renewal.
         exempt = (
             current is not None and bool(replaces) and self.decide(current.metadata, self.clock()).window_open
         )
@@ -336,7 +336,7 @@ class CertificateIssuance:
 
     def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """
-        Return the other names that the valid certificate for all of *names* still serves.
+        Return the other names that the valid certificate for all of *names* serves, without moved names.
         """
         target_of = self.certificates.links.target_of
         with suppress(CertworkerError):  # the attempt meets the same failure and records it
@@ -387,7 +387,7 @@ class CertificateIssuance:
         named = in_service[0].metadata.names if in_service[0] else ()
         if any(self.certificates.links.target_of(name) is None for name in named):
             return True
-        # A forced order that a crash interrupted has to be finished.
+        # An order that an earlier attempt placed, even a forced one, has to be finished.
         names = current.metadata.names
         if any(issuer.pending_orders.find(names) for issuer in self.issuers):
             return True

@@ -292,7 +292,7 @@ class TestOwnCertificate:
 
         assert not has_own(app, NAME)
         assert not (app.certificates.directory / NAME).exists()
-        assert 1 == caplog.text.count("took its own certificate out of service")
+        assert 1 == caplog.text.count("took the certificate of the name out of service")
         assert 0 == orders(app_authority)
 
     def test_an_own_certificate_that_the_ca_recalls_is_replaced_by_the_wildcard(

@@ -60,14 +60,18 @@ class TestRemove:
         """
         assert not app.removal.remove(NAME)
 
-    def test_a_removed_name_without_a_certificate_leaves_the_agenda(self, app: App) -> None:
+    def test_a_removed_name_without_a_certificate_leaves_the_agenda(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
         A removed name that never had a certificate leaves the agenda.
         """
         app.agenda.put(NAME, app.clock())
 
-        assert app.removal.remove(NAME)
+        with caplog.at_level(logging.INFO, "certworker"):
+            assert app.removal.remove(NAME)
         assert NAME not in app.agenda
+        assert "removed; certworker had no certificate for the name" == caplog.messages[-1]
 
     def test_the_other_names_get_a_certificate_without_the_removed_one(self, app: App) -> None:
         """
