@@ -233,8 +233,9 @@ class AccountFiles:
 
     def _known(self) -> tuple[str | None, str | None]:
         """
-        Return the URL and the contact of the account; both are None if the file is missing, damaged or from
-        another CA.
+        Return the URL and the contact of the account.
+
+        Both are None if the file is missing, damaged or from another CA.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))

@@ -25,7 +25,7 @@ from certworker.acme.reach import AllowedHosts, connect
 
 PORTS = {"http": 80, "https": 443}
 
-#: The maximum number of hosts with open connections. A CA has one or two.
+#: The maximum number of hosts with idle connections. A CA has one or two hosts.
 MOST_ORIGINS = 4
 
 #: The characters of a target that are not escaped (RFC 3986).

@@ -38,7 +38,7 @@ from certworker.errors.acme import (
 from certworker.errors.ca import NotAcme
 from certworker.http_dates import retry_after
 
-#: The timeout of the validation, and of the issuance after it, so that a slow CA does not occupy a job slot.
+#: The timeout of the validation, and again of the issuance. A slow CA must not occupy a job slot for long.
 TIMEOUT = timedelta(seconds=90)
 
 #: The timeout for a challenge that stays `pending` with an error. The CA validates it again only at the

@@ -32,8 +32,7 @@ ISSUANCE_POLL_SECONDS = 0.001
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: After this number of orders in a row that were ready at their first poll, the next order is finalized
-#: without a poll.
+#: If this number of orders in a row were ready at their first poll, the next one is finalized without a poll.
 PROMPT_ORDERS = 5
 
 #: The end of each rate-limit message of Boulder.

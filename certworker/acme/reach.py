@@ -91,6 +91,7 @@ def connect(host: str, port: int, allowed: AllowedHosts | None) -> socket.socket
     Raises:
         urllib3.exceptions.HTTPError: The host has no address, or none accepts.
         PrivateAddress: The CA may not refer to this host.
+        OSError: The host of the directory cannot be resolved.
     """
     deadline, shown = Deadline.present(), f"Connection(host={host!r}, port={port})"
     try:

@@ -17,8 +17,8 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: Seconds. If a call fails after more than the first value, its failure is repeated for as long as the call
-#: took, up to the second value.
+#: Seconds. A call that fails after more than the first value is slow. Its failure is repeated for as long as
+#: the call took, up to the second value.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 

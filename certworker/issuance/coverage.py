@@ -31,7 +31,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: The wildcard takes over this long before the certificate of a name ends, so that no visitor gets an expired
+#: The wildcard takes over this long before the certificate of a name ends: no visitor gets an expired
 #: certificate. With a short validity period, it takes over with this share of the period left.
 HANDOVER = timedelta(hours=1)
 HANDOVER_SHARE = 1 / 20
@@ -84,8 +84,8 @@ class Coverage:
         The caller holds the lease on *names* with *token*.
 
         Returns:
-            None: One of *names* is not covered, they share a certificate that stays in service, or an
-                interrupted order for them has to be finished.
+            None: One of *names* is not covered, all share a certificate that stays in service, or an order
+                for them was interrupted.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be

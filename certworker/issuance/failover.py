@@ -18,7 +18,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: If a limit of a CA ends within this time, the request waits for the end, and no other CA is tried.
+#: If a limit of a CA ends within this time, the request waits for the end instead of trying another CA.
 PREFERRED_WAIT = timedelta(hours=1)
 
 

@@ -214,8 +214,8 @@ class PendingOrders:
         """
         Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
-        An order that has failed, was resumed too often, or was finalized with a lost key is removed; then the
-        result is (None, False), as without an order.
+        An order is removed if it has failed, was resumed too often, or was finalized with a lost key. Without
+        an order, the result is (None, False).
 
         Args:
             names: The names.
@@ -256,8 +256,8 @@ class PendingOrders:
         """
         Return two functions, which return the key for *order* and its signing request.
 
-        The first call of either function stores a new key unless an earlier attempt stored one, so that the
-        CA never has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or
+        The first call of either function stores a new key unless an earlier attempt stored one. Therefore,
+        the CA never has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or
         VolumeFault.
         """
         key = cache(lambda: self.keys.find(order.url) or self.keys.make(order.url))

@@ -353,8 +353,8 @@ class CertificateIssuance:
 
     def _unpublished(self, names: tuple[str, ...], *, force: bool) -> StoredCertificate | None:
         """
-        Return the valid certificate for *names* that an earlier attempt or an import stored but did not put
-        into service or did not record.
+        Return the valid certificate for *names* that an earlier attempt or an import stored, if it is not in
+        service or not recorded yet.
 
         Args:
             force: Whether an order replaces an imported certificate.
