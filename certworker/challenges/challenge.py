@@ -47,7 +47,7 @@ class Http01Challenge:
 @dataclass(frozen=True)
 class Dns01Challenge:
     """
-    The response that the TXT records below *name* must contain during the validation.
+    The response that a TXT record at :attr:`fqdn` must contain during the validation.
     """
 
     #: The name of the authorization; without `*.` for a wildcard.
@@ -59,7 +59,7 @@ class Dns01Challenge:
     @property
     def fqdn(self) -> str:
         """
-        Return the name of the TXT record, without a final dot.
+        Return the name at which the CA queries the TXT records, without a final dot.
         """
         return f"{DNS01_LABEL}.{self.name}"
 
@@ -79,17 +79,24 @@ PresentInDns = Callable[[Sequence[Dns01Challenge]], AbstractContextManager[None]
 
 class Solver(Protocol):
     """
-    A place from which the CA can fetch the response to an HTTP-01 challenge.
+    A way to publish the responses to HTTP-01 challenges for the CA.
     """
 
     def present(self, challenge: Http01Challenge) -> None:
         """
         Publish the response to *challenge*. The CA can fetch it when this method returns.
+
+        Raises:
+            CertworkerError: The response cannot be published.
+            redis.RedisError: Redis failed.
         """
 
     def clean_up(self, challenge: Http01Challenge) -> None:
         """
         Remove the response to *challenge*, if there is one.
+
+        Raises:
+            CertworkerError: The response cannot be removed.
         """
 
 
@@ -98,8 +105,12 @@ def present(challenges: Sequence[Http01Challenge], solvers: Sequence[Solver]) ->
     """
     Publish the responses to all *challenges* at all *solvers* within the block.
 
-    If a response cannot be removed afterwards, the failure is logged, and the next sweep removes the
-    response. A remaining response is harmless, and must not change the result of the order.
+    If a response cannot be removed afterwards, the failure is logged, and the maintenance loop removes the
+    response later. A remaining response is harmless, and must not change the result of the order.
+
+    Raises:
+        CertworkerError: A response cannot be published.
+        redis.RedisError: Redis failed.
     """
     try:
         for challenge in challenges:
@@ -125,6 +136,7 @@ def present_all(
 
     Raises:
         CertworkerError: A response cannot be published.
+        redis.RedisError: Redis failed.
     """
     with ExitStack() as stack:
         if in_dns := [each for each in challenges if isinstance(each, Dns01Challenge)]:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from threading import Event
 
-#: A CA requests a response from several places at the same time. It decides after the last request.
+#: How long an order waits for a further request before it polls. A CA requests a response from several places
+#: at the same time, and decides after the last request.
 SETTLED_SECONDS = 0.003
 
 
@@ -33,13 +34,13 @@ class Fetches:
 
     def expect(self, token: str) -> None:
         """
-        Start to record the requests for *token*.
+        Start recording the requests for *token*.
         """
         self._fetches[token] = _Fetch()
 
     def forget(self, token: str) -> None:
         """
-        Stop to record the requests for *token*.
+        Stop recording the requests for *token*.
         """
         self._fetches.pop(token, None)
 
@@ -53,7 +54,7 @@ class Fetches:
 
     def wait(self, tokens: Sequence[str], seconds: float) -> None:
         """
-        Wait until each of *tokens* was requested and no further request arrives, at most for *seconds*.
+        Wait until each of *tokens* was requested and the requests have ended, for at most *seconds*.
 
         Another worker or a web server may respond instead, so the requests may never arrive here.
         """

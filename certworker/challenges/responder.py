@@ -1,9 +1,9 @@
 """
 The response over certworker's own HTTP port: each worker responds for the orders of all workers.
 
-The workers share only the token through Redis. The response is TOKEN.THUMBPRINT of an account key on the
-volume (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make the worker serve other
-content.
+The workers share the token through Redis, and compute the response: TOKEN.THUMBPRINT of an account key in the
+state directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve
+other content.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ class Responder:
     A solver that computes each response when the CA requests it.
     """
 
-    #: Shares a token with all workers, for the name in `name=`.
+    #: Shares a token with all workers; the keywords are `name` and `key_authorization`.
     remember: Callable[..., None]
     #: Stops sharing a token.
     forget: Callable[[str], None]
     #: Returns the label of the CA that sent a token, or None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: Returns the function that returns the account's thumbprint, for the label of a CA.
+    #: Returns the function that returns the thumbprint of the account at a CA, or None for an unknown label.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
     def present(self, challenge: Http01Challenge) -> None:
@@ -43,10 +43,13 @@ class Responder:
 
     def answer(self, token: str) -> str | None:
         """
-        Return the key authorization for *token*, or None for an unknown token.
+        Return the key authorization for *token*, or None for an invalid or unknown token.
 
         Args:
             token: An untrusted part of the requested URL.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         if not TOKEN.fullmatch(token):
             return None

@@ -1,9 +1,9 @@
 """
 The challenge tokens to which all workers respond, each with its CA.
 
-Redis contains only the token. The response is TOKEN.THUMBPRINT of an account key that never leaves the state
-directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve other
-content.
+Redis does not contain the response in clear text. Each worker computes it: TOKEN.THUMBPRINT of an account key
+that never leaves the state directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot
+make a worker serve other content.
 """
 
 from __future__ import annotations
@@ -50,11 +50,12 @@ def _utc_now() -> datetime:
 
 class ChallengeTokens:
     """
-    The tokens of the pending orders of all workers.
+    The tokens of the pending orders and of the preflight checks of all workers.
 
     Attributes:
         fetches: The requests for the tokens of this worker.
-        seal: Encrypts the response to a token, for hosts without the account key; None: there are none.
+        seal: Encrypts the response to a token, for hosts without the account key; None if there are no such
+            hosts.
     """
 
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
@@ -100,7 +101,7 @@ class ChallengeTokens:
 
     def is_own(self, token: str) -> bool:
         """
-        Return whether this worker has shared *token*, so that its response needs no Redis.
+        Return whether this worker has shared *token*, so that it can respond without Redis.
         """
         return token in self._own
 

@@ -26,8 +26,8 @@ class Webroot:
 
     Args:
         directory: The document root of the web server for all names.
-        thumbprint: Returns the thumbprint of the account, whose files this class may remove.
-        least_age_seconds: Another worker may still be writing younger files.
+        thumbprint: Returns the thumbprint of the account. This class removes no responses of other accounts.
+        least_age_seconds: The minimum age of a leftover. Another worker may still be writing a younger file.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Webroot:
 
         Raises:
             ValueError: The token is invalid, and could contain a path.
-            CertworkerError: The volume is not writable.
+            CertworkerError: The file cannot be written.
         """
         path = self._path(challenge)
         durable.make_directory(self._directory, once=True)
@@ -67,7 +67,7 @@ class Webroot:
 
         Raises:
             ValueError: The token is invalid.
-            CertworkerError: The volume is not writable.
+            CertworkerError: The file cannot be removed.
         """
         path = self._path(challenge)
         with durable.translate_os_errors(path):
@@ -75,11 +75,14 @@ class Webroot:
 
     def remove_leftovers(self, live_tokens: Callable[[], Collection[str]]) -> None:
         """
-        Remove the files of killed workers: responses of this account that no order needs.
+        Remove the files of killed workers: incomplete files, and responses of this account without a token.
 
         Args:
-            live_tokens: Returns the tokens of the pending orders. This method lists the files before it calls
-                the function, because an order shares its token before it writes the file.
+            live_tokens: Returns the shared tokens. This method lists the files before it calls the function,
+                because a worker shares each token before it writes the file.
+
+        Raises:
+            CertworkerError: The directory cannot be read, or a file cannot be removed.
         """
 
         def leftovers(paths: Sequence[Path]) -> list[Path]:

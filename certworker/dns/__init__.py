@@ -7,5 +7,5 @@ In import order (★ to read first)::
     udp       Concurrent queries, each in one datagram
     wire      DNS queries as bytes, and the check of whether a message responds to a query
     query     Queries to name servers, and their answers as values (RFC 1035)
-    resolver  ★ The DNS records of a name, from the name servers of its domain and from public resolvers
+    resolver  ★ The DNS records of a name, from the name servers of its domain and from resolvers
 """

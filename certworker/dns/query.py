@@ -36,7 +36,7 @@ NOT_AUTHORITATIVE = "not authoritative"
 #: A query cannot contain the name, for example because it is too long.
 INVALID_NAME = "invalid name"
 
-#: A longer chain of aliases counts as a loop.
+#: A longer chain of aliases is probably a loop, and is not followed further.
 MAX_ALIASES = 8
 
 
@@ -48,7 +48,7 @@ class DnsQuestion:
 
     server: Server
     name: str
-    #: The record type: A, AAAA, CAA, CNAME, NS, SOA, TXT.
+    #: The record type: A, AAAA, CAA, CNAME, NS, SOA or TXT.
     kind: str
     #: Whether the resolver should skip the validation of signatures (RFC 4035, section 3.2.2).
     unchecked: bool = False
@@ -68,17 +68,17 @@ class DnsAnswer:
     missing: bool = False
     #: Whether the server is authoritative for the name.
     authoritative: bool = False
-    #: How many seconds a resolver may cache the answer.
+    #: How many seconds a resolver may cache the records; 0 without records.
     ttl: int = 0
-    #: The records as text in lower case, by owner and type.
+    #: The records of the answer section as strings in lower case, by owner and type.
     values: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     #: The CAA records, by owner.
     caa: Mapping[str, tuple[Caa, ...]] = field(default_factory=dict)
     #: The TXT records, by owner, with their original case.
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    #: The NS and SOA records of the authority section: of a child zone, or of the zone of a missing record.
+    #: The records of the authority section: NS of a child zone, or SOA of the zone of a missing record.
     authority: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    #: The addresses of the additional section.
+    #: The records of the additional section, such as the addresses of name servers.
     glue: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def aliases(self, name: str) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ class DnsAnswer:
 
     def of(self, name: str, kind: str) -> tuple[str, ...]:
         """
-        Return the records of *name*, or of the target of its aliases.
+        Return the records of type *kind* of *name*, or of the last target of its aliases.
         """
         return self.values.get(((name, *self.aliases(name))[-1], kind), ())
 
@@ -109,7 +109,7 @@ def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnsw
     """
     Send all *questions* concurrently, and return the answers. A missing answer has the error :data:`SILENT`.
 
-    When each question has an answer, the other servers get only a short time.
+    When each name and type has an answer, the other servers get only a short time.
     """
     return _query_all(questions, each_server=False)
 
@@ -118,8 +118,8 @@ def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, Dns
     """
     Send all *questions* concurrently, wait for each server, and return the answers.
 
-    A server that does not answer over UDP gets the query over TCP. A missing answer has the error
-    :data:`SILENT`.
+    A server that does not answer over UDP, or that truncates its answer, gets the query over TCP. A missing
+    answer has the error :data:`SILENT`.
     """
     return _query_all(questions, each_server=True)
 

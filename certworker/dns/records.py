@@ -38,7 +38,7 @@ class CaaSet:
 @dataclass(frozen=True)
 class ServerView:
     """
-    The records of a name at one name server.
+    The addresses of a name at one name server or resolver.
     """
 
     #: The name or address of the server, for messages.
@@ -56,7 +56,7 @@ class ServerView:
 @dataclass(frozen=True)
 class DnsRecords:
     """
-    All DNS records of one name.
+    The DNS records of one name that the preflight checks need: its addresses and CAA records.
     """
 
     name: str
@@ -65,13 +65,13 @@ class DnsRecords:
     registered_exists: bool = True
     #: The most specific zone of the name that the resolvers know; empty if they know none.
     zone: str = ""
-    #: The views of the authoritative name servers of the domain.
+    #: The views of some authoritative name servers of that zone.
     authoritative: tuple[ServerView, ...] = ()
     #: The views of the resolvers in `_APP_DNS`.
     resolvers: tuple[ServerView, ...] = ()
-    #: The view of this machine's resolver; None if it was not queried.
+    #: The view of this machine's resolver; None if it was not queried. For an IP address: the address itself.
     system: ServerView | None = None
-    #: Whether the DNSSEC validation fails: a resolver answers only without validation.
+    #: Whether the DNSSEC validation fails: the resolvers answer only without validation.
     bogus: bool = False
     #: The CAA records of the name and its parents, up to the top-level domain.
     caa: tuple[CaaSet, ...] = ()
@@ -79,7 +79,7 @@ class DnsRecords:
     @property
     def view(self) -> ServerView | None:
         """
-        Return the view of the first server that answered, starting with the name servers of the domain.
+        Return the view of the first server that answered, starting with the name servers; None without one.
         """
         views = (*self.authoritative, *self.resolvers, *([self.system] if self.system else ()))
         return next((view for view in views if not view.error), None)

@@ -1,5 +1,5 @@
 """
-The DNS records of a name, from the name servers of its domain and from public resolvers.
+The DNS records of a name, from the name servers of its domain and from resolvers.
 
 A CA queries the name servers of the domain. The resolver queries in three steps::
 
@@ -7,7 +7,8 @@ A CA queries the name servers of the domain. The resolver queries in three steps
     2  the resolvers         the addresses of those name servers
     3  the name servers      A, AAAA, CAA: the current records, not from a cache
 
-If the name is an alias for a name in another domain, the resolver repeats all steps for that name.
+If the name is an alias, and its name servers do not know the addresses of the target, the resolver repeats
+all steps for the target.
 """
 
 from __future__ import annotations
@@ -36,9 +37,9 @@ from certworker.ttl_cache import TtlCache
 
 #: How many name servers of a domain are queried. If two disagree, the third answer shows which one differs.
 MAX_SERVERS = 3
-#: The addresses of name servers change rarely.
+#: How long the addresses of name servers are cached. They change rarely.
 SERVER_TTL_SECONDS = 300.0
-#: The cache is useful because many custom domains may be aliases of one name.
+#: How long the addresses of a target are cached. Many custom domains may be aliases of one name.
 ALIAS_TTL_SECONDS = 5.0
 #: After this time, the resolver follows no further alias.
 TIMEOUT_SECONDS = 6.0
@@ -85,7 +86,9 @@ class Resolver:
 
     def look_up(self, name: str) -> DnsRecords:
         """
-        Return the DNS records of *name*, or the errors, within 15 seconds.
+        Return the DNS records of *name*, or the errors.
+
+        Each query has a time limit. After :data:`TIMEOUT_SECONDS`, the lookup follows no further alias.
         """
         if is_address(name):
             # DNS has no records for an address, and CAA records do not apply (RFC 8738, section 6).
@@ -97,9 +100,9 @@ class Resolver:
 
     def look_up_quickly(self, name: str) -> ServerView | None:
         """
-        Return the addresses of *name* at the first resolver that answers, which may come from its cache.
+        Return the addresses of *name* at the first resolver that answers, possibly from its cache.
 
-        Return None if no resolver answers.
+        Return None if all resolvers are silent or report an error.
         """
         if is_address(name) or is_loopback_name(name) or not self._servers:
             return self.look_up(name).view
@@ -250,7 +253,7 @@ class Resolver:
 
 def resolve_system(host: str) -> Sequence[Address]:
     """
-    Return the addresses of *host* from this machine's resolver; empty if it does not know the name.
+    Return the addresses of *host* from this machine's resolver; empty if it returns none or fails.
     """
     if is_loopback_name(host):
         return [IPv4Address("127.0.0.1")]
@@ -263,7 +266,7 @@ def resolve_system(host: str) -> Sequence[Address]:
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     """
-    Return the first resolver of this machine, if *file* has any (resolv.conf(5)).
+    Return the first resolver in *file*, the resolv.conf(5) of this machine; empty if it is not usable.
     """
     try:
         content = durable.read(file, LARGEST_FILE_BYTES).decode()
@@ -292,10 +295,11 @@ def server_address(server: Server) -> str:
 
 def view_of(label: str, name: str, server: Server, replies: Mapping[DnsQuestion, DnsAnswer]) -> ServerView:
     """
-    Return the records of *name* at *server*.
+    Return the addresses of *name* at *server*.
 
     Args:
         label: The name of the server in messages.
+        replies: The answers of the servers.
     """
     answers = [replies[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
     addresses = [

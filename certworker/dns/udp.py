@@ -1,5 +1,5 @@
 """
-Concurrent queries: one datagram for each, until enough replies have arrived.
+Concurrent queries, each in one datagram. Unanswered queries are repeated until enough replies have arrived.
 
 Sequential queries would take one round trip each.
 """
@@ -42,7 +42,7 @@ class UdpQuery(Generic[Reply]):
 
 def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
     """
-    Send all *queries*, and return the reply to each, or None if there is no reply.
+    Send all *queries*, and return the reply to each, or None if none arrives in time.
     """
     with ExitStack() as stack:
         return _Exchange(queries, stack).run()

@@ -1,8 +1,8 @@
 """
 DNS queries as bytes, and the check of whether a message responds to a query (RFC 1035, section 4.1).
 
-The check of a name sends about ten queries. dnspython needs a tenth of a millisecond to build each, so this
-module writes the bytes.
+The lookup of a name sends more than ten queries. dnspython needs a tenth of a millisecond to build each of
+them, so this module writes the bytes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class WireQuery:
         """
         Return whether *message* has the id and the question of this query.
 
-        The function parses only the header and the question, because several queries wait for one server.
+        Only the header and the question are parsed, because one message is compared with several queries.
         """
         if message[:2] != self.content[:2] or len(message) < _HEADER.size:
             return False

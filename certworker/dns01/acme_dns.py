@@ -24,13 +24,13 @@ from certworker.validity import now_in_utc
 
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
-#: The largest account file in bytes, as in the settings. An account takes about 300.
+#: The largest account file in bytes, as in the settings. An account takes about 300 bytes.
 MAX_FILE = 4 << 20
 
 #: Only the user of certworker may read the passwords.
 MODE = 0o600
 
-#: A valid name of an account: a DNS name, or a part of one.
+#: A valid `fulldomain` or `subdomain` of an account: a DNS name, or a label.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}")
 #: A valid user or password, which is the value of a header.
 CREDENTIAL = re.compile(r"[!-~]{1,200}")
@@ -81,7 +81,7 @@ class AcmeDns:
 
     def present(self, record: TxtRecord) -> None:
         """
-        Set the value. The server also keeps the previous one: a name and its wildcard can share an account.
+        Set the value. The server also keeps the previous value: a name and its wildcard can share an account.
         """
         account = self._account(record)
         headers = {"X-Api-User": account.username, "X-Api-Key": account.password}
@@ -99,10 +99,10 @@ class AcmeDns:
         """
         Return the target of the CNAME to create at `_acme-challenge` of *name*.
 
-        Use the account of *name* in the account file. Otherwise, register one, and store it in that file.
+        Use the account of *name* in the account file. Without one, register an account, and store it there.
 
         Raises:
-            CertworkerError: The server does not register it, or the file cannot be read or written.
+            CertworkerError: The server does not register an account, or the file cannot be read or written.
         """
         stored = self._stored() if self.accounts.exists() else {}
         if account := Account.read(stored.get(name)):

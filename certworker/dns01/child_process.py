@@ -20,7 +20,7 @@ from contextlib import contextmanager, suppress
 #: The interval between two checks of whether the program has ended: a child may hold the pipe open.
 POLL_SECONDS = 0.1
 
-#: The seconds in which killed processes must end. A process of another user cannot be killed.
+#: How long to wait for the end of killed processes. A process of another user cannot be killed.
 END_SECONDS = 2.0
 
 #: The variables that each program gets for the network: proxies and trusted CAs.
@@ -48,7 +48,9 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
 
 def run(command: Sequence[str], variables: Mapping[str, str], deadline_seconds: float) -> int:
     """
-    Run *command* without a shell, discard its output, and return its exit code; a signal is negative.
+    Run *command* without a shell, discard its output, and return its exit code.
+
+    If a signal ended the program, return the negative number of the signal.
 
     Raises:
         ChildFailed: The command cannot be started, or runs longer than *deadline_seconds* and is killed.

@@ -4,11 +4,11 @@ Where the record of a challenge must be created: after CNAMEs, in which zone, at
 ::
 
     1  the resolvers         the zone of the name, and its name servers (SOA, NS, A, AAAA)
-    2  the zone's servers    the alias of the name, and the zones that are delegated above it
+    2  the zone's servers    the alias of the name, and the zones between that zone and the name
 
-certworker never queries a resolver for the name of a challenge. The resolver would cache that the name does
-not exist. A CA behind it would then not see the record for up to a day. Zones of private networks work as
-well: the search needs neither the public suffix list nor the DNS of the Internet.
+This module never queries a resolver for the name of a challenge. The resolver would cache that the name does
+not exist. A CA that uses the resolver would then not see the record for up to a day. The search also works in
+private networks: it needs neither the public suffix list nor the DNS of the Internet.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ from certworker.errors.dns import ContainerResolver, NameServersFail, NameServer
 from certworker.errors.dns01 import CnameElsewhere
 from certworker.ttl_cache import TtlCache
 
-#: The number of zones between the first known zone and the record. More count as a loop.
+#: The maximum number of zones from the first known zone to the record. More count as a loop.
 MAX_CUTS = 8
-#: The number of name servers of a zone, and of addresses of one server. The root has 13 servers with 2
-#: addresses each.
+#: The maximum number of name servers of a zone, and of addresses of one server. The root has 13 servers with
+#: 2 addresses each.
 MAX_SERVERS = 16
 MAX_ADDRESSES = 4
-#: The number of name servers that get a query first. The others get it if these do not answer.
+#: The number of name servers that get a query first. If none of them gives a usable answer, all other
+#: addresses get the query.
 FIRST_SERVERS = 3
-#: The number of labels of an alias. The servers are queried for a wildcard at each label.
+#: The maximum number of labels of an alias. The servers are queried for a wildcard at each label.
 MAX_LABELS = 32
 #: A second TXT record at the name of a DKIM key makes signatures invalid (RFC 6376, section 3.6.2.2).
 DKIM_LABEL = "_domainkey"
@@ -60,7 +61,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 @dataclass(frozen=True)
 class ZoneServer:
     """
-    A name server of a zone, with those of its addresses to which this machine has a route.
+    A name server of a zone, with those of its allowed addresses to which this machine has a route.
     """
 
     name: str
@@ -82,7 +83,7 @@ class Location:
     aliases: tuple[str, ...]
     #: The zone of the last target, or of the name.
     zone: str
-    #: All name servers of that zone.
+    #: The name servers of that zone, at most :data:`MAX_SERVERS`.
     servers: Servers
     #: The wildcard that does not apply to the host while the TXT record exists; empty without one.
     hides: str = ""
@@ -179,13 +180,14 @@ class Delegations:
 
     def find(self, name: str) -> Location:
         """
-        Return where the record of *name*, an `_acme-challenge` name, must be created.
+        Return where the record of *name*, such as an `_acme-challenge` name, must be created.
 
         Raises:
-            CnameElsewhere: The aliases are a loop, too many, or lead to no zone.
+            CnameElsewhere: The aliases are a loop or too many, or lead to no zone or to a name where a record
+                must not be created.
             ContainerResolver: The resolvers do not answer.
-            NameServersTimeout, NameServersFail: The name servers of the zone do not answer, or answer with
-            errors.
+            NameServersTimeout: The name servers of the zone do not answer, or the search takes too long.
+            NameServersFail: The name servers of the zone answer with errors, or no zone contains the name.
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:
@@ -206,7 +208,7 @@ class Delegations:
         Return the name servers of *zone*.
 
         Raises:
-            NameServersFail: The resolvers know no name server of the zone.
+            NameServersFail: The resolvers know no address of a name server of the zone.
         """
         return self._servers.get(zone) or self._find_servers(zone, self._names_at_resolvers(zone), ())
 
@@ -221,7 +223,7 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The zone itself has the final list. If none of them is reachable, the old list stays.
+                    # The zone itself has the final list. If no server in it is reachable, the old list stays.
                     servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone

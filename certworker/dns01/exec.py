@@ -12,14 +12,14 @@ from certworker.dns01.child_process import ChildFailed, environment, run
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
 from certworker.errors.dns01 import ProgramFailed
 
-#: A program gets the variables with this prefix. The others contain secrets of certworker.
+#: The program gets the variables with this prefix. Other variables may contain secrets of certworker.
 PREFIX = "EXEC_"
 
 
 @dataclass(frozen=True)
 class Exec:
     """
-    A program that changes records. It gets only the variables of :func:`environment`.
+    A program that changes records. It gets only the variables of :func:`environment` and those of EXEC_*.
 
     When the program ends, its background processes are killed.
     """

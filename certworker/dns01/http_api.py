@@ -77,7 +77,7 @@ class HttpApi:
         Send *content* as JSON, and return the response.
 
         Raises:
-            OSError: The API does not respond completely within the deadline, or TLS fails.
+            OSError: The API does not respond completely and in HTTP within the deadline, or TLS fails.
         """
         target = urlsplit(self.url)
         body = json.dumps(content).encode()

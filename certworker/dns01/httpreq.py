@@ -26,7 +26,7 @@ class HttpReq:
 
     #: The URL to which `/present` and `/cleanup` are appended.
     endpoint: str
-    #: User and password for Basic authentication (RFC 7617). Without one of them, requests have none.
+    #: User and password for Basic authentication (RFC 7617). If either is empty, requests contain neither.
     username: str = ""
     password: str = field(default="", repr=False)
     #: HTTPREQ_MODE=RAW: the service gets the challenge, and computes the record itself.

@@ -21,17 +21,17 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: An order holds this lock for as long as it needs its records.
+#: An order holds a lock with this prefix for as long as it needs its records.
 LEASE_PREFIX = "dns01-order:"
 
-#: After this time, all name servers return a record that was created.
+#: After this time, a record that no name server returns does not exist.
 SETTLED = timedelta(minutes=10)
 
 #: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=6)
 
-#: The longest pause of a provider. A later time of the next attempt is invalid.
+#: The longest pause of a provider. If the next attempt of an entry is later, that time is invalid.
 LONGEST_POSTPONEMENT = timedelta(days=1)
 
 #: After this time, certworker stops trying to delete a record: its zone may no longer exist.
@@ -40,7 +40,7 @@ LONGEST_TRIED = timedelta(days=30)
 #: The seconds between two checks of a record whose zone no provider of this worker serves.
 UNSERVED_SECONDS = 3_600.0
 
-#: The maximum duration of one pass, because providers may be slow. The next pass continues.
+#: After this time, a pass deletes no further record, because providers may be slow. The next pass continues.
 PASS = timedelta(minutes=1)
 
 
@@ -80,7 +80,7 @@ class Leftovers:
 
     def delete_all(self) -> None:
         """
-        Delete all records that are due.
+        Delete all records that are due, until the time of :data:`PASS` is over.
 
         Raises:
             CertworkerError: The list cannot be read or written.
@@ -110,7 +110,7 @@ class Leftovers:
             return
         try:
             if self._changes.delete_leftover(entry, provider):
-                logger.info("deleted the TXT record of an interrupted order: %s", record.fqdn)
+                logger.info("deleted a TXT record of an earlier order: %s", record.fqdn)
         except ZoneBusy:
             return
         except CertworkerError as failure:

@@ -2,7 +2,9 @@
 The providers of dns-lexicon. Each change runs in its own short-lived process.
 
 Most providers have no timeout, and all are third-party code that gets credentials. A process has a deadline
-and limited memory. It gets no secret of certworker, and the output of the provider is discarded.
+and limited memory. Its only secrets are the credentials of its provider, and the output of the provider is
+discarded.
+
 `LEXICON_NAME_TTL` sets another TTL than 60 s, for providers that require it.
 """
 

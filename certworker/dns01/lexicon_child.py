@@ -3,8 +3,9 @@ The process that changes one record with dns-lexicon::
 
     python -m certworker.dns01.lexicon_child create|delete PROVIDER ZONE FQDN VALUE
 
-Its environment contains the credentials of the provider. Its output is one JSON object without any text of
-the provider, which may contain secrets. The output of dns-lexicon and its providers is discarded.
+Its environment contains the credentials of the provider. Its output is one JSON object. The only text of the
+provider in it is a Retry-After header, because other text may contain secrets. The output of dns-lexicon and
+its providers is discarded.
 
 A provider may have no timeout, and may fail in any way. :mod:`certworker.dns01.lexicon` ends the process in
 time.
@@ -117,7 +118,7 @@ def _client(provider: str, zone: str) -> Any:
     name, _, suffix = zone.partition(".")
     vars(dns.resolver)["zone_for_name"] = lambda *_, **__: dns.name.from_text(zone)
     vars(tldextract)["extract"] = lambda *_, **__: SimpleNamespace(domain=name, suffix=suffix)
-    # Some providers accept only a longer time.
+    # Some providers accept only a longer TTL.
     ttl = int(os.environ.get(f"LEXICON_{provider.upper()}_TTL") or TTL_SECONDS)
     options = {"provider_name": provider, "domain": zone, "resolve_zone_name": True, "ttl": ttl}
     return Client(ConfigResolver().with_dict(options).with_env())

@@ -1,8 +1,8 @@
 """
 The wait until all name servers of a zone return the records that were created in it.
 
-certworker queries each name server directly, at all its addresses, over UDP and then over TCP. A resolver
-would cache that a record does not exist.
+certworker queries each name server directly, at all its addresses: over UDP, and then over TCP if no
+answer arrives. A resolver would cache that a record does not exist.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ GROWTH = 1.6
 #: If only another address of a server answers, certworker does not query the silent address for this time.
 SILENCE_SECONDS = 300.0
 
-#: The number of queries that are sent at the same time.
+#: The maximum number of queries that are sent at the same time.
 MAX_QUERIES = 500
 
-#: The number of name servers in a message.
+#: The maximum number of name servers in a message.
 MAX_SHOWN = 8
 
 MISSING = "record missing"
@@ -80,8 +80,10 @@ class Propagation:
         """
         Wait until all servers return all values, and return the elapsed seconds.
 
+        A server to which this machine has no route is not queried.
+
         Raises:
-            NotVisible: A server did not return a value in time. The failure lists the servers and answers.
+            NotVisible: A server did not return a value in time. The failure lists such servers.
         """
         began = self._clock()
         pending = [(each, server) for each in awaited for server in each.servers if server.addresses]

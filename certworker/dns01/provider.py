@@ -11,7 +11,7 @@ from typing import Protocol
 #: The time limit of one change to a record, for every provider.
 DEADLINE_SECONDS = 60.0
 
-#: The seconds for which a resolver may cache a record of certworker.
+#: The TTL of a record: the seconds for which a resolver may cache it. Some providers use another TTL.
 TTL_SECONDS = 60
 
 #: The zone of a provider that serves all zones without their own provider.
@@ -30,7 +30,8 @@ class TxtRecord:
     value: str
     #: The zone of the owner, found by DNS.
     zone: str
-    #: The name of the challenge, without "*.". Only `httpreq` in RAW mode needs it and the next two.
+    #: The name that the CA validates, without "*.". Of the providers, only `httpreq` in RAW mode needs this
+    #: name, the token and the key authorization.
     name: str = field(default="", compare=False)
     #: The token of the challenge.
     token: str = field(default="", compare=False)
@@ -42,7 +43,8 @@ class Provider(Protocol):
     """
     A DNS provider, with the credentials of the operator.
 
-    Both methods end within :data:`DEADLINE_SECONDS` and never change other values at the same owner.
+    Both methods end within :data:`DEADLINE_SECONDS`. They do not change other values at the same owner. Only
+    acme-dns drops an older value, because it stores the last two.
     """
 
     @property

@@ -72,7 +72,9 @@ class ProviderState:
 
     def pause(self, label: str, until: datetime | None) -> datetime:
         """
-        Store that the provider accepts no request before *until*, by default for a minute; return the end.
+        Store that the provider accepts no request before *until*, by default for a minute.
+
+        Return the end of the pause, which is at most a day away.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -120,7 +122,7 @@ class ProviderState:
 
     def validated(self, label: str) -> None:
         """
-        Shorten the settle time by a tenth.
+        Shorten the settle time by a tenth; remove a short one.
         """
         try:
             arguments = [SHORTEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]

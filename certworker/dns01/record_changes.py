@@ -1,5 +1,5 @@
 """
-The creation and deletion of records: one writer per zone, and no request while an API refuses them.
+The creation and deletion of records: one writer per zone, and no request while a provider is paused.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class RecordChanges:
 
         Raises:
             ProviderRateLimited: The provider accepts no changes now. During a known pause, nothing is sent.
-            ZoneBusy: Other writers had the zone for too long.
+            ZoneBusy: Other writers had the zone for too long, or this worker lost its lock.
             CertworkerError: The provider or the volume failed.
             redis.RedisError: Redis failed.
         """
@@ -91,7 +91,7 @@ class RecordChanges:
         """
         Delete those of *records*, in one zone, that *order* may have created.
 
-        A failure is logged, and does not fail the order. The record stays in the list.
+        A failure is logged once a day, and does not fail the order. The record stays in the list.
         """
         left = list(records)
         reason: Exception | None = None

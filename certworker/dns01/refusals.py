@@ -62,7 +62,9 @@ class Refusals:
 
     def rate_limited(self, headers: Mapping[str, str], now: datetime) -> CertworkerError:
         """
-        Return the failure of a rate limit. It ends at the time in the Retry-After header, if there is one.
+        Return the failure of a rate limit, which ends at the time in the Retry-After header.
+
+        Without the header, it ends after :data:`DEFAULT_PAUSE`.
         """
         wanted = {name.title(): value for name, value in headers.items()}
         until = retry_after(wanted, now) or now + DEFAULT_PAUSE

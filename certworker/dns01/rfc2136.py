@@ -36,7 +36,7 @@ from certworker.errors.dns01 import (
 #: The variables to correct if the server rejects the signature.
 VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET and RFC2136_TSIG_ALGORITHM"
 
-#: The reasons of a server that does not have the zone.
+#: The response codes of a server that does not have the zone, and their meanings for messages.
 NO_ZONE: Mapping[Rcode, str] = {
     Rcode.NOTAUTH: "it is not authoritative for it (NOTAUTH)",
     Rcode.NOTZONE: "the record is outside of it (NOTZONE)",
@@ -77,7 +77,7 @@ class Rfc2136:
 
     def present(self, record: TxtRecord) -> None:
         """
-        Add only this value. An existing record stays unchanged (RFC 2136, section 3.4.2.2).
+        Add only this value. The server ignores a duplicate (RFC 2136, section 2.5.1).
         """
         self._send(record, add=True)
 

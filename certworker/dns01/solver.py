@@ -8,7 +8,7 @@ The TXT records for the challenges of one order, from the first DNS query to the
                                       for each zone: lock, delete, remove from the list  ◄────────┘
 
 A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
-is killed, any other worker deletes its records after the lease of the order has ended.
+is killed, another worker with the provider deletes the records after the lease of the order has ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
 logger = logging.getLogger(__name__)
 
-#: The number of names whose zones are searched at the same time.
+#: The maximum number of names whose zones are searched at the same time.
 SEARCHERS = 8
 
 
@@ -129,7 +129,7 @@ class Dns01Solver:
     """
     Creates the TXT records of challenges, waits until they are visible, and deletes them.
 
-    All workers that use the same Redis may use the same zones at the same time. :meth:`for_worker` makes one.
+    All workers that use the same Redis may use the same zones at the same time.
 
     Args:
         providers: The providers of this worker.
@@ -237,7 +237,9 @@ class Dns01Solver:
     @contextmanager
     def presenting(self, challenges: Sequence[Dns01Challenge]) -> Iterator[None]:
         """
-        Publish the records of *challenges* during the block, which begins when all of them are visible.
+        Publish the records of *challenges* during the block.
+
+        The block begins when all name servers return them and the settle time of the provider is over.
 
         A record that cannot be deleted afterwards is logged as `dns01.left_behind` and deleted later. If the
         block raises NotVisible, the CA did not see a visible record: the next orders wait longer.

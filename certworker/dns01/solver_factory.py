@@ -52,7 +52,7 @@ def build_solver(
 
 def resolvers_of(settings: Settings) -> Sequence[Server]:
     """
-    Return the resolvers that find zones: those of the settings, otherwise those of this machine.
+    Return the resolvers that find zones: those of the settings, otherwise the first one of this machine.
     """
     # Public resolvers do not know the zones of a private network.
     private = settings.authority.private_names

@@ -2,7 +2,7 @@
 The list of the TXT records that certworker has created: in Redis for all workers, and in the state directory.
 
 A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
-leaves no unknown record behind. Redis alone or the directory alone is enough to find it.
+leaves no unknown record behind. Redis alone or the directory alone is enough to find each record.
 
 The list contains only values that certworker computed, as their key authorizations prove. So a program with
 access to Redis or to the files cannot make certworker delete the value of another program.
@@ -43,13 +43,13 @@ OWNER = re.compile(r"[0-9a-f]{32}")
 _IDENTIFIER = re.compile(r"[0-9a-f]{32}")
 _EXTENSION = ".json"
 
-#: Bytes. The longest entry has four names of full length.
+#: Bytes. The longest valid entry, with three names of full length, takes less.
 LARGEST_ENTRY = 4_096
-#: The number of records that are read at the same time. The others are read after these are deleted.
+#: The maximum number of records that are read at the same time. The others follow after these are deleted.
 MAX_RECORDS = 10_000
 
 # KEYS: the records. ARGV: the number of records to read, the maximum size. Returns the fields and values, and
-# the number of removed entries, which were invalid or larger.
+# the number of removed entries, which had an invalid key or were too large.
 _READ = """
 local entries, removed = {}, 0
 for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
@@ -72,7 +72,7 @@ class Entry:
     """
 
     record: TxtRecord
-    #: The order that needs the record: the name of its lease.
+    #: The order that needs the record. The name of its lease ends with this string.
     order: str
     #: The label of the provider.
     provider: str
@@ -119,12 +119,19 @@ class TxtRecords:
     def postpone(self, entry: Entry, until: datetime) -> None:
         """
         Store that the deletion of the record failed, and is retried at *until*.
+
+        Raises:
+            CertworkerError, redis.RedisError: As for :meth:`add`.
         """
         self._store([replace(entry, failures=entry.failures + 1, again=until)])
 
     def remove(self, record: TxtRecord) -> None:
         """
-        Remove *record* from the list after it was deleted.
+        Remove *record* from the list, because it was deleted, was never created, or is too old.
+
+        Raises:
+            VolumeReadOnly, VolumeFault, VolumeLocked: The file cannot be removed.
+            redis.RedisError: Redis failed.
         """
         identifier = identifier_of(record)
         self._remove_file(identifier)
@@ -216,7 +223,7 @@ class TxtRecords:
             else:
                 removed += self._connection.hdel(RECORDS, field)
         if removed:
-            logger.warning("removed invalid entries from Redis: %d of %s", removed, RECORDS)
+            logger.warning("removed invalid entries from the Redis key %s: %d", RECORDS, removed)
         return entries
 
     def _files(self) -> dict[str, Entry]:

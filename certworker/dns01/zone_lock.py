@@ -1,9 +1,9 @@
 """
 A lock for each zone, which the writers of all workers get in the order of their requests.
 
-Many DNS APIs replace all values of a name at once. So one of two concurrent writers would lose its value. The
-lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Writers wait for it in a line in Redis. A
-writer that is killed while it waits disappears from the line after some seconds.
+Many DNS APIs replace all values of a name with one request. So one of two concurrent writers would lose its
+value. The lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Redis has the waiting line of the
+writers of each zone. A writer that is killed while it waits disappears from the line after some seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ LOCK_PREFIX = "dns01-zone:"
 #: How long a writer waits. A job has 15 minutes for two such waits, the propagation, and the validation.
 TIMEOUT_SECONDS = 300.0
 
-#: The seconds between two attempts of a writer, for itself and for each writer before it; and their maximum.
+#: The seconds between two attempts of the first writer in the line. The second writer pauses twice as long,
+#: and so on up to the maximum.
 PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -99,7 +100,7 @@ class ZoneLocks:
             timeout_seconds: How long to wait.
 
         Raises:
-            ZoneBusy: Other writers had the zone for too long.
+            ZoneBusy: It was not the turn of this writer within *timeout_seconds*.
             redis.RedisError: Redis failed.
         """
         with ExitStack() as stack:

@@ -23,7 +23,7 @@ def is_address(name: str) -> bool:
 
 def read_address(text: str) -> IPv4Address | IPv6Address | None:
     """
-    Return the IPv4 or IPv6 address in *text*, or None for any other text.
+    Return the IPv4 or IPv6 address in *text*, or None for any other string.
     """
     try:
         return ip_address(text)
@@ -71,8 +71,12 @@ def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private:
     """
     Return the shortest form of *address*, which the request contains as *given*.
 
+    Args:
+        private: Whether the CA is private, and accepts private addresses.
+
     Raises:
-        IpAddress: No machine can prove control of the address, or it represents another address.
+        IpAddress: The address has a zone, represents an IPv4 address, belongs to no single machine, or is
+            not public and *private* is false.
     """
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:

@@ -1,7 +1,7 @@
 """
 Internationalized names: UTS #46, IDNA 2008 and Punycode.
 
-The library has large tables, so this module imports it only when a name needs them.
+The package `idna` has large tables, so this module imports it only when a name needs them.
 """
 
 from __future__ import annotations
@@ -120,9 +120,9 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
 
 def _refuse_malformed(given: str, label: str) -> None:
     """
-    Raise BadIdn unless *label* is the Punycode of a text in NFC.
+    Raise BadIdn unless *label* is the Punycode of a string in NFC with non-ASCII, visible characters.
 
-    Boulder has the same rule, which is less strict than IDNA 2008 because old domains contain emoji.
+    Boulder requires NFC, too, but not IDNA 2008, because old domains contain emoji.
     """
     try:
         text = _read_punycode(label)

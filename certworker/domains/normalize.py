@@ -1,9 +1,10 @@
 """
 The normalized name, its warnings, and the names and the tenant of a request.
 
-YAML, logs and Redis keys contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in IPv6
-addresses, and `*.` at the start of a wildcard. For paths, see :mod:`certworker.domains.wildcard`. The rules
-are those of Let's Encrypt (Boulder's policy/pa.go).
+YAML and Redis keys contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in IPv6 addresses,
+and `*.` at the start of a wildcard. So do logs, except for the names that it rejects. For paths, see
+:mod:`certworker.domains.wildcard`. For a public CA, the rules are those of Let's Encrypt (Boulder's
+policy/pa.go).
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ from certworker.errors.payload import (
     TooManyNames,
 )
 
-#: The maximum number of characters in the text of a request.
+#: The maximum number of characters of a string in a request. A longer one is an oversized job.
 MAX_TEXT_LENGTH = 64 * 1024
-#: The maximum number of characters of a name in any spelling. A longer text is rejected before all other
-#: checks.
+#: The maximum number of characters of a name in any spelling. A longer string is rejected before its
+#: characters are checked.
 MAX_UNICODE_LENGTH = 1024
 #: The maximum number of characters of a name, which are 255 bytes on the wire (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
-#: The limits of Let's Encrypt.
+#: The limits of Let's Encrypt: the labels of a name, and the names of a certificate.
 MAX_LABELS = 10
 MAX_NAMES = 100
 
@@ -67,20 +68,20 @@ LOOK_ALIKE_SCRIPTS = frozenset({"ARMENIAN", "CHEROKEE", "CYRILLIC", "GREEK", "LA
 
 def normalize(value: object, *, private: bool = False, wildcards: bool = False) -> str:
     """
-    Return *value* in the form of certificates: lower case, A-labels (RFC 5890), no final dot.
+    Return *value* in the form that certificates contain: lower case, A-labels (RFC 5890), no final dot.
 
     Return an IP address (RFC 8738) in its shortest form, without brackets. A wildcard begins with `*.`.
 
     Args:
-        value: The text of a request or a setting.
+        value: A name from a request or a setting.
         private: Whether the CA is private, and accepts private suffixes and addresses, `localhost` and names
             without a dot.
         wildcards: Whether a DNS provider is set, which wildcards require.
 
     Raises:
-        NameFailure: No CA issues for the name, or it is a wildcard and no DNS provider is set.
-        PayloadFailure: *value* is not text.
-        DomainIsLocalhost: The name refers to the local machine.
+        NameFailure: The CA issues no certificate for the name, or no DNS provider is set for a wildcard.
+        PayloadFailure: *value* is not a string, is too long, or contains a surrogate.
+        DomainIsLocalhost: The name is `localhost`, and the CA is public.
     """
     given = _text(value)
     text = to_ascii_labels(given)
@@ -128,7 +129,7 @@ def requested_names(
 
 def given_names(domain: object, domains: object, *, private: bool, wildcards: bool = False) -> dict[str, str]:
     """
-    Return the unique normalized names of a request, in its order, each with its text in the request.
+    Return the unique normalized names of a request, in its order, each with its first spelling there.
 
     Args:
         domain: One name; None if the request has *domains*.
@@ -137,8 +138,9 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
         wildcards: As for :func:`normalize`.
 
     Raises:
-        PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 names.
-        NameFailure: The first name for which no CA issues a certificate.
+        PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 strings.
+        NameFailure, DomainIsLocalhost: The CA issues no certificate for a name. The failure is about the
+            first such name.
     """
     if domains is None:
         if domain is None:
@@ -243,7 +245,7 @@ def _refuse_long(given: str, name: str) -> None:
 
 def warnings_for(given: str, name: str) -> list[str]:
     """
-    Return the warnings about *name*, which certworker accepted for the text *given*.
+    Return the warnings about *name*, which certworker accepted for the string *given*.
     """
     found = []
     if given != given.strip(WHITESPACE):

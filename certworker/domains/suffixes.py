@@ -1,7 +1,8 @@
 """
 The public suffix list, private suffixes, and registered domains.
 
-Reading the list takes 30 ms, so this module reads it only when a name needs it.
+Reading the list takes 30 ms. The first name that needs the list reads it, unless :func:`load_suffixes` has
+read it before.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from certworker.errors.name import IsPublicSuffix, NoPublicSuffix, SingleLabel, 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The public suffix
-#: list contains some of them for the rules of cookies.
+#: Suffixes below which no public name can be registered (RFC 6761, 6762, 7686, 8375, 9476; reserved by ICANN;
+#: or in common private use). The public suffix list contains some of them, because browsers need them for
+#: cookies.
 PRIVATE_SUFFIXES = frozenset(
     {
         "alt",
@@ -43,10 +45,10 @@ SHARED_DOMAINS = frozenset({"nip.io", "sslip.io", "traefik.me", "xip.io"})
 
 def refuse_private(name: str) -> None:
     """
-    Raise a failure unless the normalized *name* has a public suffix.
+    Raise a failure unless the normalized *name* is below a public suffix.
 
     Raises:
-        DomainIsLocalhost: The name refers to the local machine.
+        DomainIsLocalhost: The name is `localhost`.
         NoPublicSuffix: The suffix of the name is private.
         IsPublicSuffix: The name is a public suffix.
         WildcardOfSuffix: The name is the wildcard of a public suffix.
@@ -88,10 +90,11 @@ def shared_suffix(name: str) -> str | None:
 
 def registered_domain(name: str) -> str:
     """
-    Return the registered domain of the normalized *name*, by which a CA counts certificates.
+    Return the registered domain of the normalized *name*, by which certworker counts certificates.
 
-    Return an IPv4 address itself, and the /64 of an IPv6 address. Below a private suffix, return two labels.
-    For a wildcard, return the registered domain of its base name.
+    Return an IPv4 address unchanged, and the /64 of an IPv6 address. Below a private suffix, return two
+    labels. For a wildcard, return the registered domain of its base name. The private part of the list does
+    not apply: all names below github.io have one registered domain.
     """
     name = base_name(name)
     try:
@@ -105,7 +108,7 @@ def registered_domain(name: str) -> str:
 @cache
 def _registries() -> PublicSuffixList:
     """
-    Return the ICANN part of the list. Boulder ignores the private part, and therefore accepts github.io.
+    Return the ICANN part of the list. Boulder accepts github.io, because its policy ignores the private part.
     """
     from publicsuffixlist import PublicSuffixList
 

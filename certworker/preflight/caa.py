@@ -35,7 +35,7 @@ CRITICAL = 128
 @dataclass(frozen=True)
 class CaaIssuer:
     """
-    A CA that the CAA records must allow.
+    A CA that CAA records may allow.
     """
 
     #: The name of the CA in messages.
@@ -73,7 +73,7 @@ class Permission:
 
 def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]) -> CheckResult:
     """
-    Check that the CAA records of the name in *context* allow one of the CAs.
+    Return whether the CAA records of the name in *context* allow one of the CAs.
 
     Args:
         issuers: Returns the CAs, starting with the preferred one; called only if there are records.
@@ -142,7 +142,7 @@ def _check_issuer(context: CheckContext, found: CaaSet, issuer: CaaIssuer) -> Ch
     if not values:
         return CheckResult.passed("CAA open")
     if not issuer.identities:
-        return CheckResult.skipped("CAA not checked: the CA does not publish its name there")
+        return CheckResult.skipped("CAA not checked: the directory of the CA does not contain its name")
     identity = issuer.identities[0]
     permissions, invalid = _parsed(values)
     warnings = [
@@ -194,7 +194,7 @@ def _failed_condition(
     context: CheckContext, owner: str, tag: str, permission: Permission, issuer: CaaIssuer
 ) -> CertworkerError | None:
     """
-    Return the failure of a condition of *permission*, which allows the CA, or None if all are met.
+    Return the failure of a condition of *permission*, which names the CA, or None if all conditions are met.
     """
     name, method = context.name, context.challenge_type
     methods = permission.conditions.get("validationmethods")

@@ -93,7 +93,9 @@ def build_preflight(
 
 def volume_checks(settings: Settings) -> list[Callable[[], None]]:
     """
-    Return one check for each directory of *settings*. It raises a CertworkerError if it cannot write there.
+    Return one check for each directory to which certworker writes.
+
+    A check raises a CertworkerError if it cannot write to its directory.
     """
     checks: list[Callable[[], None]] = [
         CertificateStore(settings.certificates_dir).check_writable,
@@ -188,7 +190,7 @@ def verify(preflight: PreflightRunner, name: str) -> None:
     Check the DNS records of *name*.
 
     Raises:
-        CertworkerError: A CA would certainly or probably refuse the name.
+        CertworkerError: A CA would certainly or probably refuse the name because of its DNS records.
         redis.RedisError: A check needs Redis, and Redis failed.
     """
     (found,) = preflight.check_names([name])

@@ -1,8 +1,8 @@
 """
 The checks of this machine: settings, clock, volumes, and whether its directories are persistent.
 
-Let's Encrypt issues a certificate for the same names five times a week. If each `docker compose down` deletes
-the certificates, the CA refuses the sixth order.
+Let's Encrypt issues at most five certificates for the same names in a week. If each `docker compose down`
+deletes the certificates, the CA refuses the sixth order.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Pa
 
 def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | None:
     """
-    Return a failure if *directory* is nearly full, or None if it has enough *room* or does not report it.
+    Return a failure if *directory* is nearly full.
+
+    Return None if it has enough *room*, or if its file system does not report the room.
     """
     left = room.f_bavail * room.f_frsize
     if room.f_blocks and left < MIN_FREE_BYTES:
@@ -151,7 +153,7 @@ def reason_not_persistent(directory: Path, mounts: str) -> str | None:
 
     Args:
         directory: An absolute path, which need not exist.
-        mounts: The text of :data:`MOUNTS`.
+        mounts: The content of :data:`MOUNTS`.
     """
     around = (mount for mount in map(_mount, mounts.splitlines()) if directory.is_relative_to(mount[1]))
     # The innermost mount applies. Of several mounts at one path, the last hides the others.

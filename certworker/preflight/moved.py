@@ -3,17 +3,18 @@ Checks whether a name in service still points to this server.
 
 ::
 
-    a resolver returns our addresses ─────────────────────────────────────► HERE
+    a resolver returns the target ────────────────────────────────────────► HERE
     the authoritative servers ──┬── fail, do not answer, or disagree ─────► UNKNOWN
-                                ├── our addresses, or the target's alias ─► HERE
-                                ├── no address ───────────────────────────► ELSEWHERE
-                                └── other addresses
+                                ├── return the target ────────────────────► HERE
+                                ├── return no address ────────────────────► ELSEWHERE
+                                └── return other addresses
           a test response ──────┬── is served (for example by a CDN) ─────► HERE
-                                ├── an address of ours does not serve it ─► UNKNOWN
+                                ├── the target does not serve it either ──► UNKNOWN
                                 ├── another server replies, and no CDN ───► ELSEWHERE
                                 └── no other server replies, or a CDN ────► UNKNOWN
 
-Only a definite answer counts. The check needs a known target, and does not apply to names that DNS-01 proves.
+The settings contain the target: a name, addresses, or both. Only a definite answer counts. The check does not
+apply to names that DNS-01 proves.
 """
 
 from __future__ import annotations
@@ -107,9 +108,9 @@ class TargetCheck:
 
     def applies_to(self, name: str) -> bool:
         """
-        Return whether *name* has to point to the target.
+        Return whether the check is on and applies to *name*.
 
-        This does not apply to the names of the installation, and to names that DNS-01 proves.
+        It does not apply to names of the installation, wildcards, IP addresses, and names that DNS-01 proves.
         """
         return (
             self.is_on
@@ -146,7 +147,7 @@ class TargetCheck:
 
     def _addresses_of_target(self) -> Sequence[str] | None:
         """
-        Return the addresses of the target's name; None if DNS does not answer.
+        Return the addresses of the target's name; None if DNS returns none. Empty if the target has no name.
         """
         if not self.target.cname:
             return ()
@@ -194,7 +195,9 @@ class TargetCheck:
 
 def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
     """
-    Return the views of the authoritative servers; empty if a server reports an error, or if none answers.
+    Return the views of the authoritative servers that answered.
+
+    Return none if a server reports an error, or if the DNSSEC validation fails.
     """
     # The answers of the other servers are definite even if one server is slow.
     views = tuple(view for view in records.authoritative if view.error != SILENT)
@@ -203,7 +206,7 @@ def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
 
 def _is_foreign(fetch: Fetch) -> bool:
     """
-    Return whether another server has replied. A known CDN may hide this server.
+    Return whether another server has replied. Behind a known CDN, that is uncertain.
     """
     if fetch.reply is None or intermediary(fetch.reply) not in (None, *HOSTS):
         return False

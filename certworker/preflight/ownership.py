@@ -5,9 +5,10 @@ The proof that a tenant owns a name: a TXT record that names the tenant.
 
     _certworker.shop.example.com. TXT "tenant=acme"
 
-Only the record of the name itself counts, not the record of a parent: at some hosters, a customer may create
-any label below a shared domain. A wildcard needs the record of its base name. A CNAME does not count either,
-because a forgotten one may lead to a zone of another person. The authoritative servers decide, not a cache.
+Only the record of the name itself counts, not the record of a parent: some hosting providers allow customers
+to create any label below a shared domain. A wildcard needs the record of its base name. A CNAME does not
+count either: a forgotten CNAME may lead to a zone of another person. The authoritative servers decide, not a
+cache.
 """
 
 from __future__ import annotations
@@ -30,9 +31,9 @@ LABEL = "_certworker"
 #: Besides letters and digits, the characters of a tenant that need no escape in a TXT record.
 PLAIN = "-._~@:/+,="
 
-#: The number of name servers that are queried.
+#: The maximum number of name servers that are queried.
 MAX_SERVERS = 3
-#: The number of values in a message, and the characters of each.
+#: The maximum number of values in a message, and of the characters of each.
 MAX_SHOWN = 3
 LONGEST_SHOWN = 100
 
@@ -51,7 +52,7 @@ class Proofs:
 
         Raises:
             OwnershipMissing: There is no such record.
-            CertworkerError: DNS does not answer.
+            CertworkerError: The name servers do not answer, or answer with errors.
         """
         if is_address(name):
             raise missing(name, tenant, ())
@@ -64,7 +65,7 @@ class Proofs:
         Return the TXT records at the owner name of the proof for *name*.
 
         Raises:
-            CertworkerError: DNS does not answer.
+            CertworkerError: The name servers do not answer, or answer with errors.
         """
         owner = owner_of(name)
         try:

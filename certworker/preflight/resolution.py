@@ -1,5 +1,5 @@
 """
-Whether a CA can connect to the addresses of a name.
+Whether a name has addresses that a CA can connect to, according to DNS.
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 The input and the result of a check.
 
 A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
-order. WARN means that the CA would probably refuse, so certworker orders once a day. PASS also includes
-checks that could not run, because a router without NAT loopback must not prevent a certificate.
+order. WARN means that the CA would probably refuse, so certworker orders once a day. In a renewal, a FAIL of
+a name counts as a WARN. PASS also includes checks that could not run, because a router without NAT loopback
+must not prevent a certificate.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class CheckResult:
     #: The failure, or None after a success. It is a copy that was never raised. Results are cached, and a
     #: raised failure holds references to the frames of its check.
     failure: CertworkerError | None = None
-    #: Findings for which the CA does not refuse.
+    #: Findings that are no reason for the CA to refuse.
     warnings: tuple[CertworkerError, ...] = ()
     #: Whether the check fetched the test response as the CA does. Probable refusals do not outweigh a proof.
     is_proof: bool = False
@@ -108,8 +109,8 @@ class Check:
     run: Callable[[CheckContext], CheckResult]
     #: How long a job waits for the check.
     deadline_seconds: float
-    #: Whether the checked service may start after the worker. In the first seconds, a failed check is
-    #: repeated.
+    #: Whether the checked service may start after the worker. In the first seconds of the worker, a failed
+    #: check is repeated.
     settles: bool = False
     #: The challenge types that require this check.
     challenge_types: tuple[str, ...] = (HTTP01, DNS01)

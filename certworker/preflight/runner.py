@@ -7,8 +7,8 @@ All checks of a job, and the decision whether to order. The runner checks all na
                look up A, AAAA, CAA … ──┼─► CAA ─────┼─► PASS: order;  FAIL: stop;
                                         └─► port 80 ─┘   WARN: order once a day
 
-A name that is validated by DNS-01 needs neither an address nor port 80. Instead, the runner checks its zone
-and its DNS provider.
+In a renewal, a FAIL of a name counts as a WARN. A name that is validated by DNS-01 needs neither an address
+nor port 80. Instead, the runner checks its zone and its DNS provider.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ PASS_TTL_SECONDS = 60.0
 #: How long failures are cached. The time is short, so that a fix takes effect soon.
 FAIL_TTL_SECONDS = 5.0
 
-#: How long a renewal waits for the checks of its names. A failure rarely prevents a renewal.
+#: How long a renewal waits for the checks of its names. Despite failures, certworker orders a
+#: renewal once a day.
 RENEWAL_TIMEOUT_SECONDS = 2.0
 
 #: The additional time for the results of checks that end at the deadline.
@@ -125,14 +126,15 @@ class PreflightRunner:
         Args:
             renewing: Whether a valid certificate is in service. The CA then probably accepts the name despite
                 a failure, and the checks have less time.
-            slot: The slot of the job. The job releases it while it repeats failed checks after a start.
+            slot: The slot of the job. The job releases it before it repeats failed checks after a start.
 
         Returns:
-            The findings that were logged as warnings, worst first: the likely causes of a refusal.
+            The logged findings about *names*, for each name the failures first: the likely causes of a
+            refusal.
 
         Raises:
-            CertworkerError: The CA would certainly refuse; or it would probably refuse, and certworker has
-                already ordered within a day.
+            CertworkerError: The CA would certainly refuse, and this is no renewal. Or it would probably (in a
+                renewal: also certainly) refuse, and certworker has already ordered within a day.
             redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """
         machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
@@ -159,7 +161,9 @@ class PreflightRunner:
 
     def check_names(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[NamedResult, ...]]:
         """
-        Return the results of all checks for each of *names*; if *renewing*, only those that ended in time.
+        Return the results of all checks for each of *names*.
+
+        If *renewing*, a check that does not end in time is skipped.
         """
         if len(names) == 1 and not renewing:
             # The job waits for the result anyway, so its own thread checks the name.
@@ -272,7 +276,7 @@ class PreflightRunner:
         """
         Raise the failure that prevents an order, or return the findings that were logged as warnings.
 
-        The worst finding is first.
+        The failures precede the warnings.
         """
         results = [each.result for each in found]
         warnings_found = [warning for result in results for warning in result.warnings]
@@ -350,7 +354,7 @@ class Settling:
     check that fails in this period may pass later.
 
     Args:
-        stopping: Ends each pause.
+        stopping: Ends the period and its pauses.
         first_pause_seconds: The length of the first pause. Later pauses are longer.
     """
 
@@ -380,7 +384,7 @@ class Settling:
 
     def pauses(self) -> Iterator[None]:
         """
-        Yield after each pause until the end of the period. Each pause is longer than the previous one.
+        Yield after each pause until the end of the period. The pauses grow up to the longest one.
         """
         pause = self._first_pause
         while left := self.seconds_left():

@@ -73,12 +73,12 @@ def check_target(
     context: CheckContext, target: Target, main_domains: Sequence[str], look_up: Callable[[str], DnsRecords]
 ) -> CheckResult:
     """
-    Check that the name in *context* points to *target*.
+    Return whether the name in *context* points to *target*.
 
-    The result is only a warning: a proxy at another target may forward the challenge to this server.
+    The worst outcome is WARN: a proxy at another address may forward the challenge to this server.
 
     Args:
-        main_domains: The domains of Appwrite itself, which are targets, too.
+        main_domains: The domains of Appwrite itself, which need not point to the target.
         look_up: Returns the DNS records of a name.
     """
     records = context.records

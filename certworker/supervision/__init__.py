@@ -4,7 +4,7 @@ Supervision of the worker's threads: no loop ends silently, and each loop shows 
 ::
 
     step returns ──► heartbeat ──► pause ─────────────────────► next step
-    step raises  ──► logged, once per type ──► growing pause ──► next step
+    step raises  ──► logged, once per type and hour ──► growing pause ──► next step
 
 A loop that misses two beats, or that fails for as long, is stalled. `/healthz`, `certworker health`, the
 metrics and `certworker doctor` report it. A long step calls :func:`beat` when it makes progress.
@@ -12,7 +12,7 @@ metrics and `certworker doctor` report it. A long step calls :func:`beat` when i
 In import order (★ to read first)::
 
     heartbeats    The heartbeats, by which loops show their progress
-    faults        Logs each type of error once, with growing pauses
+    faults        Logs each type of error at most once an hour, and chooses growing pauses
     loops       ★ The loop, in its own thread or in the thread of its caller
 """
 

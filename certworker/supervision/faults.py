@@ -1,5 +1,5 @@
 """
-Logs the errors of a loop: each type once, with growing pauses between attempts.
+Logs the errors of a loop, each type at most once an hour while it lasts, and chooses growing pauses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LONGEST_PAUSE_SECONDS = 60.0
 REPEAT_SECONDS = 3600.0
 #: The shortest time between two log lines about an error that comes and goes.
 SHORTEST_REPEAT_SECONDS = 60.0
-#: The maximum number of error types in memory.
+#: The maximum number of error types in memory. One more clears the memory.
 MAX_TYPES = 100
 
 Result = TypeVar("Result")
@@ -37,7 +37,10 @@ def unexplained(_error: BaseException) -> None:
 
 class Faults:
     """
-    Logs the errors of one component, each type once, with growing pauses between attempts.
+    Logs the errors of one component, and chooses growing pauses between its attempts.
+
+    A type of error that lasts is logged at most once an hour. If it returns after a success, it is logged
+    again, but not within a minute.
 
     A CertworkerError is logged with its message, any other exception with its traceback
     (`worker.unexpected`).
@@ -64,7 +67,9 @@ class Faults:
 
     def failed(self, error: BaseException) -> float:
         """
-        Log *error* unless its type is known; return the seconds until the next attempt.
+        Log *error*, unless its type was logged recently; return the seconds until the next attempt.
+
+        The job loop logs an unusable Redis, so this method does not.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-#: The usual time between two beats of a loop.
+#: The default for the longest allowed time between two beats of a loop.
 BEAT_SECONDS = 30.0
 
 _current = threading.local()
@@ -81,7 +81,7 @@ class Heartbeat:
 
     def stack(self) -> list[str]:
         """
-        Return the lines that the thread of the last beat executes now, outermost first.
+        Return the lines that the thread of the last beat executes now, outermost first; empty after its end.
         """
         frame = sys._current_frames().get(self._thread or 0)
         steps = traceback.extract_stack(frame) if frame else []
@@ -119,7 +119,7 @@ class Heartbeats:
 
 def beat() -> None:
     """
-    Record progress of the loop that runs in this thread; do nothing in another thread.
+    Record progress of the loop that runs in this thread; do nothing in a thread without a loop.
     """
     if heartbeat := getattr(_current, "heartbeat", None):
         heartbeat.beat()

@@ -18,7 +18,9 @@ STOP_SECONDS = 5.0
 
 class Postponed(Exception):
     """
-    Ends a step without success and without a log line: the step has logged the reason.
+    Ends a step without success and without a log line. The step logs the reason, if the log needs it.
+
+    The heartbeat counts this as a failure.
 
     Attributes:
         seconds: The seconds until the next step.
@@ -31,7 +33,10 @@ class Postponed(Exception):
 
 class Loop:
     """
-    A thread that repeats a step until it is stopped, even if the step raises an exception.
+    Repeats a step, in its own thread or in the thread of its caller, until it is stopped or has no work left.
+
+    The loop continues if the step raises an exception. Only in the main thread, SystemExit and
+    KeyboardInterrupt end the loop.
 
     Args:
         name: The name of the thread and of its heartbeat.
@@ -41,8 +46,8 @@ class Loop:
         stopping: Ends the loop when it is set.
 
     Attributes:
-        heartbeat: Beats with each step that succeeds, while the loop waits, and with each :func:`beat`.
-        stopping: Set when the loop has to end. A step that waits has to wait for this event.
+        heartbeat: Beats after each step, while the loop waits, and with each :func:`beat`.
+        stopping: Set when the loop must end. A step that waits must wait for this event.
     """
 
     def __init__(
@@ -146,7 +151,7 @@ class Loop:
 
 def stop_all(loops: Sequence[Loop]) -> None:
     """
-    Stop all *loops* at the same time.
+    Stop all *loops*: first signal each of them, then wait for each at most :data:`STOP_SECONDS`.
     """
     for loop in loops:
         loop.stopping.set()
@@ -156,7 +161,7 @@ def stop_all(loops: Sequence[Loop]) -> None:
 
 class Duties:
     """
-    Several duties of one loop, run in order: the failure of one does not affect the others.
+    Several duties of one loop, run in order: the failure of a duty does not affect the others.
 
     Args:
         duties: The duties by their names in the log.
@@ -172,7 +177,7 @@ class Duties:
 
     def __call__(self) -> float:
         """
-        Run all duties; return 0, or the seconds until the next attempt if some failed.
+        Run all duties; return 0, or the seconds until the next attempt if any duty failed.
         """
         pauses = [0.0]
         for duty, faults in self._duties:

@@ -95,7 +95,7 @@ class TestDeletion:
         world.leftovers.delete_all()
 
         assert (set(), 0) == (world.provider.records, world.connection.hlen(RECORDS))
-        assert 2 == caplog.text.count("deleted the TXT record of an interrupted order")
+        assert 2 == caplog.text.count("deleted a TXT record of an earlier order")
 
     def test_young_records_and_those_with_a_lease_are_not_deleted(self, world: World) -> None:
         """

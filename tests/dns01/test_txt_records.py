@@ -228,7 +228,7 @@ class TestInvalidEntries:
         (directory / "notes.json").write_text("of the operator")
 
         assert {identifier_of(OTHER)} == records.all().keys()
-        assert "removed invalid entries from Redis: 3 of " in caplog.text
+        assert "removed invalid entries from the Redis key certworker:dns01:records: 3" in caplog.text
         assert 2 == caplog.text.count("removed an invalid file")
         assert (directory / "notes.json").exists()
 

@@ -4,8 +4,8 @@ The check of port 80: fetch a test response over each address of the name.
 ::
 
     worker ──► Appwrite ──► Traefik ──► port 80 of each public address
-      Only after a failure, the check also requests the response from the internal hops. The first hop
-      without the response is the broken one.
+      Only after a failure, or if a server is slow, the check also requests the response from the internal
+      hops. The first hop without the response is the broken hop.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class Port80Check:
 
 def internal_hops(settings: Settings) -> list[InternalHop]:
     """
-    Return the servers between the public address and a worker with *settings*.
+    Return the servers that forward a request to a worker with *settings*, starting with the worker itself.
     """
     hops = [InternalHop(APPWRITE, "appwrite", 80), InternalHop(TRAEFIK, "traefik", 80)]
     if address := settings.http_address:

@@ -71,7 +71,7 @@ ROUTERS = (
     "routeros",
 )
 
-#: Texts in the pages of bot filters.
+#: Strings in the pages of bot filters.
 BOT_WALLS = ("/aes.js", "tonumbers(", "acme-protocol", "just a moment", "cf-chl", "_incapsula_", "captcha")
 
 PLAIN_TO_TLS = (
@@ -157,7 +157,7 @@ def describe_response(reply: Reply) -> str:
         return "an empty body"
     if "<" in beginning:
         return f"a web page that starts with {beginning}"
-    return f"a text that starts with {beginning}"
+    return f"plain text that starts with {beginning}"
 
 
 def _text(reply: Reply) -> str:

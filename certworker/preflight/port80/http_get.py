@@ -61,7 +61,7 @@ class FetchError(Enum):
 
 class FetchFailed(Exception):
     """
-    The request got no response. *error* is the reason, and *detail* describes it.
+    The request got no usable response. *error* is the reason, and *detail* describes the reason.
     """
 
     def __init__(self, error: FetchError, detail: str = "") -> None:
@@ -93,7 +93,7 @@ def http_get(url: str, address: Address, port: int, deadline: Deadline) -> Reply
         deadline: Limits the connection, the handshake and the response together.
 
     Raises:
-        FetchFailed: The server did not respond.
+        FetchFailed: There is no complete HTTP response within the deadline.
     """
     parts = urlsplit(url)
     with _connected(address, port, deadline) as plain:

@@ -56,7 +56,7 @@ class Fetch:
 
     def matches(self, expected: str) -> bool:
         """
-        Return whether the body is *expected*. Like a CA, ignore only whitespace at the end.
+        Return whether the response has status 200 and the body *expected*, followed at most by whitespace.
         """
         return (
             self.reply is not None

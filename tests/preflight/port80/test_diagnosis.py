@@ -95,7 +95,7 @@ class TestDescribeResponse:
             (reply(521, cf_ray="8f3"), "it cannot reach port 80 of this server (HTTP 521)"),
             (reply(200), "an empty body"),
             (reply(200, "\n <html>\n<head>"), "a web page that starts with <html> <head>"),
-            (reply(200, "token.other"), "a text that starts with token.other"),
+            (reply(200, "token.other"), "plain text that starts with token.other"),
         ],
     )
     def test_the_description_is_short(self, answer: Reply, words: str) -> None:
