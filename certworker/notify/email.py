@@ -1,5 +1,5 @@
 """
-E-mail to the operators, by the `_APP_SMTP_*` variables of Appwrite.
+E-mail to the operators, through the mail server in Appwrite's `_APP_SMTP_*` variables.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ AUTHENTICATED = (235, 503)
 @dataclass(frozen=True)
 class MailServer:
     """
-    The mail server that accepts the mails.
+    The mail server that accepts the mail, and how to connect to it.
     """
 
     host: str
     port: int
-    #: `tls`: STARTTLS; `ssl`: TLS from the first byte; empty: TLS if the server offers it.
+    #: `tls`: STARTTLS; `ssl`: TLS from the first byte; empty: STARTTLS if the server offers it.
     secure: Literal["", "tls", "ssl"]
     username: str | None
     password: str | None
@@ -47,7 +47,7 @@ class MailServer:
 @dataclass(frozen=True)
 class Mailer:
     """
-    Sends mails to all recipients.
+    Sends mail to all recipients.
     """
 
     server: MailServer
@@ -65,7 +65,8 @@ class Mailer:
         An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
 
         Raises:
-            OSError: The server did not accept it within *seconds*. The errors of smtplib are OSErrors, too.
+            OSError: The server did not accept the mail within *seconds*, or refused all recipients. Errors of
+                smtplib are OSErrors, too.
         """
         mail = self._message(notifications)
         with self._session() as server:
@@ -80,7 +81,7 @@ class Mailer:
 
     def check(self) -> None:
         """
-        Log in to the server as for a mail, and send none.
+        Log in to the server as :meth:`send` does, but send no mail.
 
         Raises:
             OSError: As for :meth:`send`.
@@ -129,7 +130,7 @@ class _Session(smtplib.SMTP):
 
     def greet(self) -> None:
         """
-        Begin the session, with TLS where it is required or offered.
+        Begin the session, and start TLS if the settings require it or the server offers it.
         """
         if "." not in self.local_hostname and self.sock:
             # Servers refuse a name without a dot. An address is always valid (RFC 5321, section 4.1.3).
@@ -149,7 +150,7 @@ class _Session(smtplib.SMTP):
         Authenticate by the first mechanism that the server offers and accepts.
 
         Raises:
-            SMTPException: The server accepts none.
+            SMTPException: The server accepts none of them.
         """
         mechanisms: dict[str, list[Callable[[bytes], str]]] = {
             "CRAM-MD5": [lambda nonce: f"{user} {hmac.new(password.encode(), nonce, 'md5').hexdigest()}"],

@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from certworker.errors import printable
 
-#: `failed`: the first failure. `overdue`: the certificate expires soon. `action`: the operator must act.
-#: `ending`: an imported certificate needs a successor. `recovered`: the certificate is valid again. `test`: a
-#: test of the channel.
+#: `failed`: the first failure. `overdue`: the certificate expires soon or has expired. `action`: the operator
+#: must act. `ending`: an imported certificate needs a successor. `recovered`: the certificate is valid again.
+#: `test`: a test of the channel.
 Kind = Literal["failed", "overdue", "action", "ending", "recovered", "test"]
 
 #: The state of the certificate in service; `unknown`: the volume cannot be read.
@@ -23,7 +23,7 @@ InService = Literal["valid", "expired", "none", "unknown"]
 
 HEADLINES: dict[Kind, str] = {
     "failed": "issuance failed",
-    "overdue": "the certificate expires soon, and every renewal has failed",
+    "overdue": "the renewal failed, and the certificate expires soon or has expired",
     "action": "action required",
     "ending": "the imported certificate needs a successor",
     "recovered": "recovered",
@@ -33,7 +33,7 @@ HEADLINES: dict[Kind, str] = {
 #: The most urgent kind comes first.
 URGENCY: tuple[Kind, ...] = ("action", "overdue", "ending", "failed", "recovered", "test")
 
-#: The text fields of a notification. An earlier version wrote only the fields in `TEXTS`.
+#: The string fields of a notification. An earlier version wrote only the fields in `TEXTS`.
 TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
 LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
@@ -104,21 +104,23 @@ def read(text: str) -> Notification | None:
 
 def sort(notifications: Iterable[Notification]) -> list[Notification]:
     """
-    Return *notifications* grouped by name, and in chronological order for each name.
+    Return *notifications* grouped by name, and for each name in the order of the outbox.
 
     The name with the most urgent last notification comes first.
     """
     by_name: dict[str, list[Notification]] = {}
     for notification in notifications:
         by_name.setdefault(notification.name, []).append(notification)
-    # The order of the outbox is the chronological one, because the clocks of two workers may differ.
+    # The times in the notifications do not decide, because the clocks of two workers may differ.
     groups = sorted(by_name.values(), key=lambda group: (URGENCY.index(group[-1].kind), group[-1].name))
     return [notification for group in groups for notification in group]
 
 
 def subject(notifications: Sequence[Notification]) -> str:
     """
-    Return the subject of a mail about the sorted *notifications*. It is about the last one of the first name.
+    Return the subject of a mail about the sorted *notifications*.
+
+    It contains the last notification about the first name.
     """
     last = [notification for notification in notifications if notification.name == notifications[0].name][-1]
     others = len({notification.name for notification in notifications}) - 1
@@ -128,7 +130,7 @@ def subject(notifications: Sequence[Notification]) -> str:
 
 def plain(notifications: Sequence[Notification]) -> str:
     """
-    Return the mail as plain text.
+    Return the mail about *notifications* as plain text.
     """
     return (
         "\n\n".join("\n".join(_lines(notification)) for notification in notifications)
@@ -138,7 +140,7 @@ def plain(notifications: Sequence[Notification]) -> str:
 
 def short(notifications: Sequence[Notification], longest: int) -> str:
     """
-    Return a text about *notifications* for a chat, at most *longest* characters long.
+    Return a chat message about *notifications*, at most *longest* characters long.
     """
     shown = plain(notifications).rstrip()
     if len(shown) <= longest:
@@ -158,7 +160,7 @@ def short(notifications: Sequence[Notification], longest: int) -> str:
 
 def html(notifications: Sequence[Notification]) -> str:
     """
-    Return the mail as simple HTML, with the same text.
+    Return the mail about *notifications* as simple HTML, with the text of :func:`plain`.
     """
     parts = []
     for notification in notifications:

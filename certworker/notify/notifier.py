@@ -2,8 +2,8 @@
 Decides which events cause a notification, and delivers by each channel independently.
 
 A name causes a notification when it first fails, becomes overdue, needs an action of the operator, has an
-imported certificate that ends soon, or recovers. :mod:`certworker.state.outbox` decides when a notification
-is repeated. Notifications within half a minute share a delivery.
+imported certificate that expires soon, or recovers. :mod:`certworker.state.outbox` decides when the worker
+repeats a notification. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 #: A certificate that cannot be renewed is overdue if less than this share of its lifetime is left.
 OVERDUE_SHARE = 1 / 5
 
-#: Failures that a retry cannot fix: the same request always gets the same response.
+#: Failures that a retry alone cannot fix: the operator must change the configuration or the request.
 NEEDS_ACTION = (Retry.CONFIG, Retry.NEVER)
 
 
@@ -57,11 +57,13 @@ class Notifier:
 
     Args:
         log: The log of sent notifications.
-        channels: The channels by name, `mail` and `hook`. Without a channel, the notifier stores nothing.
+        channels: The channels by name, `mail` and `hook`. Without a channel, the notifier stores only which
+            reminders it has made.
         life_of: Returns the validity of the certificate in service for a name, or None. It raises a
             CertworkerError if the volume cannot be read.
         instance: The name of the installation in notifications.
-        docs_url: The site with the page of each failure; None: failures name the command that prints it.
+        docs_url: The site with the page of each failure; None: notifications contain the command that prints
+            the page.
     """
 
     def __init__(
@@ -109,7 +111,13 @@ class Notifier:
         self, name: str, failure: CertworkerError, again: datetime | None, now: datetime
     ) -> None:
         """
-        Notify about a failed attempt for *name*; *again* is the time of the next one.
+        Notify about a failed attempt for *name*, unless the same kind of failure was notified before.
+
+        Args:
+            again: The time of the next attempt, if one is planned.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         if not self._channels:
             return
@@ -125,17 +133,23 @@ class Notifier:
 
     def remind(self, name: str, subject: str, failure: CertworkerError, now: datetime) -> bool:
         """
-        Notify that the imported certificate of *name* ends, unless *subject* had a reminder.
+        Notify that the imported certificate of *name* expires soon, unless *subject* had a reminder.
 
         Returns:
             Whether the reminder is new, even without a channel.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         notification = self._notification("ending", name, failure, *self._in_service(name, now), None, now)
         return self._log.remind_once(name, subject, notification.as_json(), self._outboxes)
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """
-        Notify that *name* has a certificate that is valid and not due.
+        Notify that *name* has a valid certificate again, if a failure of *name* was notified before.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         if self._channels:
             notification = self._notification(
@@ -183,7 +197,8 @@ class Notifier:
         """
         Deliver the waiting notifications of *channel*.
 
-        A failed delivery is logged once, and its notifications stay in the outbox.
+        The notifications of a failed delivery stay in the outbox. Only the first of several consecutive
+        failures is logged.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -218,7 +233,7 @@ def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
     """
     found: dict[str, Mailer | Webhook] = {}
     if settings.smtp_host and settings.email:
-        # The libraries for e-mail take a megabyte, which most workers do not need.
+        # The libraries for e-mail take a megabyte of memory, and most workers do not need them.
         from certworker.notify.email import Mailer, MailServer
 
         password = settings.smtp_password.get_secret_value() if settings.smtp_password else None

@@ -1,5 +1,5 @@
 """
-Notifications as signed JSON by HTTP POST, for programs and chats.
+Notifications as JSON by HTTP POST, for programs and chats. A signature is optional.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ UNESCAPED = "/%:@!$&'()*+,;=~?"
 
 class WebhookRefused(OSError):
     """
-    The receiver refused the request, or its address is not allowed.
+    The receiver refused the request or sent no HTTP response, or its address is not allowed.
     """
 
 
@@ -109,7 +109,7 @@ class Webhook:
 
     def _connect(self, target: SplitResult, deadline: Deadline) -> socket.socket:
         host = target.hostname or ""
-        # It connects to the checked address, because a second DNS answer might differ.
+        # The connection goes to a checked address, because a second DNS answer might differ.
         addresses = deadline.places(host, target.port or PORTS[target.scheme])
         allowed = [address for address in addresses if self.private or address.ip.is_global]
         if not allowed:
