@@ -26,7 +26,8 @@ class Responder:
     forget: Callable[[str], None]
     #: Returns the label of the CA that sent a token, or None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: Returns the function that returns the thumbprint of the account at a CA, or None for an unknown label.
+    #: Returns, for the label of a CA, the function that returns the thumbprint of the account there; None for
+    #: an unknown label.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
     def present(self, challenge: Http01Challenge) -> None:

@@ -2,7 +2,8 @@
 The state of each DNS provider, which all workers share: its pause after a rate limit, and its settle time.
 
 A provider with several servers behind one address may return a record to certworker but not yet to the CA.
-After a validation that failed despite visible records, orders wait longer. Each success shortens that time.
+After a validation that failed despite visible records, orders wait longer before the validation. Each success
+shortens that time.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ def subject(notifications: Sequence[Notification]) -> str:
     """
     Return the subject of a mail about the sorted *notifications*.
 
-    It contains the last notification about the first name.
+    It names the last event of the first name.
     """
     last = [notification for notification in notifications if notification.name == notifications[0].name][-1]
     others = len({notification.name for notification in notifications}) - 1

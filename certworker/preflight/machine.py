@@ -100,7 +100,7 @@ def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Pa
         directories: The directories that need free space.
 
     Raises:
-        VolumeReadOnly, VolumeFull, VolumeFault: A directory is not writable.
+        VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: A directory is not writable.
     """
     for probe in probes:
         probe()

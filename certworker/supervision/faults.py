@@ -42,8 +42,8 @@ class Faults:
     A type of error that lasts is logged at most once an hour. If it returns after a success, it is logged
     again, but not within a minute.
 
-    A CertworkerError is logged with its message, any other exception with its traceback
-    (`worker.unexpected`).
+    A CertworkerError, also one that *explain* returns, is logged with its message, any other exception with
+    its traceback (`worker.unexpected`).
 
     Args:
         component: The name of the component in the log.
