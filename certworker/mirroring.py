@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 #: Redis connections for the loops and the HTTP servers.
 CONNECTIONS = 16
 
-#: Reloads follow a change within this time, even if the first ones fail.
+#: Reloads follow a change within this time, even if the first attempts fail.
 RECENT = timedelta(minutes=10)
 
 
@@ -54,7 +54,7 @@ def run_mirror(settings: Settings) -> int:
         settings: The settings from the environment, with a replication key.
 
     Raises:
-        CertworkerError: The mirror cannot run with this Redis, or an address is in use.
+        CertworkerError: The mirror cannot run with this Redis, or cannot use an address.
     """
     connection = connect(settings.redis, connections=CONNECTIONS)
     with ExitStack() as stack:
@@ -115,7 +115,7 @@ def _start_servers(
 
 def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
     """
-    Record on the volume that the mirror runs; return whether the last one was killed.
+    Record on the volume that the mirror runs; return whether the previous mirror was killed.
 
     The end of *stack* removes the mark, after the pending reloads. A volume that is not writable has no mark.
     """
@@ -136,7 +136,7 @@ def _publish_recent(
     store: CertificateStore, publish: Callable[[Sequence[str]], object], now: datetime
 ) -> None:
     """
-    Publish again what the killed mirror may not have reloaded: the certificates of the last minutes.
+    Call *publish* for the latest certificates: the mirror may have been killed before their reloads.
     """
     since, names = (now - RECENT).timestamp(), dict[Path, list[str]]()
     for name in store.links.live():
@@ -146,7 +146,7 @@ def _publish_recent(
     for each in names.values():
         publish(each)
     if names:
-        logger.info("the last mirror was killed: following up on its %d last certificates", len(names))
+        logger.info("the previous mirror was killed; certificates whose reloads are repeated: %d", len(names))
 
 
 def _changed(generation: Path) -> float:

@@ -1,5 +1,5 @@
 """
-Certificates that an operator brings: the PEM files of an import, and the checks before it.
+Certificates that an operator imports: their PEM files, and the checks before the import.
 
 A file from a CA, a panel or another program has its certificates in any order, some of them twice, with the
 line ends of any system. The key identifies the leaf, and the signatures identify the chain.
@@ -41,10 +41,11 @@ from certworker.errors.imports import (
     WrongNames,
 )
 
-#: A key and a chain of 20 large certificates have half of this.
+#: The maximum size of a file. A key and a chain of 20 large certificates have half of it.
 LARGEST_PEM_BYTES = 128 * 1024
 
-#: The sizes of RSA keys: browsers require the least one, and a larger one than the last takes too long.
+#: The accepted sizes of RSA keys. Browsers require the smallest size, and a handshake with a key above the
+#: largest size takes too long.
 RSA_BITS = range(2048, 8192 + 1)
 #: The curves that all browsers accept.
 CURVES = (ec.SECP256R1, ec.SECP384R1)
@@ -84,7 +85,7 @@ class OwnCertificate:
     """
 
     certificate: Certificate
-    #: What may be wrong with it, in sentences.
+    #: Its possible problems, as sentences.
     warnings: tuple[str, ...]
 
 
@@ -93,7 +94,7 @@ def read_own_certificate(pem: Pem, name: str, now: datetime) -> OwnCertificate:
     Return the certificate in *pem* with its key and its chain, if a proxy can serve it for *name* at *now*.
 
     Raises:
-        ImportFailure: It cannot; the code and the message have the reason.
+        ImportFailure: A proxy cannot serve it; the code and the message have the reason.
     """
     key = _read_key(pem.key, name)
     given = _read_certificates(pem, name)
@@ -124,7 +125,7 @@ def _read_key(content: bytes, name: str) -> PrivateKey:
     try:
         return PrivateKey.from_pem(found[0] + b"\n")
     except ValueError:
-        # The text of the error is not shown: it is about the content of a key.
+        # The message of the error is not shown, because it may describe the content of a key.
         reason = "it is damaged, or neither an RSA nor an elliptic-curve key"
         raise PemUnreadable(part="key", name=name, reason=reason) from None
 
@@ -203,7 +204,7 @@ def _check_usage(leaf: x509.Certificate, name: str) -> None:
 
 def _is_ca(certificate: x509.Certificate) -> bool | None:
     """
-    Return whether *certificate* is that of a CA; None if it has no such statement.
+    Return whether *certificate* belongs to a CA; None if it has no basic constraints.
     """
     try:
         return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
@@ -274,7 +275,7 @@ def _warnings(chain: Sequence[x509.Certificate], unused: Sequence[x509.Certifica
     elif not issuers:
         yield f"It has no chain: only clients that know its issuer accept it ({_issuer_of(leaf)})."
     if unused and (issuers or leaf.issuer == leaf.subject):
-        yield f"{len(unused)} of the given certificates are not in its chain, and are left out."
+        yield f"Given certificates that are not in its chain are left out: {len(unused)}."
 
 
 def _issuer_of(certificate: x509.Certificate) -> str:

@@ -156,7 +156,7 @@ class TestAccepted:
         own = read(FULLCHAIN + Wanted(names=(), ca=True).sign("other").pem)
 
         assert FULLCHAIN == own.certificate.fullchain_pem
-        assert ("1 of the given certificates are not in its chain, and are left out.",) == own.warnings
+        assert ("Given certificates that are not in its chain are left out: 1.",) == own.warnings
 
 
 def damaged(pem: bytes) -> bytes:

@@ -16,7 +16,7 @@ from certworker.replication.nodes import Nodes, NodeState
 
 def show_nodes(connection: Redis, *, as_json: bool) -> None:
     """
-    Show the state of each node: one line or one JSON object.
+    Print the state of each node: one line or one JSON object.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -38,11 +38,11 @@ def _json(state: NodeState) -> dict[str, object]:
 
 def _line(state: NodeState) -> str:
     node = state.node
-    parts = [f"{node.host:20} {node.role:6}  {node.version:10} {node.names:>9,} names"]
+    parts = [f"{node.host:20} {node.role:6}  {node.version:10} names: {node.names:,}"]
     if state.is_away:
         parts.append(f"away since {node.seen:%Y-%m-%d %H:%M:%S} UTC")
     if state.missing:
-        parts.append(f"{state.missing:,} missing")
+        parts.append(f"missing: {state.missing:,}")
     if state.lag_seconds:
         parts.append(f"{state.lag_seconds:,.0f} s behind")
     if node.code:

@@ -1,12 +1,12 @@
 """
-The connections to a port, and the server that accepts them.
+The connections to a port, their limits, and the server that accepts them.
 
 Python runs one thread at a time, and each request takes a few hundred microseconds: a flood of requests would
-delay the jobs. So after a request for an unknown path, the HTTP port reads from the connection only after a
-pause. A CA or a proxy requests known paths, and gets its responses immediately.
+delay the jobs. So after an error of the client, such as an unknown path, the HTTP port reads from the
+connection only after a pause. A CA or a proxy requests known paths, and gets its responses immediately.
 
 A connection that sends its request byte by byte uses little CPU time, but occupies a slot. So each request
-has to be complete within :data:`REQUEST_SECONDS`, and a full server closes the connection that has waited
+has to be complete within :data:`REQUEST_SECONDS`, and a full server closes the connections that have waited
 longest. The server always accepts connections: the next one may come from a CA.
 """
 
@@ -27,7 +27,7 @@ from waitress.task import ErrorTask, Task, WSGITask
 
 logger = logging.getLogger(__name__)
 
-#: Connections that are accepted before other connections are served.
+#: The maximum number of connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
 #: A request must be complete, and its response read, within this time. The time starts with the connection or
@@ -57,14 +57,14 @@ class Bounds:
         threads: The number of threads that respond.
         pause_seconds: The minimum pause of a connection after a client error; the server checks idle
             connections once a second.
-        read_at_once: The maximum number of bytes of one read, which are parsed at once.
+        read_at_once: The maximum number of bytes of one read, which are parsed together.
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
-        unread: The bytes of a response that wait for the client before the thread that writes it waits.
-        ahead: The requests of a connection that the server reads during a response. With at least one, it
-            notices that a client leaves before the end of a stream.
-        pipelined: The requests of a connection that may wait at the same time. With more, the connection
-            closes after the next response. Browsers and proxies wait for each response.
+        unread: The thread that writes a response waits while the client has not read this number of bytes.
+        ahead: The number of requests of a connection that the server reads during a response. If it is not 0,
+            the server notices that a client leaves before the end of a stream.
+        pipelined: The number of requests of a connection that may wait. With more, the connection closes
+            after the next response. Browsers and proxies wait for each response.
     """
 
     subject: str
@@ -81,7 +81,7 @@ class Bounds:
 
 class StrictParser(HTTPRequestParser):
     """
-    Parses a request. For some invalid ones, waitress would log an error and close without a response.
+    Parses a request. For some invalid requests, waitress would log an error and send no response.
     """
 
     headers: dict[str, str]
@@ -92,7 +92,7 @@ class StrictParser(HTTPRequestParser):
         Parse the request line and the headers.
 
         Raises:
-            ParsingError: They are invalid, or the end of the body is ambiguous (RFC 9112, section 6.1).
+            ParsingError: They are invalid, or the length of the body is ambiguous (RFC 9112, section 6.1).
         """
         try:
             super().parse_header(header_plus)
@@ -131,7 +131,7 @@ class ThrottledTask(WSGITask):
 
 class RejectionTask(ErrorTask):
     """
-    The response to a request that waitress cannot parse or does not accept: 400, 413, 431, 501.
+    The response to a request that waitress cannot parse or does not accept: 400, 413, 431 or 501.
     """
 
     def execute(self) -> None:
@@ -151,7 +151,7 @@ class ThrottledChannel(HTTPChannel):
     error_task_class: type[Task] = RejectionTask
     parser_class: type[HTTPRequestParser] = StrictParser
 
-    #: Whether a thread responds to a request. Otherwise, the requests of the connection wait for a thread.
+    #: Whether a request gets its response now. Otherwise, the requests of the connection wait for a thread.
     is_served = False
 
     #: The time of the next read, on the monotonic clock.
@@ -255,7 +255,7 @@ class BoundedServer(TcpWSGIServer):
 
     def add_task(self, task: ThrottledChannel) -> None:
         """
-        Let a thread respond to the first request of the connection *task*, or the loop after its read.
+        Leave the first request of the connection *task* to a thread, or to the loop after its read.
 
         A thread costs two switches between threads, each of which may take longer than the response.
         """
@@ -269,8 +269,8 @@ class BoundedServer(TcpWSGIServer):
         """
         Wake the loop, unless the server has stopped.
 
-        The thread of a response calls this method at its end. After the stop, another file may have the
-        number of the trigger.
+        The thread that responds calls this method after the response. After the stop, another file may have
+        the descriptor of the trigger.
         """
         with self._trigger_lock:
             if not self._has_stopped:
@@ -296,8 +296,8 @@ class BoundedServer(TcpWSGIServer):
         """
         Read and write all connections once, including the listening socket.
         """
-        # Slow connections are closed before the pass. During it, a new socket may reuse the number of a
-        # closed one.
+        # Slow connections are closed before the pass. During the pass, a new socket may get the descriptor of
+        # a closed one.
         self._close_slow(monotonic())
         wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
         if len(self.active_channels) > MANY_CONNECTIONS:
@@ -322,7 +322,7 @@ class BoundedServer(TcpWSGIServer):
     def _close_slow(self, now: float) -> None:
         channels, most = list(self.active_channels.values()), self.bounds.connections
         slow = [each for each in channels if each.is_slow(now)]
-        # A thread may respond to one of them in the meantime.
+        # A thread may be responding to one of the requests.
         queued = [each for each in channels if each.requests and not each.is_served]
         # Requests that wait for a thread must not occupy all places. A new client gets the oldest place.
         waiting = queued if len(queued) > most / 2 else [each for each in channels if not each.requests]
@@ -333,7 +333,7 @@ class BoundedServer(TcpWSGIServer):
         if surplus > 0 and not self._full:
             self._full = True
             logger.warning(
-                "%s has %d connections: the server closes those that have waited longest",
+                "%s has more than %d connections: the server closes those that have waited longest",
                 self.bounds.subject,
                 most,
             )

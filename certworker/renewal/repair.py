@@ -1,5 +1,7 @@
 """
-Repairs the files in service, and puts stored certificates into service, without any request to the CA.
+Repairs the files in service, and requests jobs that put stored certificates into service.
+
+Neither the repairs nor these jobs send a request to the CA.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ REPORTED_EVERY = timedelta(days=1)
 MAX_NAMES_IN_LINE = 5
 MAX_LINES = 20
 
-#: With more new files than this, Traefik is busy for minutes, although it serves them within seconds: it
-#: reads the whole directory once for each new file.
+#: With more new files than this, Traefik reads the whole directory once for each of them. This takes minutes,
+#: although Traefik serves the new files within seconds.
 MANY_FILES = 1_000
 
 #: How long to wait for another worker that makes the same repairs.
@@ -72,20 +74,20 @@ class Repair:
     #: Returns whether a job is running for a name.
     is_held: Callable[[str], bool]
     clock: Callable[[], datetime]
-    #: When a failed publication is requested again, and the pause after that, by its names.
+    #: When a publication is requested again, and the pause after that request, by its names.
     _pauses: dict[tuple[str, ...], tuple[datetime, timedelta]] = field(default_factory=dict)
     #: When a repair of each name was last logged.
     _reported: dict[str, datetime] = field(default_factory=dict)
 
     def repair(self) -> int:
         """
-        Repair the volume's links for all names, then Traefik's files in one burst.
+        Repair dangling links, then Traefik's files in one burst, and then missing links, for all names.
 
-        No request is sent to a CA. A name without a usable certificate is checked immediately, and gets a new
-        one.
+        The repair sends no request to a CA. A name without a usable certificate is checked immediately, and
+        its check requests a new certificate.
 
         Returns:
-            The number of repaired names.
+            The number of names that were repaired, or have no usable certificate.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
@@ -123,7 +125,7 @@ class Repair:
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())
         logger.warning(
-            "repaired files in service · %s (%s)",
+            "found damaged files in service, and repaired what was possible · %s (%s)",
             ", ".join(text.format(counts[damage]) for damage, text in REPAIRS.items() if counts[damage]),
             _shortened(sorted(fresh)),
             extra={"event": "repaired", "fields": {"repaired": dict(counts)}},
@@ -141,10 +143,10 @@ class Repair:
 
     def resume_publications(self) -> int:
         """
-        Request a job for each certificate that is stored and not in service, unless a job is running for it.
+        Request a job for each stored certificate that is not in service, unless a job runs for its names.
 
-        The job sends no request to the CA. Nothing is requested while the volume or Traefik's directory is
-        read-only.
+        The job sends no request to the CA. Nothing is requested while the volume or Traefik's
+        directory is not writable.
 
         Returns:
             The number of jobs requested.

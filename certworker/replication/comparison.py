@@ -1,9 +1,9 @@
 """
-The comparison of the names of a node with those of a worker on another host, which sends what is newer.
+The comparison of the names of a node with those of a worker on another host, which sends newer bundles.
 
 The node sends its names in portions, each with a rank: the fencing token, and whether the name is removed. A
 worker answers a portion with at most about 1 MB of bundles, and with the name up to which the answer is
-complete. So a new node of any size never needs more of Redis::
+complete. So even a new node with many names needs no more memory of Redis::
 
     node    certworker:comparisons      ranks of the names after A, up to Z
     worker  certworker:comparison:ID    bundles …, complete up to M
@@ -37,7 +37,7 @@ ANSWERS = "certworker:comparison:"
 #: The maximum number of waiting portions of all nodes.
 MOST_COMPARISONS = 100
 
-#: The number of bytes of the names in a portion.
+#: The approximate size of the names in a portion.
 PORTION_BYTES = 32 * 1024
 
 #: The maximum size of an answer: a portion of bundles, and the largest bundles of all accounts.
@@ -54,7 +54,7 @@ PAUSE_SECONDS = 0.05
 @dataclass(frozen=True)
 class Portion:
     """
-    The names of a node after one name, up to another one.
+    The names of a node after one name, up to another name.
     """
 
     #: The id of the portion, which the answer has as well.
@@ -67,7 +67,7 @@ class Portion:
     #: The last name of the portion; None: there is no further name.
     until: str | None
     ranks: dict[str, int] = field(default_factory=dict)
-    #: When it was made, in seconds since 1970 by the clock of Redis. A program may replay it later.
+    #: When it was made, in seconds since 1970 by the clock of Redis: a program may replay it later.
     made: int = 0
 
 
@@ -89,7 +89,7 @@ class Comparison:
 
     def run(self) -> bool:
         """
-        Put into service what another host has newer; return whether a host has answered for all names.
+        Apply the newer certificates and removals of another host; return whether it answered for all names.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -113,7 +113,7 @@ class Comparison:
                     insort(names, name)
             received += len(bundles)
         if received:
-            logger.info("changes received from another host after a comparison: %d", received)
+            logger.info("bundles received from another host in a comparison: %d", received)
         return True
 
     def _portion(self, names: list[str], after: str) -> Portion:
@@ -131,7 +131,7 @@ class Comparison:
 
     def _answer(self, portion: Portion) -> tuple[list[Fields], str | None] | None:
         """
-        Return the bundles of the answer to *portion*, and the name up to which it is complete.
+        Return the bundles of the answer to *portion*, and the name up to which it is complete (None: all).
 
         Return None if there is no answer. Other programs may write to its stream, so its size is bounded.
         """

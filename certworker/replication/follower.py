@@ -2,7 +2,7 @@
 Follows the stream, and puts the certificates of other hosts into service on this host.
 
 The position of the last entry is on the volume: the link `.certworker/position`. It moves after the entries
-are in service, so a process that was killed reads them again.
+are applied, so a process that was killed reads them again.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Volume:
     published: Callable[[tuple[str, ...]], object]
     #: The codes of failures that were logged since the last valid bundle.
     logged: set[str] = field(default_factory=set)
-    #: The codes of the failures of single names, which the next comparison tries again.
+    #: The code of the last failure of each skipped name, which the next comparison tries again.
     skipped: dict[str, str] = field(default_factory=dict)
     #: Stores the account in the content of a bundle; None: this host needs no account.
     receive_account: Callable[[bytes, bytes], object] | None = None
@@ -67,7 +67,7 @@ class Volume:
         """
         Put the certificates in *bundles* into service, and remove the removed names.
 
-        Return the names whose state has changed. An invalid bundle is logged and changes nothing. A name
+        Return the names whose state may have changed. An invalid bundle is logged and changes nothing. A name
         whose files cannot be written is logged and skipped, so that it does not delay the others.
 
         Raises:
@@ -136,7 +136,7 @@ class Volume:
 
     def _repair(self, served: Mapping[str, Path]) -> set[str]:
         """
-        Write the files of Traefik for *served*; return the names whose file has changed.
+        Write the files of Traefik for *served*; return the names whose file was written.
         """
         try:
             return set(self.traefik.repair(served)) if served else set()
@@ -160,7 +160,7 @@ class Volume:
             self.observe(failure.code)
             if self.skipped.get(name) != failure.code:
                 self.skipped[name] = failure.code
-                text = "%s · the other names continue, and the next comparison tries this one again"
+                text = "%s · the other names continue, and the next comparison tries this name again"
                 logger.warning(text, failure, extra={"domain": name, "code": failure.code})
         else:
             self.skipped.pop(name, None)
@@ -215,7 +215,7 @@ class Follower:
     Attributes:
         loop: The loop and its heartbeat.
         has_followed: Whether this volume had a position at the start.
-        position: The position of the last entry that is in service.
+        position: The position of the last entry that was applied.
         on_progress: Called after the position has changed.
     """
 

@@ -5,13 +5,14 @@ The maintenance of the volume of a mirror: repairs, and the removal of leftovers
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import complete_links, take_inventory
 from certworker.supervision import Duties, Loop, Postponed
 from certworker.traefik.config import TraefikConfig
+from certworker.traefik.file_format import Damage
 from certworker.traefik.repair import repair_all
 
 logger = logging.getLogger(__name__)
@@ -19,8 +20,16 @@ logger = logging.getLogger(__name__)
 #: The interval of the removal of leftovers.
 LEFTOVERS_SECONDS = 30.0
 
-#: The number of these intervals between two repairs.
+#: The number of passes of the loop between two repairs.
 INTERVALS_PER_REPAIR = 120
+
+#: The log text of each type of damage.
+DAMAGES: Mapping[Damage, str] = {
+    "missing": "it was missing",
+    "unreadable": "Traefik could not read it",
+    "elsewhere": "it named another certificate",
+    "changed": "another program had changed it",
+}
 
 
 class Upkeep:
@@ -51,14 +60,14 @@ class Upkeep:
 
     def repair(self) -> None:
         """
-        Write missing links and files of Traefik again.
+        Repair the links, and the files of Traefik.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A file or link cannot be written.
         """
         found = take_inventory(self._store, self._clock())
         for name, damage in repair_all(self._traefik, self._store, found.served).items():
-            logger.warning("repaired the file of Traefik: it was %s", damage, extra={"domain": name})
+            logger.warning("repaired the file of Traefik: %s", DAMAGES[damage], extra={"domain": name})
         complete_links(self._store, found.incomplete)
 
     def prune(self) -> None:

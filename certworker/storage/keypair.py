@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A chain has a few kilobytes; a larger file is not a chain.
+#: The maximum size of a file. A chain has a few kilobytes.
 LARGEST_PEM_BYTES = 1024 * 1024
 
 #: Marks in the names of issuers: Let's Encrypt's staging environment, and the development CA.
@@ -46,8 +46,8 @@ def load(directory: Path, name: str) -> Certificate:
 
     Raises:
         CertificateUnreadable: A file is missing, empty or damaged.
-        KeyPairBroken: Certificate and key do not match, or the chain is invalid.
-        VolumeReadOnly, VolumeFault: The files exist, but cannot be read.
+        KeyPairBroken: Certificate and key do not match, or the chain is missing or invalid.
+        VolumeReadOnly, VolumeFault, SchemaTooNew: The files exist, but cannot be read.
     """
     # The import is here, because commands that only show the status need no cryptography.
     from certworker.certificates import Certificate, PrivateKey
@@ -80,13 +80,13 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
     Return the certificate for *name* in *directory*; None, with a warning, if it is unusable.
 
     Raises:
-        VolumeReadOnly, VolumeFault: The files cannot be read.
+        VolumeReadOnly, VolumeFault, SchemaTooNew: The files cannot be read.
     """
     try:
         certificate = load(directory, name)
     except (KeyPairBroken, CertificateUnreadable) as failure:
         metadata = CertificateMetadata.read(directory)
-        # The remedy does not apply to an imported certificate: its job reports that one.
+        # The remedy does not apply to an imported certificate, whose job reports another one.
         text = failure.message if metadata and metadata.is_imported else failure
         logger.warning("%s", text, extra={"domain": name, "code": failure.code})
         return None
@@ -101,7 +101,7 @@ def inferred_metadata(certificate: Certificate, directory: Path) -> CertificateM
     """
     Return the metadata of a certificate of another program in *directory*, or of one without `meta.json`.
 
-    It counts as public unless its issuer has a known mark, so that no untrusted certificate replaces it.
+    The certificate counts as public unless its issuer has a known mark, so that no untrusted one replaces it.
     """
     kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
     metadata = CertificateMetadata.of(
@@ -116,7 +116,7 @@ def fits(stored: StoredCertificate, name: str) -> bool:
     """
     if name in stored.metadata.names:
         return True
-    reason = f"the certificate is for {_shown(stored.certificate.names)}, which cannot be renewed for {name}."
+    reason = f"the certificate is for {_shown(stored.certificate.names)}, and not for {name}."
     failure = KeyPairBroken(path=stored.directory, name=name, reason=reason)
     logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
     return False
@@ -124,7 +124,7 @@ def fits(stored: StoredCertificate, name: str) -> bool:
 
 def report_left_out(stored: StoredCertificate, name: str, names: Sequence[str]) -> None:
     """
-    Log which names of *stored*, the certificate of *name*, are not among the *names* that can be renewed.
+    Log the names of *stored*, the certificate of *name*, that are not among the *names* to renew.
     """
     if left_out := [each for each in comparable(stored.certificate.names) if each not in names]:
         logger.warning(

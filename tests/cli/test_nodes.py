@@ -29,10 +29,10 @@ def test_each_host_has_a_line(connection: Redis, capsys: pytest.CaptureFixture[s
     show_nodes(connection, as_json=False)
 
     well, other = capsys.readouterr().out.splitlines()
-    assert "host1                worker  1.0            1,200 names" == well
+    assert "host1                worker  1.0        names: 1,200" == well
     for part in (
         f"away since {seen:%Y-%m-%d %H:%M:%S} UTC",
-        "1,200 missing",
+        "missing: 1,200",
         "certworker explain replication.wrong_key",
     ):
         assert part in other

@@ -126,7 +126,7 @@ def test_a_host_that_was_away_catches_up(hosts: Hosts) -> None:
     renewed = hosts.serve("shop.internal", instead_of=before, on=(1, 2))
     first.redis("XTRIM", "certworker:published", "MAXLEN", "0")
     third.compose("start", WORKER, "traefik")
-    third.wait_for_line("changes received from another host after a comparison: 3")
+    third.wait_for_line("bundles received from another host in a comparison: 3")
 
     assert renewed == hosts.serve("shop.internal")
     assert hosts.serve("two.internal")

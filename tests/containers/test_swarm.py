@@ -185,4 +185,4 @@ class TestSwarm:
         assert 1 == pebble.orders() == pebble.accounts()
         assert "ERROR" not in stack.logs("worker").partition("certificate issued")[2]
         assert ["mirror", "worker"] == sorted(re.findall(r"mirror|worker", hosts))
-        assert 2 == hosts.count("1 names")
+        assert 2 == hosts.count("names: 1")

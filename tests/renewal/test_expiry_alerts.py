@@ -202,7 +202,7 @@ class TestRepetition:
         lines = logged(caplog, *overdue, connection=connection)
 
         assert MAX_LINES + 1 == len(lines)
-        assert "150 names" in lines[-1][1]
+        assert "overdue names in total: 150" in lines[-1][1]
 
 
 def imported(left: timedelta, validity: timedelta = 90 * DAY) -> DomainStatus:
