@@ -1,8 +1,8 @@
 """
 Adopts the pairs of other programs, many at a time: the disk syncs many changes together.
 
-Ten thousand pairs take a quarter of the time that :meth:`CertificateStore.adopt` needs for each of them.
-That method adopts the pairs that this module leaves: certificates for several names, for example.
+For ten thousand pairs, this takes a quarter of the time that calls of :meth:`CertificateStore.adopt` take.
+That method adopts the pairs that this module skips: certificates for several names, for example.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from certworker.storage.keypair import inferred_metadata, load
 from certworker.storage.metadata import GENERATIONS, CertificateMetadata, build, new_directory
 from certworker.supervision import beat
 
-#: The number of pairs that are adopted under one lock, for which jobs wait.
+#: The maximum number of pairs that are adopted under one lock, for which jobs wait.
 PAIRS_PER_LOCK = 100
 WRITERS = 8
 
 
 def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, CertificateMetadata]:
     """
-    Adopt the files of other programs in `DOMAIN/` for those of *names* that have a certificate of their own.
+    Adopt the files of other programs in `DOMAIN/` for those of *names* whose certificate has no other name.
 
-    Readers find the same content as before. A pair that cannot be adopted here is left as it is.
+    Readers find the same content as before. A pair that cannot be adopted here stays unchanged.
 
     Returns:
         The metadata of the adopted certificates, by name.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The pairs of one lock are adopted or not.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Some pairs are not adopted.
     """
     links, adopted = store.links, dict[str, CertificateMetadata]()
     plain = (
@@ -70,7 +70,7 @@ def _build(store: CertificateStore, name: str) -> tuple[Path, CertificateMetadat
     Copy the pair of *name* into a new generation; None: :meth:`CertificateStore.adopt` has to decide.
     """
     directory = store.links.domain_dir(name)
-    with suppress(Exception):  # the other program wrote the files; adopt() reports the failure
+    with suppress(Exception):  # another program wrote the files; adopt() reports the failure
         certificate = load(directory, name)
         metadata = CertificateMetadata.read(directory) or inferred_metadata(certificate, directory)
         if metadata.names == (name,):

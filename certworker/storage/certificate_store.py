@@ -42,7 +42,7 @@ class CertificateStore:
     Args:
         keep: The number of generations to keep for each name.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
-        on_change: Called with names after their certificate was published or removed, for other hosts.
+        on_change: Called with names after their certificate was adopted, published or removed.
         timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
     """
@@ -66,8 +66,8 @@ class CertificateStore:
         self.covered = CoveredNames(self.directory)
         self._unpublished = UnpublishedLinks(self._generations)
         own = self.directory / ".certworker"
-        #: The directories in which a crash may leave files: incomplete generations, and probes.
         options = {"timeout_seconds": timeout_seconds, "least_age_seconds": least_age_seconds}
+        #: The directories in which a crash may leave files: incomplete generations, and probes.
         self._building, self._probes = (
             SharedDirectory(directory, own / "building.lock", **options)
             for directory in (self._generations, self.directory)
@@ -77,12 +77,12 @@ class CertificateStore:
 
     def current(self, name: str) -> StoredCertificate | None:
         """
-        Return the certificate in service for *name*, with its key; None, with a warning, if it is unusable.
+        Return the certificate in service for *name*; None if it is missing or, with a warning, unusable.
 
         Files of other programs count until certworker stores a certificate for *name*.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The files cannot be read.
+            VolumeReadOnly, VolumeFault, SchemaTooNew: The files cannot be read.
         """
         (stored,) = self.current_many([name])
         return stored
@@ -100,7 +100,7 @@ class CertificateStore:
 
     def metadata(self, name: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the certificate in service for *name*; None: there is none from certworker.
+        Return the metadata of the certificate in service for *name*; None if it is missing or invalid.
         """
         directory = self.links.target_of(name)
         return CertificateMetadata.read(directory) if directory else None
@@ -109,7 +109,7 @@ class CertificateStore:
         """
         Return the metadata of the certificate that serves *name*, and the wildcard that covers *name*.
 
-        The wildcard is empty for a name with its own certificate, and for a name without any certificate.
+        The wildcard is empty for a name with its own certificate, and for a name that relies on no wildcard.
         """
         if own := self.metadata(name):
             return own, ""
@@ -126,7 +126,7 @@ class CertificateStore:
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
-        Yield the names and the start of each certificate of *authority* (its label), in service or not.
+        Yield the names and `not_before` of each certificate of *authority* (a label), in service or not.
         """
         for identifier in self.links.identifiers():
             metadata = CertificateMetadata.read(self._generations / identifier)
@@ -137,7 +137,7 @@ class CertificateStore:
         """
         Adopt the files of another program in `DOMAIN/`; readers find the same content as before.
 
-        The other names of the certificate are linked to it as well, unless they have a certificate.
+        The other renewable names of the certificate are linked to it as well, unless they have a certificate.
 
         Returns:
             The metadata; None: there are no such files, or, with a warning, they are unusable.
@@ -202,7 +202,7 @@ class CertificateStore:
             token: The fencing token of the lease for the order.
 
         Raises:
-            Fenced: One of the names has a certificate of a later lease; nothing is changed.
+            Fenced: One of the names has a certificate of a later lease; no link is changed.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the
                 new one. If the new one is stored, :meth:`unpublished` finds it.
         """
@@ -224,10 +224,10 @@ class CertificateStore:
 
     def link(self, stored: StoredCertificate) -> None:
         """
-        Link each name of *stored*, a generation, to it.
+        Link each name of *stored* to its generation.
 
         Raises:
-            Fenced: One of the names has a certificate of a later lease; nothing is changed, and *stored* is
+            Fenced: One of the names has a certificate of a later lease; no link is changed, and *stored* is
                 no longer :meth:`unpublished`.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: As for :meth:`store`.
         """
@@ -245,7 +245,7 @@ class CertificateStore:
         """
         Return the certificate for exactly *names* that is stored but not yet marked as published.
 
-        The result is None if a newer certificate is linked. See :meth:`mark_published`.
+        None: no such certificate exists, a newer one is linked, or, with a warning, it is unusable.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -281,9 +281,9 @@ class CertificateStore:
 
     def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove the links of *name*, and publish the *token* of the lease, up to which other hosts remove them.
+        Remove the links of *name*. Other hosts remove its certificates up to *token*, that of the lease.
 
-        The next :meth:`prune` removes its generations.
+        The next :meth:`prune` removes the generations that no other name needs.
         """
         with self._linking.held():
             self._unpublished.forget(name, token)
@@ -322,7 +322,7 @@ class CertificateStore:
         Check that files can be written, and that there is enough space.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: No file can be stored, so no order should be placed.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be stored, so place no order.
         """
         durable.make_directory(self._generations)
         with self._building.writing():
@@ -354,7 +354,7 @@ class CertificateStore:
 
     def _forget_superseded(self) -> None:
         """
-        Remove the links of unpublished generations that are incomplete, or replaced for all their names.
+        Remove the links to unpublished generations that are missing, or replaced for all their names.
         """
         for identifier in self._unpublished.identifiers():
             directory = self._generations / identifier
@@ -372,7 +372,7 @@ class CertificateStore:
         self.links.link(names, generation)
 
     def _adopt_files(self, name: str, names: tuple[str, ...] = ()) -> None:
-        # The files become a generation before links replace them one by one, so the four files always match.
+        # The files become a generation before links replace them one by one, so the files always match.
         if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
             metadata = replace(others.metadata, names=names or others.metadata.names)
             if stored := self._stored_before(metadata):

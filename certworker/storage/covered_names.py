@@ -1,7 +1,7 @@
 """
 The names that have no certificate of their own, because a wildcard covers them.
 
-`.certworker/covered/NAME` is a link to the link of the wildcard in `.certworker/live`, whether the latter
+`.certworker/covered/NAME` is a link to the link of the wildcard in `.certworker/live`, whether that link
 exists or not. So the volume alone shows which names need a certificate after the removal of the wildcard.
 """
 
@@ -88,7 +88,7 @@ class CoveredNames:
 
     def count(self) -> int:
         """
-        Return the number of records, which may include those of other programs.
+        Return the number of records. Files of other programs may be among them.
 
         An unchanged directory is not listed again.
         """
@@ -96,7 +96,7 @@ class CoveredNames:
 
     def entries(self) -> set[str]:
         """
-        Return the file names of the records, which may be those of other programs.
+        Return the file names of the records. Files of other programs may be among them.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.

@@ -3,9 +3,10 @@ Writes files that survive a power cut: write, fsync, rename, fsync of the direct
 
 A rename is atomic for readers. After a power cut, however, a renamed file may be empty, and a completed
 rename may be lost. An fsync of the file before the rename, and of the directory after it, prevents both
-(fsync(2), rename(2)). These functions write all files of certworker.
+(fsync(2), rename(2)). These functions write the certificates, the keys, the configuration and the state.
 
-Each function raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`.
+They raise the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`. Only :func:`read`
+raises OSError.
 """
 
 from __future__ import annotations
@@ -34,11 +35,10 @@ MIN_FREE_BYTES = 10_000_000
 #: The number of files of a new directory that are open, and synced, at the same time.
 BATCH = 64
 
-#: For certificates, chains and configuration, which other users may read.
+#: The mode of directories: other users may read certificates, chains and configuration.
 PUBLIC_DIRECTORY = 0o755
 
-
-#: The directories for which :func:`make_directory` has synced the name once.
+#: The directories whose names :func:`make_directory` has synced once.
 _synced: set[Path] = set()
 
 #: The directories that the current :func:`syncing_together` block syncs at its end.
@@ -57,7 +57,7 @@ def translate_os_errors(path: Path | str) -> Iterator[None]:
     Raise an error of the file system at *path* within the block as a failure.
 
     Raises:
-        VolumeReadOnly: The path is read-only.
+        VolumeReadOnly: The path is read-only, or the permission is missing.
         VolumeFull: There is no space, or the quota is used up.
         VolumeFault: Any other error.
     """
@@ -86,7 +86,7 @@ def read(path: Path, max_bytes: int) -> bytes:
 
     Raises:
         UnsuitableFile: The file is larger than *max_bytes*, or it is a pipe, a socket or a device.
-        OSError: The file is missing, a directory, or cannot be read.
+        OSError: The file is missing, is a directory, or cannot be read.
     """
     try:
         # Without O_NONBLOCK, the call waits until another program opens a named pipe.
@@ -120,8 +120,8 @@ def write(path: Path, content: bytes | Iterable[bytes], mode: int, via: Path | N
     Args:
         content: The content, or its parts.
         mode: The permissions, regardless of the umask.
-        via: The directory for the temporary file, on the same file system; by default that of *path*. Another
-            one is needed if a program watches the directory of *path*.
+        via: The directory for the temporary file, on the same file system; by default that of *path*. Use
+            another one if a program watches the directory of *path*.
     """
     write_all(path.parent, {path.name: content}, mode, via or path.parent)
 
@@ -144,7 +144,7 @@ def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], 
 
 def create(path: Path, content: bytes, mode: int) -> None:
     """
-    Write *content* to *path*. After a power cut, the file may have a part of the content.
+    Write *content* to *path*. Readers may find a part of it, also after a power cut during the call.
 
     This takes half of the time of :func:`write`, because the file needs no second name.
     """
@@ -156,7 +156,7 @@ def create(path: Path, content: bytes, mode: int) -> None:
 
 def write_unsynced(path: Path, content: bytes, mode: int, temporary: Path) -> None:
     """
-    Write *content* to *path* atomically for readers, for a file that a power cut may remove.
+    Write *content* to *path* atomically for readers. A power cut may remove or empty the file.
 
     Args:
         temporary: The path of the temporary file.
@@ -215,7 +215,7 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
 
 def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
     """
-    Make a symbolic link in *directory* for each name of *targets*, one after another, then sync it.
+    Make a symbolic link in *directory* for each name of *targets*, and then sync the directory.
     """
     make_links(directory, targets, via)
     sync_directory(directory)
@@ -250,7 +250,7 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = Fal
             path.chmod(mode)
         elif once and path in _synced:
             return
-        # Sync an existing directory, too: the worker that made it may have been killed before this line.
+        # Sync the name of an existing directory, too: a worker may have been killed before this line.
         sync_directory(path.parent)
     if once:
         _synced.add(path)
@@ -321,7 +321,7 @@ def sync_directory(path: Path | str) -> None:
 @contextmanager
 def syncing_together() -> Iterator[None]:
     """
-    Sync the directories that the block changes at its end, all at the same time.
+    At the end of the block, sync the directories that it has changed, all at the same time.
 
     Within the block, no change may require that an earlier one is already durable.
     """

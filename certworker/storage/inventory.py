@@ -1,8 +1,8 @@
 """
 Lists the certificate of each name on the volume, and repairs dangling links.
 
-A restored backup, a user or a disk error may remove files. If an older generation exists, its names are
-linked to it. No request is sent to a CA.
+A restored backup, a user or a disk error may remove files. The names of a missing generation are linked to
+the newest usable generation. No request is sent to a CA.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Inventory:
     The certificates in service, and the repaired names.
     """
 
-    #: The generation that readers find, by name; names with files of other programs are not included.
+    #: The generation that readers find, by name, without names that have files of other programs.
     served: dict[str, Path] = field(default_factory=dict)
-    #: Names with dangling links, which now point to the newest remaining generation.
+    #: Names with dangling links, which now point to the newest usable generation.
     relinked: list[str] = field(default_factory=list)
-    #: Names without any usable generation.
+    #: Names with dangling links and no usable generation.
     lost: list[str] = field(default_factory=list)
     #: Names with a certificate whose `DOMAIN/` lacks links.
     incomplete: list[str] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Inventory:
 
 def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
     """
-    Return the certificates of *store* by name, and repair links to a missing generation.
+    Return the certificates of *store* by name, and repair links to a missing or incomplete generation.
 
     A name whose files cannot be read is left out.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFault: The volume cannot be read, or no link can be made.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume cannot be read or written.
     """
     found, complete, broken = Inventory(), dict[Path, bool](), list[str]()
     for name in sorted({*store.links.live(), *store.names()}):
@@ -56,7 +56,7 @@ def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
         try:
             directory = _generation(store, name, found)
         except CertworkerError:
-            continue  # its own job reports it
+            continue  # the job of the name reports the failure
         if directory is None:
             continue
         if directory not in complete:
@@ -74,7 +74,7 @@ def names_served(store: CertificateStore, metadata: CertificateMetadata) -> tupl
     """
     Return the names that the certificate with this *metadata* serves; all its names if it serves none.
 
-    A name that got another certificate since, for example an imported one, has left it.
+    A name that has received another certificate since, for example an imported one, does not count.
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.

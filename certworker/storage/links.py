@@ -3,7 +3,7 @@ The links by which readers find a certificate.
 
 `DOMAIN/` is a real directory, because Appwrite deletes only real directories. Its files are relative links
 through `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards, only the link in the
-middle is replaced: one rename switches all files at once. The directory of `*.example.com` is
+middle is replaced: one rename switches all files at the same time. The directory of `*.example.com` is
 `_.example.com/`.
 """
 
@@ -50,8 +50,8 @@ class Links:
         self.index = MetadataIndex(self.generations)
         self.removed = RemovedNames(directory)
         self._records_removals = records_removals
-        # A link to the generation with the highest token, so that a lock in Redis does not scan all
-        # generations.
+        # A link to the generation with the highest token: after a loss of Redis, the locks continue from it
+        # without a list of all generations.
         self._highest = self.generations.parent / "highest"
         # Names that share a generation share its Path, which each check compares and hashes.
         self._generation = lru_cache(maxsize=128)(self.generations.joinpath)
@@ -88,7 +88,7 @@ class Links:
 
     def entries(self) -> set[str]:
         """
-        Return the file names of the directories of all names, with or without a certificate.
+        Return the names of all files and directories on the volume, such as `DOMAIN` for each name.
         """
         return set(listed(self.directory))
 
@@ -116,7 +116,7 @@ class Links:
 
     def generation(self, name: str) -> Path | None:
         """
-        Return the generation to which *name* is linked, even if Appwrite deleted `DOMAIN/`.
+        Return the generation to which *name* is linked, even if Appwrite deleted `DOMAIN/`; None: to none.
         """
         link = f"{self._live}/{file_name(name)}"
         with durable.translate_os_errors(link):
@@ -127,7 +127,7 @@ class Links:
 
     def live(self) -> list[str]:
         """
-        Return the names whose generation is linked, orphaned or not, in alphabetical order.
+        Return the names that are linked to a generation, orphaned or not, in alphabetical order.
         """
         return sorted(name for file in listed(self._live) if (name := _name_of(file)))
 
@@ -139,9 +139,9 @@ class Links:
 
     def linked(self) -> dict[str, str]:
         """
-        Return the identifier of the generation of each name, by the file name of `DOMAIN/`, for all names.
+        Return the identifier of the generation of each linked name, by the file name of `DOMAIN/`.
 
-        For many names, this takes a third of the time of :meth:`generation` for each of them.
+        For many names, this takes a third of the time that calls of :meth:`generation` take.
         """
         found = dict[str, str]()
         with durable.translate_os_errors(self._live), _opened(self._live) as directory:
@@ -149,14 +149,14 @@ class Links:
                 try:
                     found[file] = os.readlink(file, dir_fd=directory).rpartition("/")[2]
                 except OSError as error:
-                    # The name was removed since, or another program put the file there.
+                    # The name was removed in the meantime, or another program put the file there.
                     if error.errno not in (errno.ENOENT, errno.EINVAL):
                         raise
         return found
 
     def update_index(self) -> None:
         """
-        Write the index of the linked generations again if many lines are missing from it.
+        Write the index of the linked generations again if many of its lines are missing or superfluous.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The volume cannot be read or written.
@@ -165,7 +165,7 @@ class Links:
 
     def indexed(self, entries: Collection[str]) -> dict[str, str]:
         """
-        Return the line of the index for those of *entries* (see :meth:`entries`) whose generation it has.
+        Return the line of the index for those of *entries* (see :meth:`entries`) whose generation it lists.
         """
         lines = self.index.lines()
         if not lines:
@@ -185,7 +185,7 @@ class Links:
 
     def newer(self, names: Iterable[str], token: int) -> str | None:
         """
-        Return the first of *names* that is linked to a generation of a later lease than *token*.
+        Return the first of *names* whose generation has a higher token than *token*, of a later lease.
         """
         for name in names:
             linked = self.generation(name)
@@ -214,15 +214,15 @@ class Links:
 
     def orphaned(self) -> Iterator[str]:
         """
-        Yield the names whose generation is linked, but whose `DOMAIN/` was deleted.
+        Yield the names that are linked to a generation, but whose `DOMAIN/` was deleted.
         """
         yield from filter(self.is_orphaned, self.live())
 
     def is_orphaned(self, name: str) -> bool:
         """
-        Return whether the generation of *name* is linked, but its `DOMAIN/` was deleted.
+        Return whether *name* is linked to a generation, but its `DOMAIN/` was deleted.
 
-        A worker makes `DOMAIN/` before the link, and removes it before the link.
+        A worker makes `DOMAIN/` before the link to the generation, and removes it before that link.
         """
         return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / file_name(name))
 
@@ -286,11 +286,11 @@ class Links:
 
     def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove the links of *name*; record *token*, or that of the generation if it is higher.
+        Remove `DOMAIN/` and the link of *name*; record the higher of *token* and that of the generation.
 
         Args:
-            token: The fencing token of the removal. With it, the removal of a name without links is recorded,
-                too, because another host may have a certificate.
+            token: The fencing token of the removal. With a token, the removal of a name without links is
+                recorded, too, because another host may have a certificate.
         """
         directory = self.domain_dir(name)
         linked = self.generation(name)

@@ -35,7 +35,7 @@ PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 META = "meta.json"
 SCHEMA = 1
 
-#: The kind and the authority of a certificate that an operator imported. certworker never renews it.
+#: The kind and the authority of a certificate that an operator imported. certworker does not renew it.
 IMPORTED = "imported"
 
 #: The names and IP addresses in metadata. None begins with a dot, so no directory of a name is `..`,
@@ -95,7 +95,7 @@ class CertificateMetadata:
     @classmethod
     def read(cls, directory: Path) -> CertificateMetadata | None:
         """
-        Return the metadata of the generation in *directory*; None if it is missing or invalid.
+        Return the metadata of the generation in *directory*; None if it is missing, unreadable or invalid.
 
         Raises:
             SchemaTooNew: A newer version of certworker wrote it.

@@ -1,8 +1,8 @@
 """
 The most important metadata of all certificates in one file.
 
-To read the `meta.json` of 100,000 generations takes six seconds, and to read `.certworker/index` a tenth of a
-second. A generation never changes, so a line of this file is right as long as a link points to its
+Reading the `meta.json` of 100,000 generations takes six seconds, and reading `.certworker/index` a tenth of a
+second. A generation never changes, so a line of this file is valid as long as a link points to its
 generation. The file is only a copy: without it, or for a newer generation, programs read `meta.json`.
 """
 
@@ -21,35 +21,35 @@ from certworker.storage import durable
 from certworker.storage.metadata import IMPORTED, CertificateMetadata
 from certworker.validity import Validity
 
-#: With fewer certificates, the file is not worth its writing.
+#: With fewer certificates, the file is not written.
 LEAST_CERTIFICATES = 1_000
-#: The file is written again when this share of its lines is missing or superfluous.
+#: The file is written again when more than this share of its lines is missing or superfluous.
 SHARE_OF_CHANGES = 1 / 100
 
-#: The lines that are in memory while the file is written.
+#: The number of lines in one write.
 LINES_AT_A_TIME = 1_000
 
-#: Bytes. A line of a certificate has about 130.
+#: The maximum size of the file in bytes. A line has about 130 bytes.
 LARGEST_INDEX = 512 * 1024 * 1024
 
 _HEADER = b"certworker index 1\n"
 _FOOTER = re.compile(rb"end ([0-9a-f]{8})\n")
 _FOOTER_BYTES = 13
 
-#: An identifier, the Unix times of the begin and the end, and the other fields.
+#: An identifier, the Unix times of the start and the end, and the other fields.
 _LINE = re.compile(
     r"\d{12}-[0-9a-f]{8} (-?\d{11,12}) (-?\d{11,12}) ([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)\t([^\t\n]*)"
 )
 _IDENTIFIER = slice(21)
 _IMPORTED = f"\t{IMPORTED}"
-#: The parts of a line with the Unix times of the begin and the end of a certificate.
+#: The parts of a line with the Unix times of the start and the end of a certificate.
 BEGIN, END = slice(22, 34), slice(35, 47)
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
     """
-    The metadata of a certificate that a line has.
+    The metadata of a certificate in a line of the index.
     """
 
     not_before: datetime
@@ -124,10 +124,13 @@ class MetadataIndex:
 
     def update(self, linked: Collection[str]) -> bool:
         """
-        Write the file again if many of the *linked* identifiers are missing from it; return whether it did.
+        Write the file again if it lacks many of the *linked* identifiers, or has many others.
+
+        Returns:
+            Whether it was written.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The file cannot be written. The old one stays.
+            VolumeReadOnly, VolumeFull, VolumeFault: The file cannot be written. The old file stays.
         """
         if len(linked) < LEAST_CERTIFICATES:
             return False
@@ -159,7 +162,7 @@ class MetadataIndex:
         line = f"{identifier} {begin:012.0f} {end:012.0f} " + "\t".join(texts)
         with suppress(ValueError):
             found = summary_in(line)
-            # Parts of a second, and texts with line breaks, do not fit into a line.
+            # Parts of a second, and strings with line breaks, do not fit into a line.
             if (found.not_before, found.not_after) == (metadata.not_before, metadata.not_after):
                 return line
         return None

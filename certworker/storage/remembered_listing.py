@@ -1,8 +1,8 @@
 """
 Remembers the entries of a directory until it changes.
 
-A volume can have 100,000 directories, and a worker needs their number every few seconds. To list them takes
-50 milliseconds of processor time, and to check whether they changed takes two microseconds.
+A volume can have 100,000 directories, and a worker needs their number every few seconds. Listing them takes
+50 milliseconds of processor time, and checking whether the list has changed takes two microseconds.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from certworker.storage import durable
 
 Found = TypeVar("Found")
 
-#: A directory is listed again until it is unchanged for this time. A file system records times in steps of up
-#: to two seconds, so two changes may have the same time.
+#: A directory is listed again until it has been unchanged for this time. A file system records times in steps
+#: of up to two seconds, so two changes may have the same time.
 SETTLED_SECONDS = 3.0
 
 #: After this time, a directory is listed again: some network file systems do not record each change.
@@ -33,7 +33,7 @@ class RememberedListing(Generic[Found]):
     Args:
         directory: The directory, which need not exist.
         read: Lists it.
-        clock: Returns seconds that only grow.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class RememberedListing(Generic[Found]):
         self._directory = directory
         self._read = read
         self._clock = clock
-        #: The last known times of the directory, since when they are known, and the result if it is valid
-        #: until a later time.
+        #: The times of the directory, when they were first read, the result (None: it is not remembered), and
+        #: when the result expires.
         self._known: tuple[object, float, Found | None, float] = (None, 0.0, None, -math.inf)
 
     def current(self) -> Found:

@@ -2,8 +2,8 @@
 The names that were removed from the volume, for the replication to other hosts.
 
 `.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removal's lease.
-A certificate of that token or a lower one is not put into service again. The record is removed after
-:data:`LIFETIME`, when each certificate of a public CA has expired.
+A certificate of another host with that token or a lower one does not enter service. The record is removed at
+the latest after :data:`LIFETIME`, when each certificate of a public CA has expired.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from certworker.storage.metadata import NAME
 
 #: How long a removal is recorded. A certificate of a public CA is valid for at most 398 days.
 LIFETIME = timedelta(days=400)
-#: How long it is sent to other hosts. They receive it later, so they must not send it back for ever.
+#: How long a removal is sent to other hosts. They record it later than this host, so without a shorter time,
+#: the hosts would send it back to each other permanently.
 SENT = LIFETIME - timedelta(days=30)
 
 _TOKEN = re.compile(r"\d{12}")
@@ -47,7 +48,7 @@ class RemovedNames:
 
     def forget(self, name: str) -> None:
         """
-        Remove the record of *name*, which has a later certificate.
+        Remove the record of *name*.
         """
         path = self._directory / file_name(name)
         if os.path.lexists(path):
@@ -77,7 +78,7 @@ class RemovedNames:
 
     def token_of(self, name: str) -> int:
         """
-        Return the token of the last removal of *name*; -1 if there was none.
+        Return the token of the last removal of *name*; -1 if none is recorded.
         """
         path = self._directory / file_name(name)
         with durable.translate_os_errors(path):

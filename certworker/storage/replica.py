@@ -1,7 +1,7 @@
 """
 Puts certificates of other hosts into service on this volume.
 
-A copy has the same identifier and content as the generation on the other host. The fencing tokens decide: a
+A copy has the same fencing token and content as the generation on the other host. The tokens decide: a
 name gets a certificate only if its token is higher than that of the certificate in service, and than that of
 its last removal. So each step may run again after a crash, and an old copy replaces nothing.
 """
@@ -53,7 +53,7 @@ class Copy:
 @dataclass(frozen=True)
 class Result:
     """
-    What became of a copy.
+    The result of :func:`put_into_service` for one copy.
     """
 
     #: The directory of each name that is linked to a generation with the token of the copy. A process that
@@ -65,7 +65,7 @@ class Result:
 
 def token_in_service(store: CertificateStore, name: str) -> int:
     """
-    Return the token of the certificate of *name*, in service or removed; -1 if there was none.
+    Return the highest token of *name*: of its certificate in service, or of its last removal; -1: neither.
     """
     linked = store.links.generation(name)
     return max(token_of(linked.name) if linked else -1, store.links.removed.token_of(name))
@@ -83,7 +83,7 @@ def rank(store: CertificateStore, name: str) -> int:
 
 def wanted_names(store: CertificateStore, copy: Copy, only: str | None = None) -> tuple[str, ...]:
     """
-    Return the names, all or *only* one, for which *copy* is newer than what this volume has.
+    Return the names, all or *only* one, for which *copy* is newer than the state on this volume.
     """
     return tuple(name for name in _names(copy, only) if copy.token > token_in_service(store, name))
 
@@ -95,7 +95,7 @@ def put_into_service(
     Store *copies*, and link each name for which its copy is newer.
 
     Args:
-        only: The only name to link; None: all names of each copy.
+        only: The only name to link; None: all names that each copy serves.
 
     Raises:
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the new

@@ -3,8 +3,7 @@ Directories in which several workers write at the same time, on one host or on s
 
 All writers share a lock file. The kernel releases that lock when the process ends (flock(2)); a lease in
 Redis could end while its holder is frozen. The leftovers of a crash are removed only under the exclusive
-lock, and only after a minimum age. So an older version without the lock, or a file system without locks
-between hosts, loses no file.
+lock, and only after a minimum age. So no file is lost even on a file system without locks between hosts.
 
 Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of other
 workers.
@@ -174,7 +173,7 @@ class SharedDirectory:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """
-        Hold the lock without any writer within a short `with` block.
+        Hold the lock exclusively, without any writer, within a short `with` block.
 
         Raises:
             VolumeLocked: A writer held the lock until the timeout. The next pass cleans.

@@ -25,7 +25,8 @@ class UnpublishedLinks:
     def __init__(self, generations: Path) -> None:
         self._generations = generations
         self.directory = generations.parent / "unpublished"
-        #: The metadata by identifier. Under load, many generations wait for Traefik, and each job reads all.
+        #: The metadata by identifier. Under load, many generations wait for Traefik, and each job
+        #: reads the metadata of all.
         self._known: dict[str, CertificateMetadata] = {}
 
     def add(self, generation: Path) -> None:
@@ -70,7 +71,7 @@ class UnpublishedLinks:
 
     def forget(self, name: str, token: int) -> None:
         """
-        Remove the links to the generations for *name*; with a *token*, those of a later lease stay.
+        Remove the links to the generations for *name*; with a *token*, the links of a later lease stay.
 
         Raises:
             VolumeReadOnly, VolumeFault: A link cannot be removed.

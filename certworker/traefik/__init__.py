@@ -3,10 +3,10 @@ Traefik: its configuration files, and the check that it serves the certificates 
 
 In import order (★ to read first)::
 
-    load              Counts the reloads of Traefik, and measures how long it takes to serve a certificate
-    shards            Shards: files that name the certificates of about 250 names each
-    shard_change      A change of many shards at once
-    file_format       The content of the file of a name, and what files of other programs contain
+    load              Counts the reloads of Traefik, and measures its time until it serves a certificate
+    shards            Shards: files with the certificates of about 250 names each
+    shard_change      One change of several shards
+    file_format       The content of the file of a name, and of the files of other programs
     reload_interval   The pause between two changes of the watched directory
     layout            Where the certificate of a name is: in a file of its own, or in a shard
     batching          Gathers changes to the watched directory into bursts

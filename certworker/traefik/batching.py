@@ -2,14 +2,15 @@
 Gathers changes to the directory that Traefik watches into bursts.
 
 After each event, Traefik reads every file in the directory again, which takes seconds for thousands of files.
-So under load a change waits until two seconds have passed since the last change. It is then made together
-with all other waiting changes of all workers. Without load, a change is made immediately.
+So under load, the change of a job waits until two seconds have passed since the last change. It is then made
+together with all other waiting changes of all workers. Without load, a change is made immediately.
 
-With many certificates, each change waits for the interval of :mod:`certworker.traefik.reload_interval`. After
-a quiet time, a change is made immediately.
+With many certificates, the change of each job waits for the pause of
+:mod:`certworker.traefik.reload_interval`. After a quiet time, a change is made immediately. The changes of
+commands and loops do not wait.
 
 Each waiting change is a directory that Traefik does not watch, complete and fsynced. The first worker whose
-wait ends makes the changes of all. The time of the last change is the modification time of the watched
+wait ends makes all waiting changes. The time of the last change is the modification time of the watched
 directory.
 """
 
@@ -31,13 +32,12 @@ from certworker.traefik.layout import Layout, Purpose
 from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval
 from certworker.traefik.shards import FILE_MODE
 
-#: The interval between two checks of whether another worker has made the waiting change, or the load has
-#: ended.
+#: The interval between two checks whether another worker has made the waiting change, or the load has ended.
 POLL_INTERVAL_SECONDS = 0.05
-#: The same during a long pause.
+#: The interval of these checks during a long pause.
 LONG_POLL_SECONDS = 1.0
 
-#: The extension of directories with files that are ready to be moved into the watched one.
+#: The extension of directories with files that are ready to be moved into the watched directory.
 READY = ".ready"
 
 
@@ -70,14 +70,14 @@ class BatchedWriter:
         self._changed = changed
         #: Returns whether waiting changes are made immediately, because the worker stops.
         self.is_stopping: Callable[[], bool] = lambda: False
-        # Only one of the waiting threads polls. It makes the changes of all.
+        # Only one of the waiting threads polls, and makes the changes of all of them.
         self._leading = threading.Lock()
         #: Used in addition to the time of the directory, because the clock of a file server may differ.
         self._last_change = -math.inf
 
     def publish(self, order: str, files: Mapping[str, bytes], slot: JobSlot = NO_SLOT) -> None:
         """
-        Write *files*, contents by name, into the directory, and return when they are there.
+        Write *files*, contents by name, into the directory, and return when they are in it.
 
         A file that is outdated when the change is made is skipped.
 
@@ -138,7 +138,7 @@ class BatchedWriter:
 
     def _has_to_wait(self, slot: JobSlot) -> bool:
         """
-        Return whether a change of the job in *slot* has to wait. Commands and loops do not wait.
+        Return whether a change of the job in *slot* has to wait.
         """
         if slot is NO_SLOT or self.is_stopping() or self.pause_left() <= 0:
             return False
@@ -146,7 +146,7 @@ class BatchedWriter:
 
     def pause_left(self) -> float:
         """
-        Return the seconds until the next change may be made.
+        Return the seconds until the next change may be made; 0 or less: now.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
@@ -196,7 +196,7 @@ class BatchedWriter:
         Write *files*, and make all waiting changes.
 
         Args:
-            own: The waiting change of the caller.
+            own: The waiting change of the caller; None: it has none.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: The change *own*, or one of *files*, failed. Other
@@ -226,7 +226,7 @@ class BatchedWriter:
 
 class _Burst:
     """
-    The changes that are made together. Of two for one file, the later certificate counts.
+    The changes that are made together. Of two changes to one file, the later certificate counts.
     """
 
     def __init__(self, layout: Layout) -> None:

@@ -5,8 +5,8 @@ The file of `*.example.com` is `_.example.com.yml`. With many names, one file ma
 many names (see :mod:`certworker.traefik.layout`).
 
 Traefik watches the directory, not the PEM files, and reads every file in the directory after each event. So
-no temporary file appears there, and a file that is up to date is not written. A PEM file at a path never
-changes.
+no temporary file appears there, and a file that is up to date is not written. The content of a PEM file at
+the same path never changes.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class TraefikConfig:
     Its files name the paths of this host: Traefik has to mount the certificates at the same path.
 
     Args:
-        layout: Whether each name has a file of its own.
+        layout: Where new certificates go: to files of their own, or to shards.
         timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age of files left behind by a crash.
         observe: Called after each publication with its outcome (`written`, `unchanged` or `failed`), and its
@@ -116,7 +116,7 @@ class TraefikConfig:
             Whether a file was changed.
 
         Raises:
-            Fenced: The file of one of the names refers to a later generation.
+            Fenced: The file of a name refers to a later generation, or that of *stored* was removed.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
@@ -144,7 +144,7 @@ class TraefikConfig:
 
     def repair(self, directories: Mapping[str, Path], *, complete: bool = False) -> dict[str, Damage]:
         """
-        Write the file of each name of *directories* that does not refer to its generation, all in one burst.
+        Write the file of each name of *directories* whose content is wrong, all files in one burst.
 
         A file that refers to a later generation stays. A file that cannot be written does not stop the
         others.
@@ -192,7 +192,7 @@ class TraefikConfig:
 
     def serves(self, name: str, metadata: CertificateMetadata) -> bool:
         """
-        Return whether the file of *name* refers to the generation with this *metadata*.
+        Return whether the file of *name* refers to a generation with the fencing token of *metadata*.
         """
         named = generations_in(self._content(name))
         return {metadata.generation} == {token_of(identifier) for identifier in named}
@@ -218,7 +218,7 @@ class TraefikConfig:
 
     def served_generations(self) -> set[str]:
         """
-        Return the identifiers of all generations that the files in the directory name.
+        Return the identifiers of all generations to which the files in the directory refer.
         """
         return {identifier for file in self._loaded() for identifier in generations_in(content_of(file))}
 
@@ -253,7 +253,7 @@ class TraefikConfig:
 
     def many_certificates(self) -> ManyCertificates | None:
         """
-        Return the warning that Traefik has too many certificates, with its figures; None: it has not.
+        Return the warning that Traefik has too many certificates; None: their number is no problem.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
@@ -284,7 +284,7 @@ class TraefikConfig:
 
     def pause_left(self) -> float:
         """
-        Return the seconds until the next change, so that Traefik has enough time between its reloads.
+        Return the seconds until a change leaves Traefik enough time between its reloads; 0: now.
 
         With few certificates, a change need not wait.
 
@@ -301,7 +301,7 @@ class TraefikConfig:
 
     def is_sharded(self) -> bool:
         """
-        Return whether one file has the certificates of many names.
+        Return whether new certificates go to shards, files with the certificates of many names.
         """
         return self._layout.is_sharded()
 
@@ -316,7 +316,7 @@ class TraefikConfig:
         Check that files can be written, without an event for Traefik.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be written, so no order should be placed.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be written, so place no order.
         """
         with self._staging.writing():
             durable.check_writable(self._staging.path)

@@ -1,10 +1,10 @@
 """
 Checks after each issuance that Traefik serves the new certificate.
 
-The check runs in its own thread, because Traefik needs time to read its files and no job waits for it. If
+The check runs in its own thread: Traefik needs time to read its files, and no job waits for Traefik. If
 Traefik serves another certificate, the worker logs a warning once a day until Traefik serves the new one. A
-worker checks only the certificates that it issued since its start. `certworker doctor NAME` checks any name
-at any time.
+worker checks only certificates that it has issued, imported or received from another host since its start.
+`certworker doctor NAME` checks any name at any time.
 """
 
 from __future__ import annotations
@@ -38,13 +38,14 @@ GRACE_SECONDS = 30.0
 RELOADS_OF_GRACE = 6
 PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 60.0
-#: The pause between checks of a reported certificate. An alert of Prometheus ends as soon afterwards.
+#: The pause between checks of a reported certificate. An alert of Prometheus ends at most this long after
+#: Traefik serves the certificate.
 SLOW_POLL_SECONDS = 300.0
 
 #: The maximum number of pending checks. While all certificates are issued again, a sample is enough.
 MAX_PENDING = 500
-#: The maximum number of certificates that are checked again. More failures usually share one cause, which the
-#: reported ones show.
+#: The maximum number of reported certificates that are checked again. More failures usually share one cause,
+#: which the reports show.
 MAX_REPORTED = 100
 
 #: If the default address of Traefik does not resolve, the checks pause for this time.
@@ -64,7 +65,7 @@ class _Pending:
     reported_at: float | None = None
     #: Whether a notification was sent.
     notified: bool = False
-    #: Whether the last check of it ended with an unexpected error.
+    #: Whether its last check ended with an unexpected error.
     failing: bool = False
 
 
@@ -175,7 +176,7 @@ class DeploymentCheck:
 
     def oldest_unserved(self) -> float:
         """
-        Return the age in seconds of the oldest new certificate that Traefik does not serve; 0: none.
+        Return the seconds since the oldest publication that Traefik is not yet known to serve; 0: none.
         """
         with self._mutex:
             oldest = min((pending.since for pending in self._pending), default=None)

@@ -1,5 +1,5 @@
 """
-The content of the file of a name, and what the files of other programs contain.
+The content of the file of a name, and of the files of other programs.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _UNREADABLE = (
     RecursionError,
 )
 
-#: The C dumper writes the same text ten times as fast. It exists if PyYAML was built with libyaml.
+#: The C dumper writes the same YAML ten times as fast. It exists if PyYAML was built with libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 #: The damage of a file: it is missing, Traefik cannot read it, it names another certificate, or it names the
 #: right one and was changed.
 Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
-#: The form of the files that certworker writes. To match 50,000 files is much faster than to parse them.
+#: The form of the files that certworker writes. Matching 50,000 files is much faster than parsing them.
 _OWN = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
 
 #: A path that YAML represents without quotes.
@@ -79,12 +79,12 @@ def damage_of(found: bytes, content: bytes) -> Damage:
 
 def is_outdated(content: bytes, found: bytes) -> bool:
     """
-    Return whether the generation of *content* no longer exists, or is older than the one of *found*.
+    Return whether the generation of *content* is missing, or older than an existing one of *found*.
     """
     own = _directory_in(content)
     if own is None or not own.is_dir():
         return True
-    # After a volume was restored, a file may name a generation that no longer exists. It does not count.
+    # After the restoration of a volume, *found* may name a generation that is missing, which does not count.
     return any(
         token_of(identifier) > token_of(own.name) and (own.parent / identifier).is_dir()
         for identifier in generations_in(found)
@@ -133,7 +133,7 @@ def configuration(directory: Path, *, address: bool) -> bytes:
         ValueError: The path contains a Go template, which Traefik would render.
     """
     if not address and _PLAIN.fullmatch(str(directory)):
-        # The same text as that of the dumper, a hundred times as fast.
+        # This is the output of the dumper, made a hundred times as fast.
         return (
             f"tls:\n  certificates:\n  - certFile: {directory}/fullchain.pem\n"
             f"    keyFile: {directory}/privkey.pem\n"
@@ -142,7 +142,7 @@ def configuration(directory: Path, *, address: bool) -> bytes:
     tls: dict[str, object] = {"certificates": [files]}
     if address:
         # A client of an IP address sends no SNI (RFC 6066, section 3). Traefik then compares its own address,
-        # which differs in a container. It takes the first default certificate of all files.
+        # which differs in a container. Traefik uses the first default certificate of all files.
         tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
     content: str = yaml.dump({"tls": tls}, Dumper=_Dumper)
     if "{{" in content:

@@ -1,7 +1,7 @@
 """
 Where the certificate of a name is in Traefik's directory: in a file of its own, or in a shard.
 
-Other modules know only the file of each name. This module finds its content in a shard, too.
+The callers of this module know only the file of each name. Its content may be in a shard.
 
 Traefik serves the certificates of all files. So each change writes the new place first, and then removes the
 old one: no name is unserved at any moment, even after a power cut. If both places remain after a crash, the
@@ -35,15 +35,16 @@ from certworker.traefik.shards import (
     shards_in,
 )
 
-#: Where new certificates go: to a file for each name, to shards, or to shards above a number of names.
+#: Where new certificates go. `auto` writes a file for each name, and shards above a number of names.
 LayoutChoice = Literal["auto", "per-name", "sharded"]
 
-#: Why files are written. A repair of all names replaces shards that another program has changed; otherwise,
-#: their names get files of their own until then. To scatter is to give each name in a shard its own file.
+#: Why files are written. `rebuild`, a repair of all names, replaces shards that another program has changed;
+#: until then, their names get files of their own. `scatter` gives each name in a shard a file of its own.
 Purpose = Literal["change", "rebuild", "scatter"]
 
-#: With more names than this, `auto` writes shards; with less than that, files for each name again.
+#: With more names than this, `auto` writes shards.
 MOST_FILES = 1_000
+#: With fewer names than this, `auto` writes a file for each name again.
 FEW_NAMES = 800
 
 #: Up to this number of files are read one by one; for more, the directory is listed first.
@@ -62,7 +63,7 @@ class Layout:
     Args:
         staging: The directory for temporary files, which is not watched.
         choice: Where new certificates go.
-        is_outdated: Returns whether a content must not replace another one.
+        is_outdated: Returns whether the first content must not replace the second.
     """
 
     def __init__(
@@ -145,7 +146,7 @@ class Layout:
         self, contents: Mapping[str, bytes], staged: Mapping[str, Path], purpose: Purpose = "change"
     ) -> dict[str, CertworkerError]:
         """
-        Write *contents*, by file name, and return the failure of each that could not be written.
+        Write *contents*, by file name, and return the failure of each file that could not be written.
 
         The caller holds the lock of the directory.
 
@@ -177,7 +178,9 @@ class Layout:
 
     def size(self) -> Size:
         """
-        Return the numbers of certificates and files in the directory. A shard is read again if it changed.
+        Return the numbers of certificates and files in the directory. Only changed shards are read.
+
+        A file of another program counts as one certificate.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
@@ -237,7 +240,7 @@ class Layout:
 
     def _entries(self, shards: Iterable[str]) -> dict[str, bytes]:
         """
-        Return the entries of *shards*. Of two for one name, the later certificate counts.
+        Return the entries of *shards*. Of two entries for one name, the later certificate counts.
         """
         found = dict[str, bytes]()
         for bits in shards:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Lock
 
-#: The numbers are kept for each hour, so that their size does not grow with the load.
+#: The numbers are added up for each hour, so that their size does not grow with the load.
 HOUR_SECONDS = 3600
 HOURS = 24
 
@@ -26,7 +26,7 @@ class ProxyLoad:
     """
     Counts the changes of Traefik's files by this worker, and measures how long Traefik took to serve them.
 
-    Traefik reads all of its files again after each change. Its methods may be called by several threads.
+    Traefik reads all of its files again after each change. Several threads may call these methods.
 
     Args:
         clock: Returns monotonic seconds.
@@ -56,7 +56,7 @@ class ProxyLoad:
 
     def mean_seconds(self) -> float:
         """
-        Return the mean time until Traefik served a new certificate in the last two hours; 0: unknown.
+        Return the mean seconds until Traefik served a new certificate, in this and the last hour; 0: unknown.
         """
         with self._lock:
             hours = [load for hour, load in self._hours.items() if hour >= self._hour() - 1]

@@ -2,9 +2,9 @@
 The pause between two changes of the watched directory, so that reloads do not use up a processor.
 
 Traefik reads all files and parses all certificates again after each change, usually twice. So the pause grows
-with the number of certificates: reloads take at most a tenth of one processor. The time that Traefik needs is
-measured where the deployment check can ask it. Otherwise, it follows from the numbers below, which were
-measured with Traefik 3.7 on two cores (see docs/guides/sizing.md).
+with the number of certificates: between the shortest and the longest pause, reloads take at most a tenth of
+one processor. The deployment check measures the time that Traefik needs. Without a measurement, the time
+follows from the numbers below, which were measured with Traefik 3.7 on two cores (see docs/guides/sizing.md).
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-#: The pause between two changes with few certificates, in which one change also follows another job.
+#: The pause between two changes with few certificates. A job waits for it only if its worker has other jobs.
 LEAST_SECONDS = 2.0
 #: The longest pause. A job that waits for it ends before its time limit.
 MOST_SECONDS = 300.0
 
-#: With at most this number of certificates, the least pause is enough: any burst of changes ends soon.
+#: With at most this number of certificates, the pause is the shortest: the reloads of a burst may exceed
+#: :data:`SHARE`, but the burst ends soon.
 FEW_CERTIFICATES = 500
 
-#: From this number on, another proxy, or fewer certificates, are better.
+#: From this number on, `proxy.many_certificates` recommends another proxy or fewer certificates.
 MANY_CERTIFICATES = 5_000
 
-#: Reloads take at most this share of one processor.
+#: With more certificates, reloads take at most this share of one processor, unless the pause is the longest.
 SHARE = 0.1
 
 #: The processor seconds of a reload: each certificate, each file, and each pair of certificates, which
@@ -36,12 +37,13 @@ _SECONDS_A_PAIR = 8.2e-9
 
 #: The processor seconds for each second until Traefik serves a new certificate: it uses several cores.
 _CPU_SHARE = 1.5
-#: Only with a longer reload than this, the measured time consists mostly of it.
+#: The measured time consists mostly of the reloads only if they take longer than this.
 _MEASURABLE_SECONDS = 1.0
-#: The measured time counts within this factor. A longer one usually has another reason.
+#: The measured time counts only within this factor of the expected time. A longer time usually has another
+#: cause.
 _MOST_DEVIATION = 4.0
 
-#: How long the numbers of certificates and files count. Other workers may change them.
+#: After this time, the certificates and files are counted again. Other workers may change their numbers.
 _COUNTED_SECONDS = 60.0
 
 

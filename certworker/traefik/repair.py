@@ -18,7 +18,7 @@ def repair_all(
     """
     Write the files of Traefik for all names, each with the generation in *served*, in one burst.
 
-    Files are written only if they are wrong. A name that was removed since *served* was read is not served
+    Files are written only if they are wrong. A name that was removed after *served* was read is not served
     again.
 
     Returns:

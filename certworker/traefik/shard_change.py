@@ -1,8 +1,8 @@
 """
-A change of many shards at once. A shard that becomes too large is split.
+One change of several shards. A shard that becomes too large is split.
 
-A split writes the two parts before it removes their shard. After a crash between the two, the next change of
-these names, or the next repair, completes the split.
+A split writes the two parts before it removes their shard. After a crash in between, the next change of these
+names, or the next repair, completes the split.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class ShardChange:
     Args:
         staging: The directory for temporary files, which is not watched.
         shards: The bits of the shards that exist.
-        is_outdated: Returns whether one entry must not replace another.
+        is_outdated: Returns whether the first entry must not replace the second.
         rebuild: Whether the entries replace a shard that another program has changed. Otherwise, the shard
             stays, and the entries are not written.
 
@@ -92,7 +92,7 @@ class ShardChange:
 
     def _spread(self, bits: str, entries: Mapping[str, bytes]) -> None:
         """
-        Write *entries*, whose names begin with *bits*, to the shards that exist, or to new ones.
+        Write *entries*, the hashes of whose names begin with *bits*, to existing or new shards.
         """
         if not entries:
             return
@@ -119,7 +119,7 @@ class ShardChange:
 
     def _merged(self, shard: Path, entries: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
         """
-        Return *entries* and those of *shard*; None: another program has changed the shard.
+        Return *entries* together with those of *shard*; None: another program has changed the shard.
         """
         found = parse(content_of(shard))
         if found is None:

@@ -1,11 +1,11 @@
 """
-Shards: files of Traefik's file provider that name the certificates of many names each.
+Shards: files of Traefik's file provider with the certificates of many names each.
 
 A file costs Traefik as much time as the certificate in it, so shards halve the time of a reload. The names of
 a shard are those whose hash begins with the bits in its file name. A shard that becomes too large is replaced
 by two, whose file names have one more bit.
 
-The entry of a name is its file with a comment in the place of the first two lines::
+The entry of a name is the content of its file, with a comment instead of the first two lines::
 
     tls:
       certificates:
@@ -33,10 +33,11 @@ MOST_BITS = 16
 EXTENSION = ".yml"
 FILE_MODE = 0o644
 
-#: Other programs may put any file into the directory; a larger file is not a configuration.
+#: The maximum size of a configuration. Other programs may put any file into the directory.
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
 
-#: No name contains an underscore except the `_.` of a wildcard, so no name has a file like this.
+#: A requested name contains no underscore, and the file of a wildcard begins with `_.`, so no name has a file
+#: like this.
 _FILE = "certworker_shard_{}.yml"
 _FILE_NAME = re.compile(r"certworker_shard_([01]{1,16})\.yml")
 
@@ -57,14 +58,14 @@ def bits_of(name: str) -> str:
 
 def shard_file(bits: str) -> str:
     """
-    Return the file name of the shard whose names begin with *bits*.
+    Return the file name of the shard of the names whose hash begins with *bits*.
     """
     return _FILE.format(bits)
 
 
 def bits_in(file_name: str) -> str | None:
     """
-    Return the bits in the file name of a shard; None: *file_name* is not that of a shard.
+    Return the bits in *file_name*; None: it is not the file name of a shard.
     """
     found = _FILE_NAME.fullmatch(file_name)
     return found[1] if found else None
@@ -104,7 +105,7 @@ def parse(shard: bytes) -> dict[str, bytes] | None:
 
 def entry_in(shard: bytes, name: str) -> bytes:
     """
-    Return the content of the file of *name* according to *shard*; empty if it is not there.
+    Return the content of the file of *name* according to *shard*; empty if *shard* has no such entry.
 
     This is much faster than :func:`parse`.
     """

@@ -15,7 +15,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
-#: The time limit of a whole handshake. Traefik is in the same network.
+#: The time limit of a connection and its handshake. Traefik is usually in the same network.
 TIMEOUT_SECONDS = 3.0
 
 #: The host that a client requests in the probe of a wildcard. No site uses this label.
@@ -55,7 +55,7 @@ def check_address(
     The server at *address* may be another proxy in front of Traefik, with its own certificate.
 
     Raises:
-        OSError: No server at *address* speaks TLS.
+        OSError: No server responds at *address*.
     """
     server, host = HttpAddress(address, port), host_of(name)
     failure = check_proxy(name, leaf, server, config_dir)
@@ -77,8 +77,8 @@ def served_certificate(name: str, server: HttpAddress) -> bytes:
     it.
 
     Raises:
-        ssl.SSLError: The server shows no certificate for *name*.
-        OSError: No server responds, or it does not speak TLS.
+        ssl.SSLError: The server shows no certificate for *name*, or does not speak TLS.
+        OSError: No server responds, or it closes the connection.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
