@@ -1,5 +1,5 @@
 """
-certworker issues, serves and renews a TLS certificate for each name on the queue.
+certworker issues and renews a TLS certificate for each requested name, and puts it into service.
 
 Other Python programs call one function::
 

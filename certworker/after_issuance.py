@@ -1,7 +1,7 @@
 """
-Starts what follows each publication: reloads of containers, the deploy hook, and the deployment check.
+Starts what follows each publication: reloads of other servers, the deploy hook, and the deployment check.
 
-A worker starts them after its jobs, and a mirror after each certificate that it receives.
+They follow each certificate that a job puts into service, or that another host has issued.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def start_after_issuance(
     stack: ExitStack,
 ) -> tuple[Callable[[Issue], Issue], list[Loop]]:
     """
-    Start the loops of *settings* that act after a publication.
+    Start the loops that *settings* require after a publication.
 
     Args:
         record_deployment: Called with a name and the reason why its certificate is not served, and with None

@@ -362,8 +362,8 @@ def _budgets(issuers: Sequence[Issuer]) -> list[IssuerBudget]:
 
 
 def _budget(issuer: str, budget: Budget) -> IssuerBudget:
-    # A series for each registered domain would be one for each customer. The one with the smallest share left
-    # is enough.
+    # A series for each registered domain would be a series for each customer. The domain with the smallest
+    # share left is enough.
     limits: dict[str, tuple[int, int]] = {}
     for each in sorted(budget.remaining(), key=lambda each: each.left / each.of):
         limits.setdefault(each.kind, (each.left, each.of))

@@ -38,7 +38,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 #: The reason to reject a certificate of a public CA without its intermediate, which browsers do not have.
 NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may omit"
 
-#: A chain has two or three certificates. The parser ignores the certificates after this number.
+#: The parser ignores the certificates after this number. A chain usually has two or three.
 MAX_CERTIFICATES = 20
 
 _BLOCK = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
@@ -57,7 +57,7 @@ UNREADABLE = (
 @dataclass(frozen=True)
 class PrivateKey:
     """
-    The private key of one certificate; never the account key (RFC 8555, section 11.1).
+    The private key of a certificate, or of an account at a CA. The two differ (RFC 8555, section 11.1).
     """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(repr=False)
@@ -79,7 +79,7 @@ class PrivateKey:
         Return the key in *pem*.
 
         Raises:
-            ValueError: *pem* does not contain an elliptic-curve or RSA key.
+            ValueError: *pem* does not contain an elliptic-curve or RSA key without a password.
         """
         try:
             key = load_pem_private_key(pem, password=None)
@@ -92,7 +92,7 @@ class PrivateKey:
     @property
     def pem(self) -> bytes:
         """
-        The key as PKCS #8 in PEM.
+        Return the key as PKCS #8 in PEM.
         """
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
@@ -123,7 +123,7 @@ class Certificate:
     A certificate with its chain and its private key.
     """
 
-    #: The names in lower case, in the order of the certificate.
+    #: The names in lower case: the DNS names, and then the IP addresses.
     names: tuple[str, ...]
     cert_pem: bytes = field(repr=False)
     chain_pem: bytes = field(repr=False)
@@ -140,7 +140,7 @@ class Certificate:
     @property
     def fullchain_pem(self) -> bytes:
         """
-        The certificate followed by the chain, for a TLS server.
+        Return the certificate followed by the chain, for a TLS server.
         """
         return self.cert_pem + self.chain_pem
 
@@ -150,7 +150,7 @@ class Certificate:
         Return the certificate in *fullchain*, with its chain (:func:`chain_of`).
 
         Raises:
-            BadCertificate: It is unreadable, its chain is incomplete, or it is for another key.
+            BadCertificate: It is unreadable or for another key, or its dates or its chain are invalid.
         """
         try:
             leaf, *chain = chain_of(fullchain)
@@ -228,7 +228,7 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
 @dataclass(frozen=True)
 class ChainLink:
     """
-    One certificate of a chain, for people.
+    One certificate of a chain.
     """
 
     #: The common name, or the distinguished name if there is no common name.

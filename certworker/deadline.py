@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-#: Bytes. An exchange fails when the peer sends more.
+#: The maximum number of bytes that a peer may send in one exchange.
 LARGEST_EXCHANGE = 64 << 20
 
 
@@ -48,7 +48,7 @@ class Place:
     @property
     def ip(self) -> IPv4Address | IPv6Address:
         """
-        The address without the port.
+        Return the address without the port.
         """
         return ip_address(self.address[0])
 
@@ -120,7 +120,7 @@ class Deadline:
         Resolve *host*, which may be an IP address, with the resolver of this machine.
 
         Raises:
-            OSError: It has no address, or the resolver does not respond in time.
+            OSError: *host* has no address, or the resolver does not respond in time.
         """
         # The resolver of the C library has no deadline, and Python cannot interrupt a thread inside it.
         answer: SimpleQueue[list[Place] | OSError] = SimpleQueue()

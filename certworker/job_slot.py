@@ -33,8 +33,8 @@ class JobSlot:
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
 #: The maximum number of running jobs that have released their slot. Further jobs hold their slot until they
-#: end. Traefik's files are written every two seconds, so that at most half of this number of jobs ends per
-#: second under load.
+#: end. Under load, Traefik's files are written every two seconds, so at most half of this number of jobs end
+#: each second.
 MAX_RELEASED = 128
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)

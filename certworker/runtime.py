@@ -1,8 +1,8 @@
 """
 The second half of the composition root builds, starts and stops the loops and servers of a worker.
 
-The components come from :mod:`certworker.app`. This module adds the threads: HTTP servers, page, scheduler,
-maintenance, Appwrite consumer, label watcher, reloads, deployment check, notifications and health.
+The components come from :mod:`certworker.app`. This module adds the threads, from the HTTP servers to the
+maintenance loop.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def run_worker(settings: Settings, *, lease_seconds: int) -> int:
         lease_seconds: How long the names and jobs of a killed worker stay locked.
 
     Raises:
-        CertworkerError: The worker cannot run with this Redis, or an address is in use.
+        CertworkerError: The worker cannot run with this Redis, or cannot use an address.
     """
     pin_to_one_cpu(Random())
     limit_unused_memory()
@@ -297,7 +297,8 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, Callab
     """
     Start the components that act after an issuance.
 
-    Return the job functions, which call them, the function for a certificate of another host, and the loops.
+    Return the job functions, which call these components, the function for a certificate of another host, and
+    the loops.
     """
     tracer = start_tracer(os.environ)
     if tracer:
@@ -334,7 +335,7 @@ def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, sta
 
 
 def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:
-    # The log has the failure as well, and the deployment check repeats after a day.
+    # The log has the failure as well: the deployment check logs it once a day.
     with suppress(CertworkerError, RedisError):
         if not app.certificates.metadata(name):
             return
@@ -371,7 +372,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
 
 def _responses(app: App) -> Callable[[str], str | None]:
     """
-    Return the function that responds to challenges, also to those of workers with another account.
+    Return the function that responds to challenges, including those of workers with another account.
     """
     if not app.settings.replication.keys:
         return app.responder.answer

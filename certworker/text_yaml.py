@@ -2,7 +2,7 @@
 Loads YAML files of other programs, with each number as a string.
 
 PyYAML takes seconds to convert a number with a hundred thousand digits or parts, such as 1:59:59:…, and
-hours for a larger one. certworker needs no number of these files.
+hours for a larger one. certworker needs no number from these files.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-#: A wait is at most this share of the validity period: 15 seconds of 15 minutes.
+#: A wait is at most this share of the validity period: 15 seconds if the period is 15 minutes.
 SHARE_OF_A_SHORT_WAIT = 1 / 60
 
 
@@ -26,7 +26,7 @@ class Validity:
     @property
     def length(self) -> timedelta:
         """
-        The length of the validity period.
+        Return the length of the validity period.
         """
         return self.not_after - self.not_before
 
@@ -67,6 +67,6 @@ def wait_within(validity: Validity | None, wait: timedelta) -> timedelta:
 
 def now_in_utc() -> datetime:
     """
-    Return the current time, aware and in UTC. All components outside tests use this clock.
+    Return the current time, aware and in UTC. The components use this clock unless a test passes another.
     """
     return datetime.now(UTC)

@@ -28,7 +28,7 @@ NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 def bare(name: str, value: str) -> str:
     """
-    Return *value* without the spaces and quotes around it; return a password unchanged.
+    Return *value* without the spaces and quotes around it; return the value of a verbatim variable unchanged.
     """
     is_of_lexicon = name.startswith(VERBATIM_BEGINNING) and not name.endswith(IN_A_FILE)
     if name in VERBATIM or is_of_lexicon:
@@ -41,7 +41,7 @@ def content_of(path: str) -> str:
     Return the secret in the file at *path*, without the final line feed.
 
     Raises:
-        ValueError: There is no secret. The message omits the path, which may be a secret by mistake.
+        ValueError: There is no secret in UTF-8. The message omits the path, which may be a secret by mistake.
     """
     try:
         # Without O_NONBLOCK, opening a named pipe waits until another program opens it, too.
@@ -66,7 +66,7 @@ def value_in(environ: Mapping[str, str], name: str, *, secret: bool = False) -> 
         secret: Whether a file may contain the value.
 
     Raises:
-        ValueError: The value is not text, a secret is set twice, or its file has no secret. The message
+        ValueError: The value is not UTF-8, a secret is set twice, or its file has no secret. The message
             does not contain the value.
     """
     value = bare(name, environ.get(name, ""))
@@ -84,7 +84,7 @@ def value_in(environ: Mapping[str, str], name: str, *, secret: bool = False) -> 
 
 def is_utf8(value: str) -> bool:
     """
-    Return whether *value* is valid text. Python replaces invalid bytes with lone surrogates.
+    Return whether *value* was valid UTF-8. Python replaces invalid bytes with lone surrogates.
     """
     try:
         value.encode()
@@ -95,6 +95,6 @@ def is_utf8(value: str) -> bool:
 
 def is_line(text: str) -> bool:
     """
-    Return whether *text* has no line feed and no other control character.
+    Return whether *text* is one line, without control characters and lone surrogates.
     """
     return NOT_IN_A_LINE.isdisjoint(map(unicodedata.category, text))

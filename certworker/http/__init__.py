@@ -3,7 +3,7 @@ The HTTP server of the worker: challenge responses, health and metrics.
 
 In import order (★ to read first)::
 
-    throttle  The connections to a port, and the server that accepts them
+    throttle  The connections to a port, their limits, and the server that accepts them
     listener  A WSGI server on one address, in its own thread
     server    ★ The HTTP server: challenge responses, health and metrics
 """

@@ -18,7 +18,7 @@ from certworker.supervision import Faults, Loop, Postponed
 BEAT_SECONDS = 15.0
 STOP_SECONDS = 10.0
 
-#: Connections that the kernel accepts before the server does.
+#: The maximum number of connections that the kernel accepts before the server does.
 BACKLOG = 1024
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -52,7 +52,8 @@ class Listener:
             name: The name of the loop.
             variable: The environment variable of the address, for the remedy if it cannot be used.
             prefix: The path of the application, which a request may have or lack.
-            is_always_quick: Whether each response is quick, so that requests that wait mean a stalled server.
+            is_always_quick: Whether each response is quick. If so, requests that only wait mean a stalled
+                server.
             responds_at_once: Returns whether the loop responds to requests for a path, without a thread.
         """
         self._address = address
@@ -80,7 +81,7 @@ class Listener:
         Start the server, which responds as soon as this method returns.
 
         Raises:
-            AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
+            AddressNotUsable: The server cannot listen: another program uses the port, for example.
         """
         try:
             listening = _listening(self._address)
@@ -115,7 +116,7 @@ class Listener:
 
     def _serve(self) -> float | None:
         """
-        Read and write all connections once; return None when none is left.
+        Read and write all connections once; return None when no connection is left.
         """
         self._server.pass_once()
         if not self._connections:

@@ -2,7 +2,7 @@
 The HTTP server of the worker: challenge responses, health and metrics.
 
 Its port is reachable from the Internet through port 80 of each domain. So the server limits the size of
-requests, returns short responses, and does not reveal its software.
+requests, returns short responses, and does not reveal the software in its headers.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ class HttpServer:
     """
     The HTTP server of the worker, in its own thread.
 
-    `GET /.well-known/acme-challenge/TOKEN` returns the key authorization, for any Host (RFC 8555, 8.3).
-    `GET /healthz` returns 200 or 503, and `GET /metrics` the metrics for Prometheus.
+    `GET /.well-known/acme-challenge/TOKEN` returns the key authorization, for any Host (RFC 8555, section
+    8.3). `GET /healthz` returns 200 or 503, and `GET /metrics` the metrics for Prometheus. Challenges and
+    metrics are optional.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -69,9 +70,9 @@ class HttpServer:
             address: Where to listen. `::` accepts IPv4 as well; port 0 selects a free port.
             answer: Returns the key authorization for a token, or None. Without this function, the server
                 serves no challenges.
-            answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop itself
-                responds.
-            healthy: Returns whether the worker is `healthy`, and the state of its parts.
+            answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop
+                responds, not a thread.
+            healthy: Returns the state of each part of the worker, and `healthy`: True leads to 200.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
             variable: The environment variable of the address.
@@ -106,7 +107,7 @@ class HttpServer:
         Start the server, which responds as soon as this method returns.
 
         Raises:
-            AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
+            AddressNotUsable: The server cannot listen: another program uses the port, for example.
         """
         self._listener.start()
 
@@ -122,7 +123,8 @@ class HttpServer:
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
         except Exception as error:
-            # The failure is logged once, so that a flood of requests does not flood the log.
+            # One warning is logged until a challenge has its response: a flood of requests must not flood the
+            # log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._failure_logged else logging.WARNING
                 logger.log(level, "cannot respond to a request: %s", failure.message)

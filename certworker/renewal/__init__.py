@@ -7,8 +7,8 @@ In import order (★ to read first)::
     policy         ★ When a certificate is renewed and a name is checked again, and the pauses after failures
     due            Enqueues the names that are due
     domain_status  The state of each name, from the volume, the records and the agenda
-    repair         Repairs the files in service without a request to the CA
+    repair         Repairs the files in service, and requests jobs for stored certificates
     reminders      When the operator of an imported certificate gets a reminder of its end
-    expiry_alerts  Reports overdue certificates, and imported ones that end soon
+    expiry_alerts  Reports overdue certificates, and imported certificates that end soon
     reconciler     Adds missing names of the volume to the agenda, and adopts other programs' certificates
 """

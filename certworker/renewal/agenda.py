@@ -22,16 +22,16 @@ logger = logging.getLogger(__name__)
 
 AGENDA = "certworker:agenda"
 
-#: This key exists while the agenda has every name of the volume. If Redis is emptied, the key is lost, even
-#: if names are added to the agenda afterwards.
+#: This key exists while the agenda has every name of the volume, or a comparison adds the missing names. If
+#: Redis is emptied, the key is lost, even if names are added to the agenda afterwards.
 COMPARED = "certworker:compared"
 
 #: A comparison with the volume that makes no progress within this time counts as interrupted.
 LONGEST_STANDSTILL = timedelta(minutes=10)
 
-#: Names in one command; Redis serves other clients between two commands.
+#: The names in one command. Redis serves other clients between two commands.
 NAMES_PER_COMMAND = 1_000
-#: Names read in one command: to read a name takes a tenth of the time of writing it.
+#: The names read in one command. Reading a name takes a tenth of the time of writing it.
 NAMES_PER_PAGE = 10_000
 #: The overlap of two pages; see :meth:`Agenda.names`.
 NAMES_READ_TWICE = 500
@@ -63,7 +63,9 @@ class Agenda:
         with_records: Callable[[Pipeline], object] | None = None,
     ) -> None:
         """
-        Plan the next checks of many names, and wake the reader if one of them is the earliest of the agenda.
+        Plan the next checks of many names. If one of them is the earliest of the agenda, wake the reader.
+
+        The reader is not woken if a wake-up is planned by that time.
 
         Args:
             moments: The time of the next check, by name.
@@ -85,7 +87,9 @@ class Agenda:
 
     def add(self, pipe: Pipeline, scores: Mapping[str, float], *, at_the_latest: bool = False) -> None:
         """
-        Add commands to *pipe* that plan checks at the Unix times *scores*. The last one returns the earliest.
+        Add commands to *pipe* that plan checks at the Unix times *scores*.
+
+        The last command reads the earliest check.
         """
         for batch in _batches(list(scores)):
             pipe.zadd(AGENDA, {name: scores[name] for name in batch}, lt=at_the_latest)

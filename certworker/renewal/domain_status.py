@@ -34,20 +34,20 @@ STATES = (
     *("failed", "waiting", "paused", "moved", "issuing", "missing"),
 )
 
-#: The details of `failed`: a certificate in service is still valid, or there is none. Only the second is
-#: critical.
+#: The details of `failed`: a certificate in service is still valid, or there is none. Only `no_certificate`
+#: is critical.
 FAILURES = ("failing", "no_certificate")
 
 #: The details that a user has to fix, the most urgent first.
 URGENT = ("no_certificate", "expired", "paused", "failing", "moved")
 
-#: The end of the lifetime of an imported certificate, of which alerts count the share that is left.
+#: Alerts compare the share of at most this last part of the validity period of an imported certificate.
 LONGEST_WATCHED = timedelta(days=300)
 
-#: The recorded states with which only the certificate determines the state of a name.
+#: With these recorded states, only the certificate determines the state of a name.
 QUICK = (*SERVED, None)
 
-#: For so many names, the index of all certificates is not worth its reading.
+#: For at most this number of names, their files are read instead of the index of all certificates.
 FEW_NAMES = 500
 
 #: Records read from Redis in one command.
@@ -57,13 +57,13 @@ BATCH = 500
 @dataclass(frozen=True)
 class DomainStatus:
     """
-    The status of one name, for one line of a table.
+    The status of one name.
     """
 
     name: str
     #: One of :data:`STATES`; a failure counts even while an older certificate is still valid.
     state: str
-    #: The state, except that `failed` is one of :data:`FAILURES`.
+    #: The state, or one of :data:`FAILURES` instead of `failed`.
     detail: str
     #: The names of the certificate in service; empty without a certificate.
     names: tuple[str, ...]
@@ -109,8 +109,8 @@ class DomainStatus:
 
     def watched_share_left(self, now: datetime) -> float | None:
         """
-        Return the share that alerts compare: :meth:`share_left`, but of an imported certificate the share of
-        the last :data:`LONGEST_WATCHED`.
+        Return the share that alerts compare: :meth:`share_left`, but for an imported certificate the share of
+        its last :data:`LONGEST_WATCHED` if that is more.
 
         Certificates of ten years exist, and their operator imports a successor a few weeks before the end.
         """
@@ -144,7 +144,7 @@ class DomainState(NamedTuple):
     @property
     def renewal(self) -> datetime | None:
         """
-        Return the planned renewal of the certificate in service; None without a certificate.
+        Return the planned renewal of the certificate in service; None without one, or if it is imported.
         """
         found = self.certificate()
         return planned_renewal(found) if found else None
@@ -162,8 +162,8 @@ def list_states(
     """
     Yield the state of every name on the agenda, in alphabetical order.
 
-    It reads one field of each record, the links of the names, and the index of the certificates. Only the
-    files of names that the index lacks are read.
+    For many names, the function reads one field of each record, the links of the names, and the index of the
+    certificates. It then reads only the files of names that the index lacks.
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -177,8 +177,8 @@ def names_by_urgency(
     """
     Return every name on the agenda: those that a user has to fix first, the others in alphabetical order.
 
-    Most names have a record of a valid certificate. It reads only the files of the others. If the files of
-    such a name are damaged, its next check records the failure.
+    Most names have a record of a valid certificate. The function reads only the files of the other names. If
+    the files of a name with such a record are damaged, its next check records the failure.
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -201,7 +201,7 @@ def _states_of(
             yield _guarded_state(name, recorded, store, now)
         return
     with ThreadPoolExecutor(1) as reader:
-        # Redis needs as long for the records as this process for the volume.
+        # Redis takes as long for the records as this process takes for the volume.
         reading = reader.submit(lambda: list(states.read_many(names)))
         own, covered = store.links.entries(), store.covered.entries()
         indexed = _indexed(store, own)
@@ -212,7 +212,7 @@ def _states_of(
         if line := indexed.get(file):
             begin, end = int(line[BEGIN]), int(line[END])
             if recorded in QUICK and seconds < end and is_surely_early(begin, end, seconds):
-                # Nearly all names are here, so only numbers are compared.
+                # Nearly all names reach this line, so only numbers are compared.
                 state = "imported" if is_imported(line) else "valid"
                 yield DomainState(name, state, state, line)
             else:
@@ -270,7 +270,7 @@ class BackfillProgress:
 
 def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -> BackfillProgress:
     """
-    Return the number of names without a certificate, and the time until which the CA's limits delay them.
+    Return how many names have no certificate, and when the limits of the CA allow the last of their orders.
     """
     # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)

@@ -1,8 +1,9 @@
 """
 Enqueues the names that are due.
 
-A certificate that is not due gets its next check here, without a job. Every other name gets a request in a
-priority queue.
+A certificate that is not due gets its next check here, without a job, and so does a name that a wildcard
+covers. A name whose request would be rejected gets a later check or, without a certificate, none. Every other
+name gets a request in a priority queue.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ SOON_SHARE = 1 / 5
 @dataclass(frozen=True)
 class Due:
     """
-    A name that needs a job: its priority, and the time at which its certificate expires.
+    The priority and the deadline of a name that needs a job.
+
+    The deadline is the end of its certificate, or now.
     """
 
     priority: Priority
@@ -68,7 +71,7 @@ class DueNames:
     priority_queues: PriorityQueues
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
-    #: Returns the next check of names that a wildcard covers, with a certificate of their own or without;
+    #: Returns the next check of names that a wildcard covers, with or without a certificate of their own;
     #: None: no wildcard covers them.
     covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
     #: Returns those of some names that have moved to another server.
@@ -82,8 +85,8 @@ class DueNames:
         """
         Check every name whose next check is due.
 
-        A certificate that is not due gets its next check; that reads only two small files. For every other
-        name, a request is enqueued by its priority.
+        A certificate that is not due gets its next check; this reads only two small files. A name that needs
+        a job gets a request, which is enqueued by its priority.
 
         Returns:
             `looked`: the number of checked names; `requested`: the number of requests enqueued.
@@ -96,7 +99,7 @@ class DueNames:
             sorted({*known, *(name for each in known.values() if each for name in each.names)})
         )
         certificates = self._names_of_certificates(known, moved)
-        # One check for all names of a certificate: they stay together on the agenda.
+        # All names of a certificate get one check, so that they stay together on the agenda.
         first = {names: name for name, names in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
@@ -111,7 +114,7 @@ class DueNames:
             metadata, result = known[name], results[names]
             if result is None:
                 self.agenda.remove(name)
-                with suppress(CertworkerError):  # the next pass retries it
+                with suppress(CertworkerError):  # the next comparison adds the name again
                     self.certificates.covered.remove(name)
             elif isinstance(result, datetime):
                 moments[name] = result
@@ -125,7 +128,7 @@ class DueNames:
         # The agenda is written first, so that it does not overwrite the later check that a fast job plans.
         self.agenda.put_many(moments)
         for priority, requests in requested.items():
-            # The earliest deadline is first. It also determines the order of the tenants.
+            # The earliest deadline is first. The deadlines also determine the order of the tenants.
             self.priority_queues.put(priority, dict(sorted(requests.items(), key=lambda request: request[1])))
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
@@ -149,7 +152,7 @@ class DueNames:
         try:
             return Due("new", now) if name in moved else self._check(names, name, metadata, now)
         except RedisError:
-            raise  # it concerns all names, and the maintenance loop reports the reason
+            raise  # the failure concerns all names, and the caller reports it
         except Exception:
             logger.exception("the check of this name failed and will be repeated", extra={"domain": name})
             return now + LOST_QUEUE_CHECK
@@ -204,7 +207,7 @@ class DueNames:
         rejection: CertworkerError,
         now: datetime,
     ) -> datetime | None:
-        # The job would be rejected before its attempt begins, so the reason is recorded here.
+        # The job would be rejected before its attempt begins, so the rejection is reported here.
         logger.warning("%s", rejection, extra={"domain": names[0], "code": rejection.code})
         if metadata is None:
             return None
@@ -243,8 +246,8 @@ class DueNames:
         """
         Return the names for which the certificate with this *metadata* is renewed, without those in *moved*.
 
-        A name that got another certificate for fewer or other names has left the set. A renewal for all names
-        would replace that certificate, and the renewal of that certificate would replace this one.
+        A name that received another certificate, for fewer or other names, has left the set. A renewal for
+        all names would replace that certificate, and its renewal would replace this one.
         """
         names = set(metadata.names)
         served_by = _metadata_of(

@@ -1,9 +1,9 @@
 """
-Reports overdue certificates: once a day, and as an error if they expire soon.
+Reports overdue certificates: once a day, and as an error if they expire soon or have expired.
 
-A certificate that is *due* is normal. The renewal of an *overdue* certificate has failed for some time, or
-was never tried. An operator has to act before it expires. certworker does not renew an imported certificate,
-but reminds of its end (:mod:`certworker.renewal.reminders`).
+A *due* certificate is normal. The renewal of an *overdue* certificate has failed for some time, or was never
+tried: an operator has to act before the certificate expires. certworker does not renew an imported
+certificate, but reminds the operator of its end (:mod:`certworker.renewal.reminders`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ OVERDUE_SHARE = 1 / 5
 #: With less than this share left, the report is an error.
 CRITICAL_SHARE = 1 / 10
 
-#: The maximum number of lines. Thousands of overdue certificates share a cause, which the first lines show.
+#: The maximum number of lines in one pass. Thousands of overdue certificates usually share a cause, which
+#: the first lines show.
 MAX_LINES = 100
 
 
@@ -51,7 +52,7 @@ class ExpiryAlerts:
 
     #: Returns the status of each name.
     statuses: Callable[[], Iterable[DomainStatus]]
-    #: Returns whether the key is passed for the first time today.
+    #: Returns whether the key is passed for the first time within a day.
     first_today: Callable[[str], bool]
     #: Called with a name, a subject, the failure and the time. Notifies once for each subject, and returns
     #: whether the subject is new.
@@ -88,7 +89,8 @@ class ExpiryAlerts:
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
         """
-        Send and log the reminder of *status* if it is new. Repeat the line daily after the end.
+        Send and log the reminder of *status* if it is new; after the end, log it daily. Return whether it was
+        logged.
         """
         if status.not_before is None or status.not_after is None:
             return False
@@ -112,7 +114,7 @@ class ExpiryAlerts:
 
 def _level(status: DomainStatus, now: datetime) -> str | None:
     left = status.share_left(now)
-    # A covered name gets no line, because its wildcard gets one. A moved name is not renewed.
+    # A covered name gets no line, because its wildcard gets a line. A moved name is not renewed.
     if left is None or left >= OVERDUE_SHARE or status.by or status.state == "moved":
         return None
     if left <= 0:
@@ -149,7 +151,7 @@ def _ends(status: DomainStatus, now: datetime) -> str:
 
 def _history(status: DomainStatus) -> str:
     """
-    Return a text about the known attempts to renew the certificate of *status*.
+    Return a sentence about the known attempts to renew the certificate of *status*.
     """
     if status.state == "issuing":
         return "an attempt to renew it is running."

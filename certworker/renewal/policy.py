@@ -5,7 +5,7 @@ The CA's suggestion and the age of a certificate decide when it is renewed. Most
 validity period. A number of days would be wrong for 160-hour certificates today and for the 45-day
 certificates of 2028.
 
-After each failure, another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
+After a failed attempt, another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
 shortens them while the certificate in service approaches its end.
 """
 
@@ -35,7 +35,7 @@ SHORT_VALIDITY = timedelta(days=10)
 #: With less than this share of its validity period left, a certificate is due, whatever the CA suggests.
 MIN_SHARE_LEFT = 1 / 20
 
-#: A suggested window in the past means a renewal now, but never before this age. Let's Encrypt backdates its
+#: A suggested window in the past means a renewal now, but not before this age. Let's Encrypt backdates its
 #: certificates by one hour.
 MIN_AGE = timedelta(hours=2)
 MIN_AGE_SHARE = 1 / 4
@@ -54,11 +54,11 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 #: The renewal of a certificate that certworker does not renew.
 NEVER = datetime.max.replace(tzinfo=UTC)
 
-#: After a failed validation: growing pauses, then once a day (integration guide).
+#: The pauses after a failed validation: they grow to a day (Let's Encrypt's integration guide).
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
-#: After the second, the third … crash in a row. The first pauses are short: if a deployment or a lack of
-#: memory ends many workers at the same time, their names are not the cause.
+#: The pauses after the second, the third … crash in a row. The first pauses are short: if a deployment or a
+#: lack of memory ends many workers at the same time, their names are not the cause.
 CRASH_PAUSES = (timedelta(seconds=5), timedelta(seconds=30), *CA_PAUSES)
 
 
@@ -120,7 +120,7 @@ class RenewalDecision:
 
     due: bool
     next_check: datetime
-    #: Whether the CA suggested the window in which it is renewed.
+    #: Whether the CA suggested the window of the renewal.
     ca_requested: bool
     #: Whether that window is open. Only then does Let's Encrypt exempt an order that replaces the
     #: certificate.
@@ -166,9 +166,9 @@ def planned_renewal(metadata: CertificateMetadata | CertificateSummary) -> datet
 
 def is_surely_early(begin: float, end: float, now: float) -> bool:
     """
-    Return whether a certificate is not due by its age yet, whatever its serial number. All are Unix times.
+    Return whether a certificate is not due by its age yet, whatever its serial number.
 
-    This takes a tenth of the time of :func:`renewal_time`.
+    The arguments are Unix times. This takes a tenth of the time of :func:`renewal_time`.
     """
     length = end - begin
     share = SHARE_LEFT_SHORT_VALIDITY if length < SHORT_VALIDITY.total_seconds() else SHARE_LEFT
@@ -179,7 +179,7 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
     """
     Return when the certificate is due: at a random time in *window*, or by its age without a window.
 
-    The time stays the same as long as the window does.
+    The time is the same at each call with the same window.
     """
     if window is None:
         share = SHARE_LEFT_SHORT_VALIDITY if validity.length < SHORT_VALIDITY else SHARE_LEFT
@@ -192,7 +192,7 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
 
 def next_check(validity: Validity, due: datetime, now: datetime, random: Random) -> datetime:
     """
-    Return the next check of a certificate: twice a day until it is *due*, then at that time.
+    Return the next check of a certificate: at least twice a day, and at the time *due*.
     """
     # The pause is random, so that many certificates are not checked in the same second.
     pause = min(MAX_CHECK_INTERVAL, validity.length / 4) * random.uniform(0.5, 1)
@@ -231,10 +231,10 @@ def shortened(
 
 def crash_backoff(crashes: int, validity: Validity | None, now: datetime) -> timedelta:
     """
-    Return the pause after the lease of an attempt that follows *crashes* crashed attempts in a row.
+    Return the pause for an attempt that follows *crashes* crashed attempts in a row.
 
-    If this attempt crashes as well, the next one begins after its lease and this pause. A first crash causes
-    no pause: most crashes are deployments.
+    If this attempt crashes as well, the next attempt begins after the lease of this attempt and the pause.
+    The first crash causes no pause: most crashes are deployments.
 
     Args:
         validity: The validity of the certificate in service; None: there is none.
@@ -266,7 +266,7 @@ def next_attempt(
     pause = shortened(usual, validity, now, policy.least) * (1 + JITTER * random.random())
     if failure.retry in NAMES_THE_TIME and failure.until is not None:
         named = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
-        # An attempt before the end of a limit sends no request: the budget rejects it. A CA that is slow is
+        # An attempt before the end of a limit sends no request, because the budget rejects it. A slow CA is
         # polled after the usual pause, unless its Retry-After is later.
         pause = named if failure.retry is Retry.UNTIL else max(pause, named)
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
@@ -274,7 +274,7 @@ def next_attempt(
 
 def in_words(span: timedelta) -> str:
     """
-    Return *span*, which is not negative, in the largest unit of which it has at least two: `89 days`.
+    Return *span*, which is not negative, in the largest unit of which it has at least two, or in seconds.
     """
     units = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", timedelta(seconds=1)))
     unit, length = next((each for each in units if span >= 2 * each[1]), units[-1])

@@ -42,7 +42,7 @@ RESTORE_WITHIN = timedelta(minutes=10)
 #: The states that a change to the settings may end.
 RETRIED = ("failed", "moved")
 
-#: The pause between two log lines about the progress. A shorter comparison logs none.
+#: The pause between two log lines about the progress. A shorter comparison logs no progress.
 PROGRESS_INTERVAL = timedelta(seconds=10)
 
 
@@ -106,10 +106,10 @@ class Reconciler:
 
     def reconcile(self) -> int:
         """
-        Add every name of the volume that is missing from the agenda to it.
+        Add to the agenda every name of the volume that is missing from it.
 
-        Certificates of other programs, certbot for example, are adopted and renewed when they are due. Names
-        whose directory Appwrite deleted are removed.
+        Certificates of other programs, certbot for example, are adopted, and are renewed when they are due.
+        Names whose directory Appwrite deleted are removed. Checks that are planned too late become earlier.
 
         Returns:
             The number of added names.
@@ -142,7 +142,7 @@ class Reconciler:
 
     def _restore(self, names: Sequence[str]) -> int:
         """
-        Add those of *names* that are missing from the agenda to it, and return their number.
+        Add to the agenda those of *names* that are missing from it, and return their number.
         """
         now = self.clock()
         known = known_metadata(self.agenda.missing(names), self.certificates, self.agenda)
@@ -156,7 +156,7 @@ class Reconciler:
         """
         beat()
         missing = self.agenda.missing(names)
-        # Names that were requested after that check have another state.
+        # A name that was requested again after the loss of its wildcard has another state.
         records = (record for record in self.records.read_many(names) if record)
         covered = [record.name for record in records if record.state == "covered"]
         gone = [name for name in covered if self.covered_until((name,), None) is None]
@@ -174,7 +174,7 @@ class Reconciler:
                 self.traefik.repair(adopted)
                 adopted.clear()
         except CertworkerError as failure:
-            # The next repair retries it.
+            # The next repair writes the files.
             logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_a_change(self) -> int:
@@ -197,7 +197,7 @@ class Reconciler:
 
     def _plan_missing_checks(self) -> None:
         """
-        Plan a check soon for each name whose next check is more than two days ahead.
+        Plan an early check for each name whose next check is more than two days ahead.
         """
         count = 0
         while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_AT_A_TIME):
@@ -210,7 +210,7 @@ class Reconciler:
 
     def _import_together(self, names: Sequence[str]) -> dict[str, Path]:
         """
-        Adopt the files of other programs with one name each; return the generations of the adopted names.
+        Adopt the certificates of other programs that have one name; return the generations by name.
         """
         try:
             found = adopt_together(self.certificates, names)
@@ -251,12 +251,12 @@ class Reconciler:
             try:
                 self.remove(name)
             except AlreadyInProgress:
-                continue  # it is being issued again
+                continue  # a job is running for the name
             except CertworkerError as failure:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # Only the age decides: for the CA's suggestion, all names would need a request at the same time.
+        # Only the age decides: for the suggestions of the CA, each name would need a request.
         return (
             next_check(metadata.validity, planned_renewal(metadata) or NEVER, now, self.random)
             if metadata

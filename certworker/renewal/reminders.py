@@ -1,5 +1,5 @@
 """
-The moments before the end of an imported certificate at which its operator gets a reminder.
+The moments, up to the end of an imported certificate, at which its operator gets a reminder.
 
 certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
 """
@@ -12,8 +12,8 @@ from datetime import timedelta
 from certworker.renewal.domain_status import LONGEST_WATCHED
 from certworker.validity import Validity
 
-#: The first reminder comes with this share of the validity period left, but at most this long before the end:
-#: certificates of ten years exist. The metrics reach the share at the same time.
+#: The first reminder comes with this share of the validity period left, but at most `LONGEST_BEFORE` before
+#: the end: certificates of ten years exist. The metrics reach the share at the same time.
 FIRST_SHARE = 1 / 5
 LONGEST_BEFORE = LONGEST_WATCHED * FIRST_SHARE
 
@@ -28,7 +28,7 @@ ENDED = "ended"
 
 def reminder_at(validity: Validity, left: timedelta) -> str | None:
     """
-    Return the last reminder that is due while the certificate is valid for the time *left*; None: none is.
+    Return the latest reminder that is due when the certificate has the time *left*; None: none is due.
 
     It is :data:`FIRST`, one of :data:`DAYS` as `14d`, or :data:`ENDED`.
     """

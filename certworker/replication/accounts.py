@@ -1,9 +1,9 @@
 """
 The accounts at the CAs, shared by the workers of all hosts.
 
-The later key of an account counts: the time of its file travels with it. So a second host registers no other
-account, and an old bundle does not restore a replaced key. A key whose account was deactivated on this host
-does not return, because its backup is on the volume.
+The later key of an account counts: a bundle contains the time of the key's file. So a second host registers
+no other account, and an old bundle does not restore a replaced key. A key whose account was deactivated on
+this host does not return, because its backup is on the volume.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _LABEL = re.compile(r"(?!\.)[A-Za-z0-9._:-]{1,253}")
 
 class Accounts:
     """
-    The files of the accounts in the directory of the state.
+    The files of the accounts on this host.
 
     Args:
         directory: STATE_DIR/accounts.
@@ -44,12 +44,12 @@ class Accounts:
     def __init__(self, directory: Path, keys: ReplicationKeys) -> None:
         self._directory = directory
         self._keys = keys
-        #: The files that were published or received last, by label.
+        #: The times of the files that were published or received last, by label.
         self._known: dict[str, tuple[int, int]] = {}
 
     def entries(self) -> Iterator[dict[str, bytes]]:
         """
-        Yield the entries of all accounts.
+        Yield the entries of all accounts whose key is not being replaced.
 
         Raises:
             VolumeReadOnly, VolumeFault: A file cannot be read.
@@ -73,9 +73,9 @@ class Accounts:
 
     def receive(self, content: bytes, names: bytes) -> bool:
         """
-        Store the account in the *content* of a bundle unless the account on this host is later.
+        Store the account in the *content* of a bundle, unless the account on this host is later or changing.
 
-        Return whether a file was changed.
+        Return whether the account was stored.
 
         Raises:
             BundleDamaged: The content is invalid.
@@ -109,7 +109,7 @@ class Accounts:
         own = _content(path)
         if own and own != key:
             durable.write(directory / f"{KEY}.{self._times(directory.name)[0]}.bak", own, KEY_MODE)
-        # The registration is without effect until its key is there.
+        # The registration has no effect until its key is stored.
         for file, content, changed in ((REGISTRATION, registration, times[1]), (KEY, key, times[0])):
             if content and _content(directory / file) != content:
                 durable.write(directory / file, content, KEY_MODE)
@@ -143,7 +143,7 @@ class Accounts:
 
     def _times(self, label: str) -> tuple[int, int]:
         """
-        Return when the key and the registration have changed, in nanoseconds; -1 for a missing file.
+        Return when the key and the registration were changed, in nanoseconds; -1 for a missing file.
         """
         directory = self._directory / label
         return _time(directory / KEY), _time(directory / REGISTRATION)

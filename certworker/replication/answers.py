@@ -1,7 +1,7 @@
 """
 The answers of a worker to the comparisons of other nodes.
 
-Each portion is answered by one worker of another node.
+One worker of another node answers each portion.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from certworker.validity import now_in_utc
 #: The maximum size of an answer; the last bundle may exceed it.
 ANSWER_BYTES = 1024 * 1024
 
-#: How long an answer waits for its node.
+#: How long an answer waits for its node, and after which age a portion gets no answer.
 LIFETIME_MS = 60_000
 
-#: The pauses between two reads: while no node compares, and shortly after an answer.
+#: The pauses between two reads: while no node compares, and within `BUSY_SECONDS` after an answer.
 PAUSE_SECONDS = 0.5
 SHORT_PAUSE_SECONDS = 0.02
 BUSY_SECONDS = 2.0
@@ -59,7 +59,7 @@ class Answers:
         is_complete: Returns whether this node has compared its own names, so that its answers are complete.
         accounts: Yields the entries with the accounts, for other workers.
         reject: Counts and logs the failure of a bundle.
-        clock: Returns seconds that never go back.
+        clock: Returns monotonic seconds.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -121,7 +121,7 @@ class Answers:
 
     def _is_old(self, portion: Portion) -> bool:
         """
-        Return whether the node waits for no answer any more. Another program may have added *portion* again.
+        Return whether the node no longer waits for an answer. Another program may have added *portion* again.
         """
         now, _ = self._connection.time()
         return abs(now - portion.made) * 1000 >= LIFETIME_MS
@@ -146,8 +146,8 @@ class Answers:
         stream.add_all(entries, LIFETIME_MS)
 
     def _newer(self, portion: Portion) -> Iterator[tuple[str, dict[str, bytes]]]:
-        # A comparison begins with a new list, which has the recent changes. Another worker may have answered
-        # the first portion.
+        # A comparison begins with a new list, which has the recent changes. Its later portions use the same
+        # list, unless the list is old.
         listing = self._listing
         if listing is None or not portion.after or self._clock() - listing.made >= LISTING_SECONDS:
             listing = self._listing = self._list()

@@ -1,5 +1,5 @@
 """
-The bundles: a certificate in service with its key and its metadata, or the removal of a name.
+The bundles: a certificate in service with its key and its metadata, the removal of a name, or an account.
 
 An entry of the stream has the fields `kind`, `names` and `bundle`. The bundle is encrypted, and valid only
 for its kind and its names (see :mod:`certworker.replication.sealing`). Its content is JSON.
@@ -96,7 +96,7 @@ def opened_entry(fields: Fields, keys: ReplicationKeys) -> tuple[str, bytes]:
 
 def decode(kind: str, content: bytes, fields: Fields) -> Copy | RemovedName | None:
     """
-    Return the item in the *content* of the entry *fields*; None: it has another kind.
+    Return the item in the *content* of the entry *fields*; None: the entry has another kind.
 
     Raises:
         BundleDamaged: The entry is invalid. It changes nothing.
@@ -153,7 +153,9 @@ def _removal(content: Mapping[str, object], names: tuple[str, ...] | None) -> Re
 
 def _names_in(value: object) -> tuple[str, ...] | None:
     """
-    Return the names in *value*, also those with an underscore, which other programs may have requested.
+    Return the names in *value*, also those with an underscore; None if they are invalid.
+
+    Other programs may have requested certificates for names with an underscore.
     """
     if not isinstance(value, list) or not 1 <= len(value) <= MOST_NAMES:
         return None

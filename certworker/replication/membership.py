@@ -1,5 +1,5 @@
 """
-The loops of one node: it follows the stream, compares its names with other nodes, and reports its state.
+The loops of one node: they follow the stream, compare its names with other nodes, and report its state.
 
 A worker also answers the comparisons of other nodes, and shares its accounts at the CAs.
 """
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 #: The interval of comparisons, which find lost entries of the stream.
 COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
-#: The pause while no other node answers: for a node that has never been compared, and for any other node.
+#: The pause while no other node answers: for a node that is not complete, and for a complete one.
 FIRST_RETRY_SECONDS = 2.0
 RETRY_SECONDS = 60.0
 
@@ -55,7 +55,7 @@ WAIT_PAUSE_SECONDS = 0.02
 @dataclass(frozen=True)
 class Host:
     """
-    What a node uses of its host.
+    The parts of a host that its node uses.
     """
 
     connection: Redis
@@ -74,7 +74,7 @@ class Membership:
     Args:
         keys: The keys of the operator.
         accounts_dir: The directory of the accounts at the CAs; None for a mirror.
-        clock: Returns seconds that never go back.
+        clock: Returns monotonic seconds.
 
     Attributes:
         loops: The loops and their heartbeats.
@@ -104,7 +104,7 @@ class Membership:
         self._nodes = Nodes(host.connection)
         self._is_complete = False
         self._is_new = _is_empty(host.store) and not self.follower.has_followed
-        #: Since when this worker has found no other one.
+        #: Since when this worker has found no other worker.
         self._alone_since: float | None = None
         self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
@@ -125,7 +125,7 @@ class Membership:
 
     def start(self) -> None:
         """
-        Start the loops. Before its first report, a worker finds the portions that it has to answer.
+        Start the loops. A worker begins to read the portions before its first report, so that it misses none.
         """
         if self._answers:
             optional("the start of the comparisons", self._answers.step, 0.0, self._explain)
@@ -157,7 +157,7 @@ class Membership:
 
     def wait_until_current(self) -> None:
         """
-        Wait until the entries that are on the stream now are in service, but at most :data:`WAIT_SECONDS`.
+        Wait until this host has applied the current entries of the stream, but at most :data:`WAIT_SECONDS`.
 
         A job that has locked a name calls this method, because another host may have issued for the name.
 
@@ -172,7 +172,7 @@ class Membership:
 
     def lag_seconds(self) -> float:
         """
-        Return the age of the oldest change of another host that is not in service on this host; 0: none.
+        Return the age in seconds of the oldest entry of the stream that this host has not applied; 0: none.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -204,7 +204,7 @@ class Membership:
 
     def _is_first(self) -> bool:
         """
-        Return whether this worker has all names that exist, because there is no other one.
+        Return whether this worker has all names that exist, because there is no other worker.
         """
         if self._role != "worker" or self._nodes.others(self._id):
             self._alone_since = None

@@ -1,5 +1,5 @@
 """
-The hosts with a volume of their own: the identity of this one, and the reports of all in Redis.
+The hosts with a volume of their own: the id of this host, and the reports of all hosts in Redis.
 
 Workers that share a volume are one node. The id of a node follows from the link `.certworker/node`, from the
 inode of this link, and from the machine. So a copy of the volume on another host is another node. The times
@@ -35,7 +35,7 @@ FRESH = timedelta(seconds=40)
 #: A report that is older than this is removed.
 FORGOTTEN_AFTER = timedelta(days=30)
 
-#: The maximum number of nodes. Any program may write reports.
+#: The approximate maximum number of reports that are read. Any program may write reports.
 MOST_NODES = 1_000
 
 #: The maximum number of names in a report.
@@ -90,9 +90,9 @@ class Node:
     seen: datetime
     #: The number of names on its volume.
     names: int
-    #: The position of the last entry of the stream in service.
+    #: The position of the last entry of the stream that it has applied.
     position: str
-    #: Whether it has compared its names with another node since its start.
+    #: Whether it has all names: it has compared them with another worker, or is the first worker.
     is_complete: bool
     #: The code of a failure of a bundle, until a bundle is valid, or of a name, until it is in service; empty
     #: without a failure.
@@ -100,7 +100,7 @@ class Node:
 
     def is_away(self, now: datetime) -> bool:
         """
-        Return whether the node does not report any more.
+        Return whether the node no longer reports.
         """
         return now - self.seen > FRESH
 
@@ -115,7 +115,7 @@ class NodeState:
     is_away: bool
     #: How many fewer names it has than the worker with the most names.
     missing: int
-    #: The age of the oldest entry of the stream that it does not have in service.
+    #: The age of the oldest entry of the stream that it has not applied; 0: none.
     lag_seconds: float
 
     @property
@@ -146,7 +146,7 @@ class Nodes:
 
     def report(self, node: Node) -> None:
         """
-        Store the report of *node*, and remove those of nodes that no longer exist, and of the future.
+        Store the report of *node*, and remove the reports that are too old, or from the future.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -160,7 +160,7 @@ class Nodes:
 
     def all(self) -> list[Node]:
         """
-        Return the reports of all nodes, by host. Those of the future are left out.
+        Return the reports of all nodes, sorted by host, without reports from the future.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -170,7 +170,7 @@ class Nodes:
 
     def states(self) -> list[NodeState]:
         """
-        Return the states of all nodes, by host.
+        Return the states of all nodes, sorted by host.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -205,7 +205,7 @@ class Nodes:
 
     def others(self, own: str) -> list[Node]:
         """
-        Return the other nodes that have all names and answer comparisons now, except the node *own*.
+        Return the workers that have all names and answer comparisons now, except the node *own*.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -34,7 +34,7 @@ def open_store(
     Return the certificates in *directory*, whose changes are published on *connection*.
 
     Args:
-        keys: The first one encrypts; without a key nothing is published.
+        keys: The keys of the operator; the first one encrypts. Without a key, nothing is published.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
     """
     if not keys:
@@ -61,8 +61,11 @@ class Publisher:
         """
         Publish the certificate of each of *names*, or its removal.
 
-        A failure is logged, because the certificate is in service on this host. The other hosts find it when
-        they compare their names.
+        A failure of Redis is logged, because the certificate is in service on this host. The other hosts find
+        the change when they compare their names.
+
+        Raises:
+            VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.
         """
         for name, item in self._items(store, names):
             add = partial(self._add, item)
@@ -70,7 +73,7 @@ class Publisher:
 
     def entries(self, store: CertificateStore, names: Sequence[str]) -> Iterator[dict[str, bytes]]:
         """
-        Yield the entries for *names*, without publishing them. A failure is logged.
+        Yield the entries for *names*, without publishing them. Too large entries are logged and skipped.
         """
         for name, item in self._items(store, names):
             make = partial(encode, item, self.keys)

@@ -37,13 +37,14 @@ _POSITION = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 #: Each part of a position is less than this.
 _TOO_LARGE = 2**64
 
-#: An entry of this size is no bundle of any version. The first node that reads it removes it, because Redis
-#: copies it for each script.
+#: A larger entry is no bundle of any version. The first node that reads it removes it, because Redis copies
+#: it for each script.
 HUGE_ENTRY = 1024 * 1024
 
 #: KEYS: the stream. ARGV: the position, the number of entries, the maximum size of an entry, and the size
-#: from which it is removed. Returns the id of the first entry, the last id, and the entries after the
-#: position: the id, the size, and the fields. A larger entry has no fields.
+#: above which it is removed. Returns the id of the first entry, the last id, and the entries after the
+#: position: the id, the size, and the fields. An entry above the maximum size has no fields. The script
+#: removes a key of another type.
 _READ = """
 local kind = redis.call('TYPE', KEYS[1]).ok
 if kind ~= 'stream' then redis.call('UNLINK', KEYS[1]) return {'', '', {}} end
@@ -90,7 +91,7 @@ class Reading:
     """
 
     entries: list[Entry]
-    #: The position of the last entry that was ever added.
+    #: The position of the last entry that was ever added, or :data:`BEGINNING`.
     last: str
     #: Whether entries after the position are missing, because the stream was shortened or lost.
     has_gap: bool
@@ -98,7 +99,7 @@ class Reading:
 
 class BundleStream:
     """
-    A stream of bundles: by default, that of all hosts.
+    A stream of bundles; by default, :data:`PUBLISHED`.
     """
 
     def __init__(self, connection: Redis, key: str = PUBLISHED) -> None:

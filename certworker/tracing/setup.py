@@ -1,8 +1,8 @@
 """
 Whether the environment requests traces.
 
-The variables are those of OpenTelemetry. The SDK reads their values itself; this module reads only whether
-traces are on, so that a worker without traces does not import the SDK.
+The variables are those of OpenTelemetry, and the SDK reads their values. This module checks only whether
+traces are on and whether their format is supported, so that a worker without traces does not import the SDK.
 """
 
 from __future__ import annotations

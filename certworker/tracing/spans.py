@@ -34,7 +34,7 @@ library_logger = logging.getLogger("opentelemetry")
 #: How long the end of the worker waits for the last spans.
 STOP_SECONDS = 3.0
 
-#: A collector that fails again and again is logged once in this time.
+#: Repeated failures of the collector are logged once in this time.
 REPEAT_SECONDS = 3600.0
 
 #: The maximum length of a chain of causes.
@@ -102,7 +102,7 @@ class ReportingExporter(SpanExporter):
 
 class Tracer:
     """
-    Creates a trace of each job, and sends it. The SDK reads its settings from the environment.
+    Sends a trace of each job. The SDK reads its settings from the environment.
 
     Raises:
         ValueError: A variable has an invalid value.
@@ -121,7 +121,7 @@ class Tracer:
     @contextmanager
     def job(self, name: str) -> Iterator[Step]:
         """
-        Measure the block as a step without a parent, and send it and its steps as a trace.
+        Measure the block as a step, and send this step and those within it as a trace.
         """
         span = self._tracer.start_span(name)
         trace_id = format_trace_id(span.get_span_context().trace_id) if span.is_recording() else ""
@@ -158,7 +158,9 @@ class Tracer:
 
 def _cause(error: BaseException) -> str:
     """
-    Return the reason of the system for *error*, or its type. The text of other errors may contain a URL.
+    Return the reason of the operating system for *error*, or the type of *error*.
+
+    The messages of other errors may contain a URL.
     """
     cause = error
     for _ in range(LONGEST_CHAIN):
