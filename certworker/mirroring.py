@@ -106,6 +106,7 @@ def _start_servers(
             metrics=metrics.render if address == settings.metrics_address else None,
             explain=explainer(connection),
             name="responder" if address == settings.http_address else "metrics",
+            variable=f"CERTWORKER_{'HTTP' if address == settings.http_address else 'METRICS'}_ADDRESS",
         )
         server.start()
         stack.callback(server.stop)

@@ -83,7 +83,7 @@ class ExpiryAlerts:
             if lines < MAX_LINES and self.first_today(f"overdue:{status.name}:{level}"):
                 lines += 1
                 _log(status, level, now)
-        if lines == MAX_LINES:
+        if count and lines == MAX_LINES:
             logger.error("overdue names in total: %d; list them with: certworker status --due 1h", count)
         return Survey(count, shortest)
 

@@ -278,7 +278,8 @@ def in_words(span: timedelta) -> str:
     """
     units = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", timedelta(seconds=1)))
     unit, length = next((each for each in units if span >= 2 * each[1]), units[-1])
-    return f"{span // length} {unit}"
+    number = span // length
+    return f"{number} {unit if number != 1 else unit[:-1]}"
 
 
 def detail_of(state: str, not_after: datetime | None, now: datetime) -> str:

@@ -204,6 +204,16 @@ class TestRepetition:
         assert MAX_LINES + 1 == len(lines)
         assert "overdue names in total: 150" in lines[-1][1]
 
+    def test_reminders_are_not_overdue_names(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        As many reminders as the log takes have no line about overdue names.
+        """
+        ending = [replace(imported(2 * DAY), name=f"{each}.org") for each in range(MAX_LINES + 50)]
+
+        assert MAX_LINES == len(logged(caplog, *ending, connection=connection))
+
 
 def imported(left: timedelta, validity: timedelta = 90 * DAY) -> DomainStatus:
     """

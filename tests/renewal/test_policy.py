@@ -459,6 +459,7 @@ class TestEveryFailure:
         (timedelta(days=2) - timedelta(seconds=1), "47 hours"),
         (timedelta(hours=2) - timedelta(seconds=1), "119 minutes"),
         (timedelta(seconds=119.9), "119 seconds"),
+        (timedelta(seconds=1), "1 second"),
         (timedelta(0), "0 seconds"),
     ],
 )
