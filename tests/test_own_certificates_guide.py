@@ -74,7 +74,7 @@ def test_the_command_in_the_container_reads_the_standard_input(
     assert COMPOSE in command
     printed = run_shell(command.replace(f"{COMPOSE} \\\n", ""), tmp_path, worker.environment)
 
-    assert f"{NAME}: stored, by site" in printed
+    assert f"{NAME}: stored, issued by site" in printed
 
 
 def test_the_call_of_the_api_imports_the_certificate(

@@ -10,7 +10,7 @@ In import order (★ to read first)::
     arguments    The names in the arguments of a command, and in its file
     dns          `certworker dns` and `certworker records`: the DNS provider, and the records of names
     doctor       `certworker doctor`: the checks of the installation, with remedies
-    timings      how long each step of the last attempts of a name took
+    timings      `certworker explain --timings`: how long each step of the last attempts took
     explain      `certworker explain`: the history of a name, or the page of an error code
     health       `certworker health`: the health check of the container
     notify       `certworker notify`: test notifications
@@ -60,7 +60,7 @@ COMMANDS = {
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 
-#: The module and the function of commands whose module does not have their name.
+#: The module and the function of each command whose module has another name.
 PLACES = {
     "remove": ("request", "remove"),
     "resume": ("request", "resume"),
@@ -119,7 +119,7 @@ def cli(ctx: click.Context) -> None:
     Exit codes:
       0  success
       1  failed, or warnings found (doctor --strict)
-      2  wrong usage or settings, or failures found (doctor)
+      2  wrong usage or settings, an unwritable directory (work), or failures found (doctor)
     """
     if ctx.invoked_subcommand in COMMANDS and ctx.invoked_subcommand not in WITHOUT_WARNINGS:
         _warn_about_the_environment()
@@ -143,10 +143,10 @@ def main() -> None:
     from certworker.cli.output import reference, say
     from certworker.errors import CertworkerError
 
-    # In a container, this is process 1, for which the kernel ignores SIGTERM without a handler.
+    # In a container, this is process 1, to which the kernel delivers no SIGTERM without a handler.
     if sys.argv[1:2] in (["work"], ["mirror"]):
-        # The worker sets its own handlers when it starts. Until then, an exception from a handler would
-        # print a traceback.
+        # The worker and the mirror set their own handlers when they start. Until then, an exception from a
+        # handler would print a traceback.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     else:

@@ -42,7 +42,7 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
 @contextmanager
 def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     """
-    Yield a client of the CA *choice*. It has not sent a request yet.
+    Yield a client of the CA *choice*. The client has not sent a request yet.
     """
     if choice.directory_url:
         yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)
@@ -59,14 +59,14 @@ def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     "--authority",
     "label",
     metavar="LABEL",
-    help="One of the CAs in CERTWORKER_AUTHORITY, for example letsencrypt. Without it, the first CA.",
+    help="One of the CAs in CERTWORKER_AUTHORITY, for example letsencrypt; by default, the first one.",
 )
 @click.pass_context
 def command(context: click.Context, label: str | None) -> None:
     """
     Show the account at the CA, change its key, or deactivate it.
 
-    The first order creates the account. certworker keeps its contact equal to _APP_EMAIL_CERTIFICATES.
+    The first order creates the account. Its contact is the address in _APP_EMAIL_CERTIFICATES.
 
     \b
     Example:
@@ -122,7 +122,7 @@ def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     if as_json:
         say_json(_json(_info(*chosen), chosen[1]))
     else:
-        say(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
+        say(f"The account at {chosen[1].title} has a new key; the URL of the account stays the same.")
 
 
 @command.command()

@@ -33,7 +33,7 @@ timeout_option = click.option(
 
 def caller_identity(command: str) -> str:
     """
-    Return the user and the host of *command*, for the log and the history.
+    Return *command* with its user and host, for the log and the history.
     """
     return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
 
@@ -42,7 +42,7 @@ def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wil
     """
     Return the normalized names in *names* and *file*, each once.
 
-    If lines of the file are invalid, print a message for each of them and exit.
+    If lines of the file are invalid, print a message for each of them, and end with exit code 1.
 
     Args:
         names: The names in the arguments.
@@ -52,7 +52,7 @@ def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wil
 
     Raises:
         click.UsageError: There are no names.
-        NameFailure: No CA certifies a name in the arguments.
+        NameFailure: No certificate can have one of the names in the arguments.
     """
     requested = dict.fromkeys(normalize(name, private=private, wildcards=wildcards) for name in names)
     wrong = []

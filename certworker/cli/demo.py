@@ -71,10 +71,10 @@ def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
-    It starts a Redis server, a CA, a worker and a TLS server, and removes all their files when it ends. With
-    --keep, it also writes a settings file, with which every other command works while the demo runs. With
-    --wildcard, it also starts a name server. The worker creates the TXT record of the challenge there by a
-    signed update (RFC 2136).
+    The demo starts a Redis server, a CA, a worker and a TLS server, and removes all their files when it
+    ends. With --keep, it also writes a settings file, which the other commands can use while the demo runs.
+    With --wildcard, it also starts a name server. The worker creates the TXT record of the challenge there by
+    a signed update (RFC 2136).
 
     \b
     Example:
@@ -166,7 +166,7 @@ Ctrl-C ends the demo and removes all its files.
 
 def _exports(settings: Mapping[str, str]) -> str:
     """
-    Return *settings* as a shell script. It also removes all other settings, and adds this program to PATH.
+    Return *settings* as a shell script, which also unsets all other settings and adds this program to PATH.
     """
     program = Path(sys.argv[0] if Path(sys.argv[0]).name == "certworker" else sys.executable).absolute()
     others = sorted(name for name in os.environ if name.startswith(PREFIXES) and name not in settings)
@@ -253,10 +253,13 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
 
 def _wait_until_served(site: str, port: int, root: Path, unlike: str | None) -> str:
     """
-    Wait until the proxy serves another certificate for *site*, and return its serial number.
+    Wait until the proxy serves a new certificate for *site*, and return the serial number of the certificate.
 
     Args:
-        unlike: The serial number of the certificate before it; None if there is none.
+        unlike: The serial number of the previous certificate; None if there was none.
+
+    Raises:
+        click.ClickException: The proxy served no new certificate within a minute.
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
@@ -268,7 +271,8 @@ def _wait_until_served(site: str, port: int, root: Path, unlike: str | None) -> 
             pass  # The certificate is not in service yet.
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"{site} was not served within a minute; the worker's log above shows the reason."
+                f"The proxy served no new certificate for {site} within a minute; the log of the worker "
+                "above shows the reason."
             )
         time.sleep(0.1)
 

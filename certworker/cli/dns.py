@@ -43,7 +43,7 @@ def test(names: Sequence[str], as_json: bool) -> None:
     Test the DNS provider of each NAME with a harmless TXT record.
 
     The command creates the record, waits until all name servers show it, and deletes it. It needs Redis to
-    lock the zone: only one worker at a time changes a zone. The exit code is 1 if a name fails.
+    lock the zone, because only one worker at a time changes a zone. The exit code is 1 if a test fails.
 
     \b
     Example:
@@ -98,7 +98,7 @@ def register(name: str) -> None:
 
 @click.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--tenant", help="The tenant that owns the names; by default that of the last request.")
+@click.option("--tenant", help="The tenant that owns the names; by default, the tenant of the last request.")
 @json_option
 def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     """
@@ -107,13 +107,14 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     Each line is a line of a zone file, with the state of the record as a comment: right, wrong or missing.
     The command queries the authoritative name servers, not a cache.
 
-    A name that uses HTTP-01 needs the records of _APP_DOMAIN_TARGET_CNAME, _APP_DOMAIN_TARGET_A and
-    _APP_DOMAIN_TARGET_AAAA. The apex of a zone cannot have a CNAME, and needs address records. A wildcard, or
-    another name that uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs
-    the CNAME that delegates the challenge. If the existing CAA records forbid the CA, the name needs another
-    one. With CERTWORKER_OWNERSHIP=txt, a name of a tenant needs the TXT record that names the tenant.
+    A name that uses HTTP-01 needs a CNAME record to _APP_DOMAIN_TARGET_CNAME. Without this setting, or at the
+    apex of a zone, which cannot have a CNAME, it needs address records. These have the addresses in
+    _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA, or those of the target. A wildcard, or another name that
+    uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs the CNAME that
+    delegates the challenge. If the existing CAA records forbid the CA, the name needs another CAA record.
+    With CERTWORKER_OWNERSHIP=txt, a name of a tenant needs the TXT record that names the tenant.
 
-    The exit code is 1 if a record is missing or wrong, or if DNS does not answer.
+    The exit code is 1 if a record is missing or wrong, or if the records of a name cannot be determined.
 
     \b
     Example:

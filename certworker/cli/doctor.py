@@ -38,21 +38,21 @@ MARKS = {
 @click.option(
     "--staging-order",
     is_flag=True,
-    help="Also order a certificate at the staging CA; it is never installed.",
+    help="Also order a certificate for each name at the staging CA; certworker never installs it.",
 )
 @click.option(
     "--report",
     "file",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Also write FILE, a report for bug reports without secrets. - is the standard output.",
+    help="Also write a report without secrets to FILE, for a bug report. - is the standard output.",
 )
 def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
     Check settings, volumes, Redis, the CA and each NAME, and show remedies.
 
-    Without a NAME, it checks the names in _APP_DOMAIN, and some names that have failed. Without
-    --staging-order, it orders no certificate.
+    Without a NAME, the doctor checks the names in _APP_DOMAIN, and up to five names that have failed. (It
+    does not search for these among more than 2,000 names.) Without --staging-order, it orders no certificate.
 
     The exit code is 0 if no check fails, 1 for warnings with --strict, 2 for failures.
 
@@ -60,7 +60,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     Example:
       certworker doctor api.example.org
     """
-    # The report contains everything that a module would log.
+    # The findings contain everything that the modules would log.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
     # With `--report -`, the standard output contains only the report.
     console = Console(highlight=False, soft_wrap=True, quiet=file == "-")
@@ -79,7 +79,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
         total = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
-        console.print(f"\n{total}{' Fix them. certworker checks again automatically.' if failures else ''}")
+        console.print(f"\n{total}{' Fix them, then run the checks again.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
 
 

@@ -22,7 +22,7 @@ from certworker.state.domain_records import DomainRecord, DomainRecords
 
 #: The minimum similarity of a suggested code, from 0 to 1.
 LEAST_LIKENESS = 0.75
-#: The number of similar codes if none is that similar.
+#: The maximum number of suggested codes if none is that similar.
 MOST_RELATED = 5
 
 
@@ -113,8 +113,8 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
         if record.next_check:
-            attempts = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
-            say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
+            moment = f"{record.next_check:%Y-%m-%d %H:%M} UTC"
+            say(f"  failed attempts: {record.attempts}; the next attempt is at {moment}")
         if more := reference(record.code):
             say(f"  more: {more}")
     elif record.not_after:

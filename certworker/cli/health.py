@@ -49,7 +49,7 @@ def _request_health(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         say(answer.read(MAX_RESPONSE_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
-        say(f"The HTTP server (responder) does not respond at {host}:{address.port} ({fault}).", err=True)
+        say(f"The HTTP server of the worker does not respond at {host}:{address.port} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 
@@ -61,5 +61,5 @@ def _read_reports(settings: Settings) -> bool:
     for report in found:
         say_json(report.as_json())
     if not found:
-        say(f"No worker on {host} has reported to Redis in the last few seconds.", err=True)
+        say(f"No worker on {host} has reported to Redis in the last 30 seconds.", err=True)
     return bool(found) and all(report.healthy for report in found)

@@ -38,11 +38,11 @@ OPTIONS = {"certificate": "--cert", "key": "--key", "chain": "--chain"}
 @click.option("--chain", metavar="FILE", help="The certificates of its CA, if they are in a separate file.")
 @click.option("--force", is_flag=True, help="Replace a certificate that certworker renews.")
 @click.option(
-    "--wait", is_flag=True, help="Wait until the certificate is in service. Exit code 1 if it is not."
+    "--wait", is_flag=True, help="Wait until the certificate is in service. The exit code is 1 if it is not."
 )
 @timeout_option
 @click.option(
-    "--json", "as_json", is_flag=True, help="One JSON object; with --wait, the outcome as a second one."
+    "--json", "as_json", is_flag=True, help="One JSON object; with --wait, a second one with the outcome."
 )
 def command(
     name: str, cert: str, key: str, chain: str | None, force: bool, wait: bool, timeout: int, as_json: bool
@@ -50,7 +50,7 @@ def command(
     """
     Import a certificate for NAME, which the proxy serves and certworker does not renew.
 
-    FILE is - for the standard input, also for several options. Run it as the user of the worker.
+    FILE may be - for the standard input, even in several options. Run the command as the user of the worker.
 
     \b
     Example:
@@ -88,8 +88,8 @@ class _Files:
         Return the content of *file*, which is the *part* of the import; empty without a file.
 
         Raises:
-            PemUnreadable: It is too large, or not a regular file.
-            click.BadParameter: It is missing, or cannot be read.
+            PemUnreadable: *file* is too large, or not a regular file.
+            click.BadParameter: *file* is missing, or cannot be read.
         """
         if file is None:
             return b""
@@ -104,7 +104,7 @@ class _Files:
 
     def _read_stdin(self) -> bytes:
         if self._stdin is None:
-            # The checks of the content report a longer one.
+            # The checks of the content report a longer input.
             self._stdin = sys.stdin.buffer.read(LARGEST_PEM_BYTES + 1)
         return self._stdin
 
@@ -127,4 +127,5 @@ def _show(name: str, imported: Imported, *, as_json: bool) -> None:
     for warning in imported.warnings:
         say(f"Warning: {warning}", err=True)
     until = f"{metadata.not_after:%Y-%m-%d %H:%M} UTC"
-    say(f"{name}: stored, by {metadata.issuer}, valid until {until}; see its state: certworker status {name}")
+    issued = f"issued by {metadata.issuer}, valid until {until}"
+    say(f"{name}: stored, {issued}; see its state: certworker status {name}")

@@ -39,7 +39,7 @@ class Files:
     The files of the certificate of a name.
     """
 
-    #: The four files by `cert`, `chain`, `fullchain` and `privkey`.
+    #: The paths of the four files, by `cert`, `chain`, `fullchain` and `privkey`.
     paths: dict[str, str]
     #: The issuers in the chain, from the issuer of the certificate upward.
     issuers: list[str]
@@ -47,14 +47,14 @@ class Files:
 
 def urgency(one: DomainState | DomainStatus) -> tuple[int, str]:
     """
-    Return the sort key of *one* in a table: names that a user has to fix first, then by name.
+    Return the sort key of *one* in a table: the most urgent names come first, equally urgent ones by name.
     """
     return URGENT.index(one.detail) if one.detail in URGENT else len(URGENT), one.name
 
 
 def show_one(one: DomainStatus, files: Files | None, queued: Queued, now: datetime) -> None:
     """
-    Print all fields of *one*, one per line.
+    Print the fields of *one*, each on its own line.
     """
     for label, value in _fields(one, files, queued, now):
         say(f"{label:<12} {value}", color=COLORS.get(one.detail) if label == "state" else None)
@@ -92,7 +92,7 @@ def _fields(
 
 def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
     """
-    Print a line for each of *shown*, cut to the width of the terminal.
+    Print a line for each of *shown*. A terminal gets lines of its width, a file gets whole lines.
     """
     lines = [("NAME", "STATE", "VALID FOR", "NEXT CHECK", "LAST ERROR"), *(_cells(one, now) for one in shown)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
@@ -107,7 +107,7 @@ def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
 
 def moment(when: datetime | None) -> str:
     """
-    Return the time *when* as text.
+    Return *when*, in UTC, to the minute; "not planned" for None.
     """
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "not planned"
 

@@ -31,7 +31,8 @@ def test() -> None:
     """
     Send a test notification by each configured channel.
 
-    It needs neither Redis nor a running worker. The exit code is 1 if a channel fails, and 2 if none is set.
+    The command needs neither Redis nor a running worker. The exit code is 1 if a channel fails, and 2 if no
+    channel is set.
 
     \b
     Example:
@@ -40,7 +41,10 @@ def test() -> None:
     settings = load(os.environ)
     channels = receivers(settings)
     if not channels:
-        say("No channel is set. Set _APP_SMTP_HOST or CERTWORKER_NOTIFY_URL.", err=True)
+        say(
+            "No channel is set. Set _APP_SMTP_HOST and _APP_EMAIL_CERTIFICATES, or CERTWORKER_NOTIFY_URL.",
+            err=True,
+        )
         sys.exit(2)
     notification, failed = trial_notification(settings, datetime.now(UTC)), False
     for name, receiver in channels.items():

@@ -30,12 +30,12 @@ json_option = click.option(
 
 def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_json: bool) -> None:
     """
-    Print that *jobs* are in the queue, and a warning if no worker starts them.
+    Print that *jobs* are requested, with their positions in the queue. Warn if no worker starts jobs.
 
     Args:
         connection: To Redis.
         jobs: The new jobs.
-        action: The request as text: `requested` or `removal requested`.
+        action: The words for the request: `requested` or `removal requested`.
         as_json: Print JSON.
     """
     workers = running_workers(connection)
@@ -56,7 +56,9 @@ def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_js
 
 def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
     """
-    Wait for the outcomes of *jobs* and print them; return whether all succeeded.
+    Wait for the outcomes of *jobs*, and print them; return whether all succeeded.
+
+    With more than :data:`MOST_LINES` jobs, print only the failures and a summary. JSON has each outcome.
     """
     # The import of RQ is slow, and only this function needs it.
     from certworker.worker.wait import JobOutcome, wait_for
@@ -85,7 +87,9 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
 
 def why_nothing_starts(connection: Redis) -> str:
     """
-    Return why no worker takes requests from the queue, with the remedy; empty if one does.
+    Return why no worker takes requests from the queue, with the remedy.
+
+    Return an empty string if a worker does, or if Redis does not permit the query.
     """
     if running_workers(connection) == 0:
         return NO_WORKER

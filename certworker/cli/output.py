@@ -1,8 +1,8 @@
 """
 The output of commands: printable lines, JSON, and the progress line of long commands.
 
-Texts from Redis, from a CA or from a file may contain control characters. Those would move the cursor, hide
-text or change the title of the terminal.
+A string from Redis, from a CA or from a file may contain control characters, which would move the cursor,
+hide text or change the title of the terminal.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LONGEST_LINE = 50_000
 
 BAR_WIDTH = 20
 
-#: Takes the number of items that are done (including failures), that failed, and in total.
+#: Takes three numbers of items: those that are done (including failures), those that failed, and all.
 Update = Callable[[int, int, int], None]
 
 
@@ -34,7 +34,7 @@ def say(text: str = "", *, err: bool = False, color: str | None = None) -> None:
 
     Args:
         text: The text; unprintable characters are shown as escape sequences.
-        err: Print it to the standard error.
+        err: Print to the standard error.
         color: One of click's names. Only a terminal shows it, unless NO_COLOR (https://no-color.org) is set.
     """
     shown = printable(text, LONGEST_LINE)
@@ -50,9 +50,11 @@ def say_json(value: object) -> None:
 
 def reference(code: str) -> str:
     """
-    Return the address of the page of the failure with *code*; empty if no failure has this code.
+    Return the URL of the page of the failure with *code*, or the command that prints the page.
 
-    The setting is read here because some commands report failures of the settings themselves.
+    Return an empty string if no failure has this code.
+
+    CERTWORKER_DOCS_URL is read here, because some commands report failures of the settings themselves.
     """
     try:
         docs_url = value_in(os.environ, "CERTWORKER_DOCS_URL")
@@ -64,9 +66,9 @@ def reference(code: str) -> str:
 @contextmanager
 def progress_line() -> Iterator[Update]:
     """
-    Show a progress line during the block; yield the function that updates it.
+    Show a progress line during the block; yield the function that updates the line.
 
-    Only a terminal shows it, on the standard error. A file or a pipe gets only the results.
+    Only a terminal shows the line, on the standard error. A file or a pipe gets only the results.
     """
     if not sys.stderr.isatty():
         yield lambda *_: None

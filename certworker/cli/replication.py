@@ -26,7 +26,7 @@ def key() -> None:
     """
     Print a new key for CERTWORKER_REPLICATION_KEY.
 
-    All hosts need the same key. With it, each private key in Redis can be read: store it like a private key.
+    All hosts need the same key. It decrypts the private keys in Redis, so store it like a private key.
 
     \b
     Example:

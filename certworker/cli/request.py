@@ -28,14 +28,15 @@ from certworker.worker.producer import request_certificate, request_removal
 @click.option(
     "--use-full-quota",
     is_flag=True,
-    help="With --force: as often as the CA allows, instead of three times a week.",
+    help="With --force, issue as often as the CA allows, instead of three times a week.",
 )
 @click.option("--tenant", help="The tenant that owns the names.")
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for the outcomes. The exit code is 0 if all names are issued, kept or covered, otherwise 1.",
+    help="Wait for the outcomes. The exit code is 0 if each name is issued, imported, kept or covered, "
+    "otherwise 1.",
 )
 @timeout_option
 @json_option
@@ -101,7 +102,8 @@ def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int
     """
     Remove each NAME from the proxy and from the volume, and stop its renewals.
 
-    It revokes no certificate. The worker requests the names in _APP_DOMAIN again at its next start.
+    The removal revokes no certificate. At its next start, the worker again requests the names in _APP_DOMAIN,
+    and the wildcards of _APP_DOMAIN_FUNCTIONS and _APP_DOMAIN_SITES.
 
     \b
     Example:

@@ -30,7 +30,9 @@ from certworker.worker.producer import request_certificate, request_removal
     default="unspecified",
     help="The reason that the CA publishes.",
 )
-@click.option("--remove", is_flag=True, help="Remove its names from service instead of requesting a new one.")
+@click.option(
+    "--remove", is_flag=True, help="Remove the names of the certificate; request no new certificate."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     """
@@ -48,7 +50,8 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     store = CertificateStore(settings.certificates_dir)
     stored = store.current(name)
     if stored is None and (wildcard := store.covered.wildcard_of(name)):
-        say(f"{name} is covered by {wildcard}. To revoke that: certworker revoke '{wildcard}'", err=True)
+        remedy = f"To revoke the wildcard: certworker revoke '{wildcard}'"
+        say(f"{name} is covered by {wildcard}. {remedy}", err=True)
         sys.exit(1)
     if stored is None:
         say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)

@@ -52,7 +52,7 @@ Stores = tuple[Agenda, RecordedStates, CertificateStore]
 
 PAUSE_SECONDS = 1.0
 
-#: Counting may take this share of the time. For 50,000 names it takes about a second.
+#: The share of the time that counting may take. Counting 50,000 names takes about a second.
 SHARE_OF_TIME_TO_COUNT = 1 / 10
 
 #: A name in one of these states may get its first certificate.
@@ -81,7 +81,7 @@ def watch_names(
     """
     Show the progress until each name has a certificate or has failed, or until Ctrl-C.
 
-    A terminal shows one line that changes. A file gets a line for each change.
+    A terminal shows one line that changes. A file gets a line for each change, and so does JSON.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -136,6 +136,9 @@ class Duration(click.ParamType[timedelta]):
     ) -> timedelta:
         """
         Return the time span of *value*.
+
+        Raises:
+            click.BadParameter: *value* is not a time span.
         """
         if isinstance(value, timedelta):
             return value
@@ -182,7 +185,8 @@ def command(
     """
     Show which certificates are in service, when they expire, and what failed.
 
-    With NAME, show its details; exit code 1 if NAME is unknown. Names that a user has to fix come first.
+    Without NAME, show a table, which begins with the names that a user has to fix. With NAME, show the
+    details of NAME; the exit code is 1 if NAME is unknown.
 
     \b
     Example:
@@ -213,13 +217,13 @@ def command(
             size = None if everything else page_size
             start = (page - 1) * page_size if size else 0
             if as_json:
-                # JSON is unsorted, so that a program gets the first line immediately.
+                # JSON is not sorted by urgency, so that a program gets the first line immediately.
                 sources = agenda, DomainRecords(connection), volume, now
                 chosen = (one for one in list_status(*sources) if _is_chosen(one, state, due, now))
                 for one in islice(chosen, start, start + size if size else None):
                     say_json(_json(one, now))
                 return
-            # Only the page needs the details of its names.
+            # Only the names on the page need their details.
             names = _chosen_names(stores, state, due, now)
             shown = names[start : start + size if size else None]
             _show_page(list(statuses_of(shown, agenda, DomainRecords(connection), volume, now)), now)

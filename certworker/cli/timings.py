@@ -1,7 +1,7 @@
 """
 `certworker explain --timings`: how long each step of the last attempts of a name took.
 
-The last event of a job has the durations, see :mod:`certworker.observability.history`.
+The last event of a job has the durations: see :mod:`certworker.observability.history`.
 """
 
 from __future__ import annotations

@@ -24,8 +24,8 @@ def command() -> None:
     """
     Create, list or revoke the tokens of the page and the API.
 
-    The file CERTWORKER_TOKENS_FILE has their hashes; by default, it is a file in CERTWORKER_STATE_DIR. The
-    running page reads a changed file immediately.
+    The file in CERTWORKER_TOKENS_FILE has the hashes of the tokens; by default, it is in
+    CERTWORKER_STATE_DIR. The running page reads a changed file immediately.
 
     \b
     Example:
@@ -35,13 +35,13 @@ def command() -> None:
 
 @command.command()
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What the token may do.")
-@click.option("--tenant", metavar="TENANT", help="The only tenant whose names it may see.")
+@click.option("--tenant", metavar="TENANT", help="The only tenant whose names the token may see.")
 def create(role: str, tenant: str | None) -> None:
     """
     Create a token, and print it once.
 
-    The role read sees the names, operate also requests, renews and removes them, and admin may do everything.
-    The role proxy only gets certificates with their private keys, for a proxy.
+    The role read sees the names, operate also requests, renews and removes them, and admin also imports
+    certificates and sees the queue. Only the role proxy, for a proxy, gets private keys.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def create(role: str, tenant: str | None) -> None:
     if tenant is not None and role == PROXY:
         raise click.ClickException("A proxy serves the names of all tenants. Omit --tenant.")
     if tenant is not None and not TENANT.fullmatch(tenant):
-        raise click.UsageError("TENANT has 1 to 100 letters, digits, dots, hyphens and underscores.")
+        raise click.UsageError("TENANT must have 1 to 100 letters, digits, dots, hyphens and underscores.")
     with _tokens() as tokens:
         token = tokens.create(cast("Role", role), tenant, now_in_utc)
     say("The token, which is shown only once:", err=True)
@@ -108,7 +108,7 @@ def _line(token_id: str, role: str, tenant: str, created: str) -> str:
 @contextmanager
 def _tokens() -> Iterator[TokenFile]:
     """
-    Yield the file with the tokens; its failures become messages.
+    Yield the file with the tokens; the failures of the file become messages.
     """
     tokens = tokens_of(load(os.environ))
     try:

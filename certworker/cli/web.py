@@ -23,8 +23,9 @@ def command() -> None:
     """
     Serve the page and the API at CERTWORKER_WEB_ADDRESS until SIGTERM.
 
-    It reads the certificates from the volume, which may be read-only, and the state from Redis. An action
-    becomes a job, which a worker runs. `certworker work` serves the same page.
+    The page reads the certificates from the volume and the state from Redis. An action becomes a job, which a
+    worker runs. The volume may be read-only: only the import of a certificate writes to it. `certworker work`
+    serves the same page.
 
     \b
     Example:

@@ -59,7 +59,9 @@ def command(override_limits: str | None) -> None:
 
 def exit_code_of(program: str, run: Callable[[], int]) -> int:
     """
-    Return the exit code of *run*, which runs *program* until a signal stops it. Log its failure.
+    Call *run*, which runs *program* until a signal stops it, and return its exit code.
+
+    If *run* fails, log the failure, and return 2 for wrong settings, otherwise 1.
     """
     try:
         code = run()
@@ -77,7 +79,8 @@ def log_thread_exception(ended: threading.ExceptHookArgs) -> None:
     """
     Log the exception that ended a thread, in the format of the log.
 
-    A time limit may interrupt a thread whose job has just ended. That loses nothing, and is not logged.
+    A time limit may interrupt a thread whose job has just ended. The interruption loses nothing, and is not
+    logged.
     """
     error = ended.exc_value or ended.exc_type()
     if not isinstance(error, Interrupted):
@@ -105,7 +108,7 @@ def _log_warnings() -> None:
 
 
 def _log_settings(failure: InvalidSettings) -> None:
-    # Each finding has its own line, because all of them together may exceed the length of a line.
+    # Each finding has its own line, because together they may exceed the maximum length of a line.
     for finding in failure.findings:
         logger.error("[%s] %s.", failure.code, finding, extra={"code": failure.code})
     logger.error("invalid settings: %d. %s", len(failure.findings), failure.remedy)
@@ -126,5 +129,5 @@ def _unwritable(settings: Settings) -> list[VolumeReadOnly]:
         except VolumeReadOnly as failure:
             failures.append(failure)
         except CertworkerError:
-            continue  # A full disk, for example, may recover: each job checks again.
+            continue  # A full disk, for example, may get space later: each job checks that.
     return failures

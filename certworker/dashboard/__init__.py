@@ -13,5 +13,5 @@ In import order (★ to read first)::
     nodes         The hosts with volumes of their own
     summary       The overview: counts, problems, next renewals, queue and proxy
     records       The DNS records that a name needs
-    actions       Requests, renewals, retries, resumptions and removals
+    actions       Requests, renewals, retries, resumptions, imports and removals
 """

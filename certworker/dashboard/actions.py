@@ -1,7 +1,8 @@
 """
-The actions of the page and the API. Each is a job for the worker.
+The actions of the page and the API. Each one enqueues jobs for the worker.
 
-The callers check before each action whether the name belongs to the tenant of the request.
+The callers check whether a known name belongs to the tenant of the call. The actions check the names of a
+request, and the other names of a certificate.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from certworker.worker.producer import request_certificate, request_removal
 
 class OtherTenant(Exception):
     """
-    A requested name is known and does not belong to the tenant of the request.
+    A name of an action is known, and does not belong to the tenant of the call.
     """
 
     def __init__(self, name: str) -> None:
@@ -43,12 +44,12 @@ class RequestedJob:
 
 class Actions:
     """
-    Requests for the worker. Each method returns the id of its job, or the jobs of a request.
+    Requests for the worker. Each method returns the jobs that it enqueued, or their ids.
 
     A repeated action returns the same id while its job waits or runs.
 
     Args:
-        sources: The settings and Redis.
+        sources: The settings, Redis and the volume.
     """
 
     def __init__(self, sources: Sources) -> None:
@@ -72,12 +73,13 @@ class Actions:
 
         Args:
             by: The requester, for the log.
-            tenant: The tenant that owns the names; None for an operator.
-            assign: Whether an operator gives names of others, or without a tenant, to *tenant*.
+            tenant: The tenant that owns the names; None: no name gets another tenant.
+            assign: Whether an operator sends the request, so that names of other tenants, or of none, become
+                names of *tenant*.
 
         Raises:
             CertworkerError: A name is invalid. Nothing is requested.
-            OtherTenant: A name is known and not one of *tenant*. Nothing is requested.
+            OtherTenant: A name is known, and does not belong to *tenant*. Nothing is requested.
             redis.RedisError: Redis does not respond.
         """
         settings, connection = self._sources.settings, self._sources.connection
@@ -99,9 +101,9 @@ class Actions:
 
     def renew(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
-        Request a new certificate for *name* and the other names of its certificate now, even if none is due.
+        Request a new certificate for *name* and the other names of its certificate, even if it is not due.
 
-        For a name that a wildcard covers, or with an imported certificate, this is :meth:`retry`.
+        For a name that a wildcard covers, or that has an imported certificate, this is :meth:`retry`.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -119,7 +121,7 @@ class Actions:
 
     def retry(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
-        Request the next attempt for *name*, and for the other names of the last one, now.
+        Request an attempt now for *name* and the other names of its last attempt.
 
         Raises:
             OtherTenant: One of these names does not belong to *tenant*.
@@ -134,8 +136,8 @@ class Actions:
         Resume the orders for *name*, which a CA has paused, and request the next attempt now.
 
         Raises:
-            CertworkerError: The settings or the state directory cannot be read.
-            OtherTenant: A name of its order does not belong to *tenant*.
+            CertworkerError: The file with the limits is invalid, or the state directory is not writable.
+            OtherTenant: One of the names of its last attempt does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
         settings, connection = self._sources.settings, self._sources.connection
@@ -158,7 +160,8 @@ class Actions:
             force: Whether it may replace a certificate that certworker renews.
 
         Raises:
-            CertworkerError: The name or the certificate is refused, or the volume is not writable.
+            CertworkerError: The name or the certificate is refused, a job for the name runs, or the volume is
+                not writable.
             redis.RedisError: Redis does not respond.
         """
         return self._imports.run(normalize(name, private=True, wildcards=True), pem, by=by, force=force)

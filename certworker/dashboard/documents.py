@@ -15,7 +15,7 @@ from certworker.renewal.domain_status import DomainStatus
 
 def document(value: object) -> Any:
     """
-    Return *value* as JSON types: a dataclass as an object, a time as text, and a time span in seconds.
+    Return *value* as JSON types: a dataclass as an object, a time as a string, and a time span in seconds.
     """
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: document(getattr(value, field.name)) for field in fields(value)}
@@ -36,7 +36,7 @@ def status_document(one: DomainStatus, now: datetime, docs: str) -> dict[str, An
 
     Args:
         now: The current time.
-        docs: Where to read about the code of its failure; empty without a failure.
+        docs: The URL or the command that explains the code of its failure; empty without a failure.
     """
     days = one.days_left(now)
     return {**document(one), "docs": docs, "days_left": None if days is None else round(days, 2)}

@@ -22,7 +22,7 @@ class AuthorityLimits:
     title: str
     #: The limit of orders, and the limits of the most used registered domains; empty without known limits.
     limits: tuple[Remaining, ...]
-    #: When certworker may place the next order; now if it may do so already.
+    #: When the limits for all names permit the next order; the current time if they permit it now.
     next_order: datetime
 
 

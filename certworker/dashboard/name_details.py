@@ -55,7 +55,7 @@ class NameDetails:
     tenant: str
     #: The wildcard that covers the name; empty for a name with a certificate of its own.
     covered_by: str
-    #: The position of its first request in the queue; None without one, or in a very long queue.
+    #: The position of its first request in the queue; None without a request, or in a very long queue.
     queue_position: int | None
 
 
@@ -83,7 +83,7 @@ def name_details(sources: Sources, name: str, tenant: str | None = None) -> Name
 
 def certificate_chain(sources: Sources, name: str) -> bytes | None:
     """
-    Return the certificate that serves the known *name*, with its chain, in PEM; None without a certificate.
+    Return the certificate that serves the known *name*, with its chain, in PEM; None without a readable one.
     """
     name = normalize(name, private=True, wildcards=True)
     try:

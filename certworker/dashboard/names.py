@@ -1,9 +1,9 @@
 """
 The status of one name, and an index for searches among all names.
 
-Reading the state of 50,000 names takes seconds. The index has the fields of each name that a search or an
-order needs, and a thread rebuilds it with a small share of its time. The result of a search is a page of
-names. Only their state is read at the time of the search.
+Reading the state of 50,000 names takes seconds. The index has the fields of each name that a search or a sort
+order needs. A thread rebuilds the index, and pauses for most of the time. The result of a search is a page of
+names. Only the state of these names is read at the time of the search.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ MOST_NAMES_PER_PAGE = 500
 #: The longest cursor. It contains one name.
 LONGEST_CURSOR = 1_000
 
-#: The share of the time of its thread that the index may use, after it was built for the first time.
+#: The share of the time of its thread that a rebuild may use, unless a search waits for the new content.
 SHARE_OF_TIME = 1 / 10
 #: The number of names after which a rebuild pauses.
 NAMES_PER_STEP = 250
@@ -128,7 +128,7 @@ class _Row:
 @dataclass(frozen=True)
 class _Content:
     """
-    The names at one time, in each order.
+    The names at one time, in each sort order.
     """
 
     orders: Mapping[Sort, tuple[_Row, ...]]
@@ -152,7 +152,7 @@ class _Content:
 
 class NotReady(Exception):
     """
-    The index is built for the first time, and a search cannot wait for it.
+    The index is being built for the first time, and a search cannot wait for it.
     """
 
 
@@ -165,7 +165,7 @@ class NameIndex:
         monotonic: Returns monotonic seconds.
 
     Attributes:
-        loop: The loop that rebuilds the index, and its heartbeat. The first search starts it if nothing did.
+        loop: The loop that rebuilds the index, and its heartbeat. A search starts it if it does not run.
     """
 
     def __init__(self, sources: Sources, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -183,7 +183,7 @@ class NameIndex:
 
     def start(self) -> None:
         """
-        Start the thread that builds the index. Otherwise, the first search does.
+        Start the thread that builds the index. Without this call, the first search starts it.
         """
         self.loop.start()
 
@@ -199,11 +199,14 @@ class NameIndex:
 
         Raises:
             ValueError: A field of *query* is out of range, or its cursor is not from this index.
-            NotReady: The index of many names is built for the first time.
+            NotReady: The index of many names is being built for the first time.
+            CertworkerError: The volume cannot be read.
             redis.RedisError: Redis does not respond.
         """
         if query.sort not in SORTS or not 1 <= query.limit <= MOST_NAMES_PER_PAGE:
-            raise ValueError(f"the order is one of {', '.join(SORTS)}; a page has at most 500 names")
+            raise ValueError(
+                f"the order is one of {', '.join(SORTS)}; a page has 1 to {MOST_NAMES_PER_PAGE} names"
+            )
         after = _cursor_in(query.cursor, query.sort) if query.cursor else None
         order, key = self._current().orders[query.sort], _KEYS[query.sort]
         first = bisect_right(order, after, key=key) if after else 0
@@ -220,6 +223,9 @@ class NameIndex:
     def counts(self, tenant: str | None = None) -> Mapping[str, int]:
         """
         Return the number of names in each state and in each detail of a failure.
+
+        Raises:
+            NotReady, CertworkerError, redis.RedisError: As for :meth:`page`.
         """
         counts = self._current().counts
         chosen = counts.values() if tenant is None else [counts.get(tenant, Counter())]
@@ -228,7 +234,10 @@ class NameIndex:
 
     def next_renewals(self, count: int, tenant: str | None = None) -> tuple[DomainStatus, ...]:
         """
-        Return the *count* names whose certificates are renewed next, the earliest first.
+        Return at most *count* names whose certificates are renewed next, the earliest first.
+
+        Raises:
+            NotReady, CertworkerError, redis.RedisError: As for :meth:`page`.
         """
         matches = _filter(NameQuery(tenant=tenant, due=timedelta.max), self._sources.clock())
         rows = filter(matches, self._current().orders["name"])
@@ -256,7 +265,7 @@ class NameIndex:
         if content is None or (content.is_old(self._searched) and content.is_small):
             self._hurries = True
             with self._building:
-                # Another thread may have built it meanwhile.
+                # Another thread may have built it in the meantime.
                 content = self._content
                 if content is None or content.is_old(self._searched):
                     content = self._build()
@@ -293,7 +302,7 @@ class NameIndex:
         sources = self._sources
         names = [row.name for row in rows]
         read = statuses_of(names, sources.agenda, sources.records, sources.certificates, sources.clock())
-        # Since the index was built, the name may have been removed, or requested by another tenant.
+        # Since the index was built, a name may have been removed, or may have got another tenant.
         known = (one for one in read if _is_known(one) and tenant in (None, one.tenant))
         return known if tenant is None else iter(own_statuses(sources, known, tenant))
 

@@ -21,12 +21,12 @@ from certworker.observability.history import HistoryEntry
 from certworker.renewal.domain_status import DomainStatus
 from certworker.state.recorded_states import RecordedStates
 
-#: Replaces a name of another tenant in a text.
+#: Replaces a name of another tenant in a message.
 HIDDEN = "(a name of another tenant)"
 
 WILDCARD = "*."
 
-#: What may be a name in a text, or a name below it.
+#: A part of a message that may be a name, or a name below it.
 _HOST = re.compile(r"[\w*.-]+")
 
 
@@ -64,7 +64,7 @@ class _Names:
 
 def own_statuses(sources: Sources, statuses: Iterable[DomainStatus], tenant: str) -> list[DomainStatus]:
     """
-    Return *statuses*, of names of *tenant*, without the names of others.
+    Return *statuses*, which are of names of *tenant*, without the names of other tenants.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -91,7 +91,12 @@ def own_statuses(sources: Sources, statuses: Iterable[DomainStatus], tenant: str
 
 def own_history(sources: Sources, name: str, tenant: str | None) -> list[HistoryEntry]:
     """
-    Return the history of *name* without the names of others than *tenant*; None is an operator.
+    Return the history of *name* without the names of other tenants than *tenant*.
+
+    Args:
+        sources: The histories, the records and the volume.
+        name: The name, which belongs to *tenant*.
+        tenant: The tenant that reads the history; None for an operator, who sees all names.
 
     Raises:
         redis.RedisError: Redis does not respond.

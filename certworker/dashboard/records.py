@@ -17,7 +17,7 @@ _places = BoundedSemaphore(MOST_AT_A_TIME)
 
 class TooManyQueries(Exception):
     """
-    Other requests wait for name servers.
+    Too many other requests wait for name servers.
     """
 
 
@@ -26,8 +26,9 @@ def records(sources: Sources, name: str) -> tuple[NeededRecord, ...]:
     Return the DNS records that the owner of *name* must create, as the authoritative servers show them now.
 
     Raises:
-        CertworkerError: *name* is invalid, or DNS does not answer.
+        CertworkerError: *name* is invalid, or DNS or the CA does not answer.
         TooManyQueries: :data:`MOST_AT_A_TIME` other requests wait for name servers.
+        redis.RedisError: Redis does not respond.
     """
     settings = sources.settings
     normalized = normalize(name, private=settings.authority.private_names, wildcards=settings.dns01.is_set)

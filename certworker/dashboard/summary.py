@@ -47,11 +47,11 @@ class Proxy:
 
     #: The directory of its files.
     directory: str
-    #: The number of names in these files.
+    #: The number of certificates in these files.
     files: int
-    #: That Traefik has too many certificates, with figures and a remedy; null if it has not.
+    #: A warning about too many certificates, with figures and a remedy; null if Traefik has fewer.
     warning: str | None
-    #: The changes of its files, after each of which Traefik reloads; null if no worker reports.
+    #: The number of changes of its files, each of which makes Traefik reload; null if no worker reports.
     reloads: int | None
     #: The new certificates whose time from publication to serving was measured.
     measured: int
@@ -63,7 +63,7 @@ class Proxy:
 @dataclass(frozen=True)
 class Summary:
     """
-    The overview. A tenant sees only its names, so the other fields are None.
+    The overview. A tenant sees only its names, so the fields from `queue` on are None.
     """
 
     total: int
@@ -74,6 +74,7 @@ class Summary:
     next_renewals: tuple[DomainStatus, ...]
     queue: Queue | None
     running: tuple[RunningJob, ...] | None
+    #: None also if the files of Traefik cannot be read.
     proxy: Proxy | None
 
 
@@ -82,7 +83,7 @@ def summary(sources: Sources, index: NameIndex, tenant: str | None = None) -> Su
     Return the overview of all names, or of those of *tenant*.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        NotReady, CertworkerError, redis.RedisError: As for :meth:`NameIndex.page`.
     """
     page = index.page(NameQuery(tenant=tenant, limit=MOST_PROBLEMS))
     whole = tenant is None

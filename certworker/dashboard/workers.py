@@ -21,7 +21,7 @@ from certworker.worker.queue_stats import members, names_of
 #: The maximum number of running jobs that are read.
 MAX_RUNNING = 500
 
-#: The longest text in a hash of RQ.
+#: The maximum number of characters of a value in a hash of RQ.
 LONGEST_WORD = 300
 
 #: KEYS: RQ's registry of running jobs. ARGV: the maximum number of jobs, the maximum size of the data.

@@ -89,7 +89,7 @@ class TestImport:
         ended = import_(NAME, "--cert", "fullchain.pem", "--key", "key.pem", "--wait")
 
         assert (0, "") == (ended.returncode, ended.stderr)
-        assert f"{NAME}: stored, by intermediate, valid until" in ended.stdout
+        assert f"{NAME}: stored, issued by intermediate, valid until" in ended.stdout
         assert f"\n{NAME}: imported\n" in ended.stdout
         found = stored(worker)
         assert found

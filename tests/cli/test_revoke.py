@@ -97,7 +97,7 @@ class TestRevoke:
 
         assert 1 == ended.returncode
         assert (
-            f"{NAME} is covered by *.localhost. To revoke that: certworker revoke '*.localhost'"
+            f"{NAME} is covered by *.localhost. To revoke the wildcard: certworker revoke '*.localhost'"
             in ended.stderr
         )
 
