@@ -1,7 +1,7 @@
 """
 The Flask application of the page and the API.
 
-`current_app.extensions["certworker"]` has the components. Each view names the role that it needs:
+`current_app.extensions["certworker"]` has the components. A view names the role that it needs by
 :func:`certworker.web.access.allowed`.
 """
 
@@ -26,7 +26,8 @@ from certworker.web.api.responses import RETRY_AFTER_SECONDS, failure_response, 
 from certworker.web.components import WebComponents
 from certworker.web.problems import problem
 
-#: The headers of each response. The policy allows no inline script or style, and nothing external.
+#: The headers of a response, unless it has its own. The policy allows no inline script or style, and nothing
+#: external.
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -40,7 +41,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-#: The largest body of a request: a thousand names.
+#: The largest body of a request in bytes. A request for 100 names, and an imported certificate, are smaller.
 LONGEST_BODY = 256 * 1024
 MOST_FIELDS = 100
 
@@ -56,7 +57,7 @@ def build_application(components: WebComponents) -> Flask:
     application.config.update(
         MAX_CONTENT_LENGTH=LONGEST_BODY, MAX_FORM_MEMORY_SIZE=LONGEST_BODY, MAX_FORM_PARTS=MOST_FIELDS
     )
-    # A path with two slashes at its beginning would become a redirect.
+    # Otherwise, a path with two slashes at its beginning would become a redirect.
     application.url_map.merge_slashes = False
     application.extensions["certworker"] = components
     application.jinja_env.globals["csrf_token"] = csrf_token
@@ -86,7 +87,7 @@ def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if isinstance(request.routing_exception, RequestRedirect):
-        # The URL of Flask has the host of the request, which anyone may send, and never HTTPS.
+        # The URL of Flask has the host of the request, which a client can forge, and never HTTPS.
         parts = urlsplit(request.routing_exception.new_url)
         response.headers["Location"] = urlunsplit(("", "", parts.path, parts.query, ""))
     return response
@@ -131,7 +132,7 @@ def _report_redis(error: RedisError) -> AnyResponse:
     if request.path.startswith(FOR_PROGRAMS):
         return failure_response(error)
     failure = to_failure(error, address_of(_components().sources.connection))
-    response = _page(503, "No answer", f"{failure.message} [{failure.code}]", failure.remedy)
+    response = _page(503, "The data cannot be read", f"{failure.message} [{failure.code}]", failure.remedy)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 

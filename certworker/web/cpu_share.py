@@ -1,8 +1,8 @@
 """
 The share of the processor that the page of a worker may use.
 
-Python runs one thread at a time, so each request to the page takes time from the jobs. Many requests wait:
-with a tenth of the time for the page, a job takes at most 1.2 times as long.
+Python runs one thread at a time, so each request to the page takes time from the jobs. If many requests
+arrive, they wait: with a tenth of the time for the page, a job takes at most 1.2 times as long.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from threading import Lock
 
 SHARE = 1 / 10
-#: The time that the page may use at once, for example for a few visitors.
+#: The time that the page may use without a pause, for example for a few visitors.
 BURST_SECONDS = 1.0
 
 

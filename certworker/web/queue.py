@@ -5,9 +5,9 @@ rq-dashboard is written for trusted users and trusted jobs. Here it has these li
 
 * It is read-only. The actions of certworker are on the page, with their protection.
 * Only the role `admin` without a tenant, or this machine without tokens, sees it.
-* RQ reads no pickle, because a program with access to Redis could run code by one.
-* Its scripts insert the texts of jobs as markup. So the policy allows only its own inline script, by a hash,
-  and the data of the scripts begins no element.
+* RQ reads no pickle, with which a program with access to Redis could run code.
+* Its scripts insert the texts of jobs as markup. So the policy allows only its own inline scripts, by hash,
+  and the data of the scripts contains no <.
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def mount_queue(application: Flask, connection: Redis) -> None:
     dashboard: Any = importlib.import_module("rq_dashboard.web")
     dashboard.config.serializer = JSONSerializer
     application.register_blueprint(dashboard.blueprint, url_prefix=PREFIX)
-    # It would connect to Redis again with each request.
+    # Before each request, rq-dashboard would connect to Redis again.
     application.before_request_funcs.pop(BLUEPRINT, None)
     application.__dict__["redis_conn"] = connection
     application.config["RQ_DASHBOARD_REDIS_URL"] = ("Redis of certworker",)
-    # Its page links the icon of the application, which is its own here.
+    # The page of rq-dashboard links an icon of the application. This route serves the icon of rq-dashboard.
     icon = application.view_functions[f"{BLUEPRINT}.static"]
     application.add_url_rule(f"{PREFIX}/icon/<path:filename>", "static", icon)
     application.before_request(_check)
@@ -101,7 +101,9 @@ def _check() -> None:
         return
     current_access()
     if not _may_see():
-        raise Refused(403, "Only the role admin sees the queue.", "Use a token with the role admin.")
+        raise Refused(
+            403, "Only the role admin without a tenant sees the queue.", "Use a token with this role."
+        )
     if request.endpoint not in VIEWS or request.method not in SAFE:
         raise Refused(403, "The queue is read-only.", "Use the actions of a name instead.")
     for part, value in (request.view_args or {}).items():
@@ -112,7 +114,7 @@ def _check() -> None:
 
 def _allow_its_script(response: Response) -> Response:
     if request.blueprint == BLUEPRINT and response.mimetype == "application/json":
-        # In JSON, the character is only in strings. A meta element could lead the user to another site.
+        # In JSON, < is only in strings. A meta element could lead the user to another site.
         response.set_data(response.get_data().replace(b"<", NO_ELEMENT).replace(b"\\u003c", NO_ELEMENT))
     if request.blueprint == BLUEPRINT and response.mimetype == "text/html" and not response.is_streamed:
         scripts = INLINE_SCRIPT.findall(response.get_data(as_text=True))

@@ -57,10 +57,10 @@ BOUNDS = Bounds(
 #: as the page needs for a response.
 SWITCH_SECONDS = 0.0005
 
-#: A request waits at most this time for the processor, and then gets 503.
+#: A request that would wait longer for the processor immediately gets 503.
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: The packages of the extra `certworker[web]` without which there is no page.
+#: A package of the extra `certworker[web]`, without which there is no page.
 NEEDED = "flask"
 INSTALLATION = "pip install 'certworker[web]'"
 
@@ -193,7 +193,7 @@ def web_server(
     share: CpuShare | None = None,
 ) -> WebServer:
     """
-    Return the server of the page of an installation. It reads the volume and Redis, and needs no worker.
+    Return the server of the page of an installation. It uses the volume and Redis, and needs no worker.
 
     Args:
         settings: The settings of the installation.
@@ -230,7 +230,7 @@ def page_connection(settings: Settings) -> Redis:
 
 def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetime]) -> list[Loop]:
     """
-    Start the page of a worker until the end of *stack*. Return its loop, or nothing if there is no page.
+    Start the page of a worker until the end of *stack*. Return its loop; an empty list if there is no page.
 
     A worker without the page is better than none: only an address that the operator has set must be usable.
 
@@ -250,7 +250,7 @@ def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetim
     except AddressNotUsable as failure:
         if "address" in settings.web.model_fields_set:
             raise
-        # Another program may use the default address of the page, which is new.
+        # Another program may use the default address of the page.
         logger.warning("the page did not start: %s", failure, extra={"code": failure.code})
         return []
     stack.callback(server.stop)
@@ -299,7 +299,7 @@ def session_key(path: Path) -> str:
     key = secrets.token_hex(KEY_DIGITS // 2)
     with suppress(CertworkerError):
         durable.make_directory(path.parent, 0o700)
-        # Of several processes that start at the same time, all use the key of the first one.
+        # Several processes that start at the same time all use the key of the first one.
         with WriteLock(path.with_name(f"{path.name}.lock")).held():
             if stored := _stored_key(path):
                 return stored

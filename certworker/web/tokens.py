@@ -1,8 +1,8 @@
 """
 The tokens of the page and of the API, and the file with their hashes.
 
-A token has 256 random bits, so a fast hash (SHA-256) is enough: no one can guess a token. With a slow hash, a
-flood of wrong tokens could keep the processor busy. All hashes are compared in constant time.
+A created token has 256 random bits, so a fast hash (SHA-256) is enough: no guess finds the token. With a slow
+hash, a flood of wrong tokens could occupy the processor. All hashes are compared in constant time.
 
 The file is JSON or YAML::
 
@@ -33,11 +33,11 @@ from certworker.text_yaml import TextLoader
 
 logger = logging.getLogger(__name__)
 
-#: The beginning of each token, by which scanners for secrets find it.
+#: The beginning of each created token, by which scanners for secrets find it.
 PREFIX = "cw_"
 #: 256 bits.
 RANDOM_BYTES = 32
-#: Their form in base64url.
+#: The form of a created token: the prefix, and the random bits in base64url.
 CREATED = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 #: The hexadecimal digits of the hash that identify a token.
 ID_DIGITS = 12
@@ -47,15 +47,15 @@ TENANT = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 MAX_FILE_BYTES = 1_000_000
 MAX_TOKENS = 5_000
-#: The number of invalid entries in a log line.
+#: The maximum number of invalid entries in a log line.
 MAX_REASONS = 5
-#: A longer text is not a token, and is not hashed.
+#: A longer string is not a token, and is not hashed.
 MAX_TOKEN_LENGTH = 200
 
 
 class UnusableTokens(ValueError):
     """
-    The file with the tokens cannot be used. The text is a clause with the reason.
+    The file with the tokens cannot be used. The message is a clause with the reason.
     """
 
 
@@ -134,13 +134,13 @@ class TokenFile:
         Create a token, add its hash to the file, and return the token.
 
         Raises:
-            UnusableTokens: The file has other content, or is full.
+            UnusableTokens: The file cannot be read, has an invalid entry, or is full.
             CertworkerError: The file cannot be written.
         """
         token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
         durable.make_directory(self.path.parent, 0o700)
-        # Another process that writes what it has read before would restore a revoked token.
+        # Without the lock, another process that writes what it has read before could restore a revoked token.
         with self._lock.held():
             self._write([*_entries(_text(self.path)), known.as_json()])
         return token
@@ -150,7 +150,7 @@ class TokenFile:
         Remove the token with *token_id* from the file, and return whether it was there.
 
         Raises:
-            UnusableTokens: The file has other content.
+            UnusableTokens: The file cannot be read, or has an invalid entry.
             CertworkerError: The file cannot be written.
         """
         if not _text(self.path):

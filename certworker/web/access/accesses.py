@@ -18,7 +18,7 @@ from certworker.web.access.roles import LOCAL, Access
 from certworker.web.access.sessions import EndedSessions
 from certworker.web.tokens import Token, TokenFile, is_random
 
-#: The users in the header of a proxy: a name or an e-mail address.
+#: A user in the header of a proxy: a name or an e-mail address.
 USER = re.compile(r"[\w.@+-]{1,100}")
 #: The credentials of a request with a token (RFC 6750, section 2.1). The parser of werkzeug fails at others.
 BEARER = re.compile(r"Bearer +([!-~]+) *", re.IGNORECASE)
@@ -48,8 +48,8 @@ class Accesses:
         """
         Args:
             tokens: The file with the tokens.
-            open_on_loopback: Whether a request of this machine may read without a token, as long as no token
-                exists.
+            open_on_loopback: Whether a request of this machine may read without a token, as long as the file
+                with the tokens is missing.
             proxies: The networks of the trusted proxies.
             sessions: The sessions that a logout has ended.
             header: The header in which a trusted proxy names the user.
@@ -88,10 +88,11 @@ class Accesses:
 
     def is_current(self, access: Access, session_id: str = "") -> bool:
         """
-        Return whether *access*, of a response that lasts, is still that of its token; True without a token.
+        Return whether *access* is still valid during a long response: neither session nor token has ended.
 
         Args:
-            session_id: The session of the request; empty without one.
+            access: The access at the start of the response.
+            session_id: The session of the request; empty without a session.
         """
         if session_id and self.sessions.has_ended(session_id):
             return False
@@ -115,12 +116,12 @@ class Accesses:
             raise Refused(
                 429,
                 "Too many wrong tokens came from this address.",
-                f"Wait {left} seconds.",
+                f"Wait {left} s.",
                 retry_after=left,
             )
         if token is None:
             self.lockout.record_failure(client.address)
-            remedy = "Create another one: certworker token create --role read"
+            remedy = "Create another token: certworker token create --role read"
             raise Refused(401, "The token is wrong.", remedy)
         self.lockout.record_success(client.address)
         return token

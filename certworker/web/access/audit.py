@@ -40,7 +40,7 @@ def log_action(response: Response) -> None:
         "%s from %s: %s",
         who,
         g.client.address,
-        # With its spaces, a path could add fields to the line.
+        # Unquoted spaces in a path could add fields to the line.
         f"{request.method} {printable(quote(request.path, safe='/:*+@~'), 300)}",
         extra={
             "event": "audit",

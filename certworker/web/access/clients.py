@@ -19,14 +19,14 @@ from certworker.web.access.csrf import OWN_SITE
 #: The headers of proxies, apart from those that begin with X-Forwarded-.
 BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP")
 
-#: The names of this machine in the header Host. A web site can give its own name the address 127.0.0.1 (DNS
-#: rebinding), but its requests still have its name.
+#: The name of this machine in the header Host; loopback addresses count as well. A web site can give its own
+#: name the address 127.0.0.1 (DNS rebinding), but its requests still have its name.
 LOCAL_HOST = "localhost"
 
 #: The maximum length of a chain of proxies.
 MOST_PROXIES = 20
 
-#: A client usually has a whole IPv6 network of this size.
+#: A client usually has a whole IPv6 network with a prefix of this length in bits.
 IPV6_PREFIX = 64
 
 
@@ -37,11 +37,11 @@ class Client:
 
     Attributes:
         address: The address of the client, or of its proxy if the client is unknown.
-        is_by_proxy: Whether a trusted proxy sends the request.
-        is_forwarded: Whether a proxy, trusted or not, has forwarded the request.
-        is_local: Whether a program of this machine sends the request, without a proxy, to a local name. An
-            image of another site is not local.
-        is_secure: Whether the browser uses HTTPS.
+        is_by_proxy: Whether the address of a trusted proxy sends the request.
+        is_forwarded: Whether a proxy, trusted or not, has forwarded the request, according to its headers.
+        is_local: Whether a program of this machine sends the request, without a proxy, to a local name. A
+            request that another site embeds, such as an image, is not local.
+        is_secure: Whether the browser uses HTTPS, according to the headers of a proxy.
     """
 
     address: str
@@ -107,7 +107,9 @@ def _is_local(host: str) -> bool:
 
 def _client_in(chain: str, proxies: Iterable[Network]) -> IPv4Address | IPv6Address | None:
     """
-    Return the last address in *chain* that no trusted proxy has; None if there is none.
+    Return the last address in *chain* that no trusted proxy has.
+
+    Return None if there is none, or if an invalid address follows it.
     """
     for text in reversed(chain.rsplit(",", MOST_PROXIES)):
         address = _address(text.strip())

@@ -2,7 +2,8 @@
 The protection of actions against requests of other sites (CSRF).
 
 A browser adds cookies, and a proxy adds its header, to the requests of other sites as well. So an action also
-needs a token that only the page knows. A request with a bearer token does not: no other site knows it.
+needs a CSRF token, which only the page knows. A request with a bearer token needs none, because no other site
+knows the bearer token.
 """
 
 from __future__ import annotations
@@ -36,10 +37,10 @@ def csrf_token() -> str:
 
 def check_csrf() -> None:
     """
-    Check that the page sends this action.
+    Check that the page sends this action, unless the request has a bearer token.
 
     Raises:
-        Refused: The token is missing or wrong, or the browser reports another site.
+        Refused: The CSRF token is missing or wrong, or the browser reports another site.
     """
     if request.method in SAFE or g.by_bearer:
         return

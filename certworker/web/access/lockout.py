@@ -17,7 +17,7 @@ from certworker.web.access.clients import network_of
 
 logger = logging.getLogger(__name__)
 
-#: Wrong tokens of an address before the first lockout. A user may paste the wrong text a few times.
+#: The number of wrong tokens that starts the first lockout. A user may paste the wrong text a few times.
 FREE_FAILURES = 5
 FIRST_SECONDS = 30.0
 LONGEST_SECONDS = 3600.0
@@ -58,7 +58,7 @@ class Lockout:
 
     def record_failure(self, address: str) -> None:
         """
-        Count a wrong token of *address*.
+        Count a wrong token of *address*. After several, lock the address out.
         """
         with self._lock:
             now, key = self._clock(), network_of(address)

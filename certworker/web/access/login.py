@@ -1,8 +1,8 @@
 """
 The login of a browser: a token becomes a session in a signed cookie.
 
-The cookie contains the id of the token, but neither the token nor its role. So a revoked token ends its
-sessions. The logout ends copies of the cookie as well.
+The cookie contains the id of the token, but neither the token nor its role. So the revocation of a token ends
+its sessions. A logout invalidates copies of the cookie as well.
 """
 
 from __future__ import annotations
@@ -68,7 +68,8 @@ def _form() -> str:
 
 
 def _log_in() -> Response | tuple[str, int, dict[str, str]]:
-    # The form has no CSRF token, because no one is logged in. Another site could still log a browser in.
+    # The form has no CSRF token, because no one is logged in. Without this check, another site could log a
+    # browser in.
     check_origin()
     target = own_path(request.form.get("next"))
     try:

@@ -11,9 +11,9 @@ class Refused(Exception):
 
     Attributes:
         status: The HTTP status.
-        detail: What is refused, as a sentence.
+        detail: Why the request is refused, as a sentence.
         remedy: What to change, in the imperative.
-        retry_after: The seconds until the next attempt; 0 if a later attempt changes nothing.
+        retry_after: The seconds until another attempt may succeed; 0 if time alone changes nothing.
     """
 
     def __init__(self, status: int, detail: str, remedy: str, *, retry_after: int = 0) -> None:

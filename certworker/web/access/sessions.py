@@ -46,7 +46,7 @@ class EndedSessions:
         if self._connection is None:
             return
         now = time.time()
-        # Without Redis, no page shows anything. This process has recorded the end.
+        # Without Redis, no page shows any data. This process has recorded the end.
         with suppress(RedisError), self._connection.pipeline(transaction=False) as pipe:
             pipe.zadd(ENDED, {session: now + LIFETIME.total_seconds()})
             pipe.zremrangebyscore(ENDED, "-inf", now)
@@ -56,7 +56,7 @@ class EndedSessions:
 
     def has_ended(self, session: str) -> bool:
         """
-        Return whether *session* has ended.
+        Return whether *session* has ended; without Redis, whether it has ended in this process.
         """
         if self._here.get(session):
             return True

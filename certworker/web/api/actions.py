@@ -1,5 +1,5 @@
 """
-The calls that change something. Each call enqueues a job for the worker.
+The calls that change something. Each call enqueues jobs for the worker.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from certworker.web.api.parameters import (
 )
 from certworker.web.api.responses import NotKnown, components, json_response
 
-SHARED = "The certificate is also for names of others. Only an operator can order it."
+SHARED = "The certificate is also for names of other tenants. Only an operator can order it."
 
 
 def request_certificates() -> Response:
@@ -34,7 +34,7 @@ def request_certificates() -> Response:
     query_values(())
     wanted, access = requested_certificates(), current_access()
     if access.tenant is not None and wanted.tenant not in (None, access.tenant):
-        raise Forbidden("A token of a tenant requests only names of this tenant.")
+        raise Forbidden("A token of a tenant can request only names of this tenant.")
     try:
         jobs = components().actions.request(
             wanted.names,

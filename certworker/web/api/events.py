@@ -63,7 +63,7 @@ class Streams:
         Take a place for the caller with *access*. All tokens of a tenant are one caller.
 
         Raises:
-            Busy: All places are taken.
+            Busy: No place is free for this caller.
         """
         kind, caller = _caller(access)
         with self._lock:
@@ -120,7 +120,7 @@ def last_id(connection: Redis, given: str) -> str:
     Return the id after which a stream starts: the *given* one, or the id of the latest event.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond.
     """
     if _ID.fullmatch(given):
         return given
@@ -140,11 +140,11 @@ def events_after(
 
     Args:
         tenant: The tenant whose events to yield; None for all.
-        is_gone: Returns whether the client has closed the connection, or may not read on.
+        is_gone: Returns whether the client has closed the connection, or may no longer read.
         monotonic: Returns monotonic seconds.
     """
     ends = monotonic() + STREAM_SECONDS
-    # Without an event until the next connection, the client continues from here.
+    # If the client connects again before the first event, it continues after this id.
     yield f"retry: {RETRY_MILLISECONDS}\nid: {after}\n\n".encode()
     spoke = monotonic()
     while monotonic() < ends and not is_gone():

@@ -60,7 +60,7 @@ def get_nodes() -> Response:
 
 def examine_name(name: str) -> Response:
     """
-    Check the installation and a name, as `certworker doctor` does. It takes several seconds.
+    Check the installation and a name, as `certworker doctor` does. The checks take several seconds.
     """
     require_no_tenant()
     found = known(name).name

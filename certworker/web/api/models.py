@@ -59,7 +59,7 @@ class Name:
     #: `valid`, `imported`, `covered`, `due`, `expired`, `failed`, `waiting`, `paused`, `moved`, `issuing` or
     #: `missing`.
     state: str
-    #: The state; instead of `failed`, `failing` beside a valid certificate, or `no_certificate`.
+    #: The state; instead of `failed`, `failing` with a valid certificate in service, or `no_certificate`.
     detail: str
     #: The names of the certificate in service.
     names: tuple[str, ...]
@@ -67,12 +67,12 @@ class Name:
     serial: str
     not_before: datetime | None
     not_after: datetime | None
-    #: When its renewal is due; null for an imported certificate.
+    #: When the renewal is due; null for an imported certificate, and without a certificate.
     renewal: datetime | None
     next_check: datetime | None
     #: The number of consecutive failures.
     attempts: int
-    #: The last failure; empty without one.
+    #: The code of the last failure; empty without a failure.
     code: str
     message: str
     remedy: str
@@ -84,7 +84,7 @@ class Name:
     by: str
     #: The tenant in the last request that named one; empty if none did.
     tenant: str
-    #: Where to read about `code`: a URL, or a command.
+    #: Where to read about `code`: a URL, or a command; empty without a failure.
     docs: str
     #: Days until `not_after`, with two decimals; null without a certificate.
     days_left: float | None
@@ -103,19 +103,19 @@ class NameWithDetails(Name):
     All that is known about a name.
     """
 
-    #: The position of its first request in the queue; 1 is the next. Null without a request.
+    #: The position of its first request in the queue; 1 is the next. Null without one, or in a long queue.
     queue_position: int | None
-    #: Who signed the certificate, who signed that one, and so on.
+    #: The issuers in the chain, from the issuer of the certificate upward.
     chain: tuple[str, ...]
-    #: The paths `cert`, `chain`, `fullchain` and `privkey` on the server. A tenant does not see them.
+    #: The paths of `cert`, `chain`, `fullchain` and `privkey` on the server. A tenant does not see them.
     files: Mapping[str, str]
-    #: The certificate in service; null without one.
+    #: The certificate in service; null without a readable one.
     certificate: CertificateDetails | None
 
     @classmethod
     def with_details(cls, details: NameDetails, context: Context, *, files: bool) -> Self:
         """
-        Return the document of *details*, with the paths of the *files* or without.
+        Return the document of *details*, with the paths of its files if *files* is true.
         """
         status = details.status
         issuers = (each.issuer for each in details.certificate.chain) if details.certificate else ()
@@ -229,7 +229,7 @@ class DoctorFinding:
     text: str
     remedy: str
     code: str
-    #: Where to read about `code`: a URL, or a command.
+    #: Where to read about `code`: a URL, or a command; empty without a code.
     docs: str
 
     @classmethod
@@ -251,7 +251,7 @@ class DoctorFinding:
 @dataclass(frozen=True)
 class Doctor:
     """
-    The checks of the installation and of one name.
+    The results of the checks of the installation and of one name.
     """
 
     name: str
@@ -261,7 +261,7 @@ class Doctor:
 @dataclass(frozen=True)
 class Overview:
     """
-    The state of all names. For a tenant, it covers the names of the tenant, and the last fields are null.
+    The state of all names. For a tenant, it covers only its names, and the fields from `queue` on are null.
     """
 
     total: int
@@ -274,6 +274,7 @@ class Overview:
     queue: Queue | None
     #: The running jobs.
     running: tuple[RunningJob, ...] | None
+    #: Null also if the files of Traefik cannot be read.
     proxy: Proxy | None
 
     @classmethod
@@ -302,7 +303,7 @@ class CertificateRequest:
     names: Annotated[tuple[str, ...], Length(1, MOST_NAMES)]
     #: One certificate for all names instead of one for each.
     together: bool = False
-    #: The tenant that owns the names from now on. A token of a tenant may only name its own.
+    #: The tenant that owns the names from now on. A token of a tenant may name only its own tenant.
     tenant: Annotated[str, Length(1, LONGEST_TENANT)] | None = None
 
 

@@ -88,5 +88,5 @@ def get_certificate(name: str) -> Response:
     """
     chain = certificate_chain(components().sources, known(name).name)
     if chain is None:
-        raise NotFound("The name has no certificate yet.")
+        raise NotFound("There is no readable certificate for the name.")
     return Response(chain, content_type=PEM_TYPE)

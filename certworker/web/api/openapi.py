@@ -23,14 +23,14 @@ FAILURES = {
     HTTPStatus.BAD_REQUEST: "A parameter or the body is invalid.",
     HTTPStatus.UNAUTHORIZED: "A token is missing or wrong.",
     HTTPStatus.FORBIDDEN: "The token may not do this.",
-    HTTPStatus.NOT_FOUND: "The name is unknown, or belongs to another tenant.",
-    HTTPStatus.CONFLICT: "A job runs for the name, or its certificate is renewed and force is false.",
+    HTTPStatus.NOT_FOUND: "The name is unknown, belongs to another tenant, or has no certificate.",
+    HTTPStatus.CONFLICT: "A job runs for the name, or certworker renews its certificate and force is false.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON by its type.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The Content-Type of the body is not application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A name or another value is invalid.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many calls. The header Retry-After has the seconds to wait.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the installation.",
-    HTTPStatus.BAD_GATEWAY: "Another server, for example of DNS, does not answer.",
+    HTTPStatus.BAD_GATEWAY: "Another server, for example a name server, does not answer.",
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "Redis does not answer, the list of names is being prepared, or all places for such calls are taken."
     ),

@@ -79,7 +79,7 @@ SEARCH = (
     ),
     Parameter(
         "tenant",
-        "The tenant of the names. A token of a tenant sees only its own names.",
+        "The tenant of the names. A token of a tenant sees only the names of this tenant.",
         {"type": "string", "maxLength": LONGEST_TENANT},
         _text(LONGEST_TENANT),
     ),
@@ -97,7 +97,7 @@ SEARCH = (
     ),
     Parameter(
         "sort",
-        "The order: names to fix first, by the end of the certificate, or by name.",
+        "The order: names to fix first, by the expiry of the certificate, or by name.",
         {"type": "string", "enum": list(SORTS), "default": SORTS[0]},
         _one_of(SORTS),
     ),
@@ -143,9 +143,10 @@ def requested_certificates() -> CertificateRequest:
     Return the request for certificates in the body of the running request.
 
     Raises:
-        UnsupportedMediaType: The body is not JSON by its type.
+        UnsupportedMediaType: The content type is not that of JSON.
+        RequestEntityTooLarge: The body is too large.
         BadRequest: The body is not JSON.
-        UnprocessableEntity: The body is other JSON.
+        UnprocessableEntity: The JSON has other fields or values.
     """
     body = _json_body()
     if not isinstance(body, dict) or not body.keys() <= {"names", "together", "tenant"}:
@@ -154,7 +155,7 @@ def requested_certificates() -> CertificateRequest:
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_NAMES:
         raise UnprocessableEntity(f"The field names is a list of 1 to {MOST_NAMES} names.")
     if not all(isinstance(name, str) and len(name) <= MAX_TEXT_LENGTH for name in names):
-        raise UnprocessableEntity("Each name is a string.")
+        raise UnprocessableEntity(f"Each name is a string of at most {MAX_TEXT_LENGTH:,} characters.")
     if not isinstance(together, bool):
         raise UnprocessableEntity("The field together is true or false.")
     if tenant is not None and not _is_tenant(tenant):
@@ -169,9 +170,10 @@ def own_certificate() -> OwnCertificateRequest:
     Return the certificate in the body of the running request. No error contains a part of the body.
 
     Raises:
-        UnsupportedMediaType: The body is not JSON by its type.
+        UnsupportedMediaType: The content type is not that of JSON.
+        RequestEntityTooLarge: The body is too large.
         BadRequest: The body is not JSON.
-        UnprocessableEntity: The body is other JSON.
+        UnprocessableEntity: The JSON has other fields or values.
     """
     body = _json_body()
     strings, force = ("certificate", "key", "chain"), "force"

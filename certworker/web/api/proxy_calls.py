@@ -1,5 +1,5 @@
 """
-The routes for proxies in the OpenAPI document. They are outside of `/api/v1`.
+The routes for proxies in the OpenAPI document. They are outside `/api/v1`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ PREFIX = "/proxies"
 _NAME = {"type": "string", "maxLength": 1024}
 _REQUEST = (
     "request",
-    "`true`: an allowed name without a certificate is requested.",
+    "`true`: also request a certificate for an allowed name that has none.",
     {"type": "string", "enum": ["true"]},
 )
 
@@ -33,7 +33,7 @@ _CALLS: tuple[tuple[str, str, str, tuple[tuple[str, str, Schema], ...], dict[str
         (
             ("server_name", "The name of the TLS handshake. It is required, and may be empty.", _NAME),
             ("local_ip", "The address of the handshake, which counts if the name is empty.", _NAME),
-            ("missing", "`404`: an unknown name is 404 instead of 204.", {"type": "string", "enum": ["404"]}),
+            ("missing", "`404`: the status is 404 instead of 204.", {"type": "string", "enum": ["404"]}),
             _REQUEST,
         ),
         {"200": "application/x-pem-file", "204": ""},
@@ -41,7 +41,10 @@ _CALLS: tuple[tuple[str, str, str, tuple[tuple[str, str, Schema], ...], dict[str
     (
         "/ask",
         "Return whether a proxy may serve a name.",
-        "Needs the role read or proxy. 404: the name is unknown, and no rule allows it.",
+        (
+            "Needs the role read or proxy; with request, operate or proxy. A token of a tenant gets 403. "
+            "404: the name is unknown, and no rule allows it."
+        ),
         (
             ("domain", "The name. Either domain or host is required.", _NAME),
             ("host", "The name. Either domain or host is required.", _NAME),

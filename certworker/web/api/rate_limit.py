@@ -25,8 +25,8 @@ class RateLimit:
 
     Args:
         clock: Returns monotonic seconds.
-        per_second: The calls per second of one caller; None for that of the API.
-        burst: How many calls may arrive at the same time; None for that of the API.
+        per_second: The calls per second of one caller; None for the limit of the API.
+        burst: How many calls may arrive at the same time; None for the limit of the API.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RateLimit:
 
     def wait_of(self, caller: str) -> int:
         """
-        Count a call of *caller*; return 0, or the seconds to wait if the call is over the limit.
+        Count a call of *caller* and return 0; over the limit, only return the seconds to wait.
         """
         with self._lock:
             now = self._clock()

@@ -55,7 +55,7 @@ class NotKnown(Exception):
 
 class Busy(Exception):
     """
-    All places for a kind of call are taken. The text is a sentence.
+    All places for a kind of call are taken. The message is a sentence.
     """
 
 
@@ -106,7 +106,7 @@ def http_error_response(error: HTTPException) -> Response:
     """
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _problem(status, printable(error.description or ""))
-    # Some failures have headers, such as Allow. Those of the body are for HTML.
+    # Some failures have headers, such as Allow. The headers of the body describe HTML, and are not copied.
     for name, value in error.get_headers():
         response.headers.setdefault(name, value)
     return response

@@ -1,7 +1,7 @@
 """
 The page in the browser: views in HTML, which work without JavaScript.
 
-The templates escape every value, and none marks a text as safe. The URLs of links come from `url_for`, or
+The templates escape every value, and none marks text as safe. The URLs of links come from `url_for`, or
 from the catalogue of errors.
 
 In import order (★ to read first)::

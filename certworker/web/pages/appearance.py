@@ -17,7 +17,7 @@ from certworker.renewal.expiry_alerts import CRITICAL_SHARE, OVERDUE_SHARE
 
 Tone = Literal["good", "info", "warn", "bad", "idle"]
 
-#: The words and the tone of each state, and of the details of `failed`.
+#: The words and the tone of each state except `failed`, and of the details of `failed`.
 LOOKS: Mapping[str, tuple[str, Tone]] = {
     "no_certificate": ("no certificate", "bad"),
     "expired": ("expired", "bad"),
@@ -55,7 +55,7 @@ class Appearance:
 
 def appearance_of(state: str) -> Appearance:
     """
-    Return the appearance of *state*, without a certificate.
+    Return the appearance of *state*, regardless of the certificate.
     """
     label, tone = LOOKS.get(state, (state.replace("_", " "), "idle"))
     return Appearance(state, label, tone)
@@ -84,7 +84,7 @@ def appearances() -> tuple[Appearance, ...]:
 
 def tone_of_budget(left: int, of: int) -> Tone:
     """
-    Return the tone of a limit of a CA.
+    Return the tone of a limit of a CA with *left* of *of* orders or certificates.
     """
     if left <= 0:
         return "bad"

@@ -36,7 +36,7 @@ SECTIONS: Mapping[str, frozenset[str]] = {
 
 def sources() -> Sources:
     """
-    Return where the data is.
+    Return the sources of the data.
     """
     found: Sources = current_app.extensions["certworker"].sources
     return found
@@ -52,7 +52,7 @@ def index() -> NameIndex:
 
 def actions() -> Actions:
     """
-    Return the requests for the worker.
+    Return the actions on the names.
     """
     found: Actions = current_app.extensions["certworker"].actions
     return found

@@ -34,7 +34,7 @@ TONES: Mapping[Verdict, tuple[Tone, str]] = {
 
 BUSY = Section("Doctor").skip("run", "another run is in progress; run the checks again when it ends")
 STOPPED = Section("Doctor").fail(
-    "run", "The run stopped because of an unexpected error.", "Read the log of the worker."
+    "run", "The run stopped because of an unexpected error.", "Read the log of certworker."
 )
 
 
@@ -92,7 +92,7 @@ def _findings(names: Sequence[str]) -> Iterator[Finding]:
     try:
         yield from map(for_this_machine, run_checks(os.environ, names))
     except Exception:
-        # The beginning of the page is sent, so no other page can report the error.
+        # The beginning of the page has been sent, so no other page can report the error.
         logger.exception("the checks of the page stopped")
         yield STOPPED
     finally:

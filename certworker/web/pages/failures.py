@@ -19,10 +19,10 @@ RELOAD_SECONDS = 3
 #: What each status means for a user.
 MEANINGS = {
     400: ("This link is wrong", "Start again at the overview."),
-    404: ("There is nothing here", "The name is unknown, or its certificate was removed."),
+    404: ("There is nothing here", "The page does not exist, or the name is unknown or was removed."),
     405: ("This link is wrong", "Start again at the overview."),
     413: ("The request is too large", "Send a smaller request."),
-    500: ("Something went wrong", "The log of the worker has the reason."),
+    500: ("Something went wrong", "The log of certworker has the reason."),
 }
 
 
@@ -55,4 +55,4 @@ def _no_redis(error: RedisError) -> tuple[str, int, dict[str, str]]:
 
 
 def _failed(failure: CertworkerError) -> tuple[str, int]:
-    return render_template("pages/failure.html", title="No answer", failure=failure), 503
+    return render_template("pages/failure.html", title="The data cannot be read", failure=failure), 503

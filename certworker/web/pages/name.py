@@ -27,7 +27,7 @@ DONE: Mapping[str, str] = {
     "request": "The certificate is requested.",
     "renew": "The renewal is requested.",
     "retry": "The next attempt is requested.",
-    "resume": "The name is resumed.",
+    "resume": "The orders for the name are resumed.",
 }
 
 #: The tone of a line of the history, by its level.
@@ -75,7 +75,7 @@ def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
 
     Args:
         status: The status of the name.
-        refused: Why an action on the name is refused; None without one.
+        refused: Why an action on the name is refused; None without a refused action.
     """
     tenant = current_access().tenant
     details = name_details(sources(), status.name, tenant)
@@ -115,7 +115,7 @@ def buttons(status: DomainStatus) -> tuple[Button, ...]:
 @allowed("read")
 def records(name: str) -> str:
     """
-    Return which DNS records *name* needs, and which of them exist. The queries may take seconds.
+    Return the view of the DNS records that *name* needs, with their states. The queries may take seconds.
     """
     status = known(name)
     try:

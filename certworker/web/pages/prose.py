@@ -1,8 +1,8 @@
 """
 The explanations of failures as parts that a template escapes.
 
-They are Markdown with paragraphs, indented commands, code and links. Only the files of the package contain
-them, so their links are safe.
+The explanations are Markdown with paragraphs, indented commands, code and links. All of them are in the
+package, so their links are safe.
 """
 
 from __future__ import annotations

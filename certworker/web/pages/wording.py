@@ -70,6 +70,6 @@ def _parts(share: float, whole: int) -> int:
 
 def counted(number: int, noun: str) -> str:
     """
-    Return *number* and *noun*, which gets an s: "1 name", "50,000 names".
+    Return *number* and *noun*, which gets an s unless *number* is 1: "1 name", "50,000 names".
     """
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

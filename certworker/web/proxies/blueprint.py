@@ -26,8 +26,8 @@ PEM_TYPE = "application/x-pem-file"
 
 #: The ways to serve more names than Traefik can read.
 OTHER_WAYS = (
-    "Let Traefik read the volume with its file provider, or order fewer certificates with wildcards or "
-    "--together, or let Caddy or HAProxy terminate TLS."
+    "Configure Traefik's file provider for the volume, order fewer certificates with wildcards or "
+    "--together, or terminate TLS with Caddy or HAProxy."
 )
 
 RETRY_AFTER_SECONDS = 1
@@ -76,7 +76,7 @@ class ProxyRoutes:
 
     def ask(self) -> Response:
         """
-        Return 200 if a proxy may serve a name, and optionally request an allowed name.
+        Return 200 if a proxy may serve a name, otherwise 404; optionally, request an allowed name.
         """
         if current_access().tenant is not None:
             raise Refused(403, "A token of a tenant may not do this.", "Use a token without a tenant.")
@@ -113,7 +113,8 @@ def blueprint() -> Blueprint:
     found.before_request(routes.callers.check)
     found.add_url_rule("/traefik", "get_traefik", allowed("proxy")(routes.get_traefik))
     found.add_url_rule("/certificate", "get_certificate", allowed("proxy")(routes.get_certificate))
-    # The response contains no key, and the debug log of Caddy has the URL of this call, with the token.
+    # The response contains no key, so the role read is enough. Caddy writes the URL of this call, with the
+    # token, to its debug log.
     found.add_url_rule("/ask", "ask", allowed("proxy", "read")(routes.ask))
     found.register_error_handler(TooManyNames, _too_many_names)
     found.register_error_handler(TooManyUnknownNames, _too_many_unknown_names)
@@ -132,7 +133,7 @@ def _value_of(*names: str) -> str:
     """
     values = [value for name in names for value in request.args.getlist(name)]
     if len(values) != 1:
-        raise BadRequest(f"The call has exactly one parameter {' or '.join(names)}.")
+        raise BadRequest(f"The call needs exactly one parameter {' or '.join(names)}.")
     return values[0]
 
 

@@ -16,7 +16,7 @@ from certworker.web.api.rate_limit import RateLimit
 
 logger = logging.getLogger(__name__)
 
-#: The calls per second of one token, and how many may arrive at the same time. A proxy calls at each
+#: The calls per second of one token, and how many may arrive at the same time. A proxy may call at each
 #: handshake.
 CALLS_PER_SECOND = 500.0
 BURST = 5_000
@@ -29,7 +29,7 @@ REMEDY = "Create a token: certworker token create --role proxy"
 
 class Callers:
     """
-    Checks each call of a proxy, and logs each key that it gets.
+    Checks each call of a proxy, and logs each key that the proxy gets.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ class Callers:
         """
         Find the access of the running request: only a token in the header `Authorization` counts.
 
-        Some proxies can send only a user and a password. Then the password is the token.
+        Some proxies can send only a user and a password. In this case, the password is the token.
 
         Raises:
             Refused: A proxy has forwarded the call, its token is missing or wrong, or it comes too often.
@@ -98,5 +98,5 @@ def _password() -> str:
     try:
         credentials = request.authorization
     except ValueError:
-        return ""  # werkzeug fails at credentials with other characters than ASCII
+        return ""  # werkzeug fails at credentials that are not ASCII
     return credentials.password or "" if credentials and credentials.type == "basic" else ""

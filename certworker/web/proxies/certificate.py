@@ -23,7 +23,7 @@ class KeyPair:
     A certificate in service, with its key.
 
     Attributes:
-        name: The name or the wildcard of the volume.
+        name: The name or the wildcard on the volume.
         version: Identifies the certificate: each renewal has another version.
         chain: The certificate and its chain, in PEM.
         key: The private key, in PEM.
@@ -61,14 +61,14 @@ def key_pair_for(certificates: CertificateStore, name: str) -> KeyPair | None:
 
 def read_key_pair(certificates: CertificateStore, name: str, directory: Path) -> KeyPair | None:
     """
-    Return the certificate of *name* in *directory*; None if another program put an unusable one there.
+    Return the certificate of *name* in *directory*; None if the files of another program are unusable.
 
     Raises:
         CertificateUnreadable: A file of certworker is missing or damaged.
         VolumeReadOnly, VolumeFault: The files cannot be read.
     """
     if directory.parent == certificates.links.generations:
-        # Its content never changes, and the worker has checked it.
+        # The content of a generation never changes, and was checked before.
         return KeyPair(
             name, directory.name, *(_pem(directory / file, name) for file in ("fullchain.pem", "privkey.pem"))
         )

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Verdict = Literal["known", "allowed", "unknown"]
 
-#: The calls of the platform, and the new requests, that one caller may cause: per second, and at once.
+#: The calls to the platform, and the new requests, that a caller may cause: per second, and at the same time.
 PLATFORM_CALLS = (20.0, 200)
 NEW_REQUESTS = (1.0, 100)
 
@@ -39,7 +39,7 @@ MOST_CALLERS = 1_000
 
 class TooManyUnknownNames(Exception):
     """
-    A caller asks for too many names that no one knows.
+    A caller asks for too many new names.
 
     Attributes:
         seconds: The seconds to wait.
@@ -126,7 +126,7 @@ class Permission:
                 self._unknown.clear()
             self._unknown[caller] += 1
             count = self._unknown[caller]
-        # The log has the first one, the tenth one, the hundredth one, and so on.
+        # The log has the first unknown name, the tenth, the hundredth, and so on.
         if str(count).strip("0") == "1":
             logger.info(
                 "unknown names of %s: %d, the last one is %s",
@@ -147,7 +147,7 @@ def _has_allowed_suffix(sources: Sources, name: str) -> bool:
 
 
 def _is_possible(sources: Sources, name: str) -> bool:
-    # Visitors cannot ask for wildcards, and no platform has customers by their addresses.
+    # Visitors cannot ask for wildcards, and a platform knows its customers by name, not by address.
     if is_wildcard(name) or is_address(name):
         return False
     try:

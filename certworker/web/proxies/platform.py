@@ -1,5 +1,5 @@
 """
-Asks the platform whether it allows a name: a program of the operator, at a URL of the settings.
+Asks the platform, a program of the operator at a URL of the settings, whether it allows a name.
 
 Each unknown name that a visitor sends could start a call. So the calls have a short deadline, few run at the
 same time, and their results are cached.
@@ -20,7 +20,7 @@ from certworker.version import __version__
 
 #: kamal-proxy waits for two seconds.
 LONGEST_SECONDS = 1.5
-#: The calls at the same time, of the threads that also serve handshakes.
+#: The maximum number of simultaneous calls. Each occupies a thread that also serves handshakes.
 MOST_CALLS = 4
 
 ALLOWED_SECONDS = 60.0
@@ -30,7 +30,7 @@ DENIED_SECONDS = 10.0
 
 class PlatformUnavailable(Exception):
     """
-    The platform does not respond, or too many calls wait for it. The text is a sentence.
+    The platform does not respond or fails, or too many calls wait for it. The message is a sentence.
     """
 
 
@@ -51,7 +51,7 @@ class Platform:
         Return whether the platform at *url* allows the normalized *name*: its status is 200.
 
         Raises:
-            PlatformUnavailable: It does not respond in time.
+            PlatformUnavailable: The platform does not respond in time, or fails, or too many calls wait.
         """
         if (known := self._results.get((url, name))) is not None:
             return known

@@ -24,7 +24,7 @@ from certworker.web.proxies.certificate import KeyPair, read_key_pair
 
 logger = logging.getLogger(__name__)
 
-#: With more names, each poll has more than 10 MB, and each change occupies Traefik for seconds.
+#: With more names, each poll transfers more than 10 MB, and each change occupies Traefik for seconds.
 MOST_NAMES = 2_000
 
 #: How long an unreadable certificate prevents a new configuration; always, if no other one is readable. Most
@@ -77,7 +77,7 @@ class TraefikConfiguration:
 
     def current(self, certificates: CertificateStore) -> Configuration:
         """
-        Return the configuration with all *certificates* in service. A damaged one is left out.
+        Return the configuration with all *certificates* in service. A damaged certificate is left out.
 
         Raises:
             TooManyNames: There are more than :data:`MOST_NAMES` names.

@@ -280,7 +280,7 @@ class TestRefresh:
             visited.open("/")
             page.route("**/", lambda route: route.abort())
             page.clock.fast_forward(LATER)
-            expect(page.get_by_role("status")).to_have_text("No answer: this page is not up to date.")
+            expect(page.get_by_role("status")).to_have_text("No answer: this page may be out of date.")
             page.unroute("**/")
             page.clock.fast_forward(LATER)
 

@@ -47,7 +47,7 @@
     }
   }
 
-  // A refresh replaces the content, except what the user is using.
+  // A refresh replaces the content, unless the user is using it.
   const path = (element) => {
     const same = `${element.localName}${element.id ? `#${element.id}` : ""}`;
     const target = element.getAttribute("href") ?? element.getAttribute("name") ?? "";
@@ -127,7 +127,7 @@
           if (error.name !== "AbortError") {
             pause = Math.min(2 * pause, LONGEST_PAUSE_SECONDS);
             // A screen reader reads the text only when it changes.
-            const text = "No answer: this page is not up to date.";
+            const text = "No answer: this page may be out of date.";
             if (status.textContent !== text) {
               status.textContent = text;
             }
