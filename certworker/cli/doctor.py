@@ -51,8 +51,8 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     """
     Check settings, volumes, Redis, the CA and each NAME, and show remedies.
 
-    Without a NAME, the doctor checks the names in _APP_DOMAIN, and up to five names that have failed. (It
-    does not search for these among more than 2,000 names.) Without --staging-order, it orders no certificate.
+    Without a NAME, the doctor checks the names in _APP_DOMAIN. If there are at most 2,000 names in total, it
+    also checks up to five that have failed. Without --staging-order, it orders no certificate.
 
     The exit code is 0 if no check fails, 1 for warnings with --strict, 2 for failures.
 

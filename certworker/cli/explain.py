@@ -32,7 +32,7 @@ MOST_RELATED = 5
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(subject: str, timings: bool, as_json: bool) -> None:
     """
-    Show the history of NAME: first the remedy, then the last fifty events.
+    Show the history of NAME: first its state, with the remedy of a failure, then the last fifty events.
 
     With CODE, show the page of an error code: its cause, how to check it, the remedy, and the retries.
 
@@ -79,7 +79,7 @@ def _show_page(code: str, as_json: bool) -> None:
 
 def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
-    Exit if *subject* is a misspelled code, and not a name that can have a certificate.
+    End with exit code 1 if *subject* is a misspelled code, and not a name that can have a certificate.
     """
     try:
         normalize(subject, private=settings.authority.private_names, wildcards=settings.dns01.is_set)

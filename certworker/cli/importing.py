@@ -48,7 +48,7 @@ def command(
     name: str, cert: str, key: str, chain: str | None, force: bool, wait: bool, timeout: int, as_json: bool
 ) -> None:
     """
-    Import a certificate for NAME, which the proxy serves and certworker does not renew.
+    Import a certificate of your own for NAME. The proxy serves the certificate; certworker does not renew it.
 
     FILE may be - for the standard input, even in several options. Run the command as the user of the worker.
 

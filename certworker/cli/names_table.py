@@ -92,7 +92,7 @@ def _fields(
 
 def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
     """
-    Print a line for each of *shown*. A terminal gets lines of its width, a file gets whole lines.
+    Print a line for each of *shown*. On a terminal, cut each line to the width of the terminal.
     """
     lines = [("NAME", "STATE", "VALID FOR", "NEXT CHECK", "LAST ERROR"), *(_cells(one, now) for one in shown)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

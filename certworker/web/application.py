@@ -41,7 +41,8 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-#: The largest body of a request in bytes. A request for 100 names, and an imported certificate, are smaller.
+#: The largest body of a request in bytes. A request for 100 names is smaller, and so is a usual certificate
+#: with its chain and its key.
 LONGEST_BODY = 256 * 1024
 MOST_FIELDS = 100
 

@@ -88,7 +88,9 @@ class Accesses:
 
     def is_current(self, access: Access, session_id: str = "") -> bool:
         """
-        Return whether *access* is still valid during a long response: neither session nor token has ended.
+        Return whether *access* is still valid during a long response.
+
+        It ends with its session, and with a change of its token.
 
         Args:
             access: The access at the start of the response.

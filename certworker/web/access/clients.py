@@ -37,7 +37,7 @@ class Client:
 
     Attributes:
         address: The address of the client, or of its proxy if the client is unknown.
-        is_by_proxy: Whether the address of a trusted proxy sends the request.
+        is_by_proxy: Whether the request comes from the address of a trusted proxy.
         is_forwarded: Whether a proxy, trusted or not, has forwarded the request, according to its headers.
         is_local: Whether a program of this machine sends the request, without a proxy, to a local name. A
             request that another site embeds, such as an image, is not local.

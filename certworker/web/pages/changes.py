@@ -17,7 +17,7 @@ from certworker.web.pages.name import known, show
 @allowed("operate")
 def change(name: str, action: str) -> Response | tuple[str, int]:
     """
-    Start *action* on *name*, and return to its view.
+    Request *action* for *name*, and redirect to its view.
     """
     status, access = known(name), current_access()
     starts = {"renew": actions().renew, "retry": actions().retry, "resume": actions().resume}
@@ -43,7 +43,7 @@ def confirm_removal(name: str) -> str:
 @allowed("operate")
 def remove(name: str) -> Response | tuple[str, int]:
     """
-    Request the removal of *name*, and return to the names.
+    Request the removal of *name*, and redirect to the names.
     """
     status = known(name)
     try:

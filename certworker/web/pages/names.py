@@ -42,7 +42,7 @@ def names() -> str:
 @allowed("operate")
 def request_certificate() -> Response | tuple[str, int]:
     """
-    Request a certificate for the name in the form, and return to its view.
+    Request a certificate for the name in the form, and redirect to its view.
     """
     access, domain = current_access(), request.form.get("domain", "").strip()
     try:

@@ -14,14 +14,14 @@ SHORTEST = timedelta(seconds=2)
 
 def time(moment: datetime) -> str:
     """
-    Return *moment* with minutes. The views name the time zone once.
+    Return *moment* to the minute. The views name the time zone once.
     """
     return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def seconds(moment: datetime) -> str:
     """
-    Return *moment* with seconds.
+    Return *moment* to the second.
     """
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 

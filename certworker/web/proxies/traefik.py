@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 #: With more names, each poll transfers more than 10 MB, and each change occupies Traefik for seconds.
 MOST_NAMES = 2_000
 
-#: How long an unreadable certificate prevents a new configuration; always, if no other one is readable. Most
-#: faults of a file system are short, and Traefik immediately stops serving a certificate that is left out.
+#: How long an unreadable certificate prevents a new configuration. If no other certificate is readable, it
+#: always does. Most faults of a file system are short, and Traefik immediately stops serving an omitted certificate.
 PATIENCE_SECONDS = 60.0
 
 #: The fastest level. Others need much longer for keys, which do not compress.
