@@ -28,7 +28,8 @@ logger = logging.getLogger(__name__)
 MOST_NAMES = 2_000
 
 #: How long an unreadable certificate prevents a new configuration. If no other certificate is readable, it
-#: always does. Most faults of a file system are short, and Traefik immediately stops serving an omitted certificate.
+#: always does. Most faults of a file system are short, and Traefik stops serving an omitted certificate
+#: immediately.
 PATIENCE_SECONDS = 60.0
 
 #: The fastest level. Others need much longer for keys, which do not compress.
