@@ -66,7 +66,7 @@ def command(context: click.Context, label: str | None) -> None:
     """
     Show the account at the CA, change its key, or deactivate it.
 
-    The first order creates the account. Its contact is the address in _APP_EMAIL_CERTIFICATES.
+    The first order creates the account, with the address in _APP_EMAIL_CERTIFICATES as its contact.
 
     \b
     Example:

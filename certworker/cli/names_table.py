@@ -19,7 +19,7 @@ from certworker.worker.queue_stats import Queued
 #: The colors of the states that a user has to fix, on a terminal.
 COLORS = dict(zip(URGENT, ("red", "red", "yellow", "yellow", "yellow"), strict=True))
 
-#: Longer texts for states whose names are not clear.
+#: Descriptions of the states whose names are not clear.
 MEANINGS = {
     "failing": "failing; the certificate in service is still valid",
     "no_certificate": "no certificate; the last attempt failed",

@@ -62,8 +62,8 @@ IDLE_AFTER_SECONDS = 60.0
 #: A search that finds an old index of at most this many names waits for a new one.
 SMALL_INDEX = 500
 
-#: The first search among at most this many names builds the index. Among more, it waits at most this time for
-#: the thread that builds it.
+#: The first search among at most this many names builds the index. Among more names, the search waits at most
+#: this time for the thread that builds the index.
 MOST_NAMES_AT_ONCE = 2_000
 PATIENCE_SECONDS = 2.0
 

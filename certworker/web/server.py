@@ -232,7 +232,8 @@ def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetim
     """
     Start the page of a worker until the end of *stack*. Return its loop; an empty list if there is no page.
 
-    A worker without the page is better than none: only an address that the operator has set must be usable.
+    A worker without the page is better than no worker, so the address must be usable only if the operator has
+    set it.
 
     Raises:
         AddressNotUsable: The address in the settings is in use, or does not belong to this machine.

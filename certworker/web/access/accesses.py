@@ -20,7 +20,8 @@ from certworker.web.tokens import Token, TokenFile, is_random
 
 #: A user in the header of a proxy: a name or an e-mail address.
 USER = re.compile(r"[\w.@+-]{1,100}")
-#: The credentials of a request with a token (RFC 6750, section 2.1). The parser of werkzeug fails at others.
+#: The credentials of a request with a token (RFC 6750, section 2.1). The parser of werkzeug fails at some
+#: other credentials.
 BEARER = re.compile(r"Bearer +([!-~]+) *", re.IGNORECASE)
 #: The beginning of the identity of a request with a token.
 IDENTITY = "token "

@@ -122,7 +122,7 @@ def _client_in(chain: str, proxies: Iterable[Network]) -> IPv4Address | IPv6Addr
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        # The zone of an IPv6 address can be any text.
+        # The zone of an IPv6 address can be any string.
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None

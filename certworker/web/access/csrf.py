@@ -58,7 +58,7 @@ def check_origin() -> None:
         Refused: The browser reports another site.
     """
     site = request.headers.get("Sec-Fetch-Site")
-    # Browsers without Sec-Fetch-Site, and pages without HTTPS, send Origin with each action.
+    # A browser without Sec-Fetch-Site, or on a page without HTTPS, sends Origin with each action.
     origin = request.headers.get("Origin")
     foreign = site not in OWN_SITE if site else bool(origin) and urlsplit(origin or "").netloc != request.host
     if foreign:

@@ -1,5 +1,5 @@
 """
-The calls about the whole installation. Tenants may use only the overview.
+The calls about the whole installation. Of these, tenants may use only the overview.
 """
 
 from __future__ import annotations

@@ -103,7 +103,8 @@ class NameWithDetails(Name):
     All that is known about a name.
     """
 
-    #: The position of its first request in the queue; 1 is the next. Null without one, or in a long queue.
+    #: The position of its first request in the queue; 1 is the next. Null without a request, or if the queue
+    #: has more than 2,000 jobs.
     queue_position: int | None
     #: The issuers in the chain, from the issuer of the certificate upward.
     chain: tuple[str, ...]

@@ -33,7 +33,7 @@ class Parameter:
     name: str
     description: str
     schema: dict[str, Any]
-    #: Returns the value of a string; raises ValueError.
+    #: Returns the value of a string. Raises ValueError for an invalid string.
     parse: Callable[[str], Any]
 
 

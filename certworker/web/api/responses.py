@@ -25,7 +25,7 @@ STATUSES = {
     # A job runs for the name, or it has a certificate that must not be replaced.
     "lock.": HTTPStatus.CONFLICT,
     "import.replaces_issued": HTTPStatus.CONFLICT,
-    # The files of this process are not readable for the worker.
+    # The worker could not read the files of this process.
     "import.wrong_user": HTTPStatus.INTERNAL_SERVER_ERROR,
     "import.": HTTPStatus.UNPROCESSABLE_ENTITY,
     "name.": HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -39,7 +39,7 @@ STATUSES = {
     "acme.": HTTPStatus.BAD_GATEWAY,
 }
 
-#: The seconds after which a client tries again while Redis, the list of names or a free place is missing.
+#: The seconds after which a client may try again if Redis, the list of names or a free place is missing.
 RETRY_AFTER_SECONDS = 5
 
 

@@ -22,7 +22,7 @@ from certworker.web.pages.components import index, sources
 
 REFRESH_SECONDS = 5
 
-#: The text of the notice after an action. The URL has only the key.
+#: The notice after each action, by its key in the URL.
 DONE: Mapping[str, str] = {
     "request": "The certificate is requested.",
     "renew": "The renewal is requested.",

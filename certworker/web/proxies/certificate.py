@@ -68,7 +68,7 @@ def read_key_pair(certificates: CertificateStore, name: str, directory: Path) ->
         VolumeReadOnly, VolumeFault: The files cannot be read.
     """
     if directory.parent == certificates.links.generations:
-        # The content of a generation never changes, and was checked before.
+        # The content of a generation never changes, and was checked before it was stored.
         return KeyPair(
             name, directory.name, *(_pem(directory / file, name) for file in ("fullchain.pem", "privkey.pem"))
         )
