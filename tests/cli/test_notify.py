@@ -63,4 +63,5 @@ class TestNotify:
         ended = worker.command("notify", "test")
 
         assert 2 == ended.returncode
-        assert "Set _APP_SMTP_HOST or CERTWORKER_NOTIFY_URL." in ended.stderr
+        for variable in ("_APP_SMTP_HOST", "_APP_EMAIL_CERTIFICATES", "CERTWORKER_NOTIFY_URL"):
+            assert variable in ended.stderr

@@ -271,7 +271,7 @@ class TestRefresh:
 
     def test_without_an_answer_the_page_says_so(self, browser: Browser, served: Served) -> None:
         """
-        If the server does not answer, a status says that the page is not up to date, until it answers.
+        If the server does not answer, a status says that the page may be out of date, until it answers.
         """
         with visit(browser, served.address) as visited:
             visited.log_in(served.operator)
