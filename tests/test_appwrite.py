@@ -115,6 +115,7 @@ class TestInPlaceOfAppwritesWorker:
         """
         with worker:
             worker.wait_for_line(f"{NAME}: certificate issued")
+            worker.terminate()  # after the end of the job, which would otherwise run again
         subprocess.run(["php", "-r", program], check=True)
         assert not (tmp_path / "certificates" / NAME).exists()
 

@@ -142,7 +142,8 @@ class Duration(click.ParamType[timedelta]):
         """
         if isinstance(value, timedelta):
             return value
-        written = re.fullmatch(r"(\d+)([dhm])", value)
+        # Longer spans would end after the last date that Python knows.
+        written = re.fullmatch(r"([0-9]{1,6})([dhm])", value)
         if written is None:
             self.fail(f"{value!r} is not a time span; write 7d, 12h or 30m.", param, ctx)
         unit = {"d": "days", "h": "hours", "m": "minutes"}[written[2]]

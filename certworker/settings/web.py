@@ -18,8 +18,8 @@ from certworker.hosts import HttpAddress
 from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import AddressOrOff, reads_files
 
-#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` may do everything.
-#: Only `proxy` gets private keys, and nothing else.
+#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` does everything
+#: except read private keys. Only `proxy` gets private keys, and nothing else.
 Role = Literal["read", "operate", "admin", "proxy"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PROXY: Role = "proxy"

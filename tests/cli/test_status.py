@@ -54,7 +54,8 @@ class TestStatus:
         assert "No names" in worker.command("status", "--due", "7d").stdout
         assert NAMES[0] in worker.command("status", "--due", "90d").stdout
         assert "No names" in worker.command("status", "--state", "failed").stdout
-        assert 2 == worker.command("status", "--due", "soon").returncode
+        for wrong in ("soon", "99999999999d", "٣d"):
+            assert 2 == worker.command("status", "--due", wrong).returncode
 
     def test_the_backfill_is_reported_with_its_end(
         self, worker: WorkerProcess, app: App, tmp_path: Path
