@@ -41,8 +41,7 @@ MAX_CUTS = 8
 #: 2 addresses each.
 MAX_SERVERS = 16
 MAX_ADDRESSES = 4
-#: The number of name servers that get a query first. If none of them gives a usable answer, all other
-#: addresses get the query.
+#: The number of name servers that get a query first. Without a usable answer, all others get it.
 FIRST_SERVERS = 3
 #: The maximum number of labels of an alias. The servers are queried for a wildcard at each label.
 MAX_LABELS = 32
@@ -183,8 +182,7 @@ class Delegations:
         Return where the record of *name*, such as an `_acme-challenge` name, must be created.
 
         Raises:
-            CnameElsewhere: The aliases are a loop or too many, or lead to no zone or to a name where a record
-                must not be created.
+            CnameElsewhere: The aliases are a loop, too many, or lead where no record can be created.
             ContainerResolver: The resolvers do not answer.
             NameServersTimeout: The name servers of the zone do not answer, or the search takes too long.
             NameServersFail: The name servers of the zone answer with errors, or no zone contains the name.

@@ -174,7 +174,7 @@ def end_of(connection: Redis, job_id: str) -> tuple[str, Any]:
         lambda: (
             connection.hget(f"rq:job:{job_id}", "status") in (b"finished", b"failed")
             # Without a transaction, the result follows the status.
-            and connection.xlen(f"rq:results:{job_id}")
+            and connection.xrevrange(f"rq:results:{job_id}", count=1)
         )
     )
     status = cast("bytes", connection.hget(f"rq:job:{job_id}", "status")).decode()
