@@ -45,7 +45,8 @@ REMOVED = "(secret)"
 SHORTEST_SECRET = 4
 SHORTEST_TOKEN = 8
 
-#: Shown unchanged if all settings are valid. Any other or invalid variable may contain a secret.
+#: The variables that are shown unchanged if all settings are valid. Other variables, and variables with
+#: mistakes, may contain a secret.
 SHOWN = frozenset(
     {
         *("_APP_ENV", "_APP_DOMAIN", "_APP_REDIS_HOST", "_APP_REDIS_PORT", "_APP_DNS", "_APP_SMTP_HOST"),
@@ -121,7 +122,7 @@ def _origin(value: str) -> str:
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
     except ValueError:
-        return MASK  # Another variable overrides it, so the settings are valid.
+        return MASK  # another variable overrides this one, so the settings are valid
     more = "/…" if url.path.strip("/") or url.query else ""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
 
@@ -139,7 +140,7 @@ def _of_redis(settings: Settings) -> dict[str, Any]:
 
 
 def _version_of(connection: Redis) -> str:
-    # The Redis user may lack the permission to read it.
+    # The Redis user may lack the permission to read the version.
     with suppress(RedisError):
         server: Any = connection.info("server")
         return str(server.get("redis_version"))
@@ -175,7 +176,7 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret in *environ*, in each form that a string may contain.
+    Return every secret in *environ*, in each form that a string may contain; without very short ones.
     """
     names = secret_variables(environ)
     found = {bare(name, environ.get(name, "")) for name in names}
@@ -221,7 +222,7 @@ def _without(content: Any, secrets: Sequence[str]) -> Any:
 
 def write(content: bytes, path: str) -> None:
     """
-    Write *content* to the file *path*, which only its owner may read.
+    Write *content* to the file *path*. Only its owner may read a new file; an existing file keeps its mode.
 
     Raises:
         OSError: The file cannot be written.

@@ -64,7 +64,7 @@ def _proxy(
 ) -> Iterator[Finding]:
     traefik = _traefik(containers, host, own)
     if traefik is None:
-        remedy = "If it runs elsewhere, set CERTWORKER_PROXY_ADDRESS to its address there, or to off"
+        remedy = "If Traefik runs elsewhere, set CERTWORKER_PROXY_ADDRESS to its address there, or to off"
         yield MACHINE.warn(TRAEFIK, f"No container has the name {host} or an image of Traefik.", remedy)
         return
     if traefik.state != "running":
@@ -99,8 +99,8 @@ def _ports(traefik: Container, required: Sequence[int]) -> Finding:
     published = sorted({f"{each.address}:{each.port}" for each in traefik.published})
     return MACHINE.warn(
         PORTS,
-        f"Port {' and '.join(map(str, missing))} of this machine does not lead to it; "
-        f"it publishes {', '.join(published) or 'none'}.",
+        f"Traefik does not publish port {' or '.join(map(str, missing))} for other machines; "
+        f"it publishes {', '.join(published) or 'no port'}.",
         'Unless another program forwards them, write "80:80" and "443:443" under ports: of Traefik in '
         "docker-compose.yml, then run: docker compose up -d traefik",
     )
@@ -112,8 +112,8 @@ def _volumes(traefik: Container, own: Container, directories: Sequence[Path]) ->
         if source is None or source != of_traefik:
             return MACHINE.fail(
                 VOLUMES,
-                f"At {directory} it has {of_traefik or 'nothing'}, and this container {source or 'nothing'}. "
-                "Traefik does not read the files that are written here.",
+                f"At {directory}, Traefik has {of_traefik or 'nothing'}, and this container has "
+                f"{source or 'nothing'}. Traefik does not read the files that certworker writes.",
                 f"Mount one volume at {directory} in both services of docker-compose.yml, then run: "
                 "docker compose up -d",
             )

@@ -109,7 +109,7 @@ def certificate_findings(
     Args:
         settings: The settings.
         name: The name.
-        record: The record of the last attempt; None without one.
+        record: The record of the last attempt; None if there is none.
         now: The current time.
     """
     section, directory = Section(name), None
@@ -155,7 +155,7 @@ def _imported(
     section: Section, name: str, metadata: CertificateMetadata, text: str, now: datetime
 ) -> Finding:
     """
-    Return the line of an imported certificate, whose validity is *text*. Nothing renews it.
+    Return the line of an imported certificate, whose validity is *text*. certworker does not renew it.
     """
     left = metadata.not_after - now
     if reminder_at(metadata.validity, left) is None:
@@ -170,9 +170,10 @@ def served_findings(
     settings: Settings, name: str, leaf: bytes, addresses: Sequence[Address], port: int
 ) -> Iterator[Finding]:
     """
-    Yield whether *name* serves *leaf* at each of its *addresses*.
+    Yield for each of *addresses* whether the server there serves *leaf* for *name*.
 
     An address that does not respond yields nothing: a port that is closed here may be open to the Internet.
+    Unless the CA issues for private names, a private address yields nothing either.
     """
     section, private = Section(name), settings.authority.private_names
     for address in addresses:
@@ -205,7 +206,7 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
             parts.append(f"{used} of {price.limit.count} failures this hour")
         elif price.kind == "set" and price.limit:
             parts.append(f"{used} of {price.limit.count} certificates this week")
-    text = ", ".join(parts) or "this CA has no known limits"
+    text = ", ".join(parts) or "this CA has no known limits per name"
     if failures < MANY_FAILURES:
         return section.ok(LIMITS, text)
     remedy = f"Fix the cause before the next request. To see the cause: certworker status {name}"
@@ -234,13 +235,13 @@ def place_staging_order(
 
     Args:
         name: The name.
-        staging: The staging CA; None if the CA has none.
+        staging: The staging environment of the CA; None if it has none.
         solvers: Returns the solvers that publish the responses for a CA.
         present_in_dns: Publishes TXT records within its block.
     """
     section = Section(name)
     if staging is None:
-        return section.skip(STAGING_ORDER, "this CA has no staging")
+        return section.skip(STAGING_ORDER, "this CA has no staging environment")
     try:
         certificate = _order(name, staging, solvers(staging), present_in_dns)
     except CertworkerError as failure:

@@ -40,7 +40,7 @@ class Verdict(Enum):
     WELL = "OK"
     WARN = "WARN"
     FAIL = "FAIL"
-    #: The check was not possible; another line has the reason.
+    #: The check was impossible or unnecessary; the text of the line is the reason.
     SKIPPED = "-"
 
 
@@ -95,7 +95,7 @@ class Section:
 
     def skip(self, subject: str, text: str) -> Finding:
         """
-        Return a line for a check that was not possible; *text* is the reason.
+        Return a line for a check that was impossible or unnecessary; *text* is the reason.
         """
         return Finding(self.title, subject, Verdict.SKIPPED, text)
 
@@ -108,7 +108,7 @@ class Section:
 
     def from_check(self, subject: str, result: CheckResult, ok_text: str = "") -> Iterator[Finding]:
         """
-        Yield the lines of a preflight check: its failure and its warnings, or that it passed.
+        Yield the lines of a preflight check: its failure, its warnings or its evidence, if any.
         """
         evidence = (result.evidence or ok_text).removeprefix(f"{subject} ")
         if result.failure:

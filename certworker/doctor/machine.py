@@ -162,7 +162,7 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
     if dangling:
         yield MACHINE.warn(
             subject,
-            f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0][1]}.",
+            f"{len(dangling)} of {count} certificates are missing, for example {dangling[0][1]}.",
             f"Remove the name, or request its certificate: certworker request {dangling[0][0]}",
         )
     if many:

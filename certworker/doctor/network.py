@@ -45,7 +45,7 @@ class DirectoryProbe:
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How far the clock of the CA is ahead of the clock of this machine; None if its response has no time.
+    #: How far the clock of the CA is ahead of the clock of this machine; None without a time in a response.
     offset: timedelta | None
 
 
@@ -120,7 +120,7 @@ def proxy(settings: Settings) -> Iterator[Finding]:
     if address is None:
         yield MACHINE.skip("proxy", "CERTWORKER_PROXY_ADDRESS is off")
         return
-    # If the port for TLS is another one, the port for plain HTTP is unknown.
+    # If the port for TLS is not 443, the port for plain HTTP is unknown.
     ports = [80, 443] if address.port == 443 else [address.port]
     for port in ports:
         yield _port(HttpAddress(address.host, port))

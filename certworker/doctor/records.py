@@ -1,7 +1,7 @@
 """
 The DNS records that the owner of a name must create, and which of them exist.
 
-The authoritative servers decide. A record is right only if each of them that answers shows it.
+The authoritative servers decide. A record is right only if each server that answers returns it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class NeededRecord:
     #: Without a final dot.
     owner: str
     kind: Kind
-    #: As in a zone file, but without the final dot of a name, and without the quotes of a text.
+    #: As in a zone file, but without the final dot of a name, and without the quotes of a TXT record.
     value: str
     #: `right`; `wrong`: other records exist; `missing`.
     state: State
@@ -72,11 +72,11 @@ class NeededRecord:
 
 class RecordCheck:
     """
-    Compares the records that names need with the authoritative servers.
+    Compares the records that names need with those of the authoritative servers.
 
     Args:
         settings: The settings of the worker.
-        connection: To Redis, for the DNS providers.
+        connection: To Redis, for the DNS providers and the tenants of names.
     """
 
     def __init__(self, settings: Settings, connection: Redis) -> None:
@@ -95,7 +95,8 @@ class RecordCheck:
             tenant: The tenant that has to prove the ownership; None: the tenant of the last request, if any.
 
         Raises:
-            CertworkerError: DNS does not answer, or CAA records exist and the CA does not answer.
+            CertworkerError: DNS does not answer, no DNS provider serves the name, or CAA records exist and
+                the CA does not answer.
             redis.RedisError: Redis failed.
         """
         records = needed_records(
@@ -149,9 +150,9 @@ def needed_records(
     """
     Yield the records that the owner of the normalized *name* must create.
 
-    For HTTP-01, these are the address records, or the CNAME, of the target for custom domains. For DNS-01, it
-    is the CNAME that delegates the challenge to the zone of a provider. It is needed if no provider serves
-    the zone of the name. A CAA record is needed if the existing ones forbid the CA.
+    For HTTP-01, these are the address records of the target for custom domains, or a CNAME record to the
+    target. For DNS-01, it is the CNAME record that delegates the challenge to the zone of a provider, unless
+    a provider serves the zone of the name. A CAA record is needed if the existing ones forbid the CA.
 
     Args:
         settings: The settings of the worker.
@@ -161,7 +162,7 @@ def needed_records(
         issuers: Returns the CAs, starting with the preferred one; called only if there are CAA records.
 
     Raises:
-        CertworkerError: DNS or the CA does not answer.
+        CertworkerError: DNS or the CA does not answer, or no DNS provider serves the name.
     """
     records = look_up(base_name(name))
     in_dns = settings.dns01.uses_dns01(name)

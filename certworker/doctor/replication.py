@@ -17,7 +17,7 @@ from certworker.traefik.reload_interval import MOST_SECONDS
 
 REPLICATION = Section("Replication")
 
-#: A host that is behind for a shorter time is putting a change into service, or gives Traefik time.
+#: A host that is behind for a shorter time is putting a change into service, or waits for Traefik.
 SHORT_LAG_SECONDS = MOST_SECONDS + 30.0
 
 

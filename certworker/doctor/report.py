@@ -53,7 +53,7 @@ MOST_FAILED = 5
 #: With more names on the agenda, the doctor does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
 
-#: A URL that is never requested: only its worker can reach the development CA.
+#: A URL that is never requested: only the worker that runs the development CA can reach it.
 NOWHERE = "http://localhost:9/directory"
 
 #: The subject of the finding about a name that needs no order.

@@ -23,7 +23,7 @@ SETTINGS = Section("Settings")
 
 def configuration(settings: Settings) -> Iterator[Finding]:
     """
-    Yield the findings about version, environment, CA, e-mail and domains.
+    Yield the findings about version, environment, CA, e-mail, page and domains.
     """
     yield SETTINGS.ok(
         "version", f"certworker {__version__}, Python {platform.python_version()}, uid {os.geteuid()}"
@@ -118,6 +118,6 @@ def _page(settings: Settings, markers: Iterable[Path] = CONTAINER_MARKERS) -> It
     if web.tokens_file and not web.tokens_file.exists():
         yield SETTINGS.warn(
             "tokens",
-            f"{web.tokens_file} does not exist, so nothing has access to the page",
+            f"{web.tokens_file} does not exist, so no token has access to the page",
             "Create a token: certworker token create --role admin",
         )

@@ -78,7 +78,7 @@ class ListingRefused(CertworkerError):
 
 class LabelUnusable(CertworkerError):
     code = "label.unusable"
-    message_template = "Ignoring the label {label} of the container {container}: {reason}"
+    message_template = "The label {label} of the container {container} is invalid: {reason}"
     remedy_template = (
         "Correct the label where the container is defined, then recreate the container: docker compose up -d"
     )

@@ -1,8 +1,9 @@
 """
 The operator's program that runs after each publication (`CERTWORKER_DEPLOY_HOOK`).
 
-It runs alongside the jobs, without a shell and without the variables of certworker, which contain passwords.
-A program that fails or hangs does not affect the issuance. A failed run is retried after increasing pauses.
+The program runs alongside the jobs, without a shell and without the settings of certworker, which contain
+passwords. A program that fails or hangs does not affect the issuance. A failed run is retried after
+increasing pauses.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ FILES = {
 @dataclass
 class _Pending:
     name: str
-    #: When the program runs for the name, by the monotonic clock.
+    #: When the program next runs for the name, by the monotonic clock.
     at: float
     attempts: int = 0
 
@@ -101,7 +102,7 @@ class DeployHook:
 
     def stop(self) -> None:
         """
-        Stop the thread, after one run for each certificate that has had none.
+        Stop the thread, after one run for each certificate that has had none, if the time suffices.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)

@@ -1,5 +1,5 @@
 """
-The certificates that jobs have issued, until a loop takes them in bursts.
+The names of new certificates, until a loop takes them in bursts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certworker.supervision import beat
 
 class Publications:
     """
-    The names of each issued certificate that no loop has taken yet.
+    The names of each new certificate that no loop has taken yet.
 
     Args:
         wake: Ends the pause of the loop that takes the names.
@@ -66,7 +66,7 @@ class Publications:
 
     def take(self) -> list[tuple[str, ...]]:
         """
-        Wait until the burst ends, then return and remove its names. Return an empty list without a burst.
+        Wait until the burst ends, then return and remove its names; without a burst, return an empty list.
         """
         until = time.monotonic() + self._longest
         with self._changed:

@@ -1,8 +1,8 @@
 """
-The results of jobs for other programs: the fields of Appwrite's certificate, and the remedy.
+The results of jobs for other programs: the stream of events, and the fields of a result.
 
 The same object is the result of a job and an event in the stream `certworker:events`. The record
-`certworker:name:NAME` has its fields.
+`certworker:name:NAME` has most of its fields, with the names of Appwrite's fields where Appwrite has them.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ from certworker.storage.certificate_store import CertificateStore
 
 EVENTS = "certworker:events"
 
-#: About 20 MB. A program that misses more events reads the records.
+#: The approximate number of events in the stream, about 20 MB. A program that misses more events reads the
+#: records.
 MAX_EVENTS = 10_000
 
 #: Fields that the stream adds to the records.
 ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 
-#: redis-py repeats a command whose reply is lost. An event with the id of one of these last events is such a
-#: repetition.
+#: The number of last events whose ids are compared. redis-py repeats a command whose reply is lost. An event
+#: with a known id is such a repetition.
 LAST_EVENTS = 20
 
 # KEYS: the stream, the records.
@@ -71,7 +72,7 @@ class EventStream:
         """
         Add *event* to the stream, and its additional fields to the record of each of *names*.
 
-        Within a job, the transaction of its end adds them.
+        Within a job, the transaction at the end of the job adds the event and the fields.
 
         If Redis fails, the event is dropped: programs read the records after an outage.
         """

@@ -35,10 +35,10 @@ HISTORY = "certworker:story:"
 
 MAX_ENTRIES = 50
 
-#: The number of lines in the buffer. The oldest lines above this number are dropped.
+#: The maximum number of lines in the buffer. The oldest lines above this number are dropped.
 MAX_BUFFERED = 10_000
 
-#: The history expires this long after its last event.
+#: The history expires this long after its last line.
 HISTORY_TTL = timedelta(days=120)
 
 #: The longest valid duration of a step, a day. Every job has a deadline of hours at most.
@@ -67,10 +67,10 @@ class HistoryEntry:
 
 class RecentLines:
     """
-    The last lines of a name: those before, and those that this process adds.
+    The last lines of a name: the earlier ones, and those that this process adds.
 
     Args:
-        earlier: Returns the lines before, the oldest first.
+        earlier: Returns the earlier lines, the oldest first.
     """
 
     def __init__(self, earlier: Callable[[], Sequence[HistoryEntry]]) -> None:
@@ -115,9 +115,10 @@ class History:
 
     def follow(self, name: str) -> RecentLines:
         """
-        Return the lines of *name*, to which this process adds the following ones while they are in use.
+        Return the lines of *name*. This process adds each new line while a caller uses the returned object.
 
-        A job asks for the earlier lines together with its next command, and reads its own ones without Redis.
+        A job requests the earlier lines together with its next command, and reads its own lines without
+        Redis.
         """
         key = HISTORY + name
         if followed := self._followed.get(key):
@@ -136,7 +137,10 @@ class History:
 
     def read(self, name: str) -> list[HistoryEntry]:
         """
-        Write the buffer to Redis, and return the events of *name*, oldest first.
+        Write the buffer to Redis, and return the lines of *name*, the oldest first.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         with self._writing, self._connection.pipeline(transaction=False) as pipe:
             self._take_buffer(pipe)

@@ -15,7 +15,7 @@ domain, job, trace_id, attempt, message, remedy, next_attempt, problem. A caller
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
 remedy is always complete. A line of a library ends after 500 characters. The traceback of an unexpected error
-follows its message at every level, one line per step. In JSON, it is the field `trace`.
+follows its message at every level, in its own lines. In JSON, it is the field `trace`.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ FIXED_FIELDS = (
 #: Each value in these fields is bounded separately.
 SENTENCES = ("message", "remedy")
 
-#: The message of a `human` line contains the values of these fields, or they are for programs.
+#: The message of a `human` line contains the values of these fields, or the fields are for programs.
 NOT_SHOWN = {*SENTENCES, "code", "problem", "timings_ms"}
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLORS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
 NO_COLOR = "\x1b[0m"
 
-#: Only a traceback of many chained or deeply nested errors has more lines.
+#: Only a traceback of many chained errors or of very deep calls has more lines.
 MOST_TRACE_LINES = 200
 
 _job: ContextVar[str | None] = ContextVar("job", default=None)
@@ -71,7 +71,7 @@ def configure(
 
     Args:
         form: The format of the lines.
-        level: `debug`, `info`, `warning` or `error`, in any case.
+        level: `debug`, `info`, `warning` or `error`, in any case; `error` applies to libraries as well.
         stream: Colored if it is a terminal and NO_COLOR (https://no-color.org) is not set.
         docs_url: The site with the page of each failure; None: lines name the command that prints it.
     """
@@ -94,7 +94,7 @@ def configure(
 @contextmanager
 def job(job_id: str) -> Iterator[None]:
     """
-    Mark the JSON lines of this thread as those of the job *job_id*.
+    Mark the lines of this thread as those of the job *job_id*.
     """
     before = _job.set(job_id)
     try:

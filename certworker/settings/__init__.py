@@ -13,7 +13,7 @@ In import order (★ to read first)::
     ask            The names that a proxy may serve: the values of CERTWORKER_ASK_ALLOW
     customers      How the domains of customers are checked
     web            The settings of the page and the API: where they listen, and who may use them
-    replication    The keys for the replication to other hosts
+    replication    The settings of the replication to other hosts
     settings       ★ Every setting, with its variable, its default and the allowed values
     loading        Reads the environment and the secret files, and reports invalid and suspicious variables
 """

@@ -13,7 +13,7 @@ from certworker.errors.name import IsPublicSuffix
 from certworker.hosts import WEB_PORTS, web_url_in
 from certworker.settings.fields import Unusable
 
-#: More suffixes than this belong to the program behind a URL.
+#: The maximum number of suffixes. For more, the program behind a URL decides.
 MOST_SUFFIXES = 1_000
 
 
@@ -24,7 +24,8 @@ class AskRules:
 
     Attributes:
         suffixes: Each allows its own name and all names below it.
-        url: The URL of the platform, which allows a name by its response; empty for none. It may be a secret.
+        url: The URL of the platform, which allows a name by its response; empty for none. It may contain a
+            secret.
     """
 
     suffixes: tuple[str, ...] = ()
@@ -36,7 +37,7 @@ class AskRules:
         Return the rules in *text*: suffixes and at most one URL, separated by commas.
 
         Raises:
-            ValueError: A rule is invalid.
+            ValueError: A rule is invalid, or there are too many.
         """
         suffixes, urls = list[str](), list[str]()
         for rule in filter(None, map(str.strip, text.split(","))):
@@ -53,7 +54,7 @@ class AskRules:
 
     def has_suffix_of(self, name: str) -> bool:
         """
-        Return whether the normalized *name* is a suffix, or is below one.
+        Return whether the normalized *name* is one of the suffixes, or is below one of them.
         """
         return any(name == suffix or name.endswith(f".{suffix}") for suffix in self.suffixes)
 
@@ -64,11 +65,11 @@ def _suffix(text: str) -> str:
     except CertworkerError:
         raise ValueError("not a suffix") from None
     if is_address(name):
-        raise Unusable("one of them is an address")
+        raise Unusable("one of them is an IP address")
     try:
         refuse_private(name)
     except IsPublicSuffix:
         raise Unusable("one of them is a public suffix, below which anyone can register a name") from None
     except CertworkerError:
-        pass  # A private CA may serve private suffixes.
+        pass  # A private CA may issue certificates for private suffixes.
     return name

@@ -39,7 +39,9 @@ class CaChoice:
     @classmethod
     def named(cls, text: str, *, private_network: bool = False) -> CaChoice:
         """
-        Return the CA of *text*, which is a label in :data:`KNOWN_CAS`, or the URL of an ACME directory.
+        Return the CA that *text* names: a label in :data:`KNOWN_CAS`, or the URL of an ACME directory.
+
+        With *private_network*, the CA of an unknown URL is private.
 
         Raises:
             ValueError: The text is neither.
@@ -92,7 +94,7 @@ def contact_problem(email: str | None) -> str | None:
     if not email:
         return "it is missing"
     if not email.isascii():
-        return "it has letters beyond ASCII"
+        return "it has characters beyond ASCII"
     mailbox, _, domain = email.partition("@")
     if not re.fullmatch(r"[A-Za-z0-9.!$%&'*+/=^_`{|}~-]+", mailbox):
         return "it is not one plain address like you@yourdomain"

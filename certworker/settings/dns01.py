@@ -1,7 +1,8 @@
 """
-The settings of DNS-01: the DNS providers, and their variables under the names that lego and Traefik use.
+The settings of DNS-01: the DNS providers, and their variables.
 
-The variables of a provider that is not chosen are ignored: other programs may use the same names.
+The variables of a provider, except those of dns-lexicon, have the same names as in lego and Traefik. The
+variables of a provider that is not chosen are ignored: other programs may use the same names.
 """
 
 from __future__ import annotations
@@ -111,7 +112,7 @@ def _accounts(path: Path) -> Path:
     try:
         content = json.loads(durable.read(path, LARGEST_ACCOUNTS_FILE_BYTES))
     except FileNotFoundError:
-        # The first registration creates it.
+        # The first registration creates the file.
         if path.parent.is_dir():
             return path
         raise
@@ -131,7 +132,7 @@ Algorithm = Annotated[str, BeforeValidator(_algorithm)]
 Script = Annotated[Program, AfterValidator(_script)]
 Endpoint = Annotated[str, AfterValidator(_endpoint)]
 AccountsFile = Annotated[Path, AfterValidator(_accounts)]
-#: A file may contain each value.
+#: Each value may be in a file.
 Secrets = dict[str, Annotated[SecretStr, BeforeValidator(text_of)]]
 
 
@@ -191,7 +192,7 @@ class Dns01Settings(SettingGroup):
         "hmac-sha256",
     )
 
-    #: The worker runs it as PATH present|cleanup FQDN VALUE.
+    #: The worker runs the program as PATH present|cleanup FQDN VALUE.
     exec_path: Script | None = of_provider(
         "EXEC_PATH",
         "the absolute path of a program that this user may run, and that only its owner may change",
@@ -212,7 +213,7 @@ class Dns01Settings(SettingGroup):
         "ACME_DNS_API_BASE",
         "the URL of acme-dns, which begins with https://, or with http:// and a private address",
     )
-    #: The file does not exist before the first registration.
+    #: If the file is missing, the first registration creates it.
     acme_dns_storage_path: AccountsFile | None = of_provider(
         "ACME_DNS_STORAGE_PATH",
         "the absolute path of the JSON file with the accounts, for example /storage/state/acme-dns.json",
@@ -253,7 +254,7 @@ class Dns01Settings(SettingGroup):
     @property
     def is_set(self) -> bool:
         """
-        Return whether there is a provider, so that wildcards can be proved.
+        Return whether a provider is set. Without one, no CA can validate wildcards.
         """
         return bool(self.providers)
 

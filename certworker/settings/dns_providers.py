@@ -22,7 +22,7 @@ _LEXICON_NAME = re.compile(r"[a-z0-9]{1,40}")
 #: A label that begins with an underscore, such as _acme-challenge (RFC 8552). It may be a zone.
 _SERVICE_LABEL = re.compile(r"_[a-z0-9_-]{1,62}")
 
-#: The number of reasons in a message.
+#: The maximum number of reasons in a message.
 MOST_REASONS = 10
 
 
@@ -105,12 +105,12 @@ def _check_lexicon(name: str) -> None:
     if known and name not in known:
         similar = get_close_matches(name, known, n=1)
         hint = f": did you mean lexicon:{similar[0]}?" if similar else ""
-        raise Unusable(f"is no provider of the installed dns-lexicon{hint}")
+        raise Unusable(f"is not a provider of the installed dns-lexicon{hint}")
 
 
 def lexicon_providers() -> frozenset[str]:
     """
-    Return the providers of the installed dns-lexicon; empty if its list of files is missing.
+    Return the providers of the installed dns-lexicon; none if its list of files is missing.
 
     Raises:
         PackageNotFoundError: dns-lexicon is not installed.
@@ -130,7 +130,7 @@ def _zone(text: str) -> str:
     except CertworkerError:
         name = "::"
     if is_address(name):
-        raise Unusable("has no zone behind @, such as example.com")
+        raise Unusable("has no zone after @, such as example.com")
     return ".".join([*services, name])
 
 

@@ -23,13 +23,13 @@ ALL = "*"
 
 class Unusable(ValueError):
     """
-    A value is invalid. The text is a clause with the reason for the operator, and does not repeat the value.
+    A value is invalid. The text is a clause with the reason for the operator. It does not repeat a secret.
     """
 
 
 class UnusableFile(ValueError):
     """
-    A variable with `_FILE` names no readable file, or the setting has a value as well.
+    A variable with `_FILE` names no readable file with a value, or the setting has a value as well.
     """
 
 
@@ -111,7 +111,7 @@ class SettingGroup(BaseModel):
     Settings that belong together.
     """
 
-    # The parsers read lists. Otherwise, pydantic-settings would decode them as JSON.
+    # The parsers read lists, which pydantic-settings would otherwise decode as JSON.
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, enable_decoding=False)
 
     @field_validator("*", mode="before")

@@ -74,7 +74,7 @@ class Limits:
     failures_per_name: Limit | None = None
     #: How many consecutive failures of a name the CA accepts before it pauses the name.
     failures_until_pause: Limit | None = None
-    #: The limits of registered domains that have their own.
+    #: The limits of the registered domains that have a limit of their own.
     domains: Mapping[str, Limit] = field(default_factory=dict)
 
     def of_domain(self, domain: str) -> Limit | None:

@@ -1,8 +1,9 @@
 """
 Reads the settings from an environment and its secret files, and reports invalid and suspicious variables.
 
-All invalid variables are reported together, each with the allowed values. The report never contains the given
-value: an environment contains passwords, and users attach logs to bug reports.
+All invalid variables are reported together, each with the allowed values. The report does not contain the
+given values, because an environment contains passwords, and users attach logs to bug reports. The one
+exception is the domain of an invalid e-mail address.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ ENVIRONMENTS = ("production", "development")
 #: Kubernetes sets these in each pod when a service has the name `certworker`.
 SERVICE = re.compile(r"CERTWORKER_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\w+)")
 
-#: The minimum similarity of a suggested word. It is 0.57 for `prod` and `production`, and 0.43 for `dev` and
-#: `development`.
+#: The minimum similarity of a suggested word. The similarity of `prod` and `production` is 0.57, and that of
+#: `dev` and `development` is 0.43.
 LEAST_LIKENESS = 0.4
 #: Names of variables are long and share prefixes, so they need a higher minimum.
 LEAST_LIKENESS_OF_NAMES = 0.75
 
-#: The number of warnings that are shown.
+#: The maximum number of warnings.
 MOST_WARNINGS = 20
 
 PROXY_SUFFIX = "_proxy"
@@ -78,7 +79,7 @@ class Environment(EnvSettingsSource):
     The settings source: an environment, and the secret files that it names.
 
     An empty variable means its default, because Compose passes unset variables as empty ones. Spaces and
-    quotes around a value are removed.
+    quotes around a value are removed, except from passwords.
     """
 
     def __init__(self, group: type[SettingGroup], environ: Mapping[str, str]) -> None:
@@ -89,7 +90,7 @@ class Environment(EnvSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """
-        Return the text of *field* or its file, its key in the model, and whether it is complex.
+        Return the value of *field* (a text, a file or a mapping of both), its key, and whether it is complex.
         """
         value, key, is_complex = super().get_field_value(field, field_name)
         if key.endswith(ALL):
@@ -127,7 +128,7 @@ def load(environ: Mapping[str, str]) -> Settings:
     Return the settings in *environ*, and in the files with secrets that it names.
 
     Raises:
-        InvalidSettings: Names every invalid variable with the allowed values.
+        InvalidSettings: A variable is invalid. The error names each one with the allowed values.
     """
     findings: dict[str, str] = {}
     settings = None
@@ -135,7 +136,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         settings = Settings.model_validate(Environment(Settings, environ)())
     except ValidationError as error:
         for each in error.errors(include_input=False, include_url=False):
-            # The default depends on another setting. That one is invalid, and has its own finding.
+            # The default depends on another setting, which is invalid and has its own finding.
             if each["type"] != "default_factory_not_called":
                 findings.setdefault(*_finding(each))
     wrong = [*findings.values(), *wrong_proxies(environ)]
@@ -190,7 +191,8 @@ def wrong_proxies(environ: Mapping[str, str]) -> list[str]:
 
     The connections to a CA read HTTP_PROXY, HTTPS_PROXY and ALL_PROXY (:mod:`certworker.acme.http_pool`), by
     the rules of urllib and requests. The name in lower case overrides the name in upper case, even if its
-    value is empty. ALL_PROXY replaces a missing one of the other two. An overridden variable has no effect.
+    value is empty. ALL_PROXY applies where one of the other two is missing. An overridden variable has no
+    effect.
     """
     names = _proxy_variables(environ)
     used = {names.get(scheme) or names.get("all") for scheme in WEB_PORTS}
@@ -231,7 +233,7 @@ class EnvironmentWarning:
 
     variable: str
     message: str
-    #: Empty if no word is similar.
+    #: Empty if no setting has a similar name.
     remedy: str
 
     def __str__(self) -> str:
@@ -240,10 +242,12 @@ class EnvironmentWarning:
 
 def environment_warnings(environ: Mapping[str, str]) -> list[EnvironmentWarning]:
     """
-    Return a warning for each suspicious variable in *environ*. No warning contains a value.
+    Return a warning for each suspicious variable in *environ*, at most :data:`MOST_WARNINGS`.
 
-    Such a variable does not stop the worker. Without a warning, a misspelled name would silently select a
-    default, for example the development CA.
+    No warning contains a value.
+
+    A suspicious variable does not stop the worker. Without a warning, a misspelled name would silently select
+    a default, for example the development CA.
     """
     known = variables()
     unknown = sorted(name for name in environ if _is_unknown(name, known, environ))

@@ -1,8 +1,8 @@
 """
 The parsers, which turn the text of a variable into the value of a setting.
 
-A parser gets a string that is not empty, without spaces and quotes around it. It raises only ValueError. A
-message contains the text of an :class:`Unusable`.
+A parser gets a string that is not empty, or the value of the parser before it. It raises only ValueError. The
+message to the operator contains the text of an :class:`Unusable`.
 """
 
 from __future__ import annotations
@@ -190,7 +190,7 @@ def _program(path: Path) -> Path:
     if not stat.S_ISREG(path.stat().st_mode):
         raise Unusable("it is not a regular file")
     if not os.access(path, os.X_OK):
-        raise Unusable("it is not executable for this user; see: chmod +x FILE")
+        raise Unusable("it is not executable for this user; run: chmod +x FILE")
     return path
 
 

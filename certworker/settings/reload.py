@@ -29,6 +29,7 @@ class Reload:
 
     Attributes:
         container: The name of the container.
+        action: What certworker requests from Docker.
         signal: The signal of `kill`.
         command: The command of `exec`, which no shell interprets.
     """
@@ -67,7 +68,7 @@ class Reload:
 @dataclass(frozen=True)
 class HaproxySocket:
     """
-    The socket of HAProxy's runtime API, by which a certificate is replaced without a reload.
+    The socket of HAProxy's runtime API, which replaces certificates without a reload.
     """
 
     path: str

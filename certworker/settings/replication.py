@@ -26,7 +26,7 @@ def _checked(secret: SecretStr) -> SecretStr:
         except ValueError:
             is_key = False
         if not is_key:
-            raise Unusable("one of them is no key")
+            raise Unusable("one of them is not a key")
     if not keys:
         raise Unusable("it has no key")
     return secret
@@ -37,7 +37,7 @@ class ReplicationSettings(SettingGroup):
     The settings of the replication to other hosts.
     """
 
-    #: The keys that encrypt the bundles in Redis; None: this host has no other hosts.
+    #: The keys that encrypt the bundles in Redis; None: no replication.
     key: Annotated[SecretStr, AfterValidator(_checked)] | None = setting(
         "CERTWORKER_REPLICATION_KEY",
         "a key of this command: certworker replication key; or several, separated by commas, of which the "

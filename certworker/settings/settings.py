@@ -139,7 +139,7 @@ class Settings(SettingGroup):
     traefik_layout: Annotated[Literal["auto", "per-name", "sharded"], LowerCase] = setting(
         "CERTWORKER_TRAEFIK_LAYOUT", "auto, per-name or sharded", "auto"
     )
-    #: Account keys, the development root, pending orders.
+    #: Account keys, pending orders, tokens, and the root of the development CA.
     state_dir: Directory = setting(
         "CERTWORKER_STATE_DIR",
         "a directory of its own, for example /storage/state",
@@ -166,7 +166,7 @@ class Settings(SettingGroup):
         "an address with a port, for example 127.0.0.1:8081; or off",
         factory=lambda known: known["http_address"],
     )
-    #: The number of names whose certificate times the metrics have: those that expire first.
+    #: The number of names with certificate times in the metrics: those that expire first.
     metrics_per_name: MetricsPerName = setting(
         "CERTWORKER_METRICS_PER_NAME", "a number from 0 to 50000, for example 100", 0
     )
@@ -215,7 +215,7 @@ class Settings(SettingGroup):
 
     # Jobs and log
 
-    #: The number of jobs at a time.
+    #: The maximum number of jobs at a time.
     concurrency: Slots = setting("CERTWORKER_CONCURRENCY", "a number from 1 to 1024, for example 16", 16)
     log: Annotated[Literal["human", "json"], LowerCase] = setting("CERTWORKER_LOG", "human or json", "human")
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = setting(
@@ -334,7 +334,7 @@ class Settings(SettingGroup):
     @property
     def fingerprint(self) -> str:
         """
-        Return a digest of all settings except secrets, which identifies a configuration.
+        Return a digest that identifies the settings. It does not depend on the value of a :class:`SecretStr`.
         """
         return sha256(self.model_dump_json().encode()).hexdigest()
 
@@ -395,6 +395,9 @@ class Settings(SettingGroup):
     @property
     def mail_recipients(self) -> tuple[str, ...]:
         """
-        Return the recipients of notifications by mail: the contact, which is valid if a mail server is set.
+        Return the recipients of notifications by mail: the addresses in the contact.
+
+        Raises:
+            ValueError: One of them is invalid, which is possible only without a mail server.
         """
         return mail_addresses(self.email or "")

@@ -18,8 +18,8 @@ from certworker.hosts import HttpAddress
 from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import AddressOrOff, reads_files
 
-#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` does everything
-#: except read private keys. Only `proxy` gets private keys, and nothing else.
+#: `read` shows the names, `operate` also requests, renews and removes them, and `admin` also imports
+#: certificates and shows the jobs. Only `proxy` gets private keys.
 Role = Literal["read", "operate", "admin", "proxy"]
 ROLES: tuple[Role, ...] = get_args(Role)
 PROXY: Role = "proxy"
@@ -28,7 +28,7 @@ USER_ROLES: tuple[Role, ...] = tuple(role for role in ROLES if role != PROXY)
 
 Network = IPv4Network | IPv6Network
 
-#: The networks of this machine.
+#: The loopback addresses of this machine.
 LOOPBACK: tuple[Network, ...] = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 _PATH = re.compile(r"(?:/[A-Za-z0-9._~-]{1,100}){1,10}/?")
@@ -95,7 +95,7 @@ class WebSettings(SettingGroup):
     The settings of the page and the API.
     """
 
-    #: None for neither page nor API.
+    #: None: neither the page nor the API.
     address: AddressOrOff = setting(
         "CERTWORKER_WEB_ADDRESS",
         "an address with a port, for example 127.0.0.1:8081; or off",
@@ -105,7 +105,7 @@ class WebSettings(SettingGroup):
     path: Annotated[str, AfterValidator(_base_path)] = setting(
         "CERTWORKER_WEB_PATH", "a path, for example /certworker", ""
     )
-    #: The hashes of the tokens; None for the file in the directory of the state.
+    #: The file with the hashes of the tokens; None: a file in the state directory.
     tokens_file: Annotated[Path, AfterValidator(_tokens_file)] | None = setting(
         "CERTWORKER_TOKENS_FILE",
         "the absolute path of a file that this user can read, for example /storage/state/tokens.json",

@@ -174,6 +174,6 @@ class TestDoctor:
         project.up()
         volumes = findings(project)["Traefik's volumes"]
         assert "fail" == volumes["verdict"]
-        assert "At /storage/config it has " in volumes["text"]
+        assert "At /storage/config, Traefik has " in volumes["text"]
         project.compose("stop", "--timeout", "1", "traefik")
         assert "fail" == findings(project)["Traefik"]["verdict"]

@@ -157,10 +157,10 @@ class TestPorts:
         [
             (
                 published(8080, 443),
-                "Port 80 of this machine does not lead to it; it publishes 0.0.0.0:443, 0.0",
+                "Traefik does not publish port 80 for other machines; it publishes 0.0.0.0:443, 0.0",
             ),
-            (published(80, 443, address="127.0.0.1"), "Port 80 and 443 of this machine"),
-            ([{"PrivatePort": 80, "Type": "tcp"}], "it publishes none."),
+            (published(80, 443, address="127.0.0.1"), "Traefik does not publish port 80 or 443 for"),
+            ([{"PrivatePort": 80, "Type": "tcp"}], "it publishes no port."),
         ],
     )
     def test_an_unpublished_port_is_a_warning(
@@ -191,15 +191,15 @@ class TestVolumes:
         [
             (
                 mounted(certificates="shop_certificates", config="other"),
-                "At /storage/config it has other, and",
+                "At /storage/config, Traefik has other, and",
             ),
             (
                 mounted(config="shop_config"),
-                "At /storage/certificates it has nothing, and this container shop",
+                "At /storage/certificates, Traefik has nothing, and this container has shop",
             ),
             (
                 mounted(certs="shop_certificates", config="shop_config"),
-                "At /storage/certificates it has nothing",
+                "At /storage/certificates, Traefik has nothing",
             ),
         ],
     )

@@ -299,7 +299,7 @@ class TestLimits:
         budget = app.issuers[0].budget
 
         assert Verdict.WELL is limit_findings(NAME, budget, None).verdict
-        assert replace(limit_findings(NAME, budget, None)).text == "this CA has no known limits"
+        assert replace(limit_findings(NAME, budget, None)).text == "this CA has no known limits per name"
 
 
 class TestPlaceStagingOrder:

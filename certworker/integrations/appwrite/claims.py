@@ -7,8 +7,8 @@ The claims of a worker: messages that it has taken from Appwrite's queue and not
                     ▲
                     └── claims of a dead worker
 
-A message is always in one of these lists. Each arrow is one Lua script. After another worker has taken over a
-claim, the first worker can no longer settle the message.
+Until a success, a message is always in one of these lists. Each arrow is atomic, in a Lua script. After
+another worker has taken over a claim, the first worker can no longer settle the message.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DEAD_AFTER = 10_000
 #: The maximum number of claims of a worker.
 MAX_CLAIMS = 100
 
-#: The number of characters of an unreadable message that are displayed.
+#: The maximum number of bytes of an invalid message that are displayed.
 MAX_DISPLAYED = 200
 
 # KEYS: the queue, the worker's claims, the workers.
@@ -40,8 +40,8 @@ MAX_DISPLAYED = 200
 # until a worker counts as dead, the maximum number of claims, the end of the queue with the oldest message,
 # bytes of the largest message.
 # Returns the claims, and the removed keys of another type.
-# A larger message is cut to a size that is still too large, so that it is refused. A heartbeat with a longer
-# time to live is not certworker's, and does not count.
+# A message above the largest size is cut to one byte more, so that it is still refused. A heartbeat with a
+# time to live above these milliseconds is not certworker's, and does not count.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
 local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
@@ -103,7 +103,7 @@ class AppwriteQueue(Protocol):
 
 class Claims:
     """
-    The claims of both formats, and the takeover from dead workers.
+    The claims of one worker in one format, and the takeover from dead workers.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Claims:
 
     def take(self, *more: str) -> list[bytes]:
         """
-        Return the claims, oldest first.
+        Claim the waiting messages and the claims of dead workers, and return all claims, oldest first.
         """
         claims: list[bytes]
         claims, removed = self._take(self._keys, [*self._arguments, *more])
@@ -143,6 +143,6 @@ class Claims:
 
 def displayed(raw: bytes) -> str:
     """
-    Return the beginning of an unreadable message in a printable form.
+    Return the beginning of the message *raw* in a printable form.
     """
     return printable(raw[:MAX_DISPLAYED].decode(errors="backslashreplace"))

@@ -2,7 +2,7 @@
 The thread that empties Appwrite's queues, and turns their messages into requests.
 
 A claim is removed only after its request is on certworker's queue. If a worker is killed before that, another
-worker finds the claim and repeats the request. The queue accepts the same request only once.
+worker finds the claim and repeats the request. The queue has an equal request at most once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ class Translator:
         Return the normalized name of *message*.
 
         Raises:
-            NameFailure: No CA issues for it, or it is a wildcard and no DNS provider is set.
+            NameFailure: No CA issues for the name, or it is a wildcard and no DNS provider is set.
+            DomainIsLocalhost: The name refers to the local machine.
         """
         return normalize(message.domain, private=self.private_names, wildcards=self.wildcards)
 
@@ -71,7 +72,7 @@ class Translator:
         """
         Return whether the request needs a check of DNS first, which may take seconds.
 
-        certworker never checks Appwrite's own domain.
+        A forced request needs none, nor does a request for Appwrite's own domain.
         """
         own = message.validation_domain is not None and message.validation_domain == message.domain
         return message.action == "verification" and not (message.force or own)
@@ -175,7 +176,8 @@ class Consumer:
 
     def _empty(self, queue: AppwriteQueue) -> int:
         with self._lock:
-            # The copy precedes the claims. Otherwise, a message that is settled in between is handled again.
+            # The copy precedes the claims. Otherwise, a message that is settled in between would be handled
+            # again.
             verifying = self._verifying.copy()
         new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:

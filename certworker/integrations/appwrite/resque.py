@@ -62,7 +62,7 @@ class ResqueQueue:
 
     def exists(self) -> bool:
         """
-        Return whether Appwrite has used the queue.
+        Return whether Appwrite has used the queue, or any queue of php-resque has delayed jobs.
         """
         known = self._connection.sismember("resque:queues", self._name)
         return bool(known) or self._connection.exists(self._queue, self.DELAYED) > 0

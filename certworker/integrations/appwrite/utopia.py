@@ -20,7 +20,8 @@ from certworker.worker.payload import LARGEST
 #: Digits of a plausible count.
 MOST_DIGITS = 15
 
-# `pid_of` accepts only ids that Appwrite's retry command can read, because the command stops at any other id.
+# `pid_of` returns the id of a message only if Appwrite's retry command can read the message, because the
+# command stops at any other message.
 _UTOPIA = f"""
 local name = ARGV[#ARGV]
 local function key(kind, ...) return table.concat({{'utopia-queue', kind, name, ...}}, '.') end
@@ -123,7 +124,7 @@ class UtopiaQueue:
 
     def _count(self, key: str) -> int | None:
         """
-        Return the number at *key*, 0 without one, and None if it is not a plausible count.
+        Return the number at *key*; 0 if there is no key, and None if the value is not a plausible count.
         """
         try:
             text = decode_text(self._connection.getrange(key, 0, MOST_DIGITS)) or "0"

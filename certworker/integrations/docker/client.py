@@ -1,8 +1,8 @@
 """
 The Docker API: lists, events and reloads.
 
-A reload needs only requests about one container by name, so a socket proxy can forbid all others. Only labels
-and the doctor need lists.
+Apart from the version of the API, a reload needs only requests about its container, so a socket proxy can
+forbid all others. Only labels and the doctor need lists.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class DockerClient:
 
         Raises:
             ReloadFailed: The container is missing or stopped, or its command failed.
-            ReloadRefused: A proxy does not allow it.
+            ReloadRefused: A proxy does not allow the reload.
             EngineUnreachable: The engine does not respond, or denies access to its socket.
         """
         try:
@@ -71,7 +71,7 @@ class DockerClient:
         Return the running containers with *label*.
 
         Raises:
-            ListingRefused: A proxy does not allow it.
+            ListingRefused: A proxy does not allow the request.
             EngineUnreachable: No engine responds.
         """
         return self._listed({"label": [label]})
@@ -81,7 +81,7 @@ class DockerClient:
         Return all containers, including stopped ones.
 
         Raises:
-            ListingRefused: A proxy does not allow it.
+            ListingRefused: A proxy does not allow the request.
             EngineUnreachable: No engine responds.
         """
         return self._listed(None)
@@ -91,7 +91,7 @@ class DockerClient:
         Return the containers with *label* that start from now on. The caller closes the result.
 
         Raises:
-            ListingRefused: A proxy does not allow it.
+            ListingRefused: A proxy does not allow the request.
             EngineUnreachable: No engine responds.
         """
         try:
@@ -141,7 +141,8 @@ class DockerClient:
         from docker import APIClient
 
         class Direct(APIClient):  # type: ignore[misc] # the library has no types
-            # The proxy variables are for the CA. Otherwise, requests would use them for an engine over TCP.
+            # The proxy variables are for the CA. Without this property, the library `requests` would use them
+            # for an engine over TCP.
             trust_env = property(lambda _self: False, lambda _self, _value: None)
 
         return Direct(self._engine, timeout=TIMEOUT_SECONDS)
@@ -157,7 +158,8 @@ class DockerClient:
 
 class ContainerStarts:
     """
-    Yields each container when it starts. The iteration ends when the engine disconnects or sends nothing.
+    Yields each container when it starts. The iteration ends when the engine disconnects, or sends nothing for
+    :data:`MAX_SILENCE_SECONDS`.
     """
 
     def __init__(self, client: APIClient, lines: CancellableStream) -> None:
@@ -177,7 +179,7 @@ class ContainerStarts:
         """
         End the iteration, even while another thread waits for the next container.
         """
-        with suppress(OSError, AttributeError):  # the engine has closed it already
+        with suppress(OSError, AttributeError):  # the engine has already closed the connection
             self._lines.close()
         self._client.close()
 

@@ -32,7 +32,8 @@ class Container:
 
     Attributes:
         state: The state as Docker reports it: running, exited, restarting and so on.
-        mounts: The source of each mount by its path: the name of a volume, or a directory of the host.
+        mounts: The source of each mount by its path: the name of a volume, a directory of the host, or
+            memory.
         on_host_network: Whether its ports are those of the host.
     """
 

@@ -1,8 +1,8 @@
 """
-The requests of containers by their labels: a container gets certificates when it starts.
+The requests of containers by their labels: certworker requests the names when a container starts.
 
-The watcher lists the running containers, then follows the events of the engine. It retries an unreachable
-engine until the engine responds. Nothing else waits for it.
+The watcher lists the running containers, then follows the events of the engine. If the engine is unreachable,
+the watcher retries until the engine responds. No other part of the worker waits for the watcher.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_NAMES = 100
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: The minimum interval between two requests of one container, which may restart again and again.
+#: The minimum interval between the requests of two starts of a container, which may restart again and again.
 START_INTERVAL_SECONDS = 60.0
 
 
@@ -102,7 +102,7 @@ class LabelWatcher:
         return self._pause
 
     def _follow(self) -> None:
-        # The events begin before the list, so that no container which starts in between is missed.
+        # The events begin before the list, so that no container that starts in between is missed.
         with closing(self._containers.starts(DOMAINS_LABEL)) as starts:
             self._starts = starts
             running = self._containers.running(DOMAINS_LABEL)
@@ -132,7 +132,7 @@ class LabelWatcher:
 
     def _names(self, container: Container) -> Iterator[str]:
         """
-        Yield the valid names. If the container is new, log why the first invalid name is invalid.
+        Yield the valid names. If the container is new, log the first reason for which its label is invalid.
         """
         reasons = []
         texts = [each for each in container.labels.get(DOMAINS_LABEL, "").split(",") if each.strip()]

@@ -1,8 +1,8 @@
 """
-The reloads of containers after their certificates have changed: one reload for a whole burst.
+The reloads of containers and of HAProxy after certificates have changed: one reload for a whole burst.
 
-Settings or labels name the containers. An unreachable engine does not affect the issuance. The reloads are
-retried until the engine responds.
+Settings or labels name the servers. A failed reload does not affect the issuance. It is retried until it
+succeeds.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Reloader:
 
     def stop(self) -> None:
         """
-        Stop the thread. It performs pending reloads immediately.
+        Stop the thread, after one more run of all reloads if certificates have changed since the last run.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
@@ -117,7 +117,7 @@ class Reloader:
 
     def _reload_all_but(self, done: set[Target], changes: int) -> bool:
         """
-        Perform the reloads that are not in *done*, add them to it, and return whether none is left.
+        Perform the reloads that are not in *done*, add each success to it, and return whether none is left.
         """
         complete = True
         requested = self._reloads

@@ -1,5 +1,5 @@
 """
-HAProxy's runtime API, by which a certificate is replaced without a reload.
+HAProxy's runtime API, which replaces certificates without a reload.
 
 In import order (★ to read first)::
 

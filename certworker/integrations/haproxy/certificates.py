@@ -1,8 +1,8 @@
 """
 Updates the certificates in the memory of HAProxy.
 
-HAProxy reads the files of the volume at its start. Afterwards, each renewed certificate is replaced, and each
-new one is added to the list of certificates, if HAProxy uses a list.
+HAProxy reads the files of the volume at its start. Afterwards, certworker replaces renewed certificates, and
+removes the certificates of removed names. It adds new certificates if HAProxy uses a list of certificates.
 """
 
 from __future__ import annotations
@@ -45,10 +45,11 @@ class HaproxyCertificates:
 
     def update(self, socket: HaproxySocket) -> None:
         """
-        Send each certificate that the HAProxy at *socket* does not have yet, and remove the others.
+        Send each certificate that the HAProxy at *socket* lacks, and remove those of removed names.
 
         Raises:
-            HaproxyRefused: HAProxy does not respond, or refuses one. All others are up to date.
+            HaproxyRefused: HAProxy does not respond, or refuses a certificate. After a refusal, all others
+                are up to date.
             VolumeReadOnly, VolumeFault: The volume, or one certificate, cannot be read.
         """
         api = RuntimeApi(socket.path)
@@ -115,7 +116,7 @@ class HaproxyCertificates:
 
 def _number(serial: str) -> int:
     """
-    Return the number of the hexadecimal *serial*; -1 for another text, which a file may contain.
+    Return the number of the hexadecimal *serial*; -1 if it is invalid, because a file may contain any string.
     """
     try:
         return int(serial, 16)

@@ -51,10 +51,10 @@ class RuntimeApi:
 
     def process(self) -> str:
         """
-        Return the process that responds. A restart and a reload start another one.
+        Return the id of the process that responds. A restart or a reload starts another process.
 
         Raises:
-            CommandFailed: HAProxy does not respond.
+            CommandFailed: HAProxy does not respond, or another program does.
         """
         found = re.search(r"^Pid: *(\d+)", self._command("show info"), re.MULTILINE)
         if found is None:
@@ -81,10 +81,10 @@ class RuntimeApi:
 
     def state(self, path: str) -> tuple[int, bool]:
         """
-        Return the serial number of the certificate *path*, and whether HAProxy uses it. Without one, it is 0.
+        Return the serial number of the certificate *path*, or 0 if it has none, and whether HAProxy uses it.
 
         Raises:
-            CommandFailed: HAProxy does not respond.
+            CommandFailed: HAProxy does not respond, or the path has other characters than :data:`PATH`.
         """
         fields = dict(_FIELD.findall(self._command(f"show ssl cert {_safe(path)}")))
         try:
@@ -100,7 +100,8 @@ class RuntimeApi:
             is_new: Whether HAProxy has not loaded this path.
 
         Raises:
-            CommandFailed: HAProxy does not respond, or refuses it.
+            CommandFailed: HAProxy does not respond or refuses the certificate, or the certificate is too
+                long.
         """
         pem = certificate.fullchain_pem + certificate.key.pem
         if not PEM.fullmatch(pem):
@@ -128,7 +129,7 @@ class RuntimeApi:
         Add the certificate *path* to the list *crt_list*, so that HAProxy serves it.
 
         Raises:
-            CommandFailed: HAProxy does not respond, or refuses it.
+            CommandFailed: HAProxy does not respond, or refuses the certificate.
         """
         self._expect(f"add ssl crt-list {_safe(crt_list)} {_safe(path)}", "Success!")
 

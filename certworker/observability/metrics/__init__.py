@@ -4,7 +4,7 @@ The metrics in the text format of Prometheus (https://prometheus.io/docs/practic
 In import order (★ to read first)::
 
     families      Every metric: its name, its type, its labels and its meaning
-    label_values  The values of labels, all from closed sets
+    label_values  The values of labels from closed sets
     counters      What the components count
     reading       Reads metrics at a scrape
     names         The metrics of names, which a scrape counts

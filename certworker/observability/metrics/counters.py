@@ -15,8 +15,8 @@ from certworker.observability.metrics.label_values import code_of, status_of, st
 #: A longer time from a request to its certificate comes from an invalid time of the request.
 LONGEST_TO_SERVICE_SECONDS = 30 * 86_400
 
-#: The kinds of requests that may reach a limit of the CA. Their series exist from the start: an increase from
-#: nothing to one is not an increase for Prometheus.
+#: The kinds of requests that may reach a limit of the CA. Their series exist from the start: for Prometheus,
+#: a series that begins with 1 has not increased.
 LIMITED_KINDS = ("account", "order", "challenge", "finalize", "poll", "nonce")
 
 #: The outcomes of valid bundles, whose series exist from the start.
@@ -79,7 +79,7 @@ class Counters:
 
     def acme_request(self, issuer: str, kind: str, status: int, seconds: float) -> None:
         """
-        Count a request to a CA that ended.
+        Count a completed request to a CA.
 
         Args:
             issuer: The label of the CA.
@@ -92,7 +92,7 @@ class Counters:
 
     def check(self, check: str, outcome: str, seconds: float) -> None:
         """
-        Count a check before an order that ended.
+        Count a completed check before an order.
 
         Args:
             check: The name of the check.

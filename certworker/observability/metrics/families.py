@@ -78,7 +78,7 @@ TIME_TO_SERVICE = Family(
     buckets=SERVICE_SECONDS,
 )
 ACME_REQUESTS = Family(
-    "acme_requests", "counter", "HTTP requests to a CA that ended.", ("issuer", "kind", "status")
+    "acme_requests", "counter", "Completed HTTP requests to a CA.", ("issuer", "kind", "status")
 )
 ACME_DURATION = Family(
     "acme_request_duration_seconds",
@@ -87,7 +87,7 @@ ACME_DURATION = Family(
     ("issuer", "kind"),
     REQUEST_SECONDS,
 )
-CHECKS = Family("preflight_checks", "counter", "Checks before orders that ended.", ("check", "outcome"))
+CHECKS = Family("preflight_checks", "counter", "Completed checks before orders.", ("check", "outcome"))
 CHECK_DURATION = Family(
     "preflight_check_duration_seconds",
     "histogram",
@@ -166,7 +166,7 @@ EARLIEST = Family(
 REMAINING = Family(
     "certificate_remaining_ratio",
     "gauge histogram",
-    "Names by the share of the lifetime of their certificate that is left; without moved names.",
+    "Names by the remaining share of the lifetime of their certificate; without moved names.",
     buckets=REMAINING_RATIO_BUCKETS,
     own=False,
 )
@@ -246,7 +246,7 @@ LABELS: Mapping[str, str] = {
     "kind": "`directory`, `nonce`, `account`, `order` (a new order), `poll` (an order, an authorization or "
     "a certificate), `challenge`, `finalize`, `revocation`, `key_change`, `renewal_info` or `other`",
     "limit": "`orders`: the orders of the account; `domain`: the certificates of the registered domain "
-    "that has the smallest share left; absent before its first certificate",
+    "that has the smallest share left; absent before the first certificate",
     "loop": "the loop ([Health](../guides/health.md) lists them)",
     "name": "the name",
     "outcome": "of jobs: `issued`, `imported`, `kept`, `covered`, `waiting`, `failed`, `skipped` or "

@@ -1,5 +1,5 @@
 """
-The gauges that a scrape reads from Redis and from the loops of this worker.
+The other metrics that a scrape reads: from Redis, and from this worker.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """
-The values of labels, all from closed sets: no CA, job or file can add series.
+The values of labels from closed sets: no CA, job or file can add series to the metrics with these labels.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from collections.abc import Iterable
 from certworker.errors import catalogue
 from certworker.tracing.steps import JOB_STEPS
 
-#: The HTTP statuses of RFC 8555 and of the servers before a CA. Each other status counts as its class.
+#: The HTTP statuses of RFC 8555 and of the servers in front of a CA. Each other status counts as its class.
 STATUSES = frozenset({200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 415, 429, 500, 502, 503, 504})
 #: The status of a request without a usable answer.
 NO_ANSWER = 0
 
-#: The codes of all failures, and of no failure.
+#: The codes of all failures, and the empty string for no failure.
 CODES = frozenset({"", *(kind.code for kind in catalogue())})
 
-#: The value for everything outside of a closed set.
+#: The value for everything outside a closed set.
 OTHER = "other"
 #: The issuer of a name without a certificate.
 NONE = "none"
@@ -25,7 +25,7 @@ NONE = "none"
 
 def status_of(status: int) -> str:
     """
-    Return the value of the label `status` for the HTTP status *status*; :data:`NO_ANSWER` for no answer.
+    Return the value of the label `status` for *status*: an HTTP status, or :data:`NO_ANSWER`.
     """
     if status == NO_ANSWER:
         return NONE

@@ -40,13 +40,13 @@ class Counted(NamedTuple):
     #: The code of the last failure; empty without a failure.
     code: str = ""
     not_before: datetime | None = None
-    #: When its certificate is due.
+    #: When its certificate is due for renewal.
     renewal: datetime | None = None
 
     @property
     def is_watched(self) -> bool:
         """
-        Whether the certificate has to be replaced before it expires. That of a moved name is not replaced.
+        Return whether the certificate has to be replaced before it expires; False for a moved name.
         """
         return self.state != "moved"
 
@@ -95,7 +95,7 @@ class NameCounter:
         certificates: Yields every name.
         states: All states of a name. A state without names is 0: an absent series raises no alert.
         issuers: The known issuers.
-        per_name: The number of names whose certificate times the metrics have: those that expire first.
+        per_name: The number of names with certificate times in the metrics: those that expire first.
     """
 
     def __init__(

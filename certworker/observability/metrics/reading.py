@@ -47,7 +47,7 @@ class Collector:
 
 class Sparing:
     """
-    Reads slow metrics less often: the next scrapes show the cached ones.
+    Reads slow metrics less often. In between, scrapes show the cached metrics.
     """
 
     def __init__(self, read: Callable[[], Iterable[Metric]]) -> None:

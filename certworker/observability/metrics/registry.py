@@ -51,13 +51,13 @@ class Metrics(Counters):
         per_name: int = 0,
     ) -> None:
         """
-        Count the names at each scrape.
+        Count the names at each scrape, or less often if counting is slow.
 
         Args:
             certificates: Yields every name.
             states: All states of a name. A state without names is 0: an absent series raises no alert.
             issuers: The labels of the known CAs, and of other sources of certificates.
-            per_name: The number of names whose certificate times the metrics have.
+            per_name: The number of names with certificate times in the metrics.
         """
         names = NameCounter(certificates, states, Issuers(issuers), per_name)
         self._registry.register(Collector(Sparing(names)))

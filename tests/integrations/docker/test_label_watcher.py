@@ -205,7 +205,7 @@ class TestHostileLabels:
         wait_for(queue, "last.example.com")
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-        assert "[label.unusable] Ignoring the label certworker.domains of the container evil" in warning
+        assert "[label.unusable] The label certworker.domains of the container evil is invalid" in warning
         assert expected_warning in warning
         assert len(warning) < 1000
         expected = [f"a{n}.example.com" for n in range(MAX_NAMES)] if valid is None else valid

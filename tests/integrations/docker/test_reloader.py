@@ -193,7 +193,7 @@ class TestLabels:
         reloader.stop()
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-        assert "[label.unusable] Ignoring the label certworker.reload of the container evil" in warning
+        assert "[label.unusable] The label certworker.reload of the container evil is invalid" in warning
         assert text.replace("\n", "\\n") in warning
         assert [HUP, RESTART] * 2 == [each for each in engine.asked if each.startswith("POST")]
 
