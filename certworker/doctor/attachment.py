@@ -1,8 +1,8 @@
 """
 The file of `certworker doctor --report`, for bug reports.
 
-It contains versions, settings, findings and recent history, but no secrets. Settings that may contain a
-secret are masked. Every known secret of at least four characters is removed from all other strings.
+The file contains versions, settings, findings and recent history. Settings that may contain a secret are
+masked. Every known secret of at least four characters is removed from all other strings.
 """
 
 from __future__ import annotations
