@@ -395,9 +395,6 @@ class Settings(SettingGroup):
     @property
     def mail_recipients(self) -> tuple[str, ...]:
         """
-        Return the recipients of notifications by mail: the addresses in the contact.
-
-        Raises:
-            ValueError: One of them is invalid, which is possible only without a mail server.
+        Return the addresses in the contact. Only without a mail server may they be invalid (ValueError).
         """
         return mail_addresses(self.email or "")
