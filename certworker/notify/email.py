@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import hmac
+import logging
 import smtplib
 import socket
 import ssl
@@ -19,7 +20,10 @@ from typing import Literal
 from urllib.parse import unquote
 
 from certworker.deadline import Deadline
+from certworker.errors import printable
 from certworker.notify.message import Notification, html, plain, subject
+
+logger = logging.getLogger(__name__)
 
 #: The time limit of a whole delivery. A server may delay mail from unknown senders on purpose.
 LONGEST_SECONDS = 60.0
@@ -64,13 +68,22 @@ class Mailer:
 
         An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
 
+        If the server refuses only some of the recipients, the others have the mail. So the mail counts as
+        sent, and the refused recipients are logged.
+
         Raises:
             OSError: The server did not accept the mail within *seconds*, or refused all recipients. Errors of
                 smtplib are OSErrors, too.
         """
         mail = self._message(notifications)
         with self._session() as server:
-            server.send_message(mail, self.sender, self.recipients)
+            refused = server.send_message(mail, self.sender, self.recipients)
+        if refused:
+            replies = (
+                f"{printable(address)} ({code} {printable(text.decode(errors='replace'))})"
+                for address, (code, text) in refused.items()
+            )
+            logger.warning("%s refused recipients of a notification: %s", self.address, ", ".join(replies))
 
     @property
     def address(self) -> str:
@@ -144,6 +157,9 @@ class _Session(smtplib.SMTP):
                 # TLS is optional here, and encryption without verification is better than none.
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.starttls(context=self._deadline.within(context))
+            # The server may offer other extensions over TLS, so the client forgets the first list
+            # (RFC 3207, section 4.2).
+            self.ehlo()
 
     def authenticate(self, user: str, password: str) -> None:
         """

@@ -67,6 +67,33 @@ class TestSend:
 
         assert 1 == len(receiver.mails)
 
+    @pytest.mark.parametrize("secure", ["", "tls", "ssl"])
+    def test_the_password_is_sent_over_tls(
+        self, secure: Literal["", "tls", "ssl"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The mailer sends the password over optional, required and implicit TLS, and wrong ones are refused.
+        """
+        monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "mail.pem"))
+        starttls, tls = (None, tmp_path) if secure == "ssl" else (tmp_path, None)
+        with MailReceiver(starttls=starttls, tls=tls, password="secret") as receiver:
+            mailer_for(receiver.port, secure, "me", "secret").send([FAILED])
+            mailer_for(receiver.port, secure, "me", "secret").check()
+            with pytest.raises(smtplib.SMTPAuthenticationError, match="535"):
+                mailer_for(receiver.port, secure, "me", "wrong").send([FAILED])
+
+        assert ["me", "me"] == receiver.users
+        assert [True] == receiver.encrypted
+
+    def test_the_extensions_of_a_server_are_those_over_tls(self, tmp_path: Path) -> None:
+        """
+        A server may offer authentication only over TLS (RFC 3207, section 4.2).
+        """
+        with MailReceiver(starttls=tmp_path, password="secret", clear_password=False) as receiver:
+            mailer_for(receiver.port, "", "me", "secret").send([FAILED])
+
+        assert ["me"] == receiver.users
+
     def test_tls_is_used_if_the_server_offers_it(self, tmp_path: Path) -> None:
         """
         The mailer uses TLS if the server offers it, without a setting.
@@ -171,6 +198,29 @@ class TestSend:
             )
 
         assert "ops@example.org, dev@example.org" == receiver.mails[0]["To"]
+
+    def test_refused_recipients_are_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        A mail that some recipients got is sent, and a warning names the refused recipients and the reason.
+        """
+        with MailReceiver(unknown=("left@example.org",)) as receiver:
+            mailer = replace(mailer_for(receiver.port), recipients=("ops@example.org", "left@example.org"))
+            mailer.send([FAILED])
+            address = mailer.address
+
+        assert [["ops@example.org"]] == receiver.recipients
+        refused = "left@example.org (550 5.1.1 no such user)"
+        assert [f"{address} refused recipients of a notification: {refused}"] == caplog.messages
+
+    def test_a_mail_without_recipients_is_an_oserror(self) -> None:
+        """
+        A mail whose recipients are all refused raises OSError, so that it remains in the outbox.
+        """
+        unknown = ("ops@example.org",)
+        with MailReceiver(unknown=unknown) as receiver, pytest.raises(OSError, match="no such user"):
+            mailer_for(receiver.port).send([FAILED])
+
+        assert [] == receiver.mails
 
     @pytest.mark.parametrize("trickled", [b"220-", b"250-"])
     def test_an_endless_answer_is_a_timeout(self, trickled: bytes) -> None:

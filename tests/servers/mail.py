@@ -9,6 +9,7 @@ import ssl
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,37 +28,48 @@ class MailReceiver:
     An SMTP server on the loopback interface. As a context manager it starts and stops.
 
     Args:
-        starttls: The directory of its certificate, if it offers STARTTLS.
+        starttls: The directory of its certificate `mail.pem`, if it offers STARTTLS.
+        tls: The directory of its certificate `mail.pem`, if it uses TLS from the first byte.
         password: The required password, if any.
+        clear_password: Whether it offers authentication without TLS.
         mechanisms: The authentication mechanisms that it offers.
         smtputf8: Whether addresses may have characters outside ASCII.
+        unknown: The recipients that it refuses.
     """
 
     def __init__(
         self,
         *,
         starttls: Path | None = None,
+        tls: Path | None = None,
         password: str | None = None,
+        clear_password: bool = True,
         mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN"),
         smtputf8: bool = False,
+        unknown: tuple[str, ...] = (),
     ) -> None:
         self.mails: list[EmailMessage] = []
         #: The authenticated user of each mail, and the sender of each mail.
         self.users: list[str] = []
         self.senders: list[str] = []
+        #: The recipients of each mail.
+        self.recipients: list[list[str]] = []
         #: Whether the connection of each mail was encrypted.
         self.encrypted: list[bool] = []
         self.port = free_port()
         options: dict[str, Any] = {"enable_SMTPUTF8": smtputf8}
         if starttls:
             options["tls_context"] = _context(starttls)
+        if tls:
+            options["ssl_context"] = _context(tls)
         if password:
             options |= {
                 "auth_required": True,
-                "auth_require_tls": False,
+                "auth_require_tls": not clear_password,
                 "auth_exclude_mechanism": {"PLAIN", "LOGIN"} - set(mechanisms),
                 "authenticator": self._authenticated,
             }
+        self._unknown = unknown
         self._password = (password or "").encode()
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
 
@@ -70,7 +82,18 @@ class MailReceiver:
     ) -> None:
         self._controller.stop()
 
-    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
+    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+        self, _server: object, _session: object, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        """
+        Accept or refuse a recipient. aiosmtpd calls this method.
+        """
+        if address in self._unknown:
+            return "550 5.1.1 no such user"
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, server: Any, _session: object, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         """
         Store a mail. aiosmtpd calls this method.
         """
@@ -78,7 +101,8 @@ class MailReceiver:
         parsed = BytesParser(policy=default).parsebytes(envelope.original_content or b"")
         assert isinstance(parsed, EmailMessage)
         self.mails.append(parsed)
-        self.encrypted.append(session.ssl is not None)
+        self.recipients.append([str(each) for each in envelope.rcpt_tos])
+        self.encrypted.append(server.transport.get_extra_info("sslcontext") is not None)
         return "250 OK"
 
     def _authenticated(
@@ -102,6 +126,9 @@ def _context(directory: Path) -> ssl.SSLContext:
         .serial_number(1)
         .not_valid_before(now)
         .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
     pem = directory / "mail.pem"
