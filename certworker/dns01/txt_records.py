@@ -24,6 +24,7 @@ from redis import Redis
 from certworker.challenges.challenge import TOKEN, Dns01Challenge
 from certworker.dns01.delegation import HOST_NAME
 from certworker.dns01.provider import TxtRecord
+from certworker.errors import CertworkerError
 from certworker.redis.codec import count_in, decode_text, decode_time, encode_time, fields_in
 from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory
@@ -104,6 +105,8 @@ class TxtRecords:
         self._directory = SharedDirectory(directory, directory / "lock")
         self._clock = clock
         self._read = connection.register_script(_READ)
+        #: The files that could not be read, and are logged.
+        self._unreadable: set[Path] = set()
 
     def add(self, records: Sequence[TxtRecord], *, order: str, provider: str) -> None:
         """
@@ -143,7 +146,7 @@ class TxtRecords:
         Return all records of the list by their keys, and repair the list.
 
         A record in only one place is stored in the other one, unless another worker has removed it. An
-        invalid entry is removed and logged.
+        invalid entry is removed and logged. A file that cannot be read stays, and is logged once.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be read or written.
@@ -230,17 +233,40 @@ class TxtRecords:
         entries: dict[str, Entry] = {}
         for path in self._paths():
             try:
-                entry = _entry_in(durable.read(path, LARGEST_ENTRY))
+                entry = self._entry_at(path)
             except FileNotFoundError:
                 continue
-            except OSError:
-                entry = None
+            except CertworkerError as failure:
+                # The record of an unreadable file is still to be deleted, so the file stays.
+                if path not in self._unreadable:
+                    self._unreadable.add(path)
+                    logger.warning("%s", failure, extra={"code": failure.code})
+                continue
+            self._unreadable.discard(path)
             if entry and identifier_of(entry.record) == path.stem:
                 entries[path.stem] = entry
             else:
                 logger.warning("removed an invalid file: %s", path)
                 durable.remove(path)
         return entries
+
+    def _entry_at(self, path: Path) -> Entry | None:
+        """
+        Return the entry in the file *path*, or None if its content is invalid.
+
+        Raises:
+            FileNotFoundError: The file is missing.
+            VolumeReadOnly, VolumeFault: The file cannot be read.
+        """
+        try:
+            return _entry_in(durable.read(path, LARGEST_ENTRY))
+        except durable.UnsuitableFile:
+            return None
+        except FileNotFoundError:
+            raise
+        except OSError:
+            with durable.translate_os_errors(path):
+                raise
 
     def _paths(self) -> Iterator[Path]:
         directory = self._directory.path

@@ -5,7 +5,9 @@ Tests of the list of created records in Redis and in files.
 from __future__ import annotations
 
 import json
+import os
 import stat
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -231,6 +233,42 @@ class TestInvalidEntries:
         assert "removed invalid entries from the Redis key certworker:dns01:records: 3" in caplog.text
         assert 2 == caplog.text.count("removed an invalid file")
         assert (directory / "notes.json").exists()
+
+    @pytest.mark.parametrize("unreadable", [lambda path: path.symlink_to(path.name), Path.mkdir])
+    def test_an_unreadable_file_stays(
+        self,
+        unreadable: Callable[[Path], None],
+        records: TxtRecords,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A file that cannot be read stays and is logged once; the other records are listed.
+        """
+        records.add([OTHER], order=ORDER, provider="rfc2136")
+        path = tmp_path / "dns01" / f"{'c' * 32}.json"
+        unreadable(path)
+
+        found = [records.all().keys() for _ in range(2)]
+
+        assert [{identifier_of(OTHER)}] * 2 == found
+        assert os.path.lexists(path)
+        (line,) = caplog.messages
+        assert f"[fs.io] The file system reports an error at {path} (" in line
+
+    def test_an_unreadable_file_is_replaced_by_the_entry_in_redis(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        A record whose file cannot be read stays in the list, and Redis repairs the file.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        (path,) = files(tmp_path)
+        path.unlink()
+        path.symlink_to(path.name)
+
+        assert {identifier_of(RECORD)} == records.all().keys()
+        assert {identifier_of(RECORD)} == _without(connection, records).all().keys()
 
     def test_a_key_of_another_type_is_replaced(self, records: TxtRecords, connection: Redis) -> None:
         """
