@@ -11,7 +11,7 @@ from __future__ import annotations
 from certworker.acme.problems import Problem, to_failure
 from certworker.acme.resources import WILDCARD, Authorization
 from certworker.challenges.challenge import DNS01, DNS01_LABEL
-from certworker.domains import registered_domain
+from certworker.domains import delegated_domain
 from certworker.errors import CertworkerError
 from certworker.errors.acme import TlsProblem
 from certworker.errors.caa import CaaForbidden, CaaLookupFailed
@@ -126,7 +126,7 @@ def validation_failure(
         problem=problem.as_json(),
         name=record if challenge_type == DNS01 and found in OF_NAME_SERVERS else name,
         owner=base,
-        zone=registered_domain(base),
+        zone=delegated_domain(base),
         address=address or "no address known",
         detail=problem.detail,
         record=record,

@@ -30,7 +30,7 @@ from certworker.dns.query import (
 )
 from certworker.dns.records import CaaSet, DnsRecords, ServerView, in_ca_order
 from certworker.dns.udp import Server
-from certworker.domains import is_address, registered_domain
+from certworker.domains import delegated_domain, is_address
 from certworker.domains.address import Address, is_loopback_name, is_public, read_address
 from certworker.storage import durable
 from certworker.ttl_cache import TtlCache
@@ -113,7 +113,7 @@ class Resolver:
         return next((view for view in views if not view.error), None)
 
     def _query_all_steps(self, name: str, aliases_left: int, until: float) -> DnsRecords:
-        tree, registered = domain_and_parents(name), registered_domain(name)
+        tree, registered = domain_and_parents(name), delegated_domain(name)
         zones = tree[: tree.index(registered) + 1] if registered in tree else tree[:1]
         answers = self._query_resolvers(name, tree, zones)
         resolvers = tuple(view_of(server_address(server), name, server, answers) for server in self._servers)

@@ -18,7 +18,7 @@ from certworker.challenges.challenge import DNS01, HTTP01
 from certworker.dns.records import Caa, DnsRecords, ServerView
 from certworker.dns01.solver import Plan
 from certworker.dns01.solver_factory import solver_of
-from certworker.domains import registered_domain
+from certworker.domains import delegated_domain
 from certworker.domains.wildcard import base_name
 from certworker.errors import printable
 from certworker.errors.caa import CaaUnknownCritical
@@ -226,7 +226,7 @@ def _addresses(
 
 def _is_apex(name: str, records: DnsRecords) -> bool:
     # A CNAME cannot exist beside the SOA and NS records of a zone (RFC 1034, section 3.6.2).
-    return name in (records.zone, records.registered, registered_domain(name))
+    return name in (records.zone, records.registered, delegated_domain(name))
 
 
 def _answers(records: DnsRecords) -> tuple[ServerView, ...]:

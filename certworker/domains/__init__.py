@@ -6,7 +6,7 @@ In import order (★ to read first)::
     address    IP addresses as names (RFC 8738)
     idna       Internationalized names: UTS #46, IDNA 2008 and Punycode
     wildcard   Wildcards, and the names of their files and directories
-    suffixes   The public suffix list, private suffixes, and registered domains
+    suffixes   The public suffix list, private suffixes, and registered and delegated domains
     normalize  ★ The normalized name, its warnings, and the names and the tenant of a request
 """
 
@@ -19,12 +19,13 @@ from certworker.domains.normalize import (
     tenant_of,
     warnings_for,
 )
-from certworker.domains.suffixes import load_suffixes, registered_domain
+from certworker.domains.suffixes import delegated_domain, load_suffixes, registered_domain
 from certworker.domains.wildcard import base_name, covering_wildcard, file_name, is_wildcard, name_of_file
 
 __all__ = [
     "base_name",
     "covering_wildcard",
+    "delegated_domain",
     "file_name",
     "given_names",
     "is_address",

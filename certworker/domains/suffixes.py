@@ -1,5 +1,5 @@
 """
-The public suffix list, private suffixes, and registered domains.
+The public suffix list, private suffixes, and registered and delegated domains.
 
 Reading the list takes 30 ms. The first name that needs the list reads it, unless :func:`load_suffixes` has
 read it before.
@@ -92,15 +92,30 @@ def registered_domain(name: str) -> str:
     """
     Return the registered domain of the normalized *name*, by which certworker counts certificates.
 
-    Return an IPv4 address unchanged, and the /64 of an IPv6 address. Below a private suffix, return two
-    labels. For a wildcard, return the registered domain of its base name. The private part of the list does
-    not apply: all names below github.io have one registered domain.
+    Boulder uses both parts of the list for this limit: each name below github.io is a domain of its own.
+    Return an IPv4 address unchanged, and the /64 of an IPv6 address. Below a private suffix, return two labels.
+    For a wildcard, return the registered domain of its base name.
     """
+    return _domain_below(_registries_and_hosters(), name)
+
+
+def delegated_domain(name: str) -> str:
+    """
+    Return the domain that a registry has delegated for the normalized *name*: github.io for foo.github.io.
+
+    Otherwise the same as :func:`registered_domain`.
+    """
+    return _domain_below(_registries(), name)
+
+
+def _domain_below(suffixes: PublicSuffixList, name: str) -> str:
     name = base_name(name)
     try:
         address = ip_address(name)
     except ValueError:
-        registered: str | None = _registries().privatesuffix(name)
+        registered: str | None = suffixes.privatesuffix(name)
+        if registered is None and suffixes.publicsuffix(name) == name:
+            return name
         return registered or ".".join(name.split(".")[-2:])
     return name if address.version == 4 else str(ip_network((address, 64), strict=False))
 
@@ -108,7 +123,7 @@ def registered_domain(name: str) -> str:
 @cache
 def _registries() -> PublicSuffixList:
     """
-    Return the ICANN part of the list. Boulder accepts github.io, because its policy ignores the private part.
+    Return the ICANN part of the list. Boulder accepts the suffixes of the private part, such as github.io.
     """
     from publicsuffixlist import PublicSuffixList
 

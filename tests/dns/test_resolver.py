@@ -66,6 +66,17 @@ class TestLookUp:
         assert (ADDRESS,) == records.addresses
         assert ["ns1.eu.shop.org"] == [view.server for view in records.authoritative]
 
+    def test_a_suffix_of_a_hoster_is_a_zone(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        The zone of a name below a suffix such as duckdns.org, which no registry delegates, is that suffix.
+        """
+        dns_world.zone("duckdns.org", {"shop.duckdns.org": {"A": [ADDRESS]}})
+
+        records = resolver.look_up("shop.duckdns.org")
+
+        assert ("duckdns.org", "duckdns.org") == (records.zone, records.registered)
+        assert ["ns1.duckdns.org"] == [view.server for view in records.authoritative]
+
     def test_an_alias_is_followed_into_another_domain(self, dns_world: World, resolver: Resolver) -> None:
         """
         The resolver follows an alias to another zone, as custom domains have.

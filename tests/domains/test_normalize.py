@@ -542,6 +542,7 @@ class TestTenantOf:
         [
             ("www.shop.example.org", "example.org"),
             ("shop.co.uk", "shop.co.uk"),
+            ("www.shop.duckdns.org", "shop.duckdns.org"),
             ("a.b.localhost", "b.localhost"),
             ("203.0.113.7", "203.0.113.7"),
             ("*.shop.example.org", "example.org"),

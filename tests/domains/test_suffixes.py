@@ -9,7 +9,13 @@ import sys
 
 import pytest
 
-from certworker.domains.suffixes import PRIVATE_SUFFIXES, refuse_private, registered_domain, shared_suffix
+from certworker.domains.suffixes import (
+    PRIVATE_SUFFIXES,
+    delegated_domain,
+    refuse_private,
+    registered_domain,
+    shared_suffix,
+)
 from certworker.errors import CertworkerError
 
 
@@ -91,8 +97,12 @@ class TestRegisteredDomain:
             ("example.org", "example.org"),
             ("a.b.example.org", "example.org"),
             ("www.example.co.uk", "example.co.uk"),
-            # Boulder ignores the private part of the list.
-            ("shop.github.io", "github.io"),
+            # Boulder counts by both parts of the list.
+            ("www.shop.github.io", "shop.github.io"),
+            ("*.shop.duckdns.org", "shop.duckdns.org"),
+            ("github.io", "github.io"),
+            ("*.github.io", "github.io"),
+            ("s3.amazonaws.com", "s3.amazonaws.com"),
             ("1-2-3-4.sslip.io", "sslip.io"),
             ("www.shop.localhost", "shop.localhost"),
             ("localhost", "localhost"),
@@ -105,6 +115,24 @@ class TestRegisteredDomain:
         The function returns the domain by which a CA counts certificates a week.
         """
         assert registered == registered_domain(name)
+
+
+class TestDelegatedDomain:
+    @pytest.mark.parametrize(
+        ("name", "delegated"),
+        [
+            ("a.b.example.org", "example.org"),
+            ("*.example.co.uk", "example.co.uk"),
+            ("www.shop.github.io", "github.io"),
+            ("www.shop.localhost", "shop.localhost"),
+            ("192.0.2.1", "192.0.2.1"),
+        ],
+    )
+    def test_only_a_registry_delegates_domains(self, name: str, delegated: str) -> None:
+        """
+        The function returns the domain that a registry has delegated, whose name servers are queried.
+        """
+        assert delegated == delegated_domain(name)
 
 
 class TestLoadSuffixes:

@@ -120,6 +120,16 @@ class TestReserved:
 
         assert ["example.org"] == [charge.subject for charge in domains]
 
+    def test_names_of_different_users_of_a_shared_suffix_are_charged_separately(self) -> None:
+        """
+        Each name below a suffix of the private part of the list has a limit of its own at the CA.
+        """
+        charges = charges_for(("a.duckdns.org", "www.b.duckdns.org"), LETS_ENCRYPT, use_full_quota=False)
+
+        assert ["a.duckdns.org", "b.duckdns.org"] == [
+            each.subject for each in charges if each.kind == "domain"
+        ]
+
     def test_a_wildcard_is_charged_to_its_base(self) -> None:
         """
         A wildcard's failures are charged to its base. The set of names contains the wildcard.
