@@ -125,10 +125,14 @@ class DevelopmentNameServer:
             return dns.rcode.REFUSED
         if not message.zone or message.zone[0].name != self.zone:
             return dns.rcode.NOTZONE
+        # Each record is checked before the first change (RFC 2136, section 3.4).
+        for records in message.update:
+            if not records.name.is_subdomain(self.zone):
+                return dns.rcode.NOTZONE
+            if records.rdtype != dns.rdatatype.TXT:
+                return dns.rcode.REFUSED
         with self._lock:
             for records in message.update:
-                if not records.name.is_subdomain(self.zone) or records.rdtype != dns.rdatatype.TXT:
-                    return dns.rcode.REFUSED
                 texts = {
                     b"".join(getattr(each, "strings", ())).decode("ascii", "replace") for each in records
                 }

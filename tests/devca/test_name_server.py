@@ -166,3 +166,20 @@ class TestUpdate:
         other.add(f"_acme-challenge.{zone}.", 60, "TXT", "One")
 
         assert code == send(server, other)
+
+    @pytest.mark.parametrize(
+        ("owner", "kind", "value", "code"),
+        [(f"www.{ZONE}.", "A", "127.0.0.1", "REFUSED"), ("shop.org.", "TXT", "Two", "NOTZONE")],
+    )
+    def test_a_refused_update_changes_nothing(
+        self, server: DevelopmentNameServer, owner: str, kind: str, value: str, code: str
+    ) -> None:
+        """
+        An update is applied completely or not at all (RFC 2136, sections 3.4.1 and 3.4.2).
+        """
+        mixed = update(server)
+        mixed.add(f"{OWNER}.", 60, "TXT", "One")
+        mixed.add(owner, 60, kind, value)
+
+        assert code == send(server, mixed)
+        assert set() == texts(server)
