@@ -238,8 +238,8 @@ class Delegations:
             search.check_time()
             answers = query_servers([DnsQuestion(server, candidate, "SOA") for server in self._resolvers])
             if all(answer.error == SILENT for answer in answers.values()):
-                resolvers = ", ".join(map(server_address, self._resolvers))
-                raise ContainerResolver(host=parent, reason=f"{resolvers or 'no resolver'} gave no answer")
+                reason = ", ".join(f"{server_address(each)} gave no answer" for each in self._resolvers)
+                raise ContainerResolver(host=parent, reason=reason or "it has no resolver")
             for answer in answers.values():
                 zone = _zone_in(answer, candidate)
                 # If only the top-level domain is a zone, the domain that an alias leads to does not exist.

@@ -78,9 +78,10 @@ def failure_without_answer(records: DnsRecords) -> CertworkerError:
     """
     if not records.resolvers or all(view.error == SILENT for view in records.resolvers):
         # The resolvers do not answer at all, so the cause is in this network, not in the domain.
-        return ContainerResolver(
-            host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} did not answer"
-        )
+        silent = ", ".join(view.server for view in records.resolvers)
+        # Without any view, the lookup ended with an unexpected error, which is in the log.
+        reason = f"{silent} did not answer" if silent else "the lookup failed"
+        return ContainerResolver(host=records.name, reason=reason)
     if records.bogus:
         return _broken_dnssec(records)
     if records.authoritative and all(view.error == SILENT for view in records.authoritative):

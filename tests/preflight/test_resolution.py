@@ -11,7 +11,7 @@ import pytest
 from certworker.dns.query import SILENT
 from certworker.dns.records import DnsRecords, ServerView
 from certworker.errors import Retry
-from certworker.preflight.resolution import check_resolution
+from certworker.preflight.resolution import check_resolution, failure_without_answer
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
 NAME = "www.shop.org"
@@ -152,6 +152,22 @@ class TestSilentResolvers:
         result = result_for(resolvers=(ServerView("8.8.8.8", error=SILENT),))
 
         assert (Outcome.PASS, ["dns.container_resolver"]) == (result.outcome, codes(result))
+
+    @pytest.mark.parametrize(
+        ("servers", "reason"),
+        [(("8.8.8.8", "9.9.9.9"), "8.8.8.8, 9.9.9.9 did not answer"), ((), "the lookup failed")],
+    )
+    def test_the_reason_names_the_resolvers_that_were_queried(
+        self, servers: tuple[str, ...], reason: str
+    ) -> None:
+        """
+        The reason names the silent resolvers. After an unexpected error, no resolver is known.
+        """
+        silent = tuple(ServerView(each, error=SILENT) for each in servers)
+
+        failure = failure_without_answer(DnsRecords(NAME, resolvers=silent))
+
+        assert f"This container cannot resolve {NAME}: {reason}." == failure.message
 
     def test_the_system_resolver_counts_if_others_are_silent(self) -> None:
         """
