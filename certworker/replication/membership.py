@@ -190,6 +190,7 @@ class Membership:
 
     def _compare_soon(self) -> None:
         self._is_complete = False
+        self._reporting.wake()
         self._comparing.wake()
 
     def _wait_for_reports(self, stop: Event) -> None:
@@ -227,7 +228,8 @@ class Membership:
         was_complete, has_compared = self._is_complete, self._comparison(self._comparing.stopping).run()
         if has_compared or (not was_complete and self._is_first()):
             self._is_complete = True
-        if self._is_complete and not was_complete:
+        if has_compared or self._is_complete != was_complete:
+            # The report has the number of names, which the comparison may have changed.
             self._reporting.wake()
         if has_compared:
             return COMPARE_EVERY_SECONDS

@@ -196,9 +196,11 @@ def test_a_lost_stream_is_noticed(
     wait_until(lambda: ["a.org", "b.org"] == list(other.store.names()) or None, lambda: "no comparison")
 
 
-def test_a_host_with_a_gap_does_not_answer(origin: Origin, stack: ExitStack) -> None:
+def test_a_host_with_a_gap_does_not_answer(
+    origin: Origin, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    A worker that has missed entries is not complete before its next comparison.
+    A worker that has missed entries is not complete before its next comparison, and reports that immediately.
     """
     worker, nodes = member(origin, stack), Nodes(origin.connection)
     (reporting,) = (loop for loop in worker.loops if loop.heartbeat.name == "node")
@@ -206,7 +208,10 @@ def test_a_host_with_a_gap_does_not_answer(origin: Origin, stack: ExitStack) -> 
     origin.issue("a.org", token=1)
     worker.follower.step()
     origin.connection.delete("certworker:published")
+    woken: list[bool] = []
+    monkeypatch.setattr(reporting, "wake", lambda: woken.append(True))
     worker.follower.step()
+    assert woken
     reporting.start()
 
     wait_until(lambda: nodes.all() or None, lambda: "no report")
@@ -254,3 +259,27 @@ def test_a_mirror_ignores_accounts(origin: Origin, mirror: Mirror, stack: ExitSt
 
     assert [] == mirror.follow()
     assert [] == list(mirror.directory.rglob("key.pem"))
+
+
+def test_a_comparison_is_reported_immediately(
+    tmp_path: Path, origin: Origin, stack: ExitStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A host reports its names again immediately after a comparison.
+    """
+    first, nodes = member(origin, stack), Nodes(origin.connection)
+    first.catch_up(Event())
+    first.start()
+    wait_until(lambda: nodes.others("0" * 16) or None, lambda: str(nodes.all()))
+    other = Origin(tmp_path / "other", origin.connection)
+    second = member(other, stack)
+    loops = {loop.heartbeat.name: loop for loop in second.loops}
+    second.catch_up(Event())
+    reports: list[int] = []
+    monkeypatch.setattr(loops["node"], "wake", lambda: reports.append(other.store.links.count()))
+    # Without its follower, the host gets the name from the comparison.
+    origin.issue("a.org", token=1)
+    loops["comparison"].start()
+
+    wait_until(lambda: reports or None, lambda: "the comparison woke no report")
+    assert [1] == reports
