@@ -44,6 +44,8 @@ KEY_COMPROMISE = "keyCompromise"
 
 #: After these failures, the CA refuses every request of the account.
 LOST = (AccountBlocked, AccountDeactivated, AccountGone)
+#: With these failures, the account key signs no revocation, even without a problem document of the CA.
+WITHOUT_PROBLEM = (AccountKeyUnreadable, NotAcme, *LOST)
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,15 @@ class AccountAdmin:
 
     def info(self) -> AccountInfo | None:
         """
-        Return the account at the CA, or None if there is no account key.
-
-        If there is a key that the CA does not know, register an account for it.
+        Return the account at the CA, or None if there is no account. Do not register one.
 
         Raises:
             CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
                 respond.
         """
-        if self._files.read() is None:
+        account = self._registration.find()
+        if account is None:
             return None
-        account = self._registration.ensure()
         document = self._session.post(str(account.url), None, account.signer).document
         contacts = document.get("contact")
         return AccountInfo(
@@ -140,14 +140,14 @@ class AccountAdmin:
         """
         Deactivate the account. Return the path of the key's backup, or None if there was no account key.
 
-        The next order registers a new account.
+        Do not register one. The next order registers a new account.
 
         Raises:
             CertworkerError: As for :meth:`info`.
         """
-        if self._files.read() is None:
+        account = self._registration.find()
+        if account is None:
             return None
-        account = self._registration.ensure()
         self._session.post(str(account.url), {"status": "deactivated"}, account.signer)
         with self._files.locked():
             return self._files.retire_key()
@@ -177,7 +177,7 @@ class AccountAdmin:
                 if signer := proof():
                     return self._revoke(payload, signer)
             except CertworkerError as failure:
-                if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
+                if failure.problem is None and not isinstance(failure, WITHOUT_PROBLEM):
                     raise  # The CA has not refused the request.
                 refusals.append(failure)
         for refused in refusals:
@@ -191,7 +191,8 @@ class AccountAdmin:
         ) from refusals[-1]
 
     def _account_signer(self) -> Signer | None:
-        return self._registration.ensure().signer if self._files.read() else None
+        account = self._registration.find()
+        return account.signer if account else None
 
     def _revoke(self, payload: dict[str, Any], signer: Signer) -> bool:
         url = self._session.directory().revoke

@@ -142,6 +142,30 @@ class AccountRegistration:
                     return self._update(account, account.url)
             return self._find_or_register(account)
 
+    def find(self) -> Account | None:
+        """
+        Return the account with the configured contact, or None if the CA has none for the key. Register none.
+
+        Raises:
+            AccountDeactivated: The account is deactivated.
+            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses.
+        """
+        account = self._files.read()
+        if account is None or (self._is_current(account) and not self._files.changing):
+            return account
+        with self._files.locked():
+            account = self._files.read()
+            if account is None:
+                return None
+            account = self.resolve_key_change(account)
+            if account.url is not None:
+                with suppress(AccountGone, AccountDeactivated):
+                    return self._update(account, account.url)
+            try:
+                return self._find(account)
+            except AccountGone:
+                return None
+
     def reregister(self, lost: Account) -> Account:
         """
         Return a usable account after the CA has forgotten or deactivated *lost*.

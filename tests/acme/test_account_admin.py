@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from certworker.acme.registration import KEY_CHANGE_LAG
 from certworker.certificates import Certificate, KeyType, PrivateKey
 from certworker.devca.messages import Problem, Request, refusal
 from certworker.errors import CertworkerError
-from certworker.errors.acct import AccountGone, KeyChangeRefused
+from certworker.errors.acct import AccountDeactivated, AccountGone, KeyChangeRefused
 from certworker.errors.acme import RevocationRefused
 from certworker.errors.ca import CaUnreachable
 from certworker.errors.rate import CaBusy
@@ -78,6 +79,64 @@ class TestInfo:
         """
         assert client_of(authority.directory_url, tmp_path).account_admin.info() is None
         assert [] == authority.requests
+
+    def test_a_key_without_an_account_is_not_registered(
+        self, authority: FaultyAuthority, files: AccountFiles, tmp_path: Path
+    ) -> None:
+        """
+        The commands report no account for a key that the CA does not know (RFC 8555, section 7.3.1).
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        thumbprint = client.thumbprint
+
+        assert client.account_admin.info() is None
+        assert client.account_admin.deactivate() is None
+
+        assert 0 == registrations(authority)
+        account = files.read()
+        assert account is not None
+        assert (thumbprint, None) == (account.thumbprint, account.url)
+
+    def test_a_lost_url_is_found_by_the_key(
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
+    ) -> None:
+        """
+        If the file with the URL is lost, the CA returns the account for its key.
+        """
+        before = client.account_admin.info()
+        files.key_path.with_name("account.json").unlink()
+
+        assert before == client.account_admin.info()
+        assert 1 == registrations(authority)
+
+    def test_an_account_that_the_ca_has_forgotten_is_not_replaced(
+        self, authority: FaultyAuthority, client: AcmeClient, tmp_path: Path
+    ) -> None:
+        """
+        A new contact for an account that the CA no longer knows registers no account.
+        """
+        authority.forget_accounts()
+        changed = client_of(authority.directory_url, tmp_path, contact="new@certworker.dev")
+
+        assert changed.account_admin.info() is None
+        assert 1 == registrations(authority)
+
+    def test_a_deactivated_account_is_not_replaced(
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
+    ) -> None:
+        """
+        A command after an interrupted deactivation registers no other account, and the key stays.
+        """
+        key = files.key_path.read_bytes()
+        backup = client.account_admin.deactivate()
+        assert backup is not None
+        backup.rename(files.key_path)
+
+        with pytest.raises(AccountDeactivated):
+            client.account_admin.info()
+
+        assert key == files.key_path.read_bytes()
+        assert 1 == registrations(authority)
 
     def test_the_contact_follows_the_setting(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -424,6 +483,30 @@ class TestRevoke:
             certificate, "superseded"
         )
         assert 1 == registrations(authority)
+
+    @pytest.mark.parametrize("lost", ["unknown", "deactivated", "blocked"])
+    def test_a_revocation_registers_no_account(
+        self,
+        lost: str,
+        client: AcmeClient,
+        certificate: Certificate,
+        authority: FaultyAuthority,
+        files: AccountFiles,
+    ) -> None:
+        """
+        With an account key that the CA does not accept, the key of the certificate signs.
+        """
+        files.key_path.with_name("account.json").unlink()
+        if lost == "unknown":
+            authority.forget_accounts()
+        status = {"unknown": "valid", "deactivated": "deactivated", "blocked": "revoked"}[lost]
+        changed = only("newAccount", lambda reply: with_members(reply, status=status))
+
+        with tampered(authority, changed) if lost != "unknown" else nullcontext():
+            assert client.account_admin.revoke(certificate, "superseded")
+
+        assert 1 == registrations(authority)
+        assert files.key_path.is_file()
 
     @pytest.mark.parametrize("kind", ["ec256", "ec384", "rsa2048"])
     @pytest.mark.parametrize("ca", ["development", "pebble"])
