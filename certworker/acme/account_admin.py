@@ -138,7 +138,7 @@ class AccountAdmin:
 
     def deactivate(self) -> Path | None:
         """
-        Deactivate the account. Return the path of the key's backup, or None if there was no account key.
+        Deactivate the account. Return the path of the key's backup, or None if there was no account.
 
         Do not register one. The next order registers a new account.
 

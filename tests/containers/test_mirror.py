@@ -68,7 +68,7 @@ class TestMirror:
         (commands,) = GUIDE.commands
         second.type_in(commands, tmp_path)
         second.wait_for_line("main.internal: in service: received from another host")
-        # If the container of Traefik starts later, its name has no address yet. The check pauses for a minute.
+        # If Traefik's container starts later, its name has no address yet, and the check pauses for a minute.
         served = "main.internal: Traefik now serves the new certificate"
         second.wait_for_line(served, seconds=2 * UNRESOLVED_PAUSE_SECONDS + GRACE_SECONDS)
 
