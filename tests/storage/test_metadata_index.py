@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 
@@ -116,6 +117,45 @@ class TestLines:
             assert {} == index.lines()
         index.path.unlink()
         assert {} == index.lines()
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            *(
+                "",
+                "x",
+                f"{IDENTIFIER.format(2)} soon",
+                f"{IDENTIFIER.format(2)} {'9' * 12} {'9' * 11}x a\tb\tc\td",
+            ),
+            *(f"{IDENTIFIER.format(2)} {'0' * 12} {'0' * 12} a\tb\tc", "0" * 12 + "-" + "g" * 8),
+        ],
+    )
+    def test_a_forged_line_makes_the_file_invalid(self, index: MetadataIndex, line: str) -> None:
+        """
+        A program that can compute the checksum cannot make a reader fail.
+        """
+        index.update([add(index, 1)])
+        forge(index, index.lines()[IDENTIFIER.format(1)], line)
+
+        assert {} == index.lines()
+
+    @pytest.mark.parametrize("time", ["9" * 12, "-" + "9" * 11])
+    def test_a_time_that_no_date_can_have_becomes_the_nearest(self, index: MetadataIndex, time: str) -> None:
+        """
+        The reader of a forged time gets the first or the last date.
+        """
+        forge(index, f"{IDENTIFIER.format(1)} {time} {time} a\tb\tc\td")
+
+        (line,) = index.lines().values()
+        assert summary_in(line).not_after.year in (1, 9999)
+
+
+def forge(index: MetadataIndex, *lines: str) -> None:
+    """
+    Write an index with these lines and the right checksum.
+    """
+    body = "".join(f"{line}\n" for line in lines).encode()
+    index.path.write_bytes(b"certworker index 1\n" + body + b"end %08x\n" % crc32(body))
 
 
 class TestUpdate:
