@@ -7,6 +7,7 @@ This module checks every value of a job before any other component uses it.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ContextDecorator, suppress
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from certworker.errors.name import NameFailure
 from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.removal import Removal
-from certworker.issuance.service import CertificateIssuance
+from certworker.issuance.service import CertificateIssuance, Outcome
+from certworker.job_slot import current_slot
 from certworker.renewal.due import DueNames
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
@@ -31,6 +33,12 @@ from certworker.worker.job_report import JobReport, JobReporter, log_fields
 from certworker.worker.producer import CHECK_DUE, ISSUE, REMOVE
 
 logger = logging.getLogger(__name__)
+
+#: How long a forced request waits for another job for the same name, in seconds. The rest of the job's time
+#: limit is for the order.
+FORCED_WAIT_SECONDS = 600.0
+#: The pause between two checks of a lock, in seconds.
+LOCK_PAUSE_SECONDS = 0.25
 
 
 @dataclass(frozen=True)
@@ -112,9 +120,8 @@ class Tasks:
                     extra=log_fields(names[0], "audit"),
                 )
             named = None if tenant is None else owner
-            return report.issued(
-                self.issuance.issue(names, force=force is True, use_full_quota=full_quota, tenant=named)
-            )
+            issue = partial(self.issuance.issue, names, use_full_quota=full_quota, tenant=named)
+            return report.issued(self._forced(issue, names) if force is True else issue())
         except AlreadyInProgress as failure:
             plan = partial(self.issuance.attempts.plan_after_lease, names, self.locks.duration)
             report.optional("the plan of the next attempt", plan, None)
@@ -140,6 +147,25 @@ class Tasks:
             raise
         except Exception as error:
             raise self._unexpected(report, names, error) from error
+
+    def _forced(self, issue: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:
+        """
+        Issue a new certificate. Wait for the end of another job for one of *names*.
+
+        Raises:
+            AlreadyInProgress: The other job takes longer than :data:`FORCED_WAIT_SECONDS`.
+            CertworkerError: The attempt failed.
+        """
+        ends = time.monotonic() + FORCED_WAIT_SECONDS
+        while True:
+            try:
+                return issue(force=True)
+            except AlreadyInProgress:
+                if time.monotonic() >= ends:
+                    raise
+            current_slot().release_early()
+            while time.monotonic() < ends and any(map(self.locks.is_held, names)):
+                time.sleep(LOCK_PAUSE_SECONDS)
 
     def _given_names(self, domain: object, domains: object, *, force: object) -> dict[str, str]:
         """

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import inspect
 import logging
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,9 +20,11 @@ from certworker.errors.name import Wildcard
 from certworker.errors.payload import PayloadMissing, PayloadType
 from certworker.errors.redis import RedisPermissionDenied
 from certworker.errors.worker import AlreadyInProgress, Unexpected
+from certworker.job_slot import JobSlot, running_in
 from certworker.observability.log import HumanLines
 from certworker.runtime import build_tasks
 from certworker.state.locks import LOCKS
+from certworker.worker import tasks
 from certworker.worker.fair_scheduling import ARGUMENTS
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -112,6 +116,41 @@ class TestIssue:
         """
         with app.locks.hold([NAME]):
             result = issue(app, domain=NAME)
+
+        assert ("waiting", AlreadyInProgress.code) == (result["state"], result["code"])
+
+    def test_a_forced_job_waits_for_the_other_job_and_issues(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        The job of a forced request for a locked name frees its slot, waits for the lock, and orders.
+        """
+        before, waiting = issue(app, domain=NAME), threading.Event()
+        slot = JobSlot(waiting.set, lambda: False)
+
+        def forced() -> dict[str, Any]:
+            with running_in(slot):
+                return issue(app, domain=NAME, force=True)
+
+        with ThreadPoolExecutor(1) as pool:
+            with app.locks.hold([NAME]):
+                job = pool.submit(forced)
+                assert waiting.wait(30)
+            result = job.result(60)
+
+        assert "issued" == result["state"]
+        assert before["serial"] != result["serial"]
+        assert 2 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
+
+    def test_a_forced_job_ends_as_waiting_after_its_patience(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The wait of a forced request has a limit, so that the job ends before its time limit.
+        """
+        monkeypatch.setattr(tasks, "FORCED_WAIT_SECONDS", 0.3)
+        with app.locks.hold([NAME]):
+            result = issue(app, domain=NAME, force=True)
 
         assert ("waiting", AlreadyInProgress.code) == (result["state"], result["code"])
 
