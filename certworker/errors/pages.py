@@ -57,8 +57,8 @@ RETRIES_BY_CODE = {
     "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
-    "lock.held": "certworker checks the name again after the lease of the other job. A forced request waits for "
-    "that job for up to ten minutes, and then places its order.",
+    "lock.held": "certworker checks the name again after the lease of the other job. A forced request waits "
+    "up to ten minutes for that job, and then places its order.",
     "notice.undelivered": "certworker retries every 30 seconds.",
     "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
     "proxy.many_certificates": "certworker reports it once a day.",
