@@ -99,7 +99,7 @@ class TestGuide:
 
         assert str(load({}).web.address) == ADDRESS
         assert f"at most {MOST_NAMES} names" in text
-        assert f"{BURST} calls at once, and {CALLS_PER_SECOND:.0f} each second" in text
+        assert f"a burst of {BURST} calls, and {CALLS_PER_SECOND:.0f} each second" in text
         assert (2, 4, 6, 600) == (
             *(MOST_STREAMS_OF_ONE, MOST_STREAMS_OF_TENANTS, MOST_STREAMS, STREAM_SECONDS),
         )

@@ -200,7 +200,7 @@ class TestGuide:
         assert str(load({}).web.address) == ADDRESS
         assert f"more than {MOST_NAMES:,} names" in text
         assert f"within {LONGEST_SECONDS} seconds" in text
-        assert f"at most {NEW_REQUESTS[1]} names at once, and one each second" in text
+        assert f"at most {NEW_REQUESTS[1]} names, and then for one each second" in text
         for setting in re.findall(r"^(CERTWORKER_\w+)=(\S+)$", GUIDE.read_text(), re.MULTILINE):
             load(dict([setting]))
 

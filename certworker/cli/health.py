@@ -49,7 +49,10 @@ def _request_health(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         say(answer.read(MAX_RESPONSE_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
-        say(f"The HTTP server of the worker does not respond at {host}:{address.port} ({fault}).", err=True)
+        say(
+            f"The HTTP server (responder) does not respond at {host}:{address.port} ({fault}).",
+            err=True,
+        )
         return False
     return answer.status == http.client.OK
 
