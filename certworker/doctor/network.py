@@ -103,7 +103,7 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     if reached.authority is None:
         return MACHINE.ok("CA", "the development CA, which runs inside the worker")
     if failure := reached.failure:
-        # For a job, this may be a warning, because the job is retried. Here it blocks every order.
+        # For a job, this may be a warning, because the job is retried. Here it blocks every order at this CA.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:

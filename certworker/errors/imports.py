@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ImportFailure(CertworkerError):
     """
-    A certificate is not imported; nothing is changed.
+    A failure of an import, or of an imported certificate.
     """
 
     retry = Retry.NEVER
