@@ -23,8 +23,7 @@ from certworker.redis.url import RedisURL
 #: The timeout of a connection to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout. RQ
-#: extends it to 11 seconds for the connections that a worker opens later.
+#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
 REPLY_SECONDS = 5
 
 #: Both timeouts for a client of the page. A stream of events waits a second for a reply.

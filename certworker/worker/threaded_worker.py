@@ -13,7 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from math import ceil
 from threading import Thread
 from typing import Any
 
@@ -27,6 +26,7 @@ from rq.worker import SimpleWorker, WorkerStatus
 from certworker.errors.worker import BadJob
 from certworker.job_slot import JobSlot, running_in
 from certworker.observability import log
+from certworker.redis.client import REPLY_SECONDS
 from certworker.redis.failures import explainer
 from certworker.redis.guard import sharing_trips
 from certworker.redis.shared_trips import Reply
@@ -175,11 +175,13 @@ class ThreadedWorker(SimpleWorker):
             pipeline.execute()
 
     @property
-    def dequeue_timeout(self) -> int:
+    def connection_timeout(self) -> int:
         """
-        Return the seconds of one poll of the queue. RQ sets the reply timeout of the pool to 10 s more.
+        Return the least reply timeout of the pool in seconds. RQ raises a shorter one to this value.
+
+        RQ's own value is 10 s longer than one poll of its queue. The polls of this worker are shorter.
         """
-        return ceil(POLL_TIMEOUT_SECONDS)
+        return REPLY_SECONDS
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
         """

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from redis import Redis
 from rq.executions import Execution
 
 from certworker.job_slot import current_slot
+from certworker.redis.client import REPLY_SECONDS
 from certworker.state.priority_queues import PriorityQueues, Request
 from certworker.worker.job_class import job_class_for
 from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
@@ -37,6 +39,15 @@ def pool_of(connection: Redis) -> ThreadedWorker:
 
 
 class TestPooledWorker:
+    def test_the_reply_timeout_of_the_client_stays(self, connection: Redis) -> None:
+        """
+        A connection that a worker opens has the reply timeout of certworker, so no call waits longer.
+        """
+        pool_of(connection)
+
+        opened: Any = connection.connection_pool.make_connection()
+        assert REPLY_SECONDS == opened.socket_timeout
+
     def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
         """
         The result of a job is JSON, which programs in any language read.
