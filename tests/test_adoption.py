@@ -85,6 +85,21 @@ class TestAdoption:
         assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(app_authority)
 
+    def test_each_adoption_is_logged_once(
+        self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A job that runs before the reconciler adopts the certificate of its name, and logs this.
+        """
+        left_by_appwrite(app)
+
+        with caplog.at_level(logging.INFO, "certworker"):
+            assert "kept" == app.issuance.issue((NAME,)).state
+            app.reconciler.reconcile()
+
+        assert 1 == caplog.text.count("adopted: issued by R11, valid until 20")
+        assert 0 == orders(app_authority)
+
     def test_status_shows_its_issuer(self, app: App) -> None:
         """
         The status of an adopted certificate shows its issuer and that it is adopted.

@@ -217,8 +217,6 @@ class Reconciler:
         except CertworkerError as failure:
             logger.warning("%s", failure, extra={"code": failure.code})
             return {}
-        for name, metadata in found.items():
-            _log_adopted(name, metadata)
         directories = {name: self.certificates.links.generation(name) for name in found}
         return {name: directory for name, directory in directories.items() if directory}
 
@@ -242,7 +240,6 @@ class Reconciler:
             # Another program wrote the files; a defective pair does not stop the other names.
             logger.exception("could not adopt the files of this name", extra={"domain": name})
             return {}
-        _log_adopted(name, metadata)
         return served
 
     def _remove_orphaned(self) -> None:
@@ -262,15 +259,6 @@ class Reconciler:
             if metadata
             else now
         )
-
-
-def _log_adopted(name: str, metadata: CertificateMetadata) -> None:
-    logger.info(
-        "adopted: issued by %s, valid until %s",
-        metadata.issuer,
-        f"{metadata.not_after:%Y-%m-%d %H:%M} UTC",
-        extra={"domain": name, "event": "adopted"},
-    )
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.keypair import inferred_metadata, load
+from certworker.storage.keypair import inferred_metadata, load, log_adopted
 from certworker.storage.metadata import GENERATIONS, CertificateMetadata, build, new_directory
 from certworker.supervision import beat
 
@@ -53,7 +53,9 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
                 links.activate_each({name: directory for name, (directory, _) in built.items()})
                 # list() reads each result, which raises the failure of that name.
                 list(threads.map(links.create_links, built))
-            adopted |= {name: metadata for name, (_, metadata) in built.items()}
+            for name, (_, metadata) in built.items():
+                log_adopted(name, metadata)
+                adopted[name] = metadata
     return adopted
 
 

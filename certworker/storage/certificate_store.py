@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.storage import durable
 from certworker.storage.covered_names import CoveredNames
-from certworker.storage.keypair import StoredCertificate, fits, report_left_out, stored_in
+from certworker.storage.keypair import StoredCertificate, fits, report_adopted, stored_in
 from certworker.storage.links import Links
 from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
 from certworker.storage.shared_directory import (
@@ -146,7 +146,6 @@ class CertificateStore:
         if others is None or not fits(others, name):
             return None
         names = tuple(each for each in others.metadata.names if each == name or self.renewable(each))
-        report_left_out(others, name, names)
         with self._building.writing():
             durable.make_directory(self._generations)
             with self._linking.held():
@@ -157,6 +156,7 @@ class CertificateStore:
                     if generation and self.links.target_of(other) is None:
                         self.links.create_links(other)
                         self.links.activate([other], generation)
+        report_adopted(others, name, names)
         self.on_change(names)
         return self.metadata(name)
 

@@ -122,16 +122,29 @@ def fits(stored: StoredCertificate, name: str) -> bool:
     return False
 
 
-def report_left_out(stored: StoredCertificate, name: str, names: Sequence[str]) -> None:
+def report_adopted(stored: StoredCertificate, name: str, names: Sequence[str]) -> None:
     """
-    Log the names of *stored*, the certificate of *name*, that are not among the *names* to renew.
+    Log that *stored*, the certificate of *name*, is adopted, and which of its names are not among *names*.
     """
+    log_adopted(name, stored.metadata)
     if left_out := [each for each in comparable(stored.certificate.names) if each not in names]:
         logger.warning(
             "the next certificate will not include %s, which certworker cannot renew",
             _shown(left_out),
             extra={"domain": name},
         )
+
+
+def log_adopted(name: str, metadata: CertificateMetadata) -> None:
+    """
+    Log that the certificate of *name* with this *metadata* is adopted.
+    """
+    logger.info(
+        "adopted: issued by %s, valid until %s",
+        metadata.issuer,
+        f"{metadata.not_after:%Y-%m-%d %H:%M} UTC",
+        extra={"domain": name, "event": "adopted"},
+    )
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -248,6 +248,18 @@ class Hosts:
             pause_seconds=0.3,
         )
 
+    def wait_until_all_have_all_names(self) -> None:
+        """
+        Wait until two workers and a mirror are not away, and report as many names as the agenda has.
+        """
+
+        def reached() -> bool | None:
+            names = int(self.all[0].redis("ZCARD", "certworker:agenda"))
+            present = [(node["role"], node["names"]) for node in self.states() if not node["away"]]
+            return present == [("worker", names), ("worker", names), ("mirror", names)] or None
+
+        wait_until(reached, lambda: str(self.states()), PATIENCE_SECONDS, pause_seconds=0.3)
+
     def _make_private_network(self) -> IPv4Network:
         # The engine chooses a free subnet. Only a network with a given subnet has fixed addresses.
         self._docker("network", "create", self._private)
