@@ -23,7 +23,7 @@ TOP = Path(__file__).parents[2]
 OURS = (TOP / "docker-compose.yml", Path(__file__).parent / "override.yml")
 WORKER = "appwrite-worker-certificates"
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 100.0
 #: The pause between two checks. Each check starts programs, which use the processor.
 PAUSE_SECONDS = 0.3
 

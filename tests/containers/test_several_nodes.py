@@ -19,7 +19,7 @@ from tests.containers.certification import ContainedPebble
 from tests.containers.conftest import IMAGE
 from tests.containers.docker import Docker
 from tests.containers.hosts import GUIDE, Hosts
-from tests.containers.project import WORKER
+from tests.containers.project import PATIENCE_SECONDS, WORKER
 from tests.containers.test_bad_days import UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS
 from tests.servers.worker import wait_until
 
@@ -145,7 +145,7 @@ def test_nothing_is_lost_or_ordered_again_after_redis_is_emptied(hosts: Hosts) -
 
     hosts.serve("one.internal")
     hosts.wait_for_states([("worker", 4, False), ("worker", 4, False), ("mirror", 4, False)], *FIELDS)
-    wait_until(lambda: "4\n" == hosts.all[0].redis("ZCARD", "certworker:agenda") or None, str)
+    hosts.wait_until_all_have_all_names()
     assert (before + 1, 1) == (hosts.pebble.orders(), hosts.pebble.accounts())
 
 
@@ -220,17 +220,27 @@ def test_a_failover_of_redis_only_delays_certificates(hosts: Hosts, tell: Callab
     """
     first, second, third = hosts.all
     ask = ("exec", "--no-TTY", "sentinel", "redis-cli", "-p", "26379", "info", "sentinel")
-    wait_until(lambda: "slaves=1,sentinels=3" in third.compose(*ask) or None, lambda: third.compose(*ask))
+    wait_until(
+        lambda: "slaves=1,sentinels=3" in third.compose(*ask) or None,
+        lambda: third.compose(*ask),
+        PATIENCE_SECONDS,
+    )
     first.compose("kill", "redis")
     began = time.monotonic()
-    wait_until(lambda: "role:master" in second.redis("INFO", "replication") or None, lambda: "no election")
+    wait_until(
+        lambda: "role:master" in second.redis("INFO", "replication") or None,
+        lambda: third.compose(*ask),
+        PATIENCE_SECONDS,
+    )
     hosts.request("five.internal", on=3)
     hosts.serve("five.internal")
     tell(f"All hosts serve a new name {time.monotonic() - began:.0f} s after the end of the primary.")
     first.compose("start", "redis")
 
     wait_until(
-        lambda: "master_link_status:up" in first.redis("INFO", "replication") or None, lambda: "no replica"
+        lambda: "master_link_status:up" in first.redis("INFO", "replication") or None,
+        lambda: first.redis("INFO", "replication"),
+        PATIENCE_SECONDS,
     )
 
 
@@ -245,7 +255,9 @@ def test_another_worker_finishes_the_order_of_a_destroyed_host(hosts: Hosts) -> 
     # Only host 3 has this name in the public DNS, and the connection of the CA waits.
     third.compose("pause", "traefik")
     hosts.all[1].worker("request", "stuck.internal")
-    wait_until(lambda: hosts.pebble.orders() == before + 1 or None, lambda: hosts.all[1].logs())
+    wait_until(
+        lambda: hosts.pebble.orders() == before + 1 or None, lambda: hosts.all[1].logs(), PATIENCE_SECONDS
+    )
     hosts.destroy(2)
     third.compose("unpause", "traefik")
     first.compose("start", WORKER)

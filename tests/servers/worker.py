@@ -21,7 +21,7 @@ from tests.app_fixture import environment
 from tests.servers.forked import Forked, start
 from tests.servers.ports import free_port
 
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 Found = TypeVar("Found")
 
