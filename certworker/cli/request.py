@@ -136,8 +136,7 @@ def resume(name: str, as_json: bool) -> None:
       certworker resume api.example.org
     """
     # The other commands of this module do not need the slow import of the ACME client.
-    from certworker.issuance.issuer_factory import forget_pending_order
-    from certworker.ratelimits.budget import Budget
+    from certworker.issuance.issuer_factory import resume_orders
 
     settings = load(os.environ)
     name = normalize(name, private=True, wildcards=True)
@@ -145,9 +144,7 @@ def resume(name: str, as_json: bool) -> None:
         record = DomainRecords(connection).read(name)
         names = record.names if record else (name,)
         volume = CertificateStore(settings.certificates_dir)
-        budgets = [Budget.for_issuer(settings, choice, connection, volume) for choice in settings.authorities]
-        resumed = [budget.resume(names) for budget in budgets]
-        if not any(resumed):
+        if not resume_orders(settings, connection, volume, names):
             state = "not_paused" if record else "unknown"
             if as_json:
                 say_json({"name": name, "names": list(names), "state": state})
@@ -156,7 +153,5 @@ def resume(name: str, as_json: bool) -> None:
             else:
                 say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
             sys.exit(0 if record else 1)
-        for choice in settings.authorities:
-            forget_pending_order(settings, choice, connection, names)
         job_id = request_certificate(names, by=caller_identity("resume"), connection=connection)
         show_requested(connection, [(job_id, names)], "requested", as_json=as_json)

@@ -14,9 +14,8 @@ from functools import partial
 from certworker.dashboard.sources import Sources
 from certworker.domains import normalize, requested_names
 from certworker.issuance.importing import CertificateImport, Imported
-from certworker.issuance.issuer_factory import forget_pending_order
+from certworker.issuance.issuer_factory import resume_orders
 from certworker.own_certificates import Pem
-from certworker.ratelimits.budget import Budget
 from certworker.storage.inventory import names_served
 from certworker.worker.producer import request_certificate, request_removal
 
@@ -140,14 +139,10 @@ class Actions:
             OtherTenant: One of the names of its last attempt does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
-        settings, connection = self._sources.settings, self._sources.connection
-        names = self._names_with(name)
+        sources, names = self._sources, self._names_with(name)
         self._require_tenant(names, tenant)
-        for choice in settings.authorities:
-            budget = Budget.for_issuer(settings, choice, connection, self._sources.certificates)
-            if budget.resume(names):
-                forget_pending_order(settings, choice, connection, names)
-        return request_certificate(names, by=by, connection=connection)
+        resume_orders(sources.settings, sources.connection, sources.certificates, names)
+        return request_certificate(names, by=by, connection=sources.connection)
 
     def import_certificate(self, name: str, pem: Pem, *, by: str, force: bool) -> Imported:
         """

@@ -84,18 +84,26 @@ class IssuerFactory:
         )
 
 
-def forget_pending_order(
-    settings: Settings, choice: CaChoice, connection: Redis, names: tuple[str, ...]
-) -> None:
+def resume_orders(
+    settings: Settings, connection: Redis, store: CertificateStore, names: tuple[str, ...]
+) -> bool:
     """
-    Remove the pending order for *names* at the CA *choice*, and its key. The next request places a new order.
+    Resume the orders for *names* at each CA that has paused one of them. Return whether a CA had.
+
+    The next request places a new order there. The pending orders at the other CAs stay.
 
     Raises:
-        VolumeReadOnly, VolumeFault: The key cannot be removed.
+        InvalidSettings: The file in CERTWORKER_LIMITS_FILE is invalid.
+        VolumeReadOnly, VolumeFault: The key of a pending order cannot be removed.
         redis.RedisError: Redis failed.
     """
-    if found := PendingOrderStore(connection, choice.label, now_in_utc).delete(names):
-        _keys_of(settings, choice).forget(found.url)
+    was_paused = False
+    for choice in settings.authorities:
+        if Budget.for_issuer(settings, choice, connection, store).resume(names):
+            was_paused = True
+            if found := PendingOrderStore(connection, choice.label, now_in_utc).delete(names):
+                _keys_of(settings, choice).forget(found.url)
+    return was_paused
 
 
 def acme_client_for(
