@@ -200,12 +200,13 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
         until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
         return section.fail(LIMITS, f"Blocked{until}: {record.message}", record.remedy, record.code)
     parts, failures = [], 0
-    for price, used in budget.usage([name]):
-        if price.kind == "failures" and price.limit:
+    for charge, used in budget.usage([name]):
+        if charge.limit is None or charge.kind not in ("failures", "set"):
+            continue
+        if charge.kind == "failures":
             failures = used
-            parts.append(f"{used} of {price.limit.count} failures this hour")
-        elif price.kind == "set" and price.limit:
-            parts.append(f"{used} of {price.limit.count} certificates this week")
+        what = "failures" if charge.kind == "failures" else "certificates"
+        parts.append(f"{used} of {charge.limit.count} {what} within {charge.limit.period_in_words}")
     text = ", ".join(parts) or "this CA has no known limits per name"
     if failures < MANY_FAILURES:
         return section.ok(LIMITS, text)

@@ -287,7 +287,7 @@ class Budget:
         reason = "it requests a pause"
         if charge.limit:
             reason = REASONS[charge.kind].format(
-                period=_span(charge.limit.period), most=charge.bucket.capacity, whose=charge.subject
+                period=charge.limit.period_in_words, most=charge.bucket.capacity, whose=charge.subject
             )
         return LocalGuard(
             until=full.until,
@@ -366,8 +366,3 @@ def _full_again(limit: Limit, taken: Iterable[datetime], now: datetime) -> datet
     for moment in taken:
         full = max(full, moment) + limit.interval
     return min(full, now + limit.period)
-
-
-def _span(period: timedelta) -> str:
-    hours = period // timedelta(hours=1)
-    return f"{period.days} days" if hours % 24 == 0 else f"{hours} h"

@@ -53,6 +53,19 @@ class Limit:
         """
         return self.period / self.count
 
+    @property
+    def period_in_words(self) -> str:
+        """
+        Return the exact period in its largest unit: `7 days`, `3 h` or `30 min`.
+        """
+        minutes = self.period // timedelta(minutes=1)
+        if minutes % 60:
+            return f"{minutes} min"
+        hours = minutes // 60
+        if hours % 24:
+            return f"{hours} h"
+        return "1 day" if hours == 24 else f"{hours // 24} days"
+
     def taken(self, use_full_quota: bool) -> int:
         """
         Return how many tokens certworker may take: all of them only with *use_full_quota*.

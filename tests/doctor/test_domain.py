@@ -4,6 +4,7 @@ Tests of the checks of a name: DNS, port 80, its certificate and its limits.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -276,7 +277,20 @@ class TestLimits:
         finding = self.found(app, settings)
 
         assert Verdict.WELL is finding.verdict
-        assert "0 of 5 certificates this week" in finding.text
+        assert "0 of 5 certificates within 7 days, 0 of 5 failures within 1 h" == finding.text
+
+    def test_a_granted_limit_is_reported_with_its_period(
+        self, app: App, environ: dict[str, str], tmp_path: Path
+    ) -> None:
+        """
+        The finding has the periods of the limits that the CA has granted.
+        """
+        granted = {"certificates_per_set": "20/1d", "failures_per_name": "10/30m"}
+        (tmp_path / "limits.json").write_text(json.dumps({"letsencrypt": granted}))
+        environ["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
+
+        text = self.found(app, load(environ)).text
+        assert "0 of 20 certificates within 1 day, 0 of 10 failures within 30 min" == text
 
     def test_a_blocked_name_is_reported(self, app: App, settings: Settings) -> None:
         """

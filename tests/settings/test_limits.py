@@ -17,6 +17,26 @@ from certworker.settings.limits import Limit, grants_in
 HOUR = timedelta(hours=1)
 
 
+class TestLimit:
+    @pytest.mark.parametrize(
+        ("text", "period"),
+        [
+            ("5/30m", "30 min"),
+            ("5/60m", "1 h"),
+            ("5/90m", "90 min"),
+            ("300/3h", "3 h"),
+            ("300/36h", "36 h"),
+            ("300/24h", "1 day"),
+            ("50/7d", "7 days"),
+        ],
+    )
+    def test_the_period_has_its_exact_length_in_words(self, text: str, period: str) -> None:
+        """
+        The period is exact, also if it has a part of an hour or of a day.
+        """
+        assert period == Limit.parse(text).period_in_words
+
+
 class TestGrantsIn:
     def test_a_ca_can_be_named_by_its_label_and_by_its_url(self, tmp_path: Path) -> None:
         """
