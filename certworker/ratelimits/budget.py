@@ -84,6 +84,7 @@ class Remaining:
     kind: Kind
     #: The registered domain; empty for a limit of the account.
     subject: str
+    #: How many tokens are left, and their maximum, both without those that need `--use-full-quota`.
     left: int
     of: int
     period: timedelta
@@ -216,16 +217,16 @@ class Budget:
 
         Return None if no limit is known.
         """
-        counts: dict[TokenBucket, tuple[Limit, int]] = {}
+        counts: dict[TokenBucket, int] = {}
         if names and (orders := self._limits.orders_per_account):
-            counts[bucket_of("orders", "", orders)] = orders, len(names)
+            counts[bucket_of("orders", "", orders)] = len(names)
         for domain, count in Counter(map(registered_domain, names)).items():
             if limit := self._limits.of_domain(domain):
-                counts[bucket_of("domain", domain, limit)] = limit, count
+                counts[bucket_of("domain", domain, limit)] = count
         now, full_again = self._buckets.now(), self._buckets.full_again(list(counts))
         moments = [
-            max(now, max(full or now, now) + limit.interval * (count - limit.count))
-            for (limit, count), full in zip(counts.values(), full_again, strict=True)
+            max(now, max(full or now, now) + bucket.interval * (count - bucket.capacity))
+            for (bucket, count), full in zip(counts.items(), full_again, strict=True)
         ]
         return max(moments, default=None)
 
@@ -248,8 +249,8 @@ class Budget:
             Remaining(
                 kind,
                 subject,
-                left=max(0, limit.count - ceil(max((full or now) - now, timedelta(0)) / limit.interval)),
-                of=limit.count,
+                left=max(0, bucket.capacity - ceil(max((full or now) - now, timedelta(0)) / limit.interval)),
+                of=bucket.capacity,
                 period=limit.period,
                 next_order=max(now, (full or now) - limit.interval * (bucket.capacity - 1)),
             )

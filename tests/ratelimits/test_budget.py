@@ -518,6 +518,15 @@ class TestAvailableAt:
 
         assert ends == world.until("new.example.org")
 
+    def test_the_reserve_of_certworker_counts(self, connection: Redis) -> None:
+        """
+        The estimate uses only the orders that certworker takes without `--use-full-quota`.
+        """
+        world = World(connection, Limits(orders_per_account=Limit(10, 10 * HOUR, ours=3)))
+        world.wait()
+
+        assert world.now + 2 * HOUR == world.budget.available_at([f"{number}.org" for number in range(5)])
+
     def test_a_few_names_are_available_now(self, world: World) -> None:
         """
         The estimate for a few names is now.
@@ -567,6 +576,19 @@ class TestRemaining:
 
         assert (0, 300) == remaining(world)["orders", ""]
         assert world.now + timedelta(seconds=36) == world.budget.next_order()
+
+    def test_the_reserve_of_certworker_is_not_left(self, connection: Redis) -> None:
+        """
+        Nothing is left when the next order has to wait, although the CA accepts orders with the full quota.
+        """
+        world = World(connection, Limits(orders_per_account=Limit(10, 10 * HOUR, ours=3)))
+        world.wait()
+        assert {("orders", ""): (3, 3)} == remaining(world)
+        for number in range(3):
+            world.order(f"{number}.org")
+
+        assert {("orders", ""): (0, 3)} == remaining(world)
+        assert world.now + HOUR == world.budget.next_order()
 
     def test_a_busy_ca_delays_the_next_order(self, world: World) -> None:
         """
