@@ -102,7 +102,7 @@ def _ports(traefik: Container, required: Sequence[int]) -> Finding:
         f"Traefik does not publish port {' or '.join(map(str, missing))} for other machines; "
         f"it publishes {', '.join(published) or 'no port'}.",
         'Unless another program forwards them, write "80:80" and "443:443" under ports: of Traefik in '
-        "docker-compose.yml, then run: docker compose up -d traefik",
+        "the Compose file, then run: docker compose up -d traefik",
     )
 
 
@@ -114,7 +114,7 @@ def _volumes(traefik: Container, own: Container, directories: Sequence[Path]) ->
                 VOLUMES,
                 f"At {directory}, Traefik has {of_traefik or 'nothing'}, and this container has "
                 f"{source or 'nothing'}. Traefik does not read the files that certworker writes.",
-                f"Mount one volume at {directory} in both services of docker-compose.yml, then run: "
+                f"Mount one volume at {directory} in both services of the Compose file, then run: "
                 "docker compose up -d",
             )
     return MACHINE.ok(VOLUMES, "the same as here")

@@ -17,10 +17,11 @@ from certworker.preflight.result import CheckResult
 SYSTEMD = (
     (r"docker compose run [^:;]*--entrypoint chown \S+", "sudo chown"),
     (r"docker compose pull (?:\S+ )?&& docker compose up -d", "sudo systemctl restart certworker"),
+    (r"In a container: docker compose exec -u (\S+) \S+ ", r"Example: sudo -u '#\1' "),
     (r"docker compose exec \S+ ", ""),
-    (r"docker compose (?:up -d|restart|kill -s HUP) (traefik|redis)\b", r"sudo systemctl restart \1"),
+    (r"docker compose (?:up -d|restart) (traefik|redis)\b", r"sudo systemctl restart \1"),
     (
-        r"docker compose (?:up -d|restart)(?: --remove-orphans| appwrite-worker-certificates)?",
+        r"docker compose (?:up -d|restart)(?: --remove-orphans| SERVICE)?",
         "sudo systemctl restart certworker",
     ),
     (r"docker compose logs --tail 200", "journalctl -u certworker -n 200"),
@@ -28,7 +29,7 @@ SYSTEMD = (
     (r"docker compose ps (\w+)", r"systemctl status \1"),
     (r"docker system prune", "sudo journalctl --vacuum-size=100M"),
     (r" in \.env\b", " in /etc/certworker/env"),
-    (r" in docker-compose\.yml", ""),
+    (r" (?:in|of) the Compose file", ""),
 )
 
 

@@ -115,7 +115,7 @@ def _directory(directory: Path, probe: Callable[[], None]) -> Finding:
             if not directory.is_dir():
                 remedy = (
                     f"Create {directory} for the user of the worker, or mount a volume there in "
-                    "docker-compose.yml, then run: docker compose up -d"
+                    "the Compose file, then run: docker compose up -d"
                 )
                 return MACHINE.fail(subject, "There is no such directory.", remedy)
         probe()

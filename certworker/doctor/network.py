@@ -31,7 +31,7 @@ SLOW_SECONDS = 3.0
 #: Traefik is in the same network, so a short time suffices.
 TIMEOUT_SECONDS = 2.0
 
-TO_START = "Start it: docker compose up -d appwrite-worker-certificates"
+TO_START = "Start it: docker compose up -d"
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
         yield MACHINE.warn(
             "worker",
             f"{found.workers} running, but none enqueues delayed jobs: nothing is renewed.",
-            "Restart it: docker compose restart appwrite-worker-certificates",
+            "Restart it: docker compose restart SERVICE",
             "queue.no_scheduler",
         )
     else:

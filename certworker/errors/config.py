@@ -53,7 +53,7 @@ class EmailMissing(ConfigurationFailure):
     )
     remedy_template = (
         "Set _APP_EMAIL_CERTIFICATES=you@yourdomain in .env, and pass it to this service in "
-        "docker-compose.yml, then run: docker compose up -d"
+        "the Compose file, then run: docker compose up -d"
     )
 
 

@@ -51,7 +51,7 @@ class ContainerResolver(CertworkerError):
     code = "dns.container_resolver"
     message_template = "This container cannot resolve {host}: {reason}"
     remedy_template = (
-        'Check "dns:" of this service in docker-compose.yml, and the resolver of the host. Test: getent '
+        'Check "dns:" of this service in the Compose file, and the resolver of the host. Test: getent '
         "hosts {host}"
     )
     retry = Retry.SOON

@@ -87,10 +87,7 @@ class ProgramFailed(ProviderFailed):
     """
 
     message_template = "The program {program} of EXEC_PATH failed at {action} for {fqdn}: {reason}"
-    remedy_template = (
-        "Run it to see its output: docker compose exec appwrite-worker-certificates {program} {action} "
-        "{fqdn}. test"
-    )
+    remedy_template = "Run it to see its output: docker compose exec SERVICE {program} {action} {fqdn}. test"
 
 
 class CnameElsewhere(PreflightFailure):

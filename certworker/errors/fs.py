@@ -11,9 +11,9 @@ class VolumeReadOnly(CertworkerError):
     code = "fs.readonly"
     message_template = "Cannot read or write {path} as uid {uid} ({reason}); {directory} belongs to {owner}."
     remedy_template = (
-        "Mount the volume without :ro in docker-compose.yml, or change its owner: docker compose run "
+        "Mount the volume without :ro, or change its owner: docker compose run "
         "--rm --no-deps -u 0 --cap-add CHOWN --cap-add DAC_OVERRIDE --entrypoint chown "
-        "appwrite-worker-certificates -R {uid} {directory}"
+        "SERVICE -R {uid} {directory}"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
@@ -33,8 +33,8 @@ class NotPersistent(CertworkerError):
         "{path} is not persistent ({reason}); its contents are lost when the container is removed."
     )
     remedy_template = (
-        "Add - {volume}:{path} to the volumes of appwrite-worker-certificates in docker-compose.yml, then "
-        "run: docker compose up -d"
+        "Mount a volume at {path}, for example with - {volume}:{path} in the Compose file, then run: "
+        "docker compose up -d"
     )
     retry = Retry.CONFIG
 
@@ -70,9 +70,7 @@ class VolumeFault(CertworkerError):
 class VolumeLocked(CertworkerError):
     code = "fs.locked"
     message_template = "Another worker has held the lock on {path} for {seconds} seconds."
-    remedy_template = (
-        "If this continues, restart the workers: docker compose restart appwrite-worker-certificates"
-    )
+    remedy_template = "If this continues, restart the workers: docker compose restart SERVICE"
     retry = Retry.SOON
 
 

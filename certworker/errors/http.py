@@ -106,7 +106,7 @@ class HttpsOn80(ValidationFailure):
     code = "http.https_on_80"
     message_template = "Port 80 of {name} does not speak plain HTTP: {detail}"
     remedy_template = (
-        'Set "ports:" of Traefik in docker-compose.yml to 80:80 and 443:443, then run: docker compose up -d'
+        'Set "ports:" of Traefik in the Compose file to 80:80 and 443:443, then run: docker compose up -d'
     )
 
 
@@ -160,7 +160,7 @@ class NotShared(HttpNotFound):
 
     message_template = "Appwrite does not see the challenge files of certworker for {name} (404)."
     remedy_template = (
-        "Mount appwrite-certificates:/storage/certificates in both services in docker-compose.yml, then run: "
+        "Mount appwrite-certificates:/storage/certificates in both services in the Compose file, then run: "
         "docker compose up -d"
     )
 
@@ -181,7 +181,8 @@ class HttpTraefikNoRoute(PreflightFailure):
     message_template = "Traefik at {name} ({address}) has no route for the challenge (404 page not found)."
     remedy_template = (
         "Read the log of Traefik: docker compose logs traefik. If its client version is too old for Docker, "
-        "set its image to 2.11.31, 3.6.1 or later, then run: docker compose up -d traefik"
+        "set its image to at least 2.11.31 (Traefik 2) or 3.6.1 (Traefik 3), then run: docker compose up -d "
+        "traefik"
     )
 
 

@@ -94,7 +94,7 @@ class WrongUser(ImportFailure):
         "The import runs as uid {uid}, and {path} belongs to uid {owner}: the worker cannot read its files."
     )
     remedy_template = (
-        "Run it as the worker: docker compose exec -u {owner} appwrite-worker-certificates certworker import"
+        "Run it as uid {owner}. In a container: docker compose exec -u {owner} SERVICE certworker import"
     )
 
 

@@ -98,6 +98,13 @@ RETRIES_BY_CODE = {
     "worker.stalled": "certworker logs when the loop makes progress again.",
 }
 
+#: The explanation of the placeholder in commands of Docker Compose. The name depends on the Compose file.
+OF_SERVICE = (
+    "SERVICE is the service of the worker: `appwrite-worker-certificates` in `docker-compose.yml`, "
+    "`certworker` in `docker-compose.standalone.yml`. `docs/guides/troubleshooting.md` has the commands for "
+    "systemd, Swarm and Kubernetes."
+)
+
 #: The first words of the commands in remedies.
 PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
@@ -176,17 +183,27 @@ def page_of(code: str) -> str:
         KeyError: No failure has this code.
     """
     failure = {cls.code: cls for cls in catalogue()}[code]
-    explanation = explanations()[code]
+    message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
+    parts = [f"# {code}", f"```text\n{message}\n```"]
+    parts += [f"## {title}\n\n{text}" for title, text in sections_of(failure).items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def sections_of(failure: type[CertworkerError]) -> dict[str, str]:
+    """
+    Return the sections of the page of *failure* by their titles, as Markdown.
+    """
+    explanation = explanations()[failure.code]
     sections = {
         "Cause": explanation.cause,
         "How to check": explanation.check,
         "Remedy": remedy_of(failure),
         "When certworker retries": retry_of(failure),
     }
-    message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
-    parts = [f"# {code}", f"```text\n{message}\n```"]
-    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
-    return "\n\n".join(parts) + "\n"
+    if title := next((title for title, text in sections.items() if "SERVICE" in text), None):
+        note = fill(OF_SERVICE, WIDTH, break_long_words=False, break_on_hyphens=False)
+        sections[title] += f"\n\n{note}"
+    return sections
 
 
 def remedy_of(failure: type[CertworkerError]) -> str:

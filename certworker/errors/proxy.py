@@ -32,7 +32,7 @@ class ProxyNoCert(ProxyDefaultCert):
 class ProxyOldCert(CertworkerError):
     code = "proxy.old_cert"
     message_template = "Traefik at {proxy} serves a certificate for {name} that differs from the stored one."
-    remedy_template = "Make Traefik read {directory} again: docker compose kill -s HUP traefik"
+    remedy_template = "Restart Traefik, which then reads {directory} again: docker compose restart traefik"
     retry = Retry.CONFIG
 
 

@@ -47,7 +47,7 @@ class RedisOutOfMemory(CertworkerError):
     code = "redis.oom"
     message_template = "Redis at {address} has no free memory ({reason})."
     remedy_template = (
-        "Raise --maxmemory of the service redis in docker-compose.yml, then run: docker compose up -d redis"
+        "Raise --maxmemory of the service redis in the Compose file, then run: docker compose up -d redis"
     )
     retry = Retry.SOON
     severity = Severity.FATAL
@@ -68,7 +68,7 @@ class RedisTooOld(CertworkerError):
     code = "redis.too_old"
     message_template = "Redis at {address} is version {version}, but certworker needs 6.2 or later."
     remedy_template = (
-        "Set image: redis:7-alpine for redis in docker-compose.yml, then run: docker compose up -d redis"
+        "Set image: redis:7-alpine for redis in the Compose file, then run: docker compose up -d redis"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL

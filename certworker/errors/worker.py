@@ -22,10 +22,7 @@ class SchemaTooNew(CertworkerError):
     message_template = (
         "A newer certworker wrote {where} (version {found}); this worker supports version {known}."
     )
-    remedy_template = (
-        "Upgrade all workers to the newer version: docker compose pull appwrite-worker-certificates && "
-        "docker compose up -d"
-    )
+    remedy_template = "Upgrade all workers to the newer version: docker compose pull && docker compose up -d"
     retry = Retry.CONFIG
     severity = Severity.FATAL
 
@@ -49,8 +46,8 @@ class AnotherConsumer(AlreadyInProgress):
         "Another worker takes messages from Appwrite's queue {queue} ({count} since the last check)."
     )
     remedy_template = (
-        "Set _APP_CERTIFICATES_QUEUE_NAME=unused for appwrite-worker in docker-compose.yml, or remove the "
-        "old appwrite-worker-certificates, then run: docker compose up -d --remove-orphans"
+        "Set _APP_CERTIFICATES_QUEUE_NAME=unused for appwrite-worker in the Compose file, or remove "
+        "Appwrite's own certificates worker, then run: docker compose up -d --remove-orphans"
     )
 
 
@@ -121,7 +118,7 @@ class LoopStalled(CertworkerError):
     message_template = "The worker on {host} makes no progress in: {loops}."
     remedy_template = (
         "Read the log of the worker, then restart it: docker compose logs --tail 200; "
-        "docker compose restart appwrite-worker-certificates"
+        "docker compose restart SERVICE"
     )
     retry = Retry.SOON
 

@@ -49,7 +49,7 @@ class TestOwnership:
         assert "as uid 10001 (" in message
         assert "; /storage/certificates belongs to" in message
         assert remedy
-        project.compose(*shlex.split(remedy[1]))
+        project.compose(*shlex.split(remedy[1].replace("SERVICE", WORKER)))
         project.compose("restart", WORKER)
         project.wait_for_line("main.internal: certificate issued")
         project.request("shop.internal")

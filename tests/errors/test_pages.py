@@ -5,13 +5,17 @@ Tests of the documentation page of each failure.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
+import certworker
 from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.dns import WrongAddress
 from certworker.errors.http import HttpNotFound
 from certworker.errors.pages import (
+    OF_SERVICE,
     RETRIES,
     RETRIES_BY_CODE,
     explanations,
@@ -27,6 +31,9 @@ from certworker.worker import maintenance
 from tests.documentation import DOCS, pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
+#: The service of the worker in docker-compose.yml.
+WORKER = "appwrite-worker-certificates"
+PACKAGE = Path(certworker.__file__).parent
 SECTIONS = ["Cause", "How to check", "Remedy", "When certworker retries"]
 
 
@@ -69,6 +76,65 @@ class TestPage:
             code for code, page in pages.items() if not page.startswith(f"# {code}\n\n```text\n[{code}] ")
         ]
         assert {} == {code: found for code, found in sections.items() if found != SECTIONS}
+
+    def test_a_command_names_only_services_of_all_compose_files(self) -> None:
+        """
+        A command of Docker Compose in the program names a service that both Compose files have, or the
+        placeholder SERVICE.
+        """
+        files = (DOCS.parent / name for name in ("docker-compose.yml", "docker-compose.standalone.yml"))
+        first, second = (set(yaml.safe_load(file.read_text())["services"]) for file in files)
+        services = "|".join(first ^ second | {WORKER})
+        command = re.compile(rf"docker compose (?:(?!\. [A-Z])[^;`\"])*?(?<= )({services})\b")
+        sources = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".md")]
+        wrong = [
+            f"{path.relative_to(PACKAGE)}: {found[0]}"
+            for path in sources
+            # The parts of a string are one text, and the program runs in the service.
+            for found in command.finditer(
+                re.sub(r"SERVICE certworker ", "SERVICE ", re.sub(r'"\n\s+f?"', "", path.read_text()))
+            )
+            if "\n" not in found[0]
+        ]
+
+        assert WORKER in first - second
+        assert not wrong, "\n".join(wrong)
+        assert command.search("docker compose restart appwrite-worker-certificates")
+        assert command.search("docker compose exec -u 1 certworker certworker import")
+
+    def test_a_page_with_the_placeholder_for_the_service_explains_it(self) -> None:
+        """
+        Each page whose commands contain SERVICE has the names of the service.
+        """
+        pages = {code: " ".join(page_of(code).split()) for code in FAILURES}
+        with_service = {code for code, page in pages.items() if re.search(r"docker compose .*SERVICE", page)}
+
+        assert {"worker.stalled", "fs.readonly", "ca.unreachable"} <= with_service
+        assert with_service == {code for code, page in pages.items() if OF_SERVICE in page}
+
+    def test_the_guide_has_the_commands_of_each_installation(self) -> None:
+        """
+        The guide that the pages name has the worker's name in each Compose file, systemd, Swarm and
+        Kubernetes.
+        """
+        guide = (DOCS / "guides" / "troubleshooting.md").read_text()
+        contrib = DOCS.parent / "contrib"
+        (stateful,) = (
+            each["metadata"]["name"]
+            for each in yaml.safe_load_all((contrib / "kubernetes" / "worker.yml").read_text())
+            if each["kind"] == "StatefulSet"
+        )
+
+        assert "worker" in yaml.safe_load((contrib / "swarm" / "compose.yml").read_text())["services"]
+        assert (contrib / "systemd" / "certworker.service").is_file()
+        for command in (
+            f"docker compose restart {WORKER}",
+            "docker compose restart certworker",
+            "sudo systemctl restart certworker",
+            "docker service update --force certworker_worker",
+            f"kubectl rollout restart statefulset/{stateful}",
+        ):
+            assert f"`{command}`" in guide, command
 
     def test_an_unknown_code_raises_a_key_error(self) -> None:
         """

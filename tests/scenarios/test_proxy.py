@@ -90,7 +90,7 @@ SCENARIOS = [
         "Traefik serves an old certificate",
         "proxy.old_cert",
         serves(NAME),
-        "docker compose kill -s HUP traefik",
+        "docker compose restart traefik",
         shows="doctor",
     ),
     Scenario(

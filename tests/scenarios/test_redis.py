@@ -178,14 +178,14 @@ SCENARIOS = [
         "a worker without a scheduler",
         "queue.no_scheduler",
         missing_scheduler,
-        "docker compose restart appwrite-worker-certificates",
+        "docker compose restart SERVICE",
         shows="doctor",
     ),
     Scenario(
         "a loop that hangs",
         "worker.stalled",
         stalled,
-        "docker compose restart appwrite-worker-certificates",
+        "docker compose restart SERVICE",
         shows="doctor",
     ),
     Scenario(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from flask import abort, render_template
 
 from certworker.errors import catalogue
-from certworker.errors.pages import explanations, remedy_of, retry_of, template
+from certworker.errors.pages import sections_of, template
 from certworker.web.access import allowed
 from certworker.web.pages.prose import blocks
 
@@ -32,15 +32,9 @@ def error(code: str) -> str:
     failure = next((each for each in catalogue() if each.code == code), None)
     if failure is None:
         abort(404)
-    explanation = explanations()[code]
     return render_template(
         "pages/error.html",
         code=code,
         message=template(failure.message_template),
-        parts={
-            "Cause": tuple(blocks(explanation.cause)),
-            "How to check": tuple(blocks(explanation.check)),
-            "Remedy": tuple(blocks(remedy_of(failure))),
-            "When certworker retries": tuple(blocks(retry_of(failure))),
-        },
+        parts={title: tuple(blocks(text)) for title, text in sections_of(failure).items()},
     )
