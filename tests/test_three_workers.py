@@ -113,7 +113,7 @@ def tallies(authority: FaultyAuthority, place: Path) -> dict[str, Tally]:
     asked = Counter((each.kind, name) for each in authority.requests for name in each.names)
     volume, signed = CertificateStore(place / "certificates"), authority.serials
     stored: dict[str, list[int]] = {}
-    for directory in volume.generations():
+    for directory in volume.links.complete_generations():
         metadata = CertificateMetadata.read(directory)
         for name in metadata.names if metadata else ():
             stored.setdefault(name, []).append(int(metadata.serial, 16) if metadata else 0)

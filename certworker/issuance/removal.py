@@ -15,6 +15,7 @@ from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import DomainLocks
 from certworker.state.sightings import Sightings
 from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.inventory import serves
 from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
@@ -72,8 +73,12 @@ class Removal:
                 self.forget_orders(names)
             if is_wildcard(name):
                 self._request_covered(name)
-        others = tuple(other for other in metadata.names if other != name) if metadata else ()
-        if others := tuple(other for other in others if self.store.metadata(other) == metadata):
+        others: tuple[str, ...] = ()
+        if metadata:
+            others = tuple(
+                each for each in metadata.names if each != name and serves(self.store, each, metadata)
+            )
+        if others:
             self.request(others)
         _log(name, others, known=known, had_own=had_own, wildcard=self._serving_wildcard(name))
         return known

@@ -162,7 +162,7 @@ class Answers:
             generation = self._store.links.generation(name)
             if generation is None or generation not in seen:
                 seen.add(generation or name)
-                for entry in self._publisher.entries(self._store, [name]):
+                for entry in self._publisher.entries(self._store, name):
                     yield name, entry
 
     def _list(self) -> _Listing:

@@ -71,14 +71,16 @@ class Publisher:
             add = partial(self._add, item)
             optional(f"the replication of {name}", add, None, self.explain)
 
-    def entries(self, store: CertificateStore, names: Sequence[str]) -> Iterator[dict[str, bytes]]:
+    def entries(self, store: CertificateStore, name: str) -> list[dict[str, bytes]]:
         """
-        Yield the entries for *names*, without publishing them. Too large entries are logged and skipped.
+        Return the entries for *name*, without publishing them.
+
+        A certificate that cannot be read, or is too large, is logged and skipped.
         """
-        for name, item in self._items(store, names):
-            make = partial(encode, item, self.keys)
-            if entry := optional(f"the replication of {name}", make, None, self.explain):
-                yield entry
+        return optional(f"the replication of {name}", partial(self._entries, store, name), [], self.explain)
+
+    def _entries(self, store: CertificateStore, name: str) -> list[dict[str, bytes]]:
+        return [encode(item, self.keys) for _, item in self._items(store, [name])]
 
     def _add(self, item: Copy | RemovedName) -> None:
         self.stream.add(encode(item, self.keys))

@@ -20,12 +20,19 @@ from certworker.storage import durable
 from certworker.storage.covered_names import CoveredNames
 from certworker.storage.keypair import StoredCertificate, fits, report_adopted, stored_in
 from certworker.storage.links import Links
-from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
+from certworker.storage.metadata import (
+    CertificateMetadata,
+    build,
+    known_generations,
+    new_directory,
+    token_of,
+)
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
     LOCK_TIMEOUT_SECONDS,
     SharedDirectory,
     WriteLock,
+    remove_each,
 )
 from certworker.storage.unpublished_links import UnpublishedLinks
 
@@ -128,8 +135,7 @@ class CertificateStore:
         """
         Yield the names and `not_before` of each certificate of *authority* (a label), in service or not.
         """
-        for identifier in self.links.identifiers():
-            metadata = CertificateMetadata.read(self._generations / identifier)
+        for _, metadata in known_generations(self._generations, self.links.identifiers()):
             if metadata and metadata.authority == authority:
                 yield metadata.names, metadata.not_before
 
@@ -159,12 +165,6 @@ class CertificateStore:
         report_adopted(others, name, names)
         self.on_change(names)
         return self.metadata(name)
-
-    def generations(self) -> list[Path]:
-        """
-        Return the directories of all generations, linked or not.
-        """
-        return [self._generations / each for each in self.links.identifiers() if is_generation(each)]
 
     @contextmanager
     def changing(self) -> Iterator[None]:
@@ -239,7 +239,9 @@ class CertificateStore:
             except Fenced:
                 self._unpublished.remove(stored.directory)
                 raise
-            self._link(names, stored.directory)
+            for name in names:
+                self._adopt_files(name)
+            self.links.link(names, stored.directory)
 
     def unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
         """
@@ -298,14 +300,13 @@ class CertificateStore:
 
         Args:
             served: The identifiers of generations in Traefik's files, which are kept as well.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: A generation cannot be removed. The others are removed.
         """
         with suppress(VolumeLocked):
             self._forget_superseded()
-            for directory in self._superfluous({*served, *self.links.targets()}):
-                with self._building.alone():
-                    # Check again under the lock: the generation may have been linked in the meantime.
-                    if not self._is_linked(directory):
-                        durable.remove(directory)
+            remove_each(self._superfluous({*served, *self.links.targets()}), self._remove_unlinked)
 
     def remove_leftovers(self) -> None:
         """
@@ -314,8 +315,7 @@ class CertificateStore:
         Raises:
             VolumeReadOnly, VolumeFault: A leftover cannot be removed.
         """
-        for directory in (self._building, self._probes):
-            directory.remove_leftovers()
+        remove_each((self._building, self._probes), SharedDirectory.remove_leftovers)
 
     def check_writable(self) -> None:
         """
@@ -356,20 +356,13 @@ class CertificateStore:
         """
         Remove the links to unpublished generations that are missing, or replaced for all their names.
         """
-        for identifier in self._unpublished.identifiers():
-            directory = self._generations / identifier
-            metadata = CertificateMetadata.read(directory)
+        for directory, metadata in known_generations(self._generations, self._unpublished.identifiers()):
             with self._building.alone():
-                if not directory.exists() or (metadata and self._is_superseded(metadata, identifier)):
+                if not directory.exists() or (metadata and self._is_superseded(metadata, directory.name)):
                     self._unpublished.remove(directory)
 
     def _is_superseded(self, metadata: CertificateMetadata, identifier: str) -> bool:
         return all(self.links.newer((name,), token_of(identifier)) for name in metadata.names)
-
-    def _link(self, names: tuple[str, ...], generation: Path) -> None:
-        for name in names:
-            self._adopt_files(name)
-        self.links.link(names, generation)
 
     def _adopt_files(self, name: str, names: tuple[str, ...] = ()) -> None:
         # The files become a generation before links replace them one by one, so the files always match.
@@ -385,14 +378,19 @@ class CertificateStore:
     def _superfluous(self, needed: Collection[str]) -> Iterator[Path]:
         needed = {*needed, *self._unpublished.identifiers()}
         seen: Counter[str] = Counter()
-        for identifier in sorted(self.links.identifiers(), reverse=True):
-            directory = self._generations / identifier
-            metadata = CertificateMetadata.read(directory)
+        identifiers = sorted(self.links.identifiers(), reverse=True)
+        for directory, metadata in known_generations(self._generations, identifiers):
             names = [name for name in metadata.names if self.links.generation(name)] if metadata else []
             wanted = any(seen[name] < self.keep for name in names)
             seen.update(names)
-            if not (wanted or identifier in needed or self._is_linked(directory)):
+            if not (wanted or directory.name in needed or self._is_linked(directory)):
                 yield directory
+
+    def _remove_unlinked(self, directory: Path) -> None:
+        with self._building.alone():
+            # Check again under the lock: the generation may have been linked in the meantime.
+            if not self._is_linked(directory):
+                durable.remove(directory)
 
     def _is_linked(self, directory: Path) -> bool:
         metadata, unpublished = CertificateMetadata.read(directory), self._unpublished.identifiers()

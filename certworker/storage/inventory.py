@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
 from certworker.errors import CertworkerError
+from certworker.errors.worker import SchemaTooNew
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
-from certworker.storage.metadata import CertificateMetadata
+from certworker.storage.metadata import CertificateMetadata, known_generations
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
 from certworker.supervision import beat
 
@@ -79,8 +81,19 @@ def names_served(store: CertificateStore, metadata: CertificateMetadata) -> tupl
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
     """
-    served = tuple(name for name in metadata.names if store.metadata(name) == metadata)
-    return served or metadata.names
+    return tuple(name for name in metadata.names if serves(store, name, metadata)) or metadata.names
+
+
+def serves(store: CertificateStore, name: str, metadata: CertificateMetadata) -> bool:
+    """
+    Return whether the certificate with this *metadata* is in service for *name*.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The volume cannot be read.
+    """
+    with suppress(SchemaTooNew):  # a newer version of certworker stored another certificate
+        return store.metadata(name) == metadata
+    return False
 
 
 def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
@@ -150,12 +163,8 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
 
 
 def _newest_first(store: CertificateStore) -> Iterator[tuple[Path, CertificateMetadata]]:
-    for directory in sorted(store.generations(), reverse=True):
-        beat()
-        try:
-            metadata = CertificateMetadata.read(directory)
-        except CertworkerError:
-            continue  # a newer version wrote it
+    identifiers = sorted((each.name for each in store.links.complete_generations()), reverse=True)
+    for directory, metadata in known_generations(store.links.generations, identifiers):
         if metadata:
             yield directory, metadata
 

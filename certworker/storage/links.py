@@ -23,6 +23,7 @@ from certworker.storage.metadata import (
     LIVE,
     NAME,
     PEM_FILES,
+    is_generation,
     no_generation,
     token_of,
 )
@@ -182,6 +183,12 @@ class Links:
         Return the identifiers of all generations, linked or not, complete or not.
         """
         return listed(self.generations)
+
+    def complete_generations(self) -> list[Path]:
+        """
+        Return the directories of all complete generations, linked or not.
+        """
+        return [self.generations / each for each in self.identifiers() if is_generation(each)]
 
     def newer(self, names: Iterable[str], token: int) -> str | None:
         """

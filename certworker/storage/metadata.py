@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -195,6 +195,23 @@ def build(
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
     durable.write_directory(directory, files | {META: (metadata.as_json(), _mode(META))}, also=also)
+
+
+def known_generations(
+    generations: Path, identifiers: Iterable[str]
+) -> Iterator[tuple[Path, CertificateMetadata | None]]:
+    """
+    Yield the directory and the metadata of each generation, without those of a newer version of certworker.
+
+    The metadata is None if it is missing, unreadable or invalid.
+    """
+    for identifier in identifiers:
+        directory = generations / identifier
+        try:
+            metadata = CertificateMetadata.read(directory)
+        except SchemaTooNew:
+            continue  # the newer version handles it
+        yield directory, metadata
 
 
 def is_generation(identifier: str) -> bool:

@@ -17,15 +17,19 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from certworker.errors.fs import VolumeLocked
+from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault, VolumeLocked, VolumeReadOnly
 from certworker.storage import durable
 from certworker.storage.remembered_listing import RememberedListing, listed
 
 logger = logging.getLogger(__name__)
+
+Member = TypeVar("Member")
 
 #: How long to wait for other writers. A writer needs milliseconds; after this time, it counts as hung.
 LOCK_TIMEOUT_SECONDS = 30.0
@@ -200,8 +204,7 @@ class SharedDirectory:
         try:
             with self.alone():
                 found = self._leftovers(which)
-                for path in found:
-                    durable.remove(path)
+                remove_each(found, durable.remove)
                 return len(found)
         except VolumeLocked as busy:
             logger.debug("could not clean %s, so the next pass cleans it: %s", self.path, busy.message)
@@ -234,3 +237,20 @@ class SharedDirectory:
             return os.fstat(descriptor).st_mtime
         finally:
             os.close(descriptor)
+
+
+def remove_each(members: Iterable[Member], remove: Callable[[Member], object]) -> None:
+    """
+    Call *remove* with each of *members*. One that cannot be removed does not stop the removal of the others.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The first failure, after the last member.
+    """
+    first: CertworkerError | None = None
+    for member in members:
+        try:
+            remove(member)
+        except (VolumeReadOnly, VolumeFault) as failure:
+            first = first or failure
+    if first:
+        raise first

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from certworker.storage import durable
-from certworker.storage.metadata import GENERATIONS, META, CertificateMetadata, token_of
+from certworker.storage.metadata import GENERATIONS, META, CertificateMetadata, known_generations, token_of
 from certworker.storage.remembered_listing import listed
 
 
@@ -86,9 +86,11 @@ class UnpublishedLinks:
             self._known.pop(identifier, None)
         for identifier in sorted(identifiers, reverse=True):
             known = self._known.get(identifier)
-            if metadata := known or CertificateMetadata.read(self._generations / identifier):
-                self._known[identifier] = metadata
-                yield identifier, metadata
+            for _, metadata in () if known else known_generations(self._generations, [identifier]):
+                known = metadata
+            if known:
+                self._known[identifier] = known
+                yield identifier, known
 
     def identifiers(self) -> set[str]:
         """

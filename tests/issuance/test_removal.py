@@ -20,6 +20,7 @@ from tests.app_fixture import open_app
 from tests.replication.hosts import KEY, Mirror, Origin, entries_of
 from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.storage.stored import make_newer
 
 NAME = "shop.localhost"
 OTHER = f"www.{NAME}"
@@ -104,6 +105,20 @@ class TestRemove:
 
         assert issuer.pending_orders.find(names) is None
         assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
+
+    def test_a_name_with_a_certificate_of_a_newer_version_stops_no_removal(self, app: App) -> None:
+        """
+        The other names of the certificate are requested, except for one that a newer version has issued.
+        """
+        names = (NAME, OTHER, "third.localhost")
+        app.issuance.issue(names)
+        app.issuance.issue((OTHER,), force=True)
+        newer = app.certificates.current(OTHER)
+        assert newer
+        make_newer(newer.directory)
+
+        assert app.removal.remove(NAME)
+        assert 1 == queue_length(app.connection)
 
     def test_a_name_is_not_removed_during_its_issuance(self, app: App) -> None:
         """

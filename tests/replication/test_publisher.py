@@ -10,12 +10,15 @@ import pytest
 from redis import Redis
 
 from certworker.replication.bundle import RemovedName
+from certworker.replication.publisher import Publisher
 from certworker.replication.sealing import ReplicationKeys
 from certworker.replication.stream import BEGINNING, BundleStream
 from certworker.storage.replica import Copy
+from certworker.supervision import unexplained
 from tests.replication.hosts import KEY, Mirror, Origin, decoded
 from tests.servers.redis import RedisServer
 from tests.storage.authority import Signer
+from tests.storage.stored import make_newer
 
 
 def published(connection: Redis) -> list[Copy | RemovedName | None]:
@@ -79,3 +82,16 @@ def test_a_failure_of_redis_does_not_affect_the_issuance(
 
     assert ["a.example.org"] == list(origin.store.names())
     assert ["redis.unreachable"] == [getattr(record, "code", "") for record in caplog.records]
+
+
+def test_a_certificate_of_a_newer_version_has_no_entry(origin: Origin) -> None:
+    """
+    A certificate that a newer version stored has no entry, so that a comparison still has the other names.
+    """
+    newer = origin.issue("new.example.org", token=3)
+    origin.issue("a.example.org", token=4)
+    make_newer(newer.directory)
+    publisher = Publisher(BundleStream(origin.connection), ReplicationKeys([KEY]), unexplained)
+
+    found = [len(publisher.entries(origin.store, name)) for name in ("new.example.org", "a.example.org")]
+    assert [0, 1] == found

@@ -85,5 +85,5 @@ def test_old_generations_are_removed(origin: Origin, mirror: Mirror) -> None:
 
     Upkeep(mirror.store, mirror.traefik, now_in_utc).prune()
 
-    assert KEPT_GENERATIONS == len(mirror.store.generations())
+    assert KEPT_GENERATIONS == len(mirror.store.links.complete_generations())
     assert mirror.serves(A, stored)

@@ -9,7 +9,7 @@ from pathlib import Path
 from certworker.certificates import Certificate
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
-from certworker.storage.metadata import PEM_FILES
+from certworker.storage.metadata import META, PEM_FILES, SCHEMA
 
 NAME = "shop.example.com"
 
@@ -29,6 +29,14 @@ def content(stored: StoredCertificate | None) -> tuple[object, ...]:
         return ()
     certificate = stored.certificate
     return stored.directory, stored.metadata, certificate.fullchain_pem, certificate.key.pem
+
+
+def make_newer(generation: Path) -> None:
+    """
+    Change the metadata of *generation* to that of a newer version of certworker.
+    """
+    meta = generation / META
+    meta.write_text(meta.read_text().replace(f'"schema": {SCHEMA}', f'"schema": {SCHEMA + 1}'))
 
 
 def write_plain_files(volume: CertificateStore, name: str, certificate: Certificate) -> Path:

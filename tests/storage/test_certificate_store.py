@@ -4,8 +4,10 @@ Tests of the certificate store, before, during and after the replacement of a ce
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import shutil
 import stat
 import threading
 from contextlib import suppress
@@ -13,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.fs import Fenced, VolumeReadOnly
+from certworker.errors.fs import Fenced, VolumeFault, VolumeReadOnly
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import PEM_FILES
 from tests.storage.authority import Signer
-from tests.storage.stored import NAME, content, store, write_plain_files
+from tests.storage.stored import NAME, content, make_newer, store, write_plain_files
 
 
 def generations(volume: CertificateStore) -> list[str]:
@@ -334,6 +336,63 @@ class TestPrune:
 
         assert ([], []) == (generations(volume), list(volume.names()))
         assert not os.path.lexists(volume.directory / NAME)
+
+    def test_a_generation_of_a_newer_version_stays_alone(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        A generation that a newer version wrote stays, and the old generations of other names are removed.
+        """
+        newer = store(volume, signer.certificate("new.example.com"), token=9)
+        for token in range(1, 6):
+            volume.mark_published(store(volume, signer.certificate(NAME), token=token))
+        volume.remove("new.example.com")
+        make_newer(newer.directory)
+
+        volume.prune(served=())
+
+        found = generations(volume)
+        assert (newer.directory.name, 4) == (found[-1], len(found))
+        assert 3 == len(list(volume.issued("letsencrypt")))
+
+    def test_a_stored_certificate_of_a_newer_version_stops_no_other_one(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        Other certificates are stored while one of a newer version is not yet marked as published.
+        """
+        newer = store(volume, signer.certificate("new.example.com"))
+        make_newer(newer.directory)
+        reopened = CertificateStore(volume.directory)
+
+        stored = store(reopened, signer.certificate(NAME), token=2)
+        assert [(NAME,)] == reopened.unpublished_sets()
+        reopened.mark_published(stored)
+        reopened.prune(served=())
+        assert [newer.directory.name, stored.directory.name] == generations(volume)
+
+    def test_a_generation_that_cannot_be_removed_stays_alone(
+        self, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A generation that the disk does not remove is a failure, after the others were removed.
+        """
+        stored = [store(volume, signer.certificate(NAME), token=token) for token in range(1, 7)]
+        for each in stored:
+            volume.mark_published(each)
+        broken = stored[1].directory
+        rmtree = shutil.rmtree
+
+        def refuse(path: Path) -> None:
+            if path == broken:
+                raise OSError(errno.EIO, "Input/output error")
+            rmtree(path)
+
+        monkeypatch.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(VolumeFault):
+            volume.prune(served=())
+
+        assert [each.directory.name for each in (stored[1], *stored[3:])] == generations(volume)
 
     def test_leftovers_of_a_crash_are_removed(self, volume: CertificateStore, signer: Signer) -> None:
         """
