@@ -23,12 +23,12 @@ def component(package: Distribution, kind: str) -> dict[str, object]:
         "version": package.version,
         "purl": f"pkg:pypi/{name}@{package.version}",
     }
-    if licences := _licences(package):
-        told["licenses"] = licences
+    if licenses := _licenses(package):
+        told["licenses"] = licenses
     return told
 
 
-def _licences(package: Distribution) -> list[dict[str, object]]:
+def _licenses(package: Distribution) -> list[dict[str, object]]:
     # Some say it in the form of PEP 639, older ones by classifiers or in words of their own.
     for expression in package.metadata.get_all("License-Expression") or []:
         return [{"expression": expression}]

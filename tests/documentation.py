@@ -12,7 +12,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from certworker.errors import Retry, catalogue
+from certworker.errors import Retry, catalog
 from certworker.errors.pages import page_of, remedy_of, template
 from certworker.renewal.policy import RETRY_PAUSES
 from certworker.web.api.openapi import openapi
@@ -48,10 +48,10 @@ REPEATED = {"day": "daily", "hour": "hourly"}
 
 def failures() -> str:
     """
-    Return one row for each code of the catalogue, with a link to its page. ✓ marks a code with a scenario.
+    Return one row for each code of the catalog, with a link to its page. ✓ marks a code with a scenario.
     """
     rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
-    for kind in catalogue():
+    for kind in catalog():
         message, remedy = (
             text.replace("|", "\\|") for text in (template(kind.message_template), remedy_of(kind))
         )
@@ -71,7 +71,7 @@ def error_pages() -> dict[Path, str]:
     """
     Return the page of each failure by its path.
     """
-    return {ERRORS / f"{kind.code}.md": error_page(kind.code) for kind in catalogue()}
+    return {ERRORS / f"{kind.code}.md": error_page(kind.code) for kind in catalog()}
 
 
 def error_page(code: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.settings import load, variables
 from certworker.tracing.setup import DISABLED, ENDPOINTS, EXPORTER
 from certworker.version import __version__
@@ -84,7 +84,7 @@ class TestTheWorker:
         `.env.example` has the variables of settings, compose files and remedies, and no others.
         """
         texts = [path.read_text() for path in TOP.glob("docker-compose*.yml")]
-        texts += [f"{each.message_template} {each.remedy_template}" for each in catalogue()]
+        texts += [f"{each.message_template} {each.remedy_template}" for each in catalog()]
         named = set(re.findall(r"\b(?:_APP|CERTWORKER)_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
 
         assert {"_APP_HTTP_PORT", "_APP_OPTIONS_FORCE_HTTPS"} < named

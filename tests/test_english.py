@@ -12,7 +12,7 @@ import click
 import pytest
 
 from certworker.cli import cli
-from certworker.errors import catalogue
+from certworker.errors import catalog
 
 TOP = Path(__file__).parents[1]
 
@@ -102,7 +102,7 @@ class TestBannedWords:
         """
         wrong = [
             f"{kind.__name__}: {word}"
-            for failure in catalogue()
+            for failure in catalog()
             for kind in (failure, *failure.__subclasses__())
             for word in banned_in(f"{kind.message_template} {kind.remedy_template}")
         ]

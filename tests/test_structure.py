@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from string import Formatter
 
-from certworker.errors import CertworkerError, catalogue
+from certworker.errors import CertworkerError, catalog
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "certworker"
@@ -120,9 +120,9 @@ EMPTY_NAMES = {"utils", "base", "manager", "helpers", "common"}
 LONGEST_MODULE = 400
 LONGEST_FUNCTION = 60
 
-#: The modules of the catalogue. tests/errors/test_failure.py tests all of them.
-CATALOGUE = {PACKAGE / "errors" / f"{kind.__module__.rpartition('.')[2]}.py" for kind in catalogue()}
-FAILURES = {kind.__name__: kind for kind in catalogue()}
+#: The modules of the catalog. tests/errors/test_failure.py tests all of them.
+CATALOG = {PACKAGE / "errors" / f"{kind.__module__.rpartition('.')[2]}.py" for kind in catalog()}
+FAILURES = {kind.__name__: kind for kind in catalog()}
 
 
 def module_name(path: Path) -> str:
@@ -191,7 +191,7 @@ def listed(package: Path) -> list[str]:
 
 def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | ast.FunctionDef]:
     """
-    Yield the public classes, functions and methods, without the failures of the catalogue.
+    Yield the public classes, functions and methods, without the failures of the catalog.
     """
     for thing in parent.body:
         if isinstance(thing, ast.ClassDef | ast.FunctionDef):
@@ -206,10 +206,10 @@ def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | 
 @cache
 def words() -> dict[str, list[Path]]:
     """
-    Return the files that use each name, except those of the catalogue.
+    Return the files that use each name, except those of the catalog.
     """
     found: dict[str, list[Path]] = {}
-    for path in set(MODULES) - CATALOGUE:
+    for path in set(MODULES) - CATALOG:
         for node in nodes(path):
             if name := last_name(node):
                 found.setdefault(name, []).append(path)
@@ -369,9 +369,9 @@ class TestWords:
 
     def test_every_module_has_its_tests(self) -> None:
         """
-        Each module has a test file with the corresponding path, except those of the catalogue.
+        Each module has a test file with the corresponding path, except those of the catalog.
         """
-        tested = [path for path in MODULES if path.stem[0] != "_" and path not in CATALOGUE]
+        tested = [path for path in MODULES if path.stem[0] != "_" and path not in CATALOG]
         files = [
             ROOT / "tests" / path.relative_to(PACKAGE).parent / f"test_{path.stem}.py"
             for path in tested
@@ -383,9 +383,9 @@ class TestWords:
 
 
 class TestFailures:
-    def test_each_failure_of_the_catalogue_happens(self) -> None:
+    def test_each_failure_of_the_catalog_happens(self) -> None:
         """
-        The code raises each failure of the catalogue.
+        The code raises each failure of the catalog.
         """
         assert set(FAILURES) <= set(words())
 

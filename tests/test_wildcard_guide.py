@@ -16,7 +16,7 @@ from unittest.mock import ANY
 import pytest
 import yaml
 
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.settings import load
 from tests.dns01.network import change
 from tests.dns01.services import AcmeDnsServer, Call, Reply, service
@@ -76,7 +76,7 @@ class TestPages:
         The table of the guide has the code of each failure of DNS-01.
         """
         table = WILDCARDS.read_text().partition("## If it does not work")[2]
-        codes = {kind.code for kind in catalogue() if kind.code.startswith("dns01.")}
+        codes = {kind.code for kind in catalog() if kind.code.startswith("dns01.")}
 
         assert codes <= set(re.findall(r"^\| \[`([\w.]+)`\]", table, re.MULTILINE))
 

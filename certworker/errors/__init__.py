@@ -3,7 +3,7 @@ All failures of certworker: what happened, what to change, and when certworker r
 
 Each module contains a family of codes. In import order (★ to read first)::
 
-    failure      ★ CertworkerError, Retry, Severity, catalogue()
+    failure      ★ CertworkerError, Retry, Severity, catalog()
     config       config.*
     name         name.*
     payload      payload.*
@@ -33,7 +33,7 @@ from certworker.errors.failure import (
     NotRecorded,
     Retry,
     Severity,
-    catalogue,
+    catalog,
     printable,
 )
 
@@ -45,6 +45,6 @@ __all__ = [
     "NotRecorded",
     "Retry",
     "Severity",
-    "catalogue",
+    "catalog",
     "printable",
 ]

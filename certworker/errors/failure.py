@@ -208,7 +208,7 @@ class NotRecorded(Exception):
     """
 
 
-def catalogue() -> list[type[CertworkerError]]:
+def catalog() -> list[type[CertworkerError]]:
     """
     Return all failure classes with a code, sorted by code.
     """

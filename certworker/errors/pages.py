@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from textwrap import fill
 
-from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, ValidationFailure, catalogue
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, ValidationFailure, catalog
 
 #: When certworker retries after a failure of each kind. A test compares the pauses with the retry policy.
 RETRIES = {
@@ -158,7 +158,7 @@ def codes() -> frozenset[str]:
     """
     Return the codes of all failures.
     """
-    return frozenset(failure.code for failure in catalogue())
+    return frozenset(failure.code for failure in catalog())
 
 
 def reference_of(code: str, docs_url: str | None) -> str:
@@ -182,7 +182,7 @@ def page_of(code: str) -> str:
     Raises:
         KeyError: No failure has this code.
     """
-    failure = {cls.code: cls for cls in catalogue()}[code]
+    failure = {cls.code: cls for cls in catalog()}[code]
     message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
     parts = [f"# {code}", f"```text\n{message}\n```"]
     parts += [f"## {title}\n\n{text}" for title, text in sections_of(failure).items()]

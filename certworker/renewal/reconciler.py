@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from certworker.domains import is_name
-from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors import CertworkerError, Retry, catalog
 from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import known_metadata
@@ -184,7 +184,7 @@ class Reconciler:
         Returns:
             The number of these names.
         """
-        codes = {kind.code for kind in catalogue() if kind.retry is Retry.CONFIG}
+        codes = {kind.code for kind in catalog() if kind.retry is Retry.CONFIG}
         now, count = self.clock(), 0
         for batch in _batches(self.agenda.names(), NAMES_AT_A_TIME):
             records = filter(None, self.records.read_many(batch))

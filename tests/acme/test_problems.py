@@ -61,7 +61,7 @@ REFUSALS = [
     ("acct.blocked", "unauthorized", "Account blocked"),
     ("acct.tos", "malformed", "must agree to terms of service"),
     ("acct.tos", "userActionRequired", "Terms of service have changed"),
-    ("acct.user_action", "userActionRequired", "Please confirm your organisation"),
+    ("acct.user_action", "userActionRequired", "Please confirm your organization"),
     ("acct.eab", "externalAccountRequired", "External account binding is required"),
     ("acct.eab", "unauthorized", "invalid eab credentials"),
     ("acct.contact", "malformed", "Contact information is missing"),

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from certworker.doctor.findings import MACHINE, Finding, Section, Verdict
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.errors.http import BehindCloudflare
 from certworker.errors.redis import RedisUnreachable
 from certworker.preflight.result import CheckResult
@@ -72,7 +72,7 @@ class TestWithoutDocker:
         """
         No remedy for a machine without Docker has a command of Docker.
         """
-        remedies = [kind.remedy_template.replace("docker-socket-proxy", "the proxy") for kind in catalogue()]
+        remedies = [kind.remedy_template.replace("docker-socket-proxy", "the proxy") for kind in catalog()]
         changed = [MACHINE.fail("", "", remedy).without_docker().remedy for remedy in remedies]
         wrong = [remedy for remedy in changed if re.search(r"docker(?! ps| is| for the worker)", remedy)]
 

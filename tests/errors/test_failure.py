@@ -1,5 +1,5 @@
 """
-Tests of the base class of all failures, and of the rules for each failure of the catalogue.
+Tests of the base class of all failures, and of the rules for each failure of the catalog.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from certworker import errors
 from certworker.acme.problems import REFUSALS
-from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
+from certworker.errors import CertworkerError, Retry, Severity, catalog, printable
 from certworker.errors.acct import UserActionRequired
 from certworker.errors.config import InvalidSettings
 from certworker.errors.imports import ImportDamaged, ImportFailure
@@ -26,7 +26,7 @@ from certworker.errors.pages import template
 from certworker.errors.payload import PayloadFailure
 from certworker.errors.worker import BadJob, FunctionNotRegistered
 
-FAILURES = catalogue()
+FAILURES = catalog()
 
 #: Words that no message and no remedy has.
 BANNED = re.compile(
@@ -41,7 +41,7 @@ MAX_WORDS = 20
 
 def all_classes(parent: type[CertworkerError] = CertworkerError) -> list[type[CertworkerError]]:
     """
-    Return each class of the catalogue with its own text, including the variants of a code.
+    Return each class of the catalog with its own text, including the variants of a code.
     """
     return [
         found
@@ -182,10 +182,10 @@ class TestCertworkerError:
         assert (received.message, received.until, type(received)) == (failure.message, failure.until, Broken)
 
 
-class TestCatalogue:
+class TestCatalog:
     def test_each_code_belongs_to_one_class(self) -> None:
         """
-        No two classes have the same code, and the catalogue is sorted by code.
+        No two classes have the same code, and the catalog is sorted by code.
         """
         codes = Counter(failure.code for failure in FAILURES)
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import certworker
-from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors import CertworkerError, Retry, catalog
 from certworker.errors.dns import WrongAddress
 from certworker.errors.http import HttpNotFound
 from certworker.errors.pages import (
@@ -30,7 +30,7 @@ from certworker.traefik import deployment_check
 from certworker.worker import maintenance
 from tests.documentation import DOCS, pauses_of
 
-FAILURES = {kind.code: kind for kind in catalogue()}
+FAILURES = {kind.code: kind for kind in catalog()}
 #: The service of the worker in docker-compose.yml.
 WORKER = "appwrite-worker-certificates"
 PACKAGE = Path(certworker.__file__).parent

@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 
-from certworker.errors import LONGEST_SENTENCE, CertworkerError, catalogue
+from certworker.errors import LONGEST_SENTENCE, CertworkerError, catalog
 from certworker.errors.config import InvalidSettings
 from certworker.errors.worker import RenewalOverdue
 from certworker.notify import message as notice
@@ -223,7 +223,7 @@ class TestRemedies:
         """
         The remedy of each failure is complete in both formats, and in the history of the name.
         """
-        failures = [longest(kind) for kind in catalogue()]
+        failures = [longest(kind) for kind in catalog()]
         history: list[str] = []
         history_handler = HistoryLogHandler(lambda _name, event: history.append(event.text))
         logger.addHandler(history_handler)
@@ -249,7 +249,7 @@ class TestRemedies:
         """
         The failure of an overdue renewal ends with the complete remedy of the last failure.
         """
-        remedies = [longest(kind).remedy for kind in catalogue() if kind is not RenewalOverdue]
+        remedies = [longest(kind).remedy for kind in catalog() if kind is not RenewalOverdue]
 
         assert all(
             RenewalOverdue(name="a.org", ends="ends", history="x", remedy=remedy).remedy.endswith(remedy)

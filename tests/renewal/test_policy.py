@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.acme.renewal_info import RenewalSuggestion
-from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors import CertworkerError, Retry, catalog
 from certworker.renewal.policy import (
     MAX_CHECK_INTERVAL,
     RETRY_PAUSES,
@@ -70,7 +70,7 @@ class Punctual(Random):
 
 class Failed(CertworkerError):
     """
-    Fail without a code, so that the catalogue does not contain the failure.
+    Fail without a code, so that the catalog does not contain the failure.
     """
 
     message_template = "It failed."
@@ -386,7 +386,7 @@ class TestNextAttempt:
 
 class TestEveryFailure:
     """
-    Test that each failure of the catalogue has a next attempt within its bounds, in each situation.
+    Test that each failure of the catalog has a next attempt within its bounds, in each situation.
     """
 
     @pytest.mark.parametrize("until", TIMES)
@@ -413,14 +413,14 @@ class TestEveryFailure:
                         assert timedelta(0) <= renewal - NOW <= latest
 
     @pytest.mark.parametrize("until", TIMES)
-    def test_each_failure_of_the_catalogue_has_the_next_attempt_of_its_retry(
+    def test_each_failure_of_the_catalog_has_the_next_attempt_of_its_retry(
         self, until: datetime | None
     ) -> None:
         """
         Two failures with the same retry and the same time have the same next attempt.
         """
         texts = {"message_template": "It failed.", "remedy_template": "Wait."}
-        for kind in catalogue():
+        for kind in catalog():
             failed = type("One", (kind,), {"__init__": CertworkerError.__init__, **texts})(until=until)
             for validity in (None, ending(90 * DAY, 9 * DAY)):
                 assert next_attempt(failed, 2, NOW, Random(1), validity) == next_attempt(
@@ -442,9 +442,9 @@ class TestEveryFailure:
         Failures caused by a limit or an outage do not have the retry policy of configuration errors.
         """
         automatic = {
-            kind.code.partition(".")[0] for kind in catalogue() if kind.retry in (Retry.SOON, Retry.UNTIL)
+            kind.code.partition(".")[0] for kind in catalog() if kind.retry in (Retry.SOON, Retry.UNTIL)
         }
-        config = {kind.code.partition(".")[0] for kind in catalogue() if kind.retry is Retry.CONFIG}
+        config = {kind.code.partition(".")[0] for kind in catalog() if kind.retry is Retry.CONFIG}
 
         assert {"ca", "net", "rate", "redis"} <= automatic
         assert {"config", "acct", "proxy"} <= config

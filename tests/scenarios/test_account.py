@@ -76,7 +76,7 @@ SCENARIOS = [
         "an action of a person at the CA",
         "acct.user_action",
         "newAccount",
-        Fault(403, "userActionRequired", detail="Please confirm your organisation: https://ca.example/42"),
+        Fault(403, "userActionRequired", detail="Please confirm your organization: https://ca.example/42"),
         "https://ca.example/42",
         asked=False,
         retry_after=DAY,

@@ -162,7 +162,7 @@ class TestMetadata:
         """
         directory = built(tmp_path, signer, 7)
         fields = json.loads((directory / META).read_bytes())
-        (directory / META).write_text(json.dumps(fields | {"colour": "blue"}))
+        (directory / META).write_text(json.dumps(fields | {"color": "blue"}))
 
         assert CertificateMetadata.read(directory)
 

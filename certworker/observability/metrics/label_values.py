@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.tracing.steps import JOB_STEPS
 
 #: The HTTP statuses of RFC 8555 and of the servers in front of a CA. Each other status counts as its class.
@@ -15,7 +15,7 @@ STATUSES = frozenset({200, 201, 202, 204, 400, 401, 403, 404, 405, 409, 415, 429
 NO_ANSWER = 0
 
 #: The codes of all failures, and the empty string for no failure.
-CODES = frozenset({"", *(kind.code for kind in catalogue())})
+CODES = frozenset({"", *(kind.code for kind in catalog())})
 
 #: The value for everything outside a closed set.
 OTHER = "other"
@@ -36,7 +36,7 @@ def status_of(status: int) -> str:
 
 def code_of(code: str) -> str:
     """
-    Return *code* if it is in the catalogue, or else :data:`OTHER`.
+    Return *code* if it is in the catalog, or else :data:`OTHER`.
     """
     return code if code in CODES else OTHER
 

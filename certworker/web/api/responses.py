@@ -86,7 +86,7 @@ def json_response(value: object, status: int = HTTPStatus.OK) -> Response:
 
 def failure_response(error: Exception) -> Response:
     """
-    Return the problem document of *error*: of this module, of the index, of Redis or of the catalogue.
+    Return the problem document of *error*: of this module, of the index, of Redis or of the catalog.
     """
     if isinstance(error, NotKnown):
         return _problem(HTTPStatus.NOT_FOUND, f"The name {printable(error.name, 253)} is unknown here.")

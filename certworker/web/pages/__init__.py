@@ -2,7 +2,7 @@
 The page in the browser: views in HTML, which work without JavaScript.
 
 The templates escape every value, and none marks text as safe. The URLs of links come from `url_for`, or
-from the catalogue of errors.
+from the catalog of errors.
 
 In import order (★ to read first)::
 
@@ -15,7 +15,7 @@ In import order (★ to read first)::
     name        One name: certificate, failure, records and history
     changes     The actions on a name
     doctor      The checks, as a stream
-    errors      The catalogue of errors
+    errors      The catalog of errors
     failures    The pages for failed requests
 """
 

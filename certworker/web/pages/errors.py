@@ -1,12 +1,12 @@
 """
-The catalogue of errors, and a view for each code.
+The catalog of errors, and a view for each code.
 """
 
 from __future__ import annotations
 
 from flask import abort, render_template
 
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.errors.pages import sections_of, template
 from certworker.web.access import allowed
 from certworker.web.pages.prose import blocks
@@ -15,10 +15,10 @@ from certworker.web.pages.prose import blocks
 @allowed("read")
 def errors() -> str:
     """
-    Return the catalogue: the code and the message of each failure.
+    Return the catalog: the code and the message of each failure.
     """
     families: dict[str, list[tuple[str, str]]] = {}
-    for failure in catalogue():
+    for failure in catalog():
         family = families.setdefault(failure.code.partition(".")[0], [])
         family.append((failure.code, template(failure.message_template)))
     return render_template("pages/errors.html", families=families)
@@ -29,7 +29,7 @@ def error(code: str) -> str:
     """
     Return the view of the failure with *code*.
     """
-    failure = next((each for each in catalogue() if each.code == code), None)
+    failure = next((each for each in catalog() if each.code == code), None)
     if failure is None:
         abort(404)
     return render_template(

@@ -52,9 +52,9 @@ class TestJobs:
             metrics, f"{name}_count"
         )
 
-    def test_a_code_outside_of_the_catalogue_is_other(self) -> None:
+    def test_a_code_outside_of_the_catalog_is_other(self) -> None:
         """
-        The number of series has a bound: the codes of the catalogue.
+        The number of series has a bound: the codes of the catalog.
         """
         metrics = Metrics()
         for number in range(50):

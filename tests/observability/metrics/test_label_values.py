@@ -23,9 +23,9 @@ class TestStatus:
 
 class TestCode:
     @pytest.mark.parametrize(("code", "value"), [("", ""), ("http.404", "http.404"), ("x\n", "other")])
-    def test_a_code_is_in_the_catalogue(self, code: str, value: str) -> None:
+    def test_a_code_is_in_the_catalog(self, code: str, value: str) -> None:
         """
-        A code of the catalogue is a value, and any other text is `other`.
+        A code of the catalog is a value, and any other text is `other`.
         """
         assert value == code_of(code)
 

@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from certworker.app import App
 from certworker.dashboard.names import NameIndex
 from certworker.dashboard.sources import Sources
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.web.api.responses import STATUSES
@@ -84,6 +84,6 @@ class TestStatuses:
         """
         Each beginning in the table of statuses is the beginning of a code.
         """
-        codes = [failure.code for failure in catalogue()]
+        codes = [failure.code for failure in catalog()]
 
         assert all(any(code.startswith(prefix) for code in codes) for prefix in STATUSES)

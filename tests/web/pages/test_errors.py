@@ -1,5 +1,5 @@
 """
-Tests of the catalogue of errors.
+Tests of the catalog of errors.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tests.web.pages.conftest import Site
 class TestErrors:
     def test_each_code_has_a_link_and_a_view(self, site: Site) -> None:
         """
-        The catalogue has each code, and each code has a view with its cause and its remedy.
+        The catalog has each code, and each code has a view with its cause and its remedy.
         """
-        catalogue = site.reader.get("/errors").text
+        catalog = site.reader.get("/errors").text
         for code in sorted(codes()):
-            assert f'href="/errors/{code}"' in catalogue
+            assert f'href="/errors/{code}"' in catalog
         text = site.reader.get("/errors/rate.paused").text
 
         assert "<code>certworker resume NAME</code>" in text

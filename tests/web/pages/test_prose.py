@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from certworker.errors import catalogue
+from certworker.errors import catalog
 from certworker.errors.pages import explanations, remedy_of, retry_of
 from certworker.web.pages.prose import Block, Span, blocks
 
@@ -53,7 +53,7 @@ class TestBlocks:
         known = explanations()
         wrong = [
             f"{failure.code}: {span.text}"
-            for failure in catalogue()
+            for failure in catalog()
             for markdown in (
                 known[failure.code].cause,
                 known[failure.code].check,
