@@ -172,7 +172,7 @@ class Certificate:
         if not fits:
             raise BadCertificate(name=shown, reason="it was issued for another key")
         if certificate.not_before >= certificate.not_after:
-            raise BadCertificate(name=shown, reason="it ends before it begins")
+            raise BadCertificate(name=shown, reason="its validity period ends before it begins")
         if not chain and len(_blocks(fullchain)) > 1:
             raise BadCertificate(name=shown, reason="its chain is incomplete")
         return certificate
@@ -194,9 +194,11 @@ class Certificate:
                 name=names[0], reason=f"it was issued for {', '.join(self.names)}, not for {', '.join(names)}"
             )
         if now >= self.not_after:
-            raise BadCertificate(name=names[0], reason=f"it ended at {self.not_after:%Y-%m-%d %H:%M} UTC")
+            raise BadCertificate(name=names[0], reason=f"it expired at {self.not_after:%Y-%m-%d %H:%M} UTC")
         if self.not_before - now > CLOCK_TOLERANCE:
-            raise BadCertificate(name=names[0], reason=f"it begins at {self.not_before:%Y-%m-%d %H:%M} UTC")
+            raise BadCertificate(
+                name=names[0], reason=f"it is not valid before {self.not_before:%Y-%m-%d %H:%M} UTC"
+            )
 
 
 def chain_of(fullchain: bytes) -> list[x509.Certificate]:

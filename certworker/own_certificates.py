@@ -49,7 +49,7 @@ LARGEST_PEM_BYTES = 128 * 1024
 RSA_BITS = range(2048, 8192 + 1)
 #: The curves that all browsers accept.
 CURVES = (ec.SECP256R1, ec.SECP384R1)
-WEAK_HASHES = (hashes.MD5, hashes.SHA1)
+WEAK_HASHES = (hashes.MD5, hashes.SHA1, hashes.SHA224)
 
 _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 _KEY = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
@@ -243,7 +243,7 @@ def _check_strength(chain: Sequence[x509.Certificate], key: PrivateKey, name: st
         is_root = each.issuer == each.subject and each is not chain[0]
         if not is_root and isinstance(each.signature_hash_algorithm, WEAK_HASHES):
             used = each.signature_hash_algorithm.name.upper()
-            raise TooWeak(name=name, reason=f"{_issuer_of(each)} signed with {used}")
+            raise TooWeak(name=name, reason=f"{_issuer_of(each)} signed a certificate with {used}")
 
 
 def _weakness_of(key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey) -> str | None:
@@ -265,7 +265,7 @@ def _check_chain(
         if not _is_ca(each) and not (_is_ca(each) is None and each.issuer == each.subject):
             raise ChainUnusable(name=name, reason=f"{subject} is not a CA")
         if now >= each.not_valid_after_utc:
-            raise ChainUnusable(name=name, reason=f"{subject} ended at {_moment(each.not_valid_after_utc)}")
+            raise ChainUnusable(name=name, reason=f"{subject} expired at {_moment(each.not_valid_after_utc)}")
 
 
 def _warnings(chain: Sequence[x509.Certificate], unused: Sequence[x509.Certificate]) -> Iterator[str]:

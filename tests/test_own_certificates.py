@@ -264,7 +264,7 @@ class TestRefused:
             (
                 Wanted([NAME], starts=NOW + DAY),
                 "import.not_yet_valid",
-                f"begins at {NOW + DAY:%Y-%m-%d}",
+                f"is not valid before {NOW + DAY:%Y-%m-%d}",
             ),
             (Wanted([NAME], ca=True), "import.not_for_servers", "CA:TRUE"),
             (
@@ -275,7 +275,7 @@ class TestRefused:
             (Wanted([NAME], key=rsa_key(1024)), "import.weak_key", "RSA key has 1024 bits"),
             (Wanted([NAME], key=new_key(ec.SECP521R1())), "import.weak_key", "the curve secp521r1"),
         ],
-        ids=["ended", "not begun", "CA", "usage", "RSA", "curve"],
+        ids=["expired", "not yet valid", "CA", "usage", "RSA", "curve"],
     )
     def test_a_certificate_that_browsers_do_not_accept(self, wanted: Wanted, code: str, part: str) -> None:
         """
@@ -288,11 +288,12 @@ class TestRefused:
         assert text.startswith(f"[{code}]")
         assert part in text
 
-    def test_a_certificate_with_an_old_signature(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("digest", ["sha1", "sha224"])
+    def test_a_certificate_with_a_weak_signature(self, tmp_path: Path, digest: str) -> None:
         """
-        SHA-1 has collisions, and browsers reject it.
+        SHA-1 has collisions, and browsers accept no hash below SHA-256.
         """
-        options = ["-x509", "-sha1", "-noenc", "-newkey", "rsa:2048", "-subj", "/CN=old", "-days", "2"]
+        options = ["-x509", f"-{digest}", "-noenc", "-newkey", "rsa:2048", "-subj", "/CN=old", "-days", "2"]
         extensions = ["-addext", f"subjectAltName=DNS:{NAME}", "-addext", "basicConstraints=CA:FALSE"]
         files = ["-keyout", "key.pem", "-out", "cert.pem"]
         subprocess.run(
@@ -300,7 +301,7 @@ class TestRefused:
         )
         pem = Pem((tmp_path / "cert.pem").read_bytes(), (tmp_path / "key.pem").read_bytes())
 
-        with pytest.raises(TooWeak, match="CN=old signed with SHA1"):
+        with pytest.raises(TooWeak, match=f"CN=old signed a certificate with {digest.upper()}"):
             read_own_certificate(pem, NAME, datetime.now(UTC))
 
     @pytest.mark.parametrize("usages", [(), [ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE]])
@@ -319,9 +320,9 @@ class TestRefused:
         [
             (lambda: [ROOT], "none of the other certificates signed it; its issuer is CN=intermediate"),
             (lambda: [_issuer(ca=False)], "CN=issuer is not a CA"),
-            (lambda: [_issuer(ends=NOW)], f"CN=issuer ended at {NOW:%Y-%m-%d %H:%M} UTC"),
+            (lambda: [_issuer(ends=NOW)], f"CN=issuer expired at {NOW:%Y-%m-%d %H:%M} UTC"),
         ],
-        ids=["missing", "not a CA", "ended"],
+        ids=["missing", "not a CA", "expired"],
     )
     def test_a_chain_that_does_not_lead_to_a_ca(self, chain: Callable[[], list[Signed]], part: str) -> None:
         """

@@ -17,7 +17,7 @@ In import order (★ to read first)::
     propagation     The wait until all name servers return a record
     txt_records     The durable list of the created records
     zone_lock       One writer per zone among all workers
-    provider_state  The pauses and the settle time of each provider
+    provider_state  The pauses and the extra wait of each provider
     record_changes  The creation and deletion of records, one writer per zone
     leftovers       The deletion of records that killed workers left behind
     solver        ★ The TXT records for the challenges of one order, from the first query to their deletion

@@ -1,9 +1,10 @@
 """
-The state of each DNS provider, which all workers share: its pause after a rate limit, and its settle time.
+The state of each DNS provider, which all workers share: its pause after a rate limit, and its extra wait.
 
 A provider with several servers behind one address may return a record to certworker but not yet to the CA.
-After a validation that failed despite visible records, orders wait longer before the validation. Each success
-shortens that time.
+After a validation that failed despite visible records, the extra wait of the provider becomes longer: orders
+wait between the moment at which all name servers return the records and the validation. Each success shortens
+the extra wait.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from certworker.redis.codec import count_in, decode_text, decode_time, encode_ti
 logger = logging.getLogger(__name__)
 
 PAUSES = "certworker:dns01:paused:"
-SETTLING = "certworker:dns01:settling:"
+EXTRA_WAITS = "certworker:dns01:settling:"
 
 #: The default pause, and the longest one: the periods of rate limits are no longer than a day.
 PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 
-#: The settle time after the first failed validation. Each further failure doubles it.
-FIRST_SETTLING_MS = 4_000
-LONGEST_SETTLING_MS = 60_000
-#: A shorter settle time is removed.
-SHORTEST_SETTLING_MS = 500
-#: A settle time expires after this time without a change.
-SETTLING_TTL = timedelta(days=30)
+#: The extra wait after the first failed validation. Each further failure doubles it.
+FIRST_EXTRA_WAIT_MS = 4_000
+LONGEST_EXTRA_WAIT_MS = 60_000
+#: A shorter extra wait is removed.
+SHORTEST_EXTRA_WAIT_MS = 500
+#: An extra wait expires after this time without a change.
+EXTRA_WAIT_TTL_MS = timedelta(days=30) // timedelta(milliseconds=1)
 
-# KEYS: the settle time of a provider in milliseconds. ARGV: the first value, the longest one, the expiry.
+# KEYS: the extra wait of a provider in milliseconds. ARGV: the first value, the longest one, the expiry.
 _LENGTHEN = """
 local found = redis.call('GET', KEYS[1]) or ''
 found = #found <= 6 and string.match(found, '^%d+$') and tonumber(found) or 0
@@ -43,7 +44,7 @@ redis.call('SET', KEYS[1], longer, 'PX', ARGV[3])
 return longer
 """
 
-# KEYS: the settle time of a provider in milliseconds. ARGV: the shortest value, the expiry. The script
+# KEYS: the extra wait of a provider in milliseconds. ARGV: the shortest value, the expiry. The script
 # subtracts a tenth.
 _SHORTEN = """
 local found = redis.call('GET', KEYS[1])
@@ -96,37 +97,41 @@ class ProviderState:
         now = self._clock()
         return until if until and now < until <= now + LONGEST_PAUSE else None
 
-    def settling_seconds(self, label: str) -> float:
+    def extra_wait_seconds(self, label: str) -> float:
         """
         Return how long an order waits after all name servers return its records.
 
         Raises:
             redis.RedisError: Redis failed.
         """
-        return min(count_in(self._connection.get(SETTLING + label)), LONGEST_SETTLING_MS) / 1000
+        return min(count_in(self._connection.get(EXTRA_WAITS + label)), LONGEST_EXTRA_WAIT_MS) / 1000
 
     def validation_failed(self, label: str) -> None:
         """
-        Lengthen the settle time: the CA did not find a record that all name servers returned.
+        Lengthen the extra wait: the CA did not find a record that all name servers returned.
         """
         try:
-            arguments = [FIRST_SETTLING_MS, LONGEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
-            milliseconds = int(self._lengthen([SETTLING + label], arguments))
+            arguments = [
+                FIRST_EXTRA_WAIT_MS,
+                LONGEST_EXTRA_WAIT_MS,
+                EXTRA_WAIT_TTL_MS,
+            ]
+            milliseconds = int(self._lengthen([EXTRA_WAITS + label], arguments))
         except RedisError as error:
-            logger.debug("could not store the settle time of %s: %s", label, error)
+            logger.debug("could not store the extra wait of %s: %s", label, error)
             return
         logger.info(
-            "the CA did not find a record that all name servers returned: the settle time of %s is now %g s",
+            "the CA did not find a record that all name servers returned: the extra wait of %s is now %g s",
             label,
             milliseconds / 1000,
         )
 
     def validated(self, label: str) -> None:
         """
-        Shorten the settle time by a tenth; remove a short one.
+        Shorten the extra wait by a tenth; remove a short one.
         """
         try:
-            arguments = [SHORTEST_SETTLING_MS, SETTLING_TTL // timedelta(milliseconds=1)]
-            self._shorten([SETTLING + label], arguments)
+            arguments = [SHORTEST_EXTRA_WAIT_MS, EXTRA_WAIT_TTL_MS]
+            self._shorten([EXTRA_WAITS + label], arguments)
         except RedisError as error:
-            logger.debug("could not store the settle time of %s: %s", label, error)
+            logger.debug("could not store the extra wait of %s: %s", label, error)

@@ -3,9 +3,9 @@ The TXT records for the challenges of one order, from the first DNS query to the
 
 ::
 
-    where ──► for each zone: lock, list, create ──► all name servers return them ──► settle ──► validation
-                                                                                                  │
-                                      for each zone: lock, delete, remove from the list  ◄────────┘
+    where ──► for each zone: lock, list, create ──► all name servers return them ──► extra wait ──► validation
+                                                                                                        │
+                                      for each zone: lock, delete, remove from the list  ◄──────────────┘
 
 A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
 is killed, another worker with the provider deletes the records after the lease of the order has ended.
@@ -239,7 +239,7 @@ class Dns01Solver:
         """
         Publish the records of *challenges* during the block.
 
-        The block begins when all name servers return them and the settle time of the provider is over.
+        The block begins when all name servers return them and the extra wait of the provider is over.
 
         A record that cannot be deleted afterwards is logged as `dns01.left_behind` and deleted later. If the
         block raises NotVisible, the CA did not see a visible record: the next orders wait longer.
@@ -252,9 +252,9 @@ class Dns01Solver:
         labels = {answer.plan.served.label for answer in answers}
         with self._created(answers):
             self._wait(answers)
-            if settling := max(map(self._states.settling_seconds, labels), default=0.0):
-                self._pause(settling)
-            with self._adjusting_settle_time(labels):
+            if extra_wait := max(map(self._states.extra_wait_seconds, labels), default=0.0):
+                self._pause(extra_wait)
+            with self._adjusting_extra_wait(labels):
                 yield
 
     def test_provider(self, name: str) -> ProviderTest:
@@ -325,7 +325,7 @@ class Dns01Solver:
         logger.debug("the TXT records were visible after %.2f s", seconds)
 
     @contextmanager
-    def _adjusting_settle_time(self, labels: Iterable[str]) -> Iterator[None]:
+    def _adjusting_extra_wait(self, labels: Iterable[str]) -> Iterator[None]:
         try:
             yield
         except NotVisible:

@@ -161,7 +161,7 @@ def _imported(
     if reminder_at(metadata.validity, left) is None:
         return section.ok(CERTIFICATE, f"{text}, imported")
     has_ended = left <= timedelta(0)
-    ends = f"ended {in_words(-left)} ago" if has_ended else f"ends in {in_words(left)}"
+    ends = f"expired {in_words(-left)} ago" if has_ended else f"expires in {in_words(left)}"
     failure, line = ImportEnds(name=name, ends=ends), section.fail if has_ended else section.warn
     return line(CERTIFICATE, failure.message, failure.remedy, failure.code)
 

@@ -110,6 +110,7 @@ class CnameTarget(PreflightFailure):
     code = "dns.cname_target"
     message_template = "{name} does not point to this Appwrite server (expected: {expected}; found: {found})."
     remedy_template = "Create the record: {record}"
+    severity = Severity.WARNING
 
 
 class Moved(CertworkerError):

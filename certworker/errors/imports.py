@@ -27,7 +27,7 @@ class PemUnreadable(ImportFailure):
 
 class KeyEncrypted(ImportFailure):
     code = "import.encrypted_key"
-    message_template = "The key to import for {name} is encrypted, and the proxy has no password."
+    message_template = "The key to import for {name} is encrypted, and the proxy has no password for it."
     remedy_template = "Decrypt it into a file for this import: openssl pkey -in FILE -out decrypted.pem"
 
 
@@ -35,8 +35,8 @@ class KeyMismatch(ImportFailure):
     code = "import.key_mismatch"
     message_template = "The key does not match the certificate to import for {name}, which is for {names}."
     remedy_template = (
-        "Pass the key of this certificate; both have the same public key: "
-        "openssl x509 -noout -pubkey -in FILE"
+        "Pass the key of this certificate. Both commands print the same public key: "
+        "openssl x509 -noout -pubkey -in CERTIFICATE; openssl pkey -pubout -in KEY"
     )
 
 
@@ -62,7 +62,7 @@ class ImportExpired(ImportFailure):
 
 class ImportNotYetValid(ImportFailure):
     code = "import.not_yet_valid"
-    message_template = "The certificate to import for {name} begins at {moment}."
+    message_template = "The certificate to import for {name} is not valid before {moment}."
     remedy_template = (
         "Import it after that time. If the clock of this host is wrong, correct it: timedatectl set-ntp true"
     )
@@ -78,8 +78,13 @@ class ChainUnusable(ImportFailure):
 
 class TooWeak(ImportFailure):
     code = "import.weak_key"
-    message_template = "Browsers do not accept the certificate to import for {name}: {reason}."
-    remedy_template = "Get a certificate with SHA-256, for an RSA key of 2048 bits or more, P-256 or P-384."
+    message_template = (
+        "The key or a signature of the certificate to import for {name} is not supported: {reason}."
+    )
+    remedy_template = (
+        "Get a certificate for an RSA key of 2048 to 8192 bits, P-256 or P-384, signed with SHA-256 or "
+        "stronger."
+    )
 
 
 class ReplacesIssued(ImportFailure):

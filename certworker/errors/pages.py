@@ -44,6 +44,7 @@ RETRIES_BY_CODE = {
     "config.domain_localhost": "certworker does not retry. It reads `_APP_DOMAIN` again at its next start.",
     "config.http_address": "certworker stops, and tries the address again at its next start.",
     "config.invalid": "certworker stops, and reads the values again at its next start.",
+    "dns.cname_target": ONLY_A_WARNING,
     "dns.propagation": ONLY_A_WARNING,
     "dns.split_horizon": ONLY_A_WARNING,
     "dns.target_invalid": "certworker ignores the value until its next start.",
@@ -54,7 +55,7 @@ RETRIES_BY_CODE = {
     "fs.partial": OF_A_DAMAGE,
     "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
     "http.hairpin": ONLY_A_WARNING,
-    "import.ends": "certworker reports it again as the end comes closer, and daily after the end.",
+    "import.ends": "certworker reports it again as its expiry approaches, and daily afterward.",
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
     "lock.held": "certworker checks the name again after the lease of the other job. A forced request waits "
@@ -107,7 +108,7 @@ OF_SERVICE = (
 
 #: The first words of the commands in remedies.
 PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|redis-cli|timedatectl"
-COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
+COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )(?:docker|openssl)) [^;]*?(?=; |\. [A-Z]|$)")
 #: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z](?:[\w.-]*\w)?)(?:=[^\s,;)]*[^\s,;).])?"

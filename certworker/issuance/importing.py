@@ -128,9 +128,11 @@ def _warnings(
 ) -> tuple[str, ...]:
     found = list(own.warnings)
     if reminder_at(metadata.validity, metadata.not_after - now):
-        found.append(f"It ends in {in_words(metadata.not_after - now)}.")
+        found.append(f"It expires in {in_words(metadata.not_after - now)}.")
     if before and before.metadata.not_after > metadata.not_after:
-        found.append(f"It ends before the certificate that it replaces ({_day(before.metadata.not_after)}).")
+        found.append(
+            f"It expires before the certificate that it replaces ({_day(before.metadata.not_after)})."
+        )
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:
         found.append(f"It is imported only for {metadata.names[0]}, and is also for {_shown(others)}.")

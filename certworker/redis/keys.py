@@ -81,7 +81,7 @@ KINDS = (
     Kind(
         "certworker:dns01:settling:PROVIDER",
         "string",
-        "How long records settle, in ms; expires.",
+        "The extra wait before validations with this DNS provider, in ms; expires.",
     ),
     Kind("certworker:doubt:NAME", "string", "A name was ordered despite a probable refusal; expires."),
     Kind("certworker:elsewhere", "hash", "Names in service that point to another server."),

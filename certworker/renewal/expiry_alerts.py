@@ -146,7 +146,7 @@ def _log(status: DomainStatus, level: str, now: datetime) -> None:
 def _ends(status: DomainStatus, now: datetime) -> str:
     left = status.not_after - now if status.not_after else timedelta(0)
     span = in_words(abs(left))
-    return f"expired {span} ago" if left <= timedelta(0) else f"ends in {span}"
+    return f"expired {span} ago" if left <= timedelta(0) else f"expires in {span}"
 
 
 def _history(status: DomainStatus) -> str:

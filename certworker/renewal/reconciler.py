@@ -179,7 +179,9 @@ class Reconciler:
 
     def retry_after_a_change(self) -> int:
         """
-        Plan a check now for every name whose last failure was caused by the settings, which have changed.
+        Plan a check now for every name whose last failure needs a change by the operator.
+
+        The caller has found that the settings have changed.
 
         Returns:
             The number of these names.
@@ -192,7 +194,10 @@ class Reconciler:
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:
-            logger.info("the settings have changed; retrying names that failed because of them: %d", count)
+            logger.info(
+                "the settings have changed; retrying names whose failure needs a change by the operator: %d",
+                count,
+            )
         return count
 
     def _plan_missing_checks(self) -> None:

@@ -55,7 +55,7 @@ def check_schema(connection: Redis) -> None:
         shown = printable(decode_text(invalid[0]), 100)
         logger.warning("replaced an invalid version in Redis: %s was %s, and is now %d", KEY, shown, SCHEMA)
     if found > SCHEMA:
-        raise SchemaTooNew(where=f"The data in Redis ({KEY})", found=found, known=SCHEMA)
+        raise SchemaTooNew(where=f"the data in Redis ({KEY})", found=found, known=SCHEMA)
 
 
 def have_settings_changed(connection: Redis, fingerprint: str) -> bool:

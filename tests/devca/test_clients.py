@@ -271,7 +271,7 @@ class TestFlaws:
             (Flaw.CHAIN_OUT_OF_ORDER, "it was issued for another key"),
             (Flaw.OTHER_KEY, "it was issued for another key"),
             (Flaw.OTHER_NAMES, "it was issued for not-ordered.localhost"),
-            (Flaw.EXPIRED, "it ended at"),
+            (Flaw.EXPIRED, "it expired at"),
         ],
     )
     def test_lego_installs_a_flawed_certificate(self, runner: ClientRunner, flaw: Flaw, reason: str) -> None:

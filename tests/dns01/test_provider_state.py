@@ -10,10 +10,10 @@ import pytest
 from redis import Redis
 
 from certworker.dns01.provider_state import (
+    EXTRA_WAITS,
+    LONGEST_EXTRA_WAIT_MS,
     LONGEST_PAUSE,
-    LONGEST_SETTLING_MS,
     PAUSES,
-    SETTLING,
     ProviderState,
 )
 
@@ -69,46 +69,46 @@ class TestPauses:
         assert None is state.paused_until(LABEL)
 
 
-class TestSettling:
-    def test_failed_validations_lengthen_the_settling_time(self, state: ProviderState) -> None:
+class TestExtraWait:
+    def test_failed_validations_lengthen_the_extra_wait(self, state: ProviderState) -> None:
         """
-        Each failed validation doubles the settling time, up to a minute.
+        Each failed validation doubles the extra wait, up to a minute.
         """
-        assert 0 == state.settling_seconds(LABEL)
+        assert 0 == state.extra_wait_seconds(LABEL)
         times = []
         for _ in range(8):
             state.validation_failed(LABEL)
-            times.append(state.settling_seconds(LABEL))
+            times.append(state.extra_wait_seconds(LABEL))
 
         assert [4, 8, 16, 32, 60, 60, 60, 60] == times
 
-    def test_validations_shorten_the_settling_time(self, state: ProviderState, connection: Redis) -> None:
+    def test_validations_shorten_the_extra_wait(self, state: ProviderState, connection: Redis) -> None:
         """
-        Each validation shortens the settling time, until it is zero.
+        Each validation shortens the extra wait, until it is zero.
         """
         state.validation_failed(LABEL)
         state.validated(LABEL)
-        assert 3.6 == state.settling_seconds(LABEL)
+        assert 3.6 == state.extra_wait_seconds(LABEL)
 
         for _ in range(25):
             state.validated(LABEL)
 
-        assert 0 == state.settling_seconds(LABEL)
-        assert not connection.exists(SETTLING + LABEL)
+        assert 0 == state.extra_wait_seconds(LABEL)
+        assert not connection.exists(EXTRA_WAITS + LABEL)
 
     @pytest.mark.parametrize("value", ["-5", "inf", "999999", "a lot", "1e9"])
-    def test_an_invalid_settling_time_is_bounded(
+    def test_an_invalid_extra_wait_is_bounded(
         self, state: ProviderState, connection: Redis, value: str
     ) -> None:
         """
-        A planted settling time delays orders by a minute at most.
+        A planted extra wait delays orders by a minute at most.
         """
-        connection.set(SETTLING + LABEL, value)
+        connection.set(EXTRA_WAITS + LABEL, value)
 
-        assert state.settling_seconds(LABEL) <= LONGEST_SETTLING_MS / 1000
+        assert state.extra_wait_seconds(LABEL) <= LONGEST_EXTRA_WAIT_MS / 1000
         state.validated(LABEL)
         state.validation_failed(LABEL)
-        assert state.settling_seconds(LABEL) <= LONGEST_SETTLING_MS / 1000
+        assert state.extra_wait_seconds(LABEL) <= LONGEST_EXTRA_WAIT_MS / 1000
 
     def test_an_unreachable_redis_changes_no_result(self, state: ProviderState, connection: Redis) -> None:
         """

@@ -337,7 +337,7 @@ class TestOfAProvider:
         assert 0 == listed(connection, tmp_path)
 
 
-class TestSettling:
+class TestExtraWait:
     def test_orders_wait_longer_after_an_invisible_record(
         self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder
     ) -> None:
@@ -359,16 +359,16 @@ class TestSettling:
 
         assert [4.0, 3.6] == pauses
 
-    def test_another_failure_does_not_change_the_settling_time(
+    def test_another_failure_does_not_change_the_extra_wait(
         self, solver: Dns01Solver, connection: Redis
     ) -> None:
         """
-        A failure that is not a failed validation does not change the settling time.
+        A failure that is not a failed validation does not change the extra wait.
         """
         with pytest.raises(ProviderFailed), solver.presenting([challenge("example.com")]):
             raise FAILED
 
-        assert 0 == ProviderState(connection, clock=lambda: datetime.now(UTC)).settling_seconds("recorder")
+        assert 0 == ProviderState(connection, clock=lambda: datetime.now(UTC)).extra_wait_seconds("recorder")
 
 
 class TestRateLimits:

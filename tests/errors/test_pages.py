@@ -11,11 +11,12 @@ import pytest
 import yaml
 
 import certworker
-from certworker.errors import CertworkerError, Retry, catalog
+from certworker.errors import CertworkerError, Retry, Severity, catalog
 from certworker.errors.dns import WrongAddress
 from certworker.errors.http import HttpNotFound
 from certworker.errors.pages import (
     OF_SERVICE,
+    ONLY_A_WARNING,
     RETRIES,
     RETRIES_BY_CODE,
     explanations,
@@ -148,6 +149,10 @@ class TestPage:
         [
             ("Read it: docker ps; docker logs x", "Read it: `docker ps`; `docker logs x`"),
             ("Wait; certworker retries", "Wait; certworker retries"),
+            (
+                "Both: openssl x509 -in A; openssl pkey -in B",
+                "Both: `openssl x509 -in A`; `openssl pkey -in B`",
+            ),
             ("See: dig NAME. Then wait.", "See: `dig NAME`. Then wait."),
             ("Set _APP_ENV=production.", "Set `_APP_ENV=production`."),
             ("Start it with --port=80; then wait", "Start it with `--port=80`; then wait"),
@@ -248,6 +253,15 @@ class TestRetries:
         """
         assert wanted == seconds
         assert retry_of(FAILURES[code]).endswith(text)
+
+    def test_what_is_only_a_warning_has_the_severity_of_a_warning(self) -> None:
+        """
+        A failure that never prevents an order is a warning in the log and in the doctor.
+        """
+        warnings = [code for code, text in RETRIES_BY_CODE.items() if text == ONLY_A_WARNING]
+
+        assert {"dns.cname_target", "http.hairpin"} <= set(warnings)
+        assert [] == [code for code in warnings if FAILURES[code].severity is not Severity.WARNING]
 
     def test_each_own_text_belongs_to_a_failure(self) -> None:
         """

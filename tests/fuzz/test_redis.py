@@ -20,7 +20,7 @@ from redis import Redis
 
 from certworker.challenges.tokens import TOKENS, ChallengeTokens
 from certworker.dns01.provider import TxtRecord
-from certworker.dns01.provider_state import LONGEST_PAUSE, SETTLING, ProviderState
+from certworker.dns01.provider_state import EXTRA_WAITS, LONGEST_PAUSE, ProviderState
 from certworker.dns01.provider_state import PAUSES as PROVIDER_PAUSES
 from certworker.dns01.txt_records import RECORDS as TXT_RECORDS
 from certworker.dns01.txt_records import TxtRecords, identifier_of
@@ -546,21 +546,21 @@ def test_txt_records(
     assert len(list(directory.glob("*.json"))) == connection.hlen(TXT_RECORDS) == len(found) + 1
 
 
-@given(pause=of_type("string", values) | keys, settling=of_type("string", values) | keys)
-def test_providers(emptied: Emptied, pause: Value, settling: Value) -> None:
+@given(pause=of_type("string", values) | keys, extra_wait=of_type("string", values) | keys)
+def test_providers(emptied: Emptied, pause: Value, extra_wait: Value) -> None:
     """
     No value pauses a provider for more than a day, and none delays an order by more than a minute.
     """
     connection = emptied()
     pause.write(connection, PROVIDER_PAUSES + NAME)
-    settling.write(connection, SETTLING + NAME)
+    extra_wait.write(connection, EXTRA_WAITS + NAME)
     state = ProviderState(connection, clock=lambda: NOW)
 
     assert (state.paused_until(NAME) or NOW) <= NOW + LONGEST_PAUSE
-    assert 0 <= state.settling_seconds(NAME) <= 60
+    assert 0 <= state.extra_wait_seconds(NAME) <= 60
     state.validation_failed(NAME)
     state.validated(NAME)
-    assert 0 <= state.settling_seconds(NAME) <= 60
+    assert 0 <= state.extra_wait_seconds(NAME) <= 60
 
 
 @given(line=keys, seen=keys)

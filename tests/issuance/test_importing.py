@@ -235,8 +235,8 @@ class TestImport:
     @pytest.mark.parametrize(
         ("before", "ends", "warning"),
         [
-            (None, 10 * DAY, "It ends in 9 days."),
-            (80 * DAY, 70 * DAY, "It ends before the certificate that it replaces ("),
+            (None, 10 * DAY, "It expires in 9 days."),
+            (80 * DAY, 70 * DAY, "It expires before the certificate that it replaces ("),
             (None, 89 * DAY, None),
         ],
     )

@@ -90,7 +90,7 @@ class TestReminder:
         """
         A reminder of an imported certificate is delivered once, with the remedy and the days that are left.
         """
-        failure = ImportEnds(name=NAME, ends="ends in 14 days")
+        failure = ImportEnds(name=NAME, ends="expires in 14 days")
         now = LIFE.not_after - timedelta(days=14)
         first = notifier.remind(NAME, "01 14d", failure, now)
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)
@@ -111,7 +111,7 @@ class TestReminder:
         The log has each reminder once, even without a channel.
         """
         notifier = Notifier(NotificationLog(connection), {}, life_of, instance="example.org")
-        failure = ImportEnds(name=NAME, ends="ends in 14 days")
+        failure = ImportEnds(name=NAME, ends="expires in 14 days")
 
         assert [True, False] == [notifier.remind(NAME, "01 14d", failure, NOW) for _ in range(2)]
 

@@ -100,7 +100,7 @@ class TestLevel:
         ((_, line),) = logged(caplog, in_service(0.15), connection=connection)
 
         assert (
-            "[renew.overdue] The certificate of shop.org ends in 13 days; 6 attempts to renew it failed. "
+            "[renew.overdue] The certificate of shop.org expires in 13 days; 6 attempts to renew it failed. "
             "The last cause: Nobody answers at port 80. Next step: Open TCP port 80." == line
         )
 
@@ -126,7 +126,9 @@ class TestLevel:
 
         assert words in line
 
-    @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 2 minutes;")])
+    @pytest.mark.parametrize(
+        ("seconds", "words"), [(43, "expires in 43 seconds;"), (179, "expires in 2 minutes;")]
+    )
     def test_a_short_remaining_time_is_in_seconds_or_minutes(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
     ) -> None:
@@ -140,7 +142,7 @@ class TestLevel:
 
     @pytest.mark.parametrize(
         ("left", "words"),
-        [(0.01, "ends in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
+        [(0.01, "expires in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
     )
     def test_the_line_has_the_time_with_its_unit(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
@@ -260,7 +262,7 @@ class TestImported:
             status = replace(imported(2 * DAY), serial=serial)
             alerts_about(app, status).log()
 
-        assert 2 == caplog.text.count("ends in 2 days; certworker does not renew it.")
+        assert 2 == caplog.text.count("expires in 2 days; certworker does not renew it.")
 
     def test_a_name_that_an_imported_wildcard_served_has_none(
         self, app: App, caplog: pytest.LogCaptureFixture

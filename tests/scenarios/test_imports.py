@@ -128,7 +128,7 @@ SCENARIOS = [
         "an import with the key of another certificate",
         "import.key_mismatch",
         importing(Wanted([NAME]), key=key_pem(new_key())),
-        "openssl x509 -noout -pubkey -in FILE",
+        "openssl x509 -noout -pubkey -in CERTIFICATE; openssl pkey -pubout -in KEY",
     ),
     refused(
         "an import of the certificate of a CA",
@@ -164,7 +164,7 @@ SCENARIOS = [
         "an import of a certificate with a short key",
         "import.weak_key",
         importing(Wanted([NAME], key=rsa_key(1024))),
-        "an RSA key of 2048 bits or more",
+        "an RSA key of 2048 to 8192 bits",
     ),
     refused(
         "an import for a name whose certificate certworker renews",
@@ -194,7 +194,7 @@ SCENARIOS = [
         retry_after=DAY,
     ),
     Scenario(
-        "an imported certificate that ends in ten days",
+        "an imported certificate that expires in ten days",
         "import.ends",
         after(partial(imported, left=10)),
         f"certworker import {NAME} --cert FILE --key FILE",

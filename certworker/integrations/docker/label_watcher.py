@@ -141,10 +141,13 @@ class LabelWatcher:
                 yield self._normalize(each)
             except CertworkerError as failure:
                 reasons.append(f"[{failure.code}] {failure.message}")
-        if not texts or len(texts) > MAX_NAMES:
-            reasons.append(f"It has {len(texts)} names; only 1 to {MAX_NAMES} are allowed.")
+        if not texts:
+            reasons.append("It has no name.")
+        if len(texts) > MAX_NAMES:
+            reasons.append(f"It has {len(texts)} names, and certworker uses only the first {MAX_NAMES}.")
         if reasons and container.id not in self._requested_at:
-            more = f" ({len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            others = len(reasons) - 1
+            more = f" Further errors: {others}." if others else ""
             unusable = LabelUnusable(label=DOMAINS_LABEL, container=container.name, reason=reasons[0] + more)
             logger.warning("%s", unusable, extra={"code": unusable.code})
 
