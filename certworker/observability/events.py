@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
 from certworker.observability.history import History, HistoryEntry, RecentLines
+from certworker.redis.keys import LARGEST_MEMBER
 from certworker.redis.shared_trips import send_with_next
 from certworker.renewal.policy import detail_of, planned_renewal
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
@@ -39,19 +40,24 @@ ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 LAST_EVENTS = 20
 
 # KEYS: the stream, the records.
-# ARGV: the length of the stream, the number of events to compare, the id of the event, the event, the fields
-# with their values.
+# ARGV: the length of the stream, the number of events to compare, the maximum bytes of an event, the id of
+# the event, the event, the fields with their values. Removes larger events, because Redis copies them for
+# each script.
 _APPEND = """
 local known = false
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do
-    local fields = entry[2]
-    for i = 1, #fields, 2 do known = known or fields[i] == 'id' and fields[i + 1] == ARGV[3] end
+    local fields, size = entry[2], 0
+    for i = 1, #fields, 2 do
+        size = size + #fields[i] + #fields[i + 1]
+        known = known or fields[i] == 'id' and fields[i + 1] == ARGV[4]
+    end
+    if size > tonumber(ARGV[3]) then redis.call('XDEL', KEYS[1], entry[1]) end
 end
 if not known then
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[4], 'id', ARGV[3])
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[5], 'id', ARGV[4])
 end
 for i = 2, #KEYS do
-    if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('HSET', KEYS[i], unpack(ARGV, 5)) end
+    if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('HSET', KEYS[i], unpack(ARGV, 6)) end
 end
 """
 
@@ -80,7 +86,7 @@ class EventStream:
         keys = [EVENTS, *(RECORDS + name for name in names)]
         # Two events may have equal content. Only the repetition of a command has the same id.
         event_id, text = secrets.token_hex(8), json.dumps(event, ensure_ascii=False)
-        values = (MAX_EVENTS, LAST_EVENTS, event_id, text, *fields)
+        values = (MAX_EVENTS, LAST_EVENTS, LARGEST_MEMBER, event_id, text, *fields)
         send_with_next(self._connection, "EVAL", _APPEND, len(keys), *keys, *values)
 
 

@@ -6,8 +6,7 @@ It guards every command:
 * It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the values that made a reply too long, so that the command fails only once. It does not remove
-  entries of streams.
+* It removes the values that made a reply too long, so that the command fails only once.
 
 With each command of a job, it sends the waiting commands; see :mod:`certworker.redis.shared_trips`.
 """

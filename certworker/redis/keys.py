@@ -46,9 +46,10 @@ class Kind:
     @property
     def largest(self) -> int:
         """
-        Return the maximum number of bytes of a member, a field or a value.
+        Return the maximum number of bytes of a member, a field, a value, or an entry of a stream.
         """
-        return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
+        has_ids = self.pattern.startswith("rq:") and self.type not in ("hash", "stream")
+        return LONGEST_KEY if has_ids else LARGEST_MEMBER
 
     def matches(self, key: str) -> bool:
         """
@@ -180,8 +181,8 @@ return removed
 """
 
 
-#: The maximum number of bytes of a member, a field or a value. RQ's lists and sets contain ids and keys,
-#: which are shorter.
+#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists and sets
+#: contain ids and keys, which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
 #: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns their number
@@ -195,6 +196,13 @@ for i, key in ipairs(KEYS) do
     if kind == 'set' then members = redis.call('SMEMBERS', key) end
     if kind == 'zset' then members = redis.call('ZRANGE', key, 0, -1) end
     if kind == 'hash' then members = redis.call('HKEYS', key) end
+    if kind == 'stream' then
+        for _, entry in ipairs(redis.call('XREVRANGE', key, '+', '-')) do
+            local size = 0
+            for _, part in ipairs(entry[2]) do size = size + #part end
+            if size > most then large[#large + 1] = entry[1] end
+        end
+    end
     for _, member in ipairs(members) do
         local size = #member
         if kind == 'hash' then size = math.max(size, redis.call('HSTRLEN', key, member)) end
@@ -205,6 +213,7 @@ for i, key in ipairs(KEYS) do
         if kind == 'set' then redis.call('SREM', key, member) end
         if kind == 'zset' then redis.call('ZREM', key, member) end
         if kind == 'hash' then redis.call('HDEL', key, member) end
+        if kind == 'stream' then redis.call('XDEL', key, member) end
     end
     removed[i] = removed[i] or #large
 end
@@ -275,8 +284,8 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
     Remove oversized values from the keys of *command*, whose reply was too long.
 
-    This function removes the members, fields and values of the keys in :data:`KINDS` that are larger than
-    those of certworker and RQ. It does not remove entries of streams. It logs each key.
+    This function removes the members, fields, values and entries of the keys in :data:`KINDS` that are larger
+    than those of certworker and RQ. It logs each key.
 
     Args:
         connection: The connection to Redis.

@@ -20,6 +20,7 @@ from certworker.errors import CertworkerError
 from certworker.observability.events import EVENTS, MAX_EVENTS, EventStream
 from certworker.observability.history import HistoryEntry
 from certworker.redis.client import connect
+from certworker.redis.keys import LARGEST_MEMBER
 from certworker.redis.url import RedisURL
 from certworker.runtime import build_tasks
 from certworker.state.domain_records import RECORDS, DomainRecords
@@ -109,6 +110,18 @@ class TestEvents:
             EventStream(connection).append(["a.org"], EVENT)
 
         assert 2 == connection.xlen(EVENTS)
+
+    def test_a_huge_event_of_another_program_is_removed(self, connection: Redis) -> None:
+        """
+        The next event removes an event that is larger than any of certworker.
+        """
+        connection.xadd(EVENTS, {"event": "x" * LARGEST_MEMBER})
+        events = EventStream(connection)
+        for _ in range(2):
+            events.append(["a.org"], EVENT)
+
+        entries: Any = connection.xrange(EVENTS)
+        assert [EVENT, EVENT] == [json.loads(fields[b"event"]) for _, fields in entries]
 
     def test_the_length_of_the_stream_is_limited(self, connection: Redis) -> None:
         """

@@ -50,6 +50,8 @@ def plant_members(connection: Redis, key: str, members: list[str]) -> None:
             connection.zadd(key, {member: 1})
         elif kind.type == "hash":
             connection.hset(key, member[:5], member)
+        elif kind.type == "stream":
+            connection.xadd(key, {"event": member})
         else:
             connection.set(key, member * 2)
 
@@ -185,6 +187,8 @@ class TestBoundedParser:
             ("SMEMBERS", "rq:workers"),
             ("ZRANGE", "rq:wip:certificates", 0, -1),
             ("HGETALL", "certworker:challenges"),
+            ("XRANGE", "certworker:events", "-", "+"),
+            ("XREVRANGE", "rq:results:job", "+", "-"),
             ("GET", "certworker:configuration"),
         ],
         ids=lambda command: command[0],
@@ -203,7 +207,7 @@ class TestBoundedParser:
             with suppress(ReplyTooLong):
                 found = run(limited, command, how)
 
-        assert b"small" in (found or [b"small"])
+        assert not found or "small" in str(found)
         assert bool(found) == bool(limited.exists(key))
         assert len(str(found)) < 1_000
         lines = [line.getMessage().rpartition(": ")[0] for line in caplog.records]

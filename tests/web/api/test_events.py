@@ -16,6 +16,11 @@ from redis import Redis
 from certworker.app import App
 from certworker.errors.acme import BadCertificate
 from certworker.observability.events import EVENTS
+from certworker.redis import guard
+from certworker.redis.client import connect
+from certworker.redis.codec import decode_text
+from certworker.redis.guard import ReplyTooLong
+from certworker.redis.url import RedisURL
 from certworker.web.access import Access
 from certworker.web.api.events import (
     HEARTBEAT_SECONDS,
@@ -151,6 +156,21 @@ class TestEventsAfter:
 
 
 class TestLastId:
+    def test_a_huge_event_stops_only_one_call(
+        self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The first call with a huge event fails and removes it, so that the next call has the last id.
+        """
+        monkeypatch.setattr(guard, "LONGEST_REPLY", 100_000)
+        with connect(RedisURL.parse(redis_server.url)) as limited:
+            small: Any = limited.xadd(EVENTS, {"event": "{}"})
+            limited.xadd(EVENTS, {"event": "x" * 200_000})
+            with pytest.raises(ReplyTooLong):
+                last_id(limited, "")
+
+            assert decode_text(small) == last_id(limited, "")
+
     @pytest.mark.parametrize("given", ["", "x", "1", "-", "1-1-1", "9" * 40 + "-0", "$", ">", "1-0\n"])
     def test_an_invalid_id_is_the_last_one(self, connection: Redis, given: str) -> None:
         """
