@@ -41,8 +41,9 @@ from certworker.errors.imports import (
     WrongNames,
 )
 
-#: The maximum size of a file. A key and a chain of 20 large certificates have half of it.
-LARGEST_PEM_BYTES = 128 * 1024
+#: The maximum size of a file. A key and a chain of 20 large certificates have less. Three files in JSON fit
+#: into a request of 256 KiB.
+LARGEST_PEM_BYTES = 80 * 1024
 
 #: The accepted sizes of RSA keys. Browsers require the smallest size, and a handshake with a key above the
 #: largest size takes too long.

@@ -180,7 +180,7 @@ class TestRefused:
             (b"-----BEGIN CERTIFICATE REQUEST-----", KEY, b"", "it has a signing request"),
             (damaged(LEAF.pem), KEY, b"", "certificate 1 in it is damaged"),
             (LEAF.pem, KEY, damaged(INTERMEDIATE.pem), "chain to import for"),
-            (b"x" * (LARGEST_PEM_BYTES + 1), KEY, b"", "it has more than 128 KiB"),
+            (b"x" * (LARGEST_PEM_BYTES + 1), KEY, b"", "it has more than 80 KiB"),
             (FULLCHAIN, b"x" * (LARGEST_PEM_BYTES + 1), b"", "key to import for"),
             (FULLCHAIN, b"", b"", "it is empty"),
             (FULLCHAIN, FULLCHAIN, b"", "it has no private key"),

@@ -179,7 +179,7 @@ class TestImport:
         [
             (("--cert", "cert.pem", "--key", "/dev/zero"), "/dev/zero: it is not a regular file"),
             (("--cert", "cert.pem", "--key", "large.pem"), "large.pem: it has more than"),
-            (("--cert", "cert.pem", "--key", "-"), "it has more than 128 KiB"),
+            (("--cert", "cert.pem", "--key", "-"), "it has more than 80 KiB"),
         ],
     )
     def test_an_unsuitable_file_is_named(

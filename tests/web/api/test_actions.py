@@ -12,6 +12,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from certworker.app import App
+from certworker.own_certificates import LARGEST_PEM_BYTES
 from certworker.web.access import Role
 from certworker.worker.payload import read_call
 from certworker.worker.producer import queue_length
@@ -183,7 +184,7 @@ class TestImport:
             ({"certificate": "x", "key": "x", "force": "yes"}, 422, None),
             ({"certificate": "x", "key": "x", "name": "x"}, 422, None),
             ({"certificate": "x", "key": "x"}, 422, "import.unreadable"),
-            ({"certificate": "x", "key": "secret" * 25_000}, 422, "import.unreadable"),
+            ({"certificate": "x", "key": "secret" * 12_000}, 422, "import.unreadable"),
             ({"certificate": "x", "key": "\ud800secret"}, 422, "import.unreadable"),
             ({"certificate": "x", "key": "secret" * 50_000}, 413, None),
         ],
@@ -201,6 +202,21 @@ class TestImport:
         assert "secret" not in response.text
         assert app.certificates.metadata("own.localhost") is None
         assert 0 == queue_length(app.connection)
+
+    def test_the_longest_fields_together_fit_into_a_request(self, admin: FlaskClient) -> None:
+        """
+        A request with the longest fields of the OpenAPI document is read. A longer field is named.
+        """
+        # JSON writes a line break as two characters.
+        line = "x" * 64 + "\r\n"
+        longest = (line * LARGEST_PEM_BYTES)[:LARGEST_PEM_BYTES]
+        body = {"certificate": longest, "key": longest, "chain": longest}
+        read = admin.put(f"{API}/names/own.localhost/certificate", json=body)
+        longer = admin.put(f"{API}/names/own.localhost/certificate", json={**body, "key": f"{longest}x"})
+
+        assert [422, 422] == [response.status_code for response in (read, longer)]
+        assert "80 KiB" not in read.text
+        assert "The key to import for own.localhost is not readable: it has more than 80 KiB" in longer.text
 
     def test_an_invalid_name_is_refused(self, admin: FlaskClient) -> None:
         """
