@@ -17,7 +17,7 @@ from typing import Any
 
 from certworker.devca.proxy import handshake
 from tests.containers.certification import ContainedPebble
-from tests.containers.docker import Docker
+from tests.containers.docker import Docker, DockerFailed
 from tests.containers.project import OURS, PATIENCE_SECONDS, TOP, Project
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
@@ -214,6 +214,17 @@ class Hosts:
         Run `certworker request` with *arguments* on a host, and wait for the outcomes.
         """
         self.all[on - 1].worker("request", "--wait", *arguments)
+
+    def refuses(self, code: str, name: str) -> bool:
+        """
+        Request a certificate for *name*, and return whether a worker refuses this with *code*.
+        """
+        try:
+            self.request(name)
+        except DockerFailed as failure:
+            assert f"[{code}]" in str(failure)  # noqa: PT017 (the caller continues after this failure)
+            return True
+        return False
 
     def wait_until_removed(self, name: str) -> None:
         """
