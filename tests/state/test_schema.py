@@ -82,6 +82,7 @@ class TestCheckSchema:
             check_schema(connection)
 
         assert "state.schema_too_new" == caught.value.code
+        assert caught.value.message.startswith(f"A newer certworker wrote the data in Redis ({KEY})")
         assert caught.value.remedy.endswith("docker compose up -d")
         assert str(SCHEMA + 1).encode() == connection.get(KEY)
 
