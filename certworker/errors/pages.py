@@ -32,6 +32,7 @@ ONLY_IN_THE_DOCTOR = "Only the doctor checks it."
 BY_THE_DOCTOR_AND_THE_PAGE = "The doctor and the page of the worker show it."
 OF_A_DAMAGE = "The next job for the name orders a replacement."
 OF_A_COMMAND = "certworker does not retry. Run the command again."
+OF_AN_IMPORT = "certworker does not retry. Import a correct certificate."
 OF_REDIS = "certworker tries Redis again after growing pauses of at most a minute."
 OF_RELOADS = "certworker retries every minute."
 OF_THE_DEPLOYMENT_CHECK = "certworker checks the proxy again every 5 minutes."
@@ -56,6 +57,9 @@ RETRIES_BY_CODE = {
     "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
     "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as its expiry approaches, and daily afterward.",
+    "import.in_service": "certworker neither retries the request nor replaces the imported certificate.",
+    "import.replaces_issued": OF_A_COMMAND,
+    "import.wrong_user": OF_A_COMMAND,
     "label.refused": "certworker retries after growing pauses of at most a minute.",
     "label.unusable": "certworker reads the label again when the container starts.",
     "lock.held": "certworker checks the name again after the lease of the other job. A forced request waits "
@@ -226,6 +230,8 @@ def retry_of(failure: type[CertworkerError]) -> str:
     """
     if text := RETRIES_BY_CODE.get(failure.code):
         return text
+    if failure.code.startswith("import.") and failure.retry is Retry.NEVER:
+        return OF_AN_IMPORT
     retry = RETRIES[failure.retry]
     if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
         by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker retries ")

@@ -224,6 +224,8 @@ class TestRetries:
     @pytest.mark.parametrize(
         ("code", "text"),
         [
+            ("import.expired", "certworker does not retry. Import a correct certificate."),
+            ("import.wrong_user", "certworker does not retry. Run the command again."),
             ("label.refused", "certworker retries after growing pauses of at most a minute."),
             ("label.unusable", "certworker reads the label again when the container starts."),
             ("queue.abandoned", "certworker does not run this job again."),
