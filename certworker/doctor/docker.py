@@ -5,7 +5,6 @@ The checks of Traefik's container, where the worker has access to Docker.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 
 from certworker.doctor.findings import MACHINE, Finding
@@ -92,7 +91,7 @@ def _image_name(container: Container) -> str:
 
 
 def _ports(traefik: Container, required: Sequence[int]) -> Finding:
-    open_ports = {each.port for each in traefik.published if not ip_address(each.address).is_loopback}
+    open_ports = {each.port for each in traefik.published if not each.address.is_loopback}
     missing = [port for port in required if port not in open_ports]
     if traefik.on_host_network or not missing:
         return MACHINE.ok(PORTS, " and ".join(map(str, required)))

@@ -161,6 +161,7 @@ class TestPorts:
             ),
             (published(80, 443, address="127.0.0.1"), "Traefik does not publish port 80 or 443 for"),
             ([{"PrivatePort": 80, "Type": "tcp"}], "it publishes no port."),
+            (published(80, 443, address="hello"), "it publishes no port."),
         ],
     )
     def test_an_unpublished_port_is_a_warning(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import PurePath
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ class PublishedPort:
     A port of the host that is forwarded to a container.
     """
 
-    address: str
+    address: IPv4Address | IPv6Address
     port: int
 
 
@@ -91,11 +92,12 @@ class Container:
         """
         Return the source of the mount that contains *path*, with the rest of the path; None without a mount.
         """
-        around = [point for point in map(PurePath, self.mounts) if path.is_relative_to(point)]
+        mounts = {PurePath(point): source for point, source in self.mounts.items()}
+        around = [point for point in mounts if path.is_relative_to(point)]
         if not around:
             return None
         point = max(around, key=lambda each: len(each.parts))
-        return str(PurePath(self.mounts[str(point)]) / path.relative_to(point))
+        return str(PurePath(mounts[point]) / path.relative_to(point))
 
 
 def _published(entry: object) -> PublishedPort | None:
@@ -103,7 +105,11 @@ def _published(entry: object) -> PublishedPort | None:
     number = port.get("PublicPort")
     if port.get("Type") != "tcp" or not isinstance(number, int) or not 0 < number < 1 << 16:
         return None
-    return PublishedPort(_text(port.get("IP")) or "0.0.0.0", number)  # noqa: S104 (what Docker means)
+    address = _text(port.get("IP")) or "0.0.0.0"  # noqa: S104 (what Docker means)
+    try:
+        return PublishedPort(ip_address(address), number)
+    except ValueError:
+        return None
 
 
 def _object(value: object) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ Tests of containers in lists and events.
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ class TestListed:
         assert container
         assert ("traefik-1", "traefik:v3.7", "running") == (container.name, container.image, container.state)
         assert {"com.docker.compose.service": "traefik"} == container.labels
-        assert (PublishedPort("0.0.0.0", 80),) == container.published
+        assert (PublishedPort(ip_address("0.0.0.0"), 80),) == container.published
         assert not container.on_host_network
 
     @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
@@ -64,6 +65,30 @@ class TestListed:
 
         assert container
         assert all(isinstance(text, str) for text in (container.name, container.image, container.state))
+
+    @pytest.mark.parametrize("address", ["hello", "1.2.3", "::1::", "0.0.0.0\n", "1" * 70_000])
+    def test_a_port_at_an_invalid_address_is_left_out(self, address: str) -> None:
+        """
+        A port whose address is invalid is left out, and the other ports remain.
+        """
+        ports = [
+            {"IP": address, "PublicPort": 80, "Type": "tcp"},
+            {"PublicPort": 443, "Type": "tcp"},
+        ]
+        container = Container.listed({"Id": "x", "Ports": ports})
+
+        assert container
+        assert [443] == [each.port for each in container.published]
+
+    def test_a_mount_point_in_another_form_is_found(self) -> None:
+        """
+        A mount point with superfluous slashes is the same directory.
+        """
+        mounts = [{"Name": "shop", "Destination": "/storage//certificates/"}]
+        container = Container.listed({"Id": "x", "Mounts": mounts})
+
+        assert container
+        assert "shop/a" == container.mount_source(Path("/storage/certificates/a"))
 
     @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
     def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
