@@ -7,14 +7,17 @@ masked. Every known secret of at least four characters is removed from all other
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib import metadata
 from itertools import islice
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -222,10 +225,20 @@ def _without(content: Any, secrets: Sequence[str]) -> Any:
 
 def write(content: bytes, path: str) -> None:
     """
-    Write *content* to the file *path*. Only its owner may read a new file; an existing file keeps its mode.
+    Write *content* to the file *path*, which only its owner may read. Replace an existing file.
 
     Raises:
-        OSError: The file cannot be written.
+        OSError: The file cannot be written, or *path* is a link or no regular file.
     """
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
+    file = Path(path)
+    if file.is_symlink() or (file.exists() and not file.is_file()):
+        raise OSError(errno.EINVAL, "it is a link, or not a regular file")
+    # A new file has a new mode and owner, and programs that opened the previous file do not read it.
+    descriptor, temporary = tempfile.mkstemp(prefix=".certworker-report-", dir=file.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as new:
+            new.write(content)
+        Path(temporary).replace(file)
+    except BaseException:
+        Path(temporary).unlink()
+        raise

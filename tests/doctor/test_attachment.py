@@ -4,7 +4,9 @@ Tests of the file that a user attaches to a bug report.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,3 +130,51 @@ class TestWrite:
         write(b"{}", str(tmp_path / "report.json"))
 
         assert 0o600 == stat.S_IMODE((tmp_path / "report.json").stat().st_mode)
+
+    def test_an_existing_file_is_replaced(self, tmp_path: Path) -> None:
+        """
+        Other users cannot read the new content, even if they could read the file before, or had opened it.
+        """
+        file = tmp_path / "report.json"
+        file.write_bytes(b"before")
+        file.chmod(0o644)
+        (tmp_path / "second name").hardlink_to(file)
+        write(b"{}", str(file))
+
+        assert (b"{}", 0o600) == (file.read_bytes(), stat.S_IMODE(file.stat().st_mode))
+        assert b"before" == (tmp_path / "second name").read_bytes()
+
+    @pytest.mark.parametrize("existing", ["link", "dangling", "pipe"])
+    def test_a_link_or_a_device_is_refused(self, tmp_path: Path, existing: str) -> None:
+        """
+        Another user may have placed a link, through which the command would overwrite a file.
+        """
+        file, other = tmp_path / "report.json", tmp_path / "other"
+        if existing == "pipe":
+            os.mkfifo(file)
+        else:
+            file.symlink_to(other)
+        if existing == "link":
+            other.write_bytes(b"before")
+        before = sorted(tmp_path.iterdir())
+        with pytest.raises(OSError, match="it is a link, or not a regular file"):
+            write(b"{}", str(file))
+
+        assert before == sorted(tmp_path.iterdir())
+        assert existing != "link" or other.read_bytes() == b"before"
+
+    def test_a_failed_replacement_leaves_no_file(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A report that cannot replace a file, for example a mounted one, leaves no other file.
+        """
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EBUSY, "Device or resource busy")
+
+        monkeypatch.setattr(Path, "replace", refuse)
+        with pytest.raises(OSError, match="busy"):
+            write(b"{}", str(tmp_path / "report.json"))
+
+        assert [] == list(tmp_path.iterdir())
