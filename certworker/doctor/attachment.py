@@ -2,7 +2,8 @@
 The file of `certworker doctor --report`, for bug reports.
 
 The file contains versions, settings, findings and recent history. Settings that may contain a secret are
-masked. Every known secret of at least four characters is removed from all other strings.
+masked. Every known secret of at least four characters is removed from all other strings, and so is every
+e-mail address of the settings.
 """
 
 from __future__ import annotations
@@ -69,6 +70,9 @@ SHOWN = frozenset(
 
 #: Only the scheme, the host and the port of these URLs are shown.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
+
+#: The variables with e-mail addresses, separated by commas.
+EMAILS = ("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", "_APP_SYSTEM_EMAIL_ADDRESS")
 
 #: The maximum number of names whose history the file contains. Names with failures come first.
 MOST_NAMES = 30
@@ -179,13 +183,16 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret in *environ*, in each form that a string may contain; without very short ones.
+    Return every secret and e-mail address in *environ*, in each form that a string may contain; without very
+    short ones.
     """
     names = secret_variables(environ)
     found = {bare(name, environ.get(name, "")) for name in names}
     for name in names:
         with suppress(ValueError):
             found.add(bare(name, content_of(environ.get(f"{name}{IN_A_FILE}", ""))))
+    for name in EMAILS:
+        found |= {address.strip() for address in environ.get(name, "").split(",")}
     for name, value in environ.items():
         if name in URLS or name.lower() in URLS or name == "CERTWORKER_REDIS_URL":
             found |= _secrets_in_url(value)
@@ -208,7 +215,9 @@ def _secrets_in_settings(settings: Settings) -> set[str]:
     for name in ("eab_hmac_key", "smtp_password", "notify_secret", "redis_password", "redis_url"):
         if secret := getattr(settings, name):
             used.add(secret.get_secret_value())
-    return used
+    with suppress(ValueError):
+        used.update(settings.mail_recipients)
+    return used | {settings.mail_sender}
 
 
 def _without(content: Any, secrets: Sequence[str]) -> Any:

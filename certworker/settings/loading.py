@@ -2,8 +2,7 @@
 Reads the settings from an environment and its secret files, and reports invalid and suspicious variables.
 
 All invalid variables are reported together, each with the allowed values. The report does not contain the
-given values, because an environment contains passwords, and users attach logs to bug reports. The one
-exception is the domain of an invalid e-mail address.
+given values, because an environment contains passwords, and users attach logs to bug reports.
 """
 
 from __future__ import annotations

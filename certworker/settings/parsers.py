@@ -132,7 +132,8 @@ def _mail_address(text: str) -> str:
         # Every mail server accepts the ASCII form of a domain.
         name = normalize(domain, private=True)
     except CertworkerError as failure:
-        raise Unusable(f"its domain is invalid: {failure.message}") from None
+        # The message contains the domain, which is personal data.
+        raise Unusable(f"its domain is invalid ({failure.code})") from None
     if is_address(name):
         raise ValueError("a domain, not an IP address")
     return f"{mailbox}@{name}"

@@ -81,6 +81,21 @@ class TestReport:
         assert "https://hooks.example.org/…" in text
         assert "a note with (secret)" in text
 
+    @pytest.mark.parametrize(
+        "address", ["jane@jane-doe.org", "jane@jane_doe!.org", "jane@jäne-doe.org, j@x.org"]
+    )
+    @pytest.mark.parametrize(
+        "name", ["_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", "_APP_SYSTEM_EMAIL_ADDRESS"]
+    )
+    def test_the_report_has_no_email_address(self, environ: dict[str, str], name: str, address: str) -> None:
+        """
+        The report has no e-mail address of the settings, valid or not, and not the domain of an invalid one.
+        """
+        given = environ | {name: address, "_APP_SMTP_HOST": "127.0.0.1", "_APP_SMTP_PORT": "1"}
+        text = json.dumps(report(given, examine(given), NOW), ensure_ascii=False)
+
+        assert [] == [part for part in ("jane", "ne-doe", "ne_doe", "xn--", "j@x.org") if part in text]
+
     def test_the_report_has_versions_settings_findings_and_history(
         self, environ: dict[str, str], issued: App
     ) -> None:
