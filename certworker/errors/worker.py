@@ -82,7 +82,7 @@ class FunctionNotRegistered(CertworkerError):
 
 class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
-    message_template = "Workers died {times} times in a row during this job."
+    message_template = "Workers died or froze {times} times in a row during this job."
     remedy_template = (
         "Send the job again after you have found the cause, often too little memory: "
         "docker compose logs --tail 200"
@@ -94,7 +94,8 @@ class JobAbandoned(CertworkerError):
 class WorkerCrashed(CertworkerError):
     code = "worker.crashed"
     message_template = (
-        "Workers died {times} times in a row during the issuance for {name} (next attempt: {moment})."
+        "Workers died or froze {times} times in a row during the issuance for {name} "
+        "(next attempt: {moment})."
     )
     remedy_template = (
         "Find the cause (often too little memory): docker compose logs --tail 200. To retry now, run: "
