@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 RESPONSE = (
@@ -31,18 +32,24 @@ class DevelopmentProxy:
         self.files_of = files_of
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name="proxy", daemon=True)
 
     def start(self) -> None:
         """
         Start a thread that serves until :meth:`stop`, or until the process ends.
         """
-        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
+        self._thread.start()
 
     def stop(self) -> None:
         """
-        Accept no more connections.
+        Accept no more connections, and wait for the end of the thread.
         """
+        # A closed socket does not wake a thread that waits in accept(), which would take one more connection.
+        with suppress(OSError):  # not every system can shut down a listening socket
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT_SECONDS)
 
     def _accept(self) -> None:
         while True:

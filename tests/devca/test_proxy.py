@@ -4,6 +4,7 @@ Tests of the proxy that replaces Traefik, and the client that checks it.
 
 from __future__ import annotations
 
+import socket
 import ssl
 
 import pytest
@@ -41,3 +42,17 @@ class TestDevelopmentProxy:
         with pytest.raises(ssl.SSLError):
             handshake("unknown.localhost", proxy.port, app_authority.root_path)
         proxy.stop()
+
+    def test_a_stopped_proxy_takes_no_connection(self) -> None:
+        """
+        After the stop, the thread has ended, and the port refuses connections.
+        """
+        proxy = DevelopmentProxy(lambda _name: None)
+        proxy.start()
+        # The thread waits for the next connection.
+        socket.create_connection(("127.0.0.1", proxy.port)).close()
+        proxy.stop()
+
+        assert not proxy._thread.is_alive()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", proxy.port)).close()
