@@ -63,6 +63,13 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
             err=True,
         )
         sys.exit(1)
+    if not stored.metadata.authority:
+        say(
+            f"{name} has a certificate that another program requested. Revoke it at its CA "
+            f"({stored.metadata.issuer}). To replace it: certworker request --force {name}",
+            err=True,
+        )
+        sys.exit(1)
     choice, metadata = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
         # Without Redis, no new certificate would follow the revocation.

@@ -12,6 +12,8 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import WorkerProcess, wait_until
+from tests.storage.authority import Signer
+from tests.storage.stored import write_plain_files
 
 NAME = "main.localhost"
 
@@ -112,6 +114,22 @@ class TestRevoke:
 
         assert 1 == ended.returncode
         assert "is not a configured CA (development)" in ended.stderr
+        assert [] == revocations(app_authority)
+
+    def test_an_adopted_certificate_is_refused(
+        self, worker: WorkerProcess, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        certworker does not know the CA of an adopted certificate. The message has its issuer.
+        """
+        volume = CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
+        write_plain_files(volume, "old.localhost", Signer().certificate("old.localhost"))
+        assert volume.adopt("old.localhost")
+        ended = worker.command("revoke", "old.localhost")
+
+        assert 1 == ended.returncode
+        assert ended.stderr.startswith("old.localhost has a certificate that another program requested.")
+        assert "To replace it: certworker request --force old.localhost" in ended.stderr
         assert [] == revocations(app_authority)
 
     def test_without_redis_nothing_is_revoked(
