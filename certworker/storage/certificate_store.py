@@ -32,7 +32,7 @@ from certworker.storage.shared_directory import (
     LOCK_TIMEOUT_SECONDS,
     SharedDirectory,
     WriteLock,
-    remove_each,
+    for_each,
 )
 from certworker.storage.unpublished_links import UnpublishedLinks
 
@@ -306,7 +306,7 @@ class CertificateStore:
         """
         with suppress(VolumeLocked):
             self._forget_superseded()
-            remove_each(self._superfluous({*served, *self.links.targets()}), self._remove_unlinked)
+            for_each(self._superfluous({*served, *self.links.targets()}), self._remove_unlinked)
 
     def remove_leftovers(self) -> None:
         """
@@ -315,7 +315,7 @@ class CertificateStore:
         Raises:
             VolumeReadOnly, VolumeFault: A leftover cannot be removed.
         """
-        remove_each((self._building, self._probes), SharedDirectory.remove_leftovers)
+        for_each((self._building, self._probes), SharedDirectory.remove_leftovers)
 
     def check_writable(self) -> None:
         """

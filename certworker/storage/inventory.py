@@ -8,10 +8,11 @@ the newest usable generation. No request is sent to a CA.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from certworker.errors.worker import SchemaTooNew
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from certworker.storage.metadata import CertificateMetadata, known_generations
-from certworker.storage.shared_directory import LEAST_AGE_SECONDS
-from certworker.supervision import beat
+from certworker.storage.shared_directory import LEAST_AGE_SECONDS, for_each
+from certworker.supervision import beat, optional
 
 #: The maximum number of names whose links are made under one lock, for which jobs wait.
 NAMES_PER_LOCK = 20
@@ -101,16 +102,22 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
     Make the links that `DOMAIN/` lacks for each of *names*.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made. After a failure that may
+            concern only one name, the links of the other names are made.
     """
-    iterator = iter(names)
-    while batch := list(islice(iterator, NAMES_PER_LOCK)):
+    links, iterator = store.links, iter(names)
+
+    def complete(name: str) -> None:
+        # Check again under the lock: the name may have been removed in the meantime.
+        if not links.is_orphaned(name) and links.generation(name):
+            links.create_links(name)
+
+    def complete_all(batch: Sequence[str]) -> None:
         beat()
         with store.changing():
-            for name in batch:
-                # Check again under the lock: the name may have been removed in the meantime.
-                if not store.links.is_orphaned(name) and store.links.generation(name):
-                    store.links.create_links(name)
+            for_each(batch, complete)
+
+    for_each(iter(lambda: list(islice(iterator, NAMES_PER_LOCK)), []), complete_all)
 
 
 def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | None:
@@ -148,7 +155,7 @@ def is_complete(directory: Path) -> bool:
 def _relink(store: CertificateStore, missing: set[str], now: datetime, found: Inventory) -> None:
     for directory, metadata in _newest_first(store):
         wanted = missing.intersection(metadata.names)
-        if not wanted or metadata.not_after <= now or stored_in(directory, min(wanted)) is None:
+        if not wanted or metadata.not_after <= now or not _is_usable(directory, min(wanted)):
             continue
         with store.changing():
             # Check again under the lock: a job may have stored a new certificate in the meantime.
@@ -160,6 +167,11 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         found.served |= {name: store.links.generation(name) or _missing_generation(store) for name in wanted}
         missing = missing - wanted
     found.lost.extend(sorted(missing))
+
+
+def _is_usable(directory: Path, name: str) -> bool:
+    # A damaged disk may return one generation no more. It must not stop the repair of the others.
+    return optional(f"the check of {directory}", partial(stored_in, directory, name), None) is not None
 
 
 def _newest_first(store: CertificateStore) -> Iterator[tuple[Path, CertificateMetadata]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from certworker.domains import file_name, name_of_file
 from certworker.storage import durable
 from certworker.storage.metadata import NAME
-from certworker.storage.shared_directory import remove_each
+from certworker.storage.shared_directory import for_each
 
 #: How long a removal is recorded. A certificate of a public CA is valid for at most 398 days.
 LIFETIME = timedelta(days=400)
@@ -63,7 +63,7 @@ class RemovedNames:
             VolumeReadOnly, VolumeFault: A record cannot be removed.
         """
         old = [name for name, _ in self.all() if not self.is_younger(name, LIFETIME, now)]
-        remove_each(old, self.forget)
+        for_each(old, self.forget)
 
     def is_younger(self, name: str, age: timedelta, now: datetime) -> bool:
         """

@@ -204,7 +204,7 @@ class SharedDirectory:
         try:
             with self.alone():
                 found = self._leftovers(which)
-                remove_each(found, durable.remove)
+                for_each(found, durable.remove)
                 return len(found)
         except VolumeLocked as busy:
             logger.debug("could not clean %s, so the next pass cleans it: %s", self.path, busy.message)
@@ -239,9 +239,9 @@ class SharedDirectory:
             os.close(descriptor)
 
 
-def remove_each(members: Iterable[Member], remove: Callable[[Member], object]) -> None:
+def for_each(members: Iterable[Member], step: Callable[[Member], object]) -> None:
     """
-    Call *remove* with each of *members*. One that cannot be removed does not stop the removal of the others.
+    Call *step* with each of *members*, also after the failure of one of them.
 
     Raises:
         VolumeReadOnly, VolumeFault: The first failure, after the last member.
@@ -249,7 +249,7 @@ def remove_each(members: Iterable[Member], remove: Callable[[Member], object]) -
     first: CertworkerError | None = None
     for member in members:
         try:
-            remove(member)
+            step(member)
         except (VolumeReadOnly, VolumeFault) as failure:
             first = first or failure
     if first:

@@ -4,6 +4,7 @@ Tests of the inventory of the volume, and of the repair of dangling links.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from certworker.errors.fs import VolumeFault
+from certworker.storage import durable, inventory
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import complete_links, names_served, take_inventory
 from tests.storage.authority import Signer
@@ -78,6 +81,49 @@ class TestTakeInventory:
 
         assert ({NAME: older.directory}, [NAME]) == (found.served, found.relinked)
         assert content(older) == content(volume.current(NAME))
+
+    def test_a_generation_that_cannot_be_read_stops_no_repair(
+        self,
+        volume: CertificateStore,
+        signer: Signer,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A name gets an older generation while the disk does not return its latest one.
+        """
+        older, latest = (store(volume, signer.certificate(NAME, WWW), token=token) for token in (1, 2))
+        (volume.directory / ".certworker/live" / WWW).unlink()
+        read = durable.read
+
+        def refuse(path: Path, max_bytes: int) -> bytes:
+            if path == latest.directory / "fullchain.pem":
+                raise OSError(errno.EIO, "Input/output error")
+            return read(path, max_bytes)
+
+        monkeypatch.setattr(durable, "read", refuse)
+        found = take_inventory(volume, NOW)
+
+        assert ({NAME: latest.directory, WWW: older.directory}, [WWW]) == (found.served, found.relinked)
+        assert "fs.io" in caplog.text
+
+    def test_a_name_whose_links_cannot_be_made_stops_no_other(
+        self, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The links of the other names are made, also in later batches. The failure follows.
+        """
+        monkeypatch.setattr(inventory, "NAMES_PER_LOCK", 1)
+        store(volume, signer.certificate(NAME, WWW))
+        for name in (NAME, WWW):
+            (volume.directory / name / "privkey.pem").unlink()
+        # A directory of another program cannot be replaced by a link.
+        (volume.directory / NAME / "privkey.pem").mkdir()
+        (volume.directory / NAME / "privkey.pem" / "file").touch()
+        with pytest.raises(VolumeFault):
+            complete_links(volume, [NAME, WWW])
+
+        assert volume.links.has_all_links(WWW)
 
     def test_a_missing_link_is_restored(self, volume: CertificateStore, signer: Signer) -> None:
         """
