@@ -23,12 +23,14 @@ from certworker.domains import normalize, requested_names
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
+from certworker.issuance.forced_requests import ForcedRequests
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.issuer_factory import IssuerFactory
 from certworker.issuance.moved_names import MovedNames
 from certworker.issuance.ownership import Ownership
 from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
+from certworker.issuance.unpublished import Unpublished
 from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
 from certworker.observability.events import EventPublisher, EventStream
@@ -129,14 +131,14 @@ def build_app(
     preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling, metrics.check)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
     coverage = _build_coverage(store, traefik, records, issuers, policy, clock)
-    plan = (store, traefik, records, agenda)
+    plan, check = (store, traefik, records, agenda), _request_check(settings)
     moved = _build_moved_names(settings, connection, issuers, plan, attempts, clock)
     parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage, moved)
-    ownership = _build_ownership(settings, records, store, attempts)
-    issuance = CertificateIssuance(*parts, ownership, slot=current_slot, clock=clock)
+    rules = _build_ownership(settings, records, store, attempts), ForcedRequests(connection, records, clock)
+    unpublished = Unpublished(store, attempts, issuers, clock)
+    issuance = CertificateIssuance(*parts, *rules, unpublished, slot=current_slot, clock=clock)
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, moved.sightings, request, forget_orders, clock)
-    check = _request_check(settings)
     statuses = partial(_statuses, agenda, records, store, clock)
     _watch(metrics, settings, issuers, statuses, connection, agenda, clock)
     notifier = Notifier.of(settings, connection, partial(validity_in_service, store))

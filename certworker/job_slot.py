@@ -27,6 +27,8 @@ class JobSlot:
     run: str = ""
     #: The run of a killed worker that this run repeats, and whose locks it takes over. Empty: none.
     abandoned_run: str = ""
+    #: Whether the request of this job waited in a priority queue.
+    was_deferred: bool = False
 
 
 #: The slot of commands and loops, which do not compete with jobs.

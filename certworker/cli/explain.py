@@ -122,6 +122,10 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
         say(f"{name}: {state}, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     else:
         say(f"{name}: no certificate yet")
+    if record.forced and (since := record.forced.pending_since):
+        by = f" by {record.forced.by}" if record.forced.by else ""
+        moment = f"{since:%Y-%m-%d %H:%M} UTC"
+        say(f"  pending: a forced request, made{by} at {moment}; to end it: certworker remove {name}")
 
 
 def _covered_by(name: str, record: DomainRecord | None) -> str:
@@ -133,6 +137,7 @@ def _covered_by(name: str, record: DomainRecord | None) -> str:
 
 def _as_json(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -> dict[str, object]:
     code = record.code if record else ""
+    forced = record.forced.pending_since if record and record.forced else None
     return {
         "name": name,
         "state": record.state if record else "",
@@ -141,6 +146,7 @@ def _as_json(name: str, record: DomainRecord | None, history: list[HistoryEntry]
         "message": record.message if record else "",
         "remedy": record.remedy if record else "",
         "docs": reference(code),
+        "forced_at": f"{forced:%Y-%m-%dT%H:%M:%SZ}" if forced else None,
         "events": [
             {"ts": f"{event.moment:%Y-%m-%dT%H:%M:%SZ}", "level": event.level.lower(), "text": event.text}
             for event in history

@@ -77,6 +77,8 @@ def _fields(
         yield "serial", one.serial
         yield "authority", one.authority
         yield "renewal", f"from {moment(one.renewal)}" if one.renewal else "none"
+    if one.forced_at:
+        yield "forced", f"pending since {moment(one.forced_at)}; each attempt orders until one succeeds"
     yield "next check", moment(one.next_check)
     if position and one.detail != "missing":
         yield "queue", position

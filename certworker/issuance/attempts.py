@@ -31,6 +31,7 @@ from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
 from certworker.state.domain_records import DomainRecord, DomainRecords, tenant_in
+from certworker.state.forced_request import ForcedRequest
 from certworker.state.locks import AddCommands, Lease
 from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity
@@ -176,6 +177,7 @@ class Attempts:
         lease: Lease,
         next_check: datetime,
         clean_up: AddCommands,
+        forced: ForcedRequest | None = None,
     ) -> Success | None:
         """
         Record that the certificate with this *metadata* is in service, and plan its *next_check*.
@@ -185,6 +187,7 @@ class Attempts:
             lease: The lock on its names.
             next_check: The time of its next check.
             clean_up: Adds commands that remove what the attempt no longer needs. They may fail.
+            forced: The forced request that the certificate completes.
 
         Returns:
             None if the lease is lost: then another worker records the result.
@@ -192,7 +195,10 @@ class Attempts:
         names, score, now = metadata.names, next_check.timestamp(), self.clock()
 
         def add(pipe: Pipeline) -> None:
-            self.records.record_issued(names, metadata, next_check=next_check, now=now, pipe=pipe)
+            completed = forced.id if forced else None
+            self.records.record_issued(
+                names, metadata, next_check=next_check, now=now, completed=completed, pipe=pipe
+            )
             self.agenda.add(pipe, dict.fromkeys(names, score))
 
         def add_optional(pipe: Pipeline) -> None:

@@ -7,7 +7,7 @@ Other code may record tenants, sightings, deferred requests and covered names wh
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from certworker.issuance.pending_orders import PendingOrder, PendingOrderStore
 from certworker.state.domain_records import DomainRecord, DomainRecords
@@ -26,6 +26,12 @@ class KnownState:
     sightings: Callable[[], Mapping[str, Sighting]]
     #: For each CA, by its label, returns the pending order for exactly these names; None: there is none.
     orders: Mapping[str, Callable[[], PendingOrder | None]]
+
+    def without_orders(self) -> KnownState:
+        """
+        Return this state without the pending orders, which the attempt has removed.
+        """
+        return replace(self, orders=dict.fromkeys(self.orders, lambda: None))
 
     @classmethod
     def ask(

@@ -63,6 +63,21 @@ class Ownership:
             free = (name for name in names if not self.records.tenant_of(name))
             self.records.record_tenants(dict.fromkeys(free, tenant))
 
+    def is_proven(self, names: tuple[str, ...], tenant: str | None) -> bool:
+        """
+        Return whether *tenant* needs no further proof for *names*: it has proved that it owns them.
+
+        Args:
+            names: The names of the request.
+            tenant: The tenant of the request; None: the request names none.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        if not self.is_required or tenant is None:
+            return True
+        return all(self.records.owner_of(name) == tenant for name in names)
+
     def check(self, names: tuple[str, ...], tenant: str | None) -> None:
         """
         Check that *tenant* may have a certificate for *names*, and record which of them it has proved to own.

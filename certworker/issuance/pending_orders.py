@@ -208,9 +208,7 @@ class PendingOrders:
         """
         return self.orders.find(names)
 
-    def resume(
-        self, names: tuple[str, ...], found: PendingOrder | None, *, force: bool
-    ) -> tuple[Order | None, bool]:
+    def resume(self, names: tuple[str, ...], found: PendingOrder | None) -> tuple[Order | None, bool]:
         """
         Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
@@ -220,15 +218,13 @@ class PendingOrders:
         Args:
             names: The names.
             found: The order that is stored for them.
-            force: Resume only an order whose attempt was interrupted: the same request may have placed it.
 
         Raises:
             CertworkerError: The CA has an internal error, is busy, or does not respond.
         """
         if found is None:
             return None, False
-        is_rejected = found.resumed >= MOST_RESUMPTIONS or (force and not found.reserved)
-        order = None if is_rejected else self._fetch(names, found)
+        order = None if found.resumed >= MOST_RESUMPTIONS else self._fetch(names, found)
         if order is None or (order.is_finalized and self.keys.find(order.url) is None):
             self.forget(names)
             return None, False

@@ -38,14 +38,17 @@ from certworker.errors.imports import ImportDamaged, ImportInService
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.coverage import Coverage
 from certworker.issuance.failover import Failover, explained_by
+from certworker.issuance.forced_requests import ForcedRequests
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.known_state import KnownState
 from certworker.issuance.moved_names import MovedNames
 from certworker.issuance.ownership import Ownership
 from certworker.issuance.pending_orders import add_removals
+from certworker.issuance.unpublished import Unpublished
 from certworker.job_slot import JobSlot
 from certworker.renewal.policy import RenewalDecision, after_issuance
 from certworker.state.domain_records import DomainRecord
+from certworker.state.forced_request import ForcedRequest
 from certworker.state.locks import DomainLocks, Lease
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate, covering_all
@@ -96,6 +99,8 @@ class CertificateIssuance:
     coverage: Coverage
     moved: MovedNames
     ownership: Ownership
+    forced: ForcedRequests
+    unpublished: Unpublished
     #: Returns the slot of the running job, which is released early while the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
@@ -107,18 +112,20 @@ class CertificateIssuance:
         force: bool = False,
         use_full_quota: bool = False,
         tenant: str | None = None,
+        by: object = None,
     ) -> Outcome:
         """
         Put a certificate for *names* into service.
 
-        These rules apply without *force*: An imported certificate is kept, and any other one until it is due.
-        If wildcards cover all *names*, no certificate is ordered. A certificate with more names than the
-        request is renewed for all of them.
+        These rules apply without *force*, unless a forced request for *names* is pending. An imported
+        certificate is kept, and any other one until it is due. If wildcards cover all *names*, no certificate
+        is ordered. A certificate with more names than the request is renewed for all of them.
 
         Args:
-            force: Order a new certificate now, for exactly *names*, unless an earlier attempt stored one.
+            force: Order a new certificate now, for exactly *names*.
             use_full_quota: Order as often as the CA allows, without the reserve that certworker leaves.
             tenant: The tenant of the request; None: it names none.
+            by: The requester of a forced request, not verified.
 
         Raises:
             AlreadyInProgress: Another job holds the lock on one of *names*.
@@ -129,26 +136,37 @@ class CertificateIssuance:
                 The proxy serves the same certificates as before.
         """
         requested, additional_names = names, () if force else self._additional_names(names)
+        if additional_names and self.forced.is_pending(names):
+            additional_names = ()
         names += additional_names
         orders = [issuer.pending_orders.orders for issuer in self.issuers]
         ask = partial(KnownState.ask, names, self.attempts.records, self.moved.sightings, orders)
         with self.locks.hold_and_ask(names, ask) as (lease, known):
-            unpublished = self._unpublished(names, force=force)
-            if not force and (in_service := self._without_attempt(names, unpublished, lease, known)):
+            forced = self.forced.find(names, known.record(), lease.token, force=force, by=by)
+            unpublished, superseded = self.unpublished.find(names, forced, force=force)
+            if not forced and (in_service := self._without_attempt(names, unpublished, lease, known)):
                 if in_service.state == "covered":
                     self.ownership.record_covered(requested, tenant)
                 return in_service
             if not unpublished:
                 self.ownership.check(requested, tenant)
-            is_forced = force or unpublished is not None
-            with self.attempts.recording(names, lease, known.record(), force=is_forced):
+            starts_now = force or unpublished is not None
+            with self.attempts.recording(names, lease, known.record(), force=starts_now):
+                if forced and forced.first_token == lease.token:
+                    # Each pending order is older than the request, and may have an older key.
+                    self.unpublished.forget_orders(names)
+                    known = known.without_orders()
+                if forced:
+                    self.forced.begin(forced, known.record())
                 if unpublished:
                     # An import or an earlier attempt stored this certificate. No new order is needed.
                     self.certificates.link(unpublished)
                     state: State = "imported" if unpublished.metadata.is_imported else "issued"
-                    return self._put_into_service(state, unpublished, lease)
+                    return self._put_into_service(state, unpublished, lease, forced)
+                if superseded:
+                    self.unpublished.supersede(superseded)
                 return self._issue(
-                    names, additional_names, lease, known, force=force, use_full_quota=use_full_quota
+                    names, additional_names, lease, known, forced, force=force, use_full_quota=use_full_quota
                 )
 
     def _without_attempt(
@@ -224,13 +242,14 @@ class CertificateIssuance:
         additional_names: tuple[str, ...],
         lease: Lease,
         known: KnownState,
+        forced: ForcedRequest | None,
         *,
         force: bool,
         use_full_quota: bool,
     ) -> Outcome:
         in_service = self.certificates.current_many(names)
         current = covering_all(names, in_service)
-        if current and not force and not self._is_due(current, in_service):
+        if current and not forced and not self._is_due(current, in_service):
             return self._put_into_service("kept", current, lease)
 
         if additional_names:
@@ -253,7 +272,7 @@ class CertificateIssuance:
             stored = self.certificates.store(
                 certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
             )
-        return self._put_into_service("issued", stored, lease)
+        return self._put_into_service("issued", stored, lease, forced)
 
     def _obtain(
         self,
@@ -281,7 +300,7 @@ class CertificateIssuance:
             current is not None and bool(replaces) and self.decide(current.metadata, self.clock()).window_open
         )
         stored_order = known.orders[issuer.ca.label]()
-        resumed, reserved = issuer.pending_orders.resume(names, stored_order, force=force)
+        resumed, reserved = issuer.pending_orders.resume(names, stored_order)
         with (
             issuer.budget.reserve(
                 names,
@@ -309,9 +328,12 @@ class CertificateIssuance:
         _log_step(names, "finalize", received, certificate.issuer, certificate.serial)
         return certificate
 
-    def _put_into_service(self, state: State, stored: StoredCertificate, lease: Lease) -> Outcome:
+    def _put_into_service(
+        self, state: State, stored: StoredCertificate, lease: Lease, forced: ForcedRequest | None = None
+    ) -> Outcome:
         """
-        Write the proxy's files for *stored*, plan its next check and record the result.
+        Write the proxy's files for *stored*, plan its next check, and record the result, which
+        completes *forced*.
         """
         metadata = stored.metadata
         with step("publish"):
@@ -328,9 +350,9 @@ class CertificateIssuance:
                 next_check = after_issuance(metadata.validity, next_check, now)
             orders = [issuer.pending_orders for issuer in self.issuers] if state != "kept" else []
             removals = partial(add_removals, orders, metadata.names)
-            success = self.attempts.record_success(metadata, lease, next_check, removals)
+            success = self.attempts.record_success(metadata, lease, next_check, removals, forced)
             if success and state != "kept":
-                self.attempts.clean_up(partial(self._forget_removed, stored, success.cleaned_up))
+                self.attempts.clean_up(partial(self.unpublished.forget_removed, stored, success.cleaned_up))
         record = success.record if success else None
         return Outcome(state, metadata.names, metadata, next_check, record=record)
 
@@ -350,37 +372,6 @@ class CertificateIssuance:
                     moved = self.moved.among(others)
                     return tuple(name for name in others if name not in moved)
         return ()
-
-    def _unpublished(self, names: tuple[str, ...], *, force: bool) -> StoredCertificate | None:
-        """
-        Return the valid certificate for *names* that an earlier attempt or an import stored, if it is not in
-        service or not recorded yet.
-
-        Args:
-            force: Whether an order replaces an imported certificate.
-        """
-        try:
-            stored = self.certificates.unpublished(names)
-        except CertworkerError:
-            return None  # the attempt meets the same failure and records it
-        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
-            self.attempts.clean_up(partial(self._forget, stored))
-            return None
-        if stored and stored.metadata.is_imported and force:
-            return None
-        return stored if stored and self.clock() < stored.metadata.not_after else None
-
-    def _forget(self, stored: StoredCertificate) -> None:
-        # The orders are removed first. After a crash in between, the certificate is still unpublished, and
-        # the next attempt repeats both steps.
-        for issuer in self.issuers:
-            issuer.pending_orders.forget(stored.metadata.names)
-        self.certificates.mark_published(stored)
-
-    def _forget_removed(self, stored: StoredCertificate, removed: Sequence[object]) -> None:
-        for issuer, reply in zip(self.issuers, removed, strict=True):
-            issuer.pending_orders.forget_removed(stored.metadata.names, reply)
-        self.certificates.mark_published(stored)
 
     def _is_due(self, current: StoredCertificate, in_service: InService) -> bool:
         # After the removal of one of its names, the certificate is replaced by one without that name.

@@ -84,6 +84,8 @@ class DomainStatus:
     by: str
     #: The tenant in the last request that named one; empty if none did.
     tenant: str = ""
+    #: When the pending forced request was made; None without one.
+    forced_at: datetime | None = None
 
     @property
     def is_imported(self) -> bool:
@@ -369,6 +371,7 @@ def _status(
         authority=(metadata.authority or ADOPTED) if metadata else "",
         by=wildcard,
         tenant=record.tenant if record else "",
+        forced_at=record.forced.pending_since if record and record.forced else None,
     )
 
 

@@ -24,7 +24,7 @@ from certworker.domains import is_name, registered_domain
 from certworker.errors import CertworkerError, printable
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import RenewalDecision, next_attempt, renewal_time, shortened
-from certworker.state.domain_records import DomainRecords
+from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.state.priority_queues import LOST_QUEUE_CHECK, Priority, PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import is_complete
@@ -98,13 +98,15 @@ class DueNames:
         moved = self.moved(
             sorted({*known, *(name for each in known.values() if each for name in each.names)})
         )
-        certificates = self._names_of_certificates(known, moved)
+        records = dict(zip(known, self.records.read_many(list(known)), strict=True))
+        forced = self._pending_forced(records)
+        certificates = self._names_of_certificates(known, records, moved) | forced
         # All names of a certificate get one check, so that they stay together on the agenda.
         first = {names: name for name, names in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
             # The job of a moved name checks whether the name is back.
-            check = partial(self._check_guarded, moved=moved, now=now)
+            check = partial(self._check_guarded, moved=moved, forced=frozenset(forced.values()), now=now)
             checked = pool.map(check, first, first.values(), metadata_of_first)
             results = {}
             for names, result in zip(first, checked, strict=True):
@@ -141,6 +143,7 @@ class DueNames:
         metadata: CertificateMetadata | None,
         *,
         moved: frozenset[str],
+        forced: frozenset[tuple[str, ...]],
         now: datetime,
     ) -> Due | datetime | None:
         """
@@ -150,7 +153,10 @@ class DueNames:
             redis.RedisError: Redis failed.
         """
         try:
-            return Due("new", now) if name in moved else self._check(names, name, metadata, now)
+            is_forced = names in forced
+            if name in moved and not is_forced:
+                return Due("new", now)
+            return self._check(names, name, metadata, now, is_forced=is_forced)
         except RedisError:
             raise  # the failure concerns all names, and the caller reports it
         except Exception:
@@ -158,18 +164,25 @@ class DueNames:
             return now + LOST_QUEUE_CHECK
 
     def _check(
-        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
+        self,
+        names: tuple[str, ...],
+        name: str,
+        metadata: CertificateMetadata | None,
+        now: datetime,
+        *,
+        is_forced: bool,
     ) -> Due | datetime | None:
         """
         Return the job that the *names* of a certificate need; the time of the next check if they need none.
 
         Args:
             name: One of *names*, whose certificate has this *metadata*.
+            is_forced: Whether a forced request for *names* is pending.
 
         Returns:
             None if they have no certificate and any request for them would be rejected.
         """
-        if metadata is not None and metadata.is_imported:
+        if metadata is not None and metadata.is_imported and not is_forced:
             return self._check_imported(name, metadata, now)
         try:
             self.check_request(names)
@@ -177,10 +190,13 @@ class DueNames:
             return self._record_rejection(names, metadata, rejection, now)
         covered_until = None
         with suppress(CertworkerError):  # the job reports it
-            covered_until = self.covered_until(names, metadata)
+            covered_until = None if is_forced else self.covered_until(names, metadata)
         if metadata is None:
             return covered_until or Due("new", now)
         decision = self.decide(metadata, now)
+        if is_forced:
+            priority = _priority(metadata, decision, now) if decision.due else "new"
+            return Due(priority, metadata.not_after)
         with suppress(CertworkerError):
             if (covered_until or not decision.due) and self.traefik.serves(name, metadata):
                 return covered_until or decision.next_check
@@ -216,17 +232,38 @@ class DueNames:
         self.records.record_failed(names, rejection, next_check=again, now=now)
         return again
 
+    def _pending_forced(self, records: Mapping[str, DomainRecord | None]) -> dict[str, tuple[str, ...]]:
+        """
+        Return the names of the pending forced request of each name that has one.
+        """
+        found = {
+            name: record.forced.names
+            for name, record in records.items()
+            if record and record.forced and record.forced.is_for(record.forced.names)
+        }
+        return {name: names for name, names in found.items() if self._forced_together(names)}
+
+    def _forced_together(self, names: tuple[str, ...]) -> bool:
+        """
+        Return whether the record of each of *names* has the same forced request.
+        """
+        # A forged record must not join names of different owners.
+        requests = [record and record.forced for record in self.records.read_many(names)]
+        return all(request and request == requests[0] for request in requests)
+
     def _names_of_certificates(
-        self, known: Mapping[str, CertificateMetadata | None], moved: frozenset[str]
+        self,
+        known: Mapping[str, CertificateMetadata | None],
+        records: Mapping[str, DomainRecord | None],
+        moved: frozenset[str],
     ) -> dict[str, tuple[str, ...]]:
         """
         Return, for each name, all names of its certificate; without a certificate, the names of its request.
 
         A name in *moved* is alone, so that it does not prevent the renewal for the others.
         """
-        without = [name for name, metadata in known.items() if metadata is None]
-        records = dict(zip(without, self.records.read_many(without), strict=True))
-        wanted = {record.names for record in records.values() if record and len(record.names) > 1}
+        without = [records[name] for name, metadata in known.items() if metadata is None]
+        wanted = {record.names for record in without if record and len(record.names) > 1}
         requested_together = {names for names in wanted if self._requested_together(names)}
         together = {
             metadata: self._names_to_renew(metadata, moved) for metadata in set(filter(None, known.values()))

@@ -4,6 +4,7 @@ The state in Redis. Redis may lose any part of it, because the volume is the sou
 In import order (★ to read first)::
 
     record_scripts    The scripts of the records
+    forced_request    The forced request of a name, in fields of its record
     domain_records    ★ The last outcome of each name: its state, and its certificate or its failure
     recorded_states   The states of many records, without their other fields
     locks             Locks on names with a lease and a fencing token: one worker at a time issues for a name

@@ -38,6 +38,7 @@ from certworker.redis.codec import (
     shown_in,
 )
 from certworker.redis.shared_trips import send_with_next
+from certworker.state.forced_request import COMPLETED, ForcedRequest, forced_in
 from certworker.state.record_scripts import CLAIM, DEFER, READ, RECORD_TENANT
 from certworker.storage.metadata import CertificateMetadata
 
@@ -103,6 +104,8 @@ class DomainRecord:
     tenant: str = ""
     #: Whether a CA failed to validate the name, and neither a dry run nor an order has succeeded since.
     needs_dry_run: bool = False
+    #: The last forced request, pending or completed.
+    forced: ForcedRequest | None = None
 
 
 class DomainRecords:
@@ -159,6 +162,7 @@ class DomainRecords:
         metadata: CertificateMetadata,
         *,
         covered: bool = False,
+        completed: str | None = None,
         next_check: datetime,
         now: datetime,
         pipe: Pipeline | None = None,
@@ -170,6 +174,7 @@ class DomainRecords:
             names: The names.
             metadata: The metadata of the certificate.
             covered: Whether the certificate is for a wildcard that covers the names.
+            completed: The id of the forced request that it completes.
             next_check: The time of the next check of the names.
             now: The current time.
         """
@@ -182,6 +187,7 @@ class DomainRecords:
             "authority": metadata.authority,
             "next_check": encode_time(next_check),
             "updated": encode_time(now),
+            **({COMPLETED: completed} if completed else {}),
         }
         self._write(names, fields, without=("code", "message", "remedy", "unfinished", DRY_RUN), pipe=pipe)
 
@@ -374,6 +380,7 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
         updated=updated,
         tenant=tenant_in(fields.get("tenant")),
         needs_dry_run=DRY_RUN in fields,
+        forced=forced_in(fields, name),
     )
 
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, get_args
 
@@ -157,6 +157,8 @@ class Request:
     #: Whether the request names the tenant, which is then recorded. Otherwise, the tenant is the registered
     #: domain.
     names_tenant: bool = True
+    #: The requester, not verified; not part of the request.
+    by: object = field(default=None, compare=False)
 
     def as_json(self) -> str:
         """

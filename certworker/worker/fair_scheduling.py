@@ -21,6 +21,7 @@ from redis import Redis
 
 from certworker.domains import requested_names, tenant_of
 from certworker.errors import CertworkerError
+from certworker.issuance.forced_requests import ForcedRequests
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import LOST_QUEUE_CHECK, PriorityQueues, Request
@@ -87,6 +88,7 @@ class FairScheduler:
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
         self._records = DomainRecords(connection)
+        self._forced = ForcedRequests(connection, self._records, clock)
         self._batches = BulkQueue(connection)
 
     def tenant_of(self, job: AllowlistedJob) -> str | None:
@@ -220,7 +222,8 @@ class FairScheduler:
             names = self._accepted(values.get("domain"), values.get("domains"))
             given = values.get("tenant")
             tenant = tenant_of(given, names)
-            return Request(names, tenant, force, use_full_quota, names_tenant=given is not None)
+            named, by = given is not None, values.get("by")
+            return Request(names, tenant, force, use_full_quota, names_tenant=named, by=by)
         except CertworkerError:
             return None
 
@@ -228,6 +231,9 @@ class FairScheduler:
         # The end of the jobs is recorded last, so that a crash loses no request.
         now = self._clock()
         later = now + LOST_QUEUE_CHECK
+        # A worker may take a request as soon as it is in its queue.
+        forced = (each for each in deferred.values() if each.force and not each.names_tenant)
+        self._forced.defer((each.names, each.by) for each in forced)
         self._priority_queues.put(
             "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )

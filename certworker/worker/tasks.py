@@ -26,6 +26,7 @@ from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.job_slot import current_slot
 from certworker.renewal.due import DueNames
+from certworker.state.forced_request import ForcedRequest
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
 from certworker.tracing.steps import current_step
@@ -112,16 +113,17 @@ class Tasks:
             if tenant is not None:
                 self.issuance.ownership.record(names, owner)
             _log_warnings(given)
-            _log_request(names[0], by, force=force is True)
+            named = None if tenant is None else owner
+            forced = self._forced_request(names, by, named) if force is True else None
+            _log_request(names[0], forced.by if forced else by, force=force is True)
             full_quota = force is True and use_full_quota is True
             if full_quota:
                 logger.warning(
                     "using the CA's full rate limit, because the request has use_full_quota",
                     extra=log_fields(names[0], "audit"),
                 )
-            named = None if tenant is None else owner
             issue = partial(self.issuance.issue, names, use_full_quota=full_quota, tenant=named)
-            return report.issued(self._forced(issue, names) if force is True else issue())
+            return report.issued(self._forced(issue, names, forced, by) if forced else issue())
         except AlreadyInProgress as failure:
             plan = partial(self.issuance.attempts.plan_after_lease, names, self.locks.duration)
             report.optional("the plan of the next attempt", plan, None)
@@ -148,18 +150,30 @@ class Tasks:
         except Exception as error:
             raise self._unexpected(report, names, error) from error
 
-    def _forced(self, issue: Callable[..., Outcome], names: tuple[str, ...]) -> Outcome:
+    def _forced_request(self, names: tuple[str, ...], by: object, tenant: str | None) -> ForcedRequest:
         """
-        Issue a new certificate. Wait for the end of another job for one of *names*.
+        Record the forced request of this job, and return it. If the job is repeated, it may be completed.
+        """
+        is_allowed = self.issuance.ownership.is_proven(names, tenant)
+        return self.issuance.forced.record(names, by, tenant=tenant, is_allowed=is_allowed)
+
+    def _forced(
+        self, issue: Callable[..., Outcome], names: tuple[str, ...], request: ForcedRequest, by: object
+    ) -> Outcome:
+        """
+        Issue a new certificate, unless *request* is completed. Wait for another job for one of *names*.
 
         Raises:
             AlreadyInProgress: The other job takes longer than :data:`FORCED_WAIT_SECONDS`.
             CertworkerError: The attempt failed.
         """
+        if request.is_completed:
+            logger.info("the forced request is already completed", extra=log_fields(names[0], "job"))
+            return issue()
         ends = time.monotonic() + FORCED_WAIT_SECONDS
         while True:
             try:
-                return issue(force=True)
+                return issue(force=True, by=by)
             except AlreadyInProgress:
                 if time.monotonic() >= ends:
                     raise

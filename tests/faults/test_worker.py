@@ -39,6 +39,8 @@ PERSISTENT = ("--appendonly", "yes", "--appendfsync", "always")
 
 #: The lease time, which is shorter than in production.
 LEASE_SECONDS = 5
+#: The lease time of a worker that must not repeat a job itself.
+LONG_LEASE_SECONDS = 300
 
 
 @pytest.fixture
@@ -160,6 +162,69 @@ class TestKilled:
                 PATIENCE_SECONDS,
             )
         assert "lock.held" not in worker.log
+        assert 2 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
+
+    def test_a_forced_request_is_ordered_once_if_its_job_is_repeated(
+        self, worker: WorkerProcess, server: RedisServer, app_authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
+        """
+        After SIGKILL between the record of a success and the end of its job, the next run orders nothing.
+        """
+        name, running = "shop.localhost", "rq:wip:certificates"
+        worker.program = ["tests.servers.worker_program", str(LONG_LEASE_SECONDS)]
+        worker.start()
+        with server.client() as connection:
+            requested(connection, [name])
+            wait_until_served(tmp_path, [name], worker)
+            worker.wait_for_line("certificate issued")
+            # RQ cannot record the end of the job.
+            connection.execute_command("ACL", "SETUSER", "default", "-xadd")
+            request_certificate(name, force=True, connection=connection)
+            worker.wait_for_line("job issue-.*redis.rights")
+            worker.kill()
+            connection.zadd(running, dict.fromkeys(connection.zrange(running, 0, -1), 1))
+            connection.execute_command("ACL", "SETUSER", "default", "+xadd")
+            issued = TraefikConfig(tmp_path / "config").files(name)
+            worker.start()
+            worker.wait_for_line("the forced request is already completed")
+            worker.wait_for_line("certificate valid, nothing to do")
+
+        assert issued == TraefikConfig(tmp_path / "config").files(name)
+        assert 2 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
+
+    def test_a_forced_request_that_failed_is_repeated_by_the_next_worker(
+        self, worker: WorkerProcess, server: RedisServer, app_authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
+        """
+        A forced request fails, and the worker is killed. The next worker orders at the planned time.
+        """
+        name = "shop.localhost"
+        worker.start()
+        with server.client() as connection:
+            requested(connection, [name])
+            wait_until_served(tmp_path, [name], worker)
+            before = TraefikConfig(tmp_path / "config").files(name)
+            app_authority.stop()
+            request_certificate(name, force=True, by="root on host", connection=connection)
+            worker.wait_for_line("certificate not issued: .ca.unreachable")
+            pending = worker.command("status", name).stdout, worker.command("explain", name).stdout
+            worker.kill()
+            app_authority.start()
+            worker.start()
+            wait_until(
+                lambda: TraefikConfig(tmp_path / "config").files(name) != before or None,
+                lambda: worker.log[-5000:],
+                PATIENCE_SECONDS,
+            )
+            wait_until(
+                lambda: "pending" not in worker.command("status", name).stdout or None,
+                lambda: worker.log[-5000:],
+                PATIENCE_SECONDS,
+            )
+
+        assert "forced       pending since" in pending[0]
+        assert "pending: a forced request, made by root on host" in pending[1]
+        assert 2 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
 
 
 class TestExpectedFailures:

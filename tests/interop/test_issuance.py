@@ -66,7 +66,7 @@ class TestIssue:
         placed = issuer.pending_orders.place((name,), None)
 
         found = issuer.pending_orders.find((name,))
-        order, reserved = issuer.pending_orders.resume((name,), found, force=False)
+        order, reserved = issuer.pending_orders.resume((name,), found)
 
         assert order is not None
         assert (placed.url, True) == (order.url, reserved)

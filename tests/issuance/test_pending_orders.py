@@ -258,7 +258,7 @@ class TestFailedOrder:
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         for _ in range(2):
-            issuer.pending_orders.resume(NAMES, issuer.pending_orders.find(NAMES), force=False)
+            issuer.pending_orders.resume(NAMES, issuer.pending_orders.find(NAMES))
 
         pending = issuer.pending_orders.find(NAMES)
         assert pending is not None
@@ -280,17 +280,29 @@ class TestForce:
         assert 2 == request_count(app_authority, "newOrder")
         assert [] == keys_in(app)
 
-    def test_a_forced_request_resumes_the_order_of_a_killed_worker(
+    def test_a_repeated_forced_request_resumes_its_order(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        The next attempt for a forced request resumes the order that its first attempt placed.
+        """
+        app_authority.faults.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue(NAMES, force=True)
+
+        assert "issued" == app.issuance.issue(NAMES, force=True).state
+        assert 1 == request_count(app_authority, "newOrder")
+
+    def test_a_forced_request_replaces_the_order_of_an_earlier_request(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
-        A forced request resumes the order of a killed worker, which may have placed it for the same
-        request.
+        A forced request places a new order, even if a killed worker placed one for an earlier request.
         """
         issuer.pending_orders.place(NAMES, None)
 
         assert "issued" == app.issuance.issue(NAMES, force=True).state
-        assert 1 == request_count(app_authority, "newOrder")
+        assert 2 == request_count(app_authority, "newOrder")
 
 
 class TestCleanup:

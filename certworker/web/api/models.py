@@ -84,6 +84,8 @@ class Name:
     by: str
     #: The tenant in the last request that named one; empty if none did.
     tenant: str
+    #: When the pending forced request was made; null without one.
+    forced_at: datetime | None
     #: Where to read about `code`: a URL, or a command; empty without a failure.
     docs: str
     #: Days until `not_after`, with two decimals; null without a certificate.
