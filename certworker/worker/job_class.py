@@ -92,6 +92,7 @@ class AllowlistedJob(Job):
         not_recorded: Set if the job has to run again, because its outcome could not be recorded.
         requested_at: When the job was created, according to its producer; None if unknown.
         abandoned_run: The run of a killed worker that the next run repeats. Empty: none.
+        was_deferred: Whether its request waited in a priority queue, and this worker made the job from it.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
@@ -99,6 +100,7 @@ class AllowlistedJob(Job):
     not_recorded: NotRecorded | None = None
     requested_at: datetime | None = None
     abandoned_run: str = ""
+    was_deferred: bool = False
     #: The fields of :data:`DEFAULTS` that its hash has.
     _sent: frozenset[str] = frozenset()
 

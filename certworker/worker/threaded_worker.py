@@ -331,23 +331,17 @@ class ThreadedWorker(SimpleWorker):
     def _dispatch(self) -> bool:
         if dispatched := self._scheduling.dispatch():
             job = self._made(dispatched.id, dispatched.fields, self.connection)
-            self._start(job, dispatched.tenant, dispatched.requested_at, was_deferred=True)
+            job.was_deferred = True
+            self._start(job, dispatched.tenant, dispatched.requested_at)
         return dispatched is not None
 
-    def _start(
-        self,
-        job: AllowlistedJob,
-        tenant: str | None,
-        requested_at: datetime | None,
-        *,
-        was_deferred: bool = False,
-    ) -> None:
+    def _start(self, job: AllowlistedJob, tenant: str | None, requested_at: datetime | None) -> None:
         before = set(self.executions)
         lease = self._slots.take(tenant)
         try:
             execution = self.prepare_execution(job)
             # Each job gets its own thread, so that a late time limit ends only that thread.
-            arguments = (job, execution, lease, requested_at, was_deferred)
+            arguments = (job, execution, lease, requested_at)
             Thread(target=self._run, args=arguments, name=job.id, daemon=True).start()
         except BaseException:
             # The job does not run, so its lease must not be renewed.
@@ -357,12 +351,7 @@ class ThreadedWorker(SimpleWorker):
             raise
 
     def _run(
-        self,
-        job: AllowlistedJob,
-        execution: Execution,
-        lease: SlotLease,
-        requested_at: datetime | None,
-        was_deferred: bool,
+        self, job: AllowlistedJob, execution: Execution, lease: SlotLease, requested_at: datetime | None
     ) -> None:
         slot = JobSlot(
             partial(self._slots.release, lease),
@@ -370,7 +359,7 @@ class ThreadedWorker(SimpleWorker):
             requested_at,
             run=execution.composite_key,
             abandoned_run=job.abandoned_run,
-            was_deferred=was_deferred,
+            was_deferred=job.was_deferred,
         )
         try:
             with log.job(job.id), running_in(slot), sharing_trips(self.connection):
