@@ -77,7 +77,7 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     publish = after(published)
     if was_killed:
         _publish_recent(store, publish, now_in_utc())
-    host = Host(connection, store, traefik, metrics.bundle, publish)
+    host = Host(connection, store, traefik, metrics.bundle, publish, lambda _name: None)
     membership = Membership(host, ReplicationKeys(settings.replication.keys), None)
     upkeep = Upkeep(store, traefik, now_in_utc)
     health = Health(connection, heartbeats, lambda: True)

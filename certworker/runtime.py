@@ -323,7 +323,8 @@ def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, sta
     if not settings.replication.keys:
         app.metrics.watch_replication(lag=float, missing=float)
         return []
-    host = Host(app.connection, app.certificates, app.traefik, app.metrics.bundle, publish)
+    removed = app.removal.forget_check
+    host = Host(app.connection, app.certificates, app.traefik, app.metrics.bundle, publish, removed)
     membership = Membership(host, ReplicationKeys(settings.replication.keys), settings.state_dir / "accounts")
     app.metrics.watch_replication(lag=membership.lag_seconds, missing=membership.missing_names)
     membership.catch_up(stop)

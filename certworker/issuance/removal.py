@@ -83,6 +83,20 @@ class Removal:
         _log(name, others, known=known, had_own=had_own, wildcard=self._serving_wildcard(name))
         return known
 
+    def forget_check(self, name: str) -> None:
+        """
+        Remove *name*, which another host has removed, from the agenda, unless it has been requested since.
+
+        Until this host removes its certificate, its checks may add the name to the agenda again.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        self.agenda.remove(name)
+        # A request may fail at the same time. Its next attempt must stay planned.
+        if record := self.records.read(name):
+            self.agenda.put_many({name: record.next_check or self.clock()}, at_the_latest=True)
+
     def _serving_wildcard(self, name: str) -> str:
         """
         Return the wildcard whose certificate in service covers *name*; empty if there is none.

@@ -56,6 +56,8 @@ class Volume:
     observe: Callable[[str], object]
     #: Called with the names of each certificate that is now in service.
     published: Callable[[tuple[str, ...]], object]
+    #: Called with each name that another host has removed, after it is no longer in service.
+    removed: Callable[[str], object]
     #: The codes of failures that were logged since the last valid bundle.
     logged: set[str] = field(default_factory=set)
     #: The code of the last failure of each skipped name, which the next comparison tries again.
@@ -201,6 +203,8 @@ class Volume:
         if later:
             # A job has linked it in the meantime, and may have written its file before it was removed here.
             self.traefik.repair({removed.name: later})
+        else:
+            self.removed(removed.name)
         self.observe(REMOVED if is_new and not later else OUTDATED)
 
 

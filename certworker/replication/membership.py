@@ -65,6 +65,8 @@ class Host:
     observe: Callable[[str], object]
     #: Called with the names of each certificate of another host that is now in service.
     published: Callable[[tuple[str, ...]], object]
+    #: Called with each name that another host has removed, after it is no longer in service.
+    removed: Callable[[str], object]
 
 
 class Membership:
@@ -95,7 +97,13 @@ class Membership:
         self._accounts = Accounts(accounts_dir, keys) if accounts_dir else None
         receive = self._accounts.receive if self._accounts else None
         self.volume = Volume(
-            host.store, host.traefik, keys, host.observe, host.published, receive_account=receive
+            host.store,
+            host.traefik,
+            keys,
+            host.observe,
+            host.published,
+            host.removed,
+            receive_account=receive,
         )
         self.follower = Follower(
             self._stream, self.volume, self._compare_soon, Faults("the replication", explain)

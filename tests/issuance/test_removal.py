@@ -130,6 +130,26 @@ class TestRemove:
 
         assert app.traefik.files(NAME)
 
+    def test_a_name_that_another_host_removed_leaves_the_agenda_unless_it_is_requested_again(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        The check of a host with the certificate adds the name again. A failed request stays planned.
+        """
+        app.agenda.put(NAME, app.clock())
+        app.removal.forget_check(NAME)
+        assert NAME not in app.agenda
+
+        app_authority.faults.fail("order", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue((NAME,))
+        planned = app.agenda.next_check(NAME)
+        app.removal.forget_check(NAME)
+
+        assert planned is not None
+        # The record has whole seconds.
+        assert planned.replace(microsecond=0) == app.agenda.next_check(NAME)
+
     def test_a_removal_reaches_a_host_that_is_ahead(
         self,
         tmp_path: Path,

@@ -73,6 +73,7 @@ class Mirror:
     keys: tuple[str, ...] = (KEY,)
     outcomes: list[str] = field(default_factory=list)
     published: list[tuple[str, ...]] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
     gaps: int = 0
 
     def __post_init__(self) -> None:
@@ -88,6 +89,7 @@ class Mirror:
             ReplicationKeys(self.keys),
             observe=self.outcomes.append,
             published=self.published.append,
+            removed=self.removed.append,
         )
         self.follower = Follower(
             BundleStream(self.connection), self.volume, on_gap=self.count_gap, faults=Faults("test")

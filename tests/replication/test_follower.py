@@ -86,6 +86,7 @@ def test_a_removed_name_returns_with_a_later_certificate(origin: Origin, mirror:
     assert ["removed"] == mirror.follow()
     assert [] == list(mirror.store.names())
     assert mirror.traefik.files(A) is None
+    assert [A] == mirror.removed
 
     again = origin.issue(A, token=9)
 
@@ -115,6 +116,7 @@ def test_a_removal_spares_a_certificate_that_is_linked_meanwhile(origin: Origin,
     assert later.fullchain_pem == mirror.files(A)["fullchain.pem"]
     assert (directory / "fullchain.pem", directory / "privkey.pem") == mirror.traefik.files(A)
     assert [] == list(mirror.store.links.removed.all())
+    assert [] == mirror.removed
 
 
 def test_entries_that_miss_each_other_end_in_the_same_state(origin: Origin, mirror: Mirror) -> None:

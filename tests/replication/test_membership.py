@@ -45,7 +45,14 @@ def member(origin: Origin, stack: ExitStack, clock: Callable[[], float] | None =
     """
     traefik = TraefikConfig(origin.directory / "config")
     traefik.directory.mkdir(parents=True)
-    host = Host(origin.connection, origin.store, traefik, lambda _outcome: None, lambda _names: None)
+    host = Host(
+        origin.connection,
+        origin.store,
+        traefik,
+        lambda _outcome: None,
+        lambda _names: None,
+        lambda _name: None,
+    )
     membership = Membership(host, ReplicationKeys([KEY]), origin.directory / "accounts", clock or leaps())
     stack.callback(membership.stop)
     return membership
