@@ -95,7 +95,7 @@ KINDS = (
     Kind("certworker:lane:PRIORITY:TENANT", "zset", "Requests of a tenant with one priority."),
     Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turn."),
     Kind("certworker:lock:NAME", "string", "A worker issues for the name, or changes a zone; expires."),
-    Kind("certworker:name:NAME", "hash", "The last outcome for a name, and its tenant."),
+    Kind("certworker:name:NAME", "hash", "The last outcome for a name, its tenant, and its forced request."),
     Kind("certworker:nodes", "hash", "The last report of each host with its own volume."),
     Kind("certworker:order:AUTHORITY:SET", "string", "The URL of a pending order; expires."),
     Kind("certworker:outbox:CHANNEL", "list", "Notifications that wait for delivery."),

@@ -197,6 +197,9 @@ RECORD = {
     "authority": "letsencrypt",
     "next_check": "2026-11-29T00:00:00Z",
     "updated": "2026-11-28T00:00:00Z",
+    "forced": json.dumps({"id": "0a1b", "names": [NAME], "at": "2026-11-28T00:00:00Z", "by": "", "run": ""}),
+    "forced_begun": "0a1b 17",
+    "forced_completed": "ffff",
 }
 
 
@@ -219,6 +222,7 @@ def test_record(emptied: Emptied, write: Value) -> None:
     assert read
     assert read.state == "failed"
     assert read.message.isprintable()
+    assert read.forced is None or (NAME in read.forced.names and read.forced.by.isprintable())
 
 
 @given(write=of_list(["2026-11-28T00:00:00Z", "INFO", "It began."]))

@@ -16,6 +16,7 @@ from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from certworker.job_slot import current_slot
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import PRIORITY_QUEUE
@@ -171,6 +172,23 @@ class TestBacklog:
             assert eventually(lambda: len(issued(connection)) == 4)
 
         assert b'["www.big.localhost", true]' in connection.lrange("sample:issued", 0, -1)
+
+    def test_a_job_knows_whether_its_request_was_deferred(self, connection: Redis) -> None:
+        """
+        Only the job of a request from a priority queue has `was_deferred`.
+        """
+
+        def issue(domain: str) -> dict[str, object]:
+            connection.rpush("sample:issued", json.dumps([domain, current_slot().was_deferred]))
+            eventually(lambda: len(waiting(connection)) == 5 or len(issued(connection)) > 1)
+            return {"state": "issued", "names": [domain]}
+
+        push_many(connection, backlog(6))
+        with worker_thread(connection, slots=1, functions={"certworker.issue": issue}):
+            assert eventually(lambda: len(issued(connection)) == 6)
+
+        notes = [json.loads(note) for note in connection.lrange("sample:issued", 0, -1)]
+        assert [False, *[True] * 5] == [was_deferred for _, was_deferred in notes]
 
     def test_the_domains_of_a_tenant_count_as_one_tenant(self, connection: Redis) -> None:
         """
