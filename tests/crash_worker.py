@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,11 @@ from certworker.app import App, build_app
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.issuance.importing import CertificateImport
+from certworker.job_slot import NO_SLOT, running_in
 from certworker.own_certificates import Pem
 from certworker.redis.client import connect
 from certworker.redis.guard import sharing_trips
+from certworker.runtime import build_tasks
 from certworker.settings import load
 from tests.replication.hosts import Mirror
 
@@ -37,6 +39,9 @@ CHANGES = ("write", "fsync", "rename", "replace", "symlink", "mkdir", "unlink", 
 
 #: The number of processes at the same time. They mostly wait for the disk and the CA.
 AT_ONCE = 12
+
+#: The run of the job of each forced request.
+FORCED_RUN = "issue-forced:1"
 
 
 @dataclass
@@ -115,6 +120,14 @@ def import_own(app: App, name: str) -> None:
     app.issuance.issue((name,))
 
 
+def force(app: App, name: str) -> None:
+    """
+    Run the job of a forced request for *name*.
+    """
+    with running_in(replace(NO_SLOT, run=FORCED_RUN)):
+        build_tasks(app)["certworker.issue"](domain=name, force=True)
+
+
 def follow(app: App, _name: str) -> None:
     """
     Follow the stream of bundles as a mirror, whose volumes are in the directory of the certificates.
@@ -123,7 +136,10 @@ def follow(app: App, _name: str) -> None:
 
 
 #: What the processes do, by its name on the command line.
-ACTIONS = {"issue": issue, "import": import_own, "mirror": follow}
+ACTIONS = {"issue": issue, "import": import_own, "mirror": follow, "force": force}
+
+#: What a process does before it counts its steps.
+PREPARATIONS = {"force": issue}
 
 
 def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:
@@ -139,6 +155,8 @@ def act(action: str, name: str, steps: Steps, lease_seconds: float) -> int:
             wake=lambda _moment: None,
             lease_seconds=lease_seconds,
         )
+        if prepare := PREPARATIONS.get(action):
+            prepare(app, name)
         steps.watch()
         try:
             with sharing_trips(connection):

@@ -27,10 +27,12 @@ from certworker.dns01.txt_records import RECORDS
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced, VolumeLocked
+from certworker.job_slot import NO_SLOT, running_in
+from certworker.runtime import build_tasks
 from certworker.settings import load
 from certworker.storage.keypair import stored_in
 from tests.app_fixture import environment
-from tests.crash_worker import place_of
+from tests.crash_worker import FORCED_RUN, place_of
 from tests.memory import in_memory
 from tests.servers.bind import KEY, Bind
 from tests.servers.development import development_authority
@@ -265,6 +267,42 @@ class TestKilled:
             assert [] == volume.unpublished_sets()
         # SIGKILL between the two steps of the removal leaves a key.
         assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
+
+
+class TestKilledInAForcedRequest:
+    def test_at_every_step_the_next_run_completes_the_request_with_one_certificate(
+        self, site: Site, app_authority: FaultyAuthority, record_property: Counts
+    ) -> None:
+        """
+        After SIGKILL at any step of a forced job, its next run leaves exactly one new certificate.
+        """
+        site = replace(site, action="force")
+        with site.victims(signal.SIGKILL) as killed:
+            killed.wait()
+        record_property("killed at", f"{len(killed.names)} steps")
+        before = orders(app_authority)
+
+        def run_again(name: str) -> str:
+            slot = replace(NO_SLOT, run="issue-forced:2", abandoned_run=FORCED_RUN)
+            with running_in(slot):
+                return str(build_tasks(site.app(name))["certworker.issue"](domain=name, force=True)["serial"])
+
+        with ThreadPoolExecutor(8) as pool:
+            serials = list(pool.map(run_again, killed.names))
+
+        after, signed = orders(app_authority), orders(app_authority, "finalize")
+        assert len(killed.names) >= FEWEST_STEPS
+        assert serials == [in_service(site.app(name), name) for name in killed.names]
+        lost = [name for name in killed.names if (before[name], after[name]) == (2, 3)]
+        assert len(lost) <= MOST_LOST, lost
+        assert {2, 3} >= {after[name] for name in killed.names}
+        assert {2} == {signed[name] for name in killed.names}
+        for name in killed.names:
+            record = site.app(name).records.read(name)
+            assert record
+            assert record.forced
+            assert record.forced.is_completed
+            assert [] == site.app(name).certificates.unpublished_sets()
 
 
 class TestKilledWithTxtRecord:
