@@ -15,7 +15,9 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors.ca import CaUnreachable
+from certworker.issuance.importing import CertificateImport
 from certworker.job_slot import NO_SLOT, JobSlot, running_in
+from certworker.own_certificates import Pem
 from certworker.redis.codec import decode_text
 from certworker.runtime import build_tasks
 from certworker.state.domain_records import RECORDS
@@ -26,6 +28,7 @@ from certworker.worker.fair_scheduling import FairScheduler
 from certworker.worker.producer import request_certificate
 from certworker.worker.slots import Slots
 from tests.app_fixture import open_app
+from tests.certificate_builder import Wanted, key_pem
 from tests.faults.service import NAME, in_service
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -195,6 +198,21 @@ class TestRetry:
 
         assert [] == check_now(app)[1:]
         assert not is_pending(app)
+
+    def test_an_imported_certificate_ends_the_request(self, app: App, app_authority: FaultyAuthority) -> None:
+        """
+        An import while the request is pending puts the imported certificate into service, without an order.
+        """
+        run(app)
+        fail_forced(app, app_authority)
+        signed = Wanted([NAME]).sign()
+        own = CertificateImport(app.certificates, app.locks, lambda _name, by: str(by), app.clock)
+        own.run(NAME, Pem(signed.pem, key_pem(signed.key)), by="test", force=True)
+
+        assert "imported" == run(app)["state"]
+        assert not is_pending(app)
+        assert [] == check_now(app)
+        assert 1 == orders(app_authority)
 
     def test_an_invalid_token_causes_one_order(self, app: App, app_authority: FaultyAuthority) -> None:
         """
