@@ -217,7 +217,7 @@ class TestNonPersistentDirectories:
         """
         settings = load({"_APP_ENV": "production"})
         found = {
-            str(risk.remedy).partition(" - ")[2].partition(" to ")[0]
+            str(risk.remedy).partition(" - ")[2].partition(" in ")[0]
             for risk in non_persistent_directories(settings)
         }
         forgotten = {
