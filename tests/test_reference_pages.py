@@ -109,7 +109,8 @@ class TestEvents:
 
     def test_the_page_lists_fields_of_the_record(self, running: Running) -> None:
         """
-        A record of an issued name has each field of the page, except those of a tenant and of a failure.
+        A record of an issued name has each field of the page, except those of a tenant, of a failure and of a
+        forced request.
         """
         row = next(
             line for line in page("events").splitlines() if line.startswith("| hash `certworker:name:")
@@ -119,7 +120,9 @@ class TestEvents:
         stored = {name.decode() for name in cast("list[bytes]", names)}
 
         assert len(listed) > 10
-        assert listed - {"code", "message", "remedy", "tenant", "owner"} <= stored
+        forced = {"forced", "forced_begun", "forced_completed"}
+        assert forced <= listed
+        assert listed - {"code", "message", "remedy", "tenant", "owner"} - forced <= stored
 
 
 class TestMetrics:

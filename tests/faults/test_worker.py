@@ -177,6 +177,7 @@ class TestKilled:
             requested(connection, [name])
             wait_until_served(tmp_path, [name], worker)
             worker.wait_for_line("certificate issued")
+            wait_until(lambda: not connection.zcard(running) or None, lambda: worker.log)
             # RQ cannot record the end of the job.
             connection.execute_command("ACL", "SETUSER", "default", "-xadd")
             request_certificate(name, force=True, connection=connection)
