@@ -42,6 +42,7 @@ from certworker.replication.membership import Host, Membership
 from certworker.replication.responses import Responses
 from certworker.replication.sealing import ReplicationKeys
 from certworker.settings import CaChoice, Settings
+from certworker.state.recorded_states import RecordedStates
 from certworker.state.schema import have_settings_changed
 from certworker.supervision import Heartbeats, Loop, optional, stop_all
 from certworker.tracing.setup import start_tracer
@@ -219,6 +220,7 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
         traefik=app.traefik,
         request_own_domains=own_domains.start,
         settings_changed=partial(have_settings_changed, app.connection, app.settings.fingerprint),
+        states=RecordedStates(app.connection),
         clock=app.clock,
         random=app.random,
         explain=explainer(app.connection),

@@ -16,11 +16,14 @@ from random import Random
 
 from certworker.domains import is_name
 from certworker.errors import CertworkerError, Retry, catalog
-from certworker.errors.worker import AlreadyInProgress
+from certworker.errors.acct import AccountKeyUnreadable
+from certworker.errors.fs import VolumeReadOnly
+from certworker.errors.worker import AlreadyInProgress, SchemaTooNew
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import known_metadata
 from certworker.renewal.policy import NEVER, in_words, next_check, planned_renewal
 from certworker.state.domain_records import DomainRecords
+from certworker.state.recorded_states import RecordedStates
 from certworker.storage.adoption import adopt_together
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
@@ -39,8 +42,11 @@ LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked at random times within this period.
 RESTORE_WITHIN = timedelta(minutes=10)
 
-#: The states that a change to the settings may end.
+#: The states that the operator may have ended before a start.
 RETRIED = ("failed", "moved")
+#: Failures that end with a change to a file, or with a newer certworker, while the settings stay the same.
+#: Each start retries them: an attempt that fails again places no order.
+RETRIED_AT_EACH_START = frozenset({VolumeReadOnly.code, AccountKeyUnreadable.code, SchemaTooNew.code})
 
 #: The pause between two log lines about the progress. A shorter comparison logs no progress.
 PROGRESS_INTERVAL = timedelta(seconds=10)
@@ -177,27 +183,32 @@ class Reconciler:
             # The next repair writes the files.
             logger.warning("%s", failure, extra={"code": failure.code})
 
-    def retry_after_a_change(self) -> int:
+    def retry_after_the_start(self, states: RecordedStates, *, settings_changed: bool) -> int:
         """
-        Plan a check now for every name whose last failure needs a change by the operator.
+        Plan a check now for every name whose last failure the operator may have ended before the start.
 
-        The caller has found that the settings have changed.
+        Most failures that need a change by the operator are retried only if the *settings_changed*: a worker
+        that is restarted in a loop must not send a request to the CA at each start.
+
+        Args:
+            states: The states of the names.
+            settings_changed: Whether the settings differ from those of the last start.
 
         Returns:
             The number of these names.
         """
-        codes = {kind.code for kind in catalog() if kind.retry is Retry.CONFIG}
+        needing_a_change = {kind.code for kind in catalog() if kind.retry is Retry.CONFIG}
+        codes = needing_a_change if settings_changed else RETRIED_AT_EACH_START
         now, count = self.clock(), 0
         for batch in _batches(self.agenda.names(), NAMES_AT_A_TIME):
-            records = filter(None, self.records.read_many(batch))
-            failed = [each.name for each in records if each.state in RETRIED and each.code in codes]
+            beat()
+            found = zip(batch, states.read_many(batch), strict=True)
+            records = self.records.read_many([name for name, state in found if state in RETRIED])
+            failed = [record.name for record in records if record and record.code in codes]
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:
-            logger.info(
-                "the settings have changed; retrying names whose failure needs a change by the operator: %d",
-                count,
-            )
+            logger.info("retrying names whose failure needed a change by the operator: %d", count)
         return count
 
     def _plan_missing_checks(self) -> None:

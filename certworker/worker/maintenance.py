@@ -7,7 +7,7 @@ The maintenance loop: repairs, reconciliation, renewals that are due, and the re
                        publish stored certificates
     every 30 seconds   remove leftovers
     every hour         check and repair all names; more often while a certificate is short-lived
-    every day          log one line, which shows that the worker runs
+    every day          log one line, which shows that the worker is running
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.reconciler import Reconciler
 from certworker.renewal.repair import Repair
 from certworker.state.locks import DomainLocks
+from certworker.state.recorded_states import RecordedStates
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
 from certworker.supervision import Duties, Faults, Loop, Postponed
@@ -85,7 +86,7 @@ class Leftovers:
         yield "the removal of old tokens", self._remove_tokens
         for issuer in self.issuers:
             label = issuer.ca.label
-            yield f"the removal of old orders at {label}", issuer.pending_orders.remove_stale
+            yield f"the removal of old orders with {label}", issuer.pending_orders.remove_stale
             yield f"the removal of unfinished files of {label}", issuer.client.remove_leftovers
             if issuer.webroot:
                 remove = partial(issuer.webroot.remove_leftovers, self.tokens.all)
@@ -96,7 +97,7 @@ class Leftovers:
         yield "the removal of TXT records of earlier orders", self.dns01.remove_leftovers
 
     def _remove_tokens(self) -> None:
-        # A check of port 80 stores a token for some seconds without the lock on its name.
+        # A check of port 80 stores a token for a few seconds without the lock on its name.
         before = self.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
         old = {
             token: stored.name
@@ -162,6 +163,7 @@ class MaintenanceLoop:
     Args:
         request_own_domains: Starts the requests for the names of `_APP_DOMAIN`.
         settings_changed: Returns whether the settings differ from those of the last start.
+        states: The states of the names.
         clock: Returns the time in UTC.
         random: Shortens pauses by a random share, so that several workers do not run their passes together.
         explain: Returns the CertworkerError for an exception of another library, or None.
@@ -183,6 +185,7 @@ class MaintenanceLoop:
         traefik: TraefikConfig,
         request_own_domains: Callable[[], object],
         settings_changed: Callable[[], bool],
+        states: RecordedStates,
         clock: Callable[[], datetime],
         random: Random,
         explain: Callable[[BaseException], CertworkerError | None],
@@ -192,6 +195,7 @@ class MaintenanceLoop:
         self._agenda = agenda
         self._traefik = traefik
         self._settings_changed = settings_changed
+        self._states = states
         self._random = random
         self.agenda_check = AgendaCheck(agenda, certificates, due_names, reconciler, clock)
         self._remove_leftovers = Duties(dict(leftovers.removals()), explain)
@@ -202,7 +206,7 @@ class MaintenanceLoop:
                 # Before the first pass, _step has removed the leftovers.
                 "the requests for the names of the installation": request_own_domains,
                 "the list of suffixes": load_suffixes,
-                "the retry after a change to the settings": self._retry_after_a_change,
+                "the retries after the start": self._retry_after_the_start,
                 "the reconciliation": reconciler.reconcile,
                 "the check of the names that are due": due_names.enqueue,
                 "the report of overdue certificates": self._report_overdue,
@@ -220,7 +224,7 @@ class MaintenanceLoop:
             explain,
         )
         self._run_daily = Duties({"the daily log line": self._log_alive}, explain)
-        self._settings_compared = False
+        self._have_settings_changed = self._has_retried = False
         self._shortest_validity: timedelta | None = None
         self._next_round = self._next_removal = 0.0
         self._next_alive_line = time.monotonic() + ALIVE_LINE_SECONDS
@@ -246,10 +250,13 @@ class MaintenanceLoop:
             raise Postponed(AGENDA_CHECK_SECONDS)
         return AGENDA_CHECK_SECONDS
 
-    def _retry_after_a_change(self) -> None:
-        if not self._settings_compared and self._settings_changed():
-            self._reconciler.retry_after_a_change()
-        self._settings_compared = True
+    def _retry_after_the_start(self) -> None:
+        if self._has_retried:
+            return
+        # The comparison stores the settings, so a second one, after an error, finds no change.
+        self._have_settings_changed |= self._settings_changed()
+        self._reconciler.retry_after_the_start(self._states, settings_changed=self._have_settings_changed)
+        self._has_retried = True
 
     def _report_overdue(self) -> None:
         self._shortest_validity = self._expiry_alerts.log().shortest_validity

@@ -14,11 +14,11 @@ UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS = 150
 
 
 class TestRestarts:
-    def test_a_restart_retries_failures_and_orders_no_valid_certificate(
+    def test_a_restart_requests_failed_own_names_and_orders_no_valid_certificate(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        A restart requests failed names again, and places no order for valid certificates.
+        A restart requests the names of `_APP_DOMAIN` again, and places no order for valid certificates.
         """
         project.settings["_APP_DOMAIN"] = "main.internal,shop.internal"
         pebble.start()

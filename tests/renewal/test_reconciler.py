@@ -10,23 +10,42 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from certworker.app import App
+from certworker.errors.acct import AccountKeyUnreadable
 from certworker.errors.ca import ServerInternal
 from certworker.errors.config import EmailMissing
+from certworker.errors.fs import VolumeReadOnly
 from certworker.errors.rate import Paused
+from certworker.errors.worker import SchemaTooNew
 from certworker.renewal.agenda import AGENDA
 from certworker.renewal.reconciler import Progress
+from certworker.state.recorded_states import RecordedStates
 
 NAME = "shop.localhost"
 
 
-class TestRetryAfterAChange:
-    def test_only_configuration_errors_are_retried_after_a_change(self, app: App) -> None:
+class TestRetryAfterTheStart:
+    @pytest.mark.parametrize(
+        ("settings_changed", "due"),
+        [
+            (True, ["file.localhost", "key.localhost", "mail.localhost", "newer.localhost"]),
+            (False, ["file.localhost", "key.localhost", "newer.localhost"]),
+        ],
+    )
+    def test_only_failures_that_the_operator_may_have_ended_are_retried(
+        self, app: App, settings_changed: bool, due: list[str]
+    ) -> None:
         """
-        After a change to the settings, only the names with a configuration error are due.
+        A start retries the failures of files and versions. After a change to the settings, it retries every
+        failure that needs a change by the operator.
         """
         now = app.clock()
         later = now + timedelta(hours=20)
         failures = {
+            "file.localhost": VolumeReadOnly(
+                path="/storage/certificates", uid=10001, reason="EACCES", directory="/storage", owner="root"
+            ),
+            "key.localhost": AccountKeyUnreadable(path="/storage/state/key.pem", reason="EACCES"),
+            "newer.localhost": SchemaTooNew(where="meta.json", found=2, known=1),
             "mail.localhost": EmailMissing(),
             "busy.localhost": ServerInternal(authority="the CA", detail="busy"),
             "paused.localhost": Paused(
@@ -37,8 +56,11 @@ class TestRetryAfterAChange:
             app.records.record_failed([name], failure, next_check=later, now=now)
         app.agenda.put_many(dict.fromkeys([*failures, "unknown.localhost"], later))
 
-        assert 1 == app.reconciler.retry_after_a_change()
-        assert ["mail.localhost"] == app.agenda.due(app.clock(), 9)
+        states = RecordedStates(app.connection)
+        retried = app.reconciler.retry_after_the_start(states, settings_changed=settings_changed)
+
+        assert len(due) == retried
+        assert due == sorted(app.agenda.due(app.clock(), 9))
 
 
 class TestReconcile:

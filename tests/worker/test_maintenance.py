@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from certworker.app import App
 from certworker.errors.config import EmailMissing
+from certworker.errors.fs import VolumeReadOnly
 from certworker.notify.notifier import Notifier
 from certworker.redis.failures import explainer
 from certworker.renewal.agenda import AGENDA, COMPARED
 from certworker.runtime import build_maintenance
 from certworker.settings import load
+from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.schema import have_settings_changed
 from certworker.storage.links import Links
 from certworker.supervision import Duties, Heartbeat, Loop, Postponed
 from certworker.supervision.heartbeats import record_beats_for
@@ -118,9 +122,58 @@ class TestRound:
         app.agenda.put(name, later)
         changed = app.settings.model_copy(update={"newer_email": "ops@shop.dev"})
         for settings, requested in ((app.settings, 0), (app.settings, 0), (changed, 1)):
-            maintenance_of(replace(app, settings=settings))._retry_after_a_change()
+            maintenance_of(replace(app, settings=settings))._retry_after_the_start()
 
             assert requested == app.due_names.enqueue()["requested"]
+
+    def test_each_start_retries_once_the_names_whose_files_the_operator_may_have_changed(
+        self, app: App
+    ) -> None:
+        """
+        Each start retries a name whose files were not writable, and only the first round of a start does so.
+        """
+        name, now = "shop.localhost", app.clock()
+        later = now + timedelta(hours=20)
+        failure = VolumeReadOnly(
+            path="/storage/certificates", uid=10001, reason="EACCES", directory="/storage", owner="root"
+        )
+        app.records.record_failed([name], failure, next_check=later, now=now)
+        for maintenance in (maintenance_of(app), maintenance_of(app)):
+            requested = []
+            for _ in range(2):
+                app.agenda.put(name, later)
+                maintenance._retry_after_the_start()
+                requested.append(app.due_names.enqueue()["requested"])
+
+            assert [1, 0] == requested
+
+    def test_a_change_is_not_lost_if_the_first_round_fails(self, app: App) -> None:
+        """
+        If Redis fails between the comparison of the settings and the retries, the next round makes the
+        retries.
+        """
+
+        class FailingOnce(DomainRecords):
+            failed = False
+
+            def read_many(self, names: Sequence[str]) -> Iterator[DomainRecord | None]:
+                if not self.failed:
+                    self.failed = True
+                    raise RedisConnectionError("connection lost")
+                return super().read_many(names)
+
+        name, later = "shop.localhost", app.clock() + timedelta(hours=20)
+        app.records.record_failed([name], EmailMissing(), next_check=later, now=app.clock())
+        app.agenda.put(name, later)
+        have_settings_changed(app.connection, "those of the last start")
+        reconciler = replace(app.reconciler, records=FailingOnce(app.connection))
+        maintenance = maintenance_of(replace(app, reconciler=reconciler))
+        with pytest.raises(RedisConnectionError):
+            maintenance._retry_after_the_start()
+        assert 0 == app.due_names.enqueue()["requested"]
+        maintenance._retry_after_the_start()
+
+        assert 1 == app.due_names.enqueue()["requested"]
 
     def test_the_interval_follows_the_shortest_lifetime_and_the_duration_of_a_round(
         self, app: App, app_authority: FaultyAuthority
