@@ -31,13 +31,14 @@ LETS_ENCRYPT = Limits(
     failures_until_pause=Limit(1_152, timedelta(days=1_152), ours=1_151),
 )
 
-#: The limits of production, with the exceptions on Let's Encrypt's page on the staging environment.
-LETS_ENCRYPT_STAGING = replace(
-    LETS_ENCRYPT,
+#: The limits on Let's Encrypt's page on the staging environment (version of 2025-11-25). Its limit for a
+#: registered domain, 30,000 certificates in a second, is too high to count.
+LETS_ENCRYPT_STAGING = Limits(
     orders_per_account=Limit(1_500, timedelta(hours=3)),
-    certificates_per_domain=Limit(30_000, timedelta(days=7)),
+    certificates_per_domain=None,
     certificates_per_set=Limit(30_000, timedelta(days=7)),
     failures_per_name=Limit(200, timedelta(hours=1)),
+    failures_until_pause=Limit(3_600, timedelta(hours=6), ours=3_599),
 )
 
 #: The limits by the label of the CA.
@@ -49,7 +50,7 @@ def limits_of(label: str, file: Path | None) -> Limits:
     Return the limits of the CA *label*: those in the table, replaced by those in *file*.
 
     The file has one object for each CA, under its value of CERTWORKER_AUTHORITY, with the fields of
-    :class:`Limits`. null means no limit. `domains` contains the limits of single registered domains::
+    :class:`Limits`. null means no limit. `domains` contains the limits of individual registered domains::
 
         {"letsencrypt": {"orders_per_account": "3000/3h", "domains": {"example.org": "500/7d"}}}
 
