@@ -5,7 +5,7 @@ In import order (★ to read first)::
 
     findings     A line of the report: what was checked, the result, and the remedy
     attachment   The file of `certworker doctor --report`, for bug reports
-    domain       The checks of a name: DNS, port 80, its certificate, its limits, an order at the staging CA
+    domain       The checks of a name: DNS, port 80, its certificate, its limits, an order from the staging CA
     records      The DNS records that the owner of a name must create, and which of them exist
     settings     The checks of the environment
     docker       The checks of Traefik's container, where the worker has access to Docker

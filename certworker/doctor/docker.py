@@ -43,7 +43,8 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
         if settings.docker_labels:
             yield MACHINE.failure(DOCKER, refused)
         else:
-            # A reload needs no list, so a proxy that refuses the list is configured correctly.
+            # A reload needs no list, so a proxy for the Docker socket that refuses the list is
+            # configured correctly.
             text = f"{settings.docker_host} does not allow GET /containers/json, which this check needs"
             yield MACHINE.skip(DOCKER, text)
         return
@@ -64,16 +65,16 @@ def _proxy(
     traefik = _traefik(containers, host, own)
     if traefik is None:
         remedy = "If Traefik runs elsewhere, set CERTWORKER_PROXY_ADDRESS to its address there, or to off"
-        yield MACHINE.warn(TRAEFIK, f"No container has the name {host} or an image of Traefik.", remedy)
+        yield MACHINE.warn(TRAEFIK, f"No container has the name {host} or a Traefik image.", remedy)
         return
     if traefik.state != "running":
         remedy = "See why: docker compose logs traefik. Then start it: docker compose up -d traefik"
-        yield MACHINE.fail(TRAEFIK, f"{traefik.name} does not run ({traefik.state}).", remedy)
+        yield MACHINE.fail(TRAEFIK, f"{traefik.name} is not running ({traefik.state}).", remedy)
         return
-    yield MACHINE.ok(TRAEFIK, f"{traefik.name} runs")
+    yield MACHINE.ok(TRAEFIK, f"{traefik.name} is running")
     yield _ports(traefik, (settings.http01_port, HTTPS))
     if own is None:
-        yield MACHINE.skip(VOLUMES, "no container has the host name of this machine")
+        yield MACHINE.skip(VOLUMES, "no container has an id that begins with the host name of this machine")
     else:
         yield _volumes(traefik, own, (settings.certificates_dir, settings.config_dir))
 
@@ -95,13 +96,14 @@ def _ports(traefik: Container, required: Sequence[int]) -> Finding:
     missing = [port for port in required if port not in open_ports]
     if traefik.on_host_network or not missing:
         return MACHINE.ok(PORTS, " and ".join(map(str, required)))
+    mappings = " and ".join(f'"{port}:{port}"' for port in missing)
     published = sorted({f"{each.address}:{each.port}" for each in traefik.published})
     return MACHINE.warn(
         PORTS,
         f"Traefik does not publish port {' or '.join(map(str, missing))} for other machines; "
         f"it publishes {', '.join(published) or 'no port'}.",
-        'Unless another program forwards them, write "80:80" and "443:443" under ports: of Traefik in '
-        "the Compose file, then run: docker compose up -d traefik",
+        f"Unless another program forwards {'it' if len(missing) == 1 else 'them'}, write {mappings} under "
+        "ports: of Traefik in the Compose file, then run: docker compose up -d traefik",
     )
 
 

@@ -1,5 +1,5 @@
 """
-The checks of a name: DNS, port 80, its certificate, its limits, and an order at the staging CA.
+The checks of a name: DNS, port 80, its certificate, its limits, and an order from the staging CA.
 """
 
 from __future__ import annotations
@@ -39,12 +39,17 @@ from certworker.traefik.tls_probe import check_address, check_proxy, leaf_of
 PORT_80 = "port 80"
 HTTPS = 443
 
-#: The prefixes of failures that make a check of a name impossible. They have their own line in the report.
+#: The prefixes of failures that make a check of a name impossible. Each such failure has its own line in the
+#: report.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
+
+#: The prefixes of refusals because of a limit of the CA.
+OF_LIMITS = ("rate.", "acct.too_many")
 
 RETRY_PAUSE_SECONDS = 0.5
 
-#: From this number of failures within an hour, the report warns that the next attempt needs a fix first.
+#: If a name has at least this many failures within an hour, the report warns that the cause needs a fix
+#: before the next attempt.
 MANY_FAILURES = 3
 
 CERTIFICATE, SERVED, LIMITS = "certificate", "served", "CA limits"
@@ -104,7 +109,8 @@ def certificate_findings(
     settings: Settings, name: str, record: DomainRecord | None, now: datetime
 ) -> Iterator[Finding]:
     """
-    Yield the findings about the certificate of *name* on the volume, and whether Traefik serves it.
+    Yield the findings about the certificate of *name* on the volume, and whether Traefik and the addresses of
+    *name* in DNS serve it.
 
     Args:
         settings: The settings.
@@ -142,7 +148,7 @@ def certificate_findings(
         remedy = f"Request the renewal, and read the result: certworker request --wait {name}"
         yield section.warn(CERTIFICATE, f"{text}; its renewal is due.", remedy)
     else:
-        renewal = f", renewal from {renewal_time(metadata.validity):%Y-%m-%d}" if metadata else ""
+        renewal = f", renewal due on {renewal_time(metadata.validity):%Y-%m-%d}" if metadata else ""
         yield section.ok(CERTIFICATE, text + renewal)
     leaf = leaf_of(stored.cert_pem)
     yield _served_by_proxy(settings, section, leaf)
@@ -193,12 +199,14 @@ def served_findings(
 
 def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Finding:
     """
-    Return the remaining limits of the CA for *name*, as certworker counts them.
+    Return how much of the limits of the CA for *name* is used, as certworker counts it.
     """
     section = Section(name)
-    if record and record.state in ("waiting", "paused"):
+    # A request that waits for a slot has no code: the limits do not delay it.
+    if record and record.code and record.state in ("waiting", "paused"):
         until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
-        return section.fail(LIMITS, f"Blocked{until}: {record.message}", record.remedy, record.code)
+        word = "Blocked" if record.code.startswith(OF_LIMITS) else "Waiting"
+        return section.fail(LIMITS, f"{word}{until}: {record.message}", record.remedy, record.code)
     parts, failures = [], 0
     for charge, used in budget.usage([name]):
         if charge.limit is None or charge.kind not in ("failures", "set"):
@@ -232,7 +240,7 @@ def place_staging_order(
     present_in_dns: PresentInDns,
 ) -> Finding:
     """
-    Order a certificate for *name* at the staging CA, and discard it: the most complete check of a name.
+    Order a certificate for *name* from the staging CA, and discard it: the most complete check of a name.
 
     Args:
         name: The name.
@@ -248,7 +256,8 @@ def place_staging_order(
     except CertworkerError as failure:
         return section.failure(STAGING_ORDER, failure)
     return section.ok(
-        STAGING_ORDER, f"{staging.title} has issued (not installed), serial {certificate.serial}"
+        STAGING_ORDER,
+        f"{staging.title} issued a certificate (not installed), serial {certificate.serial}",
     )
 
 

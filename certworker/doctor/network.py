@@ -103,7 +103,7 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     if reached.authority is None:
         return MACHINE.ok("CA", "the development CA, which runs inside the worker")
     if failure := reached.failure:
-        # For a job, this may be a warning, because the job is retried. Here it blocks every order at this CA.
+        # A job is retried, so for a job this may be a warning. Here it blocks all orders from this CA.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
@@ -188,6 +188,6 @@ def _port(address: HttpAddress) -> Finding:
         return line(
             subject,
             f"The proxy accepts no connections ({error.strerror or error}).",
-            "Check that Traefik runs: docker compose ps traefik",
+            "Check that Traefik is running: docker compose ps traefik",
         )
     return Finding(MACHINE.title, subject, Verdict.WELL, "open")

@@ -69,7 +69,7 @@ def examine(
     Args:
         environ: The variables.
         names: The names to check. If there are none, the names in `_APP_DOMAIN`, and some that have failed.
-        staging_order: Also order a certificate for each name at the staging CA.
+        staging_order: Also order a certificate for each name from the staging CA.
     """
     warnings = {warning.variable: warning for warning in environment_warnings(environ)}
     for warning in warnings.values():

@@ -121,7 +121,7 @@ class TestTraefik:
         docker.listed = [WORKER, replace(TRAEFIK_1, state="exited")]
         finding = found(docker)[TRAEFIK]
 
-        assert (Verdict.FAIL, "shop-traefik-1 does not run (exited).") == (finding.verdict, finding.text)
+        assert (Verdict.FAIL, "shop-traefik-1 is not running (exited).") == (finding.verdict, finding.text)
         assert finding.remedy.endswith("docker compose up -d traefik")
 
     def test_a_missing_container_is_a_warning(self, docker: Engine) -> None:
@@ -139,7 +139,7 @@ class TestTraefik:
         """
         docker.listed = [WORKER, Listed("edge", more={**TRAEFIK_1.more, "Image": "docker.io/traefik:v3"})]
 
-        assert "edge runs" == found(docker)[TRAEFIK].text
+        assert "edge is running" == found(docker)[TRAEFIK].text
 
     def test_the_container_of_the_same_project_is_preferred(self, docker: Engine) -> None:
         """
@@ -148,7 +148,7 @@ class TestTraefik:
         other = Listed("other-traefik-1", {PROJECT: "other", SERVICE: "traefik"}, "exited")
         docker.listed = [other, WORKER, TRAEFIK_1]
 
-        assert "shop-traefik-1 runs" == found(docker)[TRAEFIK].text
+        assert "shop-traefik-1 is running" == found(docker)[TRAEFIK].text
 
 
 class TestPorts:
@@ -175,6 +175,24 @@ class TestPorts:
 
         assert Verdict.WARN is finding.verdict
         assert expected in finding.text
+
+    @pytest.mark.parametrize(
+        ("port", "ports", "expected"),
+        [
+            ("80", published(), 'forwards them, write "80:80" and "443:443" under ports:'),
+            ("80", published(443), 'forwards it, write "80:80" under ports:'),
+            ("8080", published(80, 443), 'forwards it, write "8080:8080" under ports:'),
+        ],
+    )
+    def test_the_remedy_has_only_the_missing_ports(
+        self, docker: Engine, port: str, ports: list[dict[str, Any]], expected: str
+    ) -> None:
+        """
+        The remedy contains only the missing ports, with the port of the setting.
+        """
+        docker.listed = [WORKER, replace(TRAEFIK_1, more={"Ports": ports, "Mounts": MOUNTS})]
+
+        assert expected in found(docker, CERTWORKER_HTTP01_PORT=port)[PORTS].remedy
 
     def test_on_the_host_network_all_ports_are_reachable(self, docker: Engine) -> None:
         """

@@ -28,6 +28,7 @@ from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.settings import CaChoice, Settings, load
+from certworker.state.domain_records import DEFERRED_MESSAGE
 from certworker.storage.metadata import IMPORTED
 from certworker.traefik.tls_probe import leaf_of
 from tests.app_fixture import open_app
@@ -292,19 +293,35 @@ class TestLimits:
         text = self.found(app, load(environ)).text
         assert "0 of 20 certificates within 1 day, 0 of 10 failures within 30 min" == text
 
-    def test_a_blocked_name_is_reported(self, app: App, settings: Settings) -> None:
+    @pytest.mark.parametrize(
+        ("code", "word"),
+        [("rate.duplicate", "Blocked"), ("acct.too_many", "Blocked"), ("worker.crashed", "Waiting")],
+    )
+    def test_a_name_that_waits_is_reported(self, app: App, settings: Settings, code: str, word: str) -> None:
         """
-        A name that a limit blocks is a failure with the end of the wait.
+        A name that waits is a failure with the end of the wait. Only a limit of the CA blocks it.
         """
         app.issuance.issue((NAME,))
         app.connection.hset(
             f"certworker:name:{NAME}",
-            mapping={"state": "waiting", "code": "rate.duplicate", "message": "Wait.", "remedy": "Or not."},
+            mapping={"state": "waiting", "code": code, "message": "Wait.", "remedy": "Or not."},
         )
         finding = self.found(app, settings)
 
-        assert (Verdict.FAIL, "rate.duplicate") == (finding.verdict, finding.code)
-        assert finding.text.startswith("Blocked until 20")
+        assert (Verdict.FAIL, code) == (finding.verdict, finding.code)
+        assert finding.text.startswith(f"{word} until 20")
+
+    def test_a_name_that_waits_for_a_slot_is_not_blocked(self, app: App, settings: Settings) -> None:
+        """
+        For a name that waits for a slot, the finding has the limits, which do not delay it.
+        """
+        app.issuance.issue((NAME,))
+        expected = self.found(app, settings)
+        app.connection.hset(
+            f"certworker:name:{NAME}", mapping={"state": "waiting", "code": "", "message": DEFERRED_MESSAGE}
+        )
+
+        assert expected == self.found(app, settings)
 
     def test_a_ca_without_known_limits_passes(self, app: App, settings: Settings) -> None:
         """
