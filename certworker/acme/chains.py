@@ -28,7 +28,7 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
     """
     Return the chain whose topmost certificate was issued by *root* (a common name), else the default chain.
 
-    A chain that cannot be fetched or does not match the certificate is logged and ignored.
+    A chain is logged and ignored if it cannot be fetched, is incomplete, or is for another certificate.
 
     Args:
         default: The response with the default chain, which links to the other chains.
@@ -48,7 +48,11 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
         if _is_alternate(body, default.body):
             found.setdefault(_topmost_issuer(body), body)
         else:
-            _warn(name, "the alternate chain at %s does not match the certificate", url)
+            _warn(
+                name,
+                "the alternate chain at %s is incomplete or unreadable, or is for another certificate",
+                url,
+            )
     if root not in found:
         _warn(
             name,

@@ -99,7 +99,9 @@ class RenewalInfo:
             current = self._ask(renewal_id, known, now, life)
         except Exception:
             # This is a bug in certworker. An optional suggestion must not prevent the renewal.
-            logger.exception("unexpected error in the renewal information", extra={"domain": names[0]})
+            logger.exception(
+                "unexpected error while reading the renewal information", extra={"domain": names[0]}
+            )
             return RenewalSuggestion(
                 known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)
             )

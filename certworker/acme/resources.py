@@ -7,7 +7,6 @@ failure `ca.not_json`.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,8 +15,6 @@ from typing import Any, TypeVar
 from certworker.acme.transport import Reply
 from certworker.challenges.challenge import TOKEN
 from certworker.errors import CertworkerError
-
-logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind")
 
@@ -87,9 +84,9 @@ class Directory:
             new_nonce=reply.url_of(document.get("newNonce"), "newNonce"),
             new_account=reply.url_of(document.get("newAccount"), "newAccount"),
             new_order=reply.url_of(document.get("newOrder"), "newOrder"),
-            revoke=_url(reply, document, "revokeCert"),
-            change_key=_url(reply, document, "keyChange"),
-            renewal_info=_url(reply, document, "renewalInfo"),
+            revoke=reply.optional_url_of(document.get("revokeCert"), "revokeCert"),
+            change_key=reply.optional_url_of(document.get("keyChange"), "keyChange"),
+            renewal_info=reply.optional_url_of(document.get("renewalInfo"), "renewalInfo"),
             terms_of_service=_optional(meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
             profiles={name: str(text) for name, text in (_optional(meta, "profiles", dict) or {}).items()},
@@ -100,7 +97,7 @@ class Directory:
 @dataclass(frozen=True)
 class OrderState:
     """
-    The state of an order at the CA (section 7.1.3).
+    The state of an order with the CA (section 7.1.3).
     """
 
     #: `pending`, `ready`, `processing`, `valid` or `invalid`.
@@ -138,7 +135,7 @@ class OrderState:
             expires=_time(document.get("expires")),
             authorizations=authorizations,
             finalize=reply.url_of(document.get("finalize"), "finalize"),
-            certificate=_url(reply, document, "certificate"),
+            certificate=reply.optional_url_of(document.get("certificate"), "certificate"),
             replaces=_optional(document, "replaces", str),
             error=document.get("error"),
         )
@@ -167,7 +164,7 @@ class Challenge:
         """
         members = document if isinstance(document, dict) else {}
         kind, status, token = (members.get(name) for name in ("type", "status", "token"))
-        url = _url(reply, members, "url")
+        url = reply.optional_url_of(members.get("url"), "url")
         if not isinstance(kind, str) or url is None:
             return None
         return cls(
@@ -245,16 +242,6 @@ def _optional(document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind 
     # An optional member of another type counts as missing.
     value = document.get(name)
     return value if isinstance(value, kind) else None
-
-
-def _url(reply: Reply, document: Mapping[str, Any], name: str) -> str | None:
-    # An optional URL that is invalid or not allowed counts as missing.
-    try:
-        return reply.url_of(document.get(name), name)
-    except CertworkerError as failure:
-        if document.get(name) is not None:
-            logger.warning("%s", failure.message)
-        return None
 
 
 def _texts(values: object) -> list[str]:

@@ -153,7 +153,7 @@ class Session:
             if known is None:
                 raise
             logger.warning(
-                "could not update the directory of %s; the earlier one stays in use: %s",
+                "could not update the directory of %s (%s); the earlier one stays in use",
                 self.title,
                 failure.message,
             )

@@ -5,6 +5,7 @@ HTTP to the CA: requests, responses with their URLs and links, and transport fai
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -18,9 +19,11 @@ from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError,
 from certworker.acme.http_pool import pool_for
 from certworker.acme.reach import PrivateAddress
 from certworker.deadline import Deadline
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, printable
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.dns import ContainerResolver
+
+logger = logging.getLogger(__name__)
 
 #: The timeout in seconds of one request, from the name lookup to the body. Some CAs need 30 seconds.
 REQUEST_SECONDS = 45
@@ -91,14 +94,34 @@ class Reply:
         Raises:
             NotAcme: The reference is not an HTTP URL, or leads from HTTPS to HTTP.
         """
+        try:
+            return self._resolve(reference, name)
+        except ValueError as error:
+            raise self.unusable(str(error)) from None
+
+    def optional_url_of(self, reference: object, name: str) -> str | None:
+        """
+        Return the same as :meth:`url_of`; None without a reference, and None with a warning if it is invalid.
+        """
+        if reference is None:
+            return None
+        try:
+            return self._resolve(reference, name)
+        except ValueError as error:
+            host = printable(_host(self.url))
+            logger.warning("ignoring an invalid URL in the response from %s: %s", host, printable(error))
+            return None
+
+    def _resolve(self, reference: object, name: str) -> str:
         if not isinstance(reference, str):
-            raise self.unusable(f"no {name}")
+            reason = f"no {name}" if reference is None else f"{name} is not a text"
+            raise ValueError(reason)  # noqa: TRY004 (the response is at fault, not the caller)
         try:
             url = resolved(reference, self.url)
         except ValueError:
-            raise self.unusable(f"{name} is {reference!r}, which is not a URL") from None
+            raise ValueError(f"{name} is {reference!r}, which is not a URL") from None
         if is_secure(self.url) and not is_secure(url):
-            raise self.unusable(f"{name} leads from HTTPS to {reference!r}")
+            raise ValueError(f"{name} leads from HTTPS to {reference!r}")
         return url
 
     @property

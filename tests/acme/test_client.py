@@ -155,7 +155,7 @@ class TestWithPebble:
 
     def test_a_closed_port_80_is_reported(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        The failure has the code of a refused connection, and the remedy checks whether Traefik runs.
+        The failure has the code of a refused connection, and the remedy checks whether Traefik is running.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
 

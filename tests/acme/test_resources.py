@@ -131,6 +131,20 @@ class TestDirectory:
         assert ("https://ca/newOrder", ()) == (directory.new_order, directory.caa_identities)
         assert (None, None, {}) == (directory.renewal_info, directory.revoke, directory.profiles)
 
+    def test_an_invalid_optional_url_is_ignored_with_a_warning(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The warning about an invalid optional URL does not blame the whole response.
+        """
+        urls = {name: f"https://ca/{name}" for name in ("newNonce", "newAccount", "newOrder")}
+        directory = Directory.read(answered(urls | {"renewalInfo": "ftp://ca/\n", "keyChange": None}))
+
+        assert (None, None) == (directory.renewal_info, directory.change_key)
+        (line,) = (record.getMessage() for record in caplog.records)
+        assert line.startswith("ignoring an invalid URL in the response from ca: renewalInfo is 'ftp://ca/")
+        assert line.endswith(", which is not a URL")
+
 
 class TestAuthorization:
     def test_the_last_address_that_the_ca_used_is_stored(self) -> None:
