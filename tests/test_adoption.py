@@ -173,7 +173,11 @@ class TestAdoption:
 
         app.reconciler.reconcile()
 
-        assert "[fs.partial]" in caplog.text
+        assert (
+            f"[fs.partial] The certificate in {app.certificates.directory / NAME} is not usable"
+            in caplog.text
+        )
+        assert f" for {NAME}: it is for other.localhost. " in caplog.text
         assert "issued" == app.issuance.issue((NAME,)).state
 
     def test_all_names_of_a_certificate_lead_to_it(self, app: App, app_authority: FaultyAuthority) -> None:

@@ -76,7 +76,8 @@ class AccountKeyUnreadable(CertworkerError):
     code = "acct.key_unreadable"
     message_template = "Cannot read the account key {path} ({reason})."
     remedy_template = (
-        "Restore the file from a backup, or move it away to get a new account: mv {path} {path}.damaged"
+        "Restore the file from a backup, or move it away to get a new account: docker compose exec SERVICE "
+        "mv {path} {path}.damaged"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL

@@ -4,6 +4,8 @@ Failures of ACME orders. Codes: acme.*.
 
 from __future__ import annotations
 
+from typing import Any
+
 from certworker.errors.failure import CertworkerError, Retry, Severity
 
 
@@ -153,6 +155,11 @@ class BadCertificate(CertworkerError):
     message_template = "The certificate for {name} is not usable: {reason}."
     remedy_template = "No action is needed; certworker does not store this certificate, and retries soon."
     retry = Retry.SOON
+
+    def __init__(self, *, reason: str, **values: Any) -> None:
+        super().__init__(reason=reason, **values)
+        #: The reason, for the failure of a stored certificate.
+        self.reason = reason
 
 
 class UnknownProblem(CertworkerError):

@@ -41,7 +41,7 @@ class NotPersistent(CertworkerError):
 
 class KeyPairBroken(CertworkerError):
     code = "fs.partial"
-    message_template = "The certificate and the key in {path} are not usable together: {reason}"
+    message_template = "The certificate in {path} is not usable for {name}: {reason}"
     remedy_template = (
         "certworker replaces it at the next request or renewal. To request it: certworker request {name}"
     )
@@ -62,7 +62,8 @@ class VolumeFault(CertworkerError):
     code = "fs.io"
     message_template = "The file system reports an error at {path} ({reason})."
     remedy_template = (
-        "Check the path: ls -ld {path}; and read the kernel messages: dmesg --level=err,warn | tail"
+        "Check the path: docker compose exec SERVICE ls -ld {path}; and read the kernel messages: dmesg "
+        "--level=err,warn | tail"
     )
     retry = Retry.SOON
 

@@ -19,7 +19,7 @@ class HttpTimeout(ValidationFailure):
 class HttpRefused(ValidationFailure):
     code = "http.refused"
     message_template = "Port 80 of {name} ({address}) refuses connections."
-    remedy_template = "Check that Traefik runs and publishes port 80: docker compose ps traefik"
+    remedy_template = "Check that Traefik is running and publishes port 80: docker compose ps traefik"
 
 
 class HttpNotValidated(ValidationFailure):

@@ -49,13 +49,13 @@ class NameHasPort(NameFailure):
 class NameTooLong(NameFailure):
     code = "name.too_long"
     message_template = "{name} is too long: {what} has {length} characters, and the limit is {limit}."
-    remedy_template = "Send a name of at most 253 characters, with at most 63 characters between two dots."
+    remedy_template = "Send a name of at most 253 characters, with at most 63 in each label."
 
 
 class TooManyLabels(NameFailure):
     code = "name.too_many_labels"
-    message_template = "{name} has {count} labels, and Let's Encrypt accepts at most {limit}."
-    remedy_template = "Send a name with at most {limit} labels, which are the parts between the dots."
+    message_template = "{name} has {count} labels, and certworker accepts at most {limit}."
+    remedy_template = "Send a name with at most {limit} labels, which are the parts that dots separate."
 
 
 class SingleLabel(NameFailure):

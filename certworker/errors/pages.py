@@ -39,6 +39,7 @@ OF_THE_DEPLOYMENT_CHECK = "certworker checks the proxy again every 5 minutes."
 
 #: When certworker retries after failures that do not follow the retry policy, by code.
 RETRIES_BY_CODE = {
+    "acct.key_unreadable": "certworker retries daily, and at each start.",
     "acct.no_key_change": OF_A_COMMAND,
     "acme.not_revoked": OF_A_COMMAND,
     "caa.syntax": ONLY_A_WARNING,
@@ -54,10 +55,13 @@ RETRIES_BY_CODE = {
     "fs.corrupt": OF_A_DAMAGE,
     "fs.not_persistent": AT_EACH_START,
     "fs.partial": OF_A_DAMAGE,
-    "fs.readonly": "At its start, certworker stops. Later, it retries daily, and at its next start.",
+    "fs.readonly": "At its start, certworker stops. Later, it retries each name daily, and at each start.",
     "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as its expiry approaches, and daily afterward.",
     "import.in_service": "certworker neither retries the request nor replaces the imported certificate.",
+    "import.not_yet_valid": (
+        "certworker does not retry. Import the certificate again after the time in the message."
+    ),
     "import.replaces_issued": OF_A_COMMAND,
     "import.wrong_user": OF_A_COMMAND,
     "label.refused": "certworker retries after growing pauses of at most a minute.",
@@ -73,6 +77,9 @@ RETRIES_BY_CODE = {
     "proxy.yaml_broken": "`certworker doctor` reports the file until it is valid.",
     "queue.abandoned": "certworker does not run this job again.",
     "queue.unserved": AT_EACH_START,
+    "rate.paused": (
+        "certworker retries immediately after `certworker resume`. Without it, it orders again after 7 days."
+    ),
     "redis.auth": OF_REDIS,
     "redis.cluster": OF_REDIS,
     "redis.evict": AT_EACH_START,
@@ -97,10 +104,11 @@ RETRIES_BY_CODE = {
         "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."
     ),
     "state.schema_too_new": (
-        "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily."
+        "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily, and at "
+        "each start."
     ),
     "worker.crashed": "certworker retries at the time in the message, within a day.",
-    "worker.stalled": "certworker logs when the loop makes progress again.",
+    "worker.stalled": "certworker logs when the loop is making progress again.",
 }
 
 #: The explanation of the placeholder in commands of Docker Compose. The name depends on the Compose file.

@@ -39,7 +39,7 @@ class ProxyOldCert(CertworkerError):
 class ProxyYamlBroken(CertworkerError):
     code = "proxy.yaml_broken"
     message_template = "Cannot read {path} ({reason}), so Traefik ignores the whole directory."
-    remedy_template = "Correct the file, or rename it: mv {path} {path}.broken"
+    remedy_template = "Correct the file, or rename it: docker compose exec SERVICE mv {path} {path}.broken"
     retry = Retry.CONFIG
 
 
@@ -60,7 +60,7 @@ class ProxyUnreachable(CertworkerError):
     code = "proxy.unreachable"
     message_template = "Cannot connect to {proxy} to verify the served certificate: {reason}."
     remedy_template = (
-        "Check that Traefik runs: docker compose ps traefik. If it serves TLS at another address, set "
+        "Check that Traefik is running: docker compose ps traefik. If it serves TLS at another address, set "
         "CERTWORKER_PROXY_ADDRESS to that address or to off"
     )
     retry = Retry.CONFIG

@@ -11,8 +11,8 @@ class RedisUnreachable(CertworkerError):
     code = "redis.unreachable"
     message_template = "Cannot connect to Redis at {address} ({reason})."
     remedy_template = (
-        "Check that Redis runs, and check _APP_REDIS_HOST and _APP_REDIS_PORT, or CERTWORKER_REDIS_URL: "
-        "docker compose ps redis"
+        "Check that Redis is running, and check _APP_REDIS_HOST and _APP_REDIS_PORT, or "
+        "CERTWORKER_REDIS_URL: docker compose ps redis"
     )
     retry = Retry.SOON
     severity = Severity.FATAL

@@ -13,8 +13,8 @@ class ReloadFailed(CertworkerError):
         "The reload {reload} failed ({reason}), so the server may still serve an old certificate."
     )
     remedy_template = (
-        "Correct CERTWORKER_RELOAD or the label certworker.reload, and check that the container runs: docker "
-        "ps --all --filter name={container}"
+        "Correct CERTWORKER_RELOAD or the label certworker.reload, and check that the container is running: "
+        "docker ps --all --filter name={container}"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

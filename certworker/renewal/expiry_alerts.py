@@ -84,7 +84,10 @@ class ExpiryAlerts:
                 lines += 1
                 _log(status, level, now)
         if count and lines == MAX_LINES:
-            logger.error("overdue names in total: %d; list them with: certworker status --due 1h", count)
+            logger.error(
+                "overdue names in total: %d; to list all names that are due: certworker status --due 1h",
+                count,
+            )
         return Survey(count, shortest)
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
@@ -131,7 +134,7 @@ def _log(status: DomainStatus, level: str, now: datetime) -> None:
         ends=_ends(status, now),
         history=_history(status),
         remedy=status.remedy
-        or f"See its history, and whether a worker runs: certworker explain {status.name}",
+        or f"See its history: certworker explain {status.name}; and check the workers: certworker doctor",
     )
     logger.log(
         logging.WARNING if level == "overdue" else logging.ERROR,
@@ -158,4 +161,4 @@ def _history(status: DomainStatus) -> str:
     if status.attempts:
         count = f"{status.attempts} attempts" if status.attempts > 1 else "1 attempt"
         return f"{count} to renew it failed. The last cause: {status.message}"
-    return f"its renewal waits. {status.message}" if status.code else "no attempt to renew it is known."
+    return f"its renewal is waiting. {status.message}" if status.code else "no attempt to renew it is known."

@@ -83,8 +83,8 @@ class Repair:
         """
         Repair dangling links, then Traefik's files in one burst, and then missing links, for all names.
 
-        The repair sends no request to a CA. A name without a usable certificate is checked immediately, and
-        its check requests a new certificate.
+        The repair sends no request to a CA. A name without a usable certificate is checked immediately. The
+        check requests a new certificate, or reports the loss of an imported one.
 
         Returns:
             The number of names that were repaired, or have no usable certificate.
@@ -138,12 +138,12 @@ class Repair:
         lost = [name for name, damage in fresh.items() if damage == "lost"]
         for name in lost[:MAX_LINES]:
             logger.warning(
-                "no usable certificate is left on the volume; a new one is requested", extra={"domain": name}
+                "no usable certificate is left on the volume; the name is checked now", extra={"domain": name}
             )
 
     def resume_publications(self) -> int:
         """
-        Request a job for each stored certificate that is not in service, unless a job runs for its names.
+        Request a job for each stored certificate that is not in service, unless its names have a running job.
 
         The job sends no request to the CA. Nothing is requested while the volume or Traefik's
         directory is not writable.

@@ -46,7 +46,8 @@ def load(directory: Path, name: str) -> Certificate:
 
     Raises:
         CertificateUnreadable: A file is missing, empty or damaged.
-        KeyPairBroken: Certificate and key do not match, or the chain is missing or invalid.
+        KeyPairBroken: The certificate is unreadable or does not match the key, or its dates or its chain are
+            invalid.
         VolumeReadOnly, VolumeFault, SchemaTooNew: The files exist, but cannot be read.
     """
     # The import is here, because commands that only show the status need no cryptography.
@@ -57,7 +58,7 @@ def load(directory: Path, name: str) -> Certificate:
     try:
         certificate = Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
     except BadCertificate as failure:
-        raise KeyPairBroken(path=directory, name=name, reason=failure.message) from failure
+        raise KeyPairBroken(path=directory, name=name, reason=failure.reason) from failure
     except ValueError as error:
         raise CertificateUnreadable(
             path=directory / "privkey.pem",
@@ -65,7 +66,7 @@ def load(directory: Path, name: str) -> Certificate:
             reason="it is not an elliptic-curve or RSA key without a password",
         ) from error
     if not certificate.chain_pem and not _may_lack_chain(directory):
-        raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
+        raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain")
     return certificate
 
 
@@ -116,7 +117,7 @@ def fits(stored: StoredCertificate, name: str) -> bool:
     """
     if name in stored.metadata.names:
         return True
-    reason = f"the certificate is for {_shown(stored.certificate.names)}, and not for {name}."
+    reason = f"it is for {_shown(stored.certificate.names)}"
     failure = KeyPairBroken(path=stored.directory, name=name, reason=reason)
     logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
     return False

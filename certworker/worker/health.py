@@ -39,14 +39,15 @@ REPORT_EVERY_SECONDS = 10.0
 #: A report expires after this time: a worker may miss two intervals.
 FRESH = timedelta(seconds=30)
 
-#: The limits of a report that is read: every program with access to Redis can write reports.
+#: The limits of the number and the size of the reports that are read: every program with access to Redis can
+#: write reports.
 MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
 MAX_LOOPS = 50
 DAY_SECONDS = 86_400
 
-#: The number of calls that the log line of a stalled loop shows.
+#: The maximum number of calls in the log line of a stalled loop.
 MAX_CALLS = 4
 
 
@@ -57,7 +58,7 @@ class Health:
     Args:
         connection: To Redis.
         heartbeats: The heartbeats of the worker's loops.
-        scheduler: Returns whether the scheduler runs.
+        scheduler: Returns whether the scheduler is running.
         proxy: Returns the load of the proxy, with the fields of :class:`ProxyReport`.
 
     Attributes:
@@ -130,7 +131,7 @@ class Health:
 
     def _predecessors(self) -> list[str]:
         """
-        Return the workers on this host whose process has ended.
+        Return the workers on this host whose process has ended, or whose report has no process id.
 
         A killed worker leaves its last report. `certworker health` would include it until it expires.
         """
@@ -154,7 +155,7 @@ class Health:
             calls = " > ".join(stalled[name].stack()[-MAX_CALLS:])
             logger.error("%s It is executing: %s", failure, calls, extra={"code": failure.code})
         for name in self._stalled - stalled.keys():
-            logger.info("the loop %s makes progress again", name)
+            logger.info("the loop %s is making progress again", name)
         self._stalled = set(stalled)
 
 

@@ -8,6 +8,7 @@ import re
 import shlex
 from pathlib import Path
 
+from certworker.errors.pages import page_of
 from tests.containers.certification import ContainedPebble
 from tests.containers.project import TOP, WORKER, Project
 
@@ -49,6 +50,11 @@ class TestOwnership:
         assert "as uid 10001 (" in message
         assert "; /storage/certificates belongs to" in message
         assert remedy
+        checks = re.findall(r"^    docker compose (run .*)$", page_of("fs.readonly"), re.MULTILINE)
+        assert 2 == len(checks)
+        for check in checks:
+            command = check.replace("SERVICE", WORKER).replace("PATH", "/storage/certificates")
+            project.compose(*shlex.split(command))
         project.compose(*shlex.split(remedy[1].replace("SERVICE", WORKER)))
         project.compose("restart", WORKER)
         project.wait_for_line("main.internal: certificate issued")

@@ -108,11 +108,11 @@ class TestLevel:
         ("change", "words"),
         [
             ({"attempts": 1}, "; 1 attempt to renew it failed. The last cause: Nobody answers at port 80. "),
-            ({"attempts": 0, "state": "waiting"}, "; its renewal waits. Nobody answers at port 80. "),
+            ({"attempts": 0, "state": "waiting"}, "; its renewal is waiting. Nobody answers at port 80. "),
             ({"attempts": 0, "state": "issuing", "code": ""}, "; an attempt to renew it is running. "),
             (
                 {"attempts": 0, "state": "due", "code": "", "message": "", "remedy": ""},
-                "; no attempt to renew it is known. Next step: See its history, and whether a worker runs: ",
+                "; no attempt to renew it is known. Next step: See its history: certworker explain shop.org",
             ),
         ],
     )

@@ -73,7 +73,7 @@ SCENARIOS = [
         retry_after=DAY,
     ),
     refused_by_the_ca(
-        "an action of a person at the CA",
+        "the CA requires a person to act",
         "acct.user_action",
         "newAccount",
         Fault(403, "userActionRequired", detail="Please confirm your organization: https://ca.example/42"),

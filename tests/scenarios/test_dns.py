@@ -174,7 +174,7 @@ SCENARIOS = [
         check="DNS",
     ),
     Scenario(
-        "the name servers know nothing of the zone",
+        "the name servers do not serve the zone",
         "dns.servfail",
         lambda installation: (
             installation.zone.codes.update({(NAME, "*"): "REFUSED"}),

@@ -30,7 +30,7 @@ class Flaw(Enum):
     CHAIN_OUT_OF_ORDER = "the intermediate before the leaf"
     OTHER_NAMES = "names that were not ordered"
     OTHER_KEY = "a key that is not the one of the signing request"
-    EXPIRED = "a validity that is over"
+    EXPIRED = "a validity period that has ended"
 
 
 class Aftermath(Enum):

@@ -116,6 +116,9 @@ class TestDamagedFiles:
         assert volume.current(NAME) is None
 
         assert ["fs.partial"] == [record.__dict__["code"] for record in caplog.records]
+        (message,) = (record.getMessage() for record in caplog.records)
+        expected = f"The certificate in {directory} is not usable for {NAME}: it was issued for another key. "
+        assert expected in message
 
 
 class TestChain:

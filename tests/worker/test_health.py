@@ -252,4 +252,4 @@ class TestStall:
         assert "worker.stalled" == stalled.__dict__["code"]
         assert "makes no progress in: maintenance" in stalled.message
         assert "hang_here" in stalled.message
-        assert "the loop maintenance makes progress again" == recovered.message
+        assert "the loop maintenance is making progress again" == recovered.message
