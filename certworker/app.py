@@ -116,7 +116,7 @@ def build_app(
         directory_of: Returns the URL of a CA's directory. The development CA has a port only while it runs.
         wake: Schedules a check for due names at a given time.
         lease_seconds: How long the names of a killed worker stay locked.
-        settling: The period after the start in which port 80 may be unreachable; None if it is over.
+        settling: The period after the start in which port 80 may be unreachable; None if it has ended.
         clock: Returns the current time in UTC; tests pass a faster clock.
     """
     random, metrics = SystemRandom(), Metrics()

@@ -116,7 +116,7 @@ def _start_servers(
 
 def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
     """
-    Record on the volume that the mirror runs; return whether the previous mirror was killed.
+    Record on the volume that the mirror is running; return whether the previous mirror was killed.
 
     The end of *stack* removes the mark, after the pending reloads. A volume that is not writable has no mark.
     """

@@ -77,7 +77,7 @@ class Proof:
 
 class Order:
     """
-    An order at the CA. Publish its responses before :meth:`validate`.
+    An order with the CA. Publish its responses before :meth:`validate`.
 
     Attributes:
         names: The names of the certificate.

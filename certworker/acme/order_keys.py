@@ -29,7 +29,7 @@ OLDEST = timedelta(days=8)
 
 class OrderKeys:
     """
-    The keys of the pending orders at one CA.
+    The keys of the pending orders with one CA.
 
     Args:
         directory: STATE_DIR/orders/LABEL, created with the first key.

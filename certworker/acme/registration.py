@@ -1,5 +1,5 @@
 """
-The registration of the account at the CA (RFC 8555, section 7.3).
+The registration of the account with the CA (RFC 8555, section 7.3).
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class AccountRegistration:
 
     def ensure(self) -> Account:
         """
-        Return the account, registered at the CA with the configured contact.
+        Return the account, registered with the CA with the configured contact.
 
         Raises:
             CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not

@@ -50,7 +50,7 @@ COMMANDS = {
     "explain": "Show what happened to a name, or what an error code means.",
     "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
     "records": "Print the DNS records that names need, and which of them exist.",
-    "dns": "Test the DNS provider of DNS-01, or register a name at acme-dns.",
+    "dns": "Test the DNS provider for DNS-01, or register a name with acme-dns.",
     "mirror": "Serve the certificates that workers on other hosts issue.",
     "replication": "Make a key for the replication to other hosts.",
     "web": "Serve the page and the API, without a worker.",
@@ -74,7 +74,7 @@ WITHOUT_WARNINGS = {"work", "doctor", "demo"}
 
 class LazyGroup(click.Group):
     """
-    A group that imports a command when it runs; `--help` imports none.
+    A group that imports a command when it runs; `certworker --help` imports none.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -27,7 +27,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 @click.group()
 def command() -> None:
     """
-    Test the DNS provider of DNS-01, or register a name at acme-dns.
+    Test the DNS provider for DNS-01, or register a name with acme-dns.
 
     \b
     Example:
@@ -79,7 +79,7 @@ def test(names: Sequence[str], as_json: bool) -> None:
 @click.argument("name")
 def register(name: str) -> None:
     """
-    Register NAME at acme-dns, and print the CNAME record to create.
+    Register NAME with acme-dns, and print the CNAME record to create.
 
     If ACME_DNS_STORAGE_PATH contains an account of NAME, the command uses that account.
 

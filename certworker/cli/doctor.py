@@ -38,7 +38,7 @@ MARKS = {
 @click.option(
     "--staging-order",
     is_flag=True,
-    help="Also order a certificate for each name at the staging CA; certworker never installs it.",
+    help="Also order a certificate for each name from the staging CA; certworker never installs it.",
 )
 @click.option(
     "--report",

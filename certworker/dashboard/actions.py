@@ -45,7 +45,7 @@ class Actions:
     """
     Requests for the worker. Each method returns the jobs that it enqueued, or their ids.
 
-    A repeated action returns the same id while its job waits or runs.
+    A repeated action returns the same id while its job is waiting or running.
 
     Args:
         sources: The settings, Redis and the volume.

@@ -32,7 +32,7 @@ class NodeInfo:
     missing: int
     #: The age of the oldest change that is not in service on it; 0: there is none.
     lag_seconds: float
-    #: The code of its last failure, until it is over; empty without a failure.
+    #: The code of its last failure, until it has ended; empty without a failure.
     code: str
 
     @classmethod

@@ -17,7 +17,7 @@ _places = BoundedSemaphore(MOST_AT_A_TIME)
 
 class TooManyQueries(Exception):
     """
-    Too many other requests wait for name servers.
+    Too many other requests are waiting for name servers.
     """
 
 
@@ -27,7 +27,7 @@ def records(sources: Sources, name: str) -> tuple[NeededRecord, ...]:
 
     Raises:
         CertworkerError: *name* is invalid, or DNS or the CA does not answer.
-        TooManyQueries: :data:`MOST_AT_A_TIME` other requests wait for name servers.
+        TooManyQueries: :data:`MOST_AT_A_TIME` other requests are waiting for name servers.
         redis.RedisError: Redis does not respond.
     """
     settings = sources.settings

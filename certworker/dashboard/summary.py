@@ -33,7 +33,7 @@ class Queue:
     #: Requests that wait in the priority queues for a free slot.
     deferred: int
     workers: int
-    #: Whether a scheduler runs, which starts the checks of due names.
+    #: Whether a scheduler is running, which starts the checks of due names.
     scheduler: bool
     #: Whether all workers are suspended.
     suspended: bool

@@ -47,7 +47,7 @@ _WORKER_FIELDS = ("hostname", "pid", "state", "last_heartbeat", "birth")
 @dataclass(frozen=True)
 class RunningJob:
     """
-    A job that a worker runs now.
+    A job that a worker is running.
     """
 
     id: str

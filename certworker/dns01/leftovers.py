@@ -80,7 +80,7 @@ class Leftovers:
 
     def delete_all(self) -> None:
         """
-        Delete all records that are due, until the time of :data:`PASS` is over.
+        Delete all records that are due, within the time of :data:`PASS`.
 
         Raises:
             CertworkerError: The list cannot be read or written.

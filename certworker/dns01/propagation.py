@@ -59,7 +59,7 @@ class Propagation:
 
     Args:
         timeout_seconds: How long to wait.
-        pause: Waits for some seconds.
+        pause: Waits for a number of seconds.
         clock: Returns monotonic seconds.
     """
 

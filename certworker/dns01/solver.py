@@ -139,7 +139,7 @@ class Dns01Solver:
         leftovers: Deletes the records of killed workers.
         locks: The leases of orders.
         states: The state of the providers.
-        pause: Waits for some seconds.
+        pause: Waits for a number of seconds.
     """
 
     def __init__(
@@ -239,7 +239,7 @@ class Dns01Solver:
         """
         Publish the records of *challenges* during the block.
 
-        The block begins when all name servers return them and the extra wait of the provider is over.
+        The block begins when all name servers return them and the extra wait of the provider has ended.
 
         A record that cannot be deleted afterwards is logged as `dns01.left_behind` and deleted later. If the
         block raises NotVisible, the CA did not see a visible record: the next orders wait longer.

@@ -3,7 +3,7 @@ A lock for each zone, which the writers of all workers get in the order of their
 
 Many DNS APIs replace all values of a name with one request. So one of two concurrent writers would lose its
 value. The lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Redis has the waiting line of the
-writers of each zone. A writer that is killed while it waits disappears from the line after some seconds.
+writers of each zone. A writer that is killed while it waits disappears from the line after a few seconds.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class ZoneLocks:
     Args:
         connection: To Redis.
         locks: The leases.
-        pause: Waits for some seconds.
+        pause: Waits for a number of seconds.
         clock: Returns monotonic seconds.
     """
 

@@ -125,7 +125,7 @@ class Listener:
         answered, before = self._answered, self._seen
         self._seen = answered
         if self._is_always_quick and self._server.task_dispatcher.queue and answered == before:
-            raise Postponed(0)  # requests wait and no thread responds: the server makes no progress
+            raise Postponed(0)  # requests are waiting and no thread responds: the server is stalled
         return 0
 
     def _answer(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:

@@ -34,7 +34,7 @@ class Issuer:
 
     ca: CaChoice
     client: AcmeClient
-    #: Raises the reason if the settings do not allow an order at this CA.
+    #: Raises the reason if the settings do not allow an order from this CA.
     check_eligible: Callable[[], None]
     budget: Budget
     responder: Responder

@@ -90,7 +90,7 @@ def resume_orders(
     """
     Resume the orders for *names* at each CA that has paused one of them. Return whether a CA had.
 
-    The next request places a new order there. The pending orders at the other CAs stay.
+    The next request places a new order there. The pending orders with the other CAs stay.
 
     Raises:
         InvalidSettings: The file in CERTWORKER_LIMITS_FILE is invalid.

@@ -1,5 +1,5 @@
 """
-Pending orders at one CA: stored before they are finalized, resumed after a crash.
+Pending orders with one CA: stored before they are finalized, resumed after a crash.
 
 ::
 
@@ -111,7 +111,7 @@ class PendingOrder:
 
 class PendingOrderStore:
     """
-    Stores the pending orders at one CA in Redis, one for each set of names.
+    Stores the pending orders with one CA in Redis, one for each set of names.
 
     Attributes:
         authority: The label of the CA.
@@ -195,7 +195,7 @@ class PendingOrderStore:
 @dataclass(frozen=True)
 class PendingOrders:
     """
-    Places, stores and resumes the orders at one CA.
+    Places, stores and resumes the orders with one CA.
     """
 
     client: AcmeClient

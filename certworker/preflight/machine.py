@@ -48,7 +48,7 @@ ESCAPED_BLANK = re.compile(r"\\([0-7]{3})")
 
 def check_eligibility(settings: Settings, choice: CaChoice) -> None:
     """
-    Check that *settings* allow an order at the CA *choice*.
+    Check that *settings* allow an order from the CA *choice*.
 
     This function does not check names: :mod:`certworker.domains` rejects names without a public suffix.
 

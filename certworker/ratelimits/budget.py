@@ -352,7 +352,7 @@ class Budget:
         if others:
             self._connection.hdel(self._pauses, *others)
         if removed := count + len(others):
-            logger.warning("removed entries that are not names from %s: %d", self._pauses, removed)
+            logger.warning("removed invalid entries from %s: %d", self._pauses, removed)
         return names
 
     def _page(self, name: str) -> str:

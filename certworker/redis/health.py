@@ -30,8 +30,8 @@ OLDEST_VERSION = (6, 2)
 #: The key that tests whether Redis accepts writes. It expires after a second.
 PROBE_KEY = "certworker:probe"
 
-#: The prefixes of redis-py's options for the address and the timeouts. Behind Sentinels, the pool is an
-#: option, too. Without the timeouts, a handshake with a silent server would never end.
+#: The prefixes of redis-py's options for the address, the user, TLS and the timeouts. Behind Sentinels, the
+#: pool is an option, too. Without the timeouts, a handshake with a silent server would never end.
 CONNECTION_OPTIONS = (
     "host",
     "port",
@@ -91,7 +91,7 @@ class OutageTracker:
 
 def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     """
-    Return True when Redis answers and accepts writes and scripts, or False if *stop* is set before.
+    Return True when Redis answers and accepts writes and scripts, or False if *stop* is set first.
 
     Raises:
         RedisTooOld: Redis is too old, so waiting would not help.
@@ -135,7 +135,7 @@ def require_version(version: str, address: str) -> None:
 
 def probe(connection: Redis) -> None:
     """
-    Send Redis one command of each type that the worker needs.
+    Send INFO, SET and EVAL, and check the version and the mode of Redis.
 
     Raises:
         RedisError: Redis does not respond, or refuses a command.

@@ -211,7 +211,7 @@ class Agenda:
             self._connection.zrem(AGENDA, *others[start : start + NAMES_PER_COMMAND])
         if others:
             logger.warning(
-                "removed entries that are not names from the agenda: %d, for example %s",
+                "removed invalid entries from the agenda: %d, for example %s",
                 len(others),
                 shown_in(others[0], 100),
             )

@@ -34,14 +34,14 @@ STATES = (
     *("failed", "waiting", "paused", "moved", "issuing", "missing"),
 )
 
-#: The details of `failed`: a certificate in service is still valid, or there is none. Only `no_certificate`
-#: is critical.
+#: The details of `failed`: a certificate in service is still valid, or there is no valid one. Only
+#: `no_certificate` is critical.
 FAILURES = ("failing", "no_certificate")
 
 #: The details that a user has to fix, the most urgent first.
 URGENT = ("no_certificate", "expired", "paused", "failing", "moved")
 
-#: Alerts compare the share of at most this last part of the validity period of an imported certificate.
+#: For an imported certificate, alerts consider at most this last part of its validity period.
 LONGEST_WATCHED = timedelta(days=300)
 
 #: With these recorded states, only the certificate determines the state of a name.
@@ -114,7 +114,8 @@ class DomainStatus:
         Return the share that alerts compare: :meth:`share_left`, but for an imported certificate the share of
         its last :data:`LONGEST_WATCHED` if that is more.
 
-        Certificates of ten years exist, and their operator imports a successor a few weeks before the end.
+        Some certificates are valid for ten years, and their operator imports a successor a few weeks before
+        the end.
         """
         share = self.share_left(now)
         if share is None or self.state != "imported" or self.not_before is None or self.not_after is None:
@@ -179,8 +180,9 @@ def names_by_urgency(
     """
     Return every name on the agenda: those that a user has to fix first, the others in alphabetical order.
 
-    Most names have a record of a valid certificate. The function reads only the files of the other names. If
-    the files of a name with such a record are damaged, its next check records the failure.
+    The records show that most names need no fix: their certificate is valid, or an attempt is running or
+    waiting. The function reads the certificates of only the other names. It does not find files that were
+    damaged after the record was written.
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -260,11 +262,11 @@ def status_of(
 @dataclass(frozen=True)
 class BackfillProgress:
     """
-    The progress until every name has a certificate.
+    The progress until every name has a certificate, or a wildcard that covers it.
     """
 
     names: int
-    #: The number of names without a certificate.
+    #: The number of names with neither a certificate nor a wildcard that covers them.
     missing: int
     #: When the limits of the CA allow the last order; None: no name is missing, or no limit is known.
     ends: datetime | None
@@ -272,7 +274,8 @@ class BackfillProgress:
 
 def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -> BackfillProgress:
     """
-    Return how many names have no certificate, and when the limits of the CA allow the last of their orders.
+    Return how many names have neither a certificate nor a wildcard that covers them, and when the limits of
+    the CA allow the last of their orders.
     """
     # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)

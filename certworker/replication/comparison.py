@@ -3,7 +3,7 @@ The comparison of the names of a node with those of a worker on another host, wh
 
 The node sends its names in portions, each with a rank: the fencing token, and whether the name is removed. A
 worker answers a portion with at most about 1 MB of bundles, and with the name up to which the answer is
-complete. So even a new node with many names needs no more memory of Redis::
+complete. So even a node that lacks many names takes up no more memory in Redis::
 
     node    certworker:comparisons      ranks of the names after A, up to Z
     worker  certworker:comparison:ID    bundles …, complete up to M
@@ -46,7 +46,7 @@ MOST_ANSWER_BYTES = 8 * 1024 * 1024
 #: The size of an entry in memory without its fields.
 _ENTRY_BYTES = 128
 
-#: How long a node waits for an answer. A worker needs some seconds to list 100,000 names.
+#: How long a node waits for an answer. A worker needs a few seconds to list 100,000 names.
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.05
 

@@ -89,7 +89,7 @@ def contact_problem(email: str | None) -> str | None:
     """
     Return why a CA would refuse *email* as the contact (boulder, policy/pa.go: ValidEmail), or None.
 
-    certworker checks the address in an order at a public CA: an invalid one fails the job, not the start.
+    certworker checks the address in an order from a public CA: an invalid one fails the job, not the start.
     """
     if not email:
         return "it is missing"

@@ -313,8 +313,8 @@ class Settings(SettingGroup):
     @field_validator("newer_email", "older_email")
     @classmethod
     def _gets_mail(cls, value: str, known: ValidationInfo) -> str:
-        # Without a mail server, only the CA uses the address, and an order at a public CA checks it. The data
-        # lacks invalid settings, which count as set.
+        # Without a mail server, only the CA uses the address, and an order from a public CA checks it. The
+        # data lacks invalid settings, which count as set.
         has_mail = known.data.get("smtp_host", True)
         is_used = known.field_name == "newer_email" or known.data.get("newer_email", True) is None
         if has_mail and is_used:
@@ -388,7 +388,7 @@ class Settings(SettingGroup):
     @property
     def email(self) -> str | None:
         """
-        Return the contact of the account at the CA. An order at a public CA checks it.
+        Return the contact of the account at the CA. An order from a public CA checks it.
         """
         return self.newer_email or self.older_email
 

@@ -74,7 +74,7 @@ def _networks(text: str) -> tuple[Network, ...]:
     try:
         return tuple(ip_network(each.strip()) for each in text.split(","))
     except ValueError:
-        raise Unusable("one of them is not an address, or has bits after its prefix") from None
+        raise Unusable("one of them is not an address, or has host bits set") from None
 
 
 @reads_files
@@ -110,10 +110,11 @@ class WebSettings(SettingGroup):
         "CERTWORKER_TOKENS_FILE",
         "the absolute path of a file that this user can read, for example /storage/state/tokens.json",
     )
-    #: Trusted only in requests of the proxies below.
+    #: Trusted only in requests from the proxies below.
     trusted_header: Annotated[TrustedHeader, BeforeValidator(_header)] | None = setting(
         "CERTWORKER_WEB_TRUSTED_HEADER",
-        f"NAME or NAME:ROLE, with the role {', '.join(USER_ROLES)}, for example Remote-User:operate",
+        f"NAME or NAME:ROLE, with the role {', '.join(USER_ROLES[:-1])} or {USER_ROLES[-1]}, for example "
+        "Remote-User:operate",
     )
     proxies: Annotated[tuple[Network, ...], BeforeValidator(_networks)] = setting(
         "CERTWORKER_WEB_PROXIES",

@@ -232,7 +232,7 @@ class PriorityQueues:
 
     def take(self, job: NewJob, over_quota_tenants: Sequence[str]) -> Dequeued | None:
         """
-        Convert the next request into *job*. Return None if no request waits.
+        Convert the next request into *job*. Return None if no request is waiting.
 
         Args:
             job: The id and the keys of the job.

@@ -240,7 +240,7 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = Fal
 
     Args:
         once: Whether this process syncs the name of the directory only once. No program removes such a
-            directory while workers run.
+            directory while workers are running.
     """
     with translate_os_errors(path):
         if not path.is_dir():

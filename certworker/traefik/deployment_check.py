@@ -269,7 +269,7 @@ class DeploymentCheck:
         return next(filter(None, results), None)
 
     def _reason(self, name: str, pending: _Pending) -> CertworkerError | None:
-        beat()  # a certificate has up to a hundred names, and each may take some seconds
+        beat()  # a certificate has up to a hundred names, and each may take a few seconds
         return check_proxy(name, pending.leaf, self._address, self._traefik.directory)
 
     def _unreachable(self, error: OSError) -> CertworkerError:

@@ -102,7 +102,7 @@ class FairScheduler:
 
     def has_backlog(self) -> bool:
         """
-        Return whether requests wait in the priority queues, as far as this worker knows.
+        Return whether requests are waiting in the priority queues, as far as this worker knows.
         """
         return self._backlog
 

@@ -66,7 +66,7 @@ class Intake:
 
     def take(self) -> Taken:
         """
-        Take the next job, if a job waits and the workers are not suspended.
+        Take the next job, if a job is waiting and the workers are not suspended.
         """
         return self._run("take")
 

@@ -26,7 +26,7 @@ from certworker.supervision import Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: Traefik may need some seconds to route the challenge path after `docker compose up`.
+#: Traefik may need a few seconds to route the challenge path after `docker compose up`.
 PORT_80_TIMEOUT_SECONDS = 60.0
 
 FIRST_PAUSE_SECONDS = 1.0

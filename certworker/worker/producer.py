@@ -60,7 +60,8 @@ def request_certificate(
     """
     Request a certificate for *domain*; return the id of the job.
 
-    A repeated request has the same id. It does nothing while the job of the first request waits or runs.
+    A repeated request has the same id. It does nothing while the job of the first request is waiting or
+    running.
 
     Args:
         domain: A name, or several names for one certificate.

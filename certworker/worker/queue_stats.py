@@ -125,7 +125,8 @@ def queue_stats(connection: Redis) -> QueueStats:
 
 def head_age(connection: Redis, now: datetime) -> float:
     """
-    Return how many seconds the next job on the queue has waited; 0 if no job waits, or its time is invalid.
+    Return how many seconds the next job on the queue has waited; 0 if no job is waiting, or its time is
+    invalid.
 
     Raises:
         redis.RedisError: Redis does not answer.

@@ -88,7 +88,7 @@ class Scheduler:
 
     def alive(self) -> bool:
         """
-        Return whether the loop runs: it has the lock, or tries to take it.
+        Return whether the loop is running: it has the lock, or tries to take it.
         """
         return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 

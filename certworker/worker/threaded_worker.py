@@ -48,7 +48,7 @@ POLL_TIMEOUT_SECONDS = 0.25
 #: The interval of checks of the priority queues and of the suspension while no job is known to wait.
 CHECK_SECONDS = 1.0
 
-#: The interval of polls for new tenants on the queue while requests wait in the priority queues.
+#: The interval of polls for new tenants on the queue while requests are waiting in the priority queues.
 POLL_SECONDS = 0.1
 
 
@@ -117,7 +117,7 @@ class ThreadedWorker(SimpleWorker):
         self._may_have_jobs = True
         #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
         self._next_check = 0.0
-        #: Whether this worker waits for a job, so that no job waits.
+        #: Whether this worker is waiting for a job, so that no job is waiting.
         self._is_waiting = False
 
     @property
@@ -149,7 +149,7 @@ class ThreadedWorker(SimpleWorker):
 
     def beat(self) -> None:
         """
-        Report that the worker runs, and renew the lease of each job.
+        Report that the worker is running, and renew the lease of each job.
         """
         if not self.connection.hexists(self.key, "birth"):  # at the start, and after Redis was emptied
             self.connection.delete(self.key)

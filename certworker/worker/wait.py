@@ -1,5 +1,5 @@
 """
-Waits until requests have ended, for `certworker request --wait`.
+Waits until requests have ended, for the option `--wait` of `certworker request`, `remove` and `import`.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ IN_PROGRESS = {
     status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
 }
 
-#: The pause between two polls. Polls take at most this share of the time: Redis serves other clients, too.
+#: The minimum pause between two polls.
 PAUSE_SECONDS = 0.1
+#: Polls take at most this share of the time, because Redis serves other clients, too.
 POLLING_SHARE = 1 / 5
 
 #: The maximum number of jobs in one command.
@@ -60,7 +61,7 @@ class JobOutcome:
     @property
     def code(self) -> str:
         """
-        Return the code of the failure; empty without a failure.
+        Return the code of the failure; empty without a failure, and if the job ended with a traceback.
         """
         code = CODE.match(self.text) if self.state == FAILED else None
         return code[1] if code else ""
@@ -76,16 +77,16 @@ def wait_for(
     sleep: Callable[[float], object] = time.sleep,
 ) -> list[JobOutcome]:
     """
-    Wait until all *jobs* have ended, or until the time is over; return their outcomes, in their order.
+    Wait until all *jobs* have ended, or the timeout expires; return their outcomes, in their order.
 
-    A job also ends when its names are locked, or when its request waits for a slot. In these cases, wait
+    A job also ends when its names are locked, or when its request is waiting for a slot. In these cases, wait
     until the issuance has ended.
 
     Args:
         connection: To Redis.
         jobs: Ids, each with the names of its request.
         timeout_seconds: The time for all jobs together.
-        report: Called with each outcome as soon as it is known.
+        report: Called with the outcome of each request that has ended, as soon as it is known.
         clock: Returns monotonic seconds.
         sleep: Waits between two polls.
 

@@ -39,7 +39,7 @@ CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    Return the number of orders at the CA.
+    Return the number of orders with the CA.
     """
     return sum(request.kind == "newOrder" for request in authority.requests)
 

@@ -178,7 +178,7 @@ class TestTimes:
         assert {"a.org", "2001:db8::1"} == set(reading[read]())
 
         assert 2 == len(agenda)
-        assert [f"removed entries that are not names from the agenda: {len(INVALID_NAMES)}"] == [
+        assert [f"removed invalid entries from the agenda: {len(INVALID_NAMES)}"] == [
             line.getMessage().partition(",")[0] for line in caplog.records
         ]
 

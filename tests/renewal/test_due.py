@@ -322,7 +322,7 @@ class TestDueNames:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
         assert planted not in app.agenda
-        assert "removed entries that are not names from the agenda: 1" in caplog.text
+        assert "removed invalid entries from the agenda: 1" in caplog.text
 
     def test_an_error_with_one_name_postpones_only_that_name(
         self, app: App, caplog: pytest.LogCaptureFixture

@@ -507,7 +507,7 @@ def plan(
 class TestDecide:
     def test_a_certificate_whose_window_is_over_is_due(self) -> None:
         """
-        A certificate whose window is over is due. A CA announces a mass revocation this way.
+        A certificate whose window has ended is due. A CA announces a mass revocation this way.
         """
         assert plan(Window(NOW - 2 * DAY, NOW - DAY), age=DAY).due
 

@@ -34,7 +34,7 @@ def stack() -> Iterator[ExitStack]:
 
 def leaps() -> Callable[[], float]:
     """
-    Return a clock on which the wait of a new volume is over soon.
+    Return a clock on which the wait of a new volume ends soon.
     """
     return map(float, count(step=int(REPORTS_SECONDS))).__next__
 

@@ -100,7 +100,7 @@ class Site:
 
     def silence_ca(self) -> None:
         """
-        Stop the CA for some seconds.
+        Stop the CA for a few seconds.
         """
         self.authority.stop()
         time.sleep(AWAY_SECONDS)

@@ -133,7 +133,7 @@ QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that wait on the queue.", own=F
 HEAD_AGE = Family(
     "queue_head_age_seconds",
     "gauge",
-    "How long the next job on the queue has waited; 0 if no job waits.",
+    "How long the next job on the queue has waited; 0 if no job is waiting.",
     own=False,
 )
 SCHEDULER_LAG = Family(

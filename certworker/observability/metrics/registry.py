@@ -108,7 +108,7 @@ class Metrics(Counters):
 
     def watch_loops(self, heartbeats: Heartbeats) -> None:
         """
-        Report at each scrape whether the running loops make progress.
+        Report at each scrape whether the running loops are making progress.
         """
         self._registry.register(Collector(partial(gauges.loops, heartbeats)))
 

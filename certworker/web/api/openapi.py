@@ -24,7 +24,9 @@ FAILURES = {
     HTTPStatus.UNAUTHORIZED: "A token is missing or wrong.",
     HTTPStatus.FORBIDDEN: "The token may not do this.",
     HTTPStatus.NOT_FOUND: "The name is unknown, belongs to another tenant, or has no certificate.",
-    HTTPStatus.CONFLICT: "A job runs for the name, or certworker renews its certificate and force is false.",
+    HTTPStatus.CONFLICT: (
+        "A job is running for the name, or certworker renews its certificate and force is false."
+    ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The Content-Type of the body is not application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A name or another value is invalid.",

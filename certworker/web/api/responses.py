@@ -22,7 +22,7 @@ from certworker.web.problems import BLANK, problem
 
 #: The status of a failure, by the beginning of its code. Any other failure is 500.
 STATUSES = {
-    # A job runs for the name, or it has a certificate that must not be replaced.
+    # A job is running for the name, or it has a certificate that must not be replaced.
     "lock.": HTTPStatus.CONFLICT,
     "import.replaces_issued": HTTPStatus.CONFLICT,
     # The worker could not read the files of this process.
