@@ -44,7 +44,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import SharedDirectory
 from certworker.traefik.config import TraefikConfig
 
-#: The checks that depend only on DNS.
+#: The checks whose failures :func:`verify` raises: those of the addresses, CAA records and target of a name.
 IN_DNS = frozenset({"DNS", "CAA", "target"})
 
 
@@ -214,7 +214,7 @@ def build_resolver(settings: Settings) -> Resolver:
 
 
 def _check_directory(directory: Path) -> None:
-    # Without a stored key, certworker would lose the certificate of an order.
+    # For example, without a stored key in the state directory, the certificate of an order would be lost.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():
@@ -245,7 +245,7 @@ def _targets(settings: Settings, authority: AcmeClient, wrong: Sequence[InvalidT
         warnings.append(
             InvalidTarget(
                 variable=CAA,
-                reason=f"{authority.title} has the name {' or '.join(known)} in CAA records",
+                reason=f"the CAA identity of {authority.title} is {' or '.join(known)}",
                 wanted="the CA that is used",
                 example=known[0],
             )

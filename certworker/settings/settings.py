@@ -139,7 +139,7 @@ class Settings(SettingGroup):
     traefik_layout: Annotated[Literal["auto", "per-name", "sharded"], LowerCase] = setting(
         "CERTWORKER_TRAEFIK_LAYOUT", "auto, per-name or sharded", "auto"
     )
-    #: Account keys, pending orders, tokens, and the root of the development CA.
+    #: Account keys, keys of pending orders, TXT records to delete, hashes of tokens, and the development CA.
     state_dir: Directory = setting(
         "CERTWORKER_STATE_DIR",
         "a directory of its own, for example /storage/state",
@@ -154,13 +154,13 @@ class Settings(SettingGroup):
 
     # HTTP and the proxy
 
-    #: The address for challenge responses, health and metrics; None: no HTTP server.
+    #: The address for challenge responses and health; None: no such server.
     http_address: AddressOrOff = setting(
         "CERTWORKER_HTTP_ADDRESS",
         "an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
         HttpAddress("0.0.0.0", 8080),  # noqa: S104 (in a container, where the compose file decides)
     )
-    #: A second address for the metrics, which clients of the challenges cannot reach.
+    #: The address for the metrics; by default, that of the challenges. With another, CAs cannot reach them.
     metrics_address: AddressOrOff = setting(
         "CERTWORKER_METRICS_ADDRESS",
         "an address with a port, for example 127.0.0.1:8081; or off",
@@ -193,7 +193,7 @@ class Settings(SettingGroup):
         "addresses separated by commas, for example 8.8.8.8 or 127.0.0.1:5353",
         (("8.8.8.8", 53),),
     )
-    # Only the check that uses an invalid target fails, and reports it.
+    # An invalid target is only a warning: certworker ignores the value and reports it.
     target_cname: Line | None = setting(
         "_APP_DOMAIN_TARGET_CNAME", "a public name, for example api.example.org"
     )
@@ -298,7 +298,7 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory of the certificates belongs to a name. Traefik reads each file in its directory.
+        # Each directory of certificates belongs to a name, except hidden ones. Traefik reads all its files.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")
         return value
