@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, TypeVar, cast
 
 from redis import Redis
@@ -69,7 +70,7 @@ Answer = TypeVar("Answer")
 
 logger = logging.getLogger(__name__)
 
-#: RQ's key of `rq suspend`. An import of RQ would delay `certworker status`.
+#: The key that `rq suspend` sets. An import of RQ would delay `certworker status`.
 SUSPENDED = "rq:suspended"
 
 #: The worker repeats its log line about a suspension after this time, because certificates may expire.
@@ -82,7 +83,8 @@ class Queued:
     The position of a request on the queue.
     """
 
-    #: 1 is the next request. None: the request is not on the queue, or Redis does not permit the command.
+    #: 1 is the next request. None: the request is not among the first 50,000 jobs of the queue, or Redis does
+    #: not permit the command.
     position: int | None
     #: The number of running workers. None: Redis does not permit the command.
     workers: int | None
@@ -111,14 +113,14 @@ def queue_stats(connection: Redis) -> QueueStats:
     Return the state of the queue.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis does not respond, or does not permit a command.
     """
     return QueueStats(
         waiting=queue_length(connection),
         workers=registered_workers(connection, QUEUE),
         scheduler=bool(connection.exists(f"rq:scheduler-lock:{QUEUE}")),
         suspended=is_suspended(connection),
-        unserved=tuple(_unserved(connection)),
+        unserved=tuple(islice(_unserved(connection), MAX_UNSERVED)),
         evicts=_evicts(connection),
     )
 
@@ -129,7 +131,7 @@ def head_age(connection: Redis, now: datetime) -> float:
     invalid.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond, or does not permit the command.
     """
     enqueued = decode_time(decode_text(connection.eval(_HEAD, 1, QUEUE_KEY, str(LONGEST_TIME))))
     return max(0.0, (now - enqueued).total_seconds()) if enqueued else 0.0
@@ -140,7 +142,7 @@ def scheduler_lag(connection: Redis, agenda: Agenda, now: datetime) -> float:
     Return how many seconds the earliest delayed job or planned check is late; 0 if none is late.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond, or does not permit a command.
     """
     delayed = connection.zrange(SCHEDULED_KEY, 0, 0, withscores=True)
     planned = score_to_time(float(delayed[0][1])) if delayed else None
@@ -150,7 +152,8 @@ def scheduler_lag(connection: Redis, agenda: Agenda, now: datetime) -> float:
 
 def job_position(connection: Redis, job_id: str) -> int | None:
     """
-    Return the position of the job *job_id* on the queue, as in :class:`Queued`.
+    Return the position of the job *job_id* on the queue; None if it is not on the queue, or if Redis does not
+    permit the command.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -161,14 +164,13 @@ def job_position(connection: Redis, job_id: str) -> int | None:
 
 def queued_name(connection: Redis, name: str) -> Queued:
     """
-    Return the number of workers, and the position of the first request for *name* from any program.
+    Return the number of workers, and the position of the first request for *name* from any program. Each is
+    None if Redis does not permit a command.
 
     Raises:
         redis.RedisError: Redis does not respond.
     """
-    requests = enumerate(_requests(connection), start=1)
-    position = next((position for position, names in requests if name in names), None)
-    return Queued(position, running_workers(connection))
+    return Queued(_permitted(lambda: _position(connection, name)), running_workers(connection))
 
 
 def running_workers(connection: Redis) -> int | None:
@@ -198,7 +200,7 @@ def registered_workers(connection: Redis, queue: str) -> int:
     """
     Return the number of registered workers of *queue*.
 
-    The set of workers may include killed workers. Their hashes have expired, so they are not counted.
+    The set of workers may include killed workers. They are counted until their hashes expire.
     """
     workers = members(connection, f"rq:workers:{queue}")
     return int(connection.exists(*workers)) if workers else 0
@@ -225,10 +227,9 @@ def _unserved(connection: Redis) -> Iterator[QueueUnserved]:
             pipe.llen(key)
         # A key of another type returns an error instead of a length.
         lengths = pipe.execute(raise_on_error=False)
-    waiting = [(key, length) for key, length in zip(queues, lengths, strict=True) if isinstance(length, int)]
-    for key, length in [each for each in waiting if each[1]][:MAX_UNSERVED]:
+    for key, length in zip(queues, lengths, strict=True):
         name = key.removeprefix("rq:queue:")
-        if not registered_workers(connection, name):
+        if isinstance(length, int) and length and not registered_workers(connection, name):
             yield QueueUnserved(queue=name, waiting=length, own=QUEUE)
 
 
@@ -249,6 +250,11 @@ def _permitted(query: Callable[[], Answer]) -> Answer | None:
         return query()
     except NoPermissionError:
         return None
+
+
+def _position(connection: Redis, name: str) -> int | None:
+    requests = enumerate(_requests(connection), start=1)
+    return next((position for position, names in requests if name in names), None)
 
 
 def _requests(connection: Redis) -> Iterator[set[str]]:
@@ -324,7 +330,7 @@ class Suspension:
         Return whether no job may start now.
 
         Raises:
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis does not respond, or does not permit the command.
         """
         return self.note(is_suspended(self._connection))
 

@@ -28,6 +28,7 @@ from certworker.worker.queue_stats import (
     MAX_UNSERVED,
     REMINDER_SECONDS,
     SUSPENDED,
+    Queued,
     Suspension,
     are_suspended,
     head_age,
@@ -114,6 +115,7 @@ class TestJobPosition:
         options = connection.connection_pool.connection_kwargs
         with Redis(host=options["host"], port=options["port"], username="few", password="x") as few:
             assert job_position(few, job_id) is None
+            assert Queued(None, None) == queued_name(few, "a.org")
             assert running_workers(few) is None
             assert not are_suspended(few)
         connection.acl_deluser("few")
@@ -223,6 +225,22 @@ class TestQueueStats:
             pipe.execute()
 
         assert MAX_UNSERVED == len(queue_stats(connection).unserved)
+
+    def test_queues_with_a_worker_hide_no_queue(self, connection: Redis) -> None:
+        """
+        Only queues without a worker count against the limit, so an unserved queue after many others is found.
+        """
+        connection.hset("rq:worker:other", "birth", "1")
+        with connection.pipeline(transaction=False) as pipe:
+            for number in range(MAX_UNSERVED):
+                pipe.sadd("rq:queues", f"rq:queue:a{number}")
+                pipe.rpush(f"rq:queue:a{number}", "a")
+                pipe.sadd(f"rq:workers:a{number}", "rq:worker:other")
+            pipe.sadd("rq:queues", "rq:queue:z")
+            pipe.rpush("rq:queue:z", "a")
+            pipe.execute()
+
+        assert ["z"] == [each.message.split()[2] for each in queue_stats(connection).unserved]
 
     def test_an_evicting_redis_is_reported(self, connection: Redis) -> None:
         """
