@@ -84,6 +84,6 @@ def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private:
         if address.ipv4_mapped or address.sixtofour or address in TRANSLATED:
             raise IpAddress(name=given, reason="it represents an IPv4 address: send that one")
     # A multicast group has no owner.
-    if address.is_multicast or address.is_unspecified or not (private or address.is_global):
+    if address.is_multicast or address.is_unspecified or not (private or is_public(address)):
         raise IpAddress(name=given, reason="it is not the address of one machine on the Internet")
     return str(address)

@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from certworker.deadline import Deadline
+from certworker.domains.address import is_public
 from certworker.notify.message import Notification, short
 from certworker.version import __version__
 
@@ -111,7 +112,7 @@ class Webhook:
         host = target.hostname or ""
         # The connection goes to a checked address, because a second DNS answer might differ.
         addresses = deadline.places(host, target.port or PORTS[target.scheme])
-        allowed = [address for address in addresses if self.private or address.ip.is_global]
+        allowed = [address for address in addresses if self.private or is_public(address.ip)]
         if not allowed:
             found = f"{host} has the private address {addresses[0].ip}"
             raise WebhookRefused(f"{found}; to allow it set CERTWORKER_PRIVATE_NETWORK=true")

@@ -112,12 +112,13 @@ class TestAcceptedAddress:
             assert name == normalize(address.exploded, private=private)
             assert name == normalize(name, private=private)
 
-    def test_a_private_address_needs_a_private_ca(self) -> None:
+    @pytest.mark.parametrize("text", ["192.168.1.10", "fd00::1", "fec0::1"])
+    def test_a_private_address_needs_a_private_ca(self, text: str) -> None:
         """
         A private address is accepted only for a private CA, because a public one cannot reach it.
         """
-        address = IPv4Address("192.168.1.10")
+        address = ip_address(text)
 
-        assert "192.168.1.10" == accepted_address("192.168.1.10", address, private=True)
+        assert text == accepted_address(text, address, private=True)
         with pytest.raises(IpAddress):
-            accepted_address("192.168.1.10", address, private=False)
+            accepted_address(text, address, private=False)

@@ -127,6 +127,14 @@ class TestSend:
 
         assert [] == receiver.received
 
+    @pytest.mark.parametrize("host", ["[64:ff9b::a00:1]", "[2002:a00:1::1]", "[fec0::1]"])
+    def test_an_ipv6_form_of_a_private_address_gets_no_request(self, host: str) -> None:
+        """
+        A private IPv4 address as an IPv6 address, or a site-local address, is private, too.
+        """
+        with pytest.raises(WebhookRefused, match="private address"):
+            Webhook(f"http://{host}:1/", None, private=False, seconds=0.1).check()
+
     @pytest.mark.parametrize("status", [302, 404, 500])
     def test_another_status_is_a_failure(self, receiver: Receiver, status: int) -> None:
         """
