@@ -118,7 +118,7 @@ def pauses_of(retry: Retry) -> str:
     for unit, group in groupby(map(_span, RETRY_PAUSES[retry].pauses), key=lambda span: span[1]):
         numbers = [number for number, _ in group]
         if unit in REPEATED:
-            words.append(REPEATED[unit])
+            words.append(REPEATED[unit] + " for a day" * (unit == "hour" and len(numbers) == 24))
         else:
             words.append(
                 f"after {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))} {unit}s"

@@ -170,9 +170,9 @@ class Ipv6Untested(Ipv6Unreachable):
 class MixedAddresses(PreflightFailure):
     code = "dns.mixed_ips"
     message_template = (
-        "{name} has several addresses: {good} leads to this server, but {address} does not ({detail})."
+        "{name} has several addresses: {good} leads to this server, but {address} does not: {detail}"
     )
     remedy_template = (
         "Remove the record with {address} from {name}, or set it to the address of this server. Test: dig "
-        "+short {name}"
+        "+short {name} A {name} AAAA"
     )

@@ -83,10 +83,10 @@ class ProviderFailed(CertworkerError):
 
 class ProgramFailed(ProviderFailed):
     """
-    The program of EXEC_PATH failed. Its output may contain secrets, so the failure does not show it.
+    The program in EXEC_PATH failed. Its output may contain secrets, so the failure does not show it.
     """
 
-    message_template = "The program {program} of EXEC_PATH failed at {action} for {fqdn}: {reason}"
+    message_template = "The program {program} in EXEC_PATH failed at {action} for {fqdn}: {reason}"
     remedy_template = "Run it to see its output: docker compose exec SERVICE {program} {action} {fqdn}. test"
 
 

@@ -5,6 +5,7 @@ The base of all failures: code, message, remedy, retry policy and severity.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import Enum
@@ -44,6 +45,9 @@ LONGEST_REMEDY = MAX_URL + 800
 LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
+
+#: A field of a template before a period, which may be after a parenthesis.
+_BEFORE_A_PERIOD = re.compile(r"\{(\w+)\}\)?\.(?=\s|$)")
 
 
 class Retry(Enum):
@@ -120,7 +124,10 @@ class CertworkerError(Exception):
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
     ) -> None:
         shown = {name: printable(value, _LONGEST.get(name, MAX_TEXT)) for name, value in values.items()}
-        self.message = _complete(self.message_template.format(**shown))
+        # A reason may be a sentence with its own period.
+        ended = _BEFORE_A_PERIOD.findall(self.message_template)
+        unended = {name: shown[name].removesuffix(".") for name in ended}
+        self.message = _complete(self.message_template.format(**(shown | unended)))
         self.remedy = self.remedy_template.format(**shown)
         self.until = until
         self.problem = problem
@@ -217,6 +224,13 @@ def catalog() -> list[type[CertworkerError]]:
     return sorted(
         (cls for cls in _subclasses(CertworkerError) if "code" in vars(cls)), key=lambda cls: cls.code
     )
+
+
+def variants(failure: type[CertworkerError]) -> list[type[CertworkerError]]:
+    """
+    Return *failure* and its subclasses with the same code, which may have another message, remedy or retry.
+    """
+    return [failure, *(cls for cls in _subclasses(failure) if cls.code == failure.code)]
 
 
 def _subclasses(parent: type[CertworkerError]) -> Iterator[type[CertworkerError]]:

@@ -136,7 +136,9 @@ class AnotherServer(HttpNotFound):
     message_template = (
         "Another server responds for {name} at {address} (404); {inside} has the response to the challenge."
     )
-    remedy_template = "Point the A or AAAA record of {name} to this server. Test: dig +short {name}"
+    remedy_template = (
+        "Point the A or AAAA record of {name} to this server. Test: dig +short {name} A {name} AAAA"
+    )
 
 
 class NotRouted(HttpNotFound):

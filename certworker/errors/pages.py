@@ -7,18 +7,26 @@ The documentation and the terminal show the same page. The files in `explanation
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from textwrap import fill
 
-from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, ValidationFailure, catalog
+from certworker.errors.failure import (
+    CertworkerError,
+    PreflightFailure,
+    Retry,
+    ValidationFailure,
+    catalog,
+    variants,
+)
 
 #: When certworker retries after a failure of each kind. A test compares the pauses with the retry policy.
 RETRIES = {
     Retry.NEVER: "certworker does not try again. Send a correct request.",
     Retry.CONFIG: "certworker retries daily, and when it starts with other settings.",
-    Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly, then daily.",
+    Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily.",
     Retry.CA: "certworker retries after 1, 10 and 100 minutes, then daily.",
     Retry.UNTIL: "certworker retries when the limit ends, but after a day at the latest.",
     Retry.SOON: (
@@ -56,6 +64,7 @@ RETRIES_BY_CODE = {
     "fs.not_persistent": AT_EACH_START,
     "fs.partial": OF_A_DAMAGE,
     "fs.readonly": "At its start, certworker stops. Later, it retries each name daily, and at each start.",
+    "hook.failed": f"{RETRIES[Retry.SOON]} The retries end when the worker stops.",
     "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as its expiry approaches, and daily afterward.",
     "import.in_service": "certworker neither retries the request nor replaces the imported certificate.",
@@ -119,7 +128,7 @@ OF_SERVICE = (
 )
 
 #: The first words of the commands in remedies.
-PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|redis-cli|timedatectl"
+PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|pip|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )(?:docker|openssl)) [^;]*?(?=; |\. [A-Z]|$)")
 #: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
@@ -196,10 +205,17 @@ def page_of(code: str) -> str:
         KeyError: No failure has this code.
     """
     failure = {cls.code: cls for cls in catalog()}[code]
-    message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
-    parts = [f"# {code}", f"```text\n{message}\n```"]
+    messages = [fill(f"[{code}] {each}", WIDTH, break_long_words=False) for each in messages_of(failure)]
+    parts = [f"# {code}", "```text\n{}\n```".format("\n\n".join(messages))]
     parts += [f"## {title}\n\n{text}" for title, text in sections_of(failure).items()]
     return "\n\n".join(parts) + "\n"
+
+
+def messages_of(failure: type[CertworkerError]) -> list[str]:
+    """
+    Return the messages with the code of *failure*, with a placeholder for each value.
+    """
+    return list(dict.fromkeys(template(each.message_template) for each in variants(failure)))
 
 
 def sections_of(failure: type[CertworkerError]) -> dict[str, str]:
@@ -210,13 +226,27 @@ def sections_of(failure: type[CertworkerError]) -> dict[str, str]:
     sections = {
         "Cause": explanation.cause,
         "How to check": explanation.check,
-        "Remedy": remedy_of(failure),
-        "When certworker retries": retry_of(failure),
+        "Remedy": _for_each_message(failure, remedy_of),
+        "When certworker retries": _for_each_message(failure, retry_of),
     }
     if title := next((title for title, text in sections.items() if "SERVICE" in text), None):
         note = fill(OF_SERVICE, WIDTH, break_long_words=False, break_on_hyphens=False)
         sections[title] += f"\n\n{note}"
     return sections
+
+
+def _for_each_message(failure: type[CertworkerError], text_of: Callable[[type[CertworkerError]], str]) -> str:
+    """
+    Return the text of *failure*, then that of each variant with another text, after the variant's message.
+    """
+    first, *others = variants(failure)
+    texts = {text_of(first): ""}
+    for variant in others:
+        message = template(variant.message_template)
+        is_the_same = message == template(first.message_template)
+        start = "Alternatively: " if is_the_same else f"For the message `{message}`: "
+        texts.setdefault(text_of(variant), start)
+    return "\n\n".join(f"{start}{text}" for text, start in texts.items())
 
 
 def remedy_of(failure: type[CertworkerError]) -> str:

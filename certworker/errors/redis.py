@@ -31,10 +31,10 @@ class RedisAuthFailed(CertworkerError):
 
 class RedisTlsFailed(CertworkerError):
     code = "redis.tls"
-    message_template = "TLS verification failed when connecting to Redis at {address} ({reason})."
+    message_template = "The TLS connection to Redis at {address} failed ({reason})."
     remedy_template = (
-        "Add the root certificate of Redis to CERTWORKER_REDIS_URL, and a client certificate and key if "
-        "Redis requires them: "
+        "Add the path of the CA certificate for Redis to CERTWORKER_REDIS_URL. If Redis requires a client "
+        "certificate, add its path and that of its key: "
         "rediss://HOST:PORT/0?ssl_ca_certs=/run/secrets/redis-ca.pem"
         "&ssl_certfile=/run/secrets/redis.pem&ssl_keyfile=/run/secrets/redis.key; "
         "if the certificate has another host name, add &ssl_check_hostname=false"

@@ -59,7 +59,7 @@ class HookFailed(CertworkerError):
     code = "hook.failed"
     message_template = "The deploy hook {program} failed for {name}: {reason}"
     remedy_template = (
-        "Correct the program of CERTWORKER_DEPLOY_HOOK. It must end with exit code 0, within 60 seconds."
+        "Correct the program in CERTWORKER_DEPLOY_HOOK. It must exit with code 0 within 60 seconds."
     )
     retry = Retry.SOON
     severity = Severity.WARNING

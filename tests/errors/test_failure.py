@@ -24,6 +24,7 @@ from certworker.errors.imports import ImportDamaged, ImportFailure
 from certworker.errors.name import ForbiddenByPolicy, NameFailure, NotRegistered
 from certworker.errors.pages import template
 from certworker.errors.payload import PayloadFailure
+from certworker.errors.redis import RedisAuthFailed
 from certworker.errors.worker import BadJob, FunctionNotRegistered
 
 FAILURES = catalog()
@@ -149,6 +150,20 @@ class TestCertworkerError:
         assert end in str(failure)
         # A log line, a record and a notification that join the two parts have the same sentence.
         assert str(failure) == f"[{failure.code}] {failure.message} {failure.remedy}"
+
+    @pytest.mark.parametrize(
+        ("address", "reason", "message"),
+        [
+            ("redis:6379", "Authentication required.", "the password (Authentication required)."),
+            ("redis:6379", "it is empty", "the password (it is empty)."),
+            ("example.com.", "no", "Redis at example.com. rejects"),
+        ],
+    )
+    def test_a_sentence_as_a_reason_has_one_period(self, address: str, reason: str, message: str) -> None:
+        """
+        A reason that is a sentence does not double the period of the message. Other values keep theirs.
+        """
+        assert message in RedisAuthFailed(address=address, reason=reason).message
 
     def test_the_json_object_has_the_problem_of_the_ca(self) -> None:
         """

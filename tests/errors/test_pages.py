@@ -137,6 +137,24 @@ class TestPage:
         ):
             assert f"`{command}`" in guide, command
 
+    def test_a_page_has_each_message_of_its_code(self) -> None:
+        """
+        A page has the message and the remedy of each class with its code, so that a search finds them.
+        """
+        page = " ".join(page_of("dns01.provider_failed").split())
+
+        for message in (
+            "The DNS provider PROVIDER did not change FQDN: REASON",
+            "The program PROGRAM in EXEC_PATH failed at ACTION for FQDN: REASON",
+            "The DNS provider PROVIDER needs Python packages that are not installed (REASON).",
+        ):
+            assert f"[dns01.provider_failed] {message}" in page
+        assert (
+            "For the message `The DNS provider PROVIDER needs Python packages that are not installed "
+            "(REASON).`: Install them: `pip install 'certworker[lexicon]' 'dns-lexicon[NAME]'`"
+        ) in page
+        assert f"(REASON).`: {RETRIES[Retry.CONFIG]}" in page
+
     def test_an_unknown_code_raises_a_key_error(self) -> None:
         """
         An unknown code raises KeyError, so that the caller can list the known ones.
@@ -218,7 +236,7 @@ class TestRetries:
 
         assert text.startswith(RETRIES[Retry.CA])
         assert text.endswith(
-            "first, certworker retries after 1, 5, 10 and 30 minutes, then hourly, then daily."
+            "first, certworker retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily."
         )
 
     @pytest.mark.parametrize(

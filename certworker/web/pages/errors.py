@@ -7,7 +7,7 @@ from __future__ import annotations
 from flask import abort, render_template
 
 from certworker.errors import catalog
-from certworker.errors.pages import sections_of, template
+from certworker.errors.pages import messages_of, sections_of, template
 from certworker.web.access import allowed
 from certworker.web.pages.prose import blocks
 
@@ -35,6 +35,6 @@ def error(code: str) -> str:
     return render_template(
         "pages/error.html",
         code=code,
-        message=template(failure.message_template),
+        messages=messages_of(failure),
         parts={title: tuple(blocks(text)) for title, text in sections_of(failure).items()},
     )
