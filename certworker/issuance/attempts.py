@@ -250,7 +250,7 @@ class Attempts:
         try:
             forget()
         except (CertworkerError, RedisError) as failure:
-            logger.debug("could not clean up after the attempt yet: %s", failure)
+            logger.debug("could not clean up after the attempt; the next attempt will: %s", failure)
 
     def _plan(self, names: tuple[str, ...], again: datetime, record: Callable[..., object]) -> None:
         """

@@ -109,21 +109,25 @@ class Issuer:
         Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.
 
         Failures there do not count against the limits of production. If staging cannot validate for another
-        reason, such as an outage or a limit, the dry run is skipped.
+        reason, such as an outage or a limit, the dry run is inconclusive, and the order follows.
 
         Raises:
             CertworkerError: A validation of one of *names* failed at staging.
         """
         if self.staging is None:
             return
-        logger.info("dry run at %s after the last failure", self.staging.ca.title, extra=_log_fields(names))
+        logger.info(
+            "starting a dry run at %s, because the last validation failed",
+            self.staging.ca.title,
+            extra=_log_fields(names),
+        )
         try:
             self.staging._validate(names)
         except CertworkerError as failure:
             if failure.retry is Retry.CA and failure.problem:
                 raise
             logger.warning(
-                "dry run skipped at %s: %s",
+                "dry run at %s was inconclusive; continuing: %s",
                 self.staging.ca.title,
                 failure.message,
                 extra=_log_fields(names),

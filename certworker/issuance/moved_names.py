@@ -129,7 +129,8 @@ class MovedNames:
             self.agenda.remove(name)
             self.records.forget(name)
             self.sightings.forget(name)
-            logger.info("forgotten, because it has moved", extra={"domain": name, "event": "moved"})
+            text = "removed from the agenda: it has moved, and has been out of service too long"
+            logger.info(text, extra={"domain": name, "event": "moved"})
             raise failure
         if metadata is not None and now >= metadata.not_after:
             self._take_out_of_service(name, token)

@@ -254,7 +254,7 @@ class CertificateIssuance:
 
         if additional_names:
             others = ", ".join(additional_names)
-            _log_step(names, "validate", "its certificate is also for %s: they are renewed together", others)
+            _log_step(names, "validate", "its certificate is also for %s; all are renewed together", others)
         with step("preflight"):
             findings = self.preflight(names, renewing=current is not None, slot=self.slot())
 

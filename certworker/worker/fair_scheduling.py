@@ -146,7 +146,7 @@ class FairScheduler:
                 break
         if tenants:
             logger.info(
-                "requests that now wait for a slot: %d; tenant with the most: %s",
+                "requests moved to the priority queues: %d; tenant with the most: %s",
                 tenants.total(),
                 tenants.most_common(1)[0][0],
                 extra={"event": "waiting"},

@@ -153,7 +153,9 @@ class Health:
         for name in stalled.keys() - self._stalled:
             failure = LoopStalled(host=socket.gethostname(), loops=name)
             calls = " > ".join(stalled[name].stack()[-MAX_CALLS:])
-            logger.error("%s It is executing: %s", failure, calls, extra={"code": failure.code})
+            logger.error(
+                "the loop %s is executing %s: %s", name, calls, failure, extra={"code": failure.code}
+            )
         for name in self._stalled - stalled.keys():
             logger.info("the loop %s is making progress again", name)
         self._stalled = set(stalled)

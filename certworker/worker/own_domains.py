@@ -118,7 +118,7 @@ class OwnDomains:
         except CertworkerError as failure:
             # No job starts that could report the failure.
             self._reject(text, failure)
-            logger.warning("%s %s", self._domains[text], failure, extra={"code": failure.code})
+            logger.warning("%s: %s", self._domains[text], failure, extra={"code": failure.code})
         else:
             in_dns = self._issuer.client.challenge_type(name) == DNS01
             names = self._ready if in_dns else self._waiting

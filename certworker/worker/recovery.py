@@ -93,12 +93,14 @@ class Recovery:
         self._queue.failed_job_registry.cleanup()
         self._remove_killed_workers()
 
-    def requeue(self, execution: Execution) -> None:
+    def requeue(self, execution: Execution) -> bool:
         """
         Move the job of *execution*, which this worker cannot finish in time, to the head of the queue.
+
+        Return whether it is there: not if it has just ended, or belongs to another worker.
         """
         lease, raw_id = execution.composite_key.encode(), execution.job_id.encode()
-        self._run_reclaim(lease, raw_id, now="+inf", count=0, most="+inf")
+        return self._run_reclaim(lease, raw_id, now="+inf", count=0, most="+inf") == b"queued"
 
     def _reclaim(self, lease: bytes, now: float) -> None:
         raw_id = lease.partition(b":")[0]

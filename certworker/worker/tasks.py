@@ -168,7 +168,7 @@ class Tasks:
             CertworkerError: The attempt failed.
         """
         if request.is_completed:
-            logger.info("the forced request is already completed", extra=log_fields(names[0], "job"))
+            logger.info("the forced request has already been completed", extra=log_fields(names[0], "job"))
             return issue()
         ends = time.monotonic() + FORCED_WAIT_SECONDS
         while True:

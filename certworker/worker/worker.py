@@ -180,17 +180,17 @@ class Worker:
     def _finish(self, leases: _JobLeases, deadline_seconds: float) -> None:
         pool = leases.pool
         if running := len(pool.executions):
-            logger.info("stopping; running jobs that finish first: %d", running)
+            logger.info("stopping; waiting for running jobs: %d", running)
         pool.wait_until_idle(deadline_seconds)
         leases.loop.stop(0)
         if self._outage.lasts:
             return  # the leases expire
         try:
             for execution in list(pool.executions.values()):
-                logger.warning(
-                    "returned job %s to the queue, because it did not end in time", execution.job_id
-                )
-                leases.recovery.requeue(execution)
+                if leases.recovery.requeue(execution):
+                    logger.warning(
+                        "returned job %s to the queue, because it did not finish in time", execution.job_id
+                    )
             pool.register_death()
         except RedisError as error:
             self._outage.failed(error)

@@ -187,7 +187,7 @@ class TestKilled:
             connection.execute_command("ACL", "SETUSER", "default", "+xadd")
             issued = TraefikConfig(tmp_path / "config").files(name)
             worker.start()
-            worker.wait_for_line("the forced request is already completed")
+            worker.wait_for_line("the forced request has already been completed")
             worker.wait_for_line("certificate valid, nothing to do")
 
         assert issued == TraefikConfig(tmp_path / "config").files(name)

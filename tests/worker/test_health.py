@@ -15,6 +15,7 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
+from certworker.errors.worker import LoopStalled
 from certworker.supervision import Heartbeat, Heartbeats
 from certworker.worker.health import FRESH, LONGEST_REPORT, REPORTS, Health, reports
 from tests.servers.redis import RedisServer
@@ -250,6 +251,7 @@ class TestStall:
 
         stalled, recovered = caplog.records
         assert "worker.stalled" == stalled.__dict__["code"]
-        assert "makes no progress in: maintenance" in stalled.message
-        assert "hang_here" in stalled.message
+        assert stalled.message.startswith("the loop maintenance is executing ")
+        assert stalled.message.endswith("makes no progress in: maintenance. " + LoopStalled.remedy_template)
+        assert "hang_here" in stalled.message.partition(": [worker.stalled]")[0]
         assert "the loop maintenance is making progress again" == recovered.message

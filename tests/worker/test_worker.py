@@ -210,6 +210,29 @@ class TestAccidents:
         assert b"queued" == connection.hget("rq:job:job", "status")
         assert 0 == connection.zcard(LEASES)
 
+    @pytest.mark.parametrize("ended", [False, True])
+    def test_the_log_names_only_jobs_that_returned_to_the_queue(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture, ended: bool
+    ) -> None:
+        """
+        At the stop deadline, the log names a job that returned to the queue, and not one that has just ended.
+        """
+        began, end = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            began.set()
+            end.wait(TIMEOUT_SECONDS)
+
+        with worker_thread(connection, functions={"sample.wait": wait}, stop_deadline_seconds=0):
+            push(connection, "job", "sample.wait")
+            assert began.wait(TIMEOUT_SECONDS)
+            if ended:
+                connection.hset("rq:job:job", "status", "finished")
+        end.set()
+
+        assert ([] if ended else [b"job"]) == connection.lrange(QUEUE_KEY, 0, -1)
+        assert ended != ("returned job job to the queue" in caplog.text)
+
     def test_a_second_signal_ends_the_worker_at_once(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
