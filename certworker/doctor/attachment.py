@@ -183,7 +183,7 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret and e-mail address in *environ*, in each form that a string may contain; without very
+    Return every secret and e-mail address in *environ*, in every form in which it may appear, except very
     short ones.
     """
     names = secret_variables(environ)
@@ -237,7 +237,7 @@ def write(content: bytes, path: str) -> None:
     Write *content* to the file *path*, which only its owner may read. Replace an existing file.
 
     Raises:
-        OSError: The file cannot be written, or *path* is a link or no regular file.
+        OSError: The file cannot be written, or *path* is a link or not a regular file.
     """
     file = Path(path)
     if file.is_symlink() or (file.exists() and not file.is_file()):

@@ -130,7 +130,7 @@ class CoveredNames:
 
 
 def _checked(name: str) -> str:
-    # Names are checked before; this check is the last defense against a path outside the directory.
+    # Names have already been checked; this check is the last defense against a path outside the directory.
     if not NAME.fullmatch(name):
         raise ValueError("not a name for a file of the volume")
     return file_name(name)

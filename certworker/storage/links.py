@@ -31,8 +31,8 @@ from certworker.storage.metadata_index import MetadataIndex
 from certworker.storage.remembered_listing import RememberedListing, listed
 from certworker.storage.removed_names import RemovedNames
 
-#: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy before 3.0 reads the key
-#: of `fullchain.pem` from `fullchain.pem.key`.
+#: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy reads the key of
+#: `fullchain.pem` from `fullchain.pem.key`, since version 2.2. The tests use 2.6.
 READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
 
 
@@ -62,7 +62,7 @@ class Links:
         """
         Return the directory of *name*.
 
-        Names are checked before; this check is the last defense against a path outside the volume.
+        Names have already been checked; this check is the last defense against a path outside the volume.
 
         Raises:
             ValueError: *name* is not valid for a directory of the volume.
@@ -89,7 +89,7 @@ class Links:
 
     def entries(self) -> set[str]:
         """
-        Return the names of all files and directories on the volume, such as `DOMAIN` for each name.
+        Return the names of all entries of the certificates directory, such as `DOMAIN` for each name.
         """
         return set(listed(self.directory))
 
@@ -192,7 +192,9 @@ class Links:
 
     def newer(self, names: Iterable[str], token: int) -> str | None:
         """
-        Return the first of *names* whose generation has a higher token than *token*, of a later lease.
+        Return the first of *names* whose generation has a higher token than *token*; None: no name has one.
+
+        A later lease has a higher token.
         """
         for name in names:
             linked = self.generation(name)
@@ -293,11 +295,13 @@ class Links:
 
     def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove `DOMAIN/` and the link of *name*; record the higher of *token* and that of the generation.
+        Remove `DOMAIN/` and the link of *name*.
+
+        If the volume records removals, record the higher of *token* and the token of the generation.
 
         Args:
             token: The fencing token of the removal. With a token, the removal of a name without links is
-                recorded, too, because another host may have a certificate.
+                also recorded on such a volume, because another host may have a certificate.
         """
         directory = self.domain_dir(name)
         linked = self.generation(name)

@@ -24,9 +24,9 @@ class _Hour:
 
 class ProxyLoad:
     """
-    Counts the changes of Traefik's files by this worker, and measures how long Traefik took to serve them.
+    Counts this worker's changes of Traefik's files, and measures how long Traefik took to serve certificates.
 
-    Traefik reads all of its files again after each change. Several threads may call these methods.
+    After each change, Traefik reads all of its files again. Several threads may call these methods.
 
     Args:
         clock: Returns monotonic seconds.
@@ -56,7 +56,8 @@ class ProxyLoad:
 
     def mean_seconds(self) -> float:
         """
-        Return the mean seconds until Traefik served a new certificate, in this and the last hour; 0: unknown.
+        Return the mean seconds until Traefik served a new certificate, in the current and the previous clock
+        hour; 0: unknown.
         """
         with self._lock:
             hours = [load for hour, load in self._hours.items() if hour >= self._hour() - 1]

@@ -9,7 +9,7 @@ In import order (★ to read first)::
     clients   The client of a request: its address, and whether a proxy is in between
     lockout   The lockout of addresses that send wrong tokens
     sessions  The sessions that a logout has ended
-    views     ★ The access of the running request, and the role that a view needs
+    views     ★ The access of the current request, and the role that a view needs
     accesses  Finds the access of a request: by its token, the header of its proxy, its session, or its peer
     audit     The audit lines of the log: who did what, with which name, from where
     login     The login of a browser: a token becomes a session in a signed cookie

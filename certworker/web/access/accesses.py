@@ -146,7 +146,7 @@ def access_with(token: Token) -> Access:
 
 def session_id() -> str:
     """
-    Return the random number of the session of the running request; empty if it has none.
+    Return the random number of the session of the current request; empty if it has none.
     """
     return str(session.get("nonce", ""))
 

@@ -21,14 +21,14 @@ MOST_NAMES = 20
 
 def audit_names(names: Iterable[str]) -> None:
     """
-    Add *names*, which are in the body of the running request, to its audit line.
+    Add *names*, which are in the body of the current request, to its audit line.
     """
     g.audited_names = tuple(names)
 
 
 def log_action(response: Response) -> None:
     """
-    Log the running request and its *response*, unless its method changes nothing.
+    Log the current request and its *response*, unless its method changes nothing.
     """
     if request.method in SAFE:
         return

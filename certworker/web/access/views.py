@@ -1,5 +1,5 @@
 """
-The access of the running request, and the role that a view needs.
+The access of the current request, and the role that a view needs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 def current_access() -> Access:
     """
-    Return the access of the running request.
+    Return the access of the current request.
 
     Raises:
         Refused: The request has no access.

@@ -25,7 +25,7 @@ PEM_TYPE = "application/pem-certificate-chain"
 
 def known(name: str) -> DomainStatus:
     """
-    Return the status of *name*, which the running request may see.
+    Return the status of *name* if the current request may see it.
 
     Raises:
         NotKnown: The name is unknown, or belongs to another tenant.
@@ -79,7 +79,7 @@ def get_records(name: str) -> Response:
     try:
         return json_response(NameRecords(found, records(components().sources, found)))
     except TooManyQueries as error:
-        raise Busy("Too many calls wait for name servers.") from error
+        raise Busy("Too many calls are waiting for name servers.") from error
 
 
 def get_certificate(name: str) -> Response:

@@ -118,7 +118,7 @@ SEARCH = (
 
 def query_values(parameters: Sequence[Parameter]) -> dict[str, Any]:
     """
-    Return the values in the query of the running request.
+    Return the values in the query of the current request.
 
     Raises:
         BadRequest: A parameter is unknown, repeated or invalid.
@@ -140,7 +140,7 @@ def query_values(parameters: Sequence[Parameter]) -> dict[str, Any]:
 
 def requested_certificates() -> CertificateRequest:
     """
-    Return the request for certificates in the body of the running request.
+    Return the request for certificates in the body of the current request.
 
     Raises:
         UnsupportedMediaType: The content type is not that of JSON.
@@ -167,7 +167,7 @@ def requested_certificates() -> CertificateRequest:
 
 def own_certificate() -> OwnCertificateRequest:
     """
-    Return the certificate in the body of the running request. No error contains a part of the body.
+    Return the certificate in the body of the current request. No error contains a part of the body.
 
     Raises:
         UnsupportedMediaType: The content type is not that of JSON.

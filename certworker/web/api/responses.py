@@ -70,7 +70,7 @@ def components() -> WebComponents:
 
 def context() -> Context:
     """
-    Return what the documents of the running request need.
+    Return what the documents of the current request need.
     """
     sources = components().sources
     return Context(sources.clock(), sources.settings.docs_url)

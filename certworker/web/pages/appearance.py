@@ -74,7 +74,7 @@ def appearance(status: DomainStatus, now: datetime) -> Appearance:
 
 def appearances() -> tuple[Appearance, ...]:
     """
-    Return the appearance of each state, in the order of urgency.
+    Return the appearance of each state, in order of urgency.
     """
     known = [state for state in (*STATES, *FAILURES) if state != "failed"]
     order = list(LOOKS)

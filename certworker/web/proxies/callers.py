@@ -39,7 +39,7 @@ class Callers:
 
     def check(self) -> None:
         """
-        Find the access of the running request: only a token in the header `Authorization` counts.
+        Find the access of the current request: only a token in the header `Authorization` counts.
 
         Some proxies can send only a user and a password. In this case, the password is the token.
 
@@ -61,7 +61,7 @@ class Callers:
     @property
     def label(self) -> str:
         """
-        Return the token and the address of the running request.
+        Return the token and the address of the current request.
         """
         return f"{current_access().identity} from {g.client.address}"
 

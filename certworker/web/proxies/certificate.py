@@ -37,7 +37,7 @@ class KeyPair:
 
 def name_in(text: str) -> str | None:
     """
-    Return the normalized name in *text*, which a client of the proxy has sent; None if it is no name.
+    Return the normalized name in *text*, which a client of the proxy has sent; None if it is not a name.
     """
     try:
         return normalize(text, private=True, wildcards=True)

@@ -30,7 +30,7 @@ DENIED_SECONDS = 10.0
 
 class PlatformUnavailable(Exception):
     """
-    The platform does not respond or fails, or too many calls wait for it. The message is a sentence.
+    The platform does not respond or fails, or too many calls are waiting for it. The message is a sentence.
     """
 
 
@@ -56,7 +56,7 @@ class Platform:
         if (known := self._results.get((url, name))) is not None:
             return known
         if not self._places.acquire(blocking=False):
-            raise PlatformUnavailable("Too many calls wait for the platform.")
+            raise PlatformUnavailable("Too many calls are waiting for the platform.")
         try:
             status = _status_of(url, name)
         except (OSError, http.client.HTTPException) as error:
