@@ -154,7 +154,7 @@ class TestIssue:
 
         assert ("issued", set(names)) == (outcome.state, set(outcome.metadata.names))
         assert {served(app, name).serial for name in names} == {outcome.metadata.serial}
-        assert f"also for {NAME}: they are renewed together" in caplog.text
+        assert f"also for {NAME}; all are renewed together" in caplog.text
         assert 2 == orders(authority)
 
     def test_a_forced_request_orders_exactly_its_names(self, app: App) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ from certworker.tracing.spans import STOP_SECONDS, Tracer
 from certworker.tracing.steps import current_step, current_trace_id, step
 from tests.servers.collector import Collector, ReceivedSpan
 from tests.servers.ports import free_port
-from tests.servers.worker import WorkerProcess, wait_until
+from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess, wait_until
 from tests.tracing.test_steps import STEPS
 
 SECRET = "Bearer 31d8c0f2"
@@ -43,6 +44,10 @@ def tracer(
     collector.answers.set()
     for each in started:
         each.stop()
+    # An export that outlives the stop would log in the next test.
+    for thread in threading.enumerate():
+        if thread.name == "traces" or thread.name.startswith("OtelBatch"):
+            thread.join(PATIENCE_SECONDS)
 
 
 @contextmanager
