@@ -62,6 +62,8 @@ class Visit:
         """
         Open *path*, and return the window.
         """
+        # A page that reloads itself until the data is there would end the slow load of the next one.
+        self.page.goto("about:blank")
         self.page.goto(f"{self.address}{path}")
         return self.page
 
