@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: A job that needs more recoveries may be the cause of the crashes.
 MAX_RECOVERIES = 1
 
+#: RQ's keys of workers begin with this prefix.
+WORKER_KEYS = b"rq:worker:"
+
 #: The maximum number of entries in one sweep. Millions of forged entries must not delay the heartbeats.
 MAX_PER_SWEEP = 1_000
 
@@ -144,7 +147,8 @@ class Recovery:
         for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
             # The members are random: a million forged entries must not hide the killed workers.
             for worker in cast("list[bytes]", self._connection.srandmember(registry, MAX_PER_SWEEP)):
-                if not self._connection.exists(worker):
+                # The user of the guide may not read keys of other programs.
+                if not worker.startswith(WORKER_KEYS) or not self._connection.exists(worker):
                     self._connection.srem(registry, worker)
 
 

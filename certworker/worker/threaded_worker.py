@@ -22,6 +22,7 @@ from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
 from rq.worker import SimpleWorker, WorkerStatus
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from certworker.errors.worker import BadJob
 from certworker.job_slot import JobSlot, running_in
@@ -151,7 +152,7 @@ class ThreadedWorker(SimpleWorker):
         """
         Report that the worker is running, and renew the lease of each job.
         """
-        if not self.connection.hexists(self.key, "birth"):  # at the start, and after Redis was emptied
+        if not self._is_registered():
             self.connection.delete(self.key)
             self.register_birth()
         if self._suspension.known:
@@ -272,6 +273,15 @@ class ThreadedWorker(SimpleWorker):
         text = _failure_of(job) or exc_string
         super().handle_job_failure(job, queue, started_job_registry, text, execution)
         self._release(job, self.dependents.ask(job.id))
+
+    def _is_registered(self) -> bool:
+        # Not at the start, after Redis was emptied, and after a freeze: a worker that found no hash in the
+        # meantime removes the name from the sets, perhaps after this worker has written its hash again.
+        with self.connection.pipeline(transaction=False) as pipeline:
+            pipeline.hexists(self.key, "birth")
+            for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self.queue.name):
+                pipeline.sismember(registry, self.key)
+            return all(pipeline.execute())
 
     def _release(self, job: Job, dependents: Reply) -> None:
         with suppress(RedisError):  # the next sweep releases them

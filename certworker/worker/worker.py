@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 
 from certworker.errors.redis import RedisIsCluster, RedisTooOld
 from certworker.errors.worker import SchemaTooNew
+from certworker.redis.client import REPLY_SECONDS
 from certworker.redis.failures import address_of, explainer
 from certworker.redis.health import OutageTracker, probe
 from certworker.state.locks import LEASE_SECONDS, RENEWAL_SHARE
@@ -185,6 +186,8 @@ class Worker:
         leases.loop.stop(0)
         if self._outage.lasts:
             return  # the leases expire
+        # A heartbeat after the end would register the worker again.
+        leases.loop.stop(REPLY_SECONDS)
         try:
             for execution in list(pool.executions.values()):
                 if leases.recovery.requeue(execution):

@@ -183,3 +183,27 @@ class TestSweep:
         with worker_thread(connection, lease_seconds=1):
             assert eventually(lambda: connection.scard("rq:workers:certificates") == 1)
             assert eventually(lambda: connection.scard("rq:workers") == 1)
+
+    def test_the_keys_of_other_programs_are_not_read(self, connection: Redis) -> None:
+        """
+        The user of the guide has no permission for the key of a forged member, which ends no sweep.
+        """
+        connection.set("of:others", "")
+        connection.sadd("rq:workers", "of:others", "rq:worker:dead")
+        connection.execute_command("ACL", "SETUSER", "default", "resetkeys", "~certworker:*", "~rq:*")
+        try:
+            with worker_thread(connection, lease_seconds=1):
+                assert eventually(lambda: connection.scard("rq:workers") == 1)
+        finally:
+            connection.execute_command("ACL", "SETUSER", "default", "allkeys")
+
+    @pytest.mark.parametrize("registry", ["rq:workers", "rq:workers:certificates"])
+    def test_a_running_worker_returns_to_the_registries(self, connection: Redis, registry: str) -> None:
+        """
+        The sweep of another worker may remove a worker that was frozen after it has registered again.
+        """
+        with worker_thread(connection, lease_seconds=1):
+            (worker,) = connection.smembers(registry)
+            connection.srem(registry, worker)
+
+            assert eventually(lambda: connection.smembers(registry) == {worker})
