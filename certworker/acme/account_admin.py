@@ -42,9 +42,9 @@ REASONS = {
 }
 KEY_COMPROMISE = "keyCompromise"
 
-#: After these failures, the CA refuses every request of the account.
+#: These failures mean that the CA refuses every request from the account.
 LOST = (AccountBlocked, AccountDeactivated, AccountGone)
-#: With these failures, the account key signs no revocation, even without a problem document of the CA.
+#: After these failures, the other key signs the revocation, even without a problem document from the CA.
 WITHOUT_PROBLEM = (AccountKeyUnreadable, NotAcme, *LOST)
 
 
@@ -96,13 +96,13 @@ class AccountAdmin:
 
     def rotate_key(self) -> None:
         """
-        Change the account key (RFC 8555, section 7.3.5).
+        Change the account key (RFC 8555, section 7.3.5). Register an account first if there is none.
 
         The new key is stored before the request. After an interruption, the next use of the account
         determines which key the CA knows.
 
         Raises:
-            KeyChangeRefused: The CA refuses the change; the account keeps its key.
+            KeyChangeRefused: The CA refuses the change or does not offer it; the account keeps its key.
             CertworkerError: As for :meth:`info`. The next use of the account determines which key the CA
                 knows.
         """
@@ -122,7 +122,7 @@ class AccountAdmin:
                 if was_conflict(refused) and self._registration.resolve_key_change(account).key == next_key:
                     return
                 # The CA may already know the key of an earlier attempt. The next use of the account
-                # determines that.
+                # determines whether it does.
                 if resumed or not decides(refused) or isinstance(refused, LOST):
                     raise
                 self._files.drop_next_key()
@@ -140,7 +140,7 @@ class AccountAdmin:
         """
         Deactivate the account. Return the path of the key's backup, or None if there was no account.
 
-        Do not register one. The next order registers a new account.
+        Do not register an account; the next order does.
 
         Raises:
             CertworkerError: As for :meth:`info`.
@@ -157,8 +157,8 @@ class AccountAdmin:
         Revoke *certificate* (RFC 8555, section 7.6). Return False if it was already revoked.
 
         Either the account key or the key of the certificate signs the request. A CA may accept only one of
-        them, so after a refusal the other key signs. A compromised key signs first, because the CA may then
-        refuse all further certificates for it.
+        them, so after a refusal, the other key signs. A compromised key of a certificate signs first: with
+        this proof, the CA may refuse all further certificates for the key.
 
         Args:
             reason: One of :data:`REASONS`.
@@ -167,6 +167,13 @@ class AccountAdmin:
             RevocationRefused: The CA accepts neither signature, or offers no revocation.
             CertworkerError: The CA is busy or does not respond, or the volume is not usable.
         """
+        url = self._session.directory().revoke
+        if url is None:
+            raise RevocationRefused(
+                authority=self._session.title,
+                detail="its directory has no revokeCert.",
+                serial=certificate.serial,
+            )
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
         payload: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
         own_key = partial(Signer.of_certificate, certificate.key)
@@ -175,7 +182,7 @@ class AccountAdmin:
         for proof in reversed(proofs) if reason == KEY_COMPROMISE else proofs:
             try:
                 if signer := proof():
-                    return self._revoke(payload, signer)
+                    return self._revoke(url, payload, signer)
             except CertworkerError as failure:
                 if failure.problem is None and not isinstance(failure, WITHOUT_PROBLEM):
                     raise  # The CA has not refused the request.
@@ -194,10 +201,7 @@ class AccountAdmin:
         account = self._registration.find()
         return account.signer if account else None
 
-    def _revoke(self, payload: dict[str, Any], signer: Signer) -> bool:
-        url = self._session.directory().revoke
-        if url is None:
-            raise NotAcme(host=self._session.title, found="no revokeCert in its directory")
+    def _revoke(self, url: str, payload: dict[str, Any], signer: Signer) -> bool:
         try:
             self._session.post(url, payload, signer)
         except CertworkerError as refused:

@@ -35,20 +35,19 @@ from certworker.errors.acme import (
     PendingTimeout,
     UnknownProblem,
 )
-from certworker.errors.ca import NotAcme
 from certworker.http_dates import retry_after
 
-#: The timeout of the validation, and again of the issuance. A slow CA must not occupy a job slot for long.
+#: The timeout of the validation, and also of the issuance. A slow CA must not occupy a job slot for long.
 TIMEOUT = timedelta(seconds=90)
 
 #: The timeout for a challenge that stays `pending` with an error. The CA validates it again only at the
 #: request of the client. A CA that retries leaves the challenge `processing` (RFC 8555, section 8.2).
 TIMEOUT_AFTER_AN_ERROR = timedelta(seconds=10)
 
-#: In any other state of the authorization, its challenge has not failed.
+#: In any other state of the authorization, an invalid challenge is not the reason for a failure.
 OPEN_OR_INVALID = ("pending", "invalid")
 
-#: The maximum time that the first poll waits for the CA to fetch the responses from this worker.
+#: The maximum time for which the first poll waits for the CA to fetch the responses from this worker.
 FETCH_SECONDS = 0.03
 
 #: Once the pauses reach this length, the authorizations are polled as well. Most CAs have decided by then.
@@ -126,11 +125,11 @@ class Order:
         Args:
             await_fetches: Waits until the CA has fetched the responses for tokens, at most for a number of
                 seconds. None: certworker does not know when the CA fetches them.
-            csr_der: Returns the signing request for :meth:`finalize`. With it, an order at a prompt CA is
-                finalized without a poll.
+            csr_der: Returns the signing request for :meth:`finalize`. With it, the order is finalized without
+                a poll if the CA is usually prompt.
 
         Raises:
-            CertworkerError: A validation fails, or takes too long.
+            CertworkerError: A validation fails or takes too long, or the CA refuses or does not respond.
         """
         if self._state.status != "pending":
             return
@@ -149,7 +148,7 @@ class Order:
         An order that :meth:`validate` or an earlier attempt has finalized is not finalized again.
 
         Raises:
-            CertworkerError: The CA refuses, ends the order, or takes too long.
+            CertworkerError: The CA refuses, invalidates the order, does not respond, or takes too long.
         """
         reply = self._finalized if self.is_finalized else self._request(csr_der)
         certificate = self._await_certificate(reply)
@@ -224,7 +223,7 @@ class Order:
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # A proxy may have sent this document: the CA has not received the response, and never decides.
+            # A proxy may have sent this document. The CA then has no response to the challenge to validate.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
@@ -295,7 +294,7 @@ class Order:
 
     def _await_certificate(self, reply: Reply | None) -> str:
         """
-        Poll the order until it has the URL of its certificate. *reply* is the last reply of the CA.
+        Poll the order until it has the URL of its certificate. *reply* is the CA's last response, if any.
         """
         deadline = self._context.clock() + TIMEOUT
         for pause in intervals(ISSUANCE_POLL_SECONDS, self._context.random):
@@ -345,8 +344,8 @@ class Order:
         if end <= deadline:
             self._context.sleep((end - now).total_seconds())
             return
-        if self._state.status == "valid":
-            raise NotAcme(host=self._context.ca_title, found="a valid order without a certificate")
+        if reply and self._state.status == "valid":
+            raise reply.unusable("a valid order without a certificate")
         raise PendingTimeout(
             until=wanted,
             name=", ".join(self.names),
@@ -357,7 +356,7 @@ class Order:
 
     def _failure_reason(self) -> CertworkerError:
         """
-        Return the reason for the invalid order: the error of a challenge, else that of the order.
+        Return the reason for the invalid order: the error of a challenge or of the order, else OrderInvalid.
         """
         if reported := self._reported():
             return reported
@@ -382,7 +381,7 @@ class Order:
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
         """
-        Return the failure that *authorization* or its challenge reports, or None if neither has failed.
+        Return the failure that *authorization* or its challenge shows, or None if neither shows one.
         """
         kind = self._context.challenge_type(authorization.name)
         if reported := authorization_failure(authorization, kind, self._context.ca_title):

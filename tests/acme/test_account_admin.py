@@ -590,6 +590,20 @@ class TestRevoke:
         assert caught.value.message.endswith("to revoke the certificate: not yours. unknown key.")
         assert caught.value.remedy.endswith(certificate.serial)
 
+    def test_a_directory_without_revocation_is_reported_as_such(
+        self, certificate: Certificate, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The failure names the missing revokeCert, and blames no proxy.
+        """
+        without = only("directory", lambda reply: with_members(reply, revokeCert=None))
+        fresh = client_of(authority.directory_url, tmp_path)
+
+        with tampered(authority, without), pytest.raises(RevocationRefused) as caught:
+            fresh.account_admin.revoke(certificate, "superseded")
+
+        assert caught.value.message.endswith("to revoke the certificate: its directory has no revokeCert.")
+
     def test_a_busy_ca_is_reported_as_busy(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -680,12 +681,14 @@ class TestFinalize:
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        The failure is NotAcme after the usual timeout.
+        The failure is NotAcme after the usual timeout. Its remedy has the host of the CA.
         """
         authority.faults.certificate_polls = 1_000_000
 
-        with pytest.raises(NotAcme, match="a valid order without a certificate"):
+        with pytest.raises(NotAcme, match="a valid order without a certificate") as caught:
             issued(client, challenge_server, *NAMES)
+
+        assert caught.value.remedy.endswith(f"curl -v https://{urlsplit(authority.directory_url).netloc}/")
 
     def test_a_signing_request_for_other_names_is_refused(
         self, client: AcmeClient, challenge_server: ChallengeServer
