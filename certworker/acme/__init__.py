@@ -4,12 +4,12 @@ The ACME client (RFC 8555, RFC 9773).
 In import order (★ to read first)::
 
     reach               The addresses that a request may go to, and new connections to them
-    direct_pool         Connections to a CA without a proxy
+    direct_pool         Direct connections to a CA, without a proxy
     http_pool           The connections to a CA, directly or through a proxy
     order_keys          The private keys of pending orders, which survive a crash
     sharing             A request whose result many threads share
     transport           HTTP to the CA: requests, responses, URLs, links and transport failures
-    polling             The short pauses between the requests of an order, and the end of a limit
+    polling             The short pauses between the requests of an order, and the end of a rate limit
     problems            The problem document of a CA (RFC 7807), and the corresponding failure
     resources           Directory, order, authorization and challenge (RFC 8555, section 7.1)
     request_kinds       The kinds of requests, for counting them

@@ -42,7 +42,7 @@ from certworker.storage.shared_directory import SharedDirectory
 #: The version of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
-#: A key has a few hundred bytes, and a URL is shorter.
+#: The maximum size of a file. A key has a few hundred bytes, as does account.json.
 LARGEST_FILE_BYTES = 64 * 1024
 #: The timeout for the lock. Another thread or process may hold it during a few requests to the CA.
 LOCK_SECONDS = 60.0
@@ -59,7 +59,7 @@ class Account:
     key: JWKEC = field(repr=False)
     #: The URL at the CA; None if unknown.
     url: str | None = None
-    #: The contact that the CA has.
+    #: The contact that the CA has; None if it has none, or if unknown.
     contact: str | None = None
 
     @property
@@ -72,7 +72,7 @@ class Account:
     @cached_property
     def thumbprint(self) -> str:
         """
-        Return the thumbprint of the key (RFC 7638), the second half of each response to a challenge.
+        Return the thumbprint of the key (RFC 7638), the second half of each key authorization.
         """
         return encode_b64jose(self.key.thumbprint(hash_function=hashes.SHA256))
 
@@ -113,7 +113,8 @@ class AccountFiles:
             while not _try_lock(file, path):
                 if time.monotonic() > end:
                     raise VolumeLocked(path=path, seconds=f"{LOCK_SECONDS:g}")
-                # The program polls instead of waiting in the kernel, so that a job's time limit can end it.
+                # The program polls instead of waiting in the kernel, so that a job's time limit can end
+                # the wait.
                 time.sleep(LOCK_PAUSE_SECONDS)
             # Closing the file releases the lock, as does the end of the process.
             yield
@@ -157,7 +158,7 @@ class AccountFiles:
         Return the key that replaces the current one, or None if no key change has begun.
 
         Raises:
-            AccountKeyUnreadable: The next key cannot be read.
+            AccountKeyUnreadable: The next key cannot be read, or is not a P-256 key.
         """
         return _read_key(self._next_key_path)
 
@@ -257,7 +258,7 @@ def _try_lock(file: BinaryIO, path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    # Each change of content, mode or path changes st_ctime_ns.
+    # Each change of the content or the mode, and each rename, changes st_ctime_ns.
     try:
         status = path.stat()
     except OSError:

@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 #: time.
 MAX_CHAINS = 10
 
-#: After this time, no further chain is requested, so that the issued certificate does not wait.
+#: After this time, certworker requests no further chain, so that the issued certificate does not wait.
 TIMEOUT = timedelta(seconds=30)
 
 
@@ -28,7 +28,8 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
     """
     Return the chain whose topmost certificate was issued by *root* (a common name), else the default chain.
 
-    A chain is logged and ignored if it cannot be fetched, is incomplete, or is for another certificate.
+    An alternate chain is logged and ignored if it cannot be fetched or read, is incomplete, or is for another
+    certificate.
 
     Args:
         default: The response with the default chain, which links to the other chains.

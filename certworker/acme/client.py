@@ -40,8 +40,8 @@ from certworker.errors.payload import TooManyNames
 from certworker.validity import Validity
 
 #: After these failures, the order is placed again without `replaces`. Otherwise, a certificate that the CA
-#: does not know, or that belongs to another account, would prevent every renewal. Pebble fails if the serial
-#: number begins with a zero.
+#: does not know, or that belongs to another account, could never be renewed. Pebble also refuses `replaces`
+#: if the serial number begins with a zero.
 REPLACES_REFUSED = (
     AlreadyReplaced,
     AuthorizationGone,
@@ -74,15 +74,15 @@ class AcmeClient:
         directory_url: The URL of the directory (RFC 8555, section 7.1.1).
         state_directory: STATE_DIR. The account is in accounts/LABEL below it.
         contact: The e-mail address of the account; None for an account without one.
-        ca_bundle: The PEM file with the root of the CA; None for the roots of the system and of Mozilla.
+        ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
         profile: The profile to order; None for the choice of :func:`profile_for`.
         preferred_chain: The common name of the preferred chain's root; None for the default chain.
         external_account: The external account that the CA binds the account to, if any.
         challenge_type: Returns the type of the challenge to respond to, for a name of an order.
-        connections: The number of connections to each host that stay open.
+        connections: The maximum number of idle connections to each host.
         clock: Returns the current time, for Retry-After and deadlines.
-        sleep: Waits for a number of seconds between two polls of an order.
-        random: Randomizes the pauses between polls.
+        sleep: Waits for a number of seconds between two requests.
+        random: Randomizes the pauses between requests; None for the random source of the system.
         observe: Called after each request to the CA.
     """
 
@@ -128,7 +128,7 @@ class AcmeClient:
     @property
     def thumbprint(self) -> str:
         """
-        Return the thumbprint of the account key (RFC 7638): TOKEN.THUMBPRINT responds to a challenge.
+        Return the thumbprint of the account key (RFC 7638), the second half of each key authorization.
 
         Generate a key if there is none. Send no request to the CA.
 
@@ -154,7 +154,7 @@ class AcmeClient:
         7.1.1).
 
         Raises:
-            CertworkerError: The CA does not respond, or the URL is not an ACME directory.
+            CertworkerError: The CA is busy or does not respond, or the URL is not an ACME directory.
         """
         return self._session.directory().caa_identities
 
@@ -206,8 +206,8 @@ class AcmeClient:
                 a refusal, the order is placed once without it.
 
         Raises:
-            CertworkerError: The CA refuses, is busy, or does not respond; the account is unusable; or a
-                challenge has failed.
+            CertworkerError: The profile is not offered, or permits fewer names; the CA refuses, is busy, or
+                does not respond; the account is unusable; or a challenge has failed.
         """
         self._profile_for(names)
         account = self._registration.ensure()
@@ -229,14 +229,15 @@ class AcmeClient:
         """
         Return the order at *url*, which an earlier attempt placed.
 
-        Return None if the order is invalid, has other names, or is at another host.
+        Return None if the order is invalid or has other names, or if *url* is at another host or port.
 
         Args:
             url: The URL of the order. It comes from Redis, so certworker sends no request to another host.
+            names: The names of the certificate.
 
         Raises:
-            CertworkerError: The CA does not know the order, is busy, or does not respond; or a challenge has
-                failed.
+            CertworkerError: The CA does not know the order, refuses, is busy, or does not respond; the
+                account is unusable; or a challenge has failed.
         """
         if not _same_origin(url, self._session.directory().new_order):
             return None

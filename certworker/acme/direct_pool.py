@@ -1,5 +1,5 @@
 """
-Persistent connections to a CA without a proxy.
+Persistent direct connections to a CA, without a proxy.
 
 The standard library writes the requests and reads the responses. urllib3 would add a third of a millisecond
 to each request, so only requests through a proxy use urllib3.
@@ -28,10 +28,10 @@ PORTS = {"http": 80, "https": 443}
 #: The maximum number of hosts with idle connections. A CA has one or two hosts.
 MOST_ORIGINS = 4
 
-#: The characters of a target that are not escaped (RFC 3986).
+#: Besides letters, digits, `_`, `.` and `-`, these characters of a target are not escaped (RFC 3986).
 SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
-#: The value of zlib that recognizes the formats of gzip and deflate.
+#: The value of `wbits` with which zlib recognizes the formats of both gzip and deflate.
 _ANY_FORMAT = zlib.MAX_WBITS | 32
 
 
@@ -71,12 +71,12 @@ class Origin(NamedTuple):
 
 class DirectPool:
     """
-    Open connections for any number of threads, each of which uses one at a time.
+    Open connections for any number of threads. A thread uses one connection at a time.
 
     Args:
         context: The TLS context.
         headers: The headers of each request.
-        connections: The number of connections to each host that stay open.
+        connections: The maximum number of idle connections to each host.
         allowed: The hosts that requests may go to.
     """
 
@@ -149,7 +149,8 @@ class DirectPool:
 
     def _opened(self, origin: Origin) -> HTTPConnection:
         connection = HTTPConnection(origin.host, origin.port)
-        # By default, the library would open a new connection by its own rules if a server closes this one.
+        # By default, the library would open a new connection without the deadline if the server closes this
+        # one.
         connection.auto_open = 0
         # The Host header names the port unless it is the default one of the scheme.
         connection.default_port = PORTS[origin.scheme]
@@ -188,14 +189,14 @@ class DirectPool:
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    # Without a request, a server sends only the end of the connection.
+    # On an idle connection, the server sends nothing but the end of the connection.
     poll = select.poll()
     poll.register(connection, select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _decoded(body: bytes, headers: Mapping[str, str], most_bytes: int) -> bytes:
-    # The library requests no compression, but some servers compress nevertheless.
+    # The requests accept no compression (`identity`), but some servers compress nevertheless.
     encoding = headers.get("Content-Encoding", "")
     if encoding.lower() not in ("gzip", "x-gzip", "deflate"):
         return body

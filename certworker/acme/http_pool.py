@@ -2,8 +2,8 @@
 Persistent connections to a CA, directly or through a proxy.
 
 A new connection needs several round trips before its first request. Loading the trusted roots takes 38 ms, so
-all CAs without roots of their own share one TLS context. Each connection is opened within the
-:class:`~certworker.deadline.Deadline` of the exchange, which includes the name lookup and the TLS handshake.
+all CAs without roots of their own share one TLS context. The :class:`~certworker.deadline.Deadline` of an
+exchange also applies to its new connection: the name lookup, the connection attempts and the TLS handshake.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Pool(Protocol):
 
 class ProxiedPool:
     """
-    Open connections through the proxy *manager*.
+    Open connections through the proxy of *manager*.
     """
 
     def __init__(self, manager: ProxyManager) -> None:
@@ -82,14 +82,14 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:
     """
     Return a pool of connections that any number of threads may share.
 
-    The pool uses the proxy of the environment for *url* (HTTPS_PROXY, NO_PROXY), unless the host of *url* is
-    on the loopback interface. The caller sends each request within
+    The pool uses the proxy from the environment for *url* (HTTPS_PROXY, NO_PROXY), unless the host of *url*
+    is on the loopback interface. The caller sends each request within
     :meth:`~certworker.deadline.Deadline.begun`.
 
     Args:
         url: The URL of the directory.
         ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
-        connections: The number of connections to each host that stay open.
+        connections: The maximum number of idle connections to each host.
     """
     host = urlsplit(url).hostname or ""
     context, allowed = _context(ca_bundle), AllowedHosts(host)
@@ -112,7 +112,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> Pool:
 
 def _proxy_for(url: str) -> tuple[str, dict[str, str] | None] | None:
     """
-    Return the URL of the proxy of the environment for *url*, with the headers for its access, or None.
+    Return the URL of the environment's proxy for *url* and the headers for authentication; None: no proxy.
     """
     if not any(value and name.lower().endswith("_proxy") for name, value in os.environ.items()):
         return None
@@ -127,7 +127,8 @@ def _proxy_for(url: str) -> tuple[str, dict[str, str] | None] | None:
 
 
 def _access(user: str, password: str) -> dict[str, str] | None:
-    # The library encodes in Latin-1, which lacks letters that UTF-8 has (RFC 7617, section 2.1).
+    # urllib3 encodes the credentials in Latin-1, which lacks many letters. Proxies expect UTF-8 (RFC 7617,
+    # section 2.1).
     access = f"{user}:{password}".encode().decode("latin-1")
     return make_headers(proxy_basic_auth=access) if user else None
 
@@ -165,7 +166,7 @@ def _read(response: BaseHTTPResponse, most_bytes: int) -> bytes:
                 break
         return content
     finally:
-        # After a complete response, the pool can reuse the connection. After any other, it must not.
+        # The pool can reuse the connection after a complete response, but must not after an incomplete one.
         response.close()
         response.release_conn()
 
@@ -177,7 +178,7 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 @cache
 def public_context() -> ssl.SSLContext:
     """
-    Return the context that trusts the roots of the system and of Mozilla.
+    Return the shared TLS context, which trusts the roots of the system and of Mozilla.
     """
     return _new_context(None)
 
@@ -192,7 +193,8 @@ def _new_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
-    # Trust the operator's root and those of the system, because the proxy's certificate may be from either.
+    # Trust the operator's roots as well as the public ones, because either may have issued the certificate of
+    # the proxy.
     context = _new_context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

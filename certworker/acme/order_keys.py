@@ -48,6 +48,9 @@ class OrderKeys:
     def find(self, order_url: str) -> PrivateKey | None:
         """
         Return the key of the order at *order_url*, or None if there is no usable key.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The key cannot be read.
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
@@ -66,7 +69,7 @@ class OrderKeys:
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE, once=True)
         with self._shared.writing():
-            # The file needs no second name: after a power cut, an incomplete key counts as missing.
+            # The file needs no temporary name: after a power cut, an incomplete key counts as missing.
             durable.create(self._path(order_url), key.pem, KEY_MODE)
         return key
 
@@ -81,7 +84,7 @@ class OrderKeys:
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of expired orders, and incomplete files after a crash.
+        Remove the keys of orders that are too old to resume, and incomplete files after a crash.
         """
         self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()

@@ -18,30 +18,32 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest wait that Let's Encrypt requests is a week. A limit with a later end is an error of the CA.
+#: The longest wait that Let's Encrypt requests is a week. A later end is an error of the CA, so certworker
+#: waits no longer than this.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
-#: The pause if the limit seems to have already ended, because the clocks differ.
+#: The pause if the limit seems to have ended already, because the clocks differ.
 LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
-#: The first pauses. A local CA needs a few milliseconds for a validation, and fewer to sign. Each pause is
-#: twice as long as the previous one.
+#: The first pauses. A local CA needs a few milliseconds for a validation, and even less time to sign. The
+#: pauses double up to :data:`LONGEST_PAUSE_SECONDS`.
 VALIDATION_POLL_SECONDS = 0.008
 ISSUANCE_POLL_SECONDS = 0.001
 #: The pause before the first retry of a request for a new resource that the CA does not know yet.
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: If this number of orders in a row were ready at their first poll, the next one is finalized without a poll.
+#: After this number of consecutive orders that were ready at their first poll, the next order is finalized
+#: without a poll.
 PROMPT_ORDERS = 5
 
-#: The end of each rate-limit message of Boulder.
+#: The text in a rate-limit message from Boulder that contains the end of the limit.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
-#: The time for which a CA with database replicas may not know a new resource.
+#: The maximum time for which a CA with database replicas may not know a new resource.
 UNKNOWN_TIMEOUT = timedelta(seconds=10)
 
-#: The failures of a request for a resource that the CA does not know yet.
+#: The possible failures of a request for a resource that the CA does not know yet.
 UNKNOWN = (Malformed, ResourceNotFound)
 
 
@@ -49,7 +51,7 @@ def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> date
     """
     Return when a limit of the CA ends, between a second and eight days from *now*; None if unknown.
 
-    The time is in the Retry-After header or in the *text* of the problem.
+    The time comes from the Retry-After header, or else from the *text* of the problem.
     """
     end = retry_after(headers, now) or _limit_end(text)
     if end is None:
@@ -61,7 +63,7 @@ def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> date
 
 def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     """
-    Yield the pauses between polls in seconds: from *first_seconds*, doubled up to two seconds.
+    Yield an endless series of pauses in seconds: *first_seconds*, then doubled up to two seconds.
 
     A local CA decides within milliseconds; a CA on the Internet validates from several places, and needs
     seconds. Each pause is randomly up to 25 % longer, so that jobs that start together do not poll together.
@@ -82,7 +84,7 @@ def _limit_end(text: str) -> datetime | None:
 
 class Promptness:
     """
-    Whether a CA has usually validated an order by its first poll. All threads share it.
+    Whether the last orders with a CA were ready at their first poll. All threads share this record.
     """
 
     def __init__(self) -> None:
@@ -91,7 +93,7 @@ class Promptness:
     @property
     def is_expected(self) -> bool:
         """
-        Whether the next order is probably ready without a poll.
+        Whether the next order is probably ready before its first poll.
         """
         return self._prompt_orders >= PROMPT_ORDERS
 
@@ -105,7 +107,7 @@ class Promptness:
 @dataclass(frozen=True)
 class OrderContext:
     """
-    The signed requests of the account to one CA, and the pauses between them.
+    The signed requests of an order to its CA, and the pauses between them.
     """
 
     #: The name of the CA in messages.
@@ -122,12 +124,12 @@ class OrderContext:
     #: Waits for a number of seconds.
     sleep: Callable[[float], None]
     random: Random
-    #: Whether an order is probably ready without a poll.
+    #: Whether an order is probably ready before its first poll.
     promptness: Promptness = field(default_factory=Promptness)
 
     def fetch(self, url: str) -> Reply:
         """
-        Return the resource at *url*, which comes from the CA. Retry a 404 or `malformed` for 10 seconds.
+        Return the resource at *url*. Retry after a 404 or `malformed`, for at most 10 seconds.
 
         Raises:
             CertworkerError: The CA does not know the resource, refuses, or does not respond.

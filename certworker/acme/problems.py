@@ -102,7 +102,7 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("serverInternal", "", ServerInternal),
 )
 
-#: Failures by HTTP status, for types without a row.
+#: Failures by HTTP status, for problems without a matching row.
 UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: CaBusy}
 
 
@@ -127,6 +127,9 @@ class Problem:
 
         Use the first subproblem, if there are any (RFC 8555, section 6.7.1): the outer text is only a
         summary.
+
+        Args:
+            status: The HTTP status of the response; 0 for the status in the document.
         """
         outer = document if isinstance(document, dict) else {}
         inner = outer.get("subproblems")
@@ -178,7 +181,7 @@ def _name(identifier: object, detail: str) -> str | None:
 
 def passes(status: int) -> bool:
     """
-    Return whether this HTTP *status* describes the state of the CA, not a fault of the request.
+    Return whether this HTTP *status* describes a temporary state of the CA, not a fault of the request.
     """
     return status == 429 or (status >= 500 and status != 501)
 
@@ -201,7 +204,9 @@ def was_conflict(failure: CertworkerError) -> bool:
 
 def detail_of(failure: CertworkerError) -> str:
     """
-    Return the detail of the problem, or else the message of *failure*, with a period at the end.
+    Return the detail of the problem, or else the message of *failure*.
+
+    Add a period unless the text ends with a punctuation mark.
     """
     text = str(failure.problem["detail"]) if failure.problem else failure.message
     return text if text.endswith((".", "!", "?")) else f"{text}."
@@ -242,8 +247,8 @@ def to_failure(
 
     Args:
         ca_title: The name of the CA in messages.
-        name: What the problem is about, if it has no identifier.
-        url: A page that the operator must open.
+        name: The name that the problem is about, for a problem without a name.
+        url: The page that the operator must open; None for the first URL in the detail.
         until: When the CA allows the next attempt.
         kind: The class of the failure; None to determine it from status, type and text.
     """
@@ -270,7 +275,7 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
         return NotOffered
     for kind, text, found in REFUSALS:
         if problem.matches(kind, text):
-            # A 404 is about the resource, not the request, whatever its type (RFC 9110, section 15.5.5).
+            # With status 404, `malformed` is about the resource, not the request (RFC 9110, section 15.5.5).
             return ResourceNotFound if found is Malformed and problem.status == 404 else found
     if problem.status >= 500:
         return ServerInternal

@@ -15,7 +15,7 @@ from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionErr
 from certworker.deadline import Deadline, Place
 from certworker.domains.address import is_public, read_address
 
-#: The timeout in seconds for one address of a host, which may have several addresses.
+#: The maximum time in seconds for a connection to one address of a host, which may have several addresses.
 CONNECT_SECONDS = 10
 
 #: A firewall may drop an idle connection silently, so the kernel probes it after a minute.
@@ -39,8 +39,8 @@ class AllowedHosts:
     The hosts that the responses of a CA may refer to.
 
     A CA whose directory has a private address may refer to other private addresses. Any other CA may not,
-    because its responses could then direct requests into private networks. The operator chooses the
-    directory.
+    because its responses could then direct requests into private networks. The host of the directory is
+    always allowed, because the operator chooses it.
 
     Args:
         home: The host of the directory of the CA.
@@ -71,7 +71,9 @@ class AllowedHosts:
 
     def check_behind_proxy(self, host: str) -> None:
         """
-        Check *host* if a proxy resolves the names: only an IP address can be checked.
+        Raise an error unless a request through a proxy may go to *host*.
+
+        Only an IP address can be checked, because the proxy resolves the names.
 
         Raises:
             PrivateAddress: The CA may not refer to this address.
@@ -89,7 +91,7 @@ def connect(host: str, port: int, allowed: AllowedHosts | None) -> socket.socket
         allowed: The hosts that requests may go to; None for a proxy.
 
     Raises:
-        urllib3.exceptions.HTTPError: The host has no address, or none accepts.
+        urllib3.exceptions.HTTPError: The host has no address, or no address accepts in time.
         PrivateAddress: The CA may not refer to this host.
         OSError: The host of the directory cannot be resolved.
     """

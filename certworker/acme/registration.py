@@ -29,7 +29,7 @@ from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
-#: The time after a key change during which some servers of a CA may not know the new key.
+#: The maximum time after a key change during which some servers of a CA may not know the new key.
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
@@ -107,7 +107,7 @@ class AccountRegistration:
 
     def check(self) -> None:
         """
-        Raise an error if there is no account, and the settings lack what a new account needs. Change nothing.
+        Raise an error if there is no account and the settings lack what a new account needs. Change nothing.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
@@ -120,7 +120,7 @@ class AccountRegistration:
 
     def ensure(self) -> Account:
         """
-        Return the account, registered with the CA with the configured contact.
+        Return the account. Register it with the CA, and update its contact, if necessary.
 
         Raises:
             CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
@@ -144,11 +144,14 @@ class AccountRegistration:
 
     def find(self) -> Account | None:
         """
-        Return the account with the configured contact, or None if the CA has none for the key. Register none.
+        Return the account, or None if there is no key, or no account for it at the CA.
+
+        Update the contact of an existing account, but do not register a new one.
 
         Raises:
             AccountDeactivated: The account is deactivated.
-            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses.
+            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+                respond.
         """
         account = self._files.read()
         if account is None or (self._is_current(account) and not self._files.changing):
@@ -199,6 +202,7 @@ class AccountRegistration:
 
         Raises:
             AccountGone: The CA knows neither key yet.
+            CertworkerError: The CA refuses or does not respond, or the volume is not writable.
         """
         next_key = self._files.next_key()
         if next_key is None:
@@ -267,7 +271,7 @@ class AccountRegistration:
                 authority=self._session.title, detail=refused.message, problem=refused.problem
             ) from refused
         self._files.remember(reply.location, self._contact)
-        logger.info("registered an account at %s", self._session.title, extra={"event": "registered"})
+        logger.info("registered an account with %s", self._session.title, extra={"event": "registered"})
         return self._files.make_key()
 
     def _refuse_unbound(self) -> None:
@@ -280,7 +284,7 @@ class AccountRegistration:
         return self._files.make_key()
 
     def _new_account(self, account: Account, payload: dict[str, object]) -> Reply:
-        # The key itself signs, not an account (section 6.2).
+        # The request contains the key instead of an account URL (section 6.2).
         return self._session.post(self._session.directory().new_account, payload, Signer(account.key))
 
     @property

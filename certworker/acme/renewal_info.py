@@ -22,11 +22,12 @@ from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, each pause but the
-#: longest is shorter.
+#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, the shortest pause and
+#: the longest backoff are shorter.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-#: Without a response, the pauses grow up to this length (section 4.3.3).
+#: Without a response, the pauses grow up to this length (section 4.3.3). After a response without
+#: Retry-After, the pause has this length.
 LONGEST_BACKOFF = timedelta(hours=6)
 
 #: Failures that do not concern one certificate. They pause the requests for all certificates.
@@ -50,10 +51,12 @@ class RenewalSuggestion:
     The last suggestion of the CA, and when to request the next one.
     """
 
+    #: None if the CA has suggested no window.
     window: Window | None
     retry_after: datetime
+    #: The number of consecutive failures since the last response.
     faults: int = 0
-    #: The certificate of a cached suggestion.
+    #: The renewal id of the certificate; empty if the suggestion is not cached.
     renewal_id: str = ""
 
 
@@ -79,8 +82,8 @@ class RenewalInfo:
 
         Return None if the CA offers no renewal information.
 
-        After an error, return the known window. Without a suggestion, the renewal time comes from the
-        validity.
+        After an error, return the last known window, if any. Without a window, the renewal time depends on
+        the validity.
 
         Args:
             names: The names of the certificate.
@@ -162,7 +165,7 @@ def _window(reply: Reply) -> Window | None:
         start, end = (_time(edges.get(edge)) for edge in ("start", "end"))
     except (ValueError, OverflowError):
         raise reply.unusable("no suggestedWindow") from None
-    # A window that ends before it begins is invalid (section 4.2).
+    # A window that does not end after its start is invalid (section 4.2).
     return Window(start, end, explanation if isinstance(explanation, str) else "") if start < end else None
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from certworker.acme.resources import Directory
 
-#: `order` is a new order. `poll` reads an order, an authorization, an account or a certificate.
+#: `account` registers or finds an account. `order` is a new order. `poll` reads an order, an authorization,
+#: an account or a certificate. `other` changes an account, or deactivates an account or an authorization.
 Kind = Literal[
     "directory",
     "nonce",
@@ -24,7 +25,7 @@ Kind = Literal[
     "other",
 ]
 
-#: Called after a request with its kind, its HTTP status, and its duration in seconds.
+#: Called after each request. The arguments are its kind, the HTTP status, and the duration in seconds.
 ObserveRequest = Callable[[Kind, int, float], object]
 
 #: The status of a request without a response.
@@ -41,8 +42,8 @@ def kind_of(url: str, payload: Mapping[str, Any] | None, directory: Directory | 
     """
     Return the kind of a POST of *payload* to *url*.
 
-    The URLs of a CA may have any form. Those in its *directory* are known, and the payload shows the kind of
-    the others.
+    The URLs of a CA may have any form. The URLs in its *directory* are known; for any other URL, the payload
+    shows the kind.
     """
     if directory is not None:
         known: dict[str | None, Kind] = {

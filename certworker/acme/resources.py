@@ -108,9 +108,9 @@ class OrderState:
     expires: datetime | None
     authorizations: tuple[str, ...]
     finalize: str
-    #: The URL of the certificate of a valid order.
+    #: The URL of the certificate; None before the issuance.
     certificate: str | None
-    #: The renewal id of the certificate that the order replaces (RFC 9773, section 5).
+    #: The renewal id of the certificate that the order replaces (RFC 9773, section 5); None without one.
     replaces: str | None
     error: object
 
@@ -120,8 +120,8 @@ class OrderState:
         Return the order in *reply*.
 
         Raises:
-            NotAcme: The status, the list of authorizations or the `finalize` URL is missing, or a pending
-                order has no authorizations.
+            NotAcme: The status, the list of authorizations or the `finalize` URL is missing or invalid, or a
+                pending order has no authorizations.
         """
         document = reply.document
         status = _field(reply, document, "status", str)
@@ -154,13 +154,14 @@ class Challenge:
     token: str
     #: The problem document of the last failed validation, if any.
     error: object
-    #: The address of the CA's last connection (`validationRecord`, which Let's Encrypt and Pebble send).
+    #: The address of the CA's last connection; None if unknown. Let's Encrypt and Pebble send it in
+    #: `validationRecord`.
     address: str | None
 
     @classmethod
     def read(cls, document: object, reply: Reply) -> Challenge | None:
         """
-        Return the challenge in *document*, a part of *reply*, or None if it has no type or no URL.
+        Return the challenge in *document*, a part of *reply*, or None without a valid type and URL.
         """
         members = document if isinstance(document, dict) else {}
         kind, status, token = (members.get(name) for name in ("type", "status", "token"))
@@ -198,7 +199,7 @@ class Authorization:
         Return the authorization in *reply*.
 
         Raises:
-            NotAcme: The identifier, the status or the list of challenges is missing.
+            NotAcme: The identifier, the status or the list of challenges is missing or invalid.
         """
         document = reply.document
         found = (Challenge.read(item, reply) for item in _field(reply, document, "challenges", list))
@@ -222,8 +223,9 @@ class Authorization:
 
     def has_failed(self, kind: str) -> bool:
         """
-        Return whether this authorization can never become valid: it or its challenge of type *kind* has
-        failed.
+        Return whether this authorization can never become valid.
+
+        It has failed or ended, or its challenge of type *kind* has failed.
         """
         if self.status not in ("pending", "valid"):
             return True

@@ -38,7 +38,8 @@ from certworker.http_dates import response_date
 
 logger = logging.getLogger(__name__)
 
-#: The servers of one CA may briefly disagree about which nonces are valid (RFC 8555, section 6.5).
+#: The maximum number of retries with another nonce. The servers of one CA may briefly disagree about which
+#: nonces are valid (RFC 8555, section 6.5).
 NONCE_RETRIES = 5
 #: The client must ignore any other value (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
@@ -48,7 +49,7 @@ MAX_CACHED_NONCES = 256
 DIRECTORY_MAX_AGE = timedelta(days=1)
 #: The pause after a failed update of a known directory.
 DIRECTORY_PAUSE = timedelta(minutes=5)
-#: The HTTP statuses that may mean that the resource has moved, and the directory is outdated.
+#: The HTTP statuses that may mean that the resource has moved, and that the directory is outdated.
 GONE = (404, 405, 410)
 
 
@@ -103,7 +104,8 @@ class Session:
     Args:
         title: The name of the CA in messages.
         directory_url: The URL of the directory.
-        clock: Returns the current time, for Retry-After.
+        transport: Sends the requests.
+        clock: Returns the current time, for Retry-After, the age of the directory and the clock offset.
         observe: Called after each request.
     """
 
@@ -120,7 +122,7 @@ class Session:
         self._transport = transport
         self._clock = clock
         self._observe = observe
-        #: How far the clock of the CA was ahead at its last response; None if unknown.
+        #: How far the clock of the CA was ahead at the last response with a date; None if unknown.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
         #: The directory, and when to read it again; None to read it before the next request.
@@ -130,15 +132,16 @@ class Session:
 
     def directory(self) -> Directory:
         """
-        Return the directory of the CA. Request it once a day.
+        Return the directory of the CA. Request it again after a day.
 
         Threads that need the directory at the same time share one request. During a new request and after
-        its failure, the known directory stays in use. A directory with an outdated URL is requested again
-        before the next request.
+        its failure, the known directory stays in use. After a failure of one of its URLs, the directory is
+        discarded, and requested again at its next use.
 
         Raises:
-            WrongCaUrl: The URL is not an ACME directory.
-            CertworkerError: The CA does not respond, is busy, or returns unusable URLs.
+            WrongCaUrl: The URL is not an ACME directory, and none is known.
+            CertworkerError: The CA does not respond, is busy, or returns unusable URLs, and no directory is
+                known.
         """
         now = self._clock()
         with self._lock:
@@ -183,7 +186,7 @@ class Session:
 
     def get(self, url: str) -> Reply:
         """
-        Send an unsigned GET for the renewal information *url*, and return a successful response.
+        Send an unsigned GET for the renewal information at *url*, and return a successful response.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not respond.
@@ -228,7 +231,7 @@ class Session:
 
     def _invalidate(self, url: str) -> None:
         """
-        Request the directory again before the next request if it contains the unusable *url*.
+        Discard the directory if it contains the unusable *url*, so that its next use requests it again.
         """
         with self._lock:
             if self._known and url in self._known[0].urls:

@@ -17,12 +17,12 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: Seconds. A call that fails after more than the first value is slow. Its failure is repeated for as long as
-#: the call took, up to the second value.
+#: In seconds. A call that fails after more than the first value is slow. Its failure is repeated for as long
+#: as the call took, up to the second value.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 
-#: Seconds, longer than almost any call. After this time, a waiting thread makes the call itself.
+#: In seconds, longer than almost any call. After this time, a waiting thread makes the call itself.
 TIMEOUT_SECONDS = 300.0
 
 
@@ -64,7 +64,7 @@ class Shared(Generic[Value]):
             except CertworkerError as failure:
                 raise copy(failure) from None
             except (CancelledError, TimeoutError):
-                # The other thread has stopped or hangs. The next iteration makes the call.
+                # The other thread has stopped or hangs. The next iteration makes the call or joins a new one.
                 self._end(others)
 
     def _run(self, mine: Future[Value], call: Callable[[], Value]) -> Value:

@@ -25,13 +25,15 @@ from certworker.errors.dns import ContainerResolver
 
 logger = logging.getLogger(__name__)
 
-#: The timeout in seconds of one request, from the name lookup to the body. Some CAs need 30 seconds.
+#: The timeout in seconds of one request and its redirects, from the name lookup to the last body. Some CAs
+#: need 30 seconds.
 REQUEST_SECONDS = 45
-#: The maximum number of bytes in a response. A chain has a few kilobytes; a server that sends more is not a
-#: CA.
+#: The maximum number of bytes in the body of a response. A chain has a few kilobytes, so a server that
+#: exceeds this maximum is not a CA.
 LARGEST_RESPONSE = 1 << 20
 
-#: How many redirects a GET follows (RFC 9110, section 15.4). A JWS contains its URL, so a POST follows none.
+#: The maximum number of redirects that a GET follows (RFC 9110, section 15.4). A POST follows none, because
+#: its JWS contains the URL.
 MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -41,7 +43,7 @@ SCHEMES = ("http", "https")
 #: The maximum number of links in a header. Further links are ignored.
 MAX_LINKS = 100
 
-#: The usual form of a URL, which needs no further parsing: without a dot segment, a query or a fragment.
+#: The usual form of a URL, which needs no further parsing: without dots in the path, query, or fragment.
 _USUAL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(?:/[A-Za-z0-9_~-]+)+/?")
 
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
@@ -51,9 +53,10 @@ _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|
 @dataclass(frozen=True)
 class Reply:
     """
-    The response of a server.
+    The response from a server.
     """
 
+    #: The URL of the response, after all redirects.
     url: str
     status: int
     #: The names of headers are case-insensitive.
@@ -66,7 +69,7 @@ class Reply:
         Return the body as a JSON object.
 
         Raises:
-            NotAcme: The body is not a JSON object; often it is the web page of a proxy.
+            NotAcme: The body is not a JSON object; often, it is a web page from a proxy.
         """
         try:
             document = json.loads(self.body)
@@ -79,20 +82,20 @@ class Reply:
 
     def unusable(self, found: str) -> NotAcme:
         """
-        Return the failure for a response that is not ACME but *found*.
+        Return the failure for this response, which is not a valid ACME response because of *found*.
         """
         return NotAcme(host=_host(self.url), found=found)
 
     def url_of(self, reference: object, name: str) -> str:
         """
-        Return the absolute URL of *reference*, for the next request.
+        Return the absolute URL of *reference*, for a later request.
 
         Args:
             reference: A URL in this response, absolute or relative (RFC 3986).
             name: The name of the member or header, for the failure.
 
         Raises:
-            NotAcme: The reference is not an HTTP URL, or leads from HTTPS to HTTP.
+            NotAcme: The reference is missing, is not an HTTP URL, or leads from HTTPS to HTTP.
         """
         try:
             return self._resolve(reference, name)
@@ -101,7 +104,9 @@ class Reply:
 
     def optional_url_of(self, reference: object, name: str) -> str | None:
         """
-        Return the same as :meth:`url_of`; None without a reference, and None with a warning if it is invalid.
+        Return the same as :meth:`url_of`, or None if *reference* is None or invalid.
+
+        Log a warning about an invalid reference.
         """
         if reference is None:
             return None
@@ -114,7 +119,7 @@ class Reply:
 
     def _resolve(self, reference: object, name: str) -> str:
         if not isinstance(reference, str):
-            reason = f"no {name}" if reference is None else f"{name} is not a text"
+            reason = f"no {name}" if reference is None else f"{name} is not a string"
             raise ValueError(reason)  # noqa: TRY004 (the response is at fault, not the caller)
         try:
             url = resolved(reference, self.url)
@@ -140,7 +145,7 @@ class Reply:
         """
         Return the targets of the Link headers with *relation* (RFC 8288), for example `alternate`.
 
-        Ignore links of other resources, and targets that are not HTTP URLs.
+        Ignore links from other resources (`anchor`), and targets that are not HTTP URLs.
         """
         found = []
         for link in links_of(self.headers.get("Link", "")):
@@ -155,9 +160,10 @@ class Transport:
     HTTP to one CA, for any number of threads.
 
     Args:
-        url: The URL of the directory. It determines which proxy of the environment is used.
+        url: The URL of the directory. It determines whether a proxy from the environment is used, and which.
         ca_bundle: The PEM file with the trusted roots; None for the roots of the system and of Mozilla.
-        connections: The number of connections that stay open. Further connections are closed after use.
+        connections: The maximum number of idle connections to each host. Further connections are closed
+            after use.
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
@@ -170,13 +176,14 @@ class Transport:
         Send one request, and return the response with any status. A GET follows redirects.
 
         Args:
-            body: A JWS (RFC 8555, section 6.2).
+            body: A JWS (RFC 8555, section 6.2); None for a request without a body.
 
         Raises:
             ContainerResolver: The name of the CA does not resolve.
-            TlsIntercepted: The TLS certificate of the CA is not trusted.
-            CaUnreachable: The CA cannot be reached, or did not respond in time.
-            NotAcme: The URL is not allowed, or the response is too large or redirects to such a URL.
+            TlsIntercepted: The TLS certificate of the server is not trusted.
+            CaUnreachable: The CA cannot be reached, or does not respond in time.
+            NotAcme: The URL or a redirect is not allowed, there are too many redirects, or the response is
+                too large.
         """
         deadline = Deadline(REQUEST_SECONDS)
         with deadline.begun():
@@ -218,13 +225,13 @@ class Transport:
 @dataclass(frozen=True)
 class Link:
     """
-    One link of a Link header (RFC 8288, section 3).
+    One link from a Link header (RFC 8288, section 3).
     """
 
     target: str
     #: The relation types, in lower case.
     relations: tuple[str, ...]
-    #: The resource that the link belongs to; None for the response itself.
+    #: The reference to the resource that has the link; None for the requested resource itself.
     anchor: str | None
 
 
@@ -253,7 +260,9 @@ def is_secure(url: str) -> bool:
 
 def links_of(header: str) -> Iterator[Link]:
     """
-    Yield the first links of a Link *header* (RFC 8288, appendix B.2), up to an invalid one.
+    Yield the links of a Link *header* (RFC 8288, appendix B.2) up to the first invalid one.
+
+    Yield at most :data:`MAX_LINKS` links.
     """
     position = 0
     for _ in range(MAX_LINKS):
@@ -274,7 +283,7 @@ def links_of(header: str) -> Iterator[Link]:
 
 def _failure(url: str, error: HTTPError) -> CertworkerError:
     host = _host(url)
-    # The innermost error has the shortest text.
+    # The inner error shows the cause, and has a shorter text.
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, NameResolutionError):
         return ContainerResolver(host=host, reason=_short(cause))

@@ -72,8 +72,8 @@ CAUSES: Causes = (
     ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
     ("connection", "", HttpNotValidated),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
-    # The text of step-ca for a wrong key authorization. In the response to an order, the type means a
-    # policy.
+    # The text of step-ca for a wrong key authorization. In the response to an order, the type means a refusal
+    # by policy.
     (
         "rejectedIdentifier",
         "will not issue certificates for the identifier|key ?authorization",
@@ -99,10 +99,10 @@ CAUSES_OF_DNS01: Causes = (
 #: The problem types that occur only in a validation (RFC 8555, section 6.7).
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
-#: The failures that an address of another machine may cause.
+#: The failures that occur if the address belongs to another machine.
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
-#: The failures of a query: with DNS-01, the CA queries the name of the TXT record.
+#: The failures of a DNS query: with DNS-01, the CA queries the name of the TXT record.
 OF_NAME_SERVERS = (DnssecBroken, NameServersFail, NameServersTimeout)
 
 
@@ -138,7 +138,9 @@ def authorization_failure(
     authorization: Authorization, challenge_type: str, ca_title: str
 ) -> CertworkerError | None:
     """
-    Return the failure of a challenge of *authorization*, or else its own failure, or None.
+    Return the failure that a challenge of *authorization*, or else the authorization itself, reports.
+
+    Return None if neither reports one.
 
     Args:
         challenge_type: The type of the challenge that certworker responds to. Its failure has priority.

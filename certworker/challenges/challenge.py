@@ -66,7 +66,8 @@ class Dns01Challenge:
     @property
     def value(self) -> str:
         """
-        Return the value of the TXT record: the SHA-256 hash of the key authorization in base64url.
+        Return the value of the TXT record: the SHA-256 hash of the key authorization, in base64url without
+        padding.
         """
         return urlsafe_b64encode(sha256(self.key_authorization.encode()).digest()).decode().rstrip("=")
 
@@ -84,7 +85,7 @@ class Solver(Protocol):
 
     def present(self, challenge: Http01Challenge) -> None:
         """
-        Publish the response to *challenge*. The CA can fetch it when this method returns.
+        Publish the response to *challenge*. The CA can fetch it as soon as this method returns.
 
         Raises:
             CertworkerError: The response cannot be published.
@@ -103,7 +104,7 @@ class Solver(Protocol):
 @contextmanager
 def present(challenges: Sequence[Http01Challenge], solvers: Sequence[Solver]) -> Iterator[None]:
     """
-    Publish the responses to all *challenges* at all *solvers* within the block.
+    Publish the responses to all *challenges* with all *solvers* within the block.
 
     If a response cannot be removed afterwards, the failure is logged, and the maintenance loop removes the
     response later. A remaining response is harmless, and must not change the result of the order.

@@ -1,7 +1,7 @@
 """
-The requests of CAs for the responses that this worker presents, so that an order knows when to poll.
+The requests from CAs for the responses that this worker presents, so that an order knows when to poll.
 
-A CA decides a few milliseconds after its requests. An earlier poll is useless, and a later one loses time.
+A CA decides a few milliseconds after its requests. An earlier poll is useless, and a later one wastes time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SETTLED_SECONDS = 0.003
 
 @dataclass
 class _Fetch:
-    #: Set when the response was requested at least once.
+    #: Set after the first request.
     requested: Event = field(default_factory=Event)
     #: The time of the latest request, on the monotonic clock.
     latest: float = 0.0
@@ -54,7 +54,7 @@ class Fetches:
 
     def wait(self, tokens: Sequence[str], seconds: float) -> None:
         """
-        Wait until each of *tokens* was requested and the requests have ended, for at most *seconds*.
+        Wait until each of *tokens* has been requested and the requests have ended, for at most *seconds*.
 
         Another worker or a web server may respond instead, so the requests may never arrive here.
         """

@@ -3,7 +3,7 @@ The response over certworker's own HTTP port: each worker responds for the order
 
 The workers share the token through Redis, and compute the response: TOKEN.THUMBPRINT of an account key in the
 state directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve
-other content.
+any other content.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Responder:
     remember: Callable[..., None]
     #: Stops sharing a token.
     forget: Callable[[str], None]
-    #: Returns the label of the CA that sent a token, or None for an unknown token.
+    #: Returns the label of the CA of a token, or None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: Returns, for the label of a CA, the function that returns the thumbprint of the account there; None for
-    #: an unknown label.
+    #: Takes the label of a CA. Returns a function that returns the thumbprint of the account, or None for an
+    #: unknown label.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
     def present(self, challenge: Http01Challenge) -> None:
@@ -44,13 +44,14 @@ class Responder:
 
     def answer(self, token: str) -> str | None:
         """
-        Return the key authorization for *token*, or None for an invalid or unknown token.
+        Return the key authorization for *token*, or None for an invalid or unknown token or an unknown CA.
 
         Args:
             token: An untrusted part of the requested URL.
 
         Raises:
             redis.RedisError: Redis failed.
+            CertworkerError: The account key cannot be read.
         """
         if not TOKEN.fullmatch(token):
             return None

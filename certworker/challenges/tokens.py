@@ -2,8 +2,8 @@
 The challenge tokens to which all workers respond, each with its CA.
 
 Redis does not contain the response in clear text. Each worker computes it: TOKEN.THUMBPRINT of an account key
-that never leaves the state directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot
-make a worker serve other content.
+in the state directory (RFC 8555, section 8.1). Hosts without the account key decrypt it. With write access to
+Redis, an attacker cannot make a worker serve any other content.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ SEALED = "sealed"
 #: A validation takes seconds. An older token comes from a killed worker.
 LIFETIME = timedelta(hours=1)
 
-#: How many tokens one Redis command reads or removes.
+#: The number of tokens that one Redis command reads (approximately) or removes (at most).
 TOKENS_A_COMMAND = 1_000
 
 
 @dataclass(frozen=True)
 class StoredToken:
     """
-    The CA and the name of a token.
+    The CA, the name and the expiry of a token.
     """
 
     #: The label of the CA whose account responds.
@@ -53,7 +53,7 @@ class ChallengeTokens:
     The tokens of the pending orders and of the preflight checks of all workers.
 
     Attributes:
-        fetches: The requests for the tokens of this worker.
+        fetches: The recorded requests for the tokens of this worker.
         seal: Encrypts the response to a token, for hosts without the account key; None if there are no such
             hosts.
     """
@@ -61,20 +61,20 @@ class ChallengeTokens:
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
         self._connection = connection
         self._clock = clock
-        #: The tokens of this worker, which the CA often requests from this worker several times.
+        #: The tokens of this worker. CAs often request them from this worker, several times each.
         self._own: dict[str, StoredToken] = {}
         self.fetches = Fetches()
         self.seal: Callable[[str, str], str] | None = None
 
     def remember(self, token: str, *, authority: str, name: str, key_authorization: str = "") -> None:
         """
-        Start responding to *token*, which the CA with the label *authority* sent for *name*.
+        Start responding to *token*, from a CA or from a preflight check, for *name*.
 
         Args:
             token: The token.
-            authority: The label of the CA.
-            name: The name that the CA validates.
-            key_authorization: The response, for hosts without the account key.
+            authority: The label of the CA whose account responds.
+            name: The name to validate.
+            key_authorization: The response, for hosts without the account key; empty to omit it.
 
         Raises:
             ValueError: *token* is not a valid token.
@@ -107,9 +107,9 @@ class ChallengeTokens:
 
     def authority_of(self, token: str) -> str | None:
         """
-        Return the label of the CA that sent *token*, or None if the token is unknown, expired or invalid.
+        Return the label of the CA of *token*, or None if the token is unknown, expired or invalid.
 
-        The token is untrusted. An invalid token causes no Redis command.
+        Record the request in :attr:`fetches`. The token is untrusted. An invalid one causes no Redis command.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -122,7 +122,7 @@ class ChallengeTokens:
 
     def all(self) -> dict[str, StoredToken]:
         """
-        Return the valid tokens, and remove the invalid ones.
+        Return the valid tokens, and remove the invalid and expired ones.
 
         Raises:
             redis.RedisError: Redis failed.

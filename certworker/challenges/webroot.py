@@ -75,14 +75,15 @@ class Webroot:
 
     def remove_leftovers(self, live_tokens: Callable[[], Collection[str]]) -> None:
         """
-        Remove the files of killed workers: incomplete files, and responses of this account without a token.
+        Remove the files of killed workers: incomplete files, and responses of this account to unknown tokens.
 
         Args:
             live_tokens: Returns the shared tokens. This method lists the files before it calls the function,
                 because a worker shares each token before it writes the file.
 
         Raises:
-            CertworkerError: The directory cannot be read, or a file cannot be removed.
+            CertworkerError: The directory or the account key cannot be read, or a file cannot be removed.
+            redis.RedisError: *live_tokens* needs Redis, and Redis failed.
         """
 
         def leftovers(paths: Sequence[Path]) -> list[Path]:

@@ -94,7 +94,7 @@ class DnsAnswer:
 
     def of(self, name: str, kind: str) -> tuple[str, ...]:
         """
-        Return the records of type *kind* of *name*, or of the last target of its aliases.
+        Return the records of type *kind* of *name*, or of its last alias target if *name* is an alias.
         """
         return self.values.get(((name, *self.aliases(name))[-1], kind), ())
 
@@ -109,7 +109,8 @@ def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnsw
     """
     Send all *questions* concurrently, and return the answers. A missing answer has the error :data:`SILENT`.
 
-    When each name and type has an answer, the other servers get only a short time.
+    When each name and type has an answer, the other servers get only a short time. A truncated answer is
+    fetched again over TCP.
     """
     return _query_all(questions, each_server=False)
 

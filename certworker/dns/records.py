@@ -46,7 +46,7 @@ class ServerView:
     addresses: tuple[str, ...] = ()
     #: The chain of alias targets that begins at the name.
     aliases: tuple[str, ...] = ()
-    #: How many seconds a resolver may cache the records.
+    #: How many seconds a resolver may cache the records; 0 without records.
     ttl: int = 0
     exists: bool = True
     #: The error, such as SERVFAIL, REFUSED or no answer; empty for an answer, including NXDOMAIN.
@@ -60,7 +60,8 @@ class DnsRecords:
     """
 
     name: str
-    #: The registered domain, and whether it exists.
+    #: The domain that a registry has delegated, and whether it exists. Empty if only this machine's resolver
+    #: was queried.
     registered: str = ""
     registered_exists: bool = True
     #: The most specific zone of the name that the resolvers know; empty if they know none.
@@ -79,7 +80,7 @@ class DnsRecords:
     @property
     def view(self) -> ServerView | None:
         """
-        Return the view of the first server that answered, starting with the name servers; None without one.
+        Return the view of the first server that answered, starting with the name servers; None if none did.
         """
         views = (*self.authoritative, *self.resolvers, *([self.system] if self.system else ()))
         return next((view for view in views if not view.error), None)

@@ -7,8 +7,8 @@ A CA queries the name servers of the domain. The resolver queries in three steps
     2  the resolvers         the addresses of those name servers
     3  the name servers      A, AAAA, CAA: the current records, not from a cache
 
-If the name is an alias, and its name servers do not know the addresses of the target, the resolver repeats
-all steps for the target.
+If the name is an alias, and the name servers of its domain do not know the addresses of the target, the
+resolver repeats all steps for the target.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from certworker.domains.address import Address, is_loopback_name, is_public, rea
 from certworker.storage import durable
 from certworker.ttl_cache import TtlCache
 
-#: How many name servers of a domain are queried. If two disagree, the third answer shows which one differs.
+#: The maximum number of queried name servers of a domain. If two disagree, the third shows which one differs.
 MAX_SERVERS = 3
 #: How long the addresses of name servers are cached. They change rarely.
 SERVER_TTL_SECONDS = 300.0
@@ -86,12 +86,12 @@ class Resolver:
 
     def look_up(self, name: str) -> DnsRecords:
         """
-        Return the DNS records of *name*, or the errors.
+        Return the DNS records of *name*, with the errors of the servers that failed.
 
         Each query has a time limit. After :data:`TIMEOUT_SECONDS`, the lookup follows no further alias.
         """
         if is_address(name):
-            # DNS has no records for an address, and CAA records do not apply (RFC 8738, section 6).
+            # DNS has no records for an address, and CAA records apply only to domain names (RFC 8659).
             return DnsRecords(name, registered=name, system=ServerView("the address itself", (name,)))
         if is_loopback_name(name) or not self._servers:
             addresses = tuple(str(address) for address in resolve_system(name))
@@ -266,7 +266,7 @@ def resolve_system(host: str) -> Sequence[Address]:
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     """
-    Return the first resolver in *file*, the resolv.conf(5) of this machine; empty if it is not usable.
+    Return the first resolver in *file*, the resolv.conf(5) of this machine; empty if none is usable.
     """
     try:
         content = durable.read(file, LARGEST_FILE_BYTES).decode()
@@ -324,7 +324,7 @@ def caa_set_of(
     replies: Mapping[DnsQuestion, DnsAnswer],
 ) -> CaaSet:
     """
-    Return the CAA records of *name*, preferably from its authoritative name servers.
+    Return the CAA records of *name*, preferably from its authoritative name servers, or an error.
     """
     asked = [replies.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
     answers = [answer for answer in asked if answer]

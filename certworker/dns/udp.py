@@ -1,5 +1,5 @@
 """
-Concurrent queries, each in one datagram. Unanswered queries are repeated until enough replies have arrived.
+Concurrent queries, each in one datagram. Unanswered queries are repeated twice at most.
 
 Sequential queries would take one round trip each.
 """
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-#: Datagrams may get lost, so unanswered queries are sent again after these times.
+#: Datagrams may get lost, so unanswered queries are sent again after these times in seconds.
 RESEND_SECONDS = (0.6, 1.5)
 TIMEOUT_SECONDS = 3.0
-#: How long to wait for the other servers after each question has one reply.
+#: How long to wait for the other servers after each key has a reply.
 GRACE_SECONDS = 0.4
 
 MAX_DATAGRAM = 65_535
@@ -36,13 +36,13 @@ class UdpQuery(Generic[Reply]):
     #: Queries with the same key go to several servers, and one reply is enough.
     key: object
     content: bytes
-    #: Returns the reply in a datagram, or None if the datagram replies to another query.
+    #: Returns the reply in a datagram, or None if the datagram is invalid or replies to another query.
     accept: Callable[[bytes], Reply | None]
 
 
 def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
     """
-    Send all *queries*, and return the reply to each, or None if none arrives in time.
+    Send all *queries*, and return the reply to each, or None for a query without a reply in time.
     """
     with ExitStack() as stack:
         return _Exchange(queries, stack).run()
@@ -104,8 +104,8 @@ class _Exchange(Generic[Reply]):
                 self._give_up(query.server)
 
     def _socket(self, server: Server) -> socket.socket:
-        # On a connected socket, the kernel accepts only datagrams of that server, and reports a closed port.
-        # The random port of each socket makes forged replies unlikely.
+        # On a connected socket, the kernel accepts datagrams only from that server, and reports a closed
+        # port. The random port of each socket makes forged replies unlikely.
         if server not in self._sockets:
             family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
             opened = self._stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))

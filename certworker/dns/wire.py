@@ -26,7 +26,7 @@ _HEADER = Struct("!6H")
 RESPONSE, RECURSION_DESIRED, CHECKING_DISABLED = 0x8000, 0x0100, 0x0010
 _OPCODE, _CODE = 0x7800, 0x000F
 
-#: A server that does not understand a query may leave out its question: FORMERR, SERVFAIL, NOTIMP, REFUSED.
+#: The errors with which a server may leave out the question: FORMERR, SERVFAIL, NOTIMP and REFUSED.
 WITHOUT_QUESTION = (1, 2, 4, 5)
 
 #: EDNS without options (RFC 6891, section 6.1.2).
@@ -65,7 +65,9 @@ class WireQuery:
 
     def is_answered_by(self, message: bytes) -> bool:
         """
-        Return whether *message* has the id and the question of this query.
+        Return whether *message* is a response with the id and the question of this query.
+
+        An error of :data:`WITHOUT_QUESTION` needs only the id.
 
         Only the header and the question are parsed, because one message is compared with several queries.
         """

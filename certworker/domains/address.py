@@ -80,7 +80,7 @@ def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private:
     """
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
-            raise IpAddress(name=given, reason="its zone is valid on one machine only")
+            raise IpAddress(name=given, reason="its zone is valid only on one machine")
         if address.ipv4_mapped or address.sixtofour or address in TRANSLATED:
             raise IpAddress(name=given, reason="it represents an IPv4 address: send that one")
     # A multicast group has no owner.

@@ -120,7 +120,7 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
 
 def _refuse_malformed(given: str, label: str) -> None:
     """
-    Raise BadIdn unless *label* is the Punycode of a string in NFC with non-ASCII, visible characters.
+    Raise BadIdn unless *label* is the Punycode of a non-ASCII string in NFC with visible characters only.
 
     Boulder requires NFC, too, but not IDNA 2008, because old domains contain emoji.
     """
@@ -135,7 +135,7 @@ def _refuse_malformed(given: str, label: str) -> None:
         or any(unicodedata.category(each)[0] == "C" and each not in JOINERS for each in text)
     ):
         raise BadIdn(
-            name=given, reason=f"{label} is not valid punycode", suggestion="its registrar writes it"
+            name=given, reason=f"{label} is not valid Punycode", suggestion="its registrar writes it"
         )
 
 

@@ -167,7 +167,7 @@ def tenant_of(given: object, names: Sequence[str]) -> str:
     Each tenant has its fair share of the slots, which its names share.
 
     Raises:
-        PayloadType: *given* is not a string of 1 to 253 printable characters.
+        PayloadType: *given* is neither None nor a string of 1 to 253 printable characters.
     """
     if given is None:
         return registered_domain(names[0])

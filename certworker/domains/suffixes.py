@@ -1,8 +1,8 @@
 """
 The public suffix list, private suffixes, and registered and delegated domains.
 
-Reading the list takes 30 ms. The first name that needs the list reads it, unless :func:`load_suffixes` has
-read it before.
+Reading the list takes 30 ms. It is read for the first name that needs it, unless :func:`load_suffixes` has
+already read it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def refuse_private(name: str) -> None:
 
     Raises:
         DomainIsLocalhost: The name is `localhost`.
-        NoPublicSuffix: The suffix of the name is private.
+        NoPublicSuffix: The suffix of the name is private, or is not in the public suffix list.
         IsPublicSuffix: The name is a public suffix.
         WildcardOfSuffix: The name is the wildcard of a public suffix.
         SingleLabel: The name has no dot.
@@ -92,9 +92,9 @@ def registered_domain(name: str) -> str:
     """
     Return the registered domain of the normalized *name*, by which certworker counts certificates.
 
-    Boulder uses both parts of the list for this limit: each name below github.io is a domain of its own.
-    Return an IPv4 address unchanged, and the /64 of an IPv6 address. Below a private suffix, return two
-    labels. For a wildcard, return the registered domain of its base name.
+    Boulder uses both parts of the list for this limit: each name directly below github.io is a domain of its
+    own. Return an IPv4 address or a public suffix unchanged, and the /64 of an IPv6 address. Below a private
+    suffix, return two labels. For a wildcard, return the registered domain of its base name.
     """
     return _domain_below(_registries_and_hosters(), name)
 

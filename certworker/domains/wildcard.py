@@ -24,14 +24,14 @@ def is_wildcard(name: str) -> bool:
 
 def base_name(name: str) -> str:
     """
-    Return the wildcard *name* without its star, or any other *name* unchanged.
+    Return the wildcard *name* without `*.`, or any other *name* unchanged.
     """
     return name.removeprefix(STAR)
 
 
 def covering_wildcard(name: str) -> str | None:
     """
-    Return the wildcard that covers the normalized *name*, or None.
+    Return the wildcard that covers the normalized *name*, or None if none can.
 
     A star covers exactly one label. No wildcard covers an IP address or another wildcard.
     """

@@ -18,7 +18,7 @@ from certworker.supervision import Faults, Loop, Postponed
 BEAT_SECONDS = 15.0
 STOP_SECONDS = 10.0
 
-#: The maximum number of connections that the kernel accepts before the server does.
+#: The maximum number of connections that the kernel holds until the server accepts them.
 BACKLOG = 1024
 
 Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -46,12 +46,12 @@ class Listener:
     ) -> None:
         """
         Args:
-            address: Where to listen. `::` accepts IPv4 as well; port 0 selects a free port.
+            address: Where to listen. `::` also accepts IPv4; port 0 selects a free port.
             application: Responds to the requests.
             bounds: The limits of the server.
             name: The name of the loop.
             variable: The environment variable of the address, for the remedy if it cannot be used.
-            prefix: The path of the application, which a request may have or lack.
+            prefix: The path prefix of the application, which a request may have or lack.
             is_always_quick: Whether each response is quick. If so, requests that only wait mean a stalled
                 server.
             responds_at_once: Returns whether the loop responds to requests for a path, without a thread.

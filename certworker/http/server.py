@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = Bounds(
     "the HTTP port",
-    # With the open files of the jobs, the total stays below the usual limit of 1,024.
+    # With the jobs, the number of open files stays below the usual limit of 1,024.
     connections=500,
     # A response takes microseconds. More threads would only use memory.
     threads=4,
@@ -67,12 +67,13 @@ class HttpServer:
     ) -> None:
         """
         Args:
-            address: Where to listen. `::` accepts IPv4 as well; port 0 selects a free port.
+            address: Where to listen. `::` also accepts IPv4; port 0 selects a free port.
             answer: Returns the key authorization for a token, or None. Without this function, the server
                 serves no challenges.
             answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop
                 responds, not a thread.
-            healthy: Returns the state of each part of the worker, and `healthy`: True leads to 200.
+            healthy: Returns the state of each part of the worker. If `healthy` is True in it, the status is
+                200.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
             variable: The environment variable of the address.
@@ -84,7 +85,7 @@ class HttpServer:
         self._metrics = metrics
         self._explain = explain
         self._failure_logged = False
-        self._faults = Faults("a response of the HTTP server")
+        self._faults = Faults("a response from the HTTP server")
         self._listener = Listener(
             address,
             self._respond,
@@ -123,8 +124,8 @@ class HttpServer:
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
         except Exception as error:
-            # One warning is logged until a challenge has its response: a flood of requests must not flood the
-            # log.
+            # Only one warning is logged until the next successful search for a token: a flood of requests
+            # must not flood the log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._failure_logged else logging.WARNING
                 logger.log(level, "cannot respond to a request: %s", failure.message)

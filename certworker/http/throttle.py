@@ -5,7 +5,7 @@ Python runs one thread at a time, and each request takes a few hundred microseco
 delay the jobs. So after an error of the client, such as an unknown path, the HTTP port reads from the
 connection only after a pause. A CA or a proxy requests known paths, and gets its responses immediately.
 
-A connection that sends its request byte by byte uses little CPU time, but occupies a slot. So each request
+A client that sends its request byte by byte uses little CPU time, but occupies a connection. So each request
 has to be complete within :data:`REQUEST_SECONDS`, and a full server closes the connections that have waited
 longest. The server always accepts connections: the next one may come from a CA.
 """
@@ -30,19 +30,19 @@ logger = logging.getLogger(__name__)
 #: The maximum number of connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
-#: A request must be complete, and its response read, within this time. The time starts with the connection or
-#: the previous response. Let's Encrypt also waits ten seconds.
+#: The time in seconds within which a request must be complete, from the connection or the previous response.
+#: The client must also read each part of a response within this time. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
 
 #: The loop leaves each part of an unfinished response to the thread that writes it, for this time.
 LEFT_TO_THE_THREAD_SECONDS = 0.1
 
 #: The loop checks all connections whenever one of them sends something. With many connections, it pauses
-#: between two passes, and a pass serves all data that arrived in the meantime.
+#: between two passes, and the next pass reads all data that arrived in the meantime.
 MANY_CONNECTIONS = 50
 PASS_PAUSE_SECONDS = 0.005
 
-#: The headers of every response: no cache stores it, and no browser guesses its type.
+#: Headers of every response: no cache stores the response, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
@@ -55,16 +55,16 @@ class Bounds:
         subject: The name of the port in the log.
         connections: The maximum number of connections.
         threads: The number of threads that respond.
-        pause_seconds: The minimum pause of a connection after a client error; the server checks idle
-            connections once a second.
+        pause_seconds: The minimum pause of a connection after a client error; 0: no pause. The pause may be
+            up to a second longer, because an idle server checks its connections once a second.
         read_at_once: The maximum number of bytes of one read, which are parsed together.
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
         unread: The thread that writes a response waits while the client has not read this number of bytes.
-        ahead: The number of requests of a connection that the server reads during a response. If it is not 0,
-            the server notices that a client leaves before the end of a stream.
-        pipelined: The number of requests of a connection that may wait. With more, the connection closes
-            after the next response. Browsers and proxies wait for each response.
+        ahead: The maximum number of unanswered requests of a connection at which the server reads more. If it
+            is not 0, the server notices that a client disconnects before the end of a stream.
+        pipelined: The maximum number of unanswered requests of a connection. With more, the server closes the
+            connection after the current response. Browsers and proxies wait for each response.
     """
 
     subject: str
@@ -99,7 +99,7 @@ class StrictParser(HTTPRequestParser):
         except ValueError as error:
             # For example http://[, or a Content-Length of 5,000 digits.
             raise ParsingError("The request is malformed.") from error
-        # For HTTP/1.1, waitress removes the header Transfer-Encoding.
+        # waitress removes Transfer-Encoding from the headers of HTTP/1.1 only.
         if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
             raise ParsingError("The length of the body is ambiguous.")
 
@@ -113,7 +113,7 @@ class ThrottledTask(WSGITask):
 
     def service(self) -> None:
         """
-        Respond, and delay the next request after a client error.
+        Respond. After a client error, delay the next request or close the connection.
         """
         self.channel.is_served = True
         try:
@@ -131,12 +131,14 @@ class ThrottledTask(WSGITask):
 
 class RejectionTask(ErrorTask):
     """
-    The response to a request that waitress cannot parse or does not accept: 400, 413, 431 or 501.
+    The response to a request that waitress cannot parse or does not accept (400, 413, 431 or 501).
+
+    It is also the response after an internal error (500).
     """
 
     def execute(self) -> None:
         """
-        Respond, with the headers of every other response.
+        Respond, with :data:`HEADERS` as in every other response.
         """
         self.response_headers.extend(HEADERS)
         super().execute()
@@ -144,14 +146,14 @@ class RejectionTask(ErrorTask):
 
 class ThrottledChannel(HTTPChannel):
     """
-    A connection, with the time of its next read.
+    A connection, with the times of its next read and its last progress.
     """
 
     task_class: type[Task] = ThrottledTask
     error_task_class: type[Task] = RejectionTask
     parser_class: type[HTTPRequestParser] = StrictParser
 
-    #: Whether a request gets its response now. Otherwise, the requests of the connection wait for a thread.
+    #: Whether a request is getting its response. Otherwise, the requests of the connection wait for a thread.
     is_served = False
 
     #: The time of the next read, on the monotonic clock.
@@ -165,8 +167,8 @@ class ThrottledChannel(HTTPChannel):
     unread_since: float | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: The time of the connection or the last response, on the monotonic clock. Received bytes do not
-        #: count.
+        #: The time of the connection, the last complete request or the last response, on the monotonic clock.
+        #: A part of a request does not count.
         self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
 
@@ -188,7 +190,7 @@ class ThrottledChannel(HTTPChannel):
 
     def handle_read(self) -> None:
         """
-        Read from the connection. Respond to a request for which no thread is needed.
+        Read from the connection. Respond to a request that needs no thread.
         """
         self.is_reading = True
         super().handle_read()
@@ -199,7 +201,7 @@ class ThrottledChannel(HTTPChannel):
 
     def writable(self) -> bool:
         """
-        Return whether a complete response waits to be sent, or a part of a stream has waited for a while.
+        Return whether the loop has to write: a complete response, or a part of a stream after a while.
 
         The thread that responds sends each part. If the loop tried the same, it would spin.
         """
@@ -209,7 +211,8 @@ class ThrottledChannel(HTTPChannel):
 
     def is_slow(self, now: float) -> bool:
         """
-        Return whether the request is not complete in time, or the client does not read the response in time.
+        Return whether the next request is not complete in time, or the client does not read a response in
+        time.
         """
         if not self.requests:
             return now - self.waiting_since > REQUEST_SECONDS
@@ -322,7 +325,7 @@ class BoundedServer(TcpWSGIServer):
     def _close_slow(self, now: float) -> None:
         channels, most = list(self.active_channels.values()), self.bounds.connections
         slow = [each for each in channels if each.is_slow(now)]
-        # A thread may be responding to one of the requests.
+        # A request that is getting its response does not count.
         queued = [each for each in channels if each.requests and not each.is_served]
         # Requests that wait for a thread must not occupy all places. A new client gets the oldest place.
         waiting = queued if len(queued) > most / 2 else [each for each in channels if not each.requests]

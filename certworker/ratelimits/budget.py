@@ -1,8 +1,8 @@
 """
 The remaining orders under the rate limits of a CA, for all workers together.
 
-This module never waits. If a limit is used up, the failure contains the time of the next order. A refusal of
-the CA has priority over this model: its Retry-After closes the bucket of that limit.
+This module never waits. If a limit is used up, the failure contains the time of the next order. A refusal
+from the CA has priority over this model: its Retry-After closes the bucket of that limit.
 """
 
 from __future__ import annotations
@@ -94,14 +94,14 @@ class Remaining:
 
 class Budget:
     """
-    The budget at one CA.
+    The budget for one CA.
 
     Args:
         connection: The connection to Redis, which all workers share.
         authority: The CA.
         limits: The limits of the CA.
-        issued: Returns the names and the time of issuance of each certificate of the CA on the volume. It is
-            called when Redis has lost the buckets.
+        issued: Returns the names and the time of issuance of each certificate from the CA on the volume. It
+            is called when Redis has lost the buckets.
         clock: The clock to use; None for the clock of Redis, which is the same for all workers.
     """
 
@@ -139,7 +139,7 @@ class Budget:
         clock: Callable[[], datetime] | None = None,
     ) -> Budget:
         """
-        Return the budget at the CA *choice*, with its documented limits and those in the operator's file.
+        Return the budget for the CA *choice*, with its documented limits and those in the operator's file.
 
         Args:
             store: The certificates from which to restore lost buckets.
@@ -166,7 +166,7 @@ class Budget:
 
         Args:
             exempt: Whether the order replaces a certificate within the CA's suggested window. certworker then
-                counts only failed validations.
+                counts only failed validations, unless the CA does not accept the replacement.
             renewal: Whether the CA counts the order as a renewal.
             use_full_quota: Whether to apply the limits of the CA without certworker's own reserve.
             reserved: Whether a crashed worker has already reserved the charges of the same order.
@@ -174,6 +174,7 @@ class Budget:
         Raises:
             LocalGuard: A limit is used up until the time in the failure. Nothing is reserved.
             Paused: The CA has paused one of the names.
+            redis.RedisError: Redis failed before the order.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
         reservation = Reservation(charges, exempt=exempt, renewal=renewal)
@@ -215,7 +216,7 @@ class Budget:
         """
         Return when certworker may order the last of *names*, which have no certificate yet.
 
-        Return None if no limit is known.
+        Only the limits of orders and of registered domains count. Return None if no such limit is known.
         """
         counts: dict[TokenBucket, int] = {}
         if names and (orders := self._limits.orders_per_account):
@@ -285,7 +286,7 @@ class Budget:
         if charge.kind == "pause":
             url = self._page(charge.subject) or "the website of the CA"
             return Paused(authority=self._authority.title, name=charge.subject, url=url)
-        reason = "it requests a pause"
+        reason = "the CA requests a pause"
         if charge.limit:
             reason = REASONS[charge.kind].format(
                 period=charge.limit.period_in_words, most=charge.bucket.capacity, whose=charge.subject

@@ -4,8 +4,10 @@ The charges of an order: the tokens that it takes from buckets, and their return
 ::
 
     reserved ──► placed ──► validated ──► issued       charged: the order and the certificate
+        │           │           ├► no response         charged: the order and the certificate
         │           │           └► refused             charged: the order
-        │           └► validation failed               charged: the order, and a failure of the name
+        │           ├► validation failed               charged: the order, and a failure of the name
+        │           └► any other failure               charged: the order
         └► refused, or no response                     charged: nothing; all tokens are returned
 """
 
@@ -48,7 +50,7 @@ RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 #: one name.
 LONGEST: dict[Kind, timedelta] = {"stop": timedelta(hours=1)}
 
-#: The bucket that each refusal of the CA concerns.
+#: The kind of the bucket that each refusal from the CA concerns.
 REFUSALS: dict[type[BaseException], Kind] = {
     CaBusy: "stop",
     TooManyAccounts: "stop",

@@ -38,7 +38,7 @@ REMEMBERED_MS = 604_800_000
 
 #: The longest window that a CA documents, and the default of :attr:`TokenBucket.longest`.
 LONGEST_WINDOW = timedelta(days=7)
-#: A hundred years: the length of a line of a million names with one certificate an hour.
+#: A hundred years: about the length of a line of a million names with one certificate an hour.
 LONGEST_LINE_MS = 3_155_760_000_000
 
 #: ARGV[1]: the current time in milliseconds since 1970; empty for the clock of Redis, which all workers
@@ -63,8 +63,8 @@ end
 
 #: ARGV[2]: the identifier of the request. ARGV[3]: the longest time of uncertainty. ARGV[4...]: for each
 #: bucket its member, interval, room, uncertainty, the reserve for new requests (negative without a line) and
-#: the longest closure. Returns {} if the tokens were taken; {0, ...} if the set was lost, or these members
-#: are invalid; otherwise the bucket that is the last to have a token, and that time. A refused request gets a
+#: the longest closure. Returns {} if the tokens were taken; {0} if the set was lost; {0, ...} with invalid
+#: members; otherwise the number of the last bucket to have a token, and that time. A refused request gets a
 #: place in the line of the bucket, which it retains at each attempt. Distant places are spread over half of
 #: the longest wait. The line therefore moves even if many requests do not return. The script removes invalid
 #: members together with PRESENT, so that the worker restores the buckets from the volume.
@@ -139,10 +139,10 @@ end
 return odd
 """
 
-#: The number of members that a search for buckets reads.
+#: The maximum number of members that a search for buckets reads.
 MEMBERS_SEARCHED = 1_000
 
-#: The number of members that one command writes. Redis serves other clients between two commands.
+#: The maximum number of members that one command writes. Redis serves other clients between two commands.
 MOMENTS_A_COMMAND = 1_000
 
 
@@ -160,16 +160,16 @@ class TokenBucket:
     capacity: int = 1
     #: Whether half of the tokens count as used for a time after a loss.
     doubtful: bool = False
-    #: The tokens in reserve for new requests while refused requests wait in line. A single name therefore
-    #: does not wait behind thousands. None means that there is no line.
+    #: The number of tokens in reserve for new requests while refused requests wait in line. A single name
+    #: therefore does not wait behind thousands. None means that there is no line.
     reserved_for_new: int | None = None
-    #: The longest closure. A later time in Redis is invalid.
+    #: The longest closure. A time in Redis after :attr:`furthest` is invalid.
     longest: timedelta = LONGEST_WINDOW
 
     @property
     def furthest(self) -> int:
         """
-        How far ahead the time of the bucket may be, in milliseconds.
+        The maximum time by which the end in Redis may be ahead of the clock, in milliseconds.
         """
         return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.capacity - 1, 0)
 
@@ -177,7 +177,7 @@ class TokenBucket:
 @dataclass(frozen=True)
 class Exhausted:
     """
-    A bucket without tokens, and the time of the next token.
+    A bucket without tokens for a request, and the time of the next attempt.
     """
 
     bucket: TokenBucket
@@ -281,7 +281,7 @@ class TokenBuckets:
 
     def fullest(self, prefix: str, count: int) -> list[str]:
         """
-        Return at most *count* names of buckets that begin with *prefix*, the most used first.
+        Return at most *count* names of buckets that begin with *prefix*, the last to be full again first.
 
         The search ends after a thousand members.
         """

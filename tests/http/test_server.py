@@ -329,7 +329,7 @@ class TestHealth:
         assert statuses == [503, 503, 200]
         # A server of an earlier test may still be closing its connections.
         (line,) = [record for record in caplog.records if record.name.startswith("certworker.")]
-        assert "[worker.unexpected] unexpected error in a response of the HTTP server" in line.message
+        assert "[worker.unexpected] unexpected error in a response from the HTTP server" in line.message
         assert line.exc_info
 
 
