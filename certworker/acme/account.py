@@ -42,7 +42,7 @@ from certworker.storage.shared_directory import SharedDirectory
 #: The version of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
-#: The maximum size of a file. A key has a few hundred bytes, as does account.json.
+#: The maximum size of a file. The key and account.json have a few hundred bytes each.
 LARGEST_FILE_BYTES = 64 * 1024
 #: The timeout for the lock. Another thread or process may hold it during a few requests to the CA.
 LOCK_SECONDS = 60.0

@@ -64,7 +64,7 @@ _QUOTED_NAME = re.compile(r'for "([^"\s]+)"')
 #: The HTTP status of a conflict: for example, the CA is already processing the same request.
 CONFLICT = 409
 
-#: Pattern of the type, pattern of the text, failure. The first row that matches applies.
+#: Pattern of the type, pattern of the text, failure. The first matching row applies.
 REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("badNonce", "", BadNonce),
     ("rateLimited", "too many failed authorizations", FailedValidations),

@@ -171,7 +171,7 @@ class AccountRegistration:
 
     def reregister(self, lost: Account) -> Account:
         """
-        Return a usable account after the CA has forgotten or deactivated *lost*.
+        Return a usable account, because the CA no longer knows *lost*, or has deactivated it.
 
         Raises:
             CertworkerError: As for :meth:`ensure`.

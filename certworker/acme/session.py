@@ -135,8 +135,8 @@ class Session:
         Return the directory of the CA. Request it again after a day.
 
         Threads that need the directory at the same time share one request. During a new request and after
-        its failure, the known directory stays in use. After a failure of one of its URLs, the directory is
-        discarded, and requested again at its next use.
+        its failure, the known directory stays in use. If one of its URLs is unusable or unreachable, the
+        directory is discarded, and requested again at its next use.
 
         Raises:
             WrongCaUrl: The URL is not an ACME directory, and none is known.

@@ -43,7 +43,7 @@ SCHEMES = ("http", "https")
 #: The maximum number of links in a header. Further links are ignored.
 MAX_LINKS = 100
 
-#: The usual form of a URL, which needs no further parsing: without dots in the path, query, or fragment.
+#: The usual form of a URL, which needs no further parsing: without a query, a fragment, or dots in the path.
 _USUAL = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3}|:[1-5][0-9]{4})?(?:/[A-Za-z0-9_~-]+)+/?")
 
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
@@ -82,7 +82,7 @@ class Reply:
 
     def unusable(self, found: str) -> NotAcme:
         """
-        Return the failure for this response, which is not a valid ACME response because of *found*.
+        Return the failure for this response, which is not valid in ACME; *found* is the reason.
         """
         return NotAcme(host=_host(self.url), found=found)
 

@@ -40,7 +40,7 @@ from certworker.errors.http import (
     HttpWrongBody,
 )
 
-#: Pattern of the type, pattern of the text, failure. The first row that matches applies.
+#: Pattern of the type, pattern of the text, failure. The first matching row applies.
 Causes = tuple[tuple[str, str, type[CertworkerError]], ...]
 
 OF_CAA: Causes = (

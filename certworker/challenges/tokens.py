@@ -132,7 +132,7 @@ class ChallengeTokens:
         now = self._clock()
         for token, stored in self._connection.hscan_iter(TOKENS, count=TOKENS_A_COMMAND):
             stored_token = _stored_token(stored)
-            # A token from another program must not remain valid forever.
+            # An expiry far ahead comes from another program, whose token must not remain valid.
             if stored_token and now < stored_token.expires <= now + 2 * LIFETIME:
                 valid[decode_text(token)] = stored_token
             else:

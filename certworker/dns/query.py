@@ -109,8 +109,8 @@ def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnsw
     """
     Send all *questions* concurrently, and return the answers. A missing answer has the error :data:`SILENT`.
 
-    When each name and type has an answer, the other servers get only a short time. A truncated answer is
-    fetched again over TCP.
+    When each name and type has an answer, the other servers get only a short time. After a truncated answer,
+    the query is sent again over TCP.
     """
     return _query_all(questions, each_server=False)
 

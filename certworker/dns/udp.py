@@ -1,5 +1,5 @@
 """
-Concurrent queries, each in one datagram. Unanswered queries are repeated twice at most.
+Concurrent queries, each in one datagram. Unanswered queries are repeated at most twice.
 
 Sequential queries would take one round trip each.
 """

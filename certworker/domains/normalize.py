@@ -2,7 +2,7 @@
 The normalized name, its warnings, and the names and the tenant of a request.
 
 YAML and Redis keys contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in IPv6 addresses,
-and `*.` at the start of a wildcard. So do logs, except for the names that it rejects. For paths, see
+and `*.` at the start of a wildcard. Logs contain other forms only of rejected names. For paths, see
 :mod:`certworker.domains.wildcard`. For a public CA, the rules are those of Let's Encrypt (Boulder's
 policy/pa.go).
 """

@@ -72,8 +72,8 @@ class HttpServer:
                 serves no challenges.
             answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop
                 responds, not a thread.
-            healthy: Returns the state of each part of the worker. If `healthy` is True in it, the status is
-                200.
+            healthy: Returns the state of each part of the worker. The response is 200 if its member
+                `healthy` is True, and otherwise 503.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
             variable: The environment variable of the address.

@@ -196,7 +196,7 @@ class Budget:
 
     def resume(self, names: Sequence[str]) -> bool:
         """
-        Allow orders for *names* after a pause. Return whether any of them was paused.
+        Allow orders for *names* again after a pause. Return whether any of the names was paused.
         """
         paused = [bucket_of("pause", name, None) for name in names]
         is_closed = any(self._buckets.full_again(paused))

@@ -46,8 +46,8 @@ Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
-#: The longest closure of a bucket, unless it is the default. A refusal without a known limit may concern only
-#: one name.
+#: The longest closure of a bucket, if it differs from :data:`LONGEST_WINDOW`. A refusal without a known limit
+#: may concern only one name.
 LONGEST: dict[Kind, timedelta] = {"stop": timedelta(hours=1)}
 
 #: The kind of the bucket that each refusal from the CA concerns.

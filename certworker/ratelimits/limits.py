@@ -2,7 +2,7 @@
 The rate limits of known CAs, and the file with limits that a CA has granted to the operator.
 
 Let's Encrypt counts with token buckets that refill evenly (its page on rate limits, version of 2026-08-05).
-For a CA without an entry, certworker assumes no limits, and follows the refusals of the CA.
+For a CA without an entry, certworker assumes no limits, and follows the refusals from the CA.
 """
 
 from __future__ import annotations

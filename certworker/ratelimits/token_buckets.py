@@ -169,7 +169,7 @@ class TokenBucket:
     @property
     def furthest(self) -> int:
         """
-        The maximum time by which the end in Redis may be ahead of the clock, in milliseconds.
+        The maximum number of milliseconds by which the time in Redis may be ahead of the clock.
         """
         return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.capacity - 1, 0)
 
