@@ -193,8 +193,8 @@ def _new_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
-    # Trust the operator's roots as well as the public ones, because either may have issued the certificate of
-    # the proxy.
+    # Trust both the operator's roots and the public ones, because the certificate of the proxy may come from
+    # either.
     context = _new_context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

@@ -50,7 +50,7 @@ OPEN_OR_INVALID = ("pending", "invalid")
 #: The maximum time for which the first poll waits for the CA to fetch the responses from this worker.
 FETCH_SECONDS = 0.03
 
-#: Once the pauses reach this length, the authorizations are polled as well. Most CAs have decided by then.
+#: Once the pauses reach this length, the authorizations are also polled. Most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
 #: Each authorization is polled once within this many polls of the order.
 INSPECTION_TURNS = 5

@@ -1,7 +1,7 @@
 """
 A request that many threads need at the same time: one thread sends it, and all share the result.
 
-Without this module, 100 jobs would wait one after another for a CA that does not respond.
+Without this module, 100 jobs would send 100 requests, or wait for one timeout after another.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirecto
 
 #: The web server usually runs as another user.
 FILE_MODE = 0o644
-#: A response (RFC 8555, section 8.1) is shorter.
+#: The maximum number of bytes to read from a file. A response (RFC 8555, section 8.1) is shorter.
 MAX_RESPONSE_BYTES = 256
 #: The prefix of incomplete files, which hides them. No other program uses this prefix.
 TEMPORARY = ".certworker-"

@@ -37,7 +37,7 @@ from certworker.ttl_cache import TtlCache
 
 #: The maximum number of queried name servers of a domain. If two disagree, the third shows which one differs.
 MAX_SERVERS = 3
-#: How long the addresses of name servers are cached. They change rarely.
+#: How long the addresses of name servers are cached. These addresses change rarely.
 SERVER_TTL_SECONDS = 300.0
 #: How long the addresses of a target are cached. Many custom domains may be aliases of one name.
 ALIAS_TTL_SECONDS = 5.0

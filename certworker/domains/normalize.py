@@ -44,7 +44,7 @@ MAX_TEXT_LENGTH = 64 * 1024
 MAX_UNICODE_LENGTH = 1024
 #: The maximum number of characters of a name, which are 255 bytes on the wire (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
-#: The limits of Let's Encrypt: the labels of a name, and the names of a certificate.
+#: The limits of Let's Encrypt: the maximum numbers of labels in a name and of names in a certificate.
 MAX_LABELS = 10
 MAX_NAMES = 100
 

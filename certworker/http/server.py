@@ -25,7 +25,7 @@ BOUNDS = Bounds(
     "the HTTP port",
     # With the jobs, the number of open files stays below the usual limit of 1,024.
     connections=500,
-    # A response takes microseconds. More threads would only use memory.
+    # A response takes less than a millisecond, so more threads would only use memory.
     threads=4,
     pause_seconds=2.0,
     # A request for a token has a few hundred bytes and no body.

@@ -60,7 +60,7 @@ class Bounds:
         read_at_once: The maximum number of bytes of one read, which are parsed together.
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
-        unread: The thread that writes a response waits while the client has not read this number of bytes.
+        unread: The thread that writes a response waits while more than this number of bytes is unsent.
         ahead: The maximum number of unanswered requests of a connection at which the server reads more. If it
             is not 0, the server notices that a client disconnects before the end of a stream.
         pipelined: The maximum number of unanswered requests of a connection. With more, the server closes the
