@@ -15,7 +15,7 @@ In import order (★ to read first)::
     unpublished_links   The links to certificates that are stored, but not yet known to be in service
     covered_names       Names without a certificate of their own, because a wildcard covers them
     certificate_store   ★ The certificates in service
-    adoption            Adopts the pairs of other programs, many at a time
+    adoption            Adopts the certificates and keys of other programs, many at a time
     inventory           Lists the certificate of each name on the volume, and repairs dangling links
     replica             Puts certificates of other hosts into service
 """

@@ -1,8 +1,8 @@
 """
-Adopts the pairs of other programs, many at a time: the disk syncs many changes together.
+Adopts the certificates and keys of other programs, many at a time: the disk syncs many changes together.
 
-For ten thousand pairs, this takes a quarter of the time that calls of :meth:`CertificateStore.adopt` take.
-That method adopts the pairs that this module skips: certificates for several names, for example.
+For ten thousand certificates, this takes a quarter of the time that calls of :meth:`CertificateStore.adopt`
+take. That method handles the certificates that this module skips, for example those with several names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from certworker.storage.keypair import inferred_metadata, load, log_adopted
 from certworker.storage.metadata import GENERATIONS, CertificateMetadata, build, new_directory
 from certworker.supervision import beat
 
-#: The maximum number of pairs that are adopted under one lock, for which jobs wait.
+#: The maximum number of certificates that are adopted under one lock, for which jobs wait.
 PAIRS_PER_LOCK = 100
 WRITERS = 8
 
@@ -29,13 +29,15 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
     """
     Adopt the files of other programs in `DOMAIN/` for those of *names* whose certificate has no other name.
 
-    Readers find the same content as before. A pair that cannot be adopted here stays unchanged.
+    Readers find the same content as before. Files that cannot be adopted here stay unchanged, as do those of
+    names that certworker cannot renew. The `on_change` of *store* is not called: other hosts find the adopted
+    certificates when they compare their names.
 
     Returns:
         The metadata of the adopted certificates, by name.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Some pairs are not adopted.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Some certificates are not adopted.
     """
     links, adopted = store.links, dict[str, CertificateMetadata]()
     plain = (
@@ -51,7 +53,7 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
             with store.changing():
                 built = _built(store, batch, threads)
                 links.activate_each({name: directory for name, (directory, _) in built.items()})
-                # list() reads each result, which raises the failure of that name.
+                # list() reads each result, so that a failure of any name is raised here.
                 list(threads.map(links.create_links, built))
             for name, (_, metadata) in built.items():
                 log_adopted(name, metadata)
@@ -69,10 +71,10 @@ def _built(
 
 def _build(store: CertificateStore, name: str) -> tuple[Path, CertificateMetadata] | None:
     """
-    Copy the pair of *name* into a new generation; None: :meth:`CertificateStore.adopt` has to decide.
+    Copy the files of *name* into a new generation, and return it with its metadata; None: they are skipped.
     """
     directory = store.links.domain_dir(name)
-    with suppress(Exception):  # another program wrote the files; adopt() reports the failure
+    with suppress(Exception):  # another program wrote the files; the caller calls adopt(), which reports it
         certificate = load(directory, name)
         metadata = CertificateMetadata.read(directory) or inferred_metadata(certificate, directory)
         if metadata.names == (name,):

@@ -2,7 +2,7 @@
 The certificates in service, on the volume.
 
 Readers take no lock: every link points to a generation, which never changes. Writers take a lock, and the
-fencing token stops a worker that was frozen.
+fencing tokens stop a worker that was frozen and has lost its lease.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ class CertificateStore:
     The certificates under *certificates_dir*, one directory per name.
 
     Args:
-        keep: The number of generations to keep for each name.
+        keep: The number of generations to retain for each name with a certificate.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
-        on_change: Called with names after their certificate was adopted, published or removed.
+        on_change: Called with names after :meth:`adopt`, :meth:`mark_published` or :meth:`remove`.
         timeout_seconds: How long to wait for other writers.
-        least_age_seconds: The minimum age of files left behind by a crash.
+        least_age_seconds: The minimum age at which the leftovers of a crash are removed.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class CertificateStore:
             SharedDirectory(directory, own / "building.lock", **options)
             for directory in (self._generations, self.directory)
         )
-        #: Held from the check of the current links to the last new link.
+        #: Held while links are checked and changed.
         self._linking = WriteLock(own / "lock", timeout_seconds)
 
     def current(self, name: str) -> StoredCertificate | None:
@@ -107,14 +107,14 @@ class CertificateStore:
 
     def metadata(self, name: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the certificate in service for *name*; None if it is missing or invalid.
+        Return the metadata of the certificate in service for *name*; None if missing, unreadable or invalid.
         """
         directory = self.links.target_of(name)
         return CertificateMetadata.read(directory) if directory else None
 
     def serving(self, name: str) -> tuple[CertificateMetadata | None, str]:
         """
-        Return the metadata of the certificate that serves *name*, and the wildcard that covers *name*.
+        Return the metadata of the certificate that serves *name*, if any, and the wildcard of *name*.
 
         The wildcard is empty for a name with its own certificate, and for a name that relies on no wildcard.
         """
@@ -125,7 +125,7 @@ class CertificateStore:
 
     def names(self) -> Iterator[str]:
         """
-        Return the names that have a certificate, in alphabetical order.
+        Yield the names whose `DOMAIN/` has a `fullchain.pem`, in alphabetical order.
 
         A name whose directory Appwrite has deleted is left out.
         """
@@ -141,12 +141,12 @@ class CertificateStore:
 
     def adopt(self, name: str) -> CertificateMetadata | None:
         """
-        Adopt the files of another program in `DOMAIN/`; readers find the same content as before.
+        Adopt the files of another program in `DOMAIN/`. Readers find the same content as before.
 
-        The other renewable names of the certificate are linked to it as well, unless they have a certificate.
+        Link the other renewable names of the certificate to it as well, unless they have files of their own.
 
         Returns:
-            The metadata; None: there are no such files, or, with a warning, they are unusable.
+            The metadata; None: there are no such files, or, with a warning, they are unusable for *name*.
         """
         others = self.current(name) if self.links.target_of(name) == self.links.domain_dir(name) else None
         if others is None or not fits(others, name):
@@ -179,7 +179,7 @@ class CertificateStore:
 
     def last_metadata(self, name: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the last linked certificate of *name*, even if `DOMAIN/` was deleted.
+        Return the metadata of the last certificate of *name*, if any, even if `DOMAIN/` was deleted.
         """
         directory = self.links.generation(name)
         return CertificateMetadata.read(directory) if directory else None
@@ -227,14 +227,14 @@ class CertificateStore:
         Link each name of *stored* to its generation.
 
         Raises:
-            Fenced: One of the names has a certificate of a later lease; no link is changed, and *stored* is
-                no longer :meth:`unpublished`.
+            Fenced: One of the names has a certificate of a later lease; no link is changed, and
+                :meth:`unpublished` no longer returns *stored*.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: As for :meth:`store`.
         """
         names = stored.metadata.names
         with self.changing():
             try:
-                # The check is under the lock, so that no other worker can link a generation after it.
+                # Under the lock, no other worker can link a generation between this check and the links.
                 self._reject_if_newer(names, token_of(stored.directory.name))
             except Fenced:
                 self._unpublished.remove(stored.directory)
@@ -271,7 +271,7 @@ class CertificateStore:
 
     def mark_published(self, stored: StoredCertificate) -> None:
         """
-        Record that *stored* is in service and in the records.
+        Record that *stored* is in service and in the domain records, so that it need not be published again.
 
         Raises:
             VolumeReadOnly, VolumeFault: The record failed; *stored* will be put into service again.
@@ -283,9 +283,10 @@ class CertificateStore:
 
     def remove(self, name: str, token: int = 0) -> None:
         """
-        Remove the links of *name*. Other hosts remove its certificates up to *token*, that of the lease.
+        Remove `DOMAIN/` and the links of *name*. With replication, other hosts remove *name* as well.
 
-        The next :meth:`prune` removes the generations that no other name needs.
+        Their certificates of leases later than *token* stay. The next :meth:`prune` removes the generations
+        that no other name needs.
         """
         with self._linking.held():
             self._unpublished.forget(name, token)
@@ -294,15 +295,15 @@ class CertificateStore:
 
     def prune(self, served: Collection[str]) -> None:
         """
-        Remove old generations.
+        Remove old generations, unless another writer holds the lock. The next call then removes the rest.
 
-        Linked generations, unpublished generations and the last few generations of each name are kept.
+        Linked and unpublished generations stay, as do the last few generations of each linked name.
 
         Args:
-            served: The identifiers of generations in Traefik's files, which are kept as well.
+            served: The identifiers of the generations in Traefik's files, which also stay.
 
         Raises:
-            VolumeReadOnly, VolumeFault: A generation cannot be removed. The others are removed.
+            VolumeReadOnly, VolumeFault: The volume cannot be read, or a generation cannot be removed.
         """
         with suppress(VolumeLocked):
             self._forget_superseded()
@@ -313,7 +314,7 @@ class CertificateStore:
         Remove the leftovers of a crash: incomplete generations, which contain keys, and probes.
 
         Raises:
-            VolumeReadOnly, VolumeFault: A leftover cannot be removed.
+            VolumeReadOnly, VolumeFault: A directory cannot be read, or a leftover cannot be removed.
         """
         for_each((self._building, self._probes), SharedDirectory.remove_leftovers)
 
@@ -335,7 +336,7 @@ class CertificateStore:
 
     def _stored_before(self, metadata: CertificateMetadata) -> StoredCertificate | None:
         """
-        Return the certificate with this *metadata* if it is already stored and complete.
+        Return the stored, usable copy of the certificate that *metadata* identifies; None: there is none.
 
         A resumed order yields the certificate that an earlier attempt stored. Other programs may store the
         same certificate in two directories.

@@ -88,7 +88,7 @@ class CoveredNames:
 
     def count(self) -> int:
         """
-        Return the number of records. Files of other programs may be among them.
+        Return the number of records, which may include files of other programs.
 
         An unchanged directory is not listed again.
         """
@@ -96,7 +96,7 @@ class CoveredNames:
 
     def entries(self) -> set[str]:
         """
-        Return the file names of the records. Files of other programs may be among them.
+        Return the file names of the records, which may include files of other programs.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.
@@ -120,7 +120,7 @@ class CoveredNames:
             durable.remove(path)
 
     def _link(self, path: Path, target: str) -> None:
-        # A link is made atomically. A file of another program at this path is removed first.
+        # A link is made atomically. Anything else that another program put at this path is removed first.
         with durable.translate_os_errors(path):
             try:
                 path.symlink_to(target)

@@ -6,7 +6,7 @@ rename may be lost. An fsync of the file before the rename, and of the directory
 (fsync(2), rename(2)). These functions write the certificates, the keys, the configuration and the state.
 
 They raise the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`. Only :func:`read`
-raises OSError.
+raises OSError. :func:`create` and :func:`write_unsynced` are faster and guarantee less.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ TEMPORARY = ".tmp"
 #: A disk with less free space than this counts as full. A certificate takes about 20 kB.
 MIN_FREE_BYTES = 10_000_000
 
-#: The number of files of a new directory that are open, and synced, at the same time.
+#: The maximum number of files of a new directory that are open, and synced, at the same time.
 BATCH = 64
 
 #: The mode of directories: other users may read certificates, chains and configuration.
 PUBLIC_DIRECTORY = 0o755
 
-#: The directories whose names :func:`make_directory` has synced once.
+#: The directories whose names :func:`make_directory` has already synced.
 _synced: set[Path] = set()
 
 #: The directories that the current :func:`syncing_together` block syncs at its end.
@@ -47,17 +47,17 @@ _deferred: ContextVar[dict[str, None] | None] = ContextVar("deferred", default=N
 
 class UnsuitableFile(OSError):
     """
-    A path that is not a regular file, or a file that is too large.
+    The path is a pipe, a socket or a device, or the file is too large.
     """
 
 
 @contextmanager
 def translate_os_errors(path: Path | str) -> Iterator[None]:
     """
-    Raise an error of the file system at *path* within the block as a failure.
+    Raise each OSError from the block as a failure that names *path*.
 
     Raises:
-        VolumeReadOnly: The path is read-only, or the permission is missing.
+        VolumeReadOnly: The file system is read-only, or the permission is missing.
         VolumeFull: There is no space, or the quota is used up.
         VolumeFault: Any other error.
     """
@@ -102,7 +102,7 @@ def read(path: Path, max_bytes: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise UnsuitableFile(errno.EINVAL, "it is not a regular file")
         content = b""
-        # Python allocates as many bytes as a call may read, so each call reads only the expected size.
+        # Python allocates as many bytes as a call may read, so each call requests only the expected size.
         most = min(found.st_size, max_bytes) + 1
         while piece := os.read(descriptor, most):
             content += piece
@@ -144,9 +144,9 @@ def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], 
 
 def create(path: Path, content: bytes, mode: int) -> None:
     """
-    Write *content* to *path*. Readers may find a part of it, also after a power cut during the call.
+    Write *content* to *path*. Readers may find a part of it, even after a power cut during the call.
 
-    This takes half of the time of :func:`write`, because the file needs no second name.
+    This takes half the time of :func:`write`: without a rename, the file and its directory sync together.
     """
     with translate_os_errors(path):
         _unlink(str(path))
@@ -239,8 +239,8 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = Fal
     Make *path* and its missing parents; an existing directory keeps its mode.
 
     Args:
-        once: Whether this process syncs the name of the directory only once. No program removes such a
-            directory while workers are running.
+        once: Whether this process syncs the name of the directory only once. Use this only for a directory
+            that no program removes while workers are running.
     """
     with translate_os_errors(path):
         if not path.is_dir():
@@ -281,7 +281,7 @@ def check_writable(directory: Path) -> None:
         space = os.statvfs(directory)
         # Some network file systems report 0 of 0 blocks.
         if space.f_blocks and space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
-            raise OSError(errno.ENOSPC, "less than 10 MB are free")
+            raise OSError(errno.ENOSPC, "less than 10 MB is free")
         if space.f_files and not space.f_favail:
             raise OSError(errno.ENOSPC, "no inode is free")
         renamed = probe.with_suffix(f".probe{TEMPORARY}")
@@ -289,7 +289,7 @@ def check_writable(directory: Path) -> None:
             _create(probe, b"probe", 0o600)
             probe.replace(renamed)
         finally:
-            # On a full disk, the file exists without its content.
+            # A write that fails on a full disk leaves an empty file.
             for path in (probe, renamed):
                 path.unlink(missing_ok=True)
         sync_directory(directory)
@@ -300,7 +300,7 @@ def check_permitted(directory: Path) -> None:
     Check the permission to change *directory* without changing it, so that a watching program gets no event.
 
     Raises:
-        VolumeReadOnly: There is no permission.
+        VolumeReadOnly: There is no permission, the file system is read-only, or the directory is missing.
     """
     with translate_os_errors(directory / f"any{TEMPORARY}"):
         if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
@@ -309,7 +309,7 @@ def check_permitted(directory: Path) -> None:
 
 def sync_directory(path: Path | str) -> None:
     """
-    Sync the entries of the directory *path* to the disk.
+    Sync the entries of the directory *path* to the disk, or leave this to :func:`syncing_together`.
     """
     if (deferred := _deferred.get()) is not None:
         deferred[str(path)] = None
@@ -356,7 +356,7 @@ def _create(path: Path | str, content: bytes | Iterable[bytes], mode: int) -> No
 
 def _created(path: Path | str, content: bytes | Iterable[bytes], mode: int) -> int:
     """
-    Write a new file, and return its descriptor, which :func:`sync` closes.
+    Write a new file, and return its descriptor, which the caller closes.
     """
     # The file is private from the start, so that other users can never read a key.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)

@@ -1,8 +1,8 @@
 """
 Lists the certificate of each name on the volume, and repairs dangling links.
 
-A restored backup, a user or a disk error may remove files. The names of a missing generation are linked to
-the newest usable generation. No request is sent to a CA.
+A restored backup, a user or a disk error may remove files. A name whose generation is missing or incomplete
+is linked to its newest usable generation. No request is sent to a CA.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ NAMES_PER_LOCK = 20
 @dataclass
 class Inventory:
     """
-    The certificates in service, and the repaired names.
+    The certificates in service, and the names whose links or files were damaged.
     """
 
-    #: The generation that readers find, by name, without names that have files of other programs.
+    #: The generation that readers find, by name. Names with files of other programs are left out.
     served: dict[str, Path] = field(default_factory=dict)
-    #: Names with dangling links, which now point to the newest usable generation.
+    #: Names whose generation was missing or incomplete. Their links now point to their newest usable one.
     relinked: list[str] = field(default_factory=list)
-    #: Names with dangling links and no usable generation.
+    #: Names whose generation is missing or incomplete, and that have no usable one.
     lost: list[str] = field(default_factory=list)
     #: Names with a certificate whose `DOMAIN/` lacks links.
     incomplete: list[str] = field(default_factory=list)
@@ -122,7 +122,9 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
 
 def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | None:
     """
-    Return the generation of *name*, complete or not; None: certworker stored none.
+    Return the generation of *name*, complete or not. If its link is missing, return a path that never exists.
+
+    None: certworker stored no certificate, or `DOMAIN/` was deleted, or it lacks links and has just changed.
     """
     links = store.links
     if links.is_orphaned(name) or links.target_of(name) == links.domain_dir(name):
@@ -170,7 +172,7 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
 
 
 def _is_usable(directory: Path, name: str) -> bool:
-    # A damaged disk may return one generation no more. It must not stop the repair of the others.
+    # On a damaged disk, one generation may be unreadable. This must not stop the repair of the others.
     return optional(f"the check of {directory}", partial(stored_in, directory, name), None) is not None
 
 

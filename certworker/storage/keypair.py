@@ -45,10 +45,12 @@ def load(directory: Path, name: str) -> Certificate:
     Return the certificate of *name* in *directory*, with its key.
 
     Raises:
-        CertificateUnreadable: A file is missing, empty or damaged.
+        CertificateUnreadable: A file is missing, empty, too large or not a regular file, or the key is
+            unreadable, encrypted or of another type.
         KeyPairBroken: The certificate is unreadable or does not match the key, or its dates or its chain are
             invalid.
-        VolumeReadOnly, VolumeFault, SchemaTooNew: The files exist, but cannot be read.
+        VolumeReadOnly, VolumeFault: The files exist, but cannot be read.
+        SchemaTooNew: A newer version of certworker wrote the metadata.
     """
     # The import is here, because commands that only show the status need no cryptography.
     from certworker.certificates import Certificate, PrivateKey
@@ -71,7 +73,7 @@ def load(directory: Path, name: str) -> Certificate:
 
 
 def _may_lack_chain(directory: Path) -> bool:
-    # The root of a private CA may have signed the certificate. The metadata has the kind of the CA.
+    # The root of a private CA may have signed the certificate. An operator may import one without a chain.
     metadata = CertificateMetadata.read(directory)
     return metadata is not None and metadata.kind in ("private", IMPORTED)
 
@@ -175,7 +177,7 @@ def covering_all(
         names: The names.
         in_service: The certificate in service for each of *names*; None for a name without one.
     """
-    # A name that joined the set or lost its files makes the certificate incomplete.
+    # A name that joined the set is not in the certificate. A name that lost its files is not served.
     first = in_service[0]
     if first is None or not set(names) <= set(first.metadata.names):
         return None

@@ -2,8 +2,8 @@
 The links by which readers find a certificate.
 
 `DOMAIN/` is a real directory, because Appwrite deletes only real directories. Its files are relative links
-through `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards, only the link in the
-middle is replaced: one rename switches all files at the same time. The directory of `*.example.com` is
+through `.certworker/live/DOMAIN` into a generation, and are made once. Afterward, only the link in the middle
+is replaced: one rename switches all files at the same time. The directory of `*.example.com` is
 `_.example.com/`.
 """
 
@@ -71,7 +71,7 @@ class Links:
 
     def names(self) -> Iterator[str]:
         """
-        Yield the names for which readers find files, in alphabetical order.
+        Yield the names whose `DOMAIN/` has a `fullchain.pem`, even a dangling link, in alphabetical order.
         """
         with durable.translate_os_errors(self.directory):
             try:
@@ -103,7 +103,7 @@ class Links:
 
     def target_of(self, name: str) -> Path | None:
         """
-        Return the directory in which readers of `DOMAIN/` find the files of *name*; None: there are no files.
+        Return the directory in which readers of `DOMAIN/` find the files of *name*; None: they find none.
 
         It is a generation, or `DOMAIN/` itself if another program put the files there.
         """
@@ -117,7 +117,7 @@ class Links:
 
     def generation(self, name: str) -> Path | None:
         """
-        Return the generation to which *name* is linked, even if Appwrite deleted `DOMAIN/`; None: to none.
+        Return the generation of *name*, even if Appwrite deleted `DOMAIN/`; None: *name* is linked to none.
         """
         link = f"{self._live}/{file_name(name)}"
         with durable.translate_os_errors(link):
@@ -134,7 +134,7 @@ class Links:
 
     def targets(self) -> set[str]:
         """
-        Return the identifiers of all generations to which a link points.
+        Return the identifiers of all generations to which a name is linked.
         """
         return set(self.linked().values())
 
@@ -166,7 +166,7 @@ class Links:
 
     def indexed(self, entries: Collection[str]) -> dict[str, str]:
         """
-        Return the line of the index for those of *entries* (see :meth:`entries`) whose generation it lists.
+        Return the index line of each of *entries* (see :meth:`entries`) whose existing generation has one.
         """
         lines = self.index.lines()
         if not lines:
@@ -204,7 +204,7 @@ class Links:
 
     def highest_token(self) -> int:
         """
-        Return the highest fencing token that was used on this volume; 0 on a new volume.
+        Return the highest fencing token that was recorded on this volume; 0 on a new volume.
         """
         with durable.translate_os_errors(self._highest):
             try:
@@ -269,7 +269,7 @@ class Links:
 
     def link(self, names: Sequence[str], generation: Path) -> None:
         """
-        Link each of *names* to *generation*, with all links of its readers.
+        Link each of *names* to *generation*, and make the links in `DOMAIN/`.
         """
         with durable.syncing_together():
             self.record_highest(generation)

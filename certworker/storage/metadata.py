@@ -95,7 +95,7 @@ class CertificateMetadata:
     @classmethod
     def read(cls, directory: Path) -> CertificateMetadata | None:
         """
-        Return the metadata of the generation in *directory*; None if it is missing, unreadable or invalid.
+        Return the metadata in *directory*; None if it is missing, unreadable or invalid.
 
         Raises:
             SchemaTooNew: A newer version of certworker wrote it.
@@ -187,7 +187,8 @@ def build(
     """
     Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
 
-    A directory with such a name is always complete. Only the user of the worker can read the key.
+    The directory appears only with all its files. Apart from root, only the user of the worker can read the
+    key.
 
     Args:
         also: Other directories to sync; see :func:`certworker.storage.durable.write_directory`.
@@ -201,7 +202,7 @@ def known_generations(
     generations: Path, identifiers: Iterable[str]
 ) -> Iterator[tuple[Path, CertificateMetadata | None]]:
     """
-    Yield the directory and the metadata of each generation, without those of a newer version of certworker.
+    Yield the directory and the metadata of each of *identifiers*, except those of a newer certworker.
 
     The metadata is None if it is missing, unreadable or invalid.
     """

@@ -2,8 +2,8 @@
 The most important metadata of all certificates in one file.
 
 Reading the `meta.json` of 100,000 generations takes six seconds, and reading `.certworker/index` a tenth of a
-second. A generation never changes, so a line of this file is valid as long as a link points to its
-generation. The file is only a copy: without it, or for a newer generation, programs read `meta.json`.
+second. A generation never changes, so a line of this file is valid as long as its generation exists.
+The file is only a copy: without it, or for a newer generation, programs read `meta.json`.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class MetadataIndex:
 
     def lines(self) -> dict[str, str]:
         """
-        Return the line of each generation by its identifier; nothing if the file is missing or damaged.
+        Return the line of each generation by its identifier; empty if the file is missing or damaged.
         """
         try:
             content = durable.read(self.path, LARGEST_INDEX)
@@ -127,7 +127,7 @@ class MetadataIndex:
             Whether it was written.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The file cannot be written. The old file stays.
+            VolumeReadOnly, VolumeFull, VolumeFault: The file cannot be written. The old file remains.
         """
         if len(linked) < LEAST_CERTIFICATES:
             return False
@@ -157,9 +157,9 @@ class MetadataIndex:
         begin, end = metadata.not_before.timestamp(), metadata.not_after.timestamp()
         texts = metadata.serial, metadata.issuer, metadata.authority, metadata.kind
         line = f"{identifier} {begin:012.0f} {end:012.0f} " + "\t".join(texts)
+        # Parts of a second, and strings with tabs or line breaks, do not fit into a line.
         if not _LINES.fullmatch(f"{line}\n"):
             return None
-        # Parts of a second, and strings with line breaks, do not fit into a line.
         found = summary_in(line)
         fits = (found.not_before, found.not_after) == (metadata.not_before, metadata.not_after)
         return line if fits else None

@@ -2,7 +2,7 @@
 Remembers the entries of a directory until it changes.
 
 A volume can have 100,000 directories, and a worker needs their number every few seconds. Listing them takes
-50 milliseconds of processor time, and checking whether the list has changed takes two microseconds.
+50 milliseconds of processor time, and checking whether the directory has changed takes two microseconds.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class RememberedListing(Generic[Found]):
 
     def current(self) -> Found:
         """
-        Return what *read* returns, or its last result if the directory has not changed since.
+        Return the result of *read*, or its last result if the directory has not changed since.
         """
         now, times = self._clock(), self._times()
         known, since, found, until = self._known

@@ -1,9 +1,10 @@
 """
 The names that were removed from the volume, for the replication to other hosts.
 
-`.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removal's lease.
-A certificate of another host with that token or a lower one does not enter service. The record is removed at
-the latest after :data:`LIFETIME`, when each certificate of a public CA has expired.
+`.certworker/removed/NAME` is a link whose target is a number: the fencing token of the removal's lease, or
+that of the removed certificate, if higher. On this host, a certificate of another host with that token or a
+lower one does not enter service. The record is removed at the latest after :data:`LIFETIME`, when each
+certificate of a public CA has expired.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """
 Puts certificates of other hosts into service on this volume.
 
-A copy has the same fencing token and content as the generation on the other host. The tokens decide: a
-name gets a certificate only if its token is higher than that of the certificate in service, and than that of
-its last removal. So each step may run again after a crash, and an old copy replaces nothing.
+A copy has the same fencing token and content as the generation on the other host. The tokens decide: a copy
+enters service for a name only if its token is higher than that of the current certificate of the name, and
+than that of its last removal. So each step may run again after a crash, and an old copy replaces nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from certworker.storage.unpublished_links import UnpublishedLinks
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
 
-#: How many generations are written at the same time.
+#: The maximum number of generations that are written at the same time.
 BUILDERS = 4
 
 
@@ -56,8 +56,8 @@ class Result:
     The result of :func:`put_into_service` for one copy.
     """
 
-    #: The directory of each name that is linked to a generation with the token of the copy. A process that
-    #: was killed may have linked some of them.
+    #: The directory of each name that is linked to a generation with the token of the copy. A killed
+    #: process may have linked some of these names earlier.
     linked: Mapping[str, Path]
     #: The names that this call linked.
     new: tuple[str, ...]
@@ -65,7 +65,7 @@ class Result:
 
 def token_in_service(store: CertificateStore, name: str) -> int:
     """
-    Return the highest token of *name*: of its certificate in service, or of its last removal; -1: neither.
+    Return the token of the current certificate of *name*, or of its last removal if higher; -1: neither.
     """
     linked = store.links.generation(name)
     return max(token_of(linked.name) if linked else -1, store.links.removed.token_of(name))
@@ -76,7 +76,8 @@ def rank(store: CertificateStore, name: str) -> int:
     Return the rank of the state of *name*, which grows with each certificate and each removal; -1 if unknown.
     """
     if linked := store.links.generation(name):
-        # A failed removal may have left its record: the comparison tries it again.
+        # A removal that failed may be recorded already. The record does not count, so the next comparison
+        # applies the removal again.
         return 2 * token_of(linked.name)
     return max(2 * store.links.removed.token_of(name) + 1, -1)
 
@@ -92,7 +93,7 @@ def put_into_service(
     store: CertificateStore, copies: Sequence[Copy], *, only: str | None = None
 ) -> list[Result]:
     """
-    Store *copies*, and link each name for which its copy is newer.
+    Store *copies*, link each name for which its copy is newer, and return the result for each copy.
 
     Args:
         only: The only name to link; None: all names that each copy serves.
@@ -148,7 +149,7 @@ def _build(store: CertificateStore, copies: Mapping[Path, Copy]) -> None:
     # The threads mostly wait for the disk.
     with ThreadPoolExecutor(min(BUILDERS, len(missing))) as builders:
         for building in [
-            # With the context, the threads leave the sync of their directory to this one.
+            # With the context of this thread, a builder leaves the sync of the parent directory to it.
             builders.submit(copy_context().run, build, directory, copy.certificate, copy.metadata)
             for directory, copy in missing
         ]:

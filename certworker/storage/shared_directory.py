@@ -1,8 +1,8 @@
 """
 Directories in which several workers write at the same time, on one host or on several.
 
-All writers share a lock file. The kernel releases that lock when the process ends (flock(2)); a lease in
-Redis could end while its holder is frozen. The leftovers of a crash are removed only under the exclusive
+All writers share a lock file. The kernel releases the lock when the process ends (flock(2)), whereas a lease
+in Redis could end while its holder is frozen. The leftovers of a crash are removed only under the exclusive
 lock, and only after a minimum age. So no file is lost even on a file system without locks between hosts.
 
 Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of other
@@ -65,7 +65,7 @@ class WriteLock:
             timeout_seconds: How long to wait for other holders. The default is the timeout of the lock.
 
         Raises:
-            VolumeLocked: Another worker held the lock for that long.
+            VolumeLocked: Another thread or worker held the lock for that long.
         """
         timeout = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + timeout
@@ -190,7 +190,7 @@ class SharedDirectory:
         Remove the leftovers of a crash. If a writer holds the lock, the next pass removes them.
 
         Args:
-            which: Returns the leftovers among all paths in the directory, regardless of their age. It is
+            which: Returns the leftovers among the paths in the directory, regardless of their age. It is
                 called again under the lock, because a writer may have changed the directory.
 
         Returns:
@@ -212,7 +212,7 @@ class SharedDirectory:
 
     def _leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]]) -> list[Path]:
         with durable.translate_os_errors(self.path):
-            # A volume has 100,000 directories, and a Path costs more time than the listing.
+            # A volume may have 100,000 directories, and making a Path takes longer than listing its name.
             names = self._temporary_names.current() if which is temporary else listed(self.path)
             paths = [self.path / name for name in names]
             candidates = which([path for path in paths if path != self._lock.path]) if paths else ()
@@ -241,7 +241,7 @@ class SharedDirectory:
 
 def for_each(members: Iterable[Member], step: Callable[[Member], object]) -> None:
     """
-    Call *step* with each of *members*, also after the failure of one of them.
+    Call *step* with each of *members*, even after the failure of one of them.
 
     Raises:
         VolumeReadOnly, VolumeFault: The first failure, after the last member.

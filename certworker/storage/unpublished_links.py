@@ -17,16 +17,16 @@ class UnpublishedLinks:
     """
     The links to generations that are stored, but not yet known to be in service.
 
-    `.certworker/unpublished/ID` is a link to the generation `ID`. It is made before the generation, and
-    removed after the proxy and the records have the certificate. So after a crash or a failure in
-    between, a later attempt finds the stored certificate and needs no new order.
+    `.certworker/unpublished/ID` is a link to the generation `ID`. The link is made before the generation.
+    It is removed after the certificate is in the files of Traefik and in the domain records. So after a crash
+    or a failure in between, a later attempt finds the stored certificate and needs no new order.
     """
 
     def __init__(self, generations: Path) -> None:
         self._generations = generations
         self.directory = generations.parent / "unpublished"
-        #: The metadata by identifier. Under load, many generations wait for Traefik, and each job
-        #: reads the metadata of all.
+        #: The metadata by identifier. Under load, many generations wait for Traefik, and each job needs the
+        #: metadata of all of them.
         self._known: dict[str, CertificateMetadata] = {}
 
     def add(self, generation: Path) -> None:
@@ -42,14 +42,14 @@ class UnpublishedLinks:
 
     def all(self) -> Iterator[tuple[Path, CertificateMetadata]]:
         """
-        Yield the complete generations with their metadata, the latest first.
+        Yield the unpublished generations with valid metadata, and this metadata, the latest first.
         """
         for identifier, metadata in self._read():
             yield self._generations / identifier, metadata
 
     def find(self, names: Collection[str]) -> Iterator[Path]:
         """
-        Yield the generations for exactly these *names*, the latest first.
+        Yield the unpublished generations for exactly these *names*, the latest first.
         """
         wanted = set(names)
         for identifier, metadata in self._read():
@@ -71,7 +71,7 @@ class UnpublishedLinks:
 
     def forget(self, name: str, token: int) -> None:
         """
-        Remove the links to the generations for *name*; with a *token*, the links of a later lease stay.
+        Remove the links to the generations for *name*; with a *token*, only those up to this token.
 
         Raises:
             VolumeReadOnly, VolumeFault: A link cannot be removed.
@@ -94,6 +94,6 @@ class UnpublishedLinks:
 
     def identifiers(self) -> set[str]:
         """
-        Return the identifiers of the generations, complete or not.
+        Return the identifiers of the unpublished generations, complete, incomplete or missing.
         """
         return set(filter(token_of, listed(self.directory)))
