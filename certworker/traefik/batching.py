@@ -32,7 +32,8 @@ from certworker.traefik.layout import Layout, Purpose
 from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval
 from certworker.traefik.shards import FILE_MODE
 
-#: The interval between two checks whether another worker has made the waiting change, or the load has ended.
+#: The interval between two checks of whether another worker has made the waiting change, or the load has
+#: ended.
 POLL_INTERVAL_SECONDS = 0.05
 #: The interval of these checks during a long pause.
 LONG_POLL_SECONDS = 1.0
@@ -68,7 +69,7 @@ class BatchedWriter:
         self._layout = layout
         self._interval = interval
         self._changed = changed
-        #: Returns whether waiting changes are made immediately, because the worker stops.
+        #: Returns whether waiting changes are made immediately, because the worker is stopping.
         self.is_stopping: Callable[[], bool] = lambda: False
         # Only one of the waiting threads polls, and makes the changes of all of them.
         self._leading = threading.Lock()
@@ -82,7 +83,7 @@ class BatchedWriter:
         A file that is outdated when the change is made is skipped.
 
         Args:
-            order: Of two waiting changes of the same file, the one with the later *order* wins.
+            order: Of two waiting changes to the same file, the one with the higher *order* wins.
             slot: The slot of the calling job, which is released early while the files wait.
 
         Raises:
@@ -232,14 +233,14 @@ class _Burst:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self.contents = dict[str, bytes]()
-        #: The file that has each content already, by file name.
+        #: The staged file that already has the content, by file name.
         self.staged = dict[str, Path]()
-        #: The waiting changes that contain each file.
+        #: The waiting changes that contain the file, by file name.
         self.sources = dict[str, list[Path]]()
 
     def add_ready(self, ready: Path) -> CertworkerError | None:
         """
-        Add the waiting change *ready*, and return the failure if it cannot be read.
+        Add the waiting change *ready*. Return the failure if it cannot be read, else None.
         """
         try:
             with durable.translate_os_errors(ready):

@@ -4,9 +4,9 @@ The files of Traefik's file provider: one YAML file per name, which an atomic re
 The file of `*.example.com` is `_.example.com.yml`. With many names, one file may have the certificates of
 many names (see :mod:`certworker.traefik.layout`).
 
-Traefik watches the directory, not the PEM files, and reads every file in the directory after each event. So
-no temporary file appears there, and a file that is up to date is not written. The content of a PEM file at
-the same path never changes.
+Traefik watches the directory, and reads every file in it after each event. So no temporary file appears
+there, and a file that is up to date is not written. Traefik does not watch the PEM files, so the files name
+generations, whose content never changes.
 """
 
 from __future__ import annotations
@@ -64,12 +64,12 @@ class TraefikConfig:
     """
     The proxy's configuration in *config_dir*.
 
-    Its files name the paths of this host: Traefik has to mount the certificates at the same path.
+    Its files contain paths as this process sees them: Traefik has to find the certificates at the same paths.
 
     Args:
         layout: Where new certificates go: to files of their own, or to shards.
         timeout_seconds: How long to wait for other writers.
-        least_age_seconds: The minimum age of files left behind by a crash.
+        least_age_seconds: The minimum age at which the leftovers of a crash are removed.
         observe: Called after each publication with its outcome (`written`, `unchanged` or `failed`), and its
             duration in seconds.
 
@@ -116,7 +116,7 @@ class TraefikConfig:
             Whether a file was changed.
 
         Raises:
-            Fenced: The file of a name refers to a later generation, or that of *stored* was removed.
+            Fenced: The file of a name refers to a later generation, or the generation of *stored* is missing.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
@@ -157,7 +157,8 @@ class TraefikConfig:
             The damage of each file that was written, by name.
 
         Raises:
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The layout could not be changed, or no file
+                could be written.
             ValueError: The path of the volume contains a Go template, which Traefik would render.
         """
         if complete:
@@ -192,14 +193,14 @@ class TraefikConfig:
 
     def serves(self, name: str, metadata: CertificateMetadata) -> bool:
         """
-        Return whether the file of *name* refers to a generation with the fencing token of *metadata*.
+        Return whether the file of *name* refers only to a generation with the fencing token of *metadata*.
         """
         named = generations_in(self._content(name))
         return {metadata.generation} == {token_of(identifier) for identifier in named}
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
-        Return the paths of the chain and the key in the file of *name*; None: there is no such file.
+        Return the paths of the chain and the key in the file of *name*; None: it is missing or has none.
         """
         return pair_in(self._content(name))
 
@@ -224,7 +225,7 @@ class TraefikConfig:
 
     def broken(self) -> list[ProxyYamlBroken]:
         """
-        Return the files that stop Traefik from reading the directory, with the reasons.
+        Return a failure with the reason for each file that stops Traefik from reading the directory.
 
         Files with a Go template are not checked, because only Traefik can render them.
         """
@@ -308,6 +309,9 @@ class TraefikConfig:
     def remove_leftovers(self) -> None:
         """
         Remove the leftovers of a crash, which are outside the watched directory.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read, or a leftover cannot be removed.
         """
         self._staging.remove_leftovers()
 

@@ -42,7 +42,7 @@ IDLE_PAUSE_SECONDS = 60.0
 #: Traefik serves the certificate.
 SLOW_POLL_SECONDS = 300.0
 
-#: The maximum number of pending checks. While all certificates are issued again, a sample is enough.
+#: The maximum number of pending checks. While all certificates are being reissued, a sample is enough.
 MAX_PENDING = 500
 #: The maximum number of reported certificates that are checked again. More failures usually share one cause,
 #: which the reports show.
@@ -76,8 +76,8 @@ class DeploymentCheck:
     Args:
         address: The address of Traefik's TLS port.
         configured: Whether an operator set that address; the default may not exist.
-        write: Called with a name and the reason why its certificate is not served, and with None when it is
-            served.
+        write: Called with a name and the reason why its certificate is not served. After such a call, called
+            with None when it is served.
         grace_seconds: How long Traefik may take before a certificate is reported as not served.
         observe: Called with the seconds that Traefik took to serve a new certificate.
 
@@ -123,7 +123,7 @@ class DeploymentCheck:
 
     def stop(self) -> None:
         """
-        Stop the thread without waiting for pending checks.
+        Stop the thread. Wait a few seconds for the current check, but not for the other pending checks.
         """
         self.loop.stop(2 * TIMEOUT_SECONDS)
 
@@ -145,7 +145,7 @@ class DeploymentCheck:
 
     def enqueue(self, names: Sequence[str]) -> None:
         """
-        Enqueue the check of the certificate of *names*.
+        Enqueue the check of the certificate of *names*, unless checks are paused or too many are pending.
         """
         if time.monotonic() < self._paused_until:
             return
@@ -169,7 +169,8 @@ class DeploymentCheck:
         self.loop.wake()
 
     def _grace_seconds(self) -> float:
-        # Another change would make Traefik reload again, while it still reads many certificates.
+        # The file is written again after a third of this time. With many certificates, an early change would
+        # make Traefik reload again while it is still reading the certificates.
         with suppress(CertworkerError):
             return max(self._grace, RELOADS_OF_GRACE * self._traefik.reload_seconds())
         return self._grace
@@ -189,7 +190,7 @@ class DeploymentCheck:
             try:
                 finished = self._is_finished(pending)
                 pending.failing = False
-            except Exception as error:  # the other checks continue
+            except Exception as error:  # it must not stop the other checks
                 pending.failing, finished = True, False
                 pending.at = time.monotonic() + self._faults.failed(error)
             else:

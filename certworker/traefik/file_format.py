@@ -60,7 +60,7 @@ def file_name_of(name: str) -> str:
 
 def _entries_in(file: Path) -> dict[str, bytes]:
     """
-    Return the content for each name in *file*, by the file name of the name without its extension.
+    Return the content of the file of each name in *file*, by the name of that file without extension.
     """
     content = content_of(file)
     return {file.stem: content} if bits_in(file.name) is None else parse(content) or {}
@@ -141,8 +141,9 @@ def configuration(directory: Path, *, address: bool) -> bytes:
     files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
     tls: dict[str, object] = {"certificates": [files]}
     if address:
-        # A client of an IP address sends no SNI (RFC 6066, section 3). Traefik then compares its own address,
-        # which differs in a container. Traefik uses the first default certificate of all files.
+        # A client that connects to an IP address sends no SNI (RFC 6066, section 3). Traefik then
+        # selects by its own address, which differs in a container. Among the default certificates of all
+        # files, Traefik uses the first one.
         tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
     content: str = yaml.dump({"tls": tls}, Dumper=_Dumper)
     if "{{" in content:

@@ -35,7 +35,7 @@ from certworker.traefik.shards import (
     shards_in,
 )
 
-#: Where new certificates go. `auto` writes a file for each name, and shards above a number of names.
+#: Where new certificates go. `auto` writes a file for each name, or shards if there are many names.
 LayoutChoice = Literal["auto", "per-name", "sharded"]
 
 #: Why files are written. `rebuild`, a repair of all names, replaces shards that another program has changed;
@@ -47,10 +47,11 @@ MOST_FILES = 1_000
 #: With fewer names than this, `auto` writes a file for each name again.
 FEW_NAMES = 800
 
-#: Up to this number of files are read one by one; for more, the directory is listed first.
+#: Up to this many files are read one by one; for more, the directory is listed first.
 FEW_FILES = 16
 
-#: `auto` counts its files again when the directory has grown by this factor: other programs may have many.
+#: `auto` counts its files again when the directory has grown by this factor: other programs may have many
+#: files there.
 _GROWTH = 1.1
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/[0-9a-f-]+/fullchain\.pem\n")
@@ -77,7 +78,7 @@ class Layout:
         self._staging = staging
         self._choice = choice
         self.is_outdated = is_outdated
-        #: The number of files when `auto` last counted those of certworker.
+        #: The number of all files when `auto` last counted those of certworker.
         self._counted = 0
         #: The number of entries by the bits, the time and the size of each shard.
         self._counts = dict[tuple[str, int, int], int]()
@@ -193,7 +194,7 @@ class Layout:
                 try:
                     found = path.stat()
                 except FileNotFoundError:
-                    continue  # another worker has split it
+                    continue  # another worker has split or removed it
             key = (bits, found.st_mtime_ns, found.st_size)
             counts[key] = self._counts[key] if key in self._counts else count_in(content_of(path))
         self._counts = counts
@@ -222,7 +223,7 @@ class Layout:
 
     def to_scatter(self) -> dict[str, bytes]:
         """
-        Return the contents of all shards, by file name, if each name has to get a file of its own.
+        Return the contents of all shards, by file name, if each name has to get a file of its own; else none.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.

@@ -1,5 +1,5 @@
 """
-What Traefik had to do during the last day: reloads, and the time until it served new certificates.
+The load of Traefik during the last 24 hours: its reloads, and its time until it served new certificates.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class _Hour:
 
 class ProxyLoad:
     """
-    Counts this worker's changes of Traefik's files, and measures how long Traefik took to serve certificates.
+    Counts this worker's changes to Traefik's files, and measures how long Traefik took to serve certificates.
 
     After each change, Traefik reads all of its files again. Several threads may call these methods.
 
@@ -39,7 +39,7 @@ class ProxyLoad:
 
     def changed(self) -> None:
         """
-        Count a change of the files, after which Traefik reloads.
+        Count a change to the files, after which Traefik reloads.
         """
         with self._lock:
             self._current().reloads += 1
@@ -66,7 +66,7 @@ class ProxyLoad:
 
     def report(self) -> dict[str, float]:
         """
-        Return the `reloads`, the number of `served` certificates, and their mean and `slowest` seconds.
+        Return the `reloads`, the number of `served` certificates, their mean `seconds`, and the `slowest`.
         """
         with self._lock:
             self._forget()

@@ -22,20 +22,22 @@ MOST_SECONDS = 300.0
 #: :data:`SHARE`, but the burst ends soon.
 FEW_CERTIFICATES = 500
 
-#: From this number on, `proxy.many_certificates` recommends another proxy or fewer certificates.
+#: From this number of certificates on, `proxy.many_certificates` recommends another proxy or fewer
+#: certificates.
 MANY_CERTIFICATES = 5_000
 
-#: With more certificates, reloads take at most this share of one processor, unless the pause is the longest.
+#: With more certificates than :data:`FEW_CERTIFICATES`, reloads take at most this share of one processor,
+#: unless the pause is the longest.
 SHARE = 0.1
 
-#: The processor seconds of a reload: each certificate, each file, and each pair of certificates, which
-#: Traefik compares.
+#: The processor seconds of the reloads after one change: a constant, and those for each certificate, each
+#: file, and each pair of certificates, which Traefik compares.
 _SECONDS_EACH_RELOAD = 0.1
 _SECONDS_A_CERTIFICATE = 2.2e-4
 _SECONDS_A_FILE = 3.3e-4
 _SECONDS_A_PAIR = 8.2e-9
 
-#: The processor seconds for each second until Traefik serves a new certificate: it uses several cores.
+#: The processor seconds for each second until Traefik serves a new certificate. Traefik uses several cores.
 _CPU_SHARE = 1.5
 #: The measured time consists mostly of the reloads only if they take longer than this.
 _MEASURABLE_SECONDS = 1.0
@@ -50,7 +52,7 @@ _COUNTED_SECONDS = 60.0
 @dataclass(frozen=True)
 class Size:
     """
-    What Traefik reads from the watched directory.
+    The numbers of certificates and files that Traefik reads from the watched directory.
     """
 
     certificates: int

@@ -16,7 +16,7 @@ def repair_all(
     traefik: TraefikConfig, store: CertificateStore, served: Mapping[str, Path]
 ) -> dict[str, Damage]:
     """
-    Write the files of Traefik for all names, each with the generation in *served*, in one burst.
+    Write Traefik's files for all names in one burst, each with the generation of the name in *served*.
 
     Files are written only if they are wrong. A name that was removed after *served* was read is not served
     again.

@@ -36,7 +36,7 @@ class ShardChange:
             stays, and the entries are not written.
 
     Attributes:
-        written: The names whose entries are in a shard now.
+        written: The names whose entries are now in a shard.
         failures: The failure of each name whose entry could not be written.
     """
 

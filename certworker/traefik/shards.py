@@ -27,7 +27,7 @@ from certworker.supervision import beat
 #: A larger shard is split, so a shard has about 250 names.
 LARGEST_SHARD = 400
 
-#: The file name of a shard has at most this many bits. They suffice for 20 million names.
+#: The file name of a shard has at most this many bits, which suffice for 20 million names.
 MOST_BITS = 16
 
 EXTENSION = ".yml"
@@ -93,7 +93,7 @@ def render(entries: Mapping[str, bytes]) -> bytes:
 
 def parse(shard: bytes) -> dict[str, bytes] | None:
     """
-    Return the entries of *shard*, as for :func:`render`; None: another program has changed the shard.
+    Return the entries of *shard*, as for :func:`render`; None: it is empty, or another program changed it.
     """
     if not shard.startswith(_HEAD) or not _ENTRIES.fullmatch(shard, len(_HEAD)):
         return None

@@ -15,10 +15,10 @@ from certworker.errors import CertworkerError
 from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
-#: The time limit of a connection and its handshake. Traefik is usually in the same network.
+#: The time limit for a connection and its handshake. Traefik is usually in the same network.
 TIMEOUT_SECONDS = 3.0
 
-#: The host that a client requests in the probe of a wildcard. No site uses this label.
+#: The label that replaces `*` when a wildcard is probed. No site uses this label.
 PROBED_LABEL = "certworker-check"
 
 #: The common name of the certificate that Traefik shows for unknown names.
@@ -33,7 +33,7 @@ def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) ->
         config_dir: The directory with the files of Traefik, for the remedy.
 
     Raises:
-        OSError: The proxy does not respond.
+        OSError: The proxy does not respond, or closes the connection.
     """
     values: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
     try:
@@ -55,7 +55,7 @@ def check_address(
     The server at *address* may be another proxy in front of Traefik, with its own certificate.
 
     Raises:
-        OSError: No server responds at *address*.
+        OSError: No server responds at *address*, or it closes the connection.
     """
     server, host = HttpAddress(address, port), host_of(name)
     failure = check_proxy(name, leaf, server, config_dir)
@@ -116,7 +116,7 @@ def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
 
 
 def _is_address(name: str) -> bool:
-    # A client of an IP address sends no SNI.
+    # A client that connects to an IP address sends no SNI (RFC 6066, section 3).
     try:
         ip_address(name)
     except ValueError:

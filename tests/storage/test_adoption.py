@@ -1,5 +1,5 @@
 """
-Tests of the adoption of many pairs of other programs at a time.
+Tests of the adoption of many certificates of other programs at a time.
 """
 
 from __future__ import annotations
