@@ -1,9 +1,9 @@
 """
-The accounts at the CAs, shared by the workers of all hosts.
+The accounts at the CAs, shared by the workers of all hosts, so that a second host registers no other account.
 
-The later key of an account counts: a bundle contains the time of the key's file. So a second host registers
-no other account, and an old bundle does not restore a replaced key. A key whose account was deactivated on
-this host does not return, because its backup is on the volume.
+The later key of an account counts: a bundle contains the time of the key's file. So an old bundle does not
+restore a replaced key. A key that this host has replaced, or whose account it has deactivated, does not
+return, because its backup remains on this host.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Accounts:
     def __init__(self, directory: Path, keys: ReplicationKeys) -> None:
         self._directory = directory
         self._keys = keys
-        #: The times of the files that were published or received last, by label.
+        #: The times of the files when they were last published or received, by label.
         self._known: dict[str, tuple[int, int]] = {}
 
     def entries(self) -> Iterator[dict[str, bytes]]:
@@ -60,7 +60,7 @@ class Accounts:
 
     def changed_entries(self) -> Iterator[dict[str, bytes]]:
         """
-        Yield the entries of the accounts that have changed since the last call.
+        Yield the entries of the accounts that have changed since they were last yielded here or received.
 
         Raises:
             VolumeReadOnly, VolumeFault: A file cannot be read.
@@ -73,9 +73,10 @@ class Accounts:
 
     def receive(self, content: bytes, names: bytes) -> bool:
         """
-        Store the account in the *content* of a bundle, unless the account on this host is later or changing.
+        Store the account in the *content* of a bundle, unless it is not newer than the account on this host.
 
-        Return whether the account was stored.
+        An account whose key is being replaced does not change either, and a retired key is not stored. Return
+        whether the account was stored.
 
         Raises:
             BundleDamaged: The content is invalid.

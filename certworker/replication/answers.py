@@ -25,10 +25,10 @@ from certworker.storage.removed_names import SENT
 from certworker.supervision import Faults, Loop, beat
 from certworker.validity import now_in_utc
 
-#: The maximum size of an answer; the last bundle may exceed it.
+#: The maximum number of bytes of an answer; its last bundle and the accounts may exceed it.
 ANSWER_BYTES = 1024 * 1024
 
-#: How long an answer waits for its node, and after which age a portion gets no answer.
+#: How long Redis stores an answer for its node, and the age from which a portion gets no answer.
 LIFETIME_MS = 60_000
 
 #: The pauses between two reads: while no node compares, and within `BUSY_SECONDS` after an answer.
@@ -36,7 +36,7 @@ PAUSE_SECONDS = 0.5
 SHORT_PAUSE_SECONDS = 0.02
 BUSY_SECONDS = 2.0
 
-#: How long a list of the names is used. With 100,000 names, a new one takes seconds.
+#: How long a list of the names is used. With 100,000 names, a new list takes a few seconds.
 LISTING_SECONDS = 60.0
 
 CLAIMS = "certworker:answering:"
@@ -46,7 +46,7 @@ CLAIMS = "certworker:answering:"
 class _Listing:
     names: list[str]
     ranks: dict[str, int]
-    #: When it was made, on the clock of the answers.
+    #: When it was made, in monotonic seconds.
     made: float
 
 
@@ -56,8 +56,8 @@ class Answers:
 
     Args:
         node: The id of this node.
-        is_complete: Returns whether this node has compared its own names, so that its answers are complete.
-        accounts: Yields the entries with the accounts, for other workers.
+        is_complete: Returns whether this node has all names, so that its answers are complete.
+        accounts: Yields the entries of the accounts, for other workers.
         reject: Counts and logs the failure of a bundle.
         clock: Returns monotonic seconds.
 
@@ -146,8 +146,8 @@ class Answers:
         stream.add_all(entries, LIFETIME_MS)
 
     def _newer(self, portion: Portion) -> Iterator[tuple[str, dict[str, bytes]]]:
-        # A comparison begins with a new list, which has the recent changes. Its later portions use the same
-        # list, unless the list is old.
+        # For the first portion of a comparison, make a new list, which has the recent changes. Later portions
+        # use this list until it is old.
         listing = self._listing
         if listing is None or not portion.after or self._clock() - listing.made >= LISTING_SECONDS:
             listing = self._listing = self._list()

@@ -1,5 +1,6 @@
 """
-The bundles: a certificate in service with its key and its metadata, the removal of a name, or an account.
+The bundles. Each has a certificate in service with its key and its metadata, the removal of a name, or an
+account at a CA.
 
 An entry of the stream has the fields `kind`, `names` and `bundle`. The bundle is encrypted, and valid only
 for its kind and its names (see :mod:`certworker.replication.sealing`). Its content is JSON.
@@ -22,7 +23,8 @@ from certworker.storage.keypair import StoredCertificate
 from certworker.storage.metadata import NAME, CertificateMetadata, comparable, is_generation, token_of
 from certworker.storage.replica import Copy
 
-#: The maximum number of bytes of an entry. A certificate with a hundred names of 100 characters has 40,000.
+#: The maximum number of bytes of an entry. That of a certificate with a hundred names of 100 characters has
+#: 40,000.
 LARGEST_ENTRY = 64 * 1024
 
 #: The kind of the bundle of an account at a CA (see :mod:`certworker.replication.accounts`).
@@ -130,7 +132,7 @@ def _copy(content: Mapping[str, Any], names: tuple[str, ...] | None) -> Copy:
         raise BundleDamaged(reason=failure.message.rstrip(".")) from failure
     if not set(names) <= set(comparable(certificate.names)):
         raise BundleDamaged(reason="its certificate has other names")
-    # An earlier version sends no list.
+    # An earlier version of certworker sends no list of these names.
     serving = tuple(content.get("serving", names))
     if not set(serving) <= set(names):
         raise BundleDamaged(reason="it has an invalid name")
@@ -153,7 +155,7 @@ def _removal(content: Mapping[str, object], names: tuple[str, ...] | None) -> Re
 
 def _names_in(value: object) -> tuple[str, ...] | None:
     """
-    Return the names in *value*, also those with an underscore; None if they are invalid.
+    Return the names in *value*, including those with an underscore; None if any is invalid.
 
     Other programs may have requested certificates for names with an underscore.
     """

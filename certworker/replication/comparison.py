@@ -1,7 +1,7 @@
 """
 The comparison of the names of a node with those of a worker on another host, which sends newer bundles.
 
-The node sends its names in portions, each with a rank: the fencing token, and whether the name is removed. A
+The node sends its names in portions. Each name has a rank: its fencing token, and whether it is removed. A
 worker answers a portion with at most about 1 MB of bundles, and with the name up to which the answer is
 complete. So even a node that lacks many names takes up no more memory in Redis::
 
@@ -37,10 +37,10 @@ ANSWERS = "certworker:comparison:"
 #: The maximum number of waiting portions of all nodes.
 MOST_COMPARISONS = 100
 
-#: The approximate size of the names in a portion.
+#: The approximate maximum size of the names in a portion, in bytes.
 PORTION_BYTES = 32 * 1024
 
-#: The maximum size of an answer: a portion of bundles, and the largest bundles of all accounts.
+#: The size of an answer in bytes above which it is rejected. It leaves space for the bundles of all accounts.
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 
 #: The size of an entry in memory without its fields.
@@ -57,7 +57,7 @@ class Portion:
     The names of a node after one name, up to another name.
     """
 
-    #: The id of the portion, which the answer has as well.
+    #: The id of the portion, which is also in the answer.
     id: str
     #: The id of the node.
     node: str
@@ -84,12 +84,12 @@ class Comparison:
     is_worker: bool
     #: Ends the wait for an answer.
     stopping: Event
-    #: Returns whether another host answers now.
+    #: Returns whether another host can answer now.
     is_answered: Callable[[], bool]
 
     def run(self) -> bool:
         """
-        Apply the newer certificates and removals of another host; return whether it answered for all names.
+        Apply the newer bundles of another host; return whether it answered for all names.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -133,7 +133,8 @@ class Comparison:
         """
         Return the bundles of the answer to *portion*, and the name up to which it is complete (None: all).
 
-        Return None if there is no answer. Other programs may write to its stream, so its size is bounded.
+        Return None if there is no complete answer. Other programs may write to its stream, so the size that
+        is read is bounded.
         """
         keys = self.volume.keys
         BundleStream(self.connection, COMPARISONS).add(

@@ -1,8 +1,8 @@
 """
 Follows the stream, and puts the certificates of other hosts into service on this host.
 
-The position of the last entry is on the volume: the link `.certworker/position`. It moves after the entries
-are applied, so a process that was killed reads them again.
+The position of the last applied entry is on the volume: the target of the link `.certworker/position`. The
+link changes only after entries are applied. So if the process is killed, the next one reads them again.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Volume:
     keys: ReplicationKeys
     #: Called with the outcome of each bundle: one of the constants above, or the code of a failure.
     observe: Callable[[str], object]
-    #: Called with the names of each certificate that is now in service.
+    #: Called with the names of each new certificate that is now in service.
     published: Callable[[tuple[str, ...]], object]
     #: Called with each name that another host has removed, after it is no longer in service.
     removed: Callable[[str], object]
@@ -86,7 +86,7 @@ class Volume:
                 results += self._put_into_service(copies)
                 copies.clear()
             if isinstance(item, RemovedName):
-                # A later entry must not be written before this one.
+                # The entries take effect in their order.
                 changed |= self._serve(results)
                 with self._skipping(item.name):
                     self._remove(item)
@@ -96,7 +96,7 @@ class Volume:
 
     def reject(self, failure: CertworkerError) -> None:
         """
-        Count and log the *failure* of a bundle, each code once until a bundle is valid.
+        Count the *failure* of a bundle. Log each code only once until a bundle is valid.
         """
         self.observe(failure.code)
         if failure.code not in self.logged:
@@ -152,7 +152,7 @@ class Volume:
     @contextmanager
     def _skipping(self, name: str) -> Iterator[None]:
         """
-        Log a failure of *name* within the block, unless the whole volume fails.
+        Log and skip a failure of *name* within the block, unless the whole volume fails.
         """
         try:
             yield
@@ -162,7 +162,7 @@ class Volume:
             self.observe(failure.code)
             if self.skipped.get(name) != failure.code:
                 self.skipped[name] = failure.code
-                text = "%s · the other names continue, and the next comparison tries this name again"
+                text = "%s · certworker continues with the other names, and retries in the next comparison"
                 logger.warning(text, failure, extra={"domain": name, "code": failure.code})
         else:
             self.skipped.pop(name, None)
@@ -171,7 +171,7 @@ class Volume:
         """
         Write the files of Traefik for *results*, report the new certificates, and clear the list.
 
-        Return the names that are new.
+        Return the names that are newly linked.
         """
         served = {name: directory for result in results for name, directory in result.linked.items()}
         written = self._repair(served)
@@ -201,7 +201,7 @@ class Volume:
             )
         later = self.store.links.generation(removed.name)
         if later:
-            # A job has linked it in the meantime, and may have written its file before it was removed here.
+            # A job has linked a later certificate in the meantime, whose file may have been removed above.
             self.traefik.repair({removed.name: later})
         else:
             self.removed(removed.name)
@@ -219,7 +219,7 @@ class Follower:
     Attributes:
         loop: The loop and its heartbeat.
         has_followed: Whether this volume had a position at the start.
-        position: The position of the last entry that was applied.
+        position: The position of the last entry that this host has applied.
         on_progress: Called after the position has changed.
     """
 

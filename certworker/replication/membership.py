@@ -1,5 +1,6 @@
 """
-The loops of one node: they follow the stream, compare its names with other nodes, and report its state.
+The loops of one node: they follow the stream, compare its names with those of other nodes, and report its
+state.
 
 A worker also answers the comparisons of other nodes, and shares its accounts at the CAs.
 """
@@ -36,7 +37,7 @@ from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
 
-#: The interval of comparisons, which find lost entries of the stream.
+#: The interval of comparisons, which find the certificates and removals of lost entries.
 COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
 #: The pause while no other node answers: for a node that is not complete, and for a complete one.
 FIRST_RETRY_SECONDS = 2.0
@@ -47,7 +48,7 @@ RETRY_SECONDS = 60.0
 REPORTS_SECONDS = 15.0
 REPORTS_PAUSE_SECONDS = 0.1
 
-#: How long a job waits until this host has the certificates of the others.
+#: The maximum time that a job waits until this host has the certificates of the others.
 WAIT_SECONDS = 5.0
 WAIT_PAUSE_SECONDS = 0.02
 
@@ -63,7 +64,7 @@ class Host:
     traefik: TraefikConfig
     #: Counts the outcome of a bundle.
     observe: Callable[[str], object]
-    #: Called with the names of each certificate of another host that is now in service.
+    #: Called with the names of each new certificate of another host that is now in service.
     published: Callable[[tuple[str, ...]], object]
     #: Called with each name that another host has removed, after it is no longer in service.
     removed: Callable[[str], object]
@@ -112,7 +113,7 @@ class Membership:
         self._nodes = Nodes(host.connection)
         self._is_complete = False
         self._is_new = _is_empty(host.store) and not self.follower.has_followed
-        #: Since when this worker has found no other worker.
+        #: Since when this worker has found no other complete worker, in monotonic seconds.
         self._alone_since: float | None = None
         self._comparing = Loop("comparison", self._compare, faults=Faults("the comparison", explain))
         self._reporting = Loop("node", self._report, faults=Faults("the report of this node", explain))
@@ -213,7 +214,7 @@ class Membership:
 
     def _is_first(self) -> bool:
         """
-        Return whether this worker has all names that exist, because there is no other worker.
+        Return whether this worker has all names that exist, because no other worker is complete.
         """
         if self._role != "worker" or self._nodes.others(self._id):
             self._alone_since = None

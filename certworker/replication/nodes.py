@@ -1,9 +1,9 @@
 """
 The hosts with a volume of their own: the id of this host, and the reports of all hosts in Redis.
 
-Workers that share a volume are one node. The id of a node follows from the link `.certworker/node`, from the
-inode of this link, and from the machine. So a copy of the volume on another host is another node. The times
-of the reports are those of Redis, so the clocks of the hosts do not matter.
+Workers that share a volume are one node. The id of a node is derived from the link `.certworker/node`, the
+inode of this link, and the id of the machine. So a copy of the volume on another host is another node. The
+times of the reports are those of Redis, so the clocks of the hosts do not matter.
 """
 
 from __future__ import annotations
@@ -86,16 +86,16 @@ class Node:
     host: str
     role: Role
     version: str
-    #: When it reported last, by the clock of Redis.
+    #: When it last reported, by the clock of Redis.
     seen: datetime
     #: The number of names on its volume.
     names: int
     #: The position of the last entry of the stream that it has applied.
     position: str
-    #: Whether it has all names: it has compared them with another worker, or is the first worker.
+    #: Whether it has all names: it has compared its names with another worker, or is the first worker.
     is_complete: bool
-    #: The code of a failure of a bundle, until a bundle is valid, or of a name, until it is in service; empty
-    #: without a failure.
+    #: The code of a bundle's failure, until a bundle is valid, or of a name's failure, until the name is in
+    #: service or removed; empty if there is no such failure.
     code: str = ""
 
     def is_away(self, now: datetime) -> bool:
@@ -121,7 +121,7 @@ class NodeState:
     @property
     def is_well(self) -> bool:
         """
-        Return whether the node reports, and lacks nothing.
+        Return whether the node reports, lacks nothing, and has no failure.
         """
         return not (self.is_away or self.missing or self.lag_seconds or self.node.code)
 

@@ -31,7 +31,7 @@ def open_store(
     renewable: Callable[[str], bool] = lambda _name: True,
 ) -> CertificateStore:
     """
-    Return the certificates in *directory*, whose changes are published on *connection*.
+    Return the store of the certificates in *directory*, whose changes are published on *connection*.
 
     Args:
         keys: The keys of the operator; the first one encrypts. Without a key, nothing is published.
@@ -54,15 +54,15 @@ class Publisher:
 
     stream: BundleStream
     keys: ReplicationKeys
-    #: Returns the CertworkerError for an exception of Redis.
+    #: Returns the CertworkerError for an exception of Redis, or None for any other.
     explain: Callable[[BaseException], CertworkerError | None]
 
     def publish(self, store: CertificateStore, names: Sequence[str]) -> None:
         """
         Publish the certificate of each of *names*, or its removal.
 
-        A failure of Redis is logged, because the certificate is in service on this host. The other hosts find
-        the change when they compare their names.
+        A failure of Redis is only logged, because the change has already taken effect on this host. The other
+        hosts find it when they compare their names. A bundle that is too large is logged as well.
 
         Raises:
             VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.

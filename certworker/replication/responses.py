@@ -1,9 +1,9 @@
 """
 The responses to HTTP-01 challenges on hosts without the account key.
 
-A worker stores each token in Redis (:mod:`certworker.challenges.tokens`), with the encrypted response. Only
-the key of the operator opens it, so another program with access to Redis cannot make a host serve other
-content.
+A worker stores each token in Redis (:mod:`certworker.challenges.tokens`), with the encrypted response. Only a
+program with the key of the operator can make a valid one. So another program with access to Redis cannot make
+a host serve other content.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Responses:
 
     def answer(self, token: str) -> str | None:
         """
-        Return the key authorization for *token*; None for an unknown token, or without a valid response.
+        Return the key authorization for *token*; None: the token is unknown, or has no valid response.
 
         Args:
             token: An untrusted part of the requested URL.

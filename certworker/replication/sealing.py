@@ -1,12 +1,12 @@
 """
-The encryption of bundles: AES-256-GCM (NIST SP 800-38D) with the keys of the operator.
+The encryption of bundles and responses: AES-256-GCM (NIST SP 800-38D) with the keys of the operator.
 
 ::
 
     "CW"  version (1 byte)  key id (8)  nonce (12)  ciphertext and tag (16 more bytes than the content)
 
 The tag also protects everything before the nonce, and a context that both sides know. So a bundle is valid
-only for its own kind and names.
+only for its own kind and names, and a response only for its own token.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class ReplicationKeys:
         Return the content of *sealed*, which any program with access to Redis may have written.
 
         Raises:
-            BundleDamaged: It is truncated, changed, or was made for another context.
+            BundleDamaged: It is truncated or was changed, or was made for another context.
             BundleFromNewerVersion: A newer version of certworker made it.
             WrongReplicationKey: It was made with another key.
         """
         if len(sealed) < HEADER_BYTES + NONCE_BYTES + TAG_BYTES or not sealed.startswith(MAGIC):
-            raise BundleDamaged(reason="it is truncated")
+            raise BundleDamaged(reason="it is truncated, or its header is invalid")
         if (version := sealed[len(MAGIC)]) != VERSION:
             raise BundleFromNewerVersion(found=version, known=VERSION)
         header, rest = sealed[:HEADER_BYTES], sealed[HEADER_BYTES:]

@@ -24,7 +24,7 @@ PUBLISHED = "certworker:published"
 MOST_BYTES = 12 * 1024 * 1024
 MOST_ENTRIES = 2_500
 
-#: The number of entries that one command reads, at most 2 MB.
+#: The maximum number of entries that one command reads: about 2 MB.
 ENTRIES_PER_READ = 32
 
 #: The position before the first entry.
@@ -91,7 +91,7 @@ class Reading:
     """
 
     entries: list[Entry]
-    #: The position of the last entry that was ever added, or :data:`BEGINNING`.
+    #: The position of the last entry that was ever added, or :data:`BEGINNING` if none was.
     last: str
     #: Whether entries after the position are missing, because the stream was shortened or lost.
     has_gap: bool
@@ -165,7 +165,7 @@ class BundleStream:
 
     def read(self, position: str) -> Reading:
         """
-        Return the entries after *position*.
+        Return the next entries after *position*, at most :data:`ENTRIES_PER_READ`.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -174,7 +174,7 @@ class BundleStream:
         first, last, found = self._read([self._key], [position, *limits])
         first, last = _position(first), _position(last)
         if order_of(last) < order_of(position):
-            # Redis was emptied, or replaced by an older one.
+            # Redis was emptied, or restored from an older copy.
             return Reading([], last, has_gap=True)
         entries = [Entry(_position(each[0]), int(each[1]), _fields(each[2])) for each in found]
         return Reading(entries, last, has_gap=order_of(position) < order_of(first) and position != BEGINNING)

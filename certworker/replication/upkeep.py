@@ -60,7 +60,7 @@ class Upkeep:
 
     def repair(self) -> None:
         """
-        Repair the links, and the files of Traefik.
+        Repair the links and Traefik's files.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A file or link cannot be written.
