@@ -65,11 +65,11 @@ LONGEST_TENANT = 253
 REPLACEMENT = "\ufffd"
 
 #: The message of a request that waits for a slot.
-DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
+DEFERRED_MESSAGE = "The request is waiting for a free slot, and starts automatically."
 
 #: The maximum number of fields of a record, including those of other programs.
 MOST_FIELDS = 64
-#: The maximum number of bytes of a record, and of the records in one reply.
+#: The maximum number of bytes of a record, and of the records in one reply. The last record may exceed it.
 LARGEST_RECORD = 64 * 1024
 LARGEST_REPLY = 4 * 1024 * 1024
 
@@ -84,7 +84,7 @@ class DomainRecord:
     #: All names of the certificate, including the name itself.
     names: tuple[str, ...]
     state: State
-    #: The last failure; empty after a certificate was issued.
+    #: The last failure; empty after a success. While a request waits for a slot, only the message is set.
     code: str
     message: str
     remedy: str
@@ -100,7 +100,8 @@ class DomainRecord:
     #: The time of the next check; None if the record has no valid time.
     next_check: datetime | None
     updated: datetime
-    #: The tenant in the last request that named a tenant; empty if no request did.
+    #: The tenant that has proved the ownership of the name, else the tenant in the last request that named
+    #: one; empty if there is none.
     tenant: str = ""
     #: Whether a CA failed to validate the name, and neither a dry run nor an order has succeeded since.
     needs_dry_run: bool = False
@@ -124,7 +125,7 @@ class DomainRecords:
 
     def read(self, name: str) -> DomainRecord | None:
         """
-        Return the record of *name*, or None if there is none.
+        Return the record of *name*, or None if it is missing or invalid.
         """
         return next(self.read_many([name]))
 
@@ -138,7 +139,7 @@ class DomainRecords:
 
     def read_many(self, names: Sequence[str]) -> Iterator[DomainRecord | None]:
         """
-        Yield the record of each of *names* in order, or None for a name without a record.
+        Yield the record of each of *names* in order, or None for a name without a valid record.
         """
         limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_REPLY]
         first = 0
@@ -174,7 +175,7 @@ class DomainRecords:
             names: The names.
             metadata: The metadata of the certificate.
             covered: Whether the certificate is for a wildcard that covers the names.
-            completed: The id of the forced request that it completes.
+            completed: The id of the forced request that the certificate completes; None: it completes none.
             next_check: The time of the next check of the names.
             now: The current time.
         """
@@ -217,7 +218,7 @@ class DomainRecords:
 
     def defer(self, requests: Iterable[tuple[str, ...]], *, next_check: datetime, now: datetime) -> None:
         """
-        Record for thousands of *requests* that their names wait for a slot.
+        Record that the names of *requests*, possibly thousands, are waiting for a slot.
 
         Args:
             requests: The names of each request.
@@ -284,7 +285,7 @@ class DomainRecords:
 
     def attempts(self, name: str) -> int:
         """
-        Return how many attempts for *name* have failed since the last success.
+        Return how many counted attempts for *name* have failed since the last success.
         """
         return count_in(self._connection.hget(RECORDS + name, "attempts"))
 

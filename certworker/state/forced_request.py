@@ -50,9 +50,9 @@ class ForcedRequest:
     by: str
     #: The run of the job that made the request; empty for a request that waits in a priority queue.
     run: str
-    #: Whether a certificate was issued for it.
+    #: Whether a certificate that is newer than the request is in service.
     is_completed: bool = False
-    #: The fencing token of its first attempt; 0 before the attempt. Certificates with a lower one are older.
+    #: The fencing token of its first attempt; 0 before that. Certificates with a lower token are older.
     first_token: int = 0
 
     @property

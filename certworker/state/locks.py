@@ -44,7 +44,7 @@ FENCE = "certworker:fence"
 LOCKS = "certworker:lock:"
 
 #: How long the names and jobs of a killed worker stay locked. The time is short, so that another worker soon
-#: continues after a crash. The worker renews each lease several times within it.
+#: continues after a crash. A worker renews each lease several times within this time.
 LEASE_SECONDS = 20
 
 #: The worker renews a lease after this share of its duration, so that two consecutive renewals may fail.
@@ -156,8 +156,8 @@ class Lease:
         """
         Renew the lease, and return whether it is still valid.
 
-        If Redis does not respond, the lease is valid until it expires, because no other worker can lock the
-        names before.
+        If Redis fails, the lease is valid until it expires, because no other worker can lock the names before
+        that.
         """
         with self._mutex:
             try:
@@ -175,8 +175,8 @@ class Lease:
             clean_up: Adds commands that may fail.
 
         Returns:
-            The replies to the commands, and the replies or errors of the commands that may fail. None if the
-            lease is lost. Then nothing is written.
+            The replies to the commands, and the replies or errors of the commands that may fail. None: the
+            lease is lost, and nothing was written.
 
         Raises:
             redis.RedisError: Redis failed, or rejected one of the commands that must succeed.
@@ -198,7 +198,7 @@ class Lease:
     def _lose(self) -> None:
         if not self._lost:
             logger.warning(
-                "the lock was lost: its lease has expired, or another worker holds it",
+                "the lock was lost: its lease has expired, or another worker has locked the name",
                 extra={"domain": self.names[0]},
             )
         self._lost = True
@@ -221,7 +221,7 @@ class DomainLocks:
     Attributes:
         duration: How long the names of a killed worker stay locked.
         loop: The loop of that thread, with its heartbeat. It starts with the first lease.
-        on_acquired: Called after names were locked, before the work on them.
+        on_acquired: Called after names are locked, before the work on them.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class DomainLocks:
             connection: The connection to Redis.
             lease_seconds: How long the names of a killed worker stay locked.
             highest_token: Returns the highest token on the volume, from which an empty Redis continues.
-            on_conflict: Called when another worker or job has locked a name.
+            on_conflict: Called when a lock fails, because another worker or job has locked a name.
         """
         self._connection = connection
         self.duration = timedelta(seconds=lease_seconds)
@@ -320,7 +320,7 @@ class DomainLocks:
         try:
             token, asked = self._token(keys, owner, ask)
         except BaseException:
-            # Redis may have run the command, although its reply was lost.
+            # Redis may have run the command even if its reply was lost.
             self._unlock(keys, owner)
             raise
         if token < 0:
@@ -378,6 +378,6 @@ class DomainLocks:
 
 def _owners_of(run: str) -> str:
     """
-    Return how the owners of the locks of *run* begin. Empty: unknown.
+    Return the beginning of the owners of the locks of *run*; empty if *run* is unknown.
     """
     return run and f"{run}/"

@@ -13,14 +13,14 @@ from datetime import timedelta
 from redis import Redis
 
 #: The names that certworker ordered despite a probable refusal, at most once a day. More orders would use up
-#: the limits of the CA for a name that no longer points to this server. Without any order, a router without
-#: NAT loopback would block a valid name.
+#: the limits of the CA for a name that no longer points to this server. Without any order, a valid name
+#: behind a router without NAT loopback would never get a certificate.
 DOUBTS = "certworker:doubt:"
 DOUBT_TTL = timedelta(days=1)
 
-#: The lines that were already logged today.
+#: The log lines that were already written within :data:`LOGGED_TTL`.
 LOGGED = "certworker:said:"
-#: The time is less than a day, because an hourly check would otherwise log an hour later each day.
+#: This is less than a day, because an hourly check would otherwise log an hour later each day.
 LOGGED_TTL = timedelta(hours=23)
 
 #: The reply to PTTL for a key without an expiry. A lower reply means that there is no key.
@@ -38,7 +38,7 @@ return 1
 
 class OncePer:
     """
-    Events that happen at most once within a time. Each has a key that expires.
+    Events that happen at most once within *ttl*. Each has a key that expires.
 
     Args:
         connection: The connection to Redis.

@@ -25,8 +25,8 @@ SENDING = "certworker:sending:"
 NOTIFIED = "certworker:told:"
 REMINDED = "certworker:reminded:"
 
-#: The maximum number of notifications that are stored for a receiver that does not respond. The log contains
-#: all of them.
+#: The maximum number of notifications that are stored for one channel. If its receiver does not respond, the
+#: oldest are dropped. The log contains all of them.
 MAX_ENTRIES = 1_000
 
 #: The maximum number of bytes of a notification.
@@ -54,9 +54,10 @@ return lines
 # KEYS: the lock. ARGV: the token of its owner.
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
-# KEYS: the notified subjects of a name, then the outbox of each channel. ARGV: the subject, the seconds until
-# its next notification, the maximum number of stored notifications, the notification. The script writes the
-# outboxes first, so that a failure does not lose the notification. It limits the expiry of the set.
+# KEYS: the subjects of past notifications about a name, then the outbox of each channel. ARGV: the subject,
+# the seconds until its next notification, the maximum number of stored notifications, the notification. The
+# script writes the outboxes before the subject, so that a failure does not lose the notification. It limits
+# the expiry of the set of subjects.
 _NOTIFY_ONCE = """
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 or left > 1000 * ARGV[2] then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
@@ -71,7 +72,7 @@ return 1
 """
 
 # KEYS: as above. ARGV: the maximum number of stored notifications, the notification of the recovery. Removes
-# the notified subjects. Does nothing if there are none.
+# the subjects. Does nothing if there are none.
 _NOTIFY_RECOVERY = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for i = 2, #KEYS do
@@ -120,7 +121,7 @@ class Outbox:
         """
         Deliver all notifications with one call of *send*, and remove them when it returns.
 
-        Do nothing while another worker delivers.
+        Do nothing while another worker is delivering.
 
         Args:
             read: Returns the notification in a string, or None if it is invalid. Invalid entries are removed.
@@ -170,7 +171,7 @@ class NotificationLog:
         self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
     ) -> bool:
         """
-        Put *notification* into all *outboxes*, unless *subject* of *name* was already notified.
+        Put *notification* into all *outboxes*, unless there already was one about *subject* of *name*.
 
         Returns:
             Whether the notification is new.
@@ -181,9 +182,9 @@ class NotificationLog:
         self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
     ) -> bool:
         """
-        Put *notification* into all *outboxes*, unless *subject* of *name* had a reminder.
+        Put *notification* into all *outboxes*, unless there already was a reminder of *subject* for *name*.
 
-        A recovery of the name does not repeat its reminders.
+        After a recovery of the name, its reminders are not repeated.
 
         Returns:
             Whether the reminder is new.
@@ -199,12 +200,12 @@ class NotificationLog:
 
     def notify_recovery(self, name: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]) -> bool:
         """
-        Put *notification* into all *outboxes* if any subject of *name* was notified.
+        Put *notification* into all *outboxes* if there was a notification about any subject of *name*.
 
-        Remove those subjects.
+        Forget those subjects.
 
         Returns:
-            Whether any subject was notified.
+            Whether there was one.
         """
         keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
         return bool(self._notify_recovery(keys, [MAX_ENTRIES, encode(notification)]))

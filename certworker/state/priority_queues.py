@@ -5,7 +5,7 @@ The requests that wait for a free slot, by priority and tenant.
 
     expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left
     advised    the CA suggests a renewal before the certificate is due
-    renewal    the certificate is due, or it is not in service
+    renewal    the certificate is due, or is not in service
     new        all other requests, for example for names without a certificate
 
 The workers serve the priorities in this order. Within a priority, the tenants take turns. A tenant that holds
@@ -218,8 +218,8 @@ class PriorityQueues:
         """
         Put *requests* with their scores into the queue of *priority*.
 
-        The request of a tenant with the lowest score is served first. A request that already waits there
-        retains its place.
+        Of the requests of a tenant, the one with the lowest score is served first. A request that is already
+        waiting there retains its place.
         """
         tenants: dict[str, list[str | float]] = {}
         for request, score in requests.items():

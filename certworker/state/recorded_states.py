@@ -25,7 +25,7 @@ from certworker.state.domain_records import (
 #: The maximum number of characters of a state.
 LONGEST_STATE = 20
 
-#: Returns the fields of a record; nothing if the record is invalid.
+#: Returns the state, the time and the tenant of a record; nothing if the record is invalid.
 _FIELDS = """
 local TIME = '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$'
 local function fields(key, most)
@@ -68,7 +68,7 @@ return cjson.encode(tenants)
 
 
 #: KEYS: records. ARGV: the maximum number of fields of a record, and the current time. Returns a character
-#: for each record, which is 1 if a user may have to fix the name.
+#: for each record: 1 if a user may have to fix the name, else 0.
 _DOUBTFUL = (
     _FIELDS
     + """
@@ -98,7 +98,7 @@ class RecordedStates:
 
     def read_many(self, names: Sequence[str]) -> Iterator[State | None]:
         """
-        Yield the state of each of *names* in order, or None for a name without a record.
+        Yield the state of each of *names* in order, or None for a name without a valid record.
 
         Reading the states takes a tenth of the time of reading whole records.
         """
@@ -112,7 +112,7 @@ class RecordedStates:
         """
         Return those of *names* that a user may have to fix, in their order.
 
-        The others have a certificate that is valid at *now*, or an attempt that runs or waits.
+        Each of the others has a certificate that is valid at *now*, or an attempt that is running or waiting.
         """
         found: list[str] = []
         for first in range(0, len(names), RECORDS_PER_COMMAND):
@@ -124,7 +124,7 @@ class RecordedStates:
 
     def tenants(self, names: Sequence[str]) -> Iterator[str]:
         """
-        Yield the tenant of each of *names* in order; empty for a name without one, or without a record.
+        Yield the tenant of each of *names* in order; empty for a name without one, or without a valid record.
         """
         for first in range(0, len(names), RECORDS_PER_COMMAND):
             keys = [RECORDS + name for name in names[first : first + RECORDS_PER_COMMAND]]

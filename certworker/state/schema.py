@@ -1,5 +1,5 @@
 """
-Two values in Redis: the version of this layout, and a digest of the settings of the last start.
+Two values in Redis: the version of the layout of the data, and a digest of the settings of the last start.
 
 A worker checks both at its start, and the version again at each heartbeat. A change that older workers
 tolerate needs no new version. Workers ignore unknown fields.
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 KEY = "certworker:schema"
 SCHEMA = 1
 
-#: A version that is further ahead is invalid, because no release is so far ahead.
+#: A version that is further ahead of this one is invalid, because no release is so far ahead.
 LARGEST_LEAD = 20
 
 #: A digest of the settings of the last start.
@@ -42,7 +42,7 @@ return {tonumber(ARGV[1]), value or kind}
 
 def check_schema(connection: Redis) -> None:
     """
-    Check that this worker supports the layout in Redis, and store its version for older workers.
+    Check that this worker supports the layout in Redis, and store the worker's version for older workers.
 
     Replace and log an invalid version.
 

@@ -1,9 +1,9 @@
 """
 The names in service that pointed to another server at their last daily checks.
 
-A name stays in the list until a check finds it at this server, or a CA validates it. Before it counts as
-moved, a check without a definite result also removes it. If Redis loses the list, the count of the days
-starts again from zero.
+A name stays in the list until a check finds it at this server, a CA validates it, or its certificate is
+removed. Before it counts as moved, a check without a definite result also removes it from the list. If Redis
+loses the list, the count of the days starts again from zero.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from certworker.redis.shared_trips import send_with_next
 
 SIGHTINGS = "certworker:elsewhere"
 
-#: The number of consecutive daily checks that have to find the name elsewhere.
+#: The number of consecutive daily checks that have to find a name elsewhere before it counts as moved.
 CHECKS = 3
 #: The time from the first to the last of these checks, with a tolerance for a late first check.
 SPAN = timedelta(days=CHECKS - 1) - timedelta(hours=1)
@@ -67,14 +67,14 @@ class Sighting:
     @property
     def is_final(self) -> bool:
         """
-        Return whether the name has pointed elsewhere for three consecutive days.
+        Return whether checks on three consecutive days found the name elsewhere.
         """
         return self.checks >= CHECKS and self.last - self.first >= SPAN
 
     @classmethod
     def after(cls, earlier: Self | None, found: str, now: datetime) -> Self:
         """
-        Return the sighting after a check at *now*, which followed the checks in *earlier*.
+        Return the sighting after a check at *now* that found the name elsewhere, after those of *earlier*.
         """
         if earlier is None or not timedelta(0) <= now - earlier.last <= LONGEST_GAP:
             return cls(1, now, now, found)
@@ -92,7 +92,7 @@ class Sightings:
 
     def read_many(self, names: Sequence[str]) -> Mapping[str, Sighting]:
         """
-        Return the sightings of *names*, without names that point to this server.
+        Return the sightings of those of *names* that are in the list.
         """
         if not names or not self._connection.exists(SIGHTINGS):
             return {}

@@ -30,7 +30,7 @@ def ask_for_wake_up(connection: Redis, moment: datetime) -> int:
     """
     Return 1 if a wake-up is planned by *moment*, which is in the future, else 0.
 
-    With a pipeline as the *connection*, the replies of the pipeline have the result.
+    With a pipeline as the *connection*, the result is among the replies of the pipeline.
     """
     planned: int = connection.eval(_IS_PLANNED, 1, SCHEDULED_KEY, str(ceil(moment.timestamp())))
     return planned
