@@ -113,7 +113,7 @@ class DomainRecords:
     """
     The records of all names, each in one Redis hash.
 
-    With a transaction in *pipe*, a method only adds its commands to that transaction.
+    Methods raise redis.RedisError if Redis fails. With a transaction in *pipe*, they only add commands to it.
     """
 
     def __init__(self, connection: Redis) -> None:

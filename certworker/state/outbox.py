@@ -89,6 +89,8 @@ class Outbox:
     """
     The notifications that wait for delivery through one channel.
 
+    Methods raise redis.RedisError if Redis fails.
+
     Args:
         connection: The connection to Redis.
         channel: `mail` or `hook`.
@@ -161,6 +163,8 @@ class Outbox:
 class NotificationLog:
     """
     The subjects of past notifications, so that certworker does not notify after every attempt.
+
+    Methods raise redis.RedisError if Redis fails.
     """
 
     def __init__(self, connection: Redis) -> None:

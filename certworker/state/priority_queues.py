@@ -207,6 +207,8 @@ class Dequeued:
 class PriorityQueues:
     """
     The priority queues, shared by all workers that use the same Redis.
+
+    Methods raise redis.RedisError if Redis fails.
     """
 
     def __init__(self, connection: Redis) -> None:

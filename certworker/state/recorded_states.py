@@ -89,6 +89,8 @@ return table.concat(flags)
 class RecordedStates:
     """
     The states and tenants in the records of :class:`~certworker.state.domain_records.DomainRecords`.
+
+    Methods raise redis.RedisError if Redis fails.
     """
 
     def __init__(self, connection: Redis) -> None:

@@ -83,7 +83,7 @@ class Sighting:
 
 class Sightings:
     """
-    The list in Redis, by name.
+    The list in Redis, by name. Methods raise redis.RedisError if Redis fails.
     """
 
     def __init__(self, connection: Redis) -> None:

@@ -46,6 +46,8 @@ class CertificateStore:
     """
     The certificates under *certificates_dir*, one directory per name.
 
+    Methods raise VolumeReadOnly, VolumeFault or SchemaTooNew if the volume cannot be read.
+
     Args:
         keep: The number of generations to retain for each name with a certificate.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
@@ -285,8 +287,7 @@ class CertificateStore:
         """
         Remove `DOMAIN/` and the links of *name*. With replication, other hosts remove *name* as well.
 
-        Their certificates of leases later than *token* stay. The next :meth:`prune` removes the generations
-        that no other name needs.
+        Their certificates of leases later than *token* stay. Later, :meth:`prune` removes the generations.
         """
         with self._linking.held():
             self._unpublished.forget(name, token)

@@ -40,6 +40,9 @@ class Links:
     """
     The names on the volume in *directory*, and the generation to which each is linked.
 
+    Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read, and also VolumeFull if it cannot
+    be written.
+
     Args:
         records_removals: Whether the volume records which names were removed, for other hosts.
     """

@@ -32,6 +32,8 @@ _TOKEN = re.compile(r"\d{12}")
 class RemovedNames:
     """
     The removed names on the volume in *directory*.
+
+    Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read.
     """
 
     def __init__(self, directory: Path) -> None:

@@ -20,6 +20,8 @@ class UnpublishedLinks:
     `.certworker/unpublished/ID` is a link to the generation `ID`. The link is made before the generation.
     It is removed after the certificate is in the files of Traefik and in the domain records. So after a crash
     or a failure in between, a later attempt finds the stored certificate and needs no new order.
+
+    Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read.
     """
 
     def __init__(self, generations: Path) -> None:

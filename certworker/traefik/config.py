@@ -65,6 +65,7 @@ class TraefikConfig:
     The proxy's configuration in *config_dir*.
 
     Its files contain paths as this process sees them: Traefik has to find the certificates at the same paths.
+    Methods raise VolumeReadOnly or VolumeFault if the directory cannot be read.
 
     Args:
         layout: Where new certificates go: to files of their own, or to shards.
