@@ -246,7 +246,7 @@ class TraefikConfig:
 
     def size(self) -> Size:
         """
-        Return the numbers of certificates and files that Traefik loads.
+        Return the numbers of certificates and `.yml` files in the directory.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.

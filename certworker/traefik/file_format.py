@@ -39,8 +39,12 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 #: right one and was changed.
 Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
-#: The form of the files that certworker writes. Matching 50,000 files is much faster than parsing them.
-_OWN = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
+#: The form of the files that certworker writes; that of an IP address also has the default certificate.
+#: Matching 50,000 files is much faster than parsing them.
+_OWN = re.compile(
+    rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: ([\w/.-]+)\n"
+    rb"(?:  stores:\n    default:\n      defaultCertificate:\n        certFile: \1\n        keyFile: \2\n)?"
+)
 
 #: A path that YAML represents without quotes.
 _PLAIN = re.compile(r"/[\w/.-]+", re.ASCII)

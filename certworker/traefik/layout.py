@@ -179,7 +179,7 @@ class Layout:
 
     def size(self) -> Size:
         """
-        Return the numbers of certificates and files in the directory. Only changed shards are read.
+        Return the numbers of certificates and `.yml` files in the directory. Only changed shards are read.
 
         A file of another program counts as one certificate.
 

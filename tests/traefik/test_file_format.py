@@ -114,3 +114,18 @@ class TestGenerations:
 
         assert ["*.example.com"] == missing_in(tmp_path / shard_file("0"))
         assert ["b.example.com"] == missing_in(tmp_path / "b.example.com.yml")
+
+    @pytest.mark.parametrize(("exists", "missing"), [(False, ["192.0.2.1"]), (True, [])])
+    def test_the_missing_certificate_of_an_ip_address_is_named(
+        self, exists: bool, missing: list[str], tmp_path: Path
+    ) -> None:
+        """
+        An IP address, whose file also sets the default certificate, is listed if its certificate is missing.
+        """
+        directory = generation(tmp_path, 1)
+        if exists:
+            (directory / "fullchain.pem").touch()
+        file = tmp_path / "192.0.2.1.yml"
+        file.write_bytes(configuration(directory, address=True))
+
+        assert missing == missing_in(file)
