@@ -36,7 +36,7 @@ PAUSE_AFTER_CHANGE_SECONDS = 1.0
 #: The longest pause while Traefik needs time between its reloads. The step checks again after it.
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: The maximum number of certificates that are linked under one lock, for which jobs wait.
+#: The maximum number of certificates that are linked while the lock is held. Jobs wait for this lock.
 COPIES_PER_LOCK = 16
 
 #: The outcomes of a bundle that is not rejected.

@@ -12,9 +12,9 @@ from datetime import timedelta
 
 from redis import Redis
 
-#: The names that certworker ordered despite a probable refusal, at most once a day. More orders would use up
-#: the limits of the CA for a name that no longer points to this server. Without any order, a valid name
-#: behind a router without NAT loopback would never get a certificate.
+#: The names for which certworker placed an order despite a probable refusal, at most once a day. More orders
+#: would use up the limits of the CA for a name that no longer points to this server. Without any order, a
+#: valid name behind a router without NAT loopback would never get a certificate.
 DOUBTS = "certworker:doubt:"
 DOUBT_TTL = timedelta(days=1)
 

@@ -20,7 +20,7 @@ from certworker.storage.keypair import inferred_metadata, load, log_adopted
 from certworker.storage.metadata import GENERATIONS, CertificateMetadata, build, new_directory
 from certworker.supervision import beat
 
-#: The maximum number of certificates that are adopted under one lock, for which jobs wait.
+#: The maximum number of certificates that are adopted while the lock is held. Jobs wait for this lock.
 PAIRS_PER_LOCK = 100
 WRITERS = 8
 

@@ -135,7 +135,7 @@ class CertificateStore:
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
-        Yield the names and `not_before` of each certificate of *authority* (a label), in service or not.
+        Yield the names and `not_before` of each certificate from *authority* (a label), in service or not.
         """
         for _, metadata in known_generations(self._generations, self.links.identifiers()):
             if metadata and metadata.authority == authority:

@@ -24,7 +24,7 @@ from certworker.storage.metadata import CertificateMetadata, known_generations
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS, for_each
 from certworker.supervision import beat, optional
 
-#: The maximum number of names whose links are made under one lock, for which jobs wait.
+#: The maximum number of names whose links are made while the lock is held. Jobs wait for this lock.
 NAMES_PER_LOCK = 20
 
 
