@@ -168,7 +168,7 @@ class Membership:
         """
         Wait until this host has applied the current entries of the stream, but at most :data:`WAIT_SECONDS`.
 
-        A job that has locked a name calls this method, because another host may have issued for the name.
+        A job that has locked a name calls this method: another host may have a new certificate for the name.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -53,7 +53,7 @@ class OncePer:
 
     def first(self, subject: str, value: str = "") -> bool:
         """
-        Return whether *subject* had no key. If so, write the key with *value*.
+        Return whether *subject* had no valid key. If so, write the key with *value*.
 
         Raises:
             redis.RedisError: Redis failed.

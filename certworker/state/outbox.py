@@ -186,7 +186,7 @@ class NotificationLog:
         self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
     ) -> bool:
         """
-        Put *notification* into all *outboxes*, unless there already was a reminder of *subject* for *name*.
+        Put *notification* into all *outboxes*, unless there already was a reminder of *subject* of *name*.
 
         After a recovery of the name, its reminders are not repeated.
 

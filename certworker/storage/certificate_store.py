@@ -287,7 +287,7 @@ class CertificateStore:
         """
         Remove `DOMAIN/` and the links of *name*. With replication, other hosts remove *name* as well.
 
-        Their certificates of leases later than *token* stay. Later, :meth:`prune` removes the generations.
+        Their certificates of leases after *token* stay. Later, :meth:`prune` removes unneeded generations.
         """
         with self._linking.held():
             self._unpublished.forget(name, token)

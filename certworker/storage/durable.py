@@ -146,7 +146,7 @@ def create(path: Path, content: bytes, mode: int) -> None:
     """
     Write *content* to *path*. Readers may find a part of it, even after a power cut during the call.
 
-    This takes half the time of :func:`write`: without a rename, the file and its directory sync together.
+    This takes half the time of :func:`write`: without a rename, the file and directory are synced together.
     """
     with translate_os_errors(path):
         _unlink(str(path))

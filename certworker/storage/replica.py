@@ -177,7 +177,7 @@ def remove(store: CertificateStore, name: str, token: int) -> bool:
     The removal is not published again.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFault: The name may still be in service.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The name may still be in service.
     """
     with store.changing():
         # The check is under the lock, so that the removal does not affect a certificate that was linked

@@ -71,7 +71,7 @@ class _Pending:
 
 class DeploymentCheck:
     """
-    A thread that checks each new certificate at Traefik.
+    A thread that checks that Traefik serves each new certificate.
 
     Args:
         address: The address of Traefik's TLS port.
@@ -130,7 +130,7 @@ class DeploymentCheck:
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
         Return a wrapper of *issue*, the function of a job, that also enqueues the check of the issued
-        certificate.
+        or imported certificate.
         """
 
         @wraps(issue)

@@ -155,6 +155,10 @@ class Layout:
             staged: Durable files on the same file system that have these contents, by file name. They may be
                 moved.
             purpose: Why they are written.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: The directory cannot be read, or an old copy of a content
+                cannot be removed.
         """
         if purpose != "scatter" and self.is_sharded(contents.keys()):
             listed = self._listed()
@@ -208,7 +212,7 @@ class Layout:
         The caller holds the lock of the directory.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The directory cannot be read.
+            VolumeReadOnly, VolumeFault: The directory cannot be read, or an old copy cannot be removed.
         """
         if self._choice == "per-name":
             return
