@@ -16,13 +16,19 @@ from certworker.web.pages.components import sources
 #: The seconds after which a browser requests the list of names again.
 RELOAD_SECONDS = 3
 
-#: What each status means for a user.
+#: What each status means for a user. Only an action on a certificate that tenants share fails with 403, and
+#: only the view of DNS records with 503.
 MEANINGS = {
     400: ("This link is wrong", "Start again at the overview."),
+    403: (
+        "Only an operator can order this certificate",
+        "The certificate is also for names of other tenants, or of none.",
+    ),
     404: ("There is nothing here", "The page does not exist, or the name is unknown or was removed."),
     405: ("This link is wrong", "Start again at the overview."),
     413: ("The request is too large", "Send a smaller request."),
     500: ("Something went wrong", "The log of certworker has the reason."),
+    503: ("Too many requests are waiting for name servers", "Reload this page in a few seconds."),
 }
 
 

@@ -4,11 +4,13 @@ Tests of the pages for failed requests.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from certworker.dashboard import names as names_module
+from certworker.dashboard import records as records_module
 from certworker.dashboard.names import NameIndex
 from certworker.redis.client import connected
 from certworker.redis.url import RedisURL
@@ -29,6 +31,30 @@ class TestFailures:
         assert 404 == answer.status_code
         assert "There is nothing here" in answer.text
         assert 'aria-label="Views"' in answer.text
+
+    def test_busy_name_servers_have_a_remedy(self, site: Site) -> None:
+        """
+        While too many requests wait for name servers, the page says so, and when to reload it.
+        """
+        with ExitStack() as stack:
+            for _ in range(records_module.MOST_AT_A_TIME):
+                stack.enter_context(records_module._places)
+            answer = site.reader.get("/names/shop.example.com/records")
+
+        assert 503 == answer.status_code
+        assert "Too many requests are waiting for name servers" in answer.text
+        assert "Reload this page in a few seconds." in answer.text
+
+    def test_a_shared_certificate_needs_an_operator(self, site: Site) -> None:
+        """
+        A tenant cannot renew a certificate for names of others, and the page has the reason.
+        """
+        site.sources.records.record_tenants({"api.example.com": showcase.TENANT})
+        answer = site.tenant.post("/names/api.example.com/renew")
+
+        assert 403 == answer.status_code
+        assert "Only an operator can order this certificate" in answer.text
+        assert "also for names of other tenants, or of none" in answer.text
 
     @pytest.mark.parametrize("path", ["/", "/names"])
     def test_a_list_that_is_not_ready_reloads_itself(
