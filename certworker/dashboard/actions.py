@@ -33,7 +33,7 @@ class OtherTenant(Exception):
 @dataclass(frozen=True)
 class RequestedJob:
     """
-    A job on the queue. A repeated action returns the same job while it waits or runs.
+    A job on the queue. A repeated action returns the same job while this job is waiting or running.
     """
 
     #: The id of the job.
@@ -43,7 +43,9 @@ class RequestedJob:
 
 class Actions:
     """
-    Requests for the worker. Each method returns the jobs that it enqueued, or their ids.
+    The actions on names. Each method enqueues jobs for the worker, and returns them or their ids.
+
+    An import also returns what it stored.
 
     A repeated action returns the same id while its job is waiting or running.
 
@@ -155,8 +157,8 @@ class Actions:
             force: Whether it may replace a certificate that certworker renews.
 
         Raises:
-            CertworkerError: The name or the certificate is refused, a job for the name runs, or the volume is
-                not writable.
+            CertworkerError: The name or the certificate is refused, a job is running for the name, or the
+                volume is not writable.
             redis.RedisError: Redis does not respond.
         """
         return self._imports.run(normalize(name, private=True, wildcards=True), pem, by=by, force=force)

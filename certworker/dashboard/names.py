@@ -67,7 +67,7 @@ SMALL_INDEX = 500
 MOST_NAMES_AT_ONCE = 2_000
 PATIENCE_SECONDS = 2.0
 
-#: The time of a name without a certificate, after the times of all certificates.
+#: The time of a name without a certificate or a renewal, after all real times.
 NEVER = 10.0**12
 
 Key = tuple[float, str]
@@ -90,7 +90,7 @@ class NameQuery:
     #: Only certificates whose renewal is due within this time; None for all.
     due: timedelta | None = None
     sort: Sort = "urgency"
-    #: The `next_cursor` of the page before; empty for the first page.
+    #: The `next_cursor` of the previous page; empty for the first page.
     cursor: str = ""
     limit: int = 50
 
@@ -121,7 +121,7 @@ class _Row:
     issuer: str
     authority: str
     not_after: float
-    #: The time of its renewal; :data:`NEVER` for a name that a wildcard covers.
+    #: The time of its renewal; :data:`NEVER` without one, and for a name that a wildcard covers.
     renewal: float
 
 
@@ -139,7 +139,7 @@ class _Content:
     @property
     def is_small(self) -> bool:
         """
-        Whether a search may wait for new content.
+        Return whether a search may wait for new content.
         """
         return len(self.orders["name"]) <= SMALL_INDEX
 
@@ -152,7 +152,7 @@ class _Content:
 
 class NotReady(Exception):
     """
-    The index is being built for the first time, and a search cannot wait for it.
+    The index is being built for the first time, which takes longer than a search waits.
     """
 
 
@@ -165,7 +165,7 @@ class NameIndex:
         monotonic: Returns monotonic seconds.
 
     Attributes:
-        loop: The loop that rebuilds the index, and its heartbeat. A search starts it if it does not run.
+        loop: The loop that rebuilds the index, and its heartbeat. A search starts it if it is not running.
     """
 
     def __init__(self, sources: Sources, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -175,7 +175,7 @@ class NameIndex:
         self._content: _Content | None = None
         self._building = Lock()
         self._is_built = Event()
-        #: Whether a search waits for the first content.
+        #: Whether a search waits for new content.
         self._hurries = False
         self._searched = monotonic()
         faults = Faults("the index of names", explainer(sources.connection))
@@ -302,7 +302,7 @@ class NameIndex:
         sources = self._sources
         names = [row.name for row in rows]
         read = statuses_of(names, sources.agenda, sources.records, sources.certificates, sources.clock())
-        # Since the index was built, a name may have been removed, or may have got another tenant.
+        # Since the index was built, a name may have been removed, or may have been given another tenant.
         known = (one for one in read if _is_known(one) and tenant in (None, one.tenant))
         return known if tenant is None else iter(own_statuses(sources, known, tenant))
 
@@ -386,5 +386,5 @@ def _cursor_in(text: str, sort: Sort) -> Key:
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError("the cursor is not from an earlier page") from error
     if its_sort != sort or key[0] != key[0]:
-        raise ValueError("the cursor is from a page with another order")
+        raise ValueError("the cursor is from a page with another sort order")
     return key

@@ -24,15 +24,15 @@ class NodeInfo:
     version: str
     #: When it reported last, by the clock of Redis.
     seen: datetime
-    #: Whether it does not report any more.
+    #: Whether it no longer reports.
     away: bool
     #: The number of names on its volume.
     names: int
     #: How many fewer names it has than the worker with the most names.
     missing: int
-    #: The age of the oldest change that is not in service on it; 0: there is none.
+    #: The age in seconds of the oldest change that is not in service on this host; 0: there is none.
     lag_seconds: float
-    #: The code of its last failure, until it has ended; empty without a failure.
+    #: The code of its last failure, until the failure has ended; empty without a failure.
     code: str
 
     @classmethod

@@ -33,7 +33,7 @@ class Queue:
     #: Requests that wait in the priority queues for a free slot.
     deferred: int
     workers: int
-    #: Whether a scheduler is running, which starts the checks of due names.
+    #: Whether a scheduler is running, which moves delayed jobs and the checks of due names to the queue.
     scheduler: bool
     #: Whether all workers are suspended.
     suspended: bool
@@ -53,7 +53,7 @@ class Proxy:
     warning: str | None
     #: The number of changes of its files, each of which makes Traefik reload; null if no worker reports.
     reloads: int | None
-    #: The new certificates whose time from publication to serving was measured.
+    #: The number of new certificates whose time from publication to service was measured.
     measured: int
     #: The mean and the longest of these times; null if none was measured.
     mean_seconds: float | None
@@ -69,7 +69,7 @@ class Summary:
     total: int
     #: The number of names by state, and the failures by detail.
     counts: Mapping[str, int]
-    #: The names that a user has to fix, the most urgent first.
+    #: At most :data:`MOST_PROBLEMS` names that a user has to fix, the most urgent first.
     problems: tuple[DomainStatus, ...]
     next_renewals: tuple[DomainStatus, ...]
     queue: Queue | None

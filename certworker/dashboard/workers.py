@@ -51,7 +51,7 @@ class RunningJob:
     """
 
     id: str
-    #: The names of a request; empty for another job.
+    #: The names of a request; empty for any other job.
     names: tuple[str, ...]
     worker: str
     started: datetime | None
@@ -66,7 +66,7 @@ class WorkerInfo:
     name: str
     host: str
     pid: int
-    #: The version of certworker; empty if the worker has not reported it yet.
+    #: The version of certworker; empty if the worker has not reported within the last 30 seconds.
     version: str
     #: `busy`, `idle`, `suspended` or another state of RQ.
     state: str
@@ -74,7 +74,7 @@ class WorkerInfo:
     started: datetime | None
     #: None if the worker has not reported its health within the last 30 seconds.
     healthy: bool | None
-    #: The loops that make no progress.
+    #: The loops that are making no progress.
     stalled: tuple[str, ...]
     jobs: tuple[RunningJob, ...]
 

@@ -2,7 +2,8 @@
 The results of jobs for other programs: the stream of events, and the fields of a result.
 
 The same object is the result of a job and an event in the stream `certworker:events`. The record
-`certworker:name:NAME` has most of its fields, with the names of Appwrite's fields where Appwrite has them.
+`certworker:name:NAME` has most of these fields, and uses Appwrite's names for those that
+Appwrite has.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ MAX_BUFFERED = 10_000
 #: The history expires this long after its last line.
 HISTORY_TTL = timedelta(days=120)
 
-#: The longest valid duration of a step, a day. Every job has a deadline of hours at most.
+#: The longest valid duration of a step: a day, in milliseconds. Every job has a deadline of hours at most.
 LONGEST_MS = 86_400_000
 
 #: How long a line waits for others, so that they share a batch.
@@ -58,7 +58,7 @@ class HistoryEntry:
     """
 
     moment: datetime
-    #: The level of the log line: DEBUG, INFO, WARN, ERROR.
+    #: The level of the log line: INFO, WARN, ERROR or FATAL.
     level: str
     text: str
     #: For the last line of a job: the milliseconds of each step that it ran, in their order.
@@ -129,7 +129,7 @@ class History:
 
     def flush(self) -> None:
         """
-        Write the buffer to Redis. If Redis fails, the lines are dropped: the log has them as well.
+        Write the buffer to Redis. If Redis fails, the lines are dropped: the log also has them.
         """
         with self._writing, suppress(RedisError), self._connection.pipeline(transaction=False) as pipe:
             self._take_buffer(pipe)

@@ -8,11 +8,11 @@ In import order (★ to read first)::
 
     tokens       The tokens of the page and of the API, and the file with their hashes
     access       Who may use the page and the API
-    problems     Problem documents (RFC 9457), the errors of the API
+    problems     Problem documents (RFC 9457), the error responses for programs
     components   The components that the views use
     api          The API, version 1
     pages        The views in HTML
-    proxies      The routes for proxies, which return certificates with their keys
+    proxies      The routes for proxies: certificates with their keys, and permitted names
     application  ★ The Flask application of the page and the API
     queue        The queue of RQ below `/queue`, as rq-dashboard shows it
     composition  The composition of the application: builds its components from the settings and Redis

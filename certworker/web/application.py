@@ -1,8 +1,8 @@
 """
 The Flask application of the page and the API.
 
-`current_app.extensions["certworker"]` has the components. A view names the role that it needs by
-:func:`certworker.web.access.allowed`.
+`current_app.extensions["certworker"]` has the components. The decorator :func:`certworker.web.access.allowed`
+of a view declares the roles that may use it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-#: The largest body of a request in bytes. A request for 100 names is smaller, and so is a usual certificate
+#: The largest body of a request in bytes. A request for 100 names is smaller, and so is a typical certificate
 #: with its chain and its key.
 LONGEST_BODY = 256 * 1024
 MOST_FIELDS = 100
@@ -58,7 +58,7 @@ def build_application(components: WebComponents) -> Flask:
     application.config.update(
         MAX_CONTENT_LENGTH=LONGEST_BODY, MAX_FORM_MEMORY_SIZE=LONGEST_BODY, MAX_FORM_PARTS=MOST_FIELDS
     )
-    # Otherwise, a path with two slashes at its beginning would become a redirect.
+    # Otherwise, Flask would redirect each path that has consecutive slashes.
     application.url_map.merge_slashes = False
     application.extensions["certworker"] = components
     application.jinja_env.globals["csrf_token"] = csrf_token
@@ -88,7 +88,8 @@ def _add_headers(response: Response) -> Response:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     if isinstance(request.routing_exception, RequestRedirect):
-        # The URL of Flask has the host of the request, which a client can forge, and never HTTPS.
+        # Flask's URL has the host of the request, which a client can forge, and the scheme of this
+        # server, which is never HTTPS.
         parts = urlsplit(request.routing_exception.new_url)
         response.headers["Location"] = urlunsplit(("", "", parts.path, parts.query, ""))
     return response
@@ -122,7 +123,7 @@ def _fail(error: HTTPException) -> AnyResponse:
         response = http_error_response(error)
     else:
         response = _page(error.code, error.name, "", "Start again at the overview.")
-    # A failure may have headers, such as Allow. The headers of its own body are replaced.
+    # A failure may have headers, such as Allow. Its Content-Type describes its own body, which is replaced.
     for name, value in error.get_headers():
         if name.lower() != "content-type":
             response.headers.setdefault(name, value)

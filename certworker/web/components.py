@@ -19,11 +19,11 @@ class WebComponents:
 
     Attributes:
         sources: The settings, Redis and the volume.
-        index: The names, with search and pages.
-        actions: The requests for the worker.
+        index: Searches the names, and returns them by page.
+        actions: The actions on names.
         access: Finds the access of a request.
         secret_key: Signs the cookies.
-        base_path: The path below which a reverse proxy serves the page.
+        base_path: The path under which a reverse proxy serves the page and the API; empty for the root.
     """
 
     sources: Sources

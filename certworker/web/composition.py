@@ -34,7 +34,7 @@ def application_of(
     stack: ExitStack,
 ) -> Flask:
     """
-    Return the application of an installation. The end of *stack* stops its threads.
+    Return the application of an installation. Closing *stack* stops the threads of the application.
     """
     sources = Sources.of(settings, connection, clock)
     index = NameIndex(sources)

@@ -2,7 +2,8 @@
 The share of the processor that the page of a worker may use.
 
 Python runs one thread at a time, so each request to the page takes time from the jobs. If many requests
-arrive, they wait: with a tenth of the time for the page, a job takes at most 1.2 times as long.
+arrive, they wait, so that the page uses a tenth of the time. A job then takes at most about 1.2 times as
+long.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class CpuShare:
 
     def pause_seconds(self) -> float:
         """
-        Return the seconds until the page may use the processor again; 0 if it may.
+        Return the seconds until the page may use the processor again; 0 if it may use it now.
         """
         with self._lock:
             return max(0.0, -self._left / SHARE - (self._clock() - self._counted))

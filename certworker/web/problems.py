@@ -1,5 +1,5 @@
 """
-Problem documents (RFC 9457), the errors of the API.
+Problem documents (RFC 9457), the error responses for programs.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ def problem(
         status: The HTTP status.
         title: The kind of the problem, the same for each occurrence.
         detail: What happened, as a sentence.
-        kind: The URL of the page that explains the problem.
-        code: The error code of certworker.
+        kind: The URL of the page that explains the problem, or :data:`BLANK`.
+        code: The error code of certworker; empty without one.
         remedy: What to change, in the imperative.
     """
     members = {"type": kind, "title": title, "status": status}

@@ -3,9 +3,9 @@ The queue of RQ below `/queue`, as rq-dashboard shows it.
 
 rq-dashboard is written for trusted users and trusted jobs. Here it has these limits:
 
-* It is read-only. The actions of certworker are on the page, with their protection.
-* Only the role `admin` without a tenant, or this machine without tokens, sees it.
-* RQ reads no pickle, with which a program with access to Redis could run code.
+* It is read-only. The actions of certworker are on the page, which protects them.
+* Only the role `admin` without a tenant sees it, and a local user while no token is needed.
+* RQ reads no pickles. With a pickle, a program with access to Redis could run code.
 * Its scripts insert the texts of jobs as markup. So the policy allows only its own inline scripts, by hash,
   and the data of the scripts contains no <.
 """
@@ -67,7 +67,7 @@ POLICY = (
 
 def mount_queue(application: Flask, connection: Redis) -> None:
     """
-    Add the views of rq-dashboard to *application*, if it is installed.
+    Add the views of rq-dashboard to *application* if rq-dashboard is installed.
     """
     if importlib.util.find_spec(BLUEPRINT) is None:
         return
@@ -79,7 +79,7 @@ def mount_queue(application: Flask, connection: Redis) -> None:
     application.before_request_funcs.pop(BLUEPRINT, None)
     application.__dict__["redis_conn"] = connection
     application.config["RQ_DASHBOARD_REDIS_URL"] = ("Redis of certworker",)
-    # The page of rq-dashboard links an icon of the application. This route serves the icon of rq-dashboard.
+    # The page of rq-dashboard links to an icon of the application. This route serves rq-dashboard's icon.
     icon = application.view_functions[f"{BLUEPRINT}.static"]
     application.add_url_rule(f"{PREFIX}/icon/<path:filename>", "static", icon)
     application.before_request(_check)
@@ -102,7 +102,9 @@ def _check() -> None:
     current_access()
     if not _may_see():
         raise Refused(
-            403, "Only the role admin without a tenant sees the queue.", "Use a token with this role."
+            403,
+            "Only the role admin without a tenant sees the queue.",
+            "Use a token with the role admin and without a tenant.",
         )
     if request.endpoint not in VIEWS or request.method not in SAFE:
         raise Refused(403, "The queue is read-only.", "Use the actions of a name instead.")
@@ -114,7 +116,7 @@ def _check() -> None:
 
 def _allow_its_script(response: Response) -> Response:
     if request.blueprint == BLUEPRINT and response.mimetype == "application/json":
-        # In JSON, < is only in strings. A meta element could lead the user to another site.
+        # In JSON, < is only in strings. A meta element could redirect the user to another site.
         response.set_data(response.get_data().replace(b"<", NO_ELEMENT).replace(b"\\u003c", NO_ELEMENT))
     if request.blueprint == BLUEPRINT and response.mimetype == "text/html" and not response.is_streamed:
         scripts = INLINE_SCRIPT.findall(response.get_data(as_text=True))

@@ -39,13 +39,13 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = Bounds(
     "the page",
-    # A browser opens six connections, and each stream of events occupies one.
+    # A browser opens up to six connections, and each stream of events occupies one.
     connections=200,
     threads=12,
     # No pause after a client error: the user reads it, and the lockout stops guesses.
     pause_seconds=0,
     read_at_once=16 * 1024,
-    # A browser sends the cookies of all services of a host.
+    # A browser sends the cookies of all services on the same host.
     longest_header=32 * 1024,
     longest_body=256 * 1024,
     unread=1024 * 1024,
@@ -57,14 +57,14 @@ BOUNDS = Bounds(
 #: as the page needs for a response.
 SWITCH_SECONDS = 0.0005
 
-#: A request that would wait longer for the processor immediately gets 503.
+#: A request that would wait longer for the processor gets 503 immediately.
 LONGEST_PAUSE_SECONDS = 5.0
 
 #: A package of the extra `certworker[web]`, without which there is no page.
 NEEDED = "flask"
 INSTALLATION = "pip install 'certworker[web]'"
 
-#: The directory below the directory of the state, and its files.
+#: The directory in the state directory, and its files.
 DIRECTORY = "web"
 TOKENS = "tokens.json"
 KEY = "session.key"
@@ -90,8 +90,9 @@ class WebServer:
         """
         Args:
             address: Where to listen; port 0 selects a free port.
-            load: Loads the application. The end of its argument stops the threads of the application.
-            base_path: The path below which a reverse proxy serves the page.
+            load: Loads the application. Closing its argument stops the threads of the
+                application.
+            base_path: The path under which a reverse proxy serves the page and the API.
             share: Limits the processor time; None: no limit.
         """
         self._load = load
@@ -123,7 +124,7 @@ class WebServer:
         Start the server, which accepts requests as soon as this method returns.
 
         Raises:
-            AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
+            AddressNotUsable: The server cannot listen: another program uses the port, for example.
         """
         self._listener.start()
 
@@ -166,7 +167,7 @@ def _unavailable(
         *HEADERS,
     ]
     start_response("503 Service Unavailable", headers)
-    # After HEAD, a client would read a body as the next response of the connection.
+    # After HEAD, a client would read a body as the beginning of the next response.
     return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
 
@@ -179,7 +180,7 @@ def is_installed() -> bool:
 
 def tokens_of(settings: Settings) -> TokenFile:
     """
-    Return the file with the tokens: the configured file, or the default one in the directory of the state.
+    Return the file with the tokens: the configured file, or the default one in the state directory.
     """
     return TokenFile(settings.web.tokens_file or settings.state_dir / DIRECTORY / TOKENS)
 
@@ -204,7 +205,7 @@ def web_server(
     """
 
     def load(stack: ExitStack) -> Application:
-        # The import of Flask and Jinja takes a third of the start time of a worker.
+        # An import at the start would take a third of the start time of a worker.
         from certworker.web.composition import application_of
 
         if share:
@@ -232,11 +233,11 @@ def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetim
     """
     Start the page of a worker until the end of *stack*. Return its loop; an empty list if there is no page.
 
-    A worker without the page is better than no worker, so the address must be usable only if the operator has
-    set it.
+    A worker without the page is better than no worker. So an unusable address is an error only if the
+    operator has set it.
 
     Raises:
-        AddressNotUsable: The address in the settings is in use, or does not belong to this machine.
+        AddressNotUsable: The server cannot listen on the address that the operator has set.
     """
     address = settings.web.address
     if address is None:
@@ -261,7 +262,9 @@ def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetim
 
 def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], datetime] = now_in_utc) -> None:
     """
-    Log the address of the page. Create the first token if a token is needed and none exists.
+    Log the address of the page.
+
+    Create the first token if every user needs one, and the default file with the tokens is missing.
     """
     url = url_of(address, settings.web.path)
     tokens = tokens_of(settings)
@@ -291,9 +294,9 @@ def url_of(address: HttpAddress, base_path: str) -> str:
 
 def session_key(path: Path) -> str:
     """
-    Return the key that signs the cookies, from the file at *path*. Create the file if it is missing.
+    Return the key that signs the cookies, from the file at *path*. Create the file if it has no valid key.
 
-    Without a writable directory, the key is new at each start, and a restart ends all sessions.
+    If the key cannot be stored, it is new at each start, and a restart ends all sessions.
     """
     if stored := _stored_key(path):
         return stored

@@ -33,7 +33,7 @@ from certworker.text_yaml import TextLoader
 
 logger = logging.getLogger(__name__)
 
-#: The beginning of each created token, by which scanners for secrets find it.
+#: The beginning of each created token, by which secret scanners find it.
 PREFIX = "cw_"
 #: 256 bits.
 RANDOM_BYTES = 32
@@ -62,7 +62,7 @@ class UnusableTokens(ValueError):
 @dataclass(frozen=True)
 class Token:
     """
-    What the file contains about a token, which is everything except the token.
+    An entry in the file: the description of a token, without the token itself.
     """
 
     hash: str
@@ -106,7 +106,7 @@ class TokenFile:
 
     def is_missing(self) -> bool:
         """
-        Return whether the file does not exist. A file that cannot be read exists.
+        Return whether the file does not exist; False if it exists and cannot be read.
         """
         return self._current()[0] == errno.ENOENT
 
@@ -134,13 +134,13 @@ class TokenFile:
         Create a token, add its hash to the file, and return the token.
 
         Raises:
-            UnusableTokens: The file cannot be read, has an invalid entry, or is full.
+            UnusableTokens: The file cannot be read or parsed, has an invalid entry, or is full.
             CertworkerError: The file cannot be written.
         """
         token = PREFIX + secrets.token_urlsafe(RANDOM_BYTES)
         known = Token(digest_of(token), role, tenant, f"{clock():%Y-%m-%dT%H:%M:%SZ}")
         durable.make_directory(self.path.parent, 0o700)
-        # Without the lock, another process that writes what it has read before could restore a revoked token.
+        # Without the lock, another process could write what it read earlier, and so restore a revoked token.
         with self._lock.held():
             self._write([*_entries(_text(self.path)), known.as_json()])
         return token
@@ -150,8 +150,8 @@ class TokenFile:
         Remove the token with *token_id* from the file, and return whether it was there.
 
         Raises:
-            UnusableTokens: The file cannot be read, or has an invalid entry.
-            CertworkerError: The file cannot be written.
+            UnusableTokens: The file cannot be read or parsed, or has another entry that is invalid.
+            CertworkerError: The file cannot be written or removed.
         """
         if not _text(self.path):
             return False
@@ -175,7 +175,7 @@ class TokenFile:
                 known = state, read(self.path)
             except UnusableTokens as error:
                 known = state, ()
-                logger.warning("no token of %s is valid: %s", self.path, error)
+                logger.warning("no token in %s is valid: %s", self.path, error)
             self._known = known
         return known
 
@@ -191,7 +191,7 @@ class TokenFile:
 
 def is_random(token: str) -> bool:
     """
-    Return whether *token* has the form of :meth:`TokenFile.create`, and not that of a password.
+    Return whether *token* has the form of a token from :meth:`TokenFile.create`, not that of a password.
     """
     return CREATED.fullmatch(token) is not None
 
@@ -208,7 +208,7 @@ def read(path: Path) -> tuple[Token, ...]:
     Return the tokens in the file at *path*; none if it is missing. Invalid entries are left out.
 
     Raises:
-        UnusableTokens: The file cannot be read, or is not a list of tokens.
+        UnusableTokens: The file cannot be read, is not a list of tokens, or has too many.
     """
     entries = _entries(_text(path))
     if len(entries) > MAX_TOKENS:
@@ -235,7 +235,7 @@ def _text(path: Path) -> str:
 
 class _Loader(TextLoader):
     """
-    Loads YAML without aliases. A few lines with aliases can become a string of gigabytes.
+    Loads YAML without aliases. A few lines with aliases can expand to gigabytes.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
@@ -283,11 +283,11 @@ def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
 def _token(entry: object, seen: Set[str]) -> Token:
     if not isinstance(entry, dict):
         raise UnusableTokens("it is not a mapping")
-    # Only a string is matched: Python writes no number of more than 4,300 digits.
+    # Only a string is matched: Python converts no number of more than 4,300 digits to a string.
     given = entry.get("hash")
     digest = HASH.fullmatch(given) if isinstance(given, str) else None
     if not digest:
-        raise UnusableTokens("its hash is not sha256: and 64 hexadecimal digits")
+        raise UnusableTokens("its hash is not sha256: and 64 lowercase hexadecimal digits")
     if digest[1] in seen:
         raise UnusableTokens("another token has the same hash")
     role = entry.get("role")
@@ -296,7 +296,9 @@ def _token(entry: object, seen: Set[str]) -> Token:
     tenant = entry.get("tenant")
     # A token without its tenant would see the names of all tenants.
     if "tenant" in entry and not (isinstance(tenant, str) and TENANT.fullmatch(tenant)):
-        raise UnusableTokens("its tenant is not 1 to 100 letters, digits, dots, hyphens and underscores")
+        raise UnusableTokens(
+            "its tenant is not a string of 1 to 100 letters, digits, dots, hyphens and underscores"
+        )
     if tenant and role == PROXY:
         raise UnusableTokens("the role proxy has no tenant")
     created = entry.get("created")

@@ -248,7 +248,7 @@ class TestFile:
         tokens = token_file(tmp_path, content)
 
         assert () == tokens.tokens() == tokens.tokens()
-        assert caplog.text.count("no token of") == 1
+        assert caplog.text.count("no token in") == 1
 
     def test_a_file_that_is_not_utf_8_has_no_tokens(self, tmp_path: Path) -> None:
         """

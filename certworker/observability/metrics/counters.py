@@ -25,7 +25,7 @@ BUNDLE_OUTCOMES = ("stored", "removed", "outdated")
 
 class Counters:
     """
-    The counters, which the components call.
+    The counters and histograms. The components call these methods.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -123,7 +123,7 @@ class Counters:
 
     def bundle(self, outcome: str) -> None:
         """
-        Count a bundle of another host: `stored`, `removed`, `outdated`, or the code of a failure.
+        Count a bundle from another host: `stored`, `removed`, `outdated`, or the code of a failure.
         """
         self._bundles.labels(outcome).inc()
 

@@ -117,7 +117,7 @@ UNSERVED_AGE = Family(
 )
 LOCK_CONFLICTS = Family("lock_conflicts", "counter", "Names that another job had locked.")
 BUNDLES = Family(
-    "replication_bundles", "counter", "Bundles of other hosts that this host has read.", ("outcome",)
+    "replication_bundles", "counter", "Bundles from other hosts that this host has read.", ("outcome",)
 )
 REPLICATION_LAG = Family(
     "replication_lag_seconds",
@@ -160,7 +160,7 @@ FAILED = Family(
 EARLIEST = Family(
     "earliest_not_after_timestamp_seconds",
     "gauge",
-    "When the first certificate in service expires, except those of moved names.",
+    "When the first of the certificates in service expires; without moved names.",
     own=False,
 )
 REMAINING = Family(
@@ -173,7 +173,7 @@ REMAINING = Family(
 NOT_BEFORE = Family(
     "certificate_not_before_timestamp_seconds",
     "gauge",
-    "When the certificate of a name begins to be valid.",
+    "When the certificate of a name becomes valid.",
     ("name", "issuer"),
     own=False,
 )
@@ -211,7 +211,7 @@ NOTIFICATIONS = Family(
 )
 SILENCE = Family("loop_silence_seconds", "gauge", "Seconds since a loop made progress.", ("loop",))
 STALLED = Family("loop_stalled", "gauge", "1 if a loop makes no progress, otherwise 0.", ("loop",))
-BUILD = Family("build", "info", "The version that runs; the value is always 1.", ("version",))
+BUILD = Family("build", "info", "The version of the worker; the value is always 1.", ("version",))
 
 #: All metrics, in the order of the documentation.
 FAMILIES = (
@@ -254,7 +254,7 @@ LABELS: Mapping[str, str] = {
     "of publications: `written`, `unchanged` or `failed`; "
     "of bundles: `stored`, `removed`, `outdated` or the code of a failure, such as `replication.wrong_key`",
     "state": ", ".join(f"`{state}`" for state in STATES),
-    "status": "a usual HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
+    "status": "a common HTTP status such as `200` or `429`; `2xx` to `5xx` for any other; "
     "`none` without an answer",
     "step": "the step of a job ([Log](log.md#timings) explains them): "
     + ", ".join(f"`{step}`" for step in JOB_STEPS),

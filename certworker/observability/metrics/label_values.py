@@ -19,7 +19,7 @@ CODES = frozenset({"", *(kind.code for kind in catalog())})
 
 #: The value for everything outside a closed set.
 OTHER = "other"
-#: The issuer of a name without a certificate.
+#: The issuer of a name without a certificate, and the status of a request without a usable answer.
 NONE = "none"
 
 

@@ -5,13 +5,13 @@ In import order (★ to read first)::
 
     refusals  The refusal of a request
     roles     The roles, and the access of a request
-    csrf      The protection of actions against requests of other sites
+    csrf      The protection of actions against requests from other sites
     clients   The client of a request: its address, and whether a proxy is in between
     lockout   The lockout of addresses that send wrong tokens
     sessions  The sessions that a logout has ended
     views     ★ The access of the current request, and the role that a view needs
     accesses  Finds the access of a request: by its token, the header of its proxy, its session, or its peer
-    audit     The audit lines of the log: who did what, with which name, from where
+    audit     The audit lines of the log: who did what, to which name, from where
     login     The login of a browser: a token becomes a session in a signed cookie
 """
 

@@ -20,7 +20,7 @@ from certworker.web.tokens import Token, TokenFile, is_random
 
 #: A user in the header of a proxy: a name or an e-mail address.
 USER = re.compile(r"[\w.@+-]{1,100}")
-#: The credentials of a request with a token (RFC 6750, section 2.1). The parser of werkzeug fails at some
+#: The credentials of a request with a token (RFC 6750, section 2.1). The parser of werkzeug fails on some
 #: other credentials.
 BEARER = re.compile(r"Bearer +([!-~]+) *", re.IGNORECASE)
 #: The beginning of the identity of a request with a token.
@@ -49,11 +49,11 @@ class Accesses:
         """
         Args:
             tokens: The file with the tokens.
-            open_on_loopback: Whether a request of this machine may read without a token, as long as the file
-                with the tokens is missing.
+            open_on_loopback: Whether a request from this machine may read without a token, as long as the
+                file with the tokens is missing.
             proxies: The networks of the trusted proxies.
             sessions: The sessions that a logout has ended.
-            header: The header in which a trusted proxy names the user.
+            header: The header in which a trusted proxy names the user; None if there is none.
             lockout: The addresses that have sent wrong tokens; None for a new one.
         """
         self._tokens = tokens
@@ -74,7 +74,7 @@ class Accesses:
         Return the access of *request*; None if it has none.
 
         Raises:
-            Refused: The bearer token is wrong, or the address is locked out.
+            Refused: The bearer token is wrong, or the address of *client* is locked out.
         """
         if bearer := bearer_token(request):
             return access_with(self.check(bearer, client))
@@ -91,7 +91,7 @@ class Accesses:
         """
         Return whether *access* is still valid during a long response.
 
-        It ends with its session, and with a change of its token.
+        It ends with its session, and when its token is changed or revoked.
 
         Args:
             access: The access at the start of the response.
@@ -111,7 +111,8 @@ class Accesses:
         Raises:
             Refused: The token is wrong, or the address is locked out.
         """
-        # Other clients may share a locked address. No guess finds a random token.
+        # A random token is valid even from a locked address: clients may share the address, and no guess
+        # finds such a token.
         token = self._tokens.find(text)
         if token and is_random(text):
             return token
@@ -124,7 +125,7 @@ class Accesses:
             )
         if token is None:
             self.lockout.record_failure(client.address)
-            remedy = "Create another token: certworker token create --role read"
+            remedy = "Create another token with the needed role, such as: certworker token create --role read"
             raise Refused(401, "The token is wrong.", remedy)
         self.lockout.record_success(client.address)
         return token

@@ -1,5 +1,5 @@
 """
-The audit lines of the log: who did what, with which name, from where.
+The audit lines of the log: who did what, to which name, from where.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def audit_names(names: Iterable[str]) -> None:
 
 def log_action(response: Response) -> None:
     """
-    Log the current request and its *response*, unless its method changes nothing.
+    Log the current request and its *response*, unless the method of the request changes nothing.
     """
     if request.method in SAFE:
         return

@@ -19,8 +19,8 @@ from certworker.web.access.csrf import OWN_SITE
 #: The headers of proxies, apart from those that begin with X-Forwarded-.
 BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP")
 
-#: The name of this machine in the header Host; loopback addresses count as well. A web site can give its own
-#: name the address 127.0.0.1 (DNS rebinding), but its requests still have its name.
+#: The name of this machine in the header Host; loopback addresses count as well. A website can give its own
+#: name the address 127.0.0.1 (DNS rebinding), but its requests still have that name in this header.
 LOCAL_HOST = "localhost"
 
 #: The maximum length of a chain of proxies.
@@ -39,7 +39,7 @@ class Client:
         address: The address of the client, or of its proxy if the client is unknown.
         is_by_proxy: Whether the request comes from the address of a trusted proxy.
         is_forwarded: Whether a proxy, trusted or not, has forwarded the request, according to its headers.
-        is_local: Whether a program of this machine sends the request, without a proxy, to a local name. A
+        is_local: Whether a program on this machine sends the request, without a proxy, to a local name. A
             request that another site embeds, such as an image, is not local.
         is_secure: Whether the browser uses HTTPS, according to the headers of a proxy.
     """
@@ -94,7 +94,7 @@ def _is_forwarded(request: Request) -> bool:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    # A link to the page is harmless. But an image of any site could start the checks, or open streams.
+    # A link to the page is harmless. But an image on any site could start the checks, or open streams.
     site, mode = (request.headers.get(f"Sec-Fetch-{name}", "") for name in ("Site", "Mode"))
     return bool(site) and site not in OWN_SITE and mode != "navigate"
 
@@ -126,7 +126,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    # A socket for both versions reports IPv4 addresses as IPv6 addresses.
+    # A socket for both versions reports an IPv4 address as an IPv4-mapped IPv6 address.
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
 

@@ -1,7 +1,7 @@
 """
-The protection of actions against requests of other sites (CSRF).
+The protection of actions against requests from other sites (CSRF).
 
-A browser adds cookies, and a proxy adds its header, to the requests of other sites as well. So an action also
+A browser adds cookies, and a proxy adds its header, to requests from other sites as well. So an action also
 needs a CSRF token, which only the page knows. A request with a bearer token needs none, because no other site
 knows the bearer token.
 """
@@ -22,7 +22,7 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 FIELD = "csrf_token"
 HEADER = "X-CSRF-Token"
 
-#: The values of Sec-Fetch-Site for requests of the page and of its user.
+#: The values of Sec-Fetch-Site for requests from the page and from its user.
 OWN_SITE = frozenset({"same-origin", "none"})
 
 
@@ -37,7 +37,7 @@ def csrf_token() -> str:
 
 def check_csrf() -> None:
     """
-    Check that the page sends this action, unless the request has a bearer token.
+    Check that the page sent this request, unless the request changes nothing or has a bearer token.
 
     Raises:
         Refused: The CSRF token is missing or wrong, or the browser reports another site.
@@ -52,7 +52,7 @@ def check_csrf() -> None:
 
 def check_origin() -> None:
     """
-    Check that no other site sends this request, as far as the browser reports it.
+    Check that no other site sent this request, as far as the browser reports it.
 
     Raises:
         Refused: The browser reports another site.

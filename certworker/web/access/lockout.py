@@ -36,7 +36,7 @@ class _Record:
 
 class Lockout:
     """
-    Counts the wrong tokens of each address, and locks an address out for a growing time.
+    Counts the wrong tokens from each address, and locks an address out for a growing time.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class Lockout:
 
     def record_failure(self, address: str) -> None:
         """
-        Count a wrong token of *address*. After several, lock the address out.
+        Count a wrong token from *address*. After several, lock the address out.
         """
         with self._lock:
             now, key = self._clock(), network_of(address)
@@ -84,7 +84,7 @@ class Lockout:
 
     def record_success(self, address: str) -> None:
         """
-        Forget the wrong tokens of *address*.
+        Forget the wrong tokens from *address*.
         """
         with self._lock:
             self._records.pop(network_of(address), None)

@@ -2,7 +2,7 @@
 The login of a browser: a token becomes a session in a signed cookie.
 
 The cookie contains the id of the token, but neither the token nor its role. So the revocation of a token ends
-its sessions. A logout invalidates copies of the cookie as well.
+its sessions. A logout also invalidates copies of the cookie.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Sessions(SecureCookieSessionInterface):
 
 def set_up_sessions(application: Flask, secret_key: str, base_path: str) -> None:
     """
-    Set the properties of the cookie.
+    Set the key and the properties of the cookie.
     """
     application.secret_key = secret_key
     application.session_interface = _Sessions()
@@ -58,7 +58,7 @@ def blueprint() -> Blueprint:
 
 def own_path(text: str | None) -> str:
     """
-    Return *text* if it is a path of this application, otherwise the path of the first view.
+    Return *text* if it is a path of this application, otherwise the path of the overview.
     """
     return text if text and OWN_PATH.fullmatch(text) else "/"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 class Refused(Exception):
     """
-    A request is refused. The API returns a problem document, and the page returns a page.
+    A request is refused. A program gets a problem document, and a browser gets an error page.
 
     Attributes:
         status: The HTTP status.

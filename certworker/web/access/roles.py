@@ -10,7 +10,7 @@ from certworker.settings.web import USER_ROLES, Role
 
 __all__ = ["Access", "Role"]
 
-#: The identity of a request of this machine without a token.
+#: The identity of a request from this machine without a token.
 LOCAL = "loopback"
 
 
@@ -38,7 +38,8 @@ class Access:
 
     def may(self, role: Role) -> bool:
         """
-        Return whether this access includes *role*. No other role includes `proxy`, which includes no other.
+        Return whether this access includes *role*. The role `proxy` includes no other role,
+        and no other role includes it.
         """
         included = USER_ROLES[: USER_ROLES.index(self.role) + 1] if self.role in USER_ROLES else (self.role,)
         return role in included

@@ -19,7 +19,7 @@ from certworker.ttl_cache import TtlCache
 #: How long a cookie is valid.
 LIFETIME = timedelta(hours=12)
 
-#: The sorted set of ended sessions, by the time at which their cookies expire.
+#: The sorted set of ended sessions, each with a time by which its cookie has expired.
 ENDED = "certworker:sessions"
 
 #: The maximum number of sessions in the set. Above it, those that expire first are dropped.
@@ -40,7 +40,7 @@ class EndedSessions:
 
     def end(self, session: str) -> None:
         """
-        Record the end of *session*, its random number.
+        Record the end of *session*, which is the random number of a session.
         """
         self._here.put(session, True, LIFETIME.total_seconds())
         if self._connection is None:

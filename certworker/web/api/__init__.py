@@ -6,7 +6,7 @@ In import order (★ to read first)::
     schemas      JSON Schemas of dataclasses
     models       The JSON documents of requests and responses
     parameters   The parameters of queries, and the body of a request
-    rate_limit   The limit of calls of one caller
+    rate_limit   The limit of calls from one caller
     responses    JSON responses, and problem documents for all failures
     names        The calls that read names
     actions      The calls that change something

@@ -1,5 +1,7 @@
 """
 The calls that change something. Each call enqueues jobs for the worker.
+
+An import first stores its certificate.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from certworker.web.api.parameters import (
 )
 from certworker.web.api.responses import NotKnown, components, json_response
 
-SHARED = "The certificate is also for names of other tenants. Only an operator can order it."
+SHARED = "The certificate is also for names of other tenants, or of none. Only an operator can order it."
 
 
 def request_certificates() -> Response:
@@ -34,7 +36,7 @@ def request_certificates() -> Response:
     query_values(())
     wanted, access = requested_certificates(), current_access()
     if access.tenant is not None and wanted.tenant not in (None, access.tenant):
-        raise Forbidden("A token of a tenant can request only names of this tenant.")
+        raise Forbidden("A token of a tenant can request certificates only for this tenant.")
     try:
         jobs = components().actions.request(
             wanted.names,

@@ -2,7 +2,7 @@
 The outcomes of jobs as server-sent events (HTML Living Standard, section 9.2), from `certworker:events`.
 
 Each open stream occupies a thread of the server. So the number of streams is limited, and each ends after ten
-minutes. The browser then connects again, and its header `Last-Event-ID` continues after the last event.
+minutes. The browser then connects again, and the new stream continues after the event in `Last-Event-ID`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def stream_events() -> Response:
 
 def last_id(connection: Redis, given: str) -> str:
     """
-    Return the id after which a stream starts: the *given* one, or the id of the latest event.
+    Return the id after which a stream starts: the *given* one if it is valid, or the id of the latest event.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -137,6 +137,8 @@ def events_after(
 ) -> Iterator[bytes]:
     """
     Yield the events after the one with the id *after*, as they happen, for at most ten minutes.
+
+    The stream ends early if Redis fails, or if *is_gone* returns True.
 
     Args:
         tenant: The tenant whose events to yield; None for all.

@@ -65,7 +65,7 @@ def examine_name(name: str) -> Response:
     require_no_tenant()
     found = known(name).name
     if not _examining.acquire(blocking=False):
-        raise Busy("Another call runs the checks.")
+        raise Busy("Another call is running the checks.")
     try:
         findings = [
             DoctorFinding.of(for_this_machine(each), context()) for each in examine(os.environ, [found])

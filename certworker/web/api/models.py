@@ -61,7 +61,7 @@ class Name:
     state: str
     #: The state; instead of `failed`, `failing` with a valid certificate in service, or `no_certificate`.
     detail: str
-    #: The names of the certificate in service.
+    #: The names of the certificate in service; empty without a certificate.
     names: tuple[str, ...]
     #: In hexadecimal digits.
     serial: str
@@ -76,9 +76,9 @@ class Name:
     code: str
     message: str
     remedy: str
-    #: Who signed the certificate.
+    #: Who signed the certificate; empty without a certificate.
     issuer: str
-    #: The label of the CA, `adopted` or `imported`; empty without a certificate.
+    #: The label of the CA, or `adopted` or `imported`; empty without a certificate.
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
@@ -270,12 +270,12 @@ class Overview:
     total: int
     #: The number of names by state, and of failures by detail.
     counts: Mapping[str, int]
-    #: The names that a user has to fix, the most urgent first.
+    #: At most 20 names that a user has to fix, the most urgent first.
     problems: tuple[Name, ...]
-    #: The names whose certificates are renewed next.
+    #: At most 10 names whose certificates are renewed next, the earliest first.
     next_renewals: tuple[Name, ...]
     queue: Queue | None
-    #: The running jobs.
+    #: At most 500 running jobs.
     running: tuple[RunningJob, ...] | None
     #: Null also if the files of Traefik cannot be read.
     proxy: Proxy | None
@@ -322,7 +322,7 @@ class OwnCertificateRequest:
     key: Annotated[str, Length(1, LARGEST_PEM_BYTES)] = field(repr=False)
     #: The certificates of its CA in PEM, if `certificate` does not have them.
     chain: Annotated[str, Length(0, LARGEST_PEM_BYTES)] = ""
-    #: Replace a certificate that certworker renews.
+    #: Whether to replace a certificate that certworker renews.
     force: bool = False
 
 

@@ -25,7 +25,8 @@ FAILURES = {
     HTTPStatus.FORBIDDEN: "The token may not do this.",
     HTTPStatus.NOT_FOUND: "The name is unknown, belongs to another tenant, or has no certificate.",
     HTTPStatus.CONFLICT: (
-        "A job is running for the name, or certworker renews its certificate and force is false."
+        "A job is running for the name, certworker renews its certificate and force is false, or the volume "
+        "has too many names for Traefik."
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The Content-Type of the body is not application/json.",
@@ -34,7 +35,8 @@ FAILURES = {
     HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the installation.",
     HTTPStatus.BAD_GATEWAY: "Another server, for example a name server, does not answer.",
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        "Redis does not answer, the list of names is being prepared, or all places for such calls are taken."
+        "Redis or the platform does not answer, the list of names is being prepared, or all places for such "
+        "calls are taken."
     ),
 }
 #: Failures that the HTTP server may also report itself, before the API, in plain text.

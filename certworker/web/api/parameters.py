@@ -150,17 +150,19 @@ def requested_certificates() -> CertificateRequest:
     """
     body = _json_body()
     if not isinstance(body, dict) or not body.keys() <= {"names", "together", "tenant"}:
-        raise UnprocessableEntity("The body is an object with names, and optionally together and tenant.")
+        raise UnprocessableEntity(
+            "The body must be an object with names, and optionally together and tenant."
+        )
     names, together, tenant = body.get("names"), body.get("together", False), body.get("tenant")
     if not isinstance(names, list) or not 1 <= len(names) <= MOST_NAMES:
-        raise UnprocessableEntity(f"The field names is a list of 1 to {MOST_NAMES} names.")
+        raise UnprocessableEntity(f"The field names must be a list of 1 to {MOST_NAMES} names.")
     if not all(isinstance(name, str) and len(name) <= MAX_TEXT_LENGTH for name in names):
-        raise UnprocessableEntity(f"Each name is a string of at most {MAX_TEXT_LENGTH:,} characters.")
+        raise UnprocessableEntity(f"Each name must be a string of at most {MAX_TEXT_LENGTH:,} characters.")
     if not isinstance(together, bool):
-        raise UnprocessableEntity("The field together is true or false.")
+        raise UnprocessableEntity("The field together must be true or false.")
     if tenant is not None and not _is_tenant(tenant):
         raise UnprocessableEntity(
-            f"The field tenant is a string of 1 to {LONGEST_TENANT} printable characters."
+            f"The field tenant must be a string of 1 to {LONGEST_TENANT} printable characters."
         )
     return CertificateRequest(tuple(names), together, tenant)
 
@@ -179,13 +181,13 @@ def own_certificate() -> OwnCertificateRequest:
     strings, force = ("certificate", "key", "chain"), "force"
     if not isinstance(body, dict) or not {"certificate", "key"} <= body.keys() <= {*strings, force}:
         raise UnprocessableEntity(
-            "The body is an object with certificate and key, and optionally chain and force."
+            "The body must be an object with certificate and key, and optionally chain and force."
         )
     for field in strings:
         if not isinstance(body.get(field, ""), str):
-            raise UnprocessableEntity(f"The field {field} is a string.")
+            raise UnprocessableEntity(f"The field {field} must be a string.")
     if not isinstance(body.get(force, False), bool):
-        raise UnprocessableEntity("The field force is true or false.")
+        raise UnprocessableEntity("The field force must be true or false.")
     return OwnCertificateRequest(**body)
 
 

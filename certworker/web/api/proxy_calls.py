@@ -17,7 +17,7 @@ _REQUEST = (
     {"type": "string", "enum": ["true"]},
 )
 
-#: The path, the summary, the roles, the parameters, and the content type of each successful response.
+#: The path, the summary, the description, the parameters, and the content type of each successful response.
 _CALLS: tuple[tuple[str, str, str, tuple[tuple[str, str, Schema], ...], dict[str, str]], ...] = (
     (
         "/traefik",
@@ -68,7 +68,7 @@ _FAILURES = {
 
 def proxy_paths(root: str) -> dict[str, dict[str, Any]]:
     """
-    Return the paths of the routes for proxies, each with its server: the address of the page and *root*.
+    Return the paths of the routes for proxies, each with its server: the page, at the path *root*.
     """
     return {
         f"{PREFIX}{path}": {

@@ -1,5 +1,5 @@
 """
-The limit of calls of one token or one address.
+The limit of calls from one token or one address.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ ROUNDING_SECONDS = 1e-6
 
 class RateLimit:
     """
-    Counts the calls of each caller in a token bucket, in the memory of this process.
+    Counts the calls from each caller in a token bucket, in the memory of this process.
 
     Args:
         clock: Returns monotonic seconds.
-        per_second: The calls per second of one caller; None for the limit of the API.
+        per_second: The calls per second from one caller; None for the limit of the API.
         burst: How many calls may arrive at the same time; None for the limit of the API.
     """
 
@@ -45,7 +45,7 @@ class RateLimit:
 
     def wait_of(self, caller: str) -> int:
         """
-        Count a call of *caller* and return 0; over the limit, only return the seconds to wait.
+        Count a call from *caller* and return 0; over the limit, only return the seconds to wait.
         """
         with self._lock:
             now = self._clock()

@@ -20,9 +20,9 @@ from certworker.web.api.models import Context
 from certworker.web.components import WebComponents
 from certworker.web.problems import BLANK, problem
 
-#: The status of a failure, by the beginning of its code. Any other failure is 500.
+#: The status of a failure, by the beginning of its code. Any other failure gets 500.
 STATUSES = {
-    # A job is running for the name, or it has a certificate that must not be replaced.
+    # A job is running for the name, or the name has a certificate that must not be replaced.
     "lock.": HTTPStatus.CONFLICT,
     "import.replaces_issued": HTTPStatus.CONFLICT,
     # The worker could not read the files of this process.
@@ -45,7 +45,7 @@ RETRY_AFTER_SECONDS = 5
 
 class NotKnown(Exception):
     """
-    A name is unknown, or belongs to another tenant. The response is the same.
+    A name is unknown, or belongs to another tenant. The response is the same in both cases.
     """
 
     def __init__(self, name: str) -> None:
@@ -102,7 +102,7 @@ def failure_response(error: Exception) -> Response:
 
 def http_error_response(error: HTTPException) -> Response:
     """
-    Return the problem document of *error*, a refusal of a call.
+    Return the problem document of *error*, such as an invalid parameter or an unknown path.
     """
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
     response = _problem(status, printable(error.description or ""))

@@ -67,7 +67,7 @@ def for_every_view() -> dict[str, Any]:
 
 def for_every_template() -> dict[str, Any]:
     """
-    Return the values that every template gets, also those of the login.
+    Return the values that every template gets, including the template of the login.
     """
     access = g.get("access")
     everything = access is not None and access.tenant is None

@@ -26,8 +26,8 @@ PEM_TYPE = "application/x-pem-file"
 
 #: The ways to serve more names than Traefik can read.
 OTHER_WAYS = (
-    "Configure Traefik's file provider for the volume, order fewer certificates with wildcards or "
-    "--together, or terminate TLS with Caddy or HAProxy."
+    "Configure Traefik's file provider instead, replace names with a wildcard, or terminate TLS with Caddy "
+    "or HAProxy."
 )
 
 RETRY_AFTER_SECONDS = 1
@@ -139,15 +139,15 @@ def _value_of(*names: str) -> str:
 
 def _is_set(name: str, value: str) -> bool:
     """
-    Return whether the optional parameter *name* has *value*, its only one.
+    Return whether the optional parameter *name* has *value*, its only valid value.
 
     Raises:
-        BadRequest: It has another value.
+        BadRequest: It has another value, or several.
     """
     if not (given := request.args.getlist(name)):
         return False
     if given != [value]:
-        raise BadRequest(f"The parameter {name} has only the value {value}.")
+        raise BadRequest(f"The only valid value of the parameter {name} is {value}.")
     return True
 
 

@@ -1,5 +1,5 @@
 """
-Who calls: the token of a proxy, its rate limit, and the audit lines of delivered keys.
+Who calls: the token of a proxy, its rate limit, and the audit lines of its calls.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ REMEDY = "Create a token: certworker token create --role proxy"
 
 class Callers:
     """
-    Checks each call of a proxy, and logs each key that the proxy gets.
+    Checks each call from a proxy, and logs the keys that the proxy gets and the names that it requests.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,8 @@ class Callers:
         Some proxies can send only a user and a password. In this case, the password is the token.
 
         Raises:
-            Refused: A proxy has forwarded the call, its token is missing or wrong, or it comes too often.
+            Refused: Another proxy has forwarded the call, the token is missing or wrong, the address is
+                locked out, or too many calls have used the token.
         """
         if g.client.is_forwarded:
             raise Refused(403, "Another proxy has forwarded this call.", "Connect to this address directly.")
@@ -98,5 +99,5 @@ def _password() -> str:
     try:
         credentials = request.authorization
     except ValueError:
-        return ""  # werkzeug fails at credentials that are not ASCII
+        return ""  # werkzeug fails on credentials that are not ASCII
     return credentials.password or "" if credentials and credentials.type == "basic" else ""

@@ -37,7 +37,7 @@ class KeyPair:
 
 def name_in(text: str) -> str | None:
     """
-    Return the normalized name in *text*, which a client of the proxy has sent; None if it is not a name.
+    Return the normalized name in *text*, which a client of the proxy has sent; None if it is not valid.
     """
     try:
         return normalize(text, private=True, wildcards=True)
@@ -49,8 +49,10 @@ def key_pair_for(certificates: CertificateStore, name: str) -> KeyPair | None:
     """
     Return the certificate for the normalized *name*: its own, or that of the wildcard directly above it.
 
+    Return None if there is none, or if its files are those of another program and unusable.
+
     Raises:
-        CertificateUnreadable: The files of the certificate are damaged.
+        CertificateUnreadable: A file of certworker is missing or damaged.
         VolumeReadOnly, VolumeFault: The files cannot be read.
     """
     for candidate in filter(None, (name, covering_wildcard(name))):

@@ -1,8 +1,8 @@
 """
 Whether a proxy may serve a name: certworker knows it, or a rule of the settings allows it.
 
-A visitor chooses the name, so an unknown name costs no job, no record and no order. An allowed name becomes a
-request only if the proxy asks for that.
+A visitor chooses the name, so an unknown name costs no job, no record and no order. certworker requests
+a certificate for an allowed name only if the call has the parameter `request`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Verdict = Literal["known", "allowed", "unknown"]
 
-#: The calls to the platform, and the new requests, that a caller may cause: per second, and at the same time.
+#: How many calls to the platform, and new requests, a caller may cause: per second, and at the same time.
 PLATFORM_CALLS = (20.0, 200)
 NEW_REQUESTS = (1.0, 100)
 
@@ -39,20 +39,21 @@ MOST_CALLERS = 1_000
 
 class TooManyUnknownNames(Exception):
     """
-    A caller asks for too many new names.
+    A caller sends too many new names.
 
     Attributes:
         seconds: The seconds to wait.
     """
 
     def __init__(self, seconds: int) -> None:
-        super().__init__("The proxy asks for too many new names.")
+        super().__init__("The proxy sends too many new names.")
         self.seconds = seconds
 
 
 class Permission:
     """
-    Decides about names, counts the unknown ones of each caller, and requests allowed ones.
+    Decides about names, counts the unknown ones from each caller, and requests certificates for allowed
+    ones.
     """
 
     def __init__(self) -> None:
@@ -65,15 +66,15 @@ class Permission:
 
     def check(self, sources: Sources, text: str, caller: str) -> Verdict:
         """
-        Return whether the name in *text* is known, or a rule allows it.
+        Return whether the name in *text* is known, allowed by a rule, or unknown.
 
         Args:
             sources: The settings, the volume and the agenda.
             text: The name as a visitor sent it.
-            caller: The token and the address, by which unknown names are counted.
+            caller: The token and the address, for the limit of calls and the count of unknown names.
 
         Raises:
-            PlatformUnavailable: Only the platform can decide, and does not respond.
+            PlatformUnavailable: Only the platform can decide, and it fails, or too many calls are waiting.
             TooManyUnknownNames: Only the platform can decide, and the caller causes too many calls.
             VolumeReadOnly, VolumeFault: The volume cannot be read.
             redis.RedisError: Redis does not respond, and no suffix allows the name.
@@ -129,7 +130,7 @@ class Permission:
         # The log has the first unknown name, the tenth, the hundredth, and so on.
         if str(count).strip("0") == "1":
             logger.info(
-                "unknown names of %s: %d, the last one is %s",
+                "%s sent unknown names: %d; the last one is %s",
                 caller,
                 count,
                 printable(text, 100),
@@ -147,7 +148,7 @@ def _has_allowed_suffix(sources: Sources, name: str) -> bool:
 
 
 def _is_possible(sources: Sources, name: str) -> bool:
-    # Visitors cannot ask for wildcards, and a platform knows its customers by name, not by address.
+    # No visitor sends a wildcard, and a platform knows its customers by name, not by address.
     if is_wildcard(name) or is_address(name):
         return False
     try:

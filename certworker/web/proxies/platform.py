@@ -51,7 +51,7 @@ class Platform:
         Return whether the platform at *url* allows the normalized *name*: its status is 200.
 
         Raises:
-            PlatformUnavailable: The platform does not respond in time, or fails, or too many calls wait.
+            PlatformUnavailable: The platform does not respond in time, fails, or has too many calls.
         """
         if (known := self._results.get((url, name))) is not None:
             return known

@@ -32,7 +32,7 @@ MOST_NAMES = 2_000
 #: immediately.
 PATIENCE_SECONDS = 60.0
 
-#: The fastest level. Others need much longer for keys, which do not compress.
+#: The fastest level. Higher levels take much longer, and keys hardly compress.
 GZIP_LEVEL = 1
 
 
@@ -78,7 +78,10 @@ class TraefikConfiguration:
 
     def current(self, certificates: CertificateStore) -> Configuration:
         """
-        Return the configuration with all *certificates* in service. A damaged certificate is left out.
+        Return the configuration with all certificates in service. A damaged certificate is left out.
+
+        Args:
+            certificates: The store with the certificates.
 
         Raises:
             TooManyNames: There are more than :data:`MOST_NAMES` names.

@@ -239,7 +239,7 @@ class TestCount:
             ask(second, "other.example.org")
         lines = [record.getMessage() for record in caplog.records if record.name == permission.__name__]
 
-        assert [": 1, the last", ": 10, the last", ": 1, the last"] == [
+        assert [": 1; the last", ": 10; the last", ": 1; the last"] == [
             line[line.index(": ") : line.index(" one is")] for line in lines
         ]
         assert "n9.example.org" in lines[1]
@@ -256,4 +256,4 @@ class TestCount:
             for client in (first, second, first):
                 ask(client, "other.example.org")
 
-        assert 3 == caplog.text.count(": 1, the last one is")
+        assert 3 == caplog.text.count(": 1; the last one is")
