@@ -33,7 +33,7 @@ class Queue:
     #: Requests that wait in the priority queues for a free slot.
     deferred: int
     workers: int
-    #: Whether a scheduler is running, which moves delayed jobs and the checks of due names to the queue.
+    #: Whether a scheduler is running, which moves delayed jobs, such as checks of due names, to the queue.
     scheduler: bool
     #: Whether all workers are suspended.
     suspended: bool

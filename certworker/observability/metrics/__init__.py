@@ -9,7 +9,7 @@ In import order (★ to read first)::
     reading       Reads metrics at a scrape
     names         The metrics of names, which a scrape counts
     gauges        The other metrics that a scrape reads
-    registry      ★ The metrics of one worker
+    registry      ★ The metrics of one worker or mirror
 
 A component that counts gets a plain function, such as :meth:`Counters.acme_request`.
 """

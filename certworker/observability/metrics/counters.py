@@ -1,5 +1,5 @@
 """
-The counters and histograms of this worker. Each call takes microseconds, so a job may count everything.
+The counters and histograms of this process. Each call takes microseconds, so a job may count everything.
 """
 
 from __future__ import annotations

@@ -142,7 +142,7 @@ SCHEDULER_LAG = Family(
     "How late the earliest delayed job or check is; 0 if none is late.",
     own=False,
 )
-CERTIFICATES = Family("certificates", "gauge", "Names by the state of their record.", ("state",), own=False)
+CERTIFICATES = Family("certificates", "gauge", "Names by state.", ("state",), own=False)
 NAMES = Family(
     "names",
     "gauge",
@@ -211,7 +211,7 @@ NOTIFICATIONS = Family(
 )
 SILENCE = Family("loop_silence_seconds", "gauge", "Seconds since a loop made progress.", ("loop",))
 STALLED = Family("loop_stalled", "gauge", "1 if a loop makes no progress, otherwise 0.", ("loop",))
-BUILD = Family("build", "info", "The version of the worker; the value is always 1.", ("version",))
+BUILD = Family("build", "info", "The version of certworker; the value is always 1.", ("version",))
 
 #: All metrics, in the order of the documentation.
 FAMILIES = (

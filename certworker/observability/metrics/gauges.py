@@ -1,5 +1,5 @@
 """
-The other metrics that a scrape reads: from Redis, and from this worker.
+The other metrics that a scrape reads: from Redis, and from this process.
 """
 
 from __future__ import annotations

@@ -30,9 +30,10 @@ class Counted(NamedTuple):
     """
 
     state: str
-    #: The remaining share of the lifetime: 1 is new, 0 or less is expired. None: no certificate.
+    #: The remaining share of the lifetime: 1 is new, 0 or less is expired. None: the name has no certificate,
+    #: or has moved. For an imported certificate, the lifetime is at most its last 300 days.
     share_left: float | None
-    #: When its certificate expires.
+    #: When its certificate expires; None without a certificate, or for a moved name.
     not_after: datetime | None = None
     name: str = ""
     #: The label of the CA; empty without a certificate.

@@ -14,7 +14,7 @@ from certworker.observability.metrics.families import Family
 
 logger = logging.getLogger(__name__)
 
-#: A worker spends at most this share of its time on one slow metric. Counting 50,000 names takes a second.
+#: A process spends at most this share of its time on one slow metric. Counting 50,000 names takes a second.
 MAX_COLLECT_SHARE = 1 / 20
 
 

@@ -1,5 +1,5 @@
 """
-The metrics of one worker: its counters, and what a scrape reads.
+The metrics of one worker or mirror: its counters, and what a scrape reads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from certworker.supervision import Heartbeats
 
 class Metrics(Counters):
     """
-    The counters of this worker, and the gauges that it reads at each scrape.
+    The counters of this process, and the gauges that it reads at each scrape.
     """
 
     def __init__(self) -> None:

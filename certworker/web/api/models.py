@@ -82,7 +82,8 @@ class Name:
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
-    #: The tenant in the last request that named one; empty if none did.
+    #: The tenant that has proved its ownership, or the tenant in the last request that named one; empty if
+    #: there is none.
     tenant: str
     #: When the pending forced request was made; null without one.
     forced_at: datetime | None
