@@ -79,7 +79,7 @@ class Actions:
                 names of *tenant*.
 
         Raises:
-            CertworkerError: A name is invalid. Nothing is requested.
+            CertworkerError: A name is invalid, or the volume cannot be read. Nothing is requested.
             OtherTenant: A name is known, and does not belong to *tenant*. Nothing is requested.
             redis.RedisError: Redis does not respond.
         """
@@ -125,6 +125,7 @@ class Actions:
         Request an attempt now for *name* and the other names of its last attempt.
 
         Raises:
+            CertworkerError: The volume cannot be read.
             OtherTenant: One of these names does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """
@@ -137,7 +138,8 @@ class Actions:
         Resume the orders for *name*, which a CA has paused, and request the next attempt now.
 
         Raises:
-            CertworkerError: The file with the limits is invalid, or the state directory is not writable.
+            CertworkerError: The file with the limits is invalid, the volume cannot be read, or the state
+                directory is not writable.
             OtherTenant: One of the names of its last attempt does not belong to *tenant*.
             redis.RedisError: Redis does not respond.
         """

@@ -28,7 +28,7 @@ class AuthorityLimits:
 
 def limits(sources: Sources) -> tuple[AuthorityLimits, ...]:
     """
-    Return the limits of each CA of the settings, in their order.
+    Return the limits of each CA in the settings, in the order of the settings.
 
     Raises:
         InvalidSettings: The file with the limits is invalid.

@@ -205,12 +205,12 @@ NEXT_ORDER = Family(
 NOTIFICATIONS = Family(
     "notifications_waiting",
     "gauge",
-    "Notifications that are not delivered yet.",
+    "Notifications that have not been delivered yet.",
     ("channel",),
     own=False,
 )
 SILENCE = Family("loop_silence_seconds", "gauge", "Seconds since a loop made progress.", ("loop",))
-STALLED = Family("loop_stalled", "gauge", "1 if a loop makes no progress, otherwise 0.", ("loop",))
+STALLED = Family("loop_stalled", "gauge", "1 if a loop is stalled, otherwise 0.", ("loop",))
 BUILD = Family("build", "info", "The version of certworker; the value is always 1.", ("version",))
 
 #: All metrics, in the order of the documentation.

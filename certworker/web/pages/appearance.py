@@ -63,7 +63,7 @@ def appearance_of(state: str) -> Appearance:
 
 def appearance(status: DomainStatus, now: datetime) -> Appearance:
     """
-    Return the appearance of a name, whose certificate may be overdue.
+    Return the appearance of a name. Its tone also depends on the remaining share of its certificate.
     """
     shown = appearance_of(status.detail)
     left = status.share_left(now)

@@ -65,7 +65,7 @@ def doctor() -> str:
 @allowed("operate")
 def examine() -> Response:
     """
-    Run the checks, and return the page with each finding when its check ends.
+    Run the checks, and stream the page: each finding appears when its check ends.
     """
     _require_operator()
     name = request.form.get("name", "").strip()[:LONGEST_NAME]

@@ -21,7 +21,7 @@ from tests.web.pages.server import Served, serve
 
 #: Each view of an operator, with a text that it shows.
 VIEWS = {
-    "/": "Needs you",
+    "/": "Needs attention",
     "/names": "15 names",
     "/names?text=nothing": "No name matches.",
     "/names/www.example.net": "Last failure",
