@@ -121,7 +121,8 @@ class _Row:
     issuer: str
     authority: str
     not_after: float
-    #: The time of its renewal; :data:`NEVER` without one, and for a name that a wildcard covers.
+    #: The time of its renewal; :data:`NEVER` without one, for a moved name, and for a name that a wildcard
+    #: covers.
     renewal: float
 
 
@@ -342,7 +343,7 @@ def _row_of(one: DomainState, tenant: str) -> _Row:
         intern(certificate.issuer if certificate else ""),
         intern(certificate.authority or ADOPTED if certificate else ""),
         certificate.not_after.timestamp() if certificate else NEVER,
-        renewal.timestamp() if renewal and not one.by else NEVER,
+        renewal.timestamp() if renewal and not one.by and one.state != "moved" else NEVER,
     )
 
 

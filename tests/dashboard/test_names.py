@@ -26,6 +26,7 @@ from certworker.dashboard.names import (
 )
 from certworker.dashboard.sources import Sources
 from certworker.errors.acme import BadCertificate
+from certworker.errors.dns import Moved
 from certworker.worker.producer import request_certificate
 from tests.servers.redis import RedisServer
 from tests.servers.worker import PATIENCE_SECONDS as PATIENCE
@@ -211,6 +212,18 @@ class TestNextRenewals:
         assert names[-2] == renewals[0].name
         assert [one.renewal for one in renewals] == sorted(one.renewal for one in renewals if one.renewal)
         assert ["shop03.localhost"] == [one.name for one in index.next_renewals(3, "acme")]
+
+    def test_a_moved_name_has_no_renewal(self, app: App, index: NameIndex, names: list[str]) -> None:
+        """
+        A moved name is not renewed, so it is neither a next renewal nor due.
+        """
+        moved, now = names[-2], app.clock()
+        failure = Moved(name=moved, found="203.0.113.7", record=f"{moved}. A 203.0.113.1")
+        app.records.record_failed([moved], failure, next_check=now + DAY, now=now)
+
+        assert names[-3] == index.next_renewals(1)[0].name
+        assert moved not in found(index, NameQuery(due=400 * DAY))
+        assert [moved] == found(index, NameQuery(state="moved"))
 
 
 class TestFind:
