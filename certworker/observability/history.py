@@ -58,7 +58,7 @@ class HistoryEntry:
     """
 
     moment: datetime
-    #: The level of the log line: INFO, WARN, ERROR or FATAL.
+    #: The level of the log line: INFO, WARN or ERROR.
     level: str
     text: str
     #: For the last line of a job: the milliseconds of each step that it ran, in their order.

@@ -264,7 +264,7 @@ def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], da
     """
     Log the address of the page.
 
-    Create the first token if every user needs one, and the default file with the tokens is missing.
+    Create the first token if other machines can connect, and the default file with the tokens is missing.
     """
     url = url_of(address, settings.web.path)
     tokens = tokens_of(settings)

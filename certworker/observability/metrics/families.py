@@ -237,7 +237,8 @@ LABELS: Mapping[str, str] = {
     "certificate": "`valid` while the certificate in service is valid, otherwise `none`",
     "channel": "`mail` or `hook`",
     "check": "the check, such as `DNS`, `CAA` or `port 80`",
-    "code": "the code of the failure, such as `http.404`; empty without a failure",
+    "code": "the code of the failure, such as `http.404`; `other` for an unknown code; empty without a "
+    "failure",
     "condition": "`ready`: a valid certificate is in service; `failed`: the last attempt failed; "
     "`overdue`: less than a fifth of the lifetime is left; `paused`: the CA has paused the name",
     "issuer": "the CA: its value of `CERTWORKER_AUTHORITY`, or its host; `imported` or `adopted` for a "

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from flask import abort, render_template, request, url_for
 
@@ -82,13 +83,16 @@ def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
     if details is None:
         abort(404)
     now, status = sources().clock(), details.status
+    # A moved name is not renewed.
+    renewal = None if status.state == "moved" else status.renewal
     entries = own_history(sources(), status.name, tenant)
     return render_template(
         "pages/name.html",
         details=details,
         status=status,
         look=appearance(status, now),
-        renewal_share=_share_at_renewal(status),
+        renewal=renewal,
+        renewal_share=_share_at(renewal, status),
         buttons=buttons(status),
         entries=[(TONES.get(entry.level, "idle"), entry) for entry in reversed(entries)],
         files=details.files if tenant is None else {},
@@ -134,11 +138,11 @@ def records(name: str) -> str:
     )
 
 
-def _share_at_renewal(status: DomainStatus) -> float | None:
-    if not (status.not_before and status.not_after and status.renewal):
+def _share_at(moment: datetime | None, status: DomainStatus) -> float | None:
+    if not (status.not_before and status.not_after and moment):
         return None
     length = status.not_after - status.not_before
-    return (status.renewal - status.not_before) / length if length else None
+    return (moment - status.not_before) / length if length else None
 
 
 def _facts(details: NameDetails) -> list[tuple[str, str]]:

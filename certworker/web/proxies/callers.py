@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 CALLS_PER_SECOND = 500.0
 BURST = 5_000
 
-#: The deliveries that are remembered. Each takes about 100 bytes.
+#: The maximum number of remembered deliveries. Each takes about 100 bytes.
 MOST_DELIVERIES = 100_000
 
 REMEDY = "Create a token: certworker token create --role proxy"

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from certworker.doctor.records import NeededRecord
+from certworker.errors.dns import Moved
 from certworker.storage.metadata import IMPORTED
 from certworker.web.pages.name import buttons
 from tests.web.pages import showcase
@@ -38,6 +39,20 @@ class TestName:
 
         assert all(part in text for part in ("Last failure", "6 failed attempts", "Change the record"))
         assert "dns.wrong_ip" in text
+
+    def test_a_moved_name_has_no_renewal(self, site: Site) -> None:
+        """
+        certworker does not renew the certificate of a moved name, so its view has no time of a renewal.
+        """
+        name, now = "shop.example.com", site.sources.clock()
+        before = site.reader.get(f"/names/{name}").text
+        failure = Moved(name=name, found="203.0.113.7", record=f"{name}. A 203.0.113.1")
+        site.sources.records.record_failed([name], failure, next_check=now, now=now)
+        after = site.reader.get(f"/names/{name}").text
+
+        assert all(part in before for part in ("<dt>Renewal</dt>", "renewal at the mark"))
+        assert not any(part in after for part in ("<dt>Renewal</dt>", "renewal at the mark"))
+        assert "dns.moved" in after
 
     def test_a_covered_name_leads_to_its_wildcard(self, site: Site) -> None:
         """
