@@ -231,7 +231,9 @@ def page_connection(settings: Settings) -> Redis:
 
 def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetime]) -> list[Loop]:
     """
-    Start the page of a worker until the end of *stack*. Return its loop; an empty list if there is no page.
+    Start the page of a worker until the end of *stack*.
+
+    Return a list with its loop; an empty list if there is no page.
 
     A worker without the page is better than no worker. So an unusable address is an error only if the
     operator has set it.

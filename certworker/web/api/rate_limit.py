@@ -15,7 +15,7 @@ from certworker.ttl_cache import TtlCache
 CALLS_PER_SECOND = 20.0
 BURST = 200
 
-#: The sum of many times is not exact.
+#: A sum of many floating-point times is not exact.
 ROUNDING_SECONDS = 1e-6
 
 

@@ -48,7 +48,7 @@ class ProxyRoutes:
         Return the dynamic configuration for Traefik's HTTP provider.
         """
         current = self._configuration.current(components().sources.certificates)
-        self.callers.log_delivery(f"all certificates ({current.count})", current.version)
+        self.callers.log_delivery(f"every certificate ({current.count})", current.version)
         if request.accept_encodings.quality("gzip") > 0:
             response = Response(current.compressed, content_type="application/json")
             response.headers["Content-Encoding"] = "gzip"
@@ -60,6 +60,8 @@ class ProxyRoutes:
     def get_certificate(self) -> Response:
         """
         Return the certificate, its chain and its key for a server name.
+
+        Without one, optionally request a certificate for an allowed name.
         """
         # A client that visits an IP address sends no server name (RFC 6066, section 3).
         text = _value_of("server_name") or request.args.get("local_ip", "")
@@ -76,7 +78,9 @@ class ProxyRoutes:
 
     def ask(self) -> Response:
         """
-        Return 200 if a proxy may serve a name, otherwise 404; optionally, request an allowed name.
+        Return 200 if a proxy may serve a name, otherwise 404.
+
+        Optionally, request a certificate for an allowed name.
         """
         if current_access().tenant is not None:
             raise Refused(403, "A token of a tenant may not do this.", "Use a token without a tenant.")
