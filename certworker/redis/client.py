@@ -23,10 +23,11 @@ from certworker.redis.url import RedisURL
 #: The timeout of a connection to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: The timeout of a reply. No command of certworker blocks for longer; redis-py before 8 has no timeout.
+#: The timeout of a reply. No command of certworker blocks for longer. By default, redis-py before 8 has no
+#: timeout.
 REPLY_SECONDS = 5
 
-#: Both timeouts for a client of the page. A stream of events waits a second for a reply.
+#: The two timeouts of the page's client. A stream of events waits up to a second for the next event.
 IMPATIENT_CONNECT_SECONDS = 1
 IMPATIENT_REPLY_SECONDS = 2
 
@@ -38,7 +39,9 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
     Behind Sentinels, each new connection goes to the current primary.
 
     Args:
-        is_patient: Whether a command tries for up to a minute to reach Redis. Otherwise, it fails after
+        address: The address of Redis or of its Sentinels, with the credentials.
+        connections: The maximum number of connections.
+        is_patient: Whether a command tries for about a minute to reach Redis. Otherwise, it fails within
             seconds, and immediately while Redis is known not to respond.
     """
     connect_seconds = CONNECT_SECONDS if is_patient else IMPATIENT_CONNECT_SECONDS
@@ -64,7 +67,7 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
         sentinel_kwargs={
             "socket_connect_timeout": connect_seconds,
             "socket_timeout": connect_seconds,
-            # After a failed Sentinel, try the next one, and later all Sentinels again.
+            # After a failed Sentinel, try the next one immediately. The retries of a command try all again.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,
             **tls,
@@ -83,10 +86,10 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
 @contextmanager
 def connected(address: RedisURL) -> Iterator[Redis]:
     """
-    Yield a connection to *address*, and close it at the end of the block.
+    Yield a client for *address*, and close it at the end of the block.
 
     Raises:
-        CertworkerError: Redis failed within the block.
+        CertworkerError: A command in the block failed.
     """
     with connect(address) as connection:
         try:
@@ -99,8 +102,8 @@ class _ConnectionToPrimary(SentinelManagedConnection):
     """
     A connection that finds the current primary whenever it connects.
 
-    The connection of redis-py finds the primary only at its first attempt. A command that lost its connection
-    would connect to the old primary again, for minutes if the old host does not respond.
+    The connection of redis-py finds the primary only when it leaves the pool. After a lost connection, the
+    retries of a command would go to the old primary, for about a minute if its host does not respond.
     """
 
     def _connect(self) -> Any:
@@ -110,7 +113,7 @@ class _ConnectionToPrimary(SentinelManagedConnection):
 
 class _SecureConnectionToPrimary(_ConnectionToPrimary, SSLConnection):
     """
-    The same over TLS.
+    A connection over TLS that finds the current primary whenever it connects.
     """
 
 
@@ -141,5 +144,5 @@ class _SentinelPool(Sentinel):
 
 
 def _retries() -> Retry:
-    # redis-py has the same default for a client without its own pool.
+    # These are the defaults of redis-py 8 for a client that creates its own pool.
     return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)

@@ -1,8 +1,8 @@
 """
 Writes and reads the values in Redis.
 
-Every program with access to Redis can write any value. So the functions for numbers, times, names and JSON
-check each value, and :func:`shown_in` makes a string printable. An invalid value counts as lost.
+Every program with access to Redis can write any value. So the functions for numbers, times, names, and
+JSON check each value, and :func:`shown_in` makes a string printable. An invalid value counts as lost.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOST_DIGITS = 6
 #: The maximum number of names in one certificate.
 MOST_NAMES = 100
 
-#: The limits of times. Arithmetic between these limits does not overflow.
+#: The limits of times. Adding a year to a time within these limits does not overflow.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
 
 
 def decode_text(value: bytes | str | None) -> str:
     """
-    Return *value* as text in UTF-8, with invalid bytes replaced, or an empty string for None.
+    Return *value* as text that UTF-8 can encode, with invalid parts replaced; an empty string for None.
     """
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -40,14 +40,16 @@ def decode_text(value: bytes | str | None) -> str:
 
 def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
     """
-    Return the string or bytes *value* on one line, printable, at most *longest* characters; else empty.
+    Return the string or bytes *value* as one printable line of at most *longest* characters.
+
+    Return an empty string for a value of any other type.
     """
     return printable(decode_text(value), longest) if isinstance(value, bytes | str) else ""
 
 
 def count_in(value: object) -> int:
     """
-    Return the count in *value*, a number or digits, or 0 if it is invalid or has more than 6 digits.
+    Return the count in *value*, an integer or its digits; 0 if it is invalid or has more than 6 digits.
     """
     if isinstance(value, bytes):
         value = decode_text(value)
@@ -59,7 +61,7 @@ def count_in(value: object) -> int:
 
 def name_in(value: object) -> str | None:
     """
-    Return the normalized name in *value*, or None if there is none.
+    Return *value* as a string if it is a normalized name, else None.
     """
     if isinstance(value, bytes):
         try:
@@ -81,7 +83,7 @@ def names_in(value: object) -> tuple[str, ...] | None:
 
 def json_in(value: bytes | str | None) -> object:
     """
-    Return the JSON in *value*, or None if it is too large or invalid, for example because of NaN.
+    Return the value of the JSON in *value*; None if it is missing, too large, or invalid (NaN, for example).
     """
     if value is None or len(value) > LARGEST_JSON:
         return None
@@ -93,7 +95,7 @@ def json_in(value: bytes | str | None) -> object:
 
 def fields_in(value: bytes | str | None) -> dict[str, object]:
     """
-    Return the JSON object in *value*, or an empty object if it is invalid.
+    Return the JSON object in *value*; an empty one if *value* is missing, invalid, or another type of JSON.
     """
     found = json_in(value)
     return found if isinstance(found, dict) else {}
@@ -101,14 +103,16 @@ def fields_in(value: bytes | str | None) -> dict[str, object]:
 
 def encode_time(moment: datetime | None) -> str:
     """
-    Return *moment* with seconds, for example `2026-11-23T10:15:09Z`, or an empty string for None.
+    Return *moment* in UTC, such as `2026-11-23T10:15:09Z`, or an empty string for None.
     """
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
 
 
 def decode_time(text: object) -> datetime | None:
     """
-    Return the time in *text* in UTC, or None if it is invalid.
+    Return the time in *text* in UTC; None if it is invalid or has no time zone.
+
+    A time outside the limits counts as the closer limit.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None

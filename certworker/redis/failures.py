@@ -45,7 +45,7 @@ BY_CLASS: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...]
     (RedisOutOfMemory, (OutOfMemoryError,)),
     (RedisPermissionDenied, (NoPermissionError,)),
 )
-#: Failures by the text of the error, because an error within a script has no class.
+#: Failures by the text of the error, because redis-py has no class for some errors and for those of scripts.
 BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
     (RedisOutOfMemory, ("OOM command not allowed",)),
     (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),
@@ -80,7 +80,8 @@ def to_failure(error: RedisError, address: str) -> CertworkerError:
 
 def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | None]:
     """
-    Return a function that returns the failure for an error of *connection*, or None for any other error.
+    Return a function that returns the failure for an error of Redis at *connection*, or None for any other
+    error.
     """
     address = address_of(connection)
     return lambda error: to_failure(error, address) if isinstance(error, RedisError) else None

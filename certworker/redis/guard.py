@@ -6,9 +6,10 @@ It guards every command:
 * It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the values that made a reply too long, so that the command fails only once.
+* It removes the oversized values that made a reply too long. That command fails, and the next one succeeds.
 
-With each command of a job, it sends the waiting commands; see :mod:`certworker.redis.shared_trips`.
+With each command of a job, it also sends the job's waiting commands; see
+:mod:`certworker.redis.shared_trips`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from certworker.redis.shared_trips import Reply, sharing, take_waiting
 #: KiB.
 LONGEST_REPLY = 64 * 1024 * 1024
 
-#: The maximum number of repetitions of a command, because another program may write the key again.
+#: The maximum number of repetitions of a command. Another program may write the invalid key again and again.
 MAX_REPETITIONS = 3
 
 
@@ -81,10 +82,10 @@ class GuardedRedis(Redis):
 
     def send_waiting(self) -> None:
         """
-        Send the waiting commands of this job.
+        Send the waiting commands of the current job.
 
         Raises:
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis does not respond, or a reply is too long.
         """
         if waiting := take_waiting(self):
             GuardedPipeline(self, transaction=False).execute_after(waiting)
@@ -92,7 +93,8 @@ class GuardedRedis(Redis):
 
 class GuardedPipeline(Pipeline):
     """
-    A pipeline or a transaction that repeats each command that failed because of a key of the wrong type.
+    A pipeline or a transaction with the same guards: it repeats each command that failed because of a key of
+    the wrong type.
     """
 
     def __init__(self, client: GuardedRedis, transaction: bool, shard_hint: Any = None) -> None:
@@ -114,7 +116,8 @@ class GuardedPipeline(Pipeline):
 
     def execute_after(self, waiting: Sequence[Reply]) -> list[Any]:
         """
-        Send the *waiting* commands and those of this pipeline. Return the replies to the latter, or errors.
+        Send the *waiting* commands and those of this pipeline. Return the replies to the latter; a failed
+        command has an error instead.
         """
         self.command_stack[:0] = [(reply.command, {}) for reply in waiting]
         try:
@@ -179,7 +182,7 @@ def sharing_trips(connection: Redis) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which one depends on hiredis
+class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # with or without hiredis
     """
     The parser of redis-py, with a limit on the length of a reply.
     """
@@ -201,7 +204,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
             return super().read_response(*arguments, **options)
         except ReplyTooLong:
             # The rest of the reply is still arriving. Behind Sentinels, redis-py before 8 would reuse the
-            # connection. Without the parser, the pool opens a new connection.
+            # connection. If its parser is disconnected, the pool opens a new connection.
             self.on_disconnect()
             raise
 

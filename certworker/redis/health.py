@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: The maximum number of log lines about one outage.
+#: The maximum number of logged reasons of one outage.
 MAX_REASONS = 20
 
 #: The first version with BLMOVE, which moves a job between two lists without losing it.
@@ -30,8 +30,9 @@ OLDEST_VERSION = (6, 2)
 #: The key that tests whether Redis accepts writes. It expires after a second.
 PROBE_KEY = "certworker:probe"
 
-#: The prefixes of redis-py's options for the address, the user, TLS and the timeouts. Behind Sentinels, the
-#: pool is an option, too. Without the timeouts, a handshake with a silent server would never end.
+#: The prefixes of redis-py's options for the address, the credentials, TLS, and the timeouts. Behind
+#: Sentinels, the pool is also an option. Before redis-py 8, a handshake with a silent server never ends if
+#: there are no timeouts.
 CONNECTION_OPTIONS = (
     "host",
     "port",
@@ -47,7 +48,7 @@ CONNECTION_OPTIONS = (
 
 class OutageTracker:
     """
-    The state of an outage: logs each reason once, and returns pauses that grow up to a minute.
+    Logs each reason of an outage once, and the end of the outage. Returns pauses that grow to a minute.
     """
 
     def __init__(self, address: str) -> None:
@@ -59,17 +60,17 @@ class OutageTracker:
     @property
     def lasts(self) -> bool:
         """
-        Return whether an outage was logged and has not ended.
+        Return whether an outage has been logged and has not ended.
         """
         return bool(self._logged)
 
     def failed(self, error: RedisError | RedisIsCluster) -> float:
         """
-        Log *error* if its reason is new. Return the seconds until the next attempt.
+        Log *error* if its reason is new in this outage. Return the seconds until the next attempt.
         """
         failure = error if isinstance(error, RedisIsCluster) else to_failure(error, self._address)
         self._began = self._began or time.monotonic()
-        # The message of an unreachable Redis changes often, so its code identifies the reason.
+        # The message about an unreachable Redis often changes, so its code identifies the reason.
         reason = failure.code if isinstance(failure, RedisUnreachable) else failure.message
         if reason not in self._logged and len(self._logged) < MAX_REASONS:
             self._logged.add(reason)
@@ -79,22 +80,20 @@ class OutageTracker:
 
     def succeeded(self) -> None:
         """
-        Log the end of the outage.
+        Log the end of the outage, if there is one.
         """
         if self._logged:
-            logger.info(
-                "Redis at %s answers again after %.0f s", self._address, time.monotonic() - self._began
-            )
+            logger.info("Redis at %s works again after %.0f s", self._address, time.monotonic() - self._began)
         self._began, self._pause = 0.0, 0.0
         self._logged.clear()
 
 
 def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     """
-    Return True when Redis answers and accepts writes and scripts, or False if *stop* is set first.
+    Wait until Redis answers and accepts writes and scripts. Return False if *stop* is set first, else True.
 
     Raises:
-        RedisTooOld: Redis is too old, so waiting would not help.
+        RedisTooOld: Redis is too old. Only an upgrade ends this failure.
     """
     outage, stop = OutageTracker(address_of(connection)), stop or Event()
     while not stop.is_set():
@@ -142,7 +141,7 @@ def probe(connection: Redis) -> None:
         RedisIsCluster: Redis is a node of a cluster.
         RedisTooOld: Redis is too old, and could lose jobs.
     """
-    # Disable the retries of redis-py, which would delay the report of a wrong password by seconds.
+    # Disable the retries of redis-py, which would delay the report of a failure by seconds.
     pool = connection.connection_pool
     options = {
         name: value for name, value in pool.connection_kwargs.items() if name.startswith(CONNECTION_OPTIONS)

@@ -2,7 +2,8 @@
 A client of Redis that fails fast while Redis does not respond.
 
 A request to the page sends several commands, and the page has few threads. If each command waited for a Redis
-that hangs, a few requests would block the page. So after a slow failure, the next commands fail immediately.
+that hangs, a few requests would block the page. So after a slow failure, further commands fail immediately
+for two seconds.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from redis.client import Pipeline
 
 from certworker.redis.guard import GuardedPipeline, GuardedRedis
 
-#: A failure that takes longer is slow. A refused connection fails immediately, and blocks no thread.
+#: A failure after this time or later is slow. A refused connection fails immediately, and blocks no thread.
 SLOW_SECONDS = 0.5
 
 #: How long commands fail immediately after a slow failure. Then one command tries Redis again.
@@ -37,7 +38,7 @@ class SlowFailure:
         """
         self._clock = clock
         self._lock = threading.Lock()
-        #: Whether this thread is in a command, which may send others.
+        #: Has `is_in_command` while this thread is in a command. That command may send further commands.
         self._this_thread = threading.local()
         self._error: exceptions.RedisError | None = None
         self._tried_again = 0.0
@@ -48,7 +49,7 @@ class SlowFailure:
         Run a command in the block, unless Redis is known not to respond.
 
         Raises:
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis is known not to respond, or the command failed.
         """
         if getattr(self._this_thread, "is_in_command", False):
             yield
@@ -98,7 +99,7 @@ class ImpatientRedis(GuardedRedis):
 
     def pipeline(self, transaction: bool = True, shard_hint: Any = None) -> Pipeline:
         """
-        Return a pipeline that fails fast as well.
+        Return a pipeline that also fails fast.
         """
         return _ImpatientPipeline(self, transaction, shard_hint)
 

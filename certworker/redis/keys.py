@@ -40,7 +40,7 @@ class Kind:
     pattern: str
     type: Type
     content: str
-    #: Whether certworker may remove a key of another type. It only reports the keys of Appwrite's core.
+    #: Whether certworker may remove a key with another type. It only reports the keys of Appwrite's core.
     removable: bool = True
 
     @property
@@ -153,12 +153,12 @@ _UNUSABLE = re.compile(
     "WRONGTYPE|last possible ID|smaller than the target stream|is not an integer|not a.* float|would overflow"
 )
 
-#: Commands that add to a number in a hash or in a key.
+#: Commands that add to a number in a hash or in a string.
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
 #: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
-#: than a day ahead. Redis adds nothing to a stream with the last possible id. Returns the removed keys with
-#: their types.
+#: than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns the removed
+#: keys with their types.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -181,8 +181,8 @@ return removed
 """
 
 
-#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists and sets
-#: contain ids and keys, which are shorter.
+#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists, sets, and
+#: strings contain ids and keys, which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
 #: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns their number
@@ -252,7 +252,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
         error: The reply to the command.
 
     Raises:
-        WrongType: The key belongs to another program, or the Redis user may not remove it.
+        WrongType: The key belongs to Appwrite's core, or the Redis user may not remove it.
     """
     if not _UNUSABLE.search(str(error)):
         return False
@@ -284,8 +284,8 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
     Remove oversized values from the keys of *command*, whose reply was too long.
 
-    This function removes the members, fields, values and entries of the keys in :data:`KINDS` that are larger
-    than those of certworker and RQ. It logs each key.
+    From the removable keys of :data:`KINDS`, this function removes the members, fields, values, and entries
+    that are larger than those of certworker and RQ. It logs each of these keys.
 
     Args:
         connection: The connection to Redis.
@@ -314,14 +314,15 @@ def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:
     if key is None or kind is None or not kind.removable:
         return False
     field = decode_text(command[2]) if kind.type == "hash" else ""
-    removed = connection.hdel(key, field) if field else connection.delete(key)
-    logger.warning(
-        "removed an invalid number from Redis: %s %s",
-        printable(key, 200),
-        printable(field, 200),
-        extra={"code": "redis.wrong_type"},
-    )
-    return bool(removed)
+    if connection.hdel(key, field) if field else connection.delete(key):
+        logger.warning(
+            "removed an invalid number from Redis: %s %s",
+            printable(key, 200),
+            printable(field, 200),
+            extra={"code": "redis.wrong_type"},
+        )
+    # Another thread or worker may have removed the number between the two commands.
+    return True
 
 
 def _name_wrong(connection: Redis, found: Mapping[str, Kind]) -> None:

@@ -9,8 +9,9 @@ reply it does not need yet together with its next command::
         send_with_next(...)          waits
         connection.get(...)          one round trip for three commands
 
-Redis receives the commands of a job in the order in which the job sent them. A crash before the round trip is
-the same as a crash before the first of its commands. Outside a job, each command is sent immediately.
+Redis receives the commands of a job in the order in which the job sent them. A crash before the round trip
+has the same effect as a crash before the first of its commands. Outside a job, each command is sent
+immediately.
 
 :mod:`certworker.redis.guard` sends the waiting commands.
 """
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 class Reply:
     """
-    The reply to a command, which may still wait.
+    The reply to a command that may still be waiting.
     """
 
     def __init__(self, command: Sequence[Any], send: Callable[[], object]) -> None:
@@ -43,7 +44,7 @@ class Reply:
 
     def value(self) -> Any:
         """
-        Return the reply. Send the command if it still waits.
+        Return the reply. If the command is still waiting, send all waiting commands first.
 
         Raises:
             redis.RedisError: Redis failed or rejected the command.
@@ -56,7 +57,7 @@ class Reply:
 
     def set(self, answer: Any) -> None:
         """
-        Set the reply, or the error in its place.
+        Set the reply, or the error that occurred instead.
         """
         self._answer, self._is_known = answer, True
         if isinstance(answer, Exception):
@@ -99,7 +100,7 @@ class SharedTrips:
 
     def take(self) -> list[Reply]:
         """
-        Return the waiting commands, which the caller sends.
+        Return and clear the waiting commands, which the caller sends.
         """
         with self._mutex:
             waiting, self._waiting = self._waiting, []
@@ -107,7 +108,7 @@ class SharedTrips:
 
     def end(self) -> None:
         """
-        Send the waiting commands. Later commands do not wait.
+        Send the waiting commands. Commands that follow are sent immediately.
         """
         with self._mutex:
             self._is_over = True
@@ -117,14 +118,16 @@ class SharedTrips:
             logger.debug("could not send the last commands of a job: %s", error)
 
 
-#: The connection of the running job, and its shared trips. The threads of its checks use the same ones.
+#: The connection of the running job, and the job's shared trips. The threads of the job's checks have both.
 _current: ContextVar[tuple[Redis, SharedTrips] | None] = ContextVar("shared_trips", default=None)
 
 
 @contextmanager
 def sharing(connection: Redis, send: Callable[[], object]) -> Iterator[None]:
     """
-    Make :func:`send_with_next` wait for the next command to *connection* within the block.
+    Within the block, make :func:`send_with_next` wait for the next command to *connection*.
+
+    The end of the block sends the commands that are still waiting.
 
     Args:
         connection: The connection.
@@ -141,7 +144,7 @@ def sharing(connection: Redis, send: Callable[[], object]) -> Iterator[None]:
 
 def take_waiting(connection: Redis) -> list[Reply]:
     """
-    Return the waiting commands of this job to *connection*, which the caller sends.
+    Return and clear the waiting commands of this job to *connection*. The caller sends them.
     """
     current = _current.get()
     return current[1].take() if current and current[0] is connection else []
@@ -149,9 +152,9 @@ def take_waiting(connection: Redis) -> list[Reply]:
 
 def send_with_next(connection: Redis, *command: Any) -> Reply:
     """
-    Send *command* together with the next command of the job. Outside a job, send it immediately.
+    Send *command* together with the job's next command to *connection*. Outside a job, send it immediately.
 
-    This function raises no error of Redis. :meth:`Reply.value` does.
+    This function does not raise errors of Redis; :meth:`Reply.value` does.
     """
     current = _current.get()
     if current and current[0] is connection and (reply := current[1].add(command)):

@@ -6,13 +6,13 @@ The address of Redis as a URL.
     redis://[USER:PASSWORD@]HOST[:PORT][/DB]
     rediss://…                                      the same over TLS
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DB]
-    rediss+sentinel://…                             the same over TLS, including the Sentinels
+    rediss+sentinel://…                             the same over TLS, also to the Sentinels
 
-redis-py defines the first two schemes, but none for Sentinel. The others are the schemes of redisvl, Prefect,
-limits and Redis-Sentinel-Url. USER and PASSWORD are for Redis. The options `sentinel_username` and
+redis-py defines the first two schemes, but none for Sentinel. The other two are those of redisvl, Prefect,
+limits, and Redis-Sentinel-Url. USER and PASSWORD are for Redis. The options `sentinel_username` and
 `sentinel_password` are for Sentinels with authentication.
 
-This module uses only the standard library, because other programs import it together with the producer.
+Other programs import this module together with the producer, so it imports few modules.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from certworker.hosts import host_and_port_in, with_port
 PORT = 6379
 SENTINEL_PORT = 26379
 
-#: The options after the question mark, as in redis-py. `ssl_cert_reqs=none` is not supported: set
-#: `ssl_ca_certs` to the self-signed certificate of Redis instead.
+#: The options after the question mark. Those for TLS have the names of redis-py. `ssl_cert_reqs=none` is not
+#: supported: set `ssl_ca_certs` to the self-signed certificate of Redis instead.
 FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 CHECK_HOST = "ssl_check_hostname"
 SENTINEL_ACCESS = {"sentinel_username": "username", "sentinel_password": "password"}
@@ -48,9 +48,9 @@ class RedisURL:
     The address of Redis and the credentials. The string form contains no secret.
 
     Attributes:
-        hosts: The host of Redis, or the Sentinels if there is a *service*.
-        service: The name of the primary at the Sentinels.
-        tls: The options of redis-py for TLS; None for no TLS.
+        hosts: The host and port of Redis, or of each Sentinel if there is a *service*.
+        service: The name under which the Sentinels know the primary; None without Sentinels.
+        tls: The options of redis-py for TLS; None without TLS.
         sentinel_access: The credentials for the Sentinels.
     """
 
@@ -92,7 +92,7 @@ class RedisURL:
     @property
     def files(self) -> tuple[Path, ...]:
         """
-        Return the paths of the files in the options.
+        Return the paths in the options: the CA's certificate, the client's certificate, and its key.
         """
         return tuple(Path(str(value)) for option, value in (self.tls or {}).items() if option in FILES)
 

@@ -175,6 +175,17 @@ class TestRemoveWrong:
         assert 1 == connection.incr("certworker:appwrite:taken:v1")
         assert b"x" == connection.hget("rq:worker:a", "birth")
 
+    def test_a_number_that_another_worker_removed_is_not_logged(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        If another worker has removed the invalid number, the command is repeated without a log line.
+        """
+        error = ResponseError("value is not an integer or out of range")
+
+        assert remove_wrong(connection, ["INCR", "certworker:appwrite:taken:v1"], error)
+        assert "removed" not in caplog.text
+
     @pytest.mark.parametrize("error", ["ERR syntax error", "NOAUTH", "OOM command not allowed"])
     def test_another_error_removes_nothing(self, connection: Redis, error: str) -> None:
         """

@@ -275,7 +275,7 @@ class TestAccidents:
             time.sleep(1)
             own_redis.start()
             end_of(connection, request_certificate("b.org", connection=connection))
-            assert eventually(lambda: "answers again" in caplog.text)
+            assert eventually(lambda: "works again" in caplog.text)
 
         assert 1 == caplog.text.count("redis.unreachable")
 
