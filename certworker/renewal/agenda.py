@@ -1,8 +1,8 @@
 """
 The agenda: the time of the next check of each name.
 
-Renewals, attempts after a failure and checks of valid certificates are all next checks. They are in one
-sorted set of Redis, so one command reads the names that are due.
+Renewals, attempts after a failure, and checks of valid certificates are all next checks. One sorted set in
+Redis has all of them, so one command reads the names that are due.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ logger = logging.getLogger(__name__)
 
 AGENDA = "certworker:agenda"
 
-#: This key exists while the agenda has every name of the volume, or a comparison adds the missing names. If
-#: Redis is emptied, the key is lost, even if names are added to the agenda afterwards.
+#: This key exists while the agenda has every name on the volume, or while a comparison adds the missing
+#: names. If Redis is emptied, the key is lost, and does not return when names are added to the agenda.
 COMPARED = "certworker:compared"
 
 #: A comparison with the volume that makes no progress within this time counts as interrupted.
 LONGEST_STANDSTILL = timedelta(minutes=10)
 
-#: The names in one command. Redis serves other clients between two commands.
+#: The maximum number of names in one command. Redis serves other clients between two commands.
 NAMES_PER_COMMAND = 1_000
-#: The names read in one command. Reading a name takes a tenth of the time of writing it.
+#: The maximum number of names on one page. Reading a name takes a tenth of the time of writing it.
 NAMES_PER_PAGE = 10_000
-#: The overlap of two pages; see :meth:`Agenda.names`.
+#: The number of names in the overlap of two pages; see :meth:`Agenda.names`.
 NAMES_READ_TWICE = 500
 
 
@@ -42,7 +42,8 @@ class Agenda:
     Names with the times of their next checks.
 
     Attributes:
-        wake: Called with the time at which the agenda has to be read next. Readers do not need it.
+        wake: Called with the time at which the due names have to be read. A program that only reads the
+            agenda does not need it.
     """
 
     def __init__(self, connection: Redis, wake: Callable[[datetime], object] = lambda _moment: None) -> None:
@@ -51,7 +52,7 @@ class Agenda:
 
     def put(self, name: str, moment: datetime) -> None:
         """
-        Plan the next check of *name* at *moment*, and at no other time.
+        Plan the next check of *name* at *moment*, instead of any other planned check.
         """
         self.put_many({name: moment})
 
@@ -63,13 +64,13 @@ class Agenda:
         with_records: Callable[[Pipeline], object] | None = None,
     ) -> None:
         """
-        Plan the next checks of many names. If one of them is the earliest of the agenda, wake the reader.
+        Plan the next checks of many names. If one of these checks is the earliest on the agenda, call `wake`.
 
-        The reader is not woken if a wake-up is planned by that time.
+        `wake` is not called if a wake-up is planned by that time.
 
         Args:
             moments: The time of the next check, by name.
-            at_the_latest: Whether an earlier check that is already planned stays.
+            at_the_latest: Whether an earlier check that is already planned stays planned.
             with_records: Adds the records of the names, which the same transaction writes first.
         """
         scores = {name: moment.timestamp() for name, moment in moments.items()}
@@ -112,14 +113,14 @@ class Agenda:
 
     def earliest(self) -> datetime | None:
         """
-        Return the time of the earliest check; None: no check is planned.
+        Return the time of the earliest check; None: no check is planned, or its time is invalid.
         """
         first = self._connection.zrange(AGENDA, 0, 0, withscores=True)
         return score_to_time(float(first[0][1])) if first else None
 
     def next_check(self, name: str) -> datetime | None:
         """
-        Return the time of the next check of *name*; None: none is planned.
+        Return the time of the next check of *name*; None: none is planned, or its time is invalid.
         """
         return score_to_time(self._connection.zscore(AGENDA, name))
 
@@ -150,7 +151,7 @@ class Agenda:
 
     def extend_comparison(self) -> None:
         """
-        Record the progress of the comparison, unless Redis was emptied in the meantime.
+        Record that the comparison makes progress, unless Redis was emptied in the meantime.
         """
         self._connection.expire(COMPARED, LONGEST_STANDSTILL)
 
@@ -162,7 +163,8 @@ class Agenda:
 
     def is_complete(self) -> bool:
         """
-        Return whether the agenda has every name of the volume, or will have after the current comparison.
+        Return whether the agenda has every name on the volume, or will have each of them after the comparison
+        that is in progress.
         """
         return bool(self._connection.exists(COMPARED))
 
@@ -170,9 +172,10 @@ class Agenda:
         """
         Return all names, in no particular order.
 
-        They are read in pages, so that Redis serves other clients in between. A name that is added or removed
-        at the same time may be missing. The latest checks are read first: a name that is postponed during the
-        reading then hides no other name. The pages overlap, because a few names get an earlier check.
+        This method reads pages, so that Redis serves other clients in between. A name that is added, removed,
+        or postponed in the meantime may be missing. The latest checks are read first, so a postponed name
+        hides no other name. A removed name, or a name with an earlier check, could hide one, so the pages
+        overlap.
         """
         members: set[Any] = set()
         first = 0

@@ -1,5 +1,5 @@
 """
-The status of each name: its certificate on the volume, its record and its next check.
+The status of each name: its certificate on the volume, its record, and its next check.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ STATES = (
     *("failed", "waiting", "paused", "moved", "issuing", "missing"),
 )
 
-#: The details of `failed`: a certificate in service is still valid, or there is no valid one. Only
-#: `no_certificate` is critical.
+#: The details of `failed`: the certificate in service is still valid, or there is no valid one. Of the two,
+#: only `no_certificate` is critical.
 FAILURES = ("failing", "no_certificate")
 
 #: The details that a user has to fix, the most urgent first.
@@ -47,10 +47,10 @@ LONGEST_WATCHED = timedelta(days=300)
 #: With these recorded states, only the certificate determines the state of a name.
 QUICK = (*SERVED, None)
 
-#: For at most this number of names, their files are read instead of the index of all certificates.
+#: For up to this number of names, the files of each name are read instead of the index of all certificates.
 FEW_NAMES = 500
 
-#: Records read from Redis in one command.
+#: The number of names whose records and next checks are read together.
 BATCH = 500
 
 
@@ -96,13 +96,14 @@ class DomainStatus:
 
     def days_left(self, now: datetime) -> float | None:
         """
-        Return the days for which the certificate in service is still valid; None without a certificate.
+        Return the days until the certificate in service ends, negative after its end; None without one.
         """
         return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
 
     def share_left(self, now: datetime) -> float | None:
         """
-        Return the remaining share of the validity period of the certificate in service; None without one.
+        Return the remaining share of the certificate's validity period, negative after its end; None without
+        a certificate in service.
         """
         if self.not_before is None or self.not_after is None:
             return None
@@ -147,7 +148,7 @@ class DomainState(NamedTuple):
     @property
     def renewal(self) -> datetime | None:
         """
-        Return the planned renewal of the certificate in service; None without one, or if it is imported.
+        Return the planned renewal of the certificate in service; None without a certificate or if imported.
         """
         found = self.certificate()
         return planned_renewal(found) if found else None
@@ -170,6 +171,7 @@ def list_states(
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
+        redis.RedisError: Redis failed.
     """
     yield from _states_of(sorted(agenda.names()), states, store, now)
 
@@ -178,7 +180,7 @@ def names_by_urgency(
     agenda: Agenda, states: RecordedStates, store: CertificateStore, now: datetime
 ) -> list[str]:
     """
-    Return every name on the agenda: those that a user has to fix first, the others in alphabetical order.
+    Return every name on the agenda: those that a user has to fix first, by urgency; the others by name.
 
     The records show that most names need no fix: their certificate is valid, or an attempt is running or
     waiting. The function reads the certificates of only the other names. It does not find files that were
@@ -186,6 +188,7 @@ def names_by_urgency(
 
     Raises:
         VolumeReadOnly, VolumeFault: The volume cannot be read.
+        redis.RedisError: Redis failed.
     """
     names = sorted(agenda.names())
     doubtful = states.doubtful(names, now)
@@ -205,7 +208,7 @@ def _states_of(
             yield _guarded_state(name, recorded, store, now)
         return
     with ThreadPoolExecutor(1) as reader:
-        # Redis takes as long for the records as this process takes for the volume.
+        # Redis takes about as long for the records as this process for the volume, so both are read together.
         reading = reader.submit(lambda: list(states.read_many(names)))
         own, covered = store.links.entries(), store.covered.entries()
         indexed = _indexed(store, own)
@@ -262,7 +265,7 @@ def status_of(
 @dataclass(frozen=True)
 class BackfillProgress:
     """
-    The progress until every name has a certificate, or a wildcard that covers it.
+    How many names still need a certificate or a wildcard that covers them, and until when.
     """
 
     names: int

@@ -1,9 +1,9 @@
 """
 Enqueues the names that are due.
 
-A certificate that is not due gets its next check here, without a job, and so does a name that a wildcard
-covers. A name whose request would be rejected gets a later check or, without a certificate, none. Every other
-name gets a request in a priority queue.
+A name whose certificate is not due, or that a wildcard covers, gets its next check here, without a job. A
+name whose request would be rejected gets a later check or, without a certificate, none. Any other name gets a
+request in a priority queue, unless Appwrite has deleted its directory.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Due:
     """
     The priority and the deadline of a name that needs a job.
 
-    The deadline is the end of its certificate, or now.
+    The deadline is the end of its certificate. For a moved name, or without a certificate, it is now.
     """
 
     priority: Priority
@@ -74,7 +74,7 @@ class DueNames:
     #: Returns the next check of names that a wildcard covers, with or without a certificate of their own;
     #: None: no wildcard covers them.
     covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
-    #: Returns those of some names that have moved to another server.
+    #: Returns those of the given names that have moved to another server.
     moved: Callable[[Sequence[str]], frozenset[str]]
     #: Raises the reason if a request for these names would be rejected.
     check_request: Callable[[tuple[str, ...]], object]
@@ -83,13 +83,14 @@ class DueNames:
 
     def enqueue(self) -> dict[str, int]:
         """
-        Check every name whose next check is due.
+        Check the names whose next check is due, at most :data:`NAMES_PER_CHECK`.
 
-        A certificate that is not due gets its next check; this reads only two small files. A name that needs
-        a job gets a request, which is enqueued by its priority.
+        For a certificate that is not due, this method plans the next check. It reads two small files, and
+        sometimes requests renewal information from the CA. A name that needs a job gets a request, which is
+        enqueued by its priority.
 
         Returns:
-            `looked`: the number of checked names; `requested`: the number of requests enqueued.
+            `looked`: the number of checked names; `requested`: the number of enqueued requests.
         """
         now = self.clock()
         moments: dict[str, datetime] = {}
@@ -158,7 +159,7 @@ class DueNames:
                 return Due("new", now)
             return self._check(names, name, metadata, now, is_forced=is_forced)
         except RedisError:
-            raise  # the failure concerns all names, and the caller reports it
+            raise  # the failure affects all names, and the caller reports it
         except Exception:
             logger.exception("the check of this name failed and will be repeated", extra={"domain": name})
             return now + LOST_QUEUE_CHECK
@@ -176,7 +177,7 @@ class DueNames:
         Return the job that the *names* of a certificate need; the time of the next check if they need none.
 
         Args:
-            name: One of *names*, whose certificate has this *metadata*.
+            name: One of *names*, whose certificate has this *metadata*; None: there is no certificate.
             is_forced: Whether a forced request for *names* is pending.
 
         Returns:
@@ -189,7 +190,7 @@ class DueNames:
         except CertworkerError as rejection:
             return self._record_rejection(names, metadata, rejection, now)
         covered_until = None
-        with suppress(CertworkerError):  # the job reports it
+        with suppress(CertworkerError):  # if the names need a job, the job reports it
             covered_until = None if is_forced else self.covered_until(names, metadata)
         if metadata is None:
             return covered_until or Due("new", now)
@@ -206,7 +207,8 @@ class DueNames:
         """
         Return the next check of *name*, whose certificate was imported.
 
-        If the certificate is damaged, not in service or recorded as failed, *name* needs a job.
+        If the certificate is damaged or not in service, or if the record has another state than `issued`,
+        *name* needs a job.
         """
         record = self.records.read(name)
         with suppress(CertworkerError):
@@ -223,7 +225,7 @@ class DueNames:
         rejection: CertworkerError,
         now: datetime,
     ) -> datetime | None:
-        # The job would be rejected before its attempt begins, so the rejection is reported here.
+        # A job would be rejected before its attempt begins, so this method reports the rejection.
         logger.warning("%s", rejection, extra={"domain": names[0], "code": rejection.code})
         if metadata is None:
             return None
@@ -284,7 +286,8 @@ class DueNames:
         Return the names for which the certificate with this *metadata* is renewed, without those in *moved*.
 
         A name that received another certificate, for fewer or other names, has left the set. A renewal for
-        all names would replace that certificate, and its renewal would replace this one.
+        all names would replace that certificate, and its renewal would replace this one. If all names have
+        left the set, the certificate is renewed for all of them.
         """
         names = set(metadata.names)
         served_by = _metadata_of(
@@ -353,5 +356,5 @@ def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
 def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
     if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
         return "expiring"
-    # A CA that suggests a renewal before the age requires it is about to revoke the certificate.
+    # A CA that suggests a renewal before the age requires it may be about to revoke the certificate.
     return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"

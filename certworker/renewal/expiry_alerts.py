@@ -1,5 +1,5 @@
 """
-Reports overdue certificates: once a day, and as an error if they expire soon or have expired.
+Reports overdue certificates daily: as errors if they expire soon or have expired, otherwise as warnings.
 
 A *due* certificate is normal. The renewal of an *overdue* certificate has failed for some time, or was never
 tried: an operator has to act before the certificate expires. certworker does not renew an imported
@@ -25,11 +25,11 @@ logger = logging.getLogger(__name__)
 
 #: With less than this share of its validity period left, a certificate is overdue.
 OVERDUE_SHARE = 1 / 5
-#: With less than this share left, the report is an error.
+#: With less than this share left, the log line is an error.
 CRITICAL_SHARE = 1 / 10
 
-#: The maximum number of lines in one pass. Thousands of overdue certificates usually share a cause, which
-#: the first lines show.
+#: The maximum number of log lines in one pass. Thousands of overdue certificates usually have one cause,
+#: which the first lines show.
 MAX_LINES = 100
 
 
@@ -39,6 +39,7 @@ class Survey:
     A summary of all names.
     """
 
+    #: The number of overdue names.
     overdue: int
     #: The shortest validity period of a certificate in service; None: no certificate is in service.
     shortest_validity: timedelta | None
@@ -61,8 +62,8 @@ class ExpiryAlerts:
 
     def log(self) -> Survey:
         """
-        Log each overdue name once a day, and immediately when its level gets worse. Send the reminders that
-        are due.
+        Log each overdue name once a day and as soon as its level gets worse, at most :data:`MAX_LINES` in one
+        pass. Send the reminders that are due.
 
         Returns:
             The summary of all names.
@@ -92,8 +93,8 @@ class ExpiryAlerts:
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
         """
-        Send and log the reminder of *status* if it is new; after the end, log it daily. Return whether it was
-        logged.
+        Send and log the reminder for *status* if it is new; after the end, log it daily. Return whether it
+        was logged.
         """
         if status.not_before is None or status.not_after is None:
             return False
@@ -117,7 +118,7 @@ class ExpiryAlerts:
 
 def _level(status: DomainStatus, now: datetime) -> str | None:
     left = status.share_left(now)
-    # A covered name gets no line, because its wildcard gets a line. A moved name is not renewed.
+    # A covered name gets no line, because its wildcard gets one. certworker does not renew a moved name.
     if left is None or left >= OVERDUE_SHARE or status.by or status.state == "moved":
         return None
     if left <= 0:

@@ -1,9 +1,9 @@
 """
 When a certificate is renewed and when a name is checked again.
 
-The CA's suggestion and the age of a certificate decide when it is renewed. Most times are shares of the
-validity period. A number of days would be wrong for 160-hour certificates today and for the 45-day
-certificates of 2028.
+The CA's suggestion and the age of a certificate determine when it is renewed. Most times are shares of the
+validity period. A fixed number of days would be wrong for the 160-hour certificates of today and for the
+45-day certificates of 2028.
 
 After a failed attempt, another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
 shortens them while the certificate in service approaches its end.
@@ -46,12 +46,12 @@ LEAST_PAUSE_BETWEEN_RENEWALS = timedelta(seconds=5)
 #: Renewals of certificates that were issued together are spread over this share of their validity period.
 SPREAD = 1 / 20
 
-#: A check at least twice a day finds changes at the CA and on the volume.
+#: A check at least twice a day finds new suggestions of the CA and changes on the volume.
 MAX_CHECK_INTERVAL = timedelta(hours=12)
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
-#: The renewal of a certificate that certworker does not renew.
+#: The renewal time of a certificate that certworker does not renew.
 NEVER = datetime.max.replace(tzinfo=UTC)
 
 #: The pauses after a failed validation: they grow to a day (Let's Encrypt's integration guide).
@@ -70,7 +70,8 @@ class RetryPauses:
 
     #: After the first, the second … failure in a row; the last pause repeats.
     pauses: tuple[timedelta, ...]
-    #: The minimum pause while a certificate approaches its end; less for a short validity period.
+    #: The minimum to which the approaching end of a certificate shortens a pause; less for a short validity
+    #: period.
     least: timedelta
     #: What ends the failure, for the documentation.
     ends: str
@@ -95,16 +96,18 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
     ),
 }
 
-#: The kinds of failures whose :attr:`CertworkerError.until` delays the next attempt.
+#: The types of failures whose :attr:`CertworkerError.until` determines or delays the next attempt.
 NAMES_THE_TIME = (Retry.UNTIL, Retry.SOON)
 
-#: After every failure, the next attempt follows within a day, even if the failure names a later time.
+#: After every failure, the next attempt follows within this time and :data:`JITTER`, even if the failure
+#: names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
-#: No pause is longer than this share of the time that a certificate in service has left.
+#: A pause is at most this share of the time that the certificate in service has left. After the end, it is at
+#: most this share of the time since then. It does not get shorter than its minimum.
 MAX_SHARE_OF_REMAINDER = 1 / 8
 
-#: With less than this share of the validity period left, no pause is longer than four hours.
+#: With less than this share of the validity period left, a pause is at most four hours.
 CLOSE_SHARE = 1 / 5
 LONGEST_PAUSE_WHEN_CLOSE = 4 * HOUR
 
@@ -122,8 +125,8 @@ class RenewalDecision:
     next_check: datetime
     #: Whether the CA suggested the window of the renewal.
     ca_requested: bool
-    #: Whether that window is open. Only then does Let's Encrypt exempt an order that replaces the
-    #: certificate.
+    #: Whether that window is open. Only then does Let's Encrypt exempt an order that replaces the certificate
+    #: from its rate limits.
     window_open: bool = False
 
 
@@ -179,7 +182,8 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
     """
     Return when the certificate is due: at a random time in *window*, or by its age without a window.
 
-    The time is the same at each call with the same window.
+    Each call with the same arguments returns the same time. With a window, the certificate is due at the age
+    :data:`MIN_AGE` at the earliest, and at :data:`MIN_SHARE_LEFT` at the latest.
     """
     if window is None:
         share = SHARE_LEFT_SHORT_VALIDITY if validity.length < SHORT_VALIDITY else SHARE_LEFT
@@ -214,7 +218,7 @@ def shortened(
     pause: timedelta, validity: Validity | None, now: datetime, least: timedelta | None = None
 ) -> timedelta:
     """
-    Return *pause*, or less while the certificate in service approaches its end.
+    Return *pause*, or less near the end of the certificate in service.
 
     Args:
         validity: The validity of the certificate in service; None: there is none.
@@ -233,7 +237,7 @@ def crash_backoff(crashes: int, validity: Validity | None, now: datetime) -> tim
     """
     Return the pause for an attempt that follows *crashes* crashed attempts in a row.
 
-    If this attempt crashes as well, the next attempt begins after the lease of this attempt and the pause.
+    If this attempt also crashes, the next attempt begins after the lease of this attempt and the pause.
     The first crash causes no pause: most crashes are deployments.
 
     Args:
@@ -257,7 +261,8 @@ def next_attempt(
     Return the time of the next attempt after *failure*, at most 1.1 days after *now*.
 
     Args:
-        attempts: The number of attempts in a row that failed, at least 1.
+        failure: The failure of the last attempt.
+        attempts: The number of failed attempts in a row, at least 1.
         validity: The validity of the certificate in service; None: there is none. The pause is shorter near
             the end of the certificate, and grows again after the end.
     """
@@ -284,8 +289,8 @@ def in_words(span: timedelta) -> str:
 
 def detail_of(state: str, not_after: datetime | None, now: datetime) -> str:
     """
-    Return *state*, where `failed` is `failing` while the certificate in service is valid until *not_after*,
-    and `no_certificate` otherwise.
+    Return *state*. Instead of `failed`, return `failing` while the certificate in service, which ends at
+    *not_after*, is valid; otherwise `no_certificate`.
     """
     if state != "failed":
         return state

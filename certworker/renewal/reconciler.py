@@ -1,5 +1,5 @@
 """
-Adds the names of the volume that are missing from the agenda, and adopts the certificates of other programs.
+Adds names on the volume that are missing from the agenda, and adopts the certificates of other programs.
 
 Redis may lose any key at any time; the volume has every certificate.
 """
@@ -32,9 +32,9 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: Names read from the agenda in one command.
+#: The maximum number of names whose records are read, or whose checks are planned, together.
 NAMES_AT_A_TIME = 1_000
-#: Names that are compared and published together.
+#: The number of names that are compared and published together.
 NAMES_PER_BATCH = 500
 
 #: No check is planned further ahead: the longest pause is 1.1 days.
@@ -42,13 +42,13 @@ LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked at random times within this period.
 RESTORE_WITHIN = timedelta(minutes=10)
 
-#: The states that the operator may have ended before a start.
+#: The states whose cause the operator may have ended before a start.
 RETRIED = ("failed", "moved")
 #: Failures that end with a change to a file, or with a newer certworker, while the settings stay the same.
 #: Each start retries them: an attempt that fails again places no order.
 RETRIED_AT_EACH_START = frozenset({VolumeReadOnly.code, AccountKeyUnreadable.code, SchemaTooNew.code})
 
-#: The pause between two log lines about the progress. A shorter comparison logs no progress.
+#: The minimum time between two log lines about the progress. A shorter comparison logs no progress.
 PROGRESS_INTERVAL = timedelta(seconds=10)
 
 
@@ -71,7 +71,7 @@ class Progress:
 
     def add(self, done: int, *, adopted: int) -> None:
         """
-        Count *done* more names, of which *adopted* belonged to other programs; log at most every ten seconds.
+        Count *done* more names and the *adopted* ones among them; log the progress at most every ten seconds.
         """
         self._done += done
         self.adopted += adopted
@@ -95,7 +95,7 @@ class Progress:
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Adds missing names to the agenda.
+    Adds missing names to the agenda, and adopts the certificates of other programs.
     """
 
     certificates: CertificateStore
@@ -112,10 +112,11 @@ class Reconciler:
 
     def reconcile(self) -> int:
         """
-        Add to the agenda every name of the volume that is missing from it.
+        Add to the agenda every name on the volume that is missing from it.
 
         Certificates of other programs, certbot for example, are adopted, and are renewed when they are due.
-        Names whose directory Appwrite deleted are removed. Checks that are planned too late become earlier.
+        Names whose directory Appwrite has deleted are removed. Checks that are planned too late become
+        earlier.
 
         Returns:
             The number of added names.
@@ -157,8 +158,8 @@ class Reconciler:
 
     def _restore_covered(self, names: Sequence[str]) -> int:
         """
-        Plan a check now for each of *names* that is missing from the agenda, or has lost its wildcard. Return
-        the number of missing names.
+        Plan an immediate check for each of *names* that is missing from the agenda, or has lost its wildcard.
+        Return the number of missing names.
         """
         beat()
         missing = self.agenda.missing(names)
@@ -171,21 +172,23 @@ class Reconciler:
 
     def _publish(self, adopted: dict[str, Path], *, now: bool = False) -> None:
         """
-        Publish *adopted* and empty it: *now*, or when Traefik has had enough time since its last reload.
+        Publish the *adopted* certificates and empty the mapping: *now*, or only if Traefik has had enough
+        time since its last reload.
 
-        Until then, the files of the other programs are in service.
+        Until then, the proxy still serves the files of the other programs.
         """
         try:
             if now or self.traefik.may_change():
                 self.traefik.repair(adopted)
                 adopted.clear()
         except CertworkerError as failure:
-            # The next repair writes the files.
+            # The next call, or the next repair, writes the files.
             logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_the_start(self, states: RecordedStates, *, settings_changed: bool) -> int:
         """
-        Plan a check now for every name whose last failure the operator may have ended before the start.
+        Plan an immediate check for every name whose last failure the operator may have ended before the
+        start.
 
         Most failures that need a change by the operator are retried only if the *settings_changed*: a worker
         that is restarted in a loop must not send a request to the CA at each start.
@@ -226,7 +229,7 @@ class Reconciler:
 
     def _import_together(self, names: Sequence[str]) -> dict[str, Path]:
         """
-        Adopt the certificates of other programs that have one name; return the generations by name.
+        Adopt those certificates of other programs that have a single name; return their generations by name.
         """
         try:
             found = adopt_together(self.certificates, names)
@@ -249,7 +252,7 @@ class Reconciler:
                 return {}
             served = {each: directory for each in metadata.names if links.target_of(each) == directory}
         except CertworkerError as failure:
-            # The other names continue; the job of this name reports the failure again.
+            # The comparison continues with the other names.
             logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
             return {}
         except Exception:

@@ -1,5 +1,5 @@
 """
-The moments, up to the end of an imported certificate, at which its operator gets a reminder.
+When the operator of an imported certificate gets a reminder, before its end and at its end.
 
 certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
 """
@@ -19,7 +19,7 @@ LONGEST_BEFORE = LONGEST_WATCHED * FIRST_SHARE
 
 #: The other reminders, in days before the end.
 DAYS = (14, 7, 3, 1)
-#: With a shorter validity period, these reminders come later in proportion.
+#: With a shorter validity period, these reminders come proportionally closer to the end.
 FULL_LENGTH = timedelta(days=90)
 
 FIRST = "first"
@@ -30,7 +30,7 @@ def reminder_at(validity: Validity, left: timedelta) -> str | None:
     """
     Return the latest reminder that is due when the certificate has the time *left*; None: none is due.
 
-    It is :data:`FIRST`, one of :data:`DAYS` as `14d`, or :data:`ENDED`.
+    The reminder is :data:`FIRST`, :data:`ENDED`, or one of :data:`DAYS` in the form `14d`.
     """
     due = [reminder for reminder, before in _reminders(validity) if left <= before]
     return due[-1] if due else None

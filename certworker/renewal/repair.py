@@ -35,12 +35,12 @@ LONGEST_PAUSE = timedelta(minutes=10)
 #: A repair that recurs is logged once within this time.
 REPORTED_EVERY = timedelta(days=1)
 
-#: The maximum number of names in one log line, and of lines about names without a usable certificate.
+#: The maximum number of names in one log line, and of log lines about names without a usable certificate.
 MAX_NAMES_IN_LINE = 5
 MAX_LINES = 20
 
-#: With more new files than this, Traefik reads the whole directory once for each of them. This takes minutes,
-#: although Traefik serves the new files within seconds.
+#: Traefik reads the whole directory once for each new file. With more new files than this, these reads take
+#: minutes, although Traefik serves the new certificates within seconds.
 MANY_FILES = 1_000
 
 #: How long to wait for another worker that makes the same repairs.
@@ -57,7 +57,7 @@ REPAIRS = {
     "lost": "names without a certificate: {}",
 }
 
-#: After these repairs, the name is checked immediately.
+#: After these repairs, the names are checked immediately.
 CHECKED = ("relinked", "lost")
 
 
@@ -74,7 +74,8 @@ class Repair:
     #: Returns whether a job is running for a name.
     is_held: Callable[[str], bool]
     clock: Callable[[], datetime]
-    #: When a publication is requested again, and the pause after that request, by its names.
+    #: When each publication is requested again, and the pause after that request, by the names of the
+    #: certificate.
     _pauses: dict[tuple[str, ...], tuple[datetime, timedelta]] = field(default_factory=dict)
     #: When a repair of each name was last logged.
     _reported: dict[str, datetime] = field(default_factory=dict)
@@ -83,8 +84,9 @@ class Repair:
         """
         Repair dangling links, then Traefik's files in one burst, and then missing links, for all names.
 
-        The repair sends no request to a CA. A name without a usable certificate is checked immediately. The
-        check requests a new certificate, or reports the loss of an imported one.
+        The repair sends no request to a CA. A name that returned to an older certificate, or has no usable
+        one, is checked immediately. The check requests a new certificate, or reports the loss of an imported
+        one.
 
         Returns:
             The number of names that were repaired, or have no usable certificate.
@@ -94,8 +96,8 @@ class Repair:
                 read or written.
         """
         with ExitStack() as stack:
-            # Workers that start together would all write the same files. A frozen worker does not block
-            # others.
+            # Workers that start together would all write the same files. A frozen worker delays the others
+            # only until the timeout.
             with suppress(VolumeLocked):
                 lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
                 stack.enter_context(lock.held(LOCK_TIMEOUT_SECONDS))
@@ -109,7 +111,9 @@ class Repair:
 
     def _report(self, repaired: Mapping[str, str]) -> None:
         """
-        Log what was *repaired*, by name, unless the same names were logged within the last day.
+        Log what was *repaired*, by name, and plan the checks of :data:`CHECKED`.
+
+        Names that were logged within the last day are left out.
         """
         now = self.clock()
         fresh = {
@@ -120,7 +124,7 @@ class Repair:
         if not fresh:
             return
         checked = [name for name, damage in fresh.items() if damage in CHECKED]
-        # The attempts plan the checks after this one.
+        # The check, or the job that it requests, plans the following check.
         self.agenda.put_many(dict.fromkeys(checked, now), at_the_latest=True)
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())
@@ -143,10 +147,11 @@ class Repair:
 
     def resume_publications(self) -> int:
         """
-        Request a job for each stored certificate that is not in service, unless its names have a running job.
+        Request a job for each stored certificate that is not in service, unless a job is running for one of
+        its names, or the pause since the last request has not ended.
 
-        The job sends no request to the CA. Nothing is requested while the volume or Traefik's
-        directory is not writable.
+        The job sends no request to the CA. Nothing is requested while the volume or Traefik's directory is
+        not writable.
 
         Returns:
             The number of jobs requested.
@@ -182,7 +187,7 @@ class Repair:
 
 def _shortened(names: Sequence[str]) -> str:
     """
-    Return the first few of *names*, and how many others there are.
+    Return the first few of *names*, and the number of the others.
     """
     shown = ", ".join(names[:MAX_NAMES_IN_LINE])
     return f"{shown} and {len(names) - MAX_NAMES_IN_LINE} more" if len(names) > MAX_NAMES_IN_LINE else shown
