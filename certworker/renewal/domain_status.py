@@ -102,8 +102,7 @@ class DomainStatus:
 
     def share_left(self, now: datetime) -> float | None:
         """
-        Return the remaining share of the certificate's validity period, negative after its end; None without
-        a certificate in service.
+        Return the remaining share of the validity period, negative after its end; None without a certificate.
         """
         if self.not_before is None or self.not_after is None:
             return None

@@ -2,7 +2,7 @@
 Takes jobs from the queue, returns them, or ends them without running them, in batches of hundreds.
 
 RQ needs 7 ms for each job. A command of this module handles a batch with the same effect as RQ's own steps.
-Each id is always in the queue or in the intermediate list, so a crash loses no job.
+Until a job ends, its id is always in the queue or in the intermediate list, so a crash loses no job.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ BATCH = 500
 
 #: KEYS: the queue, the intermediate list. ARGV: the number of ids, the maximum size of the data, the number
 #: of forbidden fields, these fields, then ids in the intermediate list. Moves the last ids of the queue to
-#: the intermediate list. Returns the number of ids left; then each id with its data, or with false if the job
-#: needs a closer check.
+#: the intermediate list. Returns the number of ids left on the queue; then each moved or given id with its
+#: data, or with false if the job needs a closer check.
 _MOVE = """
 local ids = redis.call('LRANGE', KEYS[1], -ARGV[1], -1)
 if #ids > 0 then
@@ -116,7 +116,7 @@ class BulkQueue:
 
     def end(self, results: Mapping[bytes, object], now: datetime) -> None:
         """
-        Record that jobs of the intermediate list finished at *now*, with these *results* by id.
+        Record that jobs from the intermediate list finished at *now*, with these *results* by id.
         """
         flat: list[bytes] = []
         for raw_id, result in results.items():

@@ -23,7 +23,7 @@ from certworker.worker.producer import QUEUE, QUEUE_KEY
 
 logger = logging.getLogger(__name__)
 
-#: The sorted set in which RQ registers the jobs of this queue that wait for others.
+#: The sorted set in which RQ registers the jobs of this queue that wait for other jobs.
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 
 #: The maximum number of dependents of a job, and of deferred jobs in one sweep. Another program may write
@@ -33,7 +33,7 @@ MAX_DEPENDENTS = 1_000
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
 #: the name of the queue, the current time in RQ's format, the maximum number of dependencies. In RQ, a
 #: dependency is met if it has finished or no longer exists. If failures are allowed, a failed dependency is
-#: met, too. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
+#: also met. Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
 local job, dependencies, deferred, list = unpack(KEYS)
 local id, queue, now, most = unpack(ARGV)
@@ -69,16 +69,17 @@ class Dependents:
 
     def ask(self, job_id: str) -> Reply:
         """
-        Ask for the dependents of *job_id* together with the next command, and return the reply.
+        Request the dependents of *job_id* together with the next command; return the reply, which may still
+        be waiting.
         """
         return send_with_next(self._connection, "SRANDMEMBER", f"rq:job:{job_id}:dependents", MAX_DEPENDENTS)
 
     def release(self, job_id: str, dependents: Reply) -> None:
         """
-        Enqueue those of the *dependents* that waited only for *job_id*, whose end is recorded.
+        Enqueue those of the *dependents* that were waiting only for *job_id*, whose end is recorded.
 
-        Jobs of other queues are logged and stay deferred. The producer of *job_id* may not be allowed to
-        write to those queues.
+        This method logs jobs of other queues, which stay deferred. The producer of *job_id* may have no
+        permission to write to those queues.
 
         Raises:
             redis.RedisError: Redis failed; the next :meth:`sweep` releases them.
@@ -104,7 +105,7 @@ class Dependents:
         Raises:
             redis.RedisError: Redis failed.
         """
-        # The members are random: jobs whose dependencies never end must not hide the others.
+        # The members are random, so that jobs whose dependencies never end do not hide the others.
         for raw_id in cast("list[bytes]", self._connection.zrandmember(DEFERRED_KEY, MAX_DEPENDENTS) or []):
             if self._outcome(raw_id) in (b"unknown", b"over"):
                 self._connection.zrem(DEFERRED_KEY, raw_id)

@@ -1,8 +1,8 @@
 """
 Moves requests that have to wait from the queue to the priority queues, in batches of hundreds.
 
-RQ's queue has no priorities. Five thousand requests of one tenant would occupy all slots, and would delay the
-requests behind them for 30 seconds.
+RQ's queue has no priorities. Five thousand requests from one tenant would occupy all slots, and would delay
+the requests behind them by 30 seconds.
 
 :mod:`certworker.state.priority_queues` defines the order.
 """
@@ -33,7 +33,7 @@ from certworker.worker.slots import Slots
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between the scores of two requests in one batch.
+#: The difference in seconds between the scores of two consecutive requests in a batch.
 MICROSECOND = 1e-6
 
 #: The maximum number of batches before the worker checks its slots again.
@@ -62,7 +62,7 @@ class FairScheduler:
     Distributes requests between the queue, the priority queues and the slots of a worker.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         slots: The slots of the worker.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -83,8 +83,8 @@ class FairScheduler:
         self._accepted = partial(requested_names, private=private_names, wildcards=wildcards)
         self._priority_queues = PriorityQueues(connection)
         self._backlog = False
-        #: Tenants with deferred requests. New requests of a tenant wait behind these, even if it holds no
-        #: slot.
+        #: Tenants with deferred requests. New requests from such a tenant wait behind these, even if the
+        #: tenant holds no slot.
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
         self._records = DomainRecords(connection)
@@ -93,7 +93,7 @@ class FairScheduler:
 
     def tenant_of(self, job: AllowlistedJob) -> str | None:
         """
-        Return the tenant of *job*; None if it is not a valid request for a certificate.
+        Return the tenant of *job*; None if the job is not a valid request for a certificate.
         """
         if job.failure or job.func_name != ISSUE:
             return None
@@ -108,27 +108,27 @@ class FairScheduler:
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Return whether a request of *tenant* from the queue may take a free slot.
+        Return whether a request from *tenant* on the queue may take a free slot.
         """
         return tenant not in self._waiting and self._slots.may_start(tenant)
 
     def relieve_backlog(self) -> None:
         """
-        Drain the queue if it has more than two jobs for each slot.
+        Drain the queue if it has more than twice as many jobs as this worker has slots.
         """
         if self._batches.left() > 2 * self._slots.count:
             self.drain_queue()
 
     def drain_queue(self, *taken: bytes) -> None:
         """
-        Move at most :data:`MAX_BATCHES` batches to the priority queues, until a job of the queue may start.
+        Move at most :data:`MAX_BATCHES` batches to the priority queues, until a job on the queue may start.
 
-        The moves begin at the end of the queue, where the requests of new tenants are. Requests that may
+        The moves begin at the end of the queue, where the requests from new tenants are. Requests that may
         start, and jobs that need a closer check, go to the head of the queue. If the worker crashes, another
         worker recovers the ids from the intermediate list.
 
         Args:
-            taken: Ids in the intermediate list.
+            taken: Ids that this worker has already moved to the intermediate list.
         """
         tenants: Counter[str] = Counter()
         began = self._clock().timestamp()
@@ -160,7 +160,7 @@ class FairScheduler:
 
     def dispatch(self) -> Dispatched | None:
         """
-        Return a new job for the next request in the priority queues; None if there is no request.
+        Take the next request from the priority queues. Return a new job for it; None if there is no request.
 
         The id of the job is in the intermediate list.
         """
@@ -179,7 +179,8 @@ class FairScheduler:
         Take a batch from the queue and sort it.
 
         Returns:
-            The number of jobs before the batch, the waiting requests, and the ids for the head of the queue.
+            The number of jobs before the batch on the queue; the requests to defer, by the ids of their jobs;
+            and the ids to put at the head of the queue.
         """
         deferred: dict[bytes, Request] = {}
         first: list[bytes] = []
@@ -210,7 +211,7 @@ class FairScheduler:
         return self._request(call) if call.function == ISSUE else None
 
     def _request(self, call: Call) -> Request | None:
-        # An invalid request starts immediately, and its job reports the error.
+        # An invalid request is not deferred, and its job reports the error.
         positional, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
         if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(positional):
             return None
@@ -231,14 +232,14 @@ class FairScheduler:
         # The end of the jobs is recorded last, so that a crash loses no request.
         now = self._clock()
         later = now + LOST_QUEUE_CHECK
-        # A worker may take a request as soon as it is in its queue.
+        # A worker may take a request as soon as it is in a priority queue, so its forced request comes first.
         forced = (each for each in deferred.values() if each.force and not each.names_tenant)
         self._forced.defer((each.names, each.by) for each in forced)
         self._priority_queues.put(
             "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )
         checks = {name: later for request in deferred.values() for name in request.names}
-        # An earlier check stays planned.
+        # An earlier check that is planned stays planned.
         self._agenda.put_many(checks, at_the_latest=True)
         self._records.defer((request.names for request in deferred.values()), next_check=later, now=now)
         tenants = {

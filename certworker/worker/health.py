@@ -39,8 +39,8 @@ REPORT_EVERY_SECONDS = 10.0
 #: A report expires after this time: a worker may miss two intervals.
 FRESH = timedelta(seconds=30)
 
-#: The limits of the number and the size of the reports that are read: every program with access to Redis can
-#: write reports.
+#: The limits of the number and the size of the reports that are read, because every program with access to
+#: Redis can write reports.
 MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
@@ -56,7 +56,7 @@ class Health:
     The health of this worker: logs stalled loops, and reports to Redis.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         heartbeats: The heartbeats of the worker's loops.
         scheduler: Returns whether the scheduler is running.
         proxy: Returns the load of the proxy, with the fields of :class:`ProxyReport`.
@@ -86,9 +86,10 @@ class Health:
 
     def report(self) -> dict[str, object]:
         """
-        Return whether the worker is `healthy`, with the states of `redis`, `scheduler` and `stalled` loops.
+        Return whether the worker is `healthy`, whether `redis` responds and the `scheduler` is running, and
+        the `stalled` loops.
 
-        This method sends one PING. If Redis does not respond, `reason` contains the error.
+        This method sends one PING. If the PING fails, `reason` contains the error.
         """
         scheduler, stalled = self._scheduler(), [each.name for each in self._heartbeats.stalled()]
         parts: dict[str, object] = {"redis": True, "scheduler": scheduler, "stalled": stalled}
@@ -100,7 +101,7 @@ class Health:
 
     def stop(self) -> None:
         """
-        Stop the loop and remove the report, which would describe a worker that no longer runs.
+        Stop the loop and remove the report, which would describe a worker that is no longer running.
         """
         self.loop.stop()
         if self._reported:
@@ -131,9 +132,11 @@ class Health:
 
     def _predecessors(self) -> list[str]:
         """
-        Return the workers on this host whose process has ended, or whose report has no process id.
+        Return the workers on this host whose process has ended, or whose report has no process id or that of
+        this process.
 
-        A killed worker leaves its last report. `certworker health` would include it until it expires.
+        A killed worker leaves its last report. `certworker health` would include that report until it
+        expires.
         """
         return [
             worker
@@ -167,11 +170,11 @@ class ProxyReport:
     The load of the proxy that a worker reports for the last day.
     """
 
-    #: The changes of the files, after each of which the proxy reloads.
+    #: The number of changes to the files. The proxy reloads after each change.
     reloads: int = 0
-    #: The number of new certificates that the proxy served.
+    #: The number of new certificates that the proxy has started to serve.
     served: int = 0
-    #: The mean and the maximum number of seconds until the proxy served them.
+    #: The mean and the maximum number of seconds until the proxy served a new certificate.
     seconds: float = 0.0
     slowest: float = 0.0
 
@@ -205,7 +208,7 @@ class Report:
 
 def reports(connection: Redis) -> list[Report]:
     """
-    Return the reports of all workers, sorted by host.
+    Return the valid reports of all workers, at most :data:`MAX_WORKERS`, sorted by host.
 
     Raises:
         redis.RedisError: Redis does not respond.

@@ -18,10 +18,11 @@ from certworker.worker.job_class import MEASURED, READ
 from certworker.worker.payload import LARGEST
 from certworker.worker.queue_stats import SUSPENDED
 
-#: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: `take`, or `read` for an id that is
-#: in the intermediate list, or `last` for its last id; the id for `read`, then the arguments of READ. Takes
-#: nothing while suspended. Returns whether the workers are suspended, the number of jobs that are left, and
-#: the id with the fields of the job, if there is a job. If its key is not a hash, the fields are missing.
+#: KEYS: the mark of a suspension, the queue, the intermediate list. ARGV: `take` for the next job; `read` for
+#: an id that is in the intermediate list; or `last` for the last id of that list. Then the id for `read`, and
+#: the arguments of READ. `take` takes nothing while the workers are suspended. Returns whether the workers
+#: are suspended, the number of jobs that are left, and the id with the fields of the job, if there is a job.
+#: If its key is not a hash, the fields are missing.
 _TAKE = f"""
 local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[2]
 if ARGV[1] == 'take' then
@@ -50,7 +51,7 @@ class Taken:
     left: int
     #: The id of the job, in the intermediate list; None if no job was taken.
     raw_id: bytes | None = None
-    #: The fields of the job, as :meth:`AllowlistedJob.find` accepts them; None if they have to be read.
+    #: The fields of the job, as :meth:`AllowlistedJob.find` accepts them; None if they still have to be read.
     found: Sequence[Any] | None = None
 
 
@@ -72,13 +73,14 @@ class Intake:
 
     def wait(self, seconds: float) -> Taken | None:
         """
-        Take the next job, even while suspended; return None if no job comes within *seconds*.
+        Take the next job, even while the workers are suspended; return None if no job comes within *seconds*.
 
-        Redis runs the script when the job has come, so both commands take one round trip.
+        Redis runs the script as soon as a job has come or the time has passed, so both commands take one
+        round trip.
         """
         queue, intermediate = self._keys[1:]
         with self._connection.pipeline(transaction=False) as pipe:
-            # redis-py accepts a fraction of a second as well.
+            # redis-py also accepts a fraction of a second.
             pipe.blmove(queue, intermediate, seconds)  # type: ignore[arg-type]
             pipe.evalsha(self._take.sha, len(self._keys), *self._keys, *_arguments("last"))
             raw_id, found = pipe.execute(raise_on_error=False)
@@ -86,7 +88,7 @@ class Intake:
             raise raw_id
         if raw_id is None:
             return None
-        # The last id may be that of another worker, and Redis may have lost the script.
+        # The last id may be one that another worker took, and Redis may have lost the script.
         is_read = isinstance(found, list) and found[2:3] == [raw_id]
         return _taken(found) if is_read else self._run("read", raw_id)
 

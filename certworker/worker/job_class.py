@@ -1,9 +1,9 @@
 """
 The jobs that may run: those that call a registered function. All other jobs fail.
 
-RQ imports everything that a job names: its function, its callbacks, the class of its instance. RQ also
-unpickles data and calls the webhooks of a job. So every program with access to Redis could run any code. This
-module reads only a few fields of a job, and checks each of them.
+RQ imports everything that a job names: its function, its callbacks, and the class of its instance. RQ also
+unpickles data and calls the webhooks of a job. So every program with access to Redis could run any code in
+the worker. This module reads only a few fields of a job, and checks each of them.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from certworker.worker.time_limits import TimeLimit, TimeLimits
 
 logger = logging.getLogger(__name__)
 
-#: Fields that name code to import, a URL to call, or a rate limit that only RQ's own worker releases. Without
-#: a value, RQ writes an empty string.
+#: Fields that name code to import, a URL to call, or a rate limit that only RQ's own worker releases. RQ
+#: writes an empty string to a field without a value.
 FORBIDDEN_FIELDS = (
     "success_callback_name",
     "failure_callback_name",
@@ -60,8 +60,9 @@ ABANDONED_RUN = "abandoned_run"
 MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS), ABANDONED_RUN)
 
 #: KEYS: the hash of a job. ARGV: the maximum length of a field, then fields. Returns the length of each
-#: field, and its value if it is short enough. Cuts longer fields, so that a large rejected job does not fill
-#: Redis for a day. The remaining length exceeds the maximum, so the job is rejected again after `rq requeue`.
+#: field, and its value if the field is short enough. Shortens longer fields, so that a large rejected job
+#: does not fill Redis for a day. The remaining length exceeds the maximum, so the job is rejected again after
+#: `rq requeue`.
 READ = """
 local key, longest, found = KEYS[1], tonumber(ARGV[1]), {}
 for i = 2, #ARGV do
@@ -88,11 +89,11 @@ class AllowlistedJob(Job):
 
     Attributes:
         failure: The reason for the rejection or, after a run, for the failure. None if there is no failure,
-            or if the exception is unexpected.
+            or if the job raised an unexpected exception.
         not_recorded: Set if the job has to run again, because its outcome could not be recorded.
         requested_at: When the job was created, according to its producer; None if unknown.
         abandoned_run: The run of a killed worker that the next run repeats. Empty: none.
-        was_deferred: Whether its request waited in a priority queue, and this worker made the job from it.
+        was_deferred: Whether this worker made the job from a request in a priority queue.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
@@ -101,21 +102,21 @@ class AllowlistedJob(Job):
     requested_at: datetime | None = None
     abandoned_run: str = ""
     was_deferred: bool = False
-    #: The fields of :data:`DEFAULTS` that its hash has.
+    #: The fields of :data:`DEFAULTS` that the hash of this job has.
     _sent: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, raw_id: bytes, connection: Redis, found: Sequence[Any] | None = None) -> AllowlistedJob:
         """
-        Return the job with the id *raw_id* of a list or registry, even if the job is rejected.
+        Return the job with the id *raw_id* from a list or registry, even if the job is rejected.
 
         Args:
             raw_id: The id.
-            connection: To Redis.
+            connection: The connection to Redis.
             found: The result of :data:`READ`; None: this method reads it.
 
         Raises:
-            BadJob: There is no such job.
+            BadJob: The id is invalid, or Redis has no such job.
         """
         job_id = raw_id.decode("ascii", "backslashreplace")
         if not JOB_ID.fullmatch(job_id):
@@ -193,7 +194,7 @@ class AllowlistedJob(Job):
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         """
-        Return the fields to write: the state of the job, and defaults that its producer did not write.
+        Return the fields to write: the state of the job, and the defaults that its producer did not write.
         """
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
         missing = [field for field in DEFAULTS if field not in self._sent]
@@ -263,9 +264,9 @@ class AllowlistedJob(Job):
 
 class Deadline(TimerDeathPenalty):
     """
-    RQ's time limit for threads, changed so that all limits share one thread.
+    RQ's time limit for threads, changed so that one thread watches all limits.
 
-    RQ sets the message on the class of the exception, so each job has its own class.
+    RQ sets the message on the class of the exception, so each limit has a class of its own.
     """
 
     _limits = TimeLimits()
@@ -278,7 +279,7 @@ class Deadline(TimerDeathPenalty):
 
     def new_timer(self) -> TimeLimit:
         """
-        Return a timer for one job.
+        Return a timer for the limit of one job.
         """
         return TimeLimit(self._limits, self._timeout, self.handle_death_penalty)
 

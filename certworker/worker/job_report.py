@@ -78,7 +78,7 @@ class JobReport:
 
     def follow(self, name: str) -> None:
         """
-        Include the log lines of *name* in the report, both the earlier and the following ones.
+        Include the log lines about *name* in the event, both the earlier and the following ones.
         """
         self._lines = self._reporter.events.history.follow(name)
 
@@ -120,6 +120,8 @@ class JobReport:
     def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
         """
         Report that *names*, which belonged to *tenant*, are not in service; return the result of the job.
+
+        *known* is whether at least one of *names* was known.
         """
         self.count("removed", "")
         return self.result(names, "removed" if known else "unknown", tenant=tenant)
@@ -167,8 +169,8 @@ class JobReport:
         Report that the job ended with *failure*.
 
         Args:
-            names: The normalized names; empty if the request was rejected, because its names are not trusted
-                or have another owner.
+            names: The normalized names; empty if the request was rejected because its names are invalid or
+                belong to another tenant.
             failure: The cause.
         """
         name, record = names[0] if names else None, None
@@ -224,8 +226,8 @@ class JobReport:
             names: The normalized names.
             state: The state in the event.
             failure: The cause of the state.
-            record: The record of the first name; read from Redis if it is not given.
-            tenant: The tenant of the first name; the one in the record if it is not given.
+            record: The record of the first name; None: it is read from Redis.
+            tenant: The tenant of the first name; empty: the tenant in the record.
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}

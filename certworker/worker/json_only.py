@@ -12,7 +12,7 @@ from rq import serializers
 
 def forbid_pickles() -> None:
     """
-    Replace the default serializer of RQ with JSON, for the whole process.
+    Replace the default serializer and the pickle serializer of RQ with JSON, for the whole process.
     """
     json = serializers.JSONSerializer
     serializers.DefaultSerializer = serializers.PickleSerializer = json  # type: ignore[misc,assignment]

@@ -43,19 +43,19 @@ logger = logging.getLogger(__name__)
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
 #: With a validity period below 15 hours, the pause between two passes is this share of the period.
 SHARE_OF_SHORT_VALIDITY = 1 / 15
-#: Passes take about this share of the time at most, even with many names.
+#: Even with many names, passes take at most about this share of the time.
 MAX_PASS_SHARE = 1 / 10
 
 ALIVE_LINE_SECONDS = timedelta(days=1).total_seconds()
 
-#: Notifications within this time are delivered together.
+#: The pause between two deliveries. Notifications within this time are delivered together.
 DELIVERY_INTERVAL_SECONDS = 30.0
 #: The expected maximum duration of one delivery.
 DELIVERY_SECONDS = 60.0
 
 AGENDA_CHECK_SECONDS = 10.0
 
-#: The interval of removals. A leftover also has to reach its minimum age.
+#: The interval of the removals. A leftover is removed only after its minimum age.
 LEFTOVERS_SECONDS = 30.0
 
 #: A wake-up may be a little late. After this time, it counts as lost.
@@ -93,11 +93,11 @@ class Leftovers:
                 yield f"the removal of old responses to {label}", remove
         yield "the removal of unfinished certificates", self.certificates.remove_leftovers
         yield "the removal of unfinished files of Traefik", self.traefik.remove_leftovers
-        # This removal is the last: the servers of a zone may be slow.
+        # This removal comes last, because the DNS provider may be slow.
         yield "the removal of TXT records of earlier orders", self.dns01.remove_leftovers
 
     def _remove_tokens(self) -> None:
-        # A check of port 80 stores a token for a few seconds without the lock on its name.
+        # A check of port 80 stores a token for a few seconds, without a lock on the name.
         before = self.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
         old = {
             token: stored.name
@@ -131,7 +131,8 @@ class AgendaCheck:
 
     def run(self) -> None:
         """
-        Complete the agenda from the volume, and enqueue the names that are due.
+        Complete the agenda from the volume if names are missing. Enqueue the due names if their wake-up is
+        late.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -142,7 +143,7 @@ class AgendaCheck:
             self._shortfall = self._missing()
         earliest = self._agenda.earliest()
         if earliest and earliest + WAKE_UP_GRACE < self._clock():
-            # The scheduler of a killed worker holds its lock for a minute. No wake-up comes in that time.
+            # The scheduler of a killed worker holds its lock for about a minute, in which no wake-up comes.
             self._due_names.enqueue()
 
     def _is_incomplete(self) -> bool:
@@ -165,7 +166,8 @@ class MaintenanceLoop:
         settings_changed: Returns whether the settings differ from those of the last start.
         states: The states of the names.
         clock: Returns the time in UTC.
-        random: Shortens pauses by a random share, so that several workers do not run their passes together.
+        random: Shortens pauses by a random share, so that several workers do not run their passes at the same
+            time.
         explain: Returns the CertworkerError for an exception of another library, or None.
 
     Attributes:
@@ -201,7 +203,7 @@ class MaintenanceLoop:
         self._remove_leftovers = Duties(dict(leftovers.removals()), explain)
         self._run_round = Duties(
             {
-                # The repair is first: it puts sites back into service, and needs neither the CA nor Redis.
+                # The repair comes first: it puts sites back into service, even while the CA and Redis fail.
                 "the repair of the files in service": repair.repair,
                 # Before the first pass, _step has removed the leftovers.
                 "the requests for the names of the installation": request_own_domains,
@@ -268,7 +270,7 @@ class MaintenanceLoop:
         seconds = ROUND_SECONDS
         if self._shortest_validity is not None:
             seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_SHORT_VALIDITY)
-        # Without the random part, twenty workers that start together would check together.
+        # Without the random part, twenty workers that start together would make each pass together.
         return max(seconds, duration_seconds / MAX_PASS_SHARE) * self._random.uniform(0.8, 1)
 
     def _log_alive(self) -> None:
@@ -287,7 +289,7 @@ def delivery_loops(
     notifier: Notifier, explain: Callable[[BaseException], CertworkerError | None]
 ) -> list[Loop]:
     """
-    Return a loop for each channel of *notifier*: a slow receiver does not delay the others.
+    Return a loop for each channel of *notifier*, so that a slow receiver does not delay the others.
     """
 
     def deliver(channel: str) -> float:

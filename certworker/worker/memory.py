@@ -11,16 +11,17 @@ from contextlib import suppress
 M_TRIM_THRESHOLD = -1
 M_ARENA_MAX = -8
 
-#: glibc keeps this many bytes of freed memory at the end of its heap. Its default grows to megabytes.
+#: glibc retains at most this many bytes of freed memory at the end of its heap. Its default grows to
+#: megabytes.
 KEPT_BYTES = 64 * 1024
 
 
 def limit_unused_memory() -> None:
     """
-    Make all threads share one heap, and return freed memory to the system.
+    Make all threads share one heap, and make glibc return freed memory to the system.
 
     By default, glibc gives each of the first threads its own heap, and a heap retains its free parts. Python
-    runs one thread at a time, so threads seldom wait for a shared heap. With another C library, do nothing.
+    runs one thread at a time, so threads seldom wait for the shared heap. With another C library, do nothing.
     """
     with suppress(AttributeError, OSError):
         library = ctypes.CDLL(None)

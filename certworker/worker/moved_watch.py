@@ -1,9 +1,9 @@
 """
 The daily check of whether the names in service still point to this server.
 
-Names of the installation, names with an imported certificate, and names that DNS-01 proves are not checked.
-Each name has its second of the day, so the checks are spread over the day. All workers of one Redis share the
-checks: one worker makes each step.
+This check omits names of the installation, wildcards, IP addresses, names with an imported certificate, and
+names that DNS-01 proves. Each name has its second of the day, so the checks are spread over the day. All
+workers that use the same Redis share the checks: one worker makes each step.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from certworker.supervision import Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: The time until which the daily checks are done.
+#: The key with the time until which the daily checks are done, and the prefix of the key for the turn.
 CHECKED = "certworker:elsewhere:checked"
 TURN = "certworker:elsewhere:turn:"
 
@@ -53,7 +53,7 @@ class MovedWatch:
     Checks the names in service, and declares names as moved.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         certificates: The certificates on the volume.
         moved_names: The names that have moved.
         locks: The locks on names.
@@ -88,7 +88,8 @@ class MovedWatch:
 
     def check(self) -> int:
         """
-        Check the names that became due since the last check, at most :data:`MAX_NAMES`; return their number.
+        Check the names that have become due since the last check, and within the last day. Return their
+        number, at most :data:`MAX_NAMES`.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -105,7 +106,8 @@ class MovedWatch:
             if self.loop.stopping.is_set():
                 return start
             batch = due[start : start + CONCURRENT_CHECKS]
-            # Write the time first: a check that crashes this worker must not crash one worker after another.
+            # Write the time first. Otherwise, a check that crashes a worker would crash one worker after
+            # another.
             self._write_checked(batch[-1][0])
             self._check([name for _, name in batch], now)
         if len(due) < MAX_NAMES:
@@ -123,7 +125,7 @@ class MovedWatch:
 
     def step(self) -> float:
         """
-        Check the due names, unless another worker has made this step; return the seconds until the next step.
+        Check the due names, unless another worker has the turn; return the seconds until the next step.
 
         Raises:
             CertworkerError: The volume cannot be read.
@@ -143,7 +145,7 @@ class MovedWatch:
 
     def _due(self, begin: datetime, now: datetime) -> Sequence[tuple[datetime, str]]:
         """
-        Return the first names whose second of the day is between *begin* and *now*, with their times.
+        Return the first names whose daily check is after *begin* and not after *now*, each with its time.
         """
         due = sorted(_moments(self._certificates.names(), begin, now))
         applies = self._moved_names.check_target.applies_to
@@ -159,7 +161,7 @@ class MovedWatch:
 
     def _record(self, name: str, found: Whereabouts, earlier: Sighting | None, now: datetime) -> None:
         if found.place is not Place.ELSEWHERE:
-            # After a check without a definite result, the count starts again.
+            # The name points here, or the result is not definite: the count starts again.
             if earlier:
                 self._moved_names.sightings.forget(name)
             return

@@ -4,7 +4,7 @@ Requests a certificate for each name of the installation after the start of the 
 The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
 proves is requested immediately. Any other name is requested as soon as its port 80 serves a test response, or
 after a minute. The names are probed at the same time, up to 64 of them. An order before Traefik routes the
-challenge path would fail, and would count against the limits of the CA.
+challenge path would fail, and the CA would count the failure.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ PORT_80_TIMEOUT_SECONDS = 60.0
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: Names that are probed at the same time. More names are probed in batches, one after another.
+#: The maximum number of names that are probed at the same time. More names are probed in batches, one after
+#: another.
 CONCURRENT_PROBES = 64
 
-#: Names in one log line.
+#: The maximum number of names in one log line.
 MAX_NAMES_SHOWN = 10
 
 
@@ -88,7 +89,7 @@ class OwnDomains:
 
     def step(self) -> None:
         """
-        Request all names that are not yet requested.
+        Request all names that are not yet requested, and wait for port 80 if necessary.
 
         Raises:
             Exception: The first error, after all other names were tried. The next call retries the names that
@@ -116,7 +117,7 @@ class OwnDomains:
         try:
             name = self._normalize(text)
         except CertworkerError as failure:
-            # No job starts that could report the failure.
+            # No job can report the failure.
             self._reject(text, failure)
             logger.warning("%s: %s", self._domains[text], failure, extra={"code": failure.code})
         else:
@@ -136,7 +137,7 @@ class OwnDomains:
                 answer = Http01Challenge(name, token, f"{token}.{self._issuer.client.thumbprint}")
                 stack.enter_context(present([answer], self._issuer.solvers))
             except CertworkerError as failure:
-                # The job reports the failure as well, with the next attempt.
+                # The job also reports the failure, with the time of the next attempt.
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
                 self._end_wait(name)
             except Exception as error:
@@ -181,7 +182,7 @@ class OwnDomains:
                 if self._is_reachable(answer):
                     reachable.append(answer)
 
-        # The threads of an executor would delay the end of the process.
+        # Unlike these daemon threads, the threads of an executor would delay the end of the process.
         threads = [threading.Thread(target=probe, args=(answer,), daemon=True) for answer in answers]
         for thread in threads:
             thread.start()

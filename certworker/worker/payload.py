@@ -24,17 +24,18 @@ from certworker.errors.payload import (
 from certworker.errors.worker import BadJob
 from certworker.worker.producer import ISSUE
 
-#: The largest data in bytes, compressed or not. A request for a hundred names of full length has 26 KiB.
+#: The maximum size of the data in bytes, compressed or not. A request for a hundred names of full length has
+#: 26 KiB.
 LARGEST = 64 * 1024
 
-#: The deepest nesting of lists and objects. A call has three levels. The limit of Python depends on its
+#: The maximum depth of nested lists and objects. A call has three levels. Python's own limit depends on its
 #: version.
 DEEPEST = 32
 
 #: Keywords of earlier versions of the wire format, with their current names.
 RENAMED = {"i_know": "use_full_quota"}
 
-#: The beginning of a pickle since protocol 2. No text in UTF-8 begins with it.
+#: The beginning of a pickle of protocol 2 or later. No text in UTF-8 begins like that.
 PICKLE = re.compile(rb"\x80[\x02-\x0f]")
 
 
@@ -56,7 +57,7 @@ def read_call(data: bytes) -> Call:
     The keyword `i_know` of earlier versions becomes `use_full_quota`.
 
     Raises:
-        PayloadFailure: *data* is too large, a pickle, or not valid JSON in UTF-8.
+        PayloadFailure: *data* is too large, a pickle, or not valid JSON in UTF-8, or has a key twice.
         BadJob: *data* is JSON, but not a call.
     """
     text = _unpacked(data)
@@ -105,7 +106,7 @@ def _unpacked(data: bytes) -> bytes:
     try:
         text = unpacking.decompress(data, LARGEST + 1)
     except zlib.error:
-        return data  # RQ accepts uncompressed text as well
+        return data  # RQ also accepts uncompressed text
     if len(text) > LARGEST:
         raise PayloadTooLarge(size=f"more than {LARGEST} bytes", limit=LARGEST, beginning=text[:80])
     return text
@@ -126,7 +127,7 @@ def _parts(value: object) -> Iterable[object]:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # Python would use the last value, and a person who reads the log may see the first.
+    # Python would use the last value, but a reader of the log may see only the first.
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

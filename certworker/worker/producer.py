@@ -1,9 +1,9 @@
 """
 Puts requests, removals and wake-ups on the queue, in the wire format of RQ.
 
-Other programs import this module, so it imports few modules, and does not import RQ. One transaction writes
-and enqueues a job, so Redis never contains an incomplete job. A program that requests certificates needs no
-permission to run scripts: an endless script would block Redis.
+Other programs import this module, so it imports few modules, and not RQ. One transaction writes and enqueues
+a job, so Redis never contains an incomplete job. A program that requests certificates needs no permission to
+run scripts, because an endless script would block Redis.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ REMOVE = "certworker.remove"
 
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 
-#: How long a job may take, and how long Redis stores its result or failure, in seconds.
+#: How many seconds a job may take, and for how many seconds Redis stores its result or failure.
 JOB_TIMEOUT = 900
 RESULT_TTL = 3600
 RESULT_TTL_OF_A_WAKE_UP = 60
@@ -70,9 +70,9 @@ def request_certificate(
         tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
             registered domain.
         by: The requester, for the log; it is not verified.
-        connection: A connection to the worker's Redis. The default is a new connection by
-            `CERTWORKER_REDIS_URL` or the `_APP_REDIS_*` variables, with the files and rules of the worker's
-            own settings.
+        connection: A connection to the worker's Redis. The default is a new connection to the Redis in
+            `CERTWORKER_REDIS_URL` or in the `_APP_REDIS_*` variables. They have the same meaning as for the
+            worker, including secrets in files.
 
     Raises:
         redis.RedisError: Redis did not accept the request.
@@ -95,7 +95,7 @@ def request_certificate(
 
 def is_requested(connection: Redis, name: str) -> bool:
     """
-    Return whether a request for a certificate for exactly *name*, from the same Redis user, waits or runs.
+    Return whether a request for exactly *name*, from the same Redis user, is waiting or running.
 
     Requests with `use_full_quota`, and requests in the priority queues, do not count.
 
@@ -128,7 +128,7 @@ def wake_at(connection: Redis, moment: datetime) -> None:
     """
     Schedule a check of the due names at *moment*, or immediately if *moment* has passed.
 
-    If *moment* is in the future, and an earlier wake-up is already scheduled, do nothing.
+    If *moment* is in the future, and a wake-up is already scheduled by then, do nothing.
 
     Raises:
         redis.RedisError: Redis failed.
@@ -151,12 +151,12 @@ def queue_length(connection: Redis) -> int:
 
 def _id_of(connection: Redis, action: str, request: object) -> str:
     """
-    Return the id of the job for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if *connection* has a
-    Redis user.
+    Return the id of the job for *request*: `issue-DIGEST` for example, or `issue-USER-DIGEST` if *connection*
+    has a Redis user.
 
-    With the user in the id, an ACL of Redis can deny a producer the jobs of others. A user name with other
-    characters than letters and digits is not part of the id: `issue-a-*` would also match ids of the user
-    `a-b`.
+    With the user in the id, an ACL of Redis can deny a producer the jobs of others. A user name that has
+    characters other than letters and digits, or is too long, is not part of the id: `issue-a-*` would also
+    match ids of the user `a-b`.
     """
     user = str(connection.connection_pool.connection_kwargs.get("username") or "default")
     digest = sha256(json.dumps(request).encode()).hexdigest()[:32]
@@ -205,10 +205,12 @@ def _enqueue(
 
 def _is_in_progress(connection: Redis, job_id: str) -> bool:
     """
-    Return whether the job *job_id* waits or runs. For a transaction, the *connection* is its pipeline.
+    Return whether the job *job_id* is waiting or running. For a transaction, the *connection* is its
+    pipeline.
 
-    The status alone does not prove it: the list may be lost, or the worker killed. A worker may take the job
-    between two of these commands. Then the hash changes, or the id is in the intermediate list.
+    The status alone does not prove it: Redis may have lost the list, or the worker may have been killed. A
+    worker may take the job between two of these commands. Then the hash changes, or the id is in the
+    intermediate list.
     """
     status: Any = connection.hget(f"rq:job:{job_id}", "status")
     if status in (b"queued", "queued"):

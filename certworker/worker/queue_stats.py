@@ -53,7 +53,7 @@ return answer
 """
 
 #: KEYS: the queue. ARGV: the longest value. Returns when the next job was enqueued; an empty string if no job
-#: waits, or if its time is invalid.
+#: is waiting, or if its time is missing or too long.
 _HEAD = """
 local id = redis.call('LINDEX', KEYS[1], 0)
 if not id then return '' end
@@ -83,8 +83,8 @@ class Queued:
     The position of a request on the queue.
     """
 
-    #: 1 is the next request. None: the request is not among the first 50,000 jobs of the queue, or Redis does
-    #: not permit the command.
+    #: 1 is the next job. None: the request is not among the first 50,000 jobs on the queue, or Redis does not
+    #: permit the command.
     position: int | None
     #: The number of running workers. None: Redis does not permit the command.
     workers: int | None
@@ -104,7 +104,8 @@ class QueueStats:
     suspended: bool
     #: Queues with jobs and without a worker.
     unserved: tuple[QueueUnserved, ...]
-    #: Set if Redis may evict jobs when its memory is full. None: it does not, or does not permit the command.
+    #: Set if Redis may evict jobs when its memory is full. None: Redis does not evict jobs, or does not
+    #: permit the command.
     evicts: RedisEvicts | None
 
 
@@ -165,7 +166,7 @@ def job_position(connection: Redis, job_id: str) -> int | None:
 def queued_name(connection: Redis, name: str) -> Queued:
     """
     Return the number of workers, and the position of the first request for *name* from any program. Each is
-    None if Redis does not permit a command.
+    None if Redis does not permit a command. The position is also None if there is no such request.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -200,7 +201,7 @@ def registered_workers(connection: Redis, queue: str) -> int:
     """
     Return the number of registered workers of *queue*.
 
-    The set of workers may include killed workers. They are counted until their hashes expire.
+    The set of workers may include killed workers, which count until their hashes expire.
     """
     workers = members(connection, f"rq:workers:{queue}")
     return int(connection.exists(*workers)) if workers else 0
@@ -208,7 +209,7 @@ def registered_workers(connection: Redis, queue: str) -> int:
 
 def members(connection: Redis, key: str) -> list[str]:
     """
-    Return up to 1,000 random keys of the set *key*, sorted; none if *key* is not a set.
+    Return up to 1,000 random members of the set *key* that are printable, sorted; none if *key* is not a set.
     """
     try:
         members = cast("list[bytes]", connection.srandmember(key, MAX_MEMBERS))
@@ -309,7 +310,7 @@ class Suspension:
     Logs the start and the end of a suspension by `rq suspend`, and a reminder each hour.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         clock: Returns monotonic seconds.
     """
 
@@ -327,7 +328,7 @@ class Suspension:
 
     def lasts(self) -> bool:
         """
-        Return whether no job may start now.
+        Check and return whether the workers are suspended; log a change.
 
         Raises:
             redis.RedisError: Redis does not respond, or does not permit the command.
@@ -336,7 +337,7 @@ class Suspension:
 
     def note(self, is_suspended: bool) -> bool:
         """
-        Log a change of the suspension, and return *is_suspended*.
+        Log a change of the suspension, or the hourly reminder; return *is_suspended*.
         """
         now = self._clock()
         if not is_suspended:

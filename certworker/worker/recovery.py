@@ -26,7 +26,7 @@ from certworker.worker.job_class import AllowlistedJob
 
 logger = logging.getLogger(__name__)
 
-#: A job that needs more recoveries may be the cause of the crashes.
+#: A job that needs more recoveries than this may be the cause of the crashes.
 MAX_RECOVERIES = 1
 
 #: RQ's keys of workers begin with this prefix.
@@ -100,7 +100,7 @@ class Recovery:
         """
         Move the job of *execution*, which this worker cannot finish in time, to the head of the queue.
 
-        Return whether it is there: not if it has just ended, or belongs to another worker.
+        Return whether the job was moved: not if it has just ended, or if another worker has recovered it.
         """
         lease, raw_id = execution.composite_key.encode(), execution.job_id.encode()
         return self._run_reclaim(lease, raw_id, now="+inf", count=0, most="+inf") == b"queued"
@@ -135,7 +135,8 @@ class Recovery:
         logger.warning("job %s: %s", job.id, failure, extra={"event": "failed", "code": failure.code})
 
     def _recover_intermediate(self) -> None:
-        # An id is usually there for milliseconds. After the time of a lease, its worker counts as killed.
+        # An id is usually in this list for milliseconds. After the time of a lease, its worker counts as
+        # killed.
         now = time.monotonic()
         present = cast("list[bytes]", self._connection.lrange(self._intermediate, 0, MAX_PER_SWEEP))
         self._seen = {raw: self._seen.get(raw, now) for raw in present}
@@ -145,7 +146,7 @@ class Recovery:
 
     def _remove_killed_workers(self) -> None:
         for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
-            # The members are random: a million forged entries must not hide the killed workers.
+            # The members are random, so that a million forged entries do not hide the killed workers.
             for worker in cast("list[bytes]", self._connection.srandmember(registry, MAX_PER_SWEEP)):
                 # The user of the guide may not read keys of other programs.
                 if not worker.startswith(WORKER_KEYS) or not self._connection.exists(worker):
@@ -157,7 +158,7 @@ def discard_invalid(connection: Redis, key: str, raw: bytes, failure: BadJob) ->
     Remove *raw*, which is not a valid job, from the list or sorted set *key*, and log *failure*.
     """
     if connection.type(key) == b"list":
-        connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py accepts bytes as well
+        connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py also accepts bytes
     else:
         connection.zrem(key, raw)
     logger.warning("%s: %s", key, failure, extra={"event": "failed", "code": failure.code})

@@ -3,7 +3,8 @@ Moves delayed jobs to the queue at their time: RQ's scheduler, in a thread of th
 
 RQ forks a second process for its scheduler, which is unsafe in a process with threads. RQ's scheduler also
 reads each job with RQ's own class, so one malformed hash ends it. This scheduler uses the same lock,
-heartbeat and registry, so other programs see no difference. The lock ensures one scheduler for all workers.
+heartbeat, and registry, so other programs see no difference. Because of the lock, one scheduler works for all
+workers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ INTERVAL_SECONDS = 1.0
 BEAT_SECONDS = 15.0
 
 LOCK = f"rq:scheduler-lock:{QUEUE}"
-#: RQ's lock lasts for a minute and is renewed each second. Without a limit, a forged lock might never expire.
+#: RQ's lock expires after about a minute, and is renewed each second. Without this limit, a forged lock might
+#: never expire.
 LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
@@ -52,7 +54,7 @@ return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
 
 class Scheduler:
     """
-    The scheduler's loop, which continues after any error.
+    The scheduler, whose loop continues after any error.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -88,7 +90,7 @@ class Scheduler:
 
     def alive(self) -> bool:
         """
-        Return whether the loop is running: it has the lock, or tries to take it.
+        Return whether the loop is running: it has the lock, or is trying to take it.
         """
         return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 

@@ -9,8 +9,8 @@ The pool of slots, and the tenants of the jobs in them.
     one                starts if its tenant holds none   waits
     none               waits on the queue                waits
 
-So a new tenant finds a free slot, even if other tenants have a long backlog. A single tenant gets all slots
-except one. A worker with one slot reserves none.
+So a new tenant finds a free slot, even if other tenants have a long backlog. A single tenant gets at most all
+slots except one. A worker with one slot reserves none. A job without a tenant starts in any free slot.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Slots:
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Return whether a request of *tenant* from the queue may take a free slot.
+        Return whether a request from *tenant* on the queue may take a free slot.
         """
         with self._change:
             held = self._held[tenant]
@@ -107,7 +107,7 @@ class Slots:
 
     def release(self, lease: SlotLease) -> None:
         """
-        Release the slot of a job that continues without it, unless too many jobs run without a slot.
+        Release the slot of a job that continues without it, unless too many jobs are running without a slot.
         """
         with self._change:
             if self._jobs - self._held.total() < MAX_RELEASED:
@@ -115,7 +115,7 @@ class Slots:
 
     def end(self, lease: SlotLease) -> None:
         """
-        Release the slot of a job that has ended.
+        Record that a job has ended, and release its slot if the job still holds it.
         """
         with self._change:
             self._free_slot(lease)

@@ -35,8 +35,8 @@ from certworker.worker.producer import CHECK_DUE, ISSUE, REMOVE
 
 logger = logging.getLogger(__name__)
 
-#: How long a forced request waits for another job for the same name, in seconds. The rest of the job's time
-#: limit is for the order.
+#: How long a forced request waits for another job for one of its names, in seconds. The rest of the job's
+#: time limit is for the order.
 FORCED_WAIT_SECONDS = 600.0
 #: The pause between two checks of a lock, in seconds.
 LOCK_PAUSE_SECONDS = 0.25
@@ -143,7 +143,7 @@ class Tasks:
             report.failed(names, interruption.failure)
             raise interruption.failure from None
         except RedisError as error:
-            # An attempt explains such an error itself. This error occurred before or after the attempt.
+            # An attempt converts its own errors of Redis. This error occurred before or after the attempt.
             if names:
                 self._plan_retry(report, names, self.explain(error))
             raise
@@ -152,7 +152,7 @@ class Tasks:
 
     def _forced_request(self, names: tuple[str, ...], by: object, tenant: str | None) -> ForcedRequest:
         """
-        Record the forced request of this job, and return it. If the job is repeated, it may be completed.
+        Record the forced request of this job, and return it. In a repeated job, it may be completed already.
         """
         is_allowed = self.issuance.ownership.is_proven(names, tenant)
         return self.issuance.forced.record(names, by, tenant=tenant, is_allowed=is_allowed)
@@ -191,7 +191,7 @@ class Tasks:
         try:
             return given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
         except NameFailure:
-            # A certificate from any CA can be imported.
+            # An operator can import a certificate from any CA, for any name.
             with suppress(NameFailure):
                 given = given_names(domain, domains, private=True, wildcards=True)
                 if force is False and self.issuance.are_imported(tuple(given)):
@@ -251,7 +251,7 @@ def _with_unexpected_logged(function: Callable[..., dict[str, Any]]) -> Callable
 
 
 def _log_warnings(given: Mapping[str, str]) -> None:
-    # Log each warning once: a hundred names of one shared domain have the same warning.
+    # Log each warning once, because a hundred names under one shared domain have the same warning.
     logged: set[str] = set()
     for name, text in given.items():
         for warning in warnings_for(text, name):
@@ -267,7 +267,7 @@ def _log_request(name: str, by: object, *, force: bool) -> None:
 
 
 def _log_audit(action: str, name: str, by: object) -> None:
-    # The queue does not authenticate the requester: the log repeats what the job states.
+    # The queue does not authenticate the requester, so the log repeats what the job states.
     requester = printable(by, 100) if by else "an unnamed producer"
     logger.info("%s requested by %s", action, requester, extra=log_fields(name, "audit"))
 

@@ -46,10 +46,11 @@ logger = logging.getLogger(__name__)
 #: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
 POLL_TIMEOUT_SECONDS = 0.25
 
-#: The interval of checks of the priority queues and of the suspension while no job is known to wait.
+#: The interval between checks of the priority queues and of the suspension, while no job is known to be
+#: waiting.
 CHECK_SECONDS = 1.0
 
-#: The interval of polls for new tenants on the queue while requests are waiting in the priority queues.
+#: The interval between polls for new tenants on the queue, while requests are waiting in the priority queues.
 POLL_SECONDS = 0.1
 
 
@@ -70,9 +71,9 @@ class ThreadedWorker(SimpleWorker):
     An RQ worker with slots.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         job_class: The class of the jobs; see :func:`certworker.worker.job_class.job_class_for`.
-        slots: How many jobs run at a time.
+        slots: The number of jobs that run at a time.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -114,7 +115,7 @@ class ThreadedWorker(SimpleWorker):
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
         self._intake = Intake(self.queue)
-        #: Whether jobs may wait on the queue. If not, this worker waits for the next job.
+        #: Whether jobs may be waiting on the queue. If not, this worker waits for the next job.
         self._may_have_jobs = True
         #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
         self._next_check = 0.0
@@ -130,7 +131,8 @@ class ThreadedWorker(SimpleWorker):
 
     def poll(self) -> None:
         """
-        Start the next job. Return after a short wait if there is no job or no free slot, or while suspended.
+        Start or defer the next job. Return after a short wait if there is no job or no free slot, or if the
+        workers are suspended.
         """
         if self._suspension.known and self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
@@ -178,7 +180,7 @@ class ThreadedWorker(SimpleWorker):
     @property
     def connection_timeout(self) -> int:
         """
-        Return the least reply timeout of the pool in seconds. RQ raises a shorter one to this value.
+        Return the minimum reply timeout of the pool in seconds. RQ raises a shorter timeout to this value.
 
         RQ's own value is 10 s longer than one poll of its queue. The polls of this worker are shorter.
         """
@@ -186,13 +188,14 @@ class ThreadedWorker(SimpleWorker):
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
         """
-        Return how long a lease lasts after a heartbeat in seconds, independent of the time limit of the job.
+        Return for how many seconds a lease lasts after a heartbeat. The time limit of the job does not
+        matter.
         """
         return self.worker_ttl
 
     def prepare_execution(self, job: Job) -> Execution:
         """
-        Record in one transaction that *job* runs, and remove it from the intermediate list.
+        Record in one transaction that *job* is running, and remove its id from the intermediate list.
 
         RQ writes the same in two transactions. A crash in between would leave a job with a lease in the list.
         """
@@ -292,7 +295,7 @@ class ThreadedWorker(SimpleWorker):
 
     def _check_queues(self) -> bool:
         """
-        Start a job that waits; return False if the worker may now wait for the next job.
+        Start or defer a waiting job; return False if the worker may now wait for the next job.
         """
         taken = self._intake.take()
         self._next_check = time.monotonic() + CHECK_SECONDS
@@ -375,7 +378,7 @@ class ThreadedWorker(SimpleWorker):
             with log.job(job.id), running_in(slot), sharing_trips(self.connection):
                 self.perform_job(job, self.queue, execution)
         except BaseException as error:
-            # The lease expires and the job runs again. The second run finds the work done.
+            # The lease expires and the job runs again. Usually, the second run finds that the work is done.
             logger.warning(
                 "could not record the end of job %s in Redis (%r); the job runs again", job.id, error
             )
@@ -393,7 +396,7 @@ class ThreadedWorker(SimpleWorker):
         try:
             return queue_length(self.connection) > 0
         except RedisError:
-            return False  # no job can arrive
+            return False  # without Redis, no job can arrive
 
 
 def _failure_of(job: Job) -> str:

@@ -16,7 +16,8 @@ from certworker.supervision import log_unexpected
 
 class TimeLimits:
     """
-    The running time limits, and the thread that ends them. The thread starts with the first limit.
+    The time limits of the running jobs, and the thread that enforces them. The thread starts with the first
+    limit.
     """
 
     def __init__(self) -> None:
@@ -29,7 +30,7 @@ class TimeLimits:
 
     def add(self, limit: TimeLimit) -> None:
         """
-        Call the function of *limit* after its time.
+        Call the function of *limit* after its time, unless :meth:`remove` removes the limit first.
         """
         with self._changed:
             self._ends[limit] = end = time.monotonic() + limit.seconds
@@ -41,7 +42,8 @@ class TimeLimits:
 
     def remove(self, limit: TimeLimit) -> None:
         """
-        End *limit*. When this method returns, its function has returned, or will never be called.
+        Remove *limit*. When this method returns, the function of *limit* has returned, or will never be
+        called.
         """
         with self._changed:
             self._ends.pop(limit, None)

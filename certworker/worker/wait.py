@@ -24,7 +24,7 @@ IN_PROGRESS = {
 
 #: The minimum pause between two polls.
 PAUSE_SECONDS = 0.1
-#: Polls take at most this share of the time, because Redis serves other clients, too.
+#: Polls take at most this share of the time, because Redis also serves other clients.
 POLLING_SHARE = 1 / 5
 
 #: The maximum number of jobs in one command.
@@ -45,8 +45,8 @@ class JobOutcome:
     How a request ended.
     """
 
-    #: `issued`, `imported`, `kept`, `removed`, `unknown`, another state of the worker, :data:`NOT_ENDED` or
-    #: :data:`FAILED`.
+    #: `issued`, `imported`, `kept`, `covered`, `removed`, `unknown`, another state of the worker,
+    #: :data:`NOT_ENDED`, or :data:`FAILED`.
     state: str
     #: The state, or the failure with its remedy, for messages.
     text: str
@@ -61,7 +61,7 @@ class JobOutcome:
     @property
     def code(self) -> str:
         """
-        Return the code of the failure; empty without a failure, and if the job ended with a traceback.
+        Return the code of the failure; empty without a failure, or if the failure has no code.
         """
         code = CODE.match(self.text) if self.state == FAILED else None
         return code[1] if code else ""
@@ -79,14 +79,14 @@ def wait_for(
     """
     Wait until all *jobs* have ended, or the timeout expires; return their outcomes, in their order.
 
-    A job also ends when its names are locked, or when its request is waiting for a slot. In these cases, wait
-    until the issuance has ended.
+    A job also ends when another job has locked its names, or when its request is moved to a priority queue.
+    In these cases, wait until the issuance has ended.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         jobs: Ids, each with the names of its request.
         timeout_seconds: The time for all jobs together.
-        report: Called with the outcome of each request that has ended, as soon as it is known.
+        report: Called with the outcome of each request that has ended, as soon as the outcome is known.
         clock: Returns monotonic seconds.
         sleep: Waits between two polls.
 
@@ -145,7 +145,7 @@ class _Following:
             for number in numbers:
                 pipe.hget(f"rq:job:{self._jobs[number][0]}", "status")
             answers = pipe.execute()
-        # RQ's own class unpacks every field and fails on invalid ones.
+        # RQ's own class would unpack every field, and would fail if one is invalid.
         yield from zip(numbers, (shown_in(each, LONGEST_WORD) for each in answers), strict=True)
 
     def _end_of_job(self, number: int, status: str) -> bool:
@@ -196,7 +196,7 @@ def _decoded(value: bytes | None) -> bytes:
 
 def _end_of_record(record: DomainRecord | None) -> JobOutcome | None:
     if record is None or record.state == "issuing" or (record.state == "waiting" and not record.code):
-        return None  # it is in progress, or waits for a slot
+        return None  # the issuance is in progress, or is waiting for a slot
     if record.state in SERVED:
         return JobOutcome(record.state, record.state)
     return JobOutcome(FAILED, f"[{record.code}] {record.message} {record.remedy}")

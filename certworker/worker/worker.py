@@ -1,5 +1,5 @@
 """
-The job loop of a worker, and its process: signals and CPU.
+The job loop of a worker, and its process: signals and CPU affinity.
 
 The loop takes jobs until it is stopped, and continues after failures of Redis. The first SIGTERM or SIGINT
 requests an orderly stop, the second ends the process. SIGHUP is logged and ignored: a closed terminal sends
@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from certworker.errors.redis import RedisIsCluster, RedisTooOld
 from certworker.errors.worker import SchemaTooNew
 from certworker.redis.client import REPLY_SECONDS
-from certworker.redis.failures import address_of, explainer
+from certworker.redis.failures import address_of, explainer, to_failure
 from certworker.redis.health import OutageTracker, probe
 from certworker.state.locks import LEASE_SECONDS, RENEWAL_SHARE
 from certworker.state.schema import check_schema
@@ -62,13 +62,14 @@ def run(
     Run jobs until the worker is stopped; return the exit code.
 
     Args:
-        connection: To Redis. Its pool needs two connections for each running job, and some more.
+        connection: The connection to Redis. Its pool needs two connections for each running job, and some
+            more.
         functions: The functions that jobs may call, by name.
-        slots: How many jobs run at a time.
+        slots: The number of jobs that run at a time.
         heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
         stop: Stops the worker when it is set. By default, SIGTERM or SIGINT stops the worker. This default
             requires the main thread.
-        stop_deadline_seconds: How long running jobs may take after the stop; then they return to the queue.
+        stop_deadline_seconds: How long running jobs may take after the stop. Then they return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -104,7 +105,7 @@ class Worker:
     Runs the job loop, and reconnects after errors of Redis.
 
     Args:
-        connection: To Redis.
+        connection: The connection to Redis.
         open_pool: Creates RQ's worker; Redis may reject its commands.
         lease_seconds: How long the jobs of a killed worker stay leased.
         on_ready: Called when the worker takes jobs, and again later if it raises.
@@ -131,11 +132,12 @@ class Worker:
 
     def serve(self, stop: Event, stop_deadline_seconds: float) -> None:
         """
-        Take jobs until *stop* is set, even while Redis fails; then finish the running jobs.
+        Take jobs until *stop* is set, and continue after failures of Redis. Then finish the running jobs, or
+        return them to the queue after the deadline.
 
         Raises:
-            RedisTooOld: Redis is too old, and could lose jobs.
-            SchemaTooNew: Another worker is newer. The running jobs are finished first.
+            RedisTooOld: Redis is too old, and could lose jobs. The running jobs are finished first.
+            SchemaTooNew: A newer certworker uses this Redis. The running jobs are finished first.
         """
         jobs = Loop("jobs", self._step, seconds=BEAT_SECONDS, faults=Faults("the job loop"), stopping=stop)
         self._heartbeats.add(jobs.heartbeat)
@@ -196,7 +198,11 @@ class Worker:
                     )
             pool.register_death()
         except RedisError as error:
-            self._outage.failed(error)
+            # This worker does not retry: its registration and the leases of its jobs expire.
+            failure = to_failure(error, address_of(self._connection))
+            logger.warning(
+                "could not record the end of this worker in Redis: %s", failure, extra={"code": failure.code}
+            )
 
 
 class _JobLeases:
@@ -237,9 +243,9 @@ def pin_to_one_cpu(random: Random) -> None:
     Pin this thread, and all threads that it starts, to one of the CPUs that the process may use.
 
     Python runs one thread at a time. With several CPUs, a waiting thread wakes up on another CPU, which costs
-    a quarter of the time under load. The kernel moves other processes to other CPUs, except pinned ones. An
-    operator with several workers gives each its own CPU (`cpuset` of Docker). On a system that has no CPU
-    affinity (macOS) or does not permit it, do nothing.
+    a quarter of the time under load. The kernel then runs unpinned processes on the other CPUs. With
+    several workers on a host, the operator can give each its own CPU (`cpuset` of Docker). On a system that
+    has no CPU affinity (macOS) or does not permit it, do nothing.
     """
     with suppress(AttributeError, OSError):
         cpu = random.choice(sorted(os.sched_getaffinity(0)))

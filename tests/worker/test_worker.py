@@ -261,6 +261,36 @@ class TestAccidents:
 
             assert 0 == process.wait(TIMEOUT_SECONDS)
 
+    def test_a_worker_whose_end_cannot_be_recorded_promises_no_retry(
+        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        If Redis fails while the worker waits for its last job, the log has the failure, and no retry.
+        """
+        caplog.set_level("INFO")
+        began, end = threading.Event(), threading.Event()
+
+        def wait() -> None:
+            began.set()
+            end.wait(TIMEOUT_SECONDS)
+
+        def fail() -> None:
+            eventually(lambda: "stopping; waiting for running jobs: 1" in caplog.text)
+            own_redis.kill()
+            end.set()
+
+        failing = threading.Thread(target=fail)
+        with own_redis.client() as connection:
+            with worker_thread(connection, functions={"sample.wait": wait}):
+                push(connection, "job", "sample.wait")
+                assert began.wait(TIMEOUT_SECONDS)
+                failing.start()
+            failing.join()
+
+        (line,) = (each for each in caplog.messages if "could not record the end of this worker" in each)
+        assert "[redis.unreachable]" in line
+        assert "certworker retries" not in line
+
     def test_a_worker_survives_a_restart_of_redis(
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
