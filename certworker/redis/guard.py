@@ -189,7 +189,7 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # with or 
 
     def on_connect(self, connection: Any, **options: Any) -> None:
         """
-        Start parsing the replies of a new connection.
+        Start to parse the replies on a new connection.
         """
         super().on_connect(connection, **options)
         self._bounded = _BoundedReader(self._reader)

@@ -130,7 +130,7 @@ def _options(query: str, sentinel: bool, secure: bool) -> tuple[dict[str, str | 
         elif sentinel and option in SENTINEL_ACCESS and value:
             access[SENTINEL_ACCESS[option]] = value
         else:
-            raise ValueError("an unknown option, or an option without a value")
+            raise ValueError("an unknown option, or an option without a valid value")
     if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
         raise ValueError("a key without its certificate")
     return tls if secure else None, access

@@ -10,5 +10,5 @@ In import order (★ to read first)::
     repair         Repairs the files in service, and requests jobs for stored certificates
     reminders      When the operator of an imported certificate gets a reminder of its end
     expiry_alerts  Reports overdue certificates, and imported certificates that end soon
-    reconciler     Adds missing names of the volume to the agenda, and adopts other programs' certificates
+    reconciler     Adds missing names on the volume to the agenda, and adopts other programs' certificates
 """

@@ -72,7 +72,7 @@ class DueNames:
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
     #: Returns the next check of names that a wildcard covers, with or without a certificate of their own;
-    #: None: no wildcard covers them.
+    #: None: no wildcard covers them, or they need a job.
     covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
     #: Returns those of the given names that have moved to another server.
     moved: Callable[[Sequence[str]], frozenset[str]]

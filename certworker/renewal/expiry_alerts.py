@@ -23,7 +23,8 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: With less than this share of its validity period left, a certificate is overdue.
+#: With less than this share of its validity period left, a certificate whose renewal has failed is overdue.
+#: Any other certificate is overdue with :data:`~certworker.renewal.policy.MIN_SHARE_LEFT`.
 OVERDUE_SHARE = 1 / 5
 #: With less than this share left, the log line is an error.
 CRITICAL_SHARE = 1 / 10

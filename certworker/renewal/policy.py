@@ -35,8 +35,8 @@ SHORT_VALIDITY = timedelta(days=10)
 #: With less than this share of its validity period left, a certificate is due, whatever the CA suggests.
 MIN_SHARE_LEFT = 1 / 20
 
-#: A suggested window in the past means a renewal now, but not before this age. Let's Encrypt backdates its
-#: certificates by one hour.
+#: A suggested window in the past means a renewal now, but not before this age, or this share of the validity
+#: period if that is less. Let's Encrypt backdates its certificates by one hour.
 MIN_AGE = timedelta(hours=2)
 MIN_AGE_SHARE = 1 / 4
 
@@ -87,7 +87,7 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
         10 * MINUTE,
         "a change by the operator",
     ),
-    # The CA allows five failed validations in an hour.
+    # Let's Encrypt allows five failed validations of a name per hour.
     Retry.CA: RetryPauses(CA_PAUSES, HOUR, "a change by the operator"),
     # The pause applies to a limit without a known end; most limits refill within an hour.
     Retry.UNTIL: RetryPauses((HOUR,), HOUR, "the time in the message"),
@@ -99,7 +99,7 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
 #: The types of failures whose :attr:`CertworkerError.until` determines or delays the next attempt.
 NAMES_THE_TIME = (Retry.UNTIL, Retry.SOON)
 
-#: After every failure, the next attempt follows within this time and :data:`JITTER`, even if the failure
+#: After every failure, the next attempt follows within this time plus :data:`JITTER`, even if the failure
 #: names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 

@@ -13,7 +13,7 @@ from certworker.renewal.domain_status import LONGEST_WATCHED
 from certworker.validity import Validity
 
 #: The first reminder comes with this share of the validity period left, but at most `LONGEST_BEFORE` before
-#: the end: certificates of ten years exist. The metrics reach the share at the same time.
+#: the end, because some certificates are valid for ten years. The metrics reach the share at the same time.
 FIRST_SHARE = 1 / 5
 LONGEST_BEFORE = LONGEST_WATCHED * FIRST_SHARE
 

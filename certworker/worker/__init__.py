@@ -10,7 +10,7 @@ In import order (★ to read first)::
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests, removals and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
-    job_report       Reports how a job ended: its last log line, a notification, an event and a metric
+    job_report       Reports how a job ended: its last log line, a notification, an event, and a metric
     tasks            ★ The functions that a job may call
     json_only        Makes RQ read only JSON, even where a tool of RQ names no serializer
     wait             Waits until requests have ended

@@ -78,7 +78,7 @@ end
 
 class BulkQueue:
     """
-    The queue of a worker, which it reads and changes in batches.
+    The queue, which a worker reads and changes in batches.
     """
 
     def __init__(self, connection: Redis) -> None:

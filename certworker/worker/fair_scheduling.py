@@ -59,7 +59,7 @@ class Dispatched:
 
 class FairScheduler:
     """
-    Distributes requests between the queue, the priority queues and the slots of a worker.
+    Distributes requests among the queue, the priority queues, and the slots of a worker.
 
     Args:
         connection: The connection to Redis.

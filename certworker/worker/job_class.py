@@ -53,7 +53,8 @@ WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "work
 #: Fields that are written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 
-#: The lease of the worker that was killed during the job; see :mod:`certworker.worker.recovery`.
+#: The field with the lease of the worker that was killed during the job; see
+#: :mod:`certworker.worker.recovery`.
 ABANDONED_RUN = "abandoned_run"
 
 #: All fields that are read, each with its size.
@@ -320,7 +321,7 @@ def _check_arguments(call: Call, signature: inspect.Signature) -> None:
     try:
         signature.bind(*call.arguments, **call.keywords)
     except TypeError as error:
-        raise BadJob(reason=f"{call.function} does not take its arguments: {error}") from None
+        raise BadJob(reason=f"{call.function} does not accept these arguments: {error}") from None
 
 
 def _within(value: float | None, least: int, most: int, otherwise: int | None = None) -> int:

@@ -1,5 +1,5 @@
 """
-Reports how a job ended: its last log line, a notification, an event and a metric.
+Reports how a job ended: its last log line, a notification, an event, and a metric.
 
 A report that fails is logged. Its failure changes neither the other reports nor the outcome of the job.
 """
@@ -119,7 +119,7 @@ class JobReport:
 
     def removed(self, names: tuple[str, ...], *, known: bool, tenant: str) -> dict[str, Any]:
         """
-        Report that *names*, which belonged to *tenant*, are not in service; return the result of the job.
+        Report the removal of *names*, which belonged to *tenant*; return the result of the job.
 
         *known* is whether at least one of *names* was known.
         """
@@ -147,7 +147,7 @@ class JobReport:
 
     def waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
         """
-        Report that *names* wait until the time in *failure*; return the result of the job.
+        Report that *names* are waiting until the time in *failure*; return the result of the job.
         """
         planned = partial(self._reporter.agenda.next_check, names[0])
         next_attempt = self.optional("the time of the next attempt", planned, None)

@@ -148,7 +148,7 @@ class AgendaCheck:
 
     def _is_incomplete(self) -> bool:
         """
-        Return whether Redis was emptied or lost the agenda, even if names were added since.
+        Return whether Redis was emptied or lost the agenda, even if names have been added since.
         """
         return not self._agenda.is_complete() or self._missing() > self._shortfall
 
@@ -162,7 +162,7 @@ class MaintenanceLoop:
     The loop that maintains the agenda, the volume and Traefik's files.
 
     Args:
-        request_own_domains: Starts the requests for the names of `_APP_DOMAIN`.
+        request_own_domains: Starts the requests for the names of the installation.
         settings_changed: Returns whether the settings differ from those of the last start.
         states: The states of the names.
         clock: Returns the time in UTC.

@@ -44,7 +44,7 @@ TURN_TTL = timedelta(minutes=9)
 MAX_NAMES = 1_000
 #: The number of names that are checked at the same time.
 CONCURRENT_CHECKS = 8
-#: The maximum duration of a check: the lookup, and the test responses.
+#: The expected maximum duration of a check: the lookup and the test responses.
 CHECK_SECONDS = 60.0
 
 

@@ -44,7 +44,7 @@ FAILURE_TTL = 86_400
 #: The names of Redis users that may be part of job ids.
 USER = re.compile(r"[A-Za-z0-9]{1,64}")
 
-#: The longest description in characters. RQ's tools show it in one line.
+#: The maximum number of characters of a description. RQ's tools show it in one line.
 LONGEST_DESCRIPTION = 120
 
 
@@ -100,7 +100,7 @@ def is_requested(connection: Redis, name: str) -> bool:
     Requests with `use_full_quota`, and requests in the priority queues, do not count.
 
     Raises:
-        redis.RedisError: Redis does not answer.
+        redis.RedisError: Redis does not respond, or does not permit a command.
     """
     return any(
         _is_in_progress(connection, _id_of(connection, "issue", [[name], force])) for force in (False, True)
@@ -222,7 +222,8 @@ def _is_in_progress(connection: Redis, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # An import of certworker.settings would slow down a web server. A test compares the results of both.
+    # An import of certworker.settings would slow down a web server. A test compares the
+    # result with the address in the settings.
     return connect(address_in(os.environ))
 
 

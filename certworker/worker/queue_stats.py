@@ -32,15 +32,16 @@ from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, queue_length
 BATCH = 500
 MAX_JOBS = 50_000
 
-#: The maximum number of queues, or of workers of a queue, and the longest key of RQ in bytes.
+#: The maximum number of queues, or of workers of a queue, that are read.
 MAX_MEMBERS = 1_000
+#: The maximum number of bytes of the key of a queue or a worker.
 LONGEST_MEMBER = 300
 
 #: The maximum number of queues without a worker in one report.
 MAX_UNSERVED = 20
 
 #: KEYS: the queue. ARGV: the first and the last position, the maximum size of the data. Returns the data of
-#: these jobs; an empty string for a job without valid data.
+#: these jobs; an empty string for a job whose data is missing or too large.
 _DATA = """
 local answer = {}
 for i, id in ipairs(redis.call('LRANGE', KEYS[1], ARGV[1], ARGV[2])) do
@@ -80,7 +81,7 @@ REMINDER_SECONDS = 3600.0
 @dataclass(frozen=True)
 class Queued:
     """
-    The position of a request on the queue.
+    The position of a request on the queue, and the number of workers.
     """
 
     #: 1 is the next job. None: the request is not among the first 50,000 jobs on the queue, or Redis does not

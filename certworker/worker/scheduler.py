@@ -32,7 +32,7 @@ from certworker.worker.recovery import discard_invalid
 
 INTERVAL_SECONDS = 1.0
 
-#: The scheduler is stalled after twice this time without a beat.
+#: The scheduler counts as stalled after twice this time without a beat.
 BEAT_SECONDS = 15.0
 
 LOCK = f"rq:scheduler-lock:{QUEUE}"

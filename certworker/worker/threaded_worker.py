@@ -1,7 +1,7 @@
 """
 RQ's worker with slots: each job runs in a thread of one process.
 
-The worker uses RQ's registration, leases and results. It forks no process, ignores commands that other
+The worker uses RQ's registration, leases, and results. It forks no process, ignores commands that other
 programs publish in Redis, and starts a job only if a slot is free.
 """
 
@@ -43,7 +43,7 @@ from certworker.worker.slots import SlotLease, Slots
 
 logger = logging.getLogger(__name__)
 
-#: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
+#: How long one poll of the queue waits for a job. An idle worker ends after its current poll.
 POLL_TIMEOUT_SECONDS = 0.25
 
 #: The interval between checks of the priority queues and of the suspension, while no job is known to be
@@ -119,13 +119,13 @@ class ThreadedWorker(SimpleWorker):
         self._may_have_jobs = True
         #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
         self._next_check = 0.0
-        #: Whether this worker is waiting for a job, so that no job is waiting.
+        #: Whether this worker is waiting for a job. If so, no job is on the queue.
         self._is_waiting = False
 
     @property
     def queue(self) -> Queue:
         """
-        Return the only queue. With several queues, RQ may lose a job if it crashes while it takes the job.
+        Return the only queue. With several queues, a crash while RQ takes a job may lose that job.
         """
         return self.queues[0]
 
@@ -146,7 +146,7 @@ class ThreadedWorker(SimpleWorker):
 
     def wait_until_idle(self, seconds: float) -> None:
         """
-        Wait until all jobs have ended, at most for *seconds*.
+        Wait until all jobs have ended, for at most *seconds*.
         """
         self._slots.wait_until_idle(seconds)
 
@@ -220,7 +220,7 @@ class ThreadedWorker(SimpleWorker):
         Set the time of the end of *job*, which the transaction of its outcome writes.
 
         Raises:
-            NotRecorded: The job has to run again. Its lease expires, and a worker puts it on the queue.
+            NotRecorded: The job has to run again. Its lease expires, and a worker puts it back on the queue.
         """
         if isinstance(job, AllowlistedJob) and job.not_recorded:
             raise job.not_recorded

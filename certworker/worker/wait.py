@@ -48,7 +48,7 @@ class JobOutcome:
     #: `issued`, `imported`, `kept`, `covered`, `removed`, `unknown`, another state of the worker,
     #: :data:`NOT_ENDED`, or :data:`FAILED`.
     state: str
-    #: The state, or the failure with its remedy, for messages.
+    #: The text for messages: the state with its reason, if any, or the failure with its remedy.
     text: str
 
     @property
@@ -150,7 +150,8 @@ class _Following:
 
     def _end_of_job(self, number: int, status: str) -> bool:
         """
-        Record the outcome of the job with this *status*; return False if only the domain records have it.
+        Record the outcome of the job with this *status*; return False if only the domain records
+        have the outcome.
         """
         results: Any = self._connection.xrevrange(f"rq:results:{self._jobs[number][0]}", count=1)
         if not (status and results):

@@ -2,8 +2,8 @@
 The job loop of a worker, and its process: signals and CPU affinity.
 
 The loop takes jobs until it is stopped, and continues after failures of Redis. The first SIGTERM or SIGINT
-requests an orderly stop, the second ends the process. SIGHUP is logged and ignored: a closed terminal sends
-it, and other servers reload their settings on it.
+requests an orderly stop, and the second ends the process. SIGHUP is logged and ignored: a closed terminal
+sends it, and other servers reload their settings on it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 #: `docker stop` kills a container after 10 seconds by default; the compose file sets 35 seconds.
 STOP_DEADLINE_SECONDS = 25.0
 
-#: The job loop is stalled after twice this time without a beat.
+#: The job loop counts as stalled after twice this time without a beat.
 BEAT_SECONDS = 15.0
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -74,7 +74,7 @@ def run(
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
-        on_ready: Called when the worker takes jobs, and again later if it raises.
+        on_ready: Called when the worker is ready to take jobs. If the call raises, it is repeated later.
 
     Raises:
         RedisTooOld: Redis is too old, and could lose jobs.
@@ -108,7 +108,7 @@ class Worker:
         connection: The connection to Redis.
         open_pool: Creates RQ's worker; Redis may reject its commands.
         lease_seconds: How long the jobs of a killed worker stay leased.
-        on_ready: Called when the worker takes jobs, and again later if it raises.
+        on_ready: Called when the worker is ready to take jobs. If the call raises, it is repeated later.
         heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
     """
 

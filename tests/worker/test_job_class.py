@@ -87,7 +87,7 @@ class TestRegisteredJob:
             _, message = end_of(connection, push(connection, "odd", "sample.sleep", 1, 2, 3))
 
         assert message.startswith(
-            "[queue.bad_payload] The job was rejected: sample.sleep does not take its arguments"
+            "[queue.bad_payload] The job was rejected: sample.sleep does not accept these arguments"
         )
 
     def test_a_rejected_job_is_logged_as_one_warning(
