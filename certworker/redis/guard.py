@@ -6,7 +6,7 @@ It guards every command:
 * It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the oversized values that made a reply too long. That command fails, and the next one succeeds.
+* It removes the oversized values that made a reply too long. That command fails, but later ones succeed.
 
 With each command of a job, it also sends the job's waiting commands; see
 :mod:`certworker.redis.shared_trips`.

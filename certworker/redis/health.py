@@ -134,10 +134,10 @@ def require_version(version: str, address: str) -> None:
 
 def probe(connection: Redis) -> None:
     """
-    Send INFO, SET and EVAL, and check the version and the mode of Redis.
+    Send INFO, SET, and EVAL, and check the version and the mode of Redis.
 
     Raises:
-        RedisError: Redis does not respond, or refuses a command.
+        RedisError: Redis does not respond, or rejects a command.
         RedisIsCluster: Redis is a node of a cluster.
         RedisTooOld: Redis is too old, and could lose jobs.
     """

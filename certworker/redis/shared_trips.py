@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 class Reply:
     """
-    The reply to a command that may still be waiting.
+    The reply to a command that may not have been sent yet.
     """
 
     def __init__(self, command: Sequence[Any], send: Callable[[], object]) -> None:
