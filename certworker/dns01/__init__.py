@@ -7,9 +7,9 @@ In import order (★ to read first)::
     refusals        The failures that the responses of a DNS provider describe
     rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
     child_process   Child processes of providers, with a deadline for the whole process group
-    exec            The operator's program, in the protocol of lego
+    exec            The operator's program, with the protocol of lego
     http_api        Requests to the HTTP API of a DNS provider
-    httpreq         The operator's HTTP service, in the protocol of lego
+    httpreq         The operator's HTTP service, with the protocol of lego
     acme_dns        acme-dns, a small name server, to which a CNAME of `_acme-challenge` leads
     lexicon_child   The process that changes one record with dns-lexicon
     lexicon         The providers of dns-lexicon, each change in its own process
@@ -17,7 +17,7 @@ In import order (★ to read first)::
     propagation     The wait until all name servers return a record
     txt_records     The durable list of the created records
     zone_lock       One writer per zone among all workers
-    provider_state  The pauses and the extra wait of each provider
+    provider_state  The pause and the extra wait of each provider
     record_changes  The creation and deletion of records, one writer per zone
     leftovers       The deletion of records that killed workers left behind
     solver        ★ The TXT records for the challenges of one order, from the first query to their deletion

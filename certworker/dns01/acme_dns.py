@@ -24,7 +24,7 @@ from certworker.validity import now_in_utc
 
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
-#: The largest account file in bytes, as in the settings. An account takes about 300 bytes.
+#: The largest account file in bytes, the same as for the settings. An account takes about 300 bytes.
 MAX_FILE = 4 << 20
 
 #: Only the user of certworker may read the passwords.
@@ -81,7 +81,7 @@ class AcmeDns:
 
     def present(self, record: TxtRecord) -> None:
         """
-        Set the value. The server also keeps the previous value: a name and its wildcard can share an account.
+        Add the value. The server also stores the previous one: a name and its wildcard can share an account.
         """
         account = self._account(record)
         headers = {"X-Api-User": account.username, "X-Api-Key": account.password}
@@ -111,7 +111,7 @@ class AcmeDns:
         answer = self._post("register", {}, {}, record)
         account = Account.read(answer.json())
         if account is None:
-            raise self._refusals.failed(record, "its response does not have an account")
+            raise self._refusals.failed(record, "its response does not contain a valid account")
         content = json.dumps({**stored, name: asdict(account)}, indent=2)
         durable.write(self.accounts, f"{content}\n".encode(), MODE)
         return account.fulldomain

@@ -4,7 +4,7 @@ Child processes of providers: a deadline for the whole process group, no input, 
 The group ends with its program: processes that still run in the background are killed. As the first process
 of a container, the worker inherits such processes, and reaps them.
 
-The output of a program may contain secrets, so no log and no failure contains any of it.
+The output of a program may contain secrets, so this module neither logs it nor copies it into a failure.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-#: The interval between two checks of whether the program has ended: a child may hold the pipe open.
+#: The interval between two checks of whether the program has ended. Its child may still hold the pipe open.
 POLL_SECONDS = 0.1
 
 #: How long to wait for the end of killed processes. A process of another user cannot be killed.
@@ -40,7 +40,7 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """
     Return the environment of a program: PATH, LANG, those of :data:`NETWORK`, and *variables*.
 
-    The other variables of certworker contain the passwords of Redis, the CA and mail.
+    Other variables of certworker may contain secrets, such as the passwords of Redis and the mail server.
     """
     network = {name: os.environ[name] for name in NETWORK if name in os.environ}
     return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **network, **variables}

@@ -1,5 +1,5 @@
 """
-Where the record of a challenge must be created: after CNAMEs, in which zone, at which name servers.
+Where the record of a challenge must be created: its owner after all CNAMEs, the zone, and the name servers.
 
 ::
 
@@ -35,24 +35,24 @@ from certworker.errors.dns import ContainerResolver, NameServersFail, NameServer
 from certworker.errors.dns01 import CnameElsewhere
 from certworker.ttl_cache import TtlCache
 
-#: The maximum number of zones from the first known zone to the record. More count as a loop.
+#: The maximum number of zones from the first known zone down to the record. With more, the search fails.
 MAX_CUTS = 8
 #: The maximum number of name servers of a zone, and of addresses of one server. The root has 13 servers with
 #: 2 addresses each.
 MAX_SERVERS = 16
 MAX_ADDRESSES = 4
-#: The number of name servers that get a query first. Without a usable answer, all others get it.
+#: The number of name servers that get a query first. Without a usable answer, all other addresses get it.
 FIRST_SERVERS = 3
 #: The maximum number of labels of an alias. The servers are queried for a wildcard at each label.
 MAX_LABELS = 32
-#: A second TXT record at the name of a DKIM key makes signatures invalid (RFC 6376, section 3.6.2.2).
+#: A second TXT record at the name of a DKIM key may make signatures invalid (RFC 6376, section 3.6.2.2).
 DKIM_LABEL = "_domainkey"
 #: After this time, a search begins no further step.
 TIMEOUT_SECONDS = 20.0
-#: How long a zone and its name servers are cached. It is short, because an operator may change them.
+#: How long a zone and its name servers are cached. The time is short, because an operator may change them.
 CACHE_SECONDS = 60.0
 
-#: The names that a provider may create. Other characters could have a meaning in a script or an API.
+#: The names that a provider may create. Other characters could have a special meaning in a script or an API.
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
@@ -60,7 +60,7 @@ HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 @dataclass(frozen=True)
 class ZoneServer:
     """
-    A name server of a zone, with those of its allowed addresses to which this machine has a route.
+    A name server of a zone, with those of its allowed addresses that this machine has a route to.
     """
 
     name: str
@@ -80,11 +80,11 @@ class Location:
     name: str
     #: The targets of the CNAMEs that begin at the name.
     aliases: tuple[str, ...]
-    #: The zone of the last target, or of the name.
+    #: The zone of the last target, or of the name if it has no CNAME.
     zone: str
     #: The name servers of that zone, at most :data:`MAX_SERVERS`.
     servers: Servers
-    #: The wildcard that does not apply to the host while the TXT record exists; empty without one.
+    #: The wildcard that does not apply to the validated name while the TXT record exists; empty without one.
     hides: str = ""
 
     @property
@@ -98,7 +98,7 @@ class Location:
 @dataclass(frozen=True)
 class _Cut:
     """
-    The answer of the servers of a zone for a name.
+    The answer of a server of a zone for a name.
     """
 
     #: The same zone, or a zone below it.
@@ -107,7 +107,7 @@ class _Cut:
     servers: tuple[str, ...] = ()
     #: The addresses of these servers in the same answer.
     glue: tuple[tuple[str, str], ...] = ()
-    #: The target of the CNAME at the name, in the same zone; empty without a CNAME.
+    #: The target of the CNAME at the name; empty without a CNAME.
     alias: str = ""
     #: The records of the name that a wildcard may have synthesized, by type.
     records: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -145,7 +145,7 @@ class _Search:
         if not HOST_NAME.fullmatch(alias) or not 1 < len(labels) <= MAX_LABELS:
             raise self.elsewhere("not a host name")
         if DKIM_LABEL in labels:
-            raise self.elsewhere("a second record beside a DKIM key makes the key invalid")
+            raise self.elsewhere("a second TXT record could make a DKIM key invalid")
 
     def elsewhere(self, reason: str) -> CnameElsewhere:
         """
@@ -155,7 +155,7 @@ class _Search:
 
     def check_time(self) -> None:
         """
-        Raise a failure after the deadline, because each name server may be slow.
+        Raise NameServersTimeout after the deadline, because each name server may be slow.
         """
         if time.monotonic() > self.until:
             detail = f"{self.current} was not found within {TIMEOUT_SECONDS:g} s"
@@ -168,7 +168,7 @@ class Delegations:
 
     Args:
         resolvers: The resolvers, each an address and a port.
-        private: Whether name servers at private addresses may be queried.
+        private: Whether name servers at private addresses may be queried, even without a private resolver.
     """
 
     def __init__(self, resolvers: Sequence[Server], *, private: bool) -> None:
@@ -184,8 +184,8 @@ class Delegations:
         Raises:
             CnameElsewhere: The aliases are a loop, too many, or lead where no record can be created.
             ContainerResolver: The resolvers do not answer.
-            NameServersTimeout: The name servers of the zone do not answer, or the search takes too long.
-            NameServersFail: The name servers of the zone answer with errors, or no zone contains the name.
+            NameServersTimeout: No name server of the zone is reachable, or the search takes too long.
+            NameServersFail: The name servers have no address or answer with errors, or no zone has the name.
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:
@@ -212,7 +212,7 @@ class Delegations:
 
     def _descend(self, search: _Search) -> tuple[_Cut, Servers]:
         """
-        Return the answer of the deepest zone of the name, and the servers of that zone.
+        Return the answer of the deepest zone that contains the name, and the servers of that zone.
         """
         zone = self._zone_at_resolvers(search)
         servers = self.servers_of(zone)
@@ -221,7 +221,7 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The zone itself has the final list. If no server in it is reachable, the old list stays.
+                    # The list in the zone itself decides, unless no server in it is reachable.
                     servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone
@@ -318,7 +318,7 @@ class Delegations:
         parents = domain_and_parents(current.partition(".")[2])
         wildcards = [f"*.{each}" for each in parents if f".{each}".endswith(f".{cut.zone}")]
         addresses = [each.addresses[0] for each in servers if each.addresses][:FIRST_SERVERS]
-        # A wildcard matches "*.NAME" as well, but no name below itself (RFC 4592, section 2.2.1).
+        # Another wildcard may match "*.NAME", but none matches a name below itself (RFC 4592, section 2.2.1).
         below = [f"_.{each}" for each in wildcards]
         answers = query_servers(
             [
@@ -357,7 +357,7 @@ def _cut_in(
     about_name: DnsAnswer, about_zone: DnsAnswer, *addresses: DnsAnswer, zone: str, current: str
 ) -> _Cut | None:
     """
-    Return the answer of a server of *zone* for *current* and for its zone; None if the server cannot answer.
+    Return the answer of a server of *zone* for *current* and for its zone; None without a usable answer.
     """
     if about_name.error:
         return None
@@ -367,7 +367,7 @@ def _cut_in(
                 return _Cut(owner, about_name.authority[owner, "NS"], _glue(about_name))
         return None
     alias, *_ = about_name.values.get((current, "CNAME"), ("",))
-    # A server that serves the child zone as well answers from that zone, and not with a referral.
+    # A server that also serves the child zone answers from that zone, not with a referral.
     deeper = (owner for owner in about_name.owners("SOA") if _is_between(owner, zone, current))
     if not alias and (child := next(deeper, "")):
         return _Cut(child)

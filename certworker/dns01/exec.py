@@ -1,5 +1,5 @@
 """
-The operator's program, in the protocol of lego: `PATH present|cleanup FQDN VALUE`, and exit code 0.
+The operator's program, with the protocol of lego: `PATH present|cleanup FQDN VALUE`, exit code 0 if done.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PREFIX = "EXEC_"
 @dataclass(frozen=True)
 class Exec:
     """
-    A program that changes records. It gets only the variables of :func:`environment` and those of EXEC_*.
+    A program that changes records. It gets only the variables of :func:`environment` and those in EXEC_*.
 
     When the program ends, its background processes are killed.
     """

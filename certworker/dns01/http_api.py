@@ -38,7 +38,7 @@ class ApiResponse:
     @property
     def is_success(self) -> bool:
         """
-        Return whether the API has performed the request.
+        Return whether the status reports a success.
         """
         return 200 <= self.status < 300
 
@@ -77,7 +77,7 @@ class HttpApi:
         Send *content* as JSON, and return the response.
 
         Raises:
-            OSError: The API does not respond completely and in HTTP within the deadline, or TLS fails.
+            OSError: The API is unreachable, sends no HTTP response within the deadline, or TLS fails.
         """
         target = urlsplit(self.url)
         body = json.dumps(content).encode()

@@ -1,5 +1,5 @@
 """
-The operator's HTTP service, in the protocol of lego: POST to `present` and `cleanup`, with JSON.
+The operator's HTTP service, with the protocol of lego: JSON by POST to `present` and `cleanup`.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class HttpReq:
 
     def present(self, record: TxtRecord) -> None:
         """
-        Request `present`. The service must add only this value.
+        Post to `present`. The service must add only this value.
         """
         self._post("present", record)
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Request `cleanup`. The service must delete only this value.
+        Post to `cleanup`. The service must delete only this value.
         """
         self._post("cleanup", record)
 

@@ -1,5 +1,5 @@
 """
-The deletion of records that killed workers left behind, or whose deletion failed before.
+The deletion of records that killed workers left behind, or whose deletion failed earlier.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 #: An order holds a lock with this prefix for as long as it needs its records.
 LEASE_PREFIX = "dns01-order:"
 
-#: After this time, a record that no name server returns does not exist.
+#: After this time, a record that no name server returns counts as deleted.
 SETTLED = timedelta(minutes=10)
 
 #: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.
 FIRST_DELAY = timedelta(minutes=1)
 LONGEST_DELAY = timedelta(hours=6)
 
-#: The longest pause of a provider. If the next attempt of an entry is later, that time is invalid.
+#: The longest pause of a provider. A next attempt that is further away has an invalid time.
 LONGEST_POSTPONEMENT = timedelta(days=1)
 
 #: After this time, certworker stops trying to delete a record: its zone may no longer exist.
@@ -40,7 +40,7 @@ LONGEST_TRIED = timedelta(days=30)
 #: The seconds between two checks of a record whose zone no provider of this worker serves.
 UNSERVED_SECONDS = 3_600.0
 
-#: After this time, a pass deletes no further record, because providers may be slow. The next pass continues.
+#: After this time, a pass begins no further deletion, because providers may be slow. The next pass continues.
 PASS = timedelta(minutes=1)
 
 
@@ -80,7 +80,7 @@ class Leftovers:
 
     def delete_all(self) -> None:
         """
-        Delete all records that are due, within the time of :data:`PASS`.
+        Delete all records that are due, within the time of :data:`PASS`, and unfinished files of the list.
 
         Raises:
             CertworkerError: The list cannot be read or written.
@@ -128,7 +128,8 @@ class Leftovers:
 
     def _check_unserved(self, entry: Entry) -> None:
         """
-        Remove the *entry* if it is obsolete. Otherwise, the worker with the provider deletes the record.
+        Remove the *entry* if it is obsolete. Otherwise, log that the record remains: only a worker with the
+        provider can delete it.
         """
         # The entry is not postponed: a worker without the provider must not delay the worker that has it.
         identifier = identifier_of(entry.record)

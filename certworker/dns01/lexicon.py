@@ -1,11 +1,10 @@
 """
 The providers of dns-lexicon. Each change runs in its own short-lived process.
 
-Most providers have no timeout, and all are third-party code that gets credentials. A process has a deadline
-and limited memory. Its only secrets are the credentials of its provider, and the output of the provider is
-discarded.
+Most providers have no timeout, and all are third-party code that gets credentials. Each process has a
+deadline and limited memory. Its only secrets are the credentials of its provider, whose output is discarded.
 
-`LEXICON_NAME_TTL` sets another TTL than 60 s, for providers that require it.
+`LEXICON_NAME_TTL` sets a TTL other than 60 s, for providers that require a longer one.
 """
 
 from __future__ import annotations

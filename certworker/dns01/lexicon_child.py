@@ -3,9 +3,9 @@ The process that changes one record with dns-lexicon::
 
     python -m certworker.dns01.lexicon_child create|delete PROVIDER ZONE FQDN VALUE
 
-Its environment contains the credentials of the provider. Its output is one JSON object. The only text of the
-provider in it is a Retry-After header, because other text may contain secrets. The output of dns-lexicon and
-its providers is discarded.
+Its environment contains the credentials of the provider. Its output is one JSON object. The only text from
+the provider in it is a Retry-After header, because other text may contain secrets. The output of dns-lexicon
+and its providers is discarded.
 
 A provider may have no timeout, and may fail in any way. :mod:`certworker.dns01.lexicon` ends the process in
 time.
@@ -80,7 +80,7 @@ def change(action: str, provider: str, zone: str, fqdn: str, value: str) -> dict
 
 def failure_of(error: BaseException, *, authenticated: bool) -> dict[str, str]:
     """
-    Return the result for *error*: its kind, its class, and the status of the HTTP response behind it.
+    Return the result for *error*: its kind, its class, and the status and Retry-After of the HTTP response.
     """
     chain = list(_chain(error))
     names = {type(each).__name__ for each in chain}
@@ -113,8 +113,8 @@ def _client(provider: str, zone: str) -> Any:
     from lexicon.client import Client
     from lexicon.config import ConfigResolver
 
-    # The zone is known. Otherwise, dns-lexicon would query the resolver of this machine for it, and some
-    # providers would download the public suffix list.
+    # The zone is known, so these functions return it. The original ones would query the resolver of this
+    # machine, and download the public suffix list.
     name, _, suffix = zone.partition(".")
     vars(dns.resolver)["zone_for_name"] = lambda *_, **__: dns.name.from_text(zone)
     vars(tldextract)["extract"] = lambda *_, **__: SimpleNamespace(domain=name, suffix=suffix)

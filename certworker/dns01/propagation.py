@@ -2,7 +2,7 @@
 The wait until all name servers of a zone return the records that were created in it.
 
 certworker queries each name server directly, at all its addresses: over UDP, and then over TCP if no
-answer arrives. A resolver would cache that a record does not exist.
+complete answer arrives. It does not query a resolver, which would cache that a record does not exist.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 
-#: The seconds between two rounds of queries. Local servers return a record immediately, others after some
-#: seconds.
+#: The pauses between rounds of queries, in seconds. They grow, because local servers return a record
+#: immediately, and others after a few seconds.
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 GROWTH = 1.6
 
-#: If only another address of a server answers, certworker does not query the silent address for this time.
+#: If only other addresses of a server answer, certworker does not query the silent one for this many seconds.
 SILENCE_SECONDS = 300.0
 
 #: The maximum number of queries that are sent at the same time.
@@ -80,10 +80,10 @@ class Propagation:
         """
         Wait until all servers return all values, and return the elapsed seconds.
 
-        A server to which this machine has no route is not queried.
+        A server is not queried if this machine has no route to any of its allowed addresses.
 
         Raises:
-            NotVisible: A server did not return a value in time. The failure lists such servers.
+            NotVisible: A server did not return a value in time. The failure lists such servers for one name.
         """
         began = self._clock()
         pending = [(each, server) for each in awaited for server in each.servers if server.addresses]
@@ -102,7 +102,9 @@ class Propagation:
 
     def is_gone(self, fqdn: str, value: str, servers: Sequence[ZoneServer]) -> bool:
         """
-        Return whether all *servers* answer, and none of them returns *value* at *fqdn*.
+        Return whether all addresses of *servers* answer from the zone, and without *value* at *fqdn*.
+
+        Return False if there are no addresses.
         """
         asked = [DnsQuestion(each, fqdn, "TXT", own=True) for server in servers for each in server.addresses]
         answers = query_each_server(asked[:MAX_QUERIES])
@@ -113,7 +115,7 @@ class Propagation:
 
     def _query(self, pending: Sequence[tuple[Awaited, ZoneServer]]) -> dict[tuple[Awaited, ZoneServer], str]:
         """
-        Return the problem of each name server; empty if it returns all values.
+        Return the problem of each name server with each record; empty if the server returns all values.
         """
         states: dict[tuple[Awaited, ZoneServer], str] = {}
         for batch in _batches(pending):
@@ -141,7 +143,7 @@ class Propagation:
         if not answered:
             return SILENT
         for address in found.keys() - answered.keys():
-            # This machine does not reach the address, but it reaches another address of the same server.
+            # The address gave no answer, but another address of the same server did.
             self._silent.put(address, True, SILENCE_SECONDS)
         lacking = [f"{lack} at {server_address(address)}" for address, lack in answered.items() if lack]
         return ", ".join(lacking)

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-#: The time limit of one change to a record, for every provider.
+#: The time limit of one change to a record, in seconds, for every provider.
 DEADLINE_SECONDS = 60.0
 
 #: The TTL of a record: the seconds for which a resolver may cache it. Some providers use another TTL.
 TTL_SECONDS = 60
 
-#: The zone of a provider that serves all zones without their own provider.
+#: The key of the provider that serves all zones without a provider of their own.
 ANY_ZONE = ""
 
 
@@ -24,11 +24,11 @@ class TxtRecord:
     One TXT record that responds to a challenge. Names are lower case, without a final dot.
     """
 
-    #: The owner of the record: the end of the CNAMEs.
+    #: The owner of the record: the last target of the CNAMEs, or the `_acme-challenge` name without a CNAME.
     fqdn: str
     #: The digest of the key authorization, base64url, 43 characters.
     value: str
-    #: The zone of the owner, found by DNS.
+    #: The zone of the owner, found through DNS.
     zone: str
     #: The name that the CA validates, without "*.". Of the providers, only `httpreq` in RAW mode needs this
     #: name, the token and the key authorization.
@@ -43,8 +43,8 @@ class Provider(Protocol):
     """
     A DNS provider, with the credentials of the operator.
 
-    Both methods end within :data:`DEADLINE_SECONDS`. They do not change other values at the same owner. Only
-    acme-dns drops an older value, because it stores the last two.
+    Both methods end within about :data:`DEADLINE_SECONDS`, and do not change other values at the same owner.
+    Only acme-dns drops an older value, because it stores no more than two.
     """
 
     @property
@@ -63,7 +63,7 @@ class Provider(Protocol):
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Delete *record*, if it exists.
+        Delete *record*, if it exists. For acme-dns, do nothing, because it cannot delete a value.
 
         Raises:
             CertworkerError: One of :mod:`certworker.errors.dns01`.
@@ -76,7 +76,7 @@ class Providers:
     The providers of this worker.
     """
 
-    #: The providers by zone. :data:`ANY_ZONE` has the provider of all other zones.
+    #: The providers by zone, and under :data:`ANY_ZONE` the provider of all other zones.
     by_zone: Mapping[str, Provider]
 
     def __iter__(self) -> Iterator[Provider]:
@@ -84,7 +84,9 @@ class Providers:
 
     def serving(self, zone: str) -> Provider | None:
         """
-        Return the provider of *zone*, or of the closest zone above it; None if no provider serves the zone.
+        Return the provider of *zone*, or of the closest zone above it, or of all other zones.
+
+        Return None if no provider serves the zone.
         """
         closest = zone.lower().removesuffix(".")
         while closest:

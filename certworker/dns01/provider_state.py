@@ -30,7 +30,7 @@ LONGEST_PAUSE = timedelta(days=1)
 #: The extra wait after the first failed validation. Each further failure doubles it.
 FIRST_EXTRA_WAIT_MS = 4_000
 LONGEST_EXTRA_WAIT_MS = 60_000
-#: A shorter extra wait is removed.
+#: An extra wait that becomes shorter than this is removed.
 SHORTEST_EXTRA_WAIT_MS = 500
 #: An extra wait expires after this time without a change.
 EXTRA_WAIT_TTL_MS = timedelta(days=30) // timedelta(milliseconds=1)
@@ -76,7 +76,7 @@ class ProviderState:
         """
         Store that the provider accepts no request before *until*, by default for a minute.
 
-        Return the end of the pause, which is at most a day away.
+        Return the end of the pause, which is at least a second and at most a day away.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -128,7 +128,7 @@ class ProviderState:
 
     def validated(self, label: str) -> None:
         """
-        Shorten the extra wait by a tenth; remove a short one.
+        Shorten the extra wait by a tenth, or remove it if it is then too short.
         """
         try:
             arguments = [SHORTEST_EXTRA_WAIT_MS, EXTRA_WAIT_TTL_MS]

@@ -58,7 +58,7 @@ class RecordChanges:
         """
         Create *records* in one zone for *order*.
 
-        After a failure they stay in the list, except those that the provider has certainly not created.
+        After a failure, records stay in the list, except those that the provider has certainly not created.
 
         Raises:
             ProviderRateLimited: The provider accepts no changes now. During a known pause, nothing is sent.
@@ -91,7 +91,8 @@ class RecordChanges:
         """
         Delete those of *records*, in one zone, that *order* may have created.
 
-        A failure is logged once a day, and does not fail the order. The record stays in the list.
+        A failure is logged once a day for each record, and does not fail the order. The records stay in the
+        list.
         """
         left = list(records)
         reason: Exception | None = None
@@ -115,7 +116,8 @@ class RecordChanges:
         Delete the record of an *entry* whose order has ended; return whether this call has deleted it.
 
         Raises:
-            CertworkerError: The provider or the volume failed.
+            ZoneBusy: Other writers had the zone for too long.
+            CertworkerError: The provider or the volume failed, or the provider is paused.
             redis.RedisError: Redis failed.
         """
         with self._zones.hold(entry.record.zone, LEFTOVER_TIMEOUT_SECONDS):
@@ -158,7 +160,7 @@ class RecordChanges:
         return True
 
     def _is_of(self, order: str, record: TxtRecord) -> bool:
-        # Another worker may have deleted it, or a new order may need the same record.
+        # Another worker may have deleted the record, or a new order may need it.
         entry = self._records.get(record)
         return entry is not None and entry.order == order
 

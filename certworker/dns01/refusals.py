@@ -28,10 +28,10 @@ LONGEST_PAUSE = timedelta(days=1)
 @dataclass(frozen=True)
 class Refusals:
     """
-    The failures of one provider. No reason contains text from the provider, which may contain secrets.
+    The failures of one provider. No reason contains text from a response, because it may contain secrets.
     """
 
-    #: The provider in messages.
+    #: The label of the provider in messages, and its host and port if they are known.
     provider: str
     #: The settings with the credentials.
     variables: str
@@ -64,7 +64,7 @@ class Refusals:
         """
         Return the failure of a rate limit, which ends at the time in the Retry-After header.
 
-        Without the header, it ends after :data:`DEFAULT_PAUSE`.
+        Without a valid header, it ends after :data:`DEFAULT_PAUSE`. The end is a second to a day away.
         """
         wanted = {name.title(): value for name, value in headers.items()}
         until = retry_after(wanted, now) or now + DEFAULT_PAUSE

@@ -38,8 +38,8 @@ VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET and RFC2136_TSIG_ALGORITHM"
 
 #: The response codes of a server that does not have the zone, and their meanings for messages.
 NO_ZONE: Mapping[Rcode, str] = {
-    Rcode.NOTAUTH: "it is not authoritative for it (NOTAUTH)",
-    Rcode.NOTZONE: "the record is outside of it (NOTZONE)",
+    Rcode.NOTAUTH: "it is not authoritative for the zone (NOTAUTH)",
+    Rcode.NOTZONE: "the record is outside the zone (NOTZONE)",
 }
 
 FAILED: Mapping[Rcode, str] = {
@@ -69,7 +69,7 @@ class Rfc2136:
 
     host: str
     port: int = 53
-    #: None if the server allows updates by the address of the client.
+    #: None if the server authorizes updates by the address of the client.
     key: TsigKey | None = None
     #: The time limit of one update, including its response.
     deadline_seconds: float = DEADLINE_SECONDS
@@ -136,10 +136,10 @@ class Rfc2136:
         except dns.tsig.PeerError:
             self._reject("the secret is wrong (BADSIG)")
         except (dns.exception.DNSException, ValueError):
-            # Another program may listen there, or another key has signed the answer.
+            # Another program may be listening there, or the signature may be from another key.
             self._fail(record, "its answer is not a DNS message with a valid signature")
         if not update.is_response(reply):
-            self._fail(record, "it answers another message")
+            self._fail(record, "its answer belongs to another message")
         # An error may have no signature (RFC 8945, section 5.3.2), but a confirmation must have one.
         if self.key and reply.rcode() == Rcode.NOERROR and not reply.had_tsig:
             self._fail(record, "its answer is not signed")

@@ -8,7 +8,7 @@ The TXT records for the challenges of one order, from the first DNS query to the
                                       for each zone: lock, delete, remove from the list  ◄──────────────┘
 
 A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
-is killed, another worker with the provider deletes the records after the lease of the order has ended.
+is killed, a worker with the provider deletes the records after the lease of the order has ended.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
 logger = logging.getLogger(__name__)
 
-#: The maximum number of names whose zones are searched at the same time.
+#: The maximum number of names of one order whose zones are searched at the same time.
 SEARCHERS = 8
 
 
@@ -183,7 +183,7 @@ class Dns01Solver:
             providers: The providers of this worker.
             resolvers: Find the zones and their name servers.
             private: Whether name servers at private addresses may be queried. A resolver at such an address
-                allows it as well.
+                also allows it.
             timeout_seconds: How long name servers may take to return a record.
             directory: The directory for the list of created records, STATE_DIR/dns01.
             connection: To Redis.
@@ -225,7 +225,7 @@ class Dns01Solver:
         Raises:
             NameTooLong: The name of the record would be too long.
             CnameElsewhere: The CNAME of the challenge is a loop, too long, or leads to no zone.
-            CertworkerError: DNS cannot be queried.
+            CertworkerError: The zone of the record cannot be found.
         """
         owner = f"{DNS01_LABEL}.{name}"
         if len(owner) > MAX_NAME_LENGTH:
@@ -239,13 +239,15 @@ class Dns01Solver:
         """
         Publish the records of *challenges* during the block.
 
-        The block begins when all name servers return them and the extra wait of the provider has ended.
+        The block begins after all name servers return the records and the extra wait of the provider ends.
 
-        A record that cannot be deleted afterwards is logged as `dns01.left_behind` and deleted later. If the
-        block raises NotVisible, the CA did not see a visible record: the next orders wait longer.
+        A record that cannot be deleted afterwards is logged as `dns01.left_behind`, and the deletion is
+        retried later. If the block raises NotVisible, the CA did not see a visible record: the next orders
+        wait longer.
 
         Raises:
-            CertworkerError: A record cannot be created, or is not visible in time. The records are deleted.
+            CertworkerError: The zone or the provider of a record cannot be found. Or a record cannot be
+                created, or is not visible in time; then the records are deleted.
             redis.RedisError: Redis failed.
         """
         answers = self._answers(challenges)
@@ -282,7 +284,7 @@ class Dns01Solver:
 
     def remove_leftovers(self) -> None:
         """
-        Delete the records of killed workers, and those whose deletion failed before.
+        Delete the records of killed workers, and those whose deletion failed earlier.
 
         Raises:
             CertworkerError: The list cannot be read or written.
@@ -310,7 +312,7 @@ class Dns01Solver:
         order = secrets.token_hex(16)
         with self._locks.hold([LEASE_PREFIX + order]), ExitStack() as stack:
             for in_zone in _by_zone(answers):
-                # The callback comes first, because a creation that fails may have created the record.
+                # The callback comes first, because even a failed creation may have created the record.
                 stack.callback(self._changes.delete, *in_zone, order)
                 self._changes.create(*in_zone, order)
             yield

@@ -36,7 +36,7 @@ def build_solver(
     settings: Settings, connection: Redis, locks: DomainLocks, clock: Callable[[], datetime]
 ) -> Dns01Solver:
     """
-    Return the solver of a worker with *settings*. Without a provider, it refuses all challenges.
+    Return the solver of a worker with *settings*. Without a provider, the solver refuses all challenges.
     """
     return Dns01Solver.for_worker(
         build_providers(settings.dns01, settings.ca_bundle),
@@ -52,7 +52,9 @@ def build_solver(
 
 def resolvers_of(settings: Settings) -> Sequence[Server]:
     """
-    Return the resolvers that find zones: those of the settings, otherwise the first one of this machine.
+    Return the resolvers that find zones: those in the settings, otherwise the first one of this machine.
+
+    In a private network, the public resolvers in the settings are ignored.
     """
     # Public resolvers do not know the zones of a private network.
     private = settings.authority.private_names
@@ -122,7 +124,7 @@ def _httpreq(settings: Dns01Settings, ca_bundle: Path | None) -> HttpReq:
 
 
 def _required(value: Value | None) -> Value:
-    # The settings are invalid without this value.
+    # The validation of the settings ensures that this value is set.
     if value is None:
         raise ValueError("a setting of the provider is missing")
     return value

@@ -4,8 +4,8 @@ The list of the TXT records that certworker has created: in Redis for all worker
 A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
 leaves no unknown record behind. Redis alone or the directory alone is enough to find each record.
 
-The list contains only values that certworker computed, as their key authorizations prove. So a program with
-access to Redis or to the files cannot make certworker delete the value of another program.
+An entry is valid only with the key authorization whose digest is the value. So a program with access to Redis
+or to the files cannot make certworker delete a value whose key authorization it does not know.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class TxtRecords:
         self._directory = SharedDirectory(directory, directory / "lock")
         self._clock = clock
         self._read = connection.register_script(_READ)
-        #: The files that could not be read, and are logged.
+        #: The files that could not be read, and for which a warning was logged.
         self._unreadable: set[Path] = set()
 
     def add(self, records: Sequence[TxtRecord], *, order: str, provider: str) -> None:
@@ -145,8 +145,8 @@ class TxtRecords:
         """
         Return all records of the list by their keys, and repair the list.
 
-        A record in only one place is stored in the other one, unless another worker has removed it. An
-        invalid entry is removed and logged. A file that cannot be read stays, and is logged once.
+        A record in only one place is stored in the other one, unless another worker has removed it. Invalid
+        entries are removed and logged. A file that cannot be read stays, and is logged once.
 
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be read or written.
@@ -154,7 +154,7 @@ class TxtRecords:
         """
         shared = self._shared()
         files = self._files()
-        # The new time protects the records of running orders, whose leases were lost with Redis.
+        # The new time protects the records of running orders whose leases were lost with Redis.
         now = self._clock()
         lost = {
             key: replace(entry, created=now)
@@ -246,8 +246,8 @@ class TxtRecords:
             if entry and identifier_of(entry.record) == path.stem:
                 entries[path.stem] = entry
             else:
-                logger.warning("removed an invalid file: %s", path)
                 durable.remove(path)
+                logger.warning("removed an invalid file: %s", path)
         return entries
 
     def _entry_at(self, path: Path) -> Entry | None:

@@ -1,9 +1,9 @@
 """
 A lock for each zone, which the writers of all workers get in the order of their requests.
 
-Many DNS APIs replace all values of a name with one request. So one of two concurrent writers would lose its
-value. The lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Redis has the waiting line of the
-writers of each zone. A writer that is killed while it waits disappears from the line after a few seconds.
+Many DNS APIs replace all values of a name with each request. So one of two concurrent writers would lose its
+value. The lock is a lease of :class:`~certworker.state.locks.DomainLocks`. Redis stores the line of waiting
+writers for each zone. A writer that is killed while it waits disappears from the line after a few seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 LINES = "certworker:dns01:line:"
 SEEN = "certworker:dns01:seen:"
 
-#: The lock on a zone is the lock on a name with this prefix, which no request can have.
+#: The lock on a zone is the lock on a name with this prefix, which no requested name can have.
 LOCK_PREFIX = "dns01-zone:"
 
 #: How long a writer waits. A job has 15 minutes for two such waits, the propagation, and the validation.
@@ -43,7 +43,7 @@ GONE_MS = 5_000
 #: Milliseconds. A line that no writer uses expires.
 LINE_MS = 60_000
 
-# KEYS: the line, the last attempt of each writer. ARGV: the writer. Returns the number of writers before it.
+# KEYS: the line, the last attempt of each writer. ARGV: the writer. Returns how many writers are ahead of it.
 _WAIT = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
@@ -100,7 +100,7 @@ class ZoneLocks:
             timeout_seconds: How long to wait.
 
         Raises:
-            ZoneBusy: It was not the turn of this writer within *timeout_seconds*.
+            ZoneBusy: This writer did not get the lock within *timeout_seconds*.
             redis.RedisError: Redis failed.
         """
         with ExitStack() as stack:

@@ -111,7 +111,7 @@ class TestRegistration:
         """
         with (
             service(always(201, content)) as broken,
-            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*does not have an account"),
+            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*does not contain a valid account"),
         ):
             AcmeDns(broken.url, tmp_path / "accounts.json").register("example.com")
 
