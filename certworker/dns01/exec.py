@@ -1,5 +1,5 @@
 """
-The operator's program, with the protocol of lego: `PATH present|cleanup FQDN VALUE`, exit code 0 if done.
+The operator's program, with the protocol of lego: `PATH present|cleanup FQDN VALUE`, exit code 0 on success.
 """
 
 from __future__ import annotations

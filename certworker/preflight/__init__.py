@@ -9,9 +9,9 @@ In import order (★ to read first)::
     machine     The checks of this machine: settings, clock, volumes
     resolution  The addresses of a name
     runner      All checks of a job, and the decision whether to order
-    target      The custom domain target of Appwrite
+    target      Whether a name points to the custom domain target of Appwrite
     port80      Whether the CA can fetch the response to a challenge over port 80
     moved       Whether a name in service still points to this server
     ownership   The proof that a tenant owns a name
-    checkers    ★ The list of all checks, cheapest first
+    checkers    ★ The lists of all checks, each cheapest first
 """

@@ -50,7 +50,7 @@ class CaaIssuer:
 @dataclass(frozen=True)
 class Permission:
     """
-    The value of an `issue` or `issuewild` record: a CA, and its conditions.
+    The value of an `issue` or `issuewild` record: a CA, and its conditions. The CA may be empty.
     """
 
     domain: str
@@ -73,10 +73,10 @@ class Permission:
 
 def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]) -> CheckResult:
     """
-    Return whether the CAA records of the name in *context* allow one of the CAs.
+    Check whether the CAA records of the name in *context* allow one of the CAs.
 
     Args:
-        issuers: Returns the CAs, starting with the preferred one; called only if there are records.
+        issuers: Returns the CAs, starting with the preferred one; called only to compare records with them.
     """
     if _is_unreachable(context.records):
         return CheckResult.skipped("CAA records could not be queried")

@@ -1,5 +1,5 @@
 """
-The list of all checks before an order, cheapest first.
+The lists of all checks before an order, each cheapest first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import SharedDirectory
 from certworker.traefik.config import TraefikConfig
 
-#: The checks whose failures :func:`verify` raises: those of the addresses, CAA records and target of a name.
+#: The checks whose failures :func:`verify` raises: those of a name's addresses, CAA records and target.
 IN_DNS = frozenset({"DNS", "CAA", "target"})
 
 
@@ -187,7 +187,7 @@ def build_proofs(settings: Settings) -> Proofs:
 
 def verify(preflight: PreflightRunner, name: str) -> None:
     """
-    Check the DNS records of *name*.
+    Run the checks of *name*, and raise a failure that its DNS records cause.
 
     Raises:
         CertworkerError: A CA would certainly or probably refuse the name because of its DNS records.
@@ -214,7 +214,7 @@ def build_resolver(settings: Settings) -> Resolver:
 
 
 def _check_directory(directory: Path) -> None:
-    # For example, without a stored key in the state directory, the certificate of an order would be lost.
+    # For example, if the state directory cannot store its key, a crash loses the certificate of an order.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():

@@ -20,7 +20,7 @@ def check_dns01(context: CheckContext, plan_record: PlanRecord) -> CheckResult:
     Check that the zone of the TXT record exists and has a provider.
 
     Raises:
-        CertworkerError: The zone is unknown or has no provider.
+        CertworkerError: The zone cannot be found, or has no provider.
     """
     plan = plan_record(base_name(context.name))
     evidence = f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}"

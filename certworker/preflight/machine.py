@@ -1,5 +1,5 @@
 """
-The checks of this machine: settings, clock, volumes, and whether its directories are persistent.
+The checks of this machine: its settings, its clock, its volumes, and whether its directories are persistent.
 
 Let's Encrypt issues at most five certificates for the same names in a week. If each `docker compose down`
 deletes the certificates, the CA refuses the sixth order.
@@ -28,7 +28,7 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 MIN_FREE_BYTES = 100 * 1024 * 1024
 MIN_FREE_INODES = 1_000
 
-#: Docker and Podman create one of these files in each container.
+#: Docker and Podman each create one of these files in every container.
 CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 #: The mounts of this process; proc(5) describes the format.
@@ -53,8 +53,8 @@ def check_eligibility(settings: Settings, choice: CaChoice) -> None:
     This function does not check names: :mod:`certworker.domains` rejects names without a public suffix.
 
     Raises:
-        NotProduction: A public CA outside production.
-        EmailMissing: A public CA without a contact.
+        NotProduction: The CA is public, and `_APP_ENV` is not production.
+        EmailMissing: The CA is public, and no contact is set.
         EmailInvalid: The CA would refuse the contact.
     """
     if choice.kind != "public":
@@ -113,7 +113,7 @@ def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | 
     """
     Return a failure if *directory* is nearly full.
 
-    Return None if it has enough *room*, or if its file system does not report the room.
+    Return None if *room* shows enough free space, or if the file system does not report any.
     """
     left = room.f_bavail * room.f_frsize
     if room.f_blocks and left < MIN_FREE_BYTES:
@@ -149,7 +149,7 @@ def non_persistent_directories(settings: Settings) -> list[NotPersistent]:
 
 def reason_not_persistent(directory: Path, mounts: str) -> str | None:
     """
-    Return the reason why *directory* is not persistent, or None if it is persistent.
+    Return the reason that *directory* is not persistent, or None if it is persistent.
 
     Args:
         directory: An absolute path, which need not exist.

@@ -13,8 +13,8 @@ Checks whether a name in service still points to this server.
                                 ├── another server replies, and no CDN ───► ELSEWHERE
                                 └── no other server replies, or a CDN ────► UNKNOWN
 
-The settings contain the target: a name, addresses, or both. Only a definite answer counts. The check does not
-apply to names that DNS-01 proves.
+The settings contain the target: a name, addresses, or both. If the name of the target has no address, the
+result is UNKNOWN. The check does not apply to all names, for example not to those that DNS-01 proves.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ INDEFINITE = frozenset({401, 403, 429})
 #: Intermediaries that host sites. Any other intermediary may forward other requests to this server.
 HOSTS = ("Netlify", "Vercel")
 
-#: How long the addresses of the target are cached. All names of a step need them.
+#: How long the addresses of the target are cached. The checks of all names need them.
 TARGET_TTL_SECONDS = 60.0
 
 
@@ -64,7 +64,7 @@ class Place(Enum):
 @dataclass(frozen=True)
 class Whereabouts:
     """
-    Where a name points, and the records that the authoritative servers return.
+    Where a name points. Unless it is HERE, *found* may show the records of the authoritative servers.
     """
 
     place: Place
@@ -199,7 +199,7 @@ def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
 
     Return none if a server reports an error, or if the DNSSEC validation fails.
     """
-    # The answers of the other servers are definite even if one server is slow.
+    # The answers of the other servers are definite even if one server does not answer.
     views = tuple(view for view in records.authoritative if view.error != SILENT)
     return () if records.bogus or any(view.error for view in views) else views
 

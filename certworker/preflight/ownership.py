@@ -7,8 +7,8 @@ The proof that a tenant owns a name: a TXT record that names the tenant.
 
 Only the record of the name itself counts, not the record of a parent: some hosting providers allow customers
 to create any label below a shared domain. A wildcard needs the record of its base name. A CNAME does not
-count either: a forgotten CNAME may lead to a zone of another person. The authoritative servers decide, not a
-cache.
+count either: a forgotten CNAME may lead to the zone of another person. The authoritative servers decide, not
+a cache.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Proofs:
         Check that a TXT record proves that *tenant* owns *name*.
 
         Raises:
-            OwnershipMissing: There is no such record.
-            CertworkerError: The name servers do not answer, or answer with errors.
+            OwnershipMissing: There is no such record. An IP address never has one.
+            CertworkerError: The zone cannot be found, or its name servers give no answer or only errors.
         """
         if is_address(name):
             raise missing(name, tenant, ())
@@ -62,10 +62,10 @@ class Proofs:
 
     def values(self, name: str) -> Sequence[str]:
         """
-        Return the TXT records at the owner name of the proof for *name*.
+        Return the TXT records at the owner name of the proof for *name*; none if the owner name is an alias.
 
         Raises:
-            CertworkerError: The name servers do not answer, or answer with errors.
+            CertworkerError: The zone cannot be found, or its name servers give no answer or only errors.
         """
         owner = owner_of(name)
         try:

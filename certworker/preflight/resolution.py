@@ -37,7 +37,7 @@ def check_resolution(
 
     Args:
         own_addresses: The public addresses of this server; empty if they are unknown.
-        private: Whether the CA is private, and may know other names and connect to private addresses.
+        private: Whether the CA is private. It may resolve other names, and connect to private addresses.
     """
     records = context.records
     if is_loopback_name(records.name):
@@ -67,7 +67,7 @@ def check_resolution(
         )
         if len(private_addresses) == len(records.addresses):
             return CheckResult.fail(unreachable)
-        # A CA ignores private addresses.
+        # A public CA ignores private addresses.
         warnings.append(unreachable)
     return CheckResult.passed(_evidence(records), *warnings)
 

@@ -2,9 +2,9 @@
 The input and the result of a check.
 
 A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
-order. WARN means that the CA would probably refuse, so certworker orders once a day. In a renewal, a FAIL of
-a name counts as a WARN. PASS also includes checks that could not run, because a router without NAT loopback
-must not prevent a certificate.
+order. WARN means that the CA would probably refuse, so certworker orders at most once a day. In a renewal, a
+FAIL of a name counts as a WARN. PASS also includes checks that could not run, because a router without NAT
+loopback must not prevent a certificate.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class CheckResult:
     """
 
     outcome: Outcome
-    #: A short description of the finding, for example "A 203.0.113.7, no AAAA"; empty after a failure.
+    #: A short description of a success, for example "A 203.0.113.7, no AAAA"; may be empty.
     evidence: str = ""
-    #: The failure, or None after a success. It is a copy that was never raised. Results are cached, and a
-    #: raised failure holds references to the frames of its check.
+    #: The failure, or None after a success. It is a copy that was never raised, because results are cached,
+    #: and a raised failure holds references to the frames of its check.
     failure: CertworkerError | None = None
     #: Findings that are no reason for the CA to refuse.
     warnings: tuple[CertworkerError, ...] = ()
-    #: Whether the check fetched the test response as the CA does. Probable refusals do not outweigh a proof.
+    #: Whether the check fetched the test response as the CA does. This outweighs probable refusals.
     is_proof: bool = False
     #: Whether the check could not run.
     is_skipped: bool = False
@@ -65,7 +65,7 @@ class CheckResult:
     @classmethod
     def proven(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        Return a success which proves that the CA can fetch the response.
+        Return a success that proves that the CA can fetch the response.
         """
         return cls(Outcome.PASS, evidence, warnings=warnings, is_proof=True)
 

@@ -44,11 +44,11 @@ CONCURRENT_NAMES = 32
 
 #: How long successful results are cached.
 PASS_TTL_SECONDS = 60.0
-#: How long failures are cached. The time is short, so that a fix takes effect soon.
+#: How long results with a failure are cached. The time is short, so that a fix takes effect soon.
 FAIL_TTL_SECONDS = 5.0
 
-#: How long a renewal waits for the checks of its names. Despite failures, certworker orders a
-#: renewal once a day.
+#: How long a renewal waits for the checks of its names. The time is short, because certworker orders a
+#: renewal once a day despite failures.
 RENEWAL_TIMEOUT_SECONDS = 2.0
 
 #: The additional time for the results of checks that end at the deadline.
@@ -57,7 +57,8 @@ GRACE_SECONDS = 0.2
 #: The cache key of the checks of this machine.
 MACHINE = ("", False)
 
-#: On a busy machine, Traefik needs several seconds to load its routes.
+#: The length of the period after the start of a worker, in which it repeats some failed checks. On a busy
+#: machine, Traefik needs several seconds to load its routes.
 SETTLING_SECONDS = 30.0
 
 #: The pauses between two attempts within this period.
@@ -124,8 +125,8 @@ class PreflightRunner:
         Check whether the CA would accept *names*.
 
         Args:
-            renewing: Whether a valid certificate is in service. The CA then probably accepts the name despite
-                a failure, and the checks have less time.
+            renewing: Whether a valid certificate is in service. The CA then probably accepts the names
+                despite a failure, and the checks have less time.
             slot: The slot of the job. The job releases it before it repeats failed checks after a start.
 
         Returns:
@@ -133,9 +134,10 @@ class PreflightRunner:
             refusal.
 
         Raises:
-            CertworkerError: The CA would certainly refuse, and this is no renewal. Or it would probably (in a
-                renewal: also certainly) refuse, and certworker has already ordered within a day.
-            redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
+            CertworkerError: A check of this machine failed. Or the CA would certainly refuse a name, and this
+                is no renewal. Or the CA would probably (in a renewal: also certainly) refuse a name, and
+                certworker has already ordered for that name within a day.
+            redis.RedisError: Redis failed. If a check of a name needs Redis, its results are not cached.
         """
         machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
         by_name = self._check_settled(names, renewing, slot)
@@ -163,7 +165,8 @@ class PreflightRunner:
         """
         Return the results of all checks for each of *names*.
 
-        If *renewing*, a check that does not end in time is skipped.
+        A check that exceeds its deadline is skipped. If *renewing*, all checks together have only
+        :data:`RENEWAL_TIMEOUT_SECONDS`.
         """
         if len(names) == 1 and not renewing:
             # The job waits for the result anyway, so its own thread checks the name.
@@ -311,7 +314,7 @@ def _run(check: Check | MachineCheck, *context: CheckContext) -> CheckResult:
 def _results_in_time(
     pending_results: Future[tuple[NamedResult, ...]], deadline: float
 ) -> tuple[NamedResult, ...]:
-    # Checks that have started end in time. Other checks wait for DNS or for a thread.
+    # Checks that have started end in time. Others are still waiting for DNS or for a thread.
     seconds = None if deadline == math.inf else max(0.0, deadline - time.monotonic()) + GRACE_SECONDS
     try:
         return pending_results.result(seconds)
@@ -327,7 +330,7 @@ def _result_in_time(check: Check | MachineCheck, pending: Pending, deadline: flo
     except TimeoutError:
         return CheckResult.skipped(f"{check.name} not checked in time")
     except RedisError:
-        # The check shares its token through Redis. The job needs Redis, too, and reports the reason.
+        # The check shares its token through Redis. The job also needs Redis, and reports the reason.
         raise
     except Exception as error:
         # An unexpected error in a check must not prevent a certificate.

@@ -1,5 +1,5 @@
 """
-The custom domain target of Appwrite in `_APP_DOMAIN_TARGET…`.
+The custom domain target of Appwrite from the variables `_APP_DOMAIN_TARGET…`.
 
 A custom domain is an alias for the target, or has the addresses of the target. DNS providers that flatten
 aliases return only addresses.
@@ -73,7 +73,7 @@ def check_target(
     context: CheckContext, target: Target, main_domains: Sequence[str], look_up: Callable[[str], DnsRecords]
 ) -> CheckResult:
     """
-    Return whether the name in *context* points to *target*.
+    Check whether the name in *context* points to *target*.
 
     The worst outcome is WARN: a proxy at another address may forward the challenge to this server.
 

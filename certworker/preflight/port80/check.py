@@ -4,8 +4,8 @@ The check of port 80: fetch a test response over each address of the name.
 ::
 
     worker ──► Appwrite ──► Traefik ──► port 80 of each public address
-      Only after a failure, or if a server is slow, the check also requests the response from the internal
-      hops. The first hop without the response is the broken hop.
+      After a failure, or if a server is slow, the check also requests the response from the internal hops.
+      The first hop without the response is the broken hop.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from certworker.settings import Settings
 #: The maximum number of addresses of each IP version that the check connects to.
 MAX_ADDRESSES = 4
 
-#: Half of the timeout of a CA. A server that is slower may soon exceed the timeout.
+#: Half of the timeout of a CA. A slower response causes a warning.
 SLOW_SECONDS = 5.0
 
 #: The maximum number of requests of all checks at the same time.
@@ -84,14 +84,14 @@ class Port80Check:
     hops: Sequence[InternalHop]
     #: The public addresses of this server; empty if unknown.
     own_addresses: Sequence[str] = ()
-    #: The threads of the requests, which stay for later checks.
+    #: The threads of the requests, which later checks reuse.
     threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(MAX_REQUESTS, thread_name_prefix="port 80")
     )
 
     def __call__(self, context: CheckContext) -> CheckResult:
         """
-        Return whether a CA could fetch the response for the name in *context*.
+        Check whether a CA could fetch the response for the name in *context*.
 
         Raises:
             CertworkerError: A solver could not publish the test response.

@@ -112,7 +112,7 @@ TRANSIENT = (FetchError.RESET, FetchError.SILENT)
 
 def intermediary(reply: Reply) -> str | None:
     """
-    Return the name of the intermediary that sent or forwarded *reply*, or None if it is unknown.
+    Return the name of the intermediary that sent or forwarded *reply*, or None if none is known.
     """
     for header, text, title in INTERMEDIARIES:
         if text in reply.headers.get(header, "-" if text else "").lower() and header in reply.headers:
@@ -186,8 +186,8 @@ def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     """
     Return whether a CA would get the same result as *fetch*.
 
-    A response is certain, unless it is the admin page of a router. A missing or incomplete response may be a
-    problem only of this machine.
+    A response is certain, unless it is the admin page of a router. A failed, closed or silent connection may
+    be a problem only of this machine.
     """
     if fetch.error in NOT_CONNECTED:
         if len(fetch.hops) > 1:

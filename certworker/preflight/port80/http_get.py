@@ -17,10 +17,10 @@ from urllib.parse import quote, urlsplit
 from certworker.deadline import Deadline, Place
 from certworker.domains.address import Address
 
-#: The maximum number of bytes of a response. A key authorization is shorter, and Boulder accepts no longer
-#: body.
+#: The maximum number of bytes in the body of a valid response. A key authorization is shorter, and Boulder
+#: accepts no longer body.
 MAX_BODY = 127
-#: The maximum number of bytes to read, to identify the server that sent a wrong response.
+#: The maximum number of bytes of a body to read, to identify the server that sent a wrong response.
 MAX_BYTES = 4_096
 
 AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME challenge)"
@@ -28,7 +28,7 @@ AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME cha
 #: The characters that are allowed in a URL (RFC 3986). Other characters would break the request line.
 SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
-#: Errors of this machine or its network, which are not caused by the server.
+#: Errors that this machine or its network causes, not the server.
 NO_ROUTE = (
     errno.ENETUNREACH,
     errno.EADDRNOTAVAIL,
@@ -169,7 +169,7 @@ def _body(response: HTTPResponse) -> bytes:
         while len(body) < MAX_BYTES and (part := response.read1(MAX_BYTES - len(body))):
             body += part
     except (TimeoutError, HTTPException):
-        # A CA reads no more than this, so an incomplete body is sufficient for a diagnosis.
+        # A body that is too long for a CA is wrong, so its beginning is sufficient for a diagnosis.
         if len(body) <= MAX_BODY:
             raise
     return body
