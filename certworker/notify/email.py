@@ -1,5 +1,5 @@
 """
-E-mail to the operators, through the mail server in Appwrite's `_APP_SMTP_*` variables.
+E-mail to the operators, through the mail server in Appwrite's variables `_APP_SMTP_*`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ LONGEST_SECONDS = 60.0
 
 #: The code with which the server requests the next part of the authentication (RFC 4954, section 4).
 CHALLENGE = 334
-#: The codes for a sender that is now authenticated, or was before.
+#: The codes for a client that is now authenticated, or already was.
 AUTHENTICATED = (235, 503)
 
 
@@ -66,14 +66,14 @@ class Mailer:
         """
         Send one mail about all *notifications*.
 
-        An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
+        An address with non-ASCII letters before the @ needs a server with SMTPUTF8 (RFC 6531).
 
-        If the server refuses only some of the recipients, the others have the mail. So the mail counts as
+        If the server refuses only some of the recipients, the others get the mail. So the mail counts as
         sent, and the refused recipients are logged.
 
         Raises:
-            OSError: The server did not accept the mail within *seconds*, or refused all recipients. Errors of
-                smtplib are OSErrors, too.
+            OSError: The server did not accept the mail within *seconds*, or refused all recipients. The
+                errors of smtplib are also OSErrors.
         """
         mail = self._message(notifications)
         with self._session() as server:
@@ -94,10 +94,10 @@ class Mailer:
 
     def check(self) -> None:
         """
-        Log in to the server as :meth:`send` does, but send no mail.
+        Connect to the server and authenticate as :meth:`send` does, but send no mail.
 
         Raises:
-            OSError: As for :meth:`send`.
+            OSError: The server did not accept the connection or the credentials within *seconds*.
         """
         with self._session():
             pass
@@ -111,7 +111,7 @@ class Mailer:
                 server.authenticate(self.server.username, self.server.password or "")
             yield server
         finally:
-            # The outcome of the mail is known by now. Errors of QUIT do not matter.
+            # By now, the server has accepted or refused the mail, so errors of QUIT do not matter.
             with suppress(OSError):
                 server.quit()
             server.close()
@@ -143,10 +143,10 @@ class _Session(smtplib.SMTP):
 
     def greet(self) -> None:
         """
-        Begin the session, and start TLS if the settings require it or the server offers it.
+        Begin the session. Use STARTTLS if it is set, or if nothing is set and the server offers it.
         """
         if "." not in self.local_hostname and self.sock:
-            # Servers refuse a name without a dot. An address is always valid (RFC 5321, section 4.1.3).
+            # Some servers refuse a name without a dot. An address literal is valid (RFC 5321, section 4.1.3).
             own = self.sock.getsockname()[0]
             self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
         self.ehlo()
@@ -163,10 +163,10 @@ class _Session(smtplib.SMTP):
 
     def authenticate(self, user: str, password: str) -> None:
         """
-        Authenticate by the first mechanism that the server offers and accepts.
+        Authenticate with the first mechanism that the server offers and accepts.
 
         Raises:
-            SMTPException: The server accepts none of them.
+            SMTPException: The server offers no supported mechanism or accepts none, or ends the session.
         """
         mechanisms: dict[str, list[Callable[[bytes], str]]] = {
             "CRAM-MD5": [lambda nonce: f"{user} {hmac.new(password.encode(), nonce, 'md5').hexdigest()}"],

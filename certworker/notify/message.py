@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 from certworker.errors import printable
 
-#: `failed`: the first failure. `overdue`: the certificate expires soon or has expired. `action`: the operator
-#: must act. `ending`: an imported certificate needs a successor. `recovered`: the certificate is valid again.
-#: `test`: a test of the channel.
+#: `failed`: an attempt failed. `overdue`: a renewal failed, and the certificate expires soon or has expired.
+#: `action`: the operator must act. `ending`: an imported certificate needs a successor. `recovered`: a valid
+#: certificate is in service again. `test`: a test of the channels.
 Kind = Literal["failed", "overdue", "action", "ending", "recovered", "test"]
 
-#: The state of the certificate in service; `unknown`: the volume cannot be read.
+#: The state of the certificate in service. `unknown`: the volume cannot be read, or no name is concerned.
 InService = Literal["valid", "expired", "none", "unknown"]
 
 HEADLINES: dict[Kind, str] = {
@@ -46,7 +46,7 @@ LONGEST_TEXT = 5_000
 @dataclass(frozen=True)
 class Notification:
     """
-    A notification about a name.
+    A notification about a name, or a test.
     """
 
     kind: Kind
@@ -63,7 +63,7 @@ class Notification:
     moment: str
     #: Unique for each notification, and the same in each delivery by each channel.
     id: str
-    #: The installation: its main domain, or its Redis.
+    #: The installation: its first main domain, or its Redis.
     instance: str
     #: The host name of the worker.
     host: str

@@ -1,5 +1,5 @@
 """
-Decides which events cause a notification, and delivers by each channel independently.
+Decides which events cause a notification, and delivers through each channel independently.
 
 A name causes a notification when it first fails, becomes overdue, needs an action of the operator, has an
 imported certificate that expires soon, or recovers. :mod:`certworker.state.outbox` decides when the worker
@@ -111,7 +111,9 @@ class Notifier:
         self, name: str, failure: CertworkerError, again: datetime | None, now: datetime
     ) -> None:
         """
-        Notify about a failed attempt for *name*, unless the same kind of failure was notified before.
+        Notify about a failed attempt for *name*, unless *name* already had such a notification.
+
+        After a recovery, or after 90 days, a failure causes a new notification.
 
         Args:
             again: The time of the next attempt, if one is planned.
@@ -133,7 +135,7 @@ class Notifier:
 
     def remind(self, name: str, subject: str, failure: CertworkerError, now: datetime) -> bool:
         """
-        Notify that the imported certificate of *name* expires soon, unless *subject* had a reminder.
+        Notify that the imported certificate of *name* expires soon, unless *subject* already had a reminder.
 
         Returns:
             Whether the reminder is new, even without a channel.
@@ -146,7 +148,7 @@ class Notifier:
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """
-        Notify that *name* has a valid certificate again, if a failure of *name* was notified before.
+        Notify that *name* has a valid certificate again, if there was a notification about its failure.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -197,8 +199,8 @@ class Notifier:
         """
         Deliver the waiting notifications of *channel*.
 
-        The notifications of a failed delivery stay in the outbox. Only the first of several consecutive
-        failures is logged.
+        The notifications of a failed delivery stay in the outbox. This worker logs only the first of several
+        consecutive failures.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -222,7 +224,7 @@ class Notifier:
             return
         self._silent.add(channel)
         failure = undelivered(channel, fault)
-        # A failure of the network or a server is expected. Anything else is a bug in this program.
+        # A failure of the network or of a server is expected. Anything else is a bug in this program.
         trace = None if isinstance(fault, OSError) else fault
         logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
 

@@ -23,10 +23,10 @@ from certworker.version import __version__
 #: The time limit of a whole request, including its response.
 LONGEST_SECONDS = 20.0
 
-#: The characters that Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
+#: The maximum number of characters for Discord. Mattermost allows 16,383, Slack 40,000, and ntfy 4,096 bytes.
 LONGEST_CHAT_TEXT = 2_000
 
-#: As at GitHub, the value is the algorithm, an equals sign, and the digest of the body in hexadecimal.
+#: As in GitHub's webhooks, the value is `sha256=` and the HMAC of the body in hexadecimal.
 SIGNATURE = "X-Certworker-Signature"
 
 PORTS = {"http": 80, "https": 443}
@@ -82,7 +82,7 @@ class Webhook:
         Connect, with TLS for https, and send nothing.
 
         Raises:
-            OSError: As for :meth:`send`.
+            OSError: The connection fails, or the receiver has only addresses that are not allowed.
         """
         self._connect(urlsplit(self.url), Deadline(self.seconds)).close()
 
@@ -91,8 +91,8 @@ class Webhook:
         Send one request with all *notifications*. Redirects are not followed.
 
         Raises:
-            OSError: The receiver does not respond with 2xx within *seconds*, or it has a private address that
-                is not allowed.
+            OSError: The receiver does not respond with 2xx within *seconds*, or it has only private addresses
+                and these are not allowed.
         """
         target = urlsplit(self.url)
         body = json.dumps(payload(notifications)).encode()
@@ -115,7 +115,7 @@ class Webhook:
         allowed = [address for address in addresses if self.private or is_public(address.ip)]
         if not allowed:
             found = f"{host} has the private address {addresses[0].ip}"
-            raise WebhookRefused(f"{found}; to allow it set CERTWORKER_PRIVATE_NETWORK=true")
+            raise WebhookRefused(f"{found}; to allow it, set CERTWORKER_PRIVATE_NETWORK=true")
         connection = deadline.connect(allowed)
         if target.scheme == "http":
             return connection

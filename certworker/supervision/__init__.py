@@ -12,7 +12,7 @@ metrics and `certworker doctor` report it. A long step calls :func:`beat` when i
 In import order (★ to read first)::
 
     heartbeats    The heartbeats, by which loops show their progress
-    faults        Logs each type of error at most once an hour, and chooses growing pauses
+    faults        Logs a lasting type of error at most once an hour, and chooses growing pauses
     loops       ★ The loop, in its own thread or in the thread of its caller
 """
 

@@ -1,5 +1,5 @@
 """
-Logs the errors of a loop, each type at most once an hour while it lasts, and chooses growing pauses.
+Logs the errors of a component, each type at most once an hour while it lasts, and chooses growing pauses.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Faults:
     A type of error that lasts is logged at most once an hour. If it returns after a success, it is logged
     again, but not within a minute.
 
-    A CertworkerError, also one that *explain* returns, is logged with its message, any other exception with
-    its traceback (`worker.unexpected`).
+    A CertworkerError, including one that *explain* returns, is logged with its message. Any other exception
+    is logged with its traceback (`worker.unexpected`).
 
     Args:
         component: The name of the component in the log.
@@ -69,7 +69,7 @@ class Faults:
         """
         Log *error*, unless its type was logged recently; return the seconds until the next attempt.
 
-        The job loop logs an unusable Redis, so this method does not.
+        The job loop reports an unusable Redis, so this method does not log it.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()
@@ -84,7 +84,7 @@ class Faults:
 
     def succeeded(self) -> None:
         """
-        Record a success: the next pause is the shortest one again.
+        Record a success, and log the end of a failure. The next pause is the shortest one again.
         """
         self._pause = 0.0
         if not self._logged:
@@ -131,7 +131,7 @@ def optional(
     Return the result of *step*, or log its failure and return *otherwise*.
 
     Args:
-        subject: The name of the result in the log.
+        subject: The name of the step in the log.
         step: An optional step.
         otherwise: The result if the step fails.
         explain: Returns the CertworkerError for an exception of another library, or None.

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-#: The default for the longest allowed time between two beats of a loop.
+#: The default for the longest expected time between two beats of a loop, in seconds.
 BEAT_SECONDS = 30.0
 
 _current = threading.local()
@@ -23,7 +23,7 @@ class Heartbeat:
 
     Attributes:
         name: The name of the loop in messages and metrics.
-        seconds: The longest allowed time between two beats.
+        seconds: The longest expected time between two beats.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Heartbeat:
 
     def beat(self) -> None:
         """
-        Record progress of the calling thread. The first beat starts the supervision.
+        Record progress in the calling thread. The first beat starts the supervision.
         """
         self._last = self._clock()
         self._thread = threading.get_ident()
@@ -73,7 +73,7 @@ class Heartbeat:
 
     def is_stalled(self) -> bool:
         """
-        Return whether two beats are missing, or failures have lasted as long.
+        Return whether two beats are missing, or failures have lasted for as long.
         """
         since = self._failing_since
         failing = 0.0 if since is None else self._clock() - since
@@ -81,7 +81,7 @@ class Heartbeat:
 
     def stack(self) -> list[str]:
         """
-        Return the lines that the thread of the last beat executes now, outermost first; empty after its end.
+        Return the lines that the thread of the last beat is executing, outermost first; empty after its end.
         """
         frame = sys._current_frames().get(self._thread or 0)
         steps = traceback.extract_stack(frame) if frame else []
@@ -112,7 +112,7 @@ class Heartbeats:
 
     def stalled(self) -> list[Heartbeat]:
         """
-        Return the heartbeats of the loops that are stalled.
+        Return the heartbeats of the stalled loops.
         """
         return [each for each in self._all.values() if each.is_stalled()]
 

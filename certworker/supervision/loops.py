@@ -18,7 +18,7 @@ STOP_SECONDS = 5.0
 
 class Postponed(Exception):
     """
-    Ends a step without success and without a log line. The step logs the reason, if the log needs it.
+    Ends a step without a success and without a log line. The step itself logs the reason, if necessary.
 
     The heartbeat counts this as a failure.
 
@@ -41,7 +41,7 @@ class Loop:
     Args:
         name: The name of the thread and of its heartbeat.
         step: Does the work; returns the seconds until the next step, or None when nothing is left to do.
-        seconds: The longest allowed time between two beats.
+        seconds: The longest expected time between two beats.
         faults: Logs what the step raises and chooses the pause.
         stopping: Ends the loop when it is set.
 
@@ -69,7 +69,7 @@ class Loop:
 
     def start(self) -> None:
         """
-        Start the loop in its own thread; do nothing if it has started before.
+        Start the loop in its own thread; do nothing if it has already been started.
         """
         with self._starting:
             if self._thread.ident is None:
@@ -110,7 +110,7 @@ class Loop:
 
     def finish(self, seconds: float) -> None:
         """
-        Wake the loop and wait at most *seconds* until its step returns None; then stop it.
+        Wake the loop, wait at most *seconds* until its step returns None, then stop the loop.
         """
         self._woken.set()
         if self._thread.is_alive():
@@ -119,8 +119,7 @@ class Loop:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """
-        End the loop, and wait at most *seconds* for the running step. A loop that never started may be
-        stopped.
+        End the loop. If it has its own thread, wait at most *seconds* for the running step.
         """
         self.stopping.set()
         self._woken.set()
@@ -177,7 +176,7 @@ class Duties:
 
     def __call__(self) -> float:
         """
-        Run all duties; return 0, or the seconds until the next attempt if any duty failed.
+        Run all duties. Return 0, or if any duty failed, the seconds until the next attempt.
         """
         pauses = [0.0]
         for duty, faults in self._duties:

@@ -1,5 +1,5 @@
 """
-Whether the environment requests traces.
+Starts traces if the environment requests them.
 
 The variables are those of OpenTelemetry, and the SDK reads their values. This module checks only whether
 traces are on and whether their format is supported, so that a worker without traces does not import the SDK.
@@ -30,9 +30,9 @@ PROTOCOL = "http/protobuf"
 
 def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
     """
-    Start to trace jobs if a variable in *environ* requests it; return None without traces.
+    Return a tracer of jobs if a variable in *environ* requests traces; otherwise None.
 
-    Traces are optional: each problem is one warning.
+    Traces are optional: a problem causes only a warning.
     """
     if not (variable := _asking(environ)):
         return None
@@ -54,14 +54,14 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
     try:
         return Tracer()
     except Exception as error:
-        # The SDK rejects values, for example of OTEL_EXPORTER_OTLP_COMPRESSION.
+        # The SDK rejects invalid values, for example of OTEL_EXPORTER_OTLP_COMPRESSION.
         logger.warning("traces are off: a variable OTEL_… is invalid (%s)", printable(error))
         return None
 
 
 def _asking(environ: Mapping[str, str]) -> str:
     """
-    Return the variable that requests traces; empty if none does.
+    Return the variable that requests traces; empty if none does, or if another one turns traces off.
     """
     if _value(environ, DISABLED).lower() == "true":
         return ""

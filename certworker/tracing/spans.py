@@ -2,7 +2,7 @@
 The export of steps as spans, with the SDK of OpenTelemetry: one trace for each job.
 
 A thread of the SDK sends the spans in batches. A job never waits for the collector: while the queue of the
-SDK is full, new spans are dropped.
+SDK is full, each new span replaces the oldest one.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 #: The logger above all loggers of the SDK.
 library_logger = logging.getLogger("opentelemetry")
 
-#: How long the end of the worker waits for the last spans.
+#: How long a stopping worker waits for the delivery of the last spans.
 STOP_SECONDS = 3.0
 
-#: Repeated failures of the collector are logged once in this time.
+#: Repeated failures of the collector are logged at most once within this time.
 REPEAT_SECONDS = 3600.0
 
-#: The maximum length of a chain of causes.
+#: The maximum length of a chain of causes that is searched.
 LONGEST_CHAIN = 10
 
 
@@ -77,7 +77,7 @@ class ReportingExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """
-        Send *spans*.
+        Send *spans*. Log a failure at most once an hour, and its end.
         """
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
@@ -88,14 +88,14 @@ class ReportingExporter(SpanExporter):
             self._failing, self._logged = True, time.monotonic()
             logger.warning(
                 "the collector does not accept traces (%s); certworker continues without them. "
-                "Check OTEL_EXPORTER_OTLP_ENDPOINT and its headers.",
+                "Check OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_HEADERS.",
                 self._connection.outcome,
             )
         return result
 
     def shutdown(self) -> None:
         """
-        End running attempts.
+        End a running attempt and its retries.
         """
         self._exporter.shutdown()
 
@@ -136,7 +136,7 @@ class Tracer:
         """
         Send the last spans, for at most :data:`STOP_SECONDS`.
         """
-        # The SDK itself would wait for 30 seconds.
+        # The SDK itself would wait for up to 30 seconds.
         stopping = Thread(target=self._provider.shutdown, name="traces", daemon=True)
         stopping.start()
         stopping.join(STOP_SECONDS)

@@ -33,7 +33,7 @@ class Step:
 
     Attributes:
         name: The name, which is the same for all jobs of a type.
-        attributes: Values that describe the step. They contain no secrets.
+        attributes: Values that describe the step, without secrets.
         began_ns: When the step began, in nanoseconds of Unix time.
         duration_ns: How long the step took, independent of changes to the clock.
         code: The code of the failure that ended the step, or the type of an unexpected exception; else empty.
@@ -69,7 +69,7 @@ _trace_id: ContextVar[str] = ContextVar("trace_id", default="")
 
 def current_step() -> Step:
     """
-    Return the step whose block this thread runs. Without a job, return a new step that nothing reads.
+    Return the step whose block this thread is running. Without one, return a new step that nothing reads.
     """
     return _current.get() or Step("")
 
@@ -95,7 +95,7 @@ def step(name: str, **attributes: str) -> Iterator[Step]:
 
 def current_trace_id() -> str:
     """
-    Return the id of the trace of the job, 32 hexadecimal digits; empty without a trace.
+    Return the id of the job's trace, 32 hexadecimal digits; empty without a trace.
     """
     return _trace_id.get()
 

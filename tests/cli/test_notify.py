@@ -54,7 +54,7 @@ class TestNotify:
         assert 1 == ended.returncode
         assert "mail: [notice.undelivered]" in mail_line
         assert "refused" in mail_line
-        assert "to allow it set CERTWORKER_PRIVATE_NETWORK=true" in hook_line
+        assert "to allow it, set CERTWORKER_PRIVATE_NETWORK=true" in hook_line
 
     def test_without_a_channel_it_is_a_usage_error(self, worker: WorkerProcess) -> None:
         """
