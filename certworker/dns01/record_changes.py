@@ -111,6 +111,15 @@ class RecordChanges:
         for record in left:
             self.log_left_behind(record, reason)
 
+    def is_listed(self, record: TxtRecord) -> bool:
+        """
+        Return whether *record* is in the list, so that it may exist.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return self._records.get(record) is not None
+
     def delete_leftover(self, entry: Entry, provider: Provider) -> bool:
         """
         Delete the record of an *entry* whose order has ended; return whether this call has deleted it.

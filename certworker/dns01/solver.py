@@ -38,7 +38,7 @@ from certworker.dns01.record_changes import RecordChanges
 from certworker.dns01.txt_records import TxtRecords
 from certworker.dns01.zone_lock import ZoneLocks
 from certworker.domains.normalize import MAX_NAME_LENGTH
-from certworker.errors.dns01 import CnameElsewhere, HidesWildcard, NotConfigured, NotVisible
+from certworker.errors.dns01 import CnameElsewhere, HidesWildcard, LeftBehind, NotConfigured, NotVisible
 from certworker.errors.name import NameTooLong
 from certworker.state.locks import DomainLocks
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
@@ -267,6 +267,7 @@ class Dns01Solver:
             name: Without "*.".
 
         Raises:
+            LeftBehind: The record was not deleted. The log has the reason.
             CertworkerError: As for :meth:`presenting`.
             redis.RedisError: Redis failed.
         """
@@ -279,6 +280,10 @@ class Dns01Solver:
             self._wait(answers)
             times.append(time.monotonic())
         times.append(time.monotonic())
+        record = answers[0].record
+        if self._changes.is_listed(record):
+            reason = "the deletion failed, and the log has the reason"
+            raise LeftBehind(fqdn=record.fqdn, value=record.value, zone=record.zone, reason=reason)
         created, visible, deleted = (after - before for before, after in pairwise(times))
         return ProviderTest(answers[0].plan, created, visible, deleted)
 

@@ -188,7 +188,8 @@ def _lines(notification: Notification) -> list[str]:
     if notification.docs:
         lines.append(f"More: {notification.docs}")
     if notification.in_service == "valid":
-        days = "1 more day" if notification.days_left == 1 else f"{notification.days_left} more days"
+        left = notification.days_left
+        days = {0: "less than a day", 1: "1 more day"}.get(left or 0, f"{left} more days")
         lines.append(f"The certificate in service is valid for {days}.")
     elif notification.in_service == "expired":
         lines.append("The certificate in service has expired.")

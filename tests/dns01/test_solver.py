@@ -22,6 +22,7 @@ from certworker.dns01.txt_records import RECORDS, TxtRecords
 from certworker.dns01.zone_lock import LOCK_PREFIX
 from certworker.errors.dns01 import (
     CnameElsewhere,
+    LeftBehind,
     NotConfigured,
     NotVisible,
     ProviderFailed,
@@ -335,6 +336,19 @@ class TestOfAProvider:
             solver.test_provider("www.example.com")
 
         assert 0 == listed(connection, tmp_path)
+
+    def test_a_test_without_a_deletion_fails(
+        self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        A test of a provider that does not delete the record reports the record that is left.
+        """
+        provider.before = fail("withdraw", FAILED)
+
+        with pytest.raises(LeftBehind, match="was not deleted"):
+            solver.test_provider("www.example.com")
+
+        assert 1 == listed(connection, tmp_path)
 
 
 class TestExtraWait:

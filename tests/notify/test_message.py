@@ -46,6 +46,15 @@ class TestTexts:
         assert "More: certworker explain dns.no_record" in text
         assert "certworker of example.org on worker-1" in text
 
+    @pytest.mark.parametrize(
+        ("left", "shown"), [(2, "2 more days"), (1, "1 more day"), (0, "less than a day")]
+    )
+    def test_the_last_days_are_readable(self, left: int, shown: str) -> None:
+        """
+        The text has the remaining days, including the last one.
+        """
+        assert f"is valid for {shown}." in plain([replace(FAILED, days_left=left)])
+
     def test_html_is_escaped(self) -> None:
         """
         The HTML text escapes the values, which a CA or a tenant can have written.
