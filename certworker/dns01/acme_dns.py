@@ -24,7 +24,7 @@ from certworker.validity import now_in_utc
 
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
-#: The largest account file in bytes, the same as for the settings. An account takes about 300 bytes.
+#: The largest account file in bytes, as in the check of the settings. An account takes about 300 bytes.
 MAX_FILE = 4 << 20
 
 #: Only the user of certworker may read the passwords.

@@ -19,7 +19,7 @@ PREFIX = "EXEC_"
 @dataclass(frozen=True)
 class Exec:
     """
-    A program that changes records. It gets only the variables of :func:`environment` and those in EXEC_*.
+    A program that changes records. It gets only the variables of :func:`environment` and EXEC_*.
 
     When the program ends, its background processes are killed.
     """

@@ -102,7 +102,7 @@ class Propagation:
 
     def is_gone(self, fqdn: str, value: str, servers: Sequence[ZoneServer]) -> bool:
         """
-        Return whether all addresses of *servers* answer from the zone, and without *value* at *fqdn*.
+        Return whether all addresses of *servers* give authoritative answers without *value* at *fqdn*.
 
         Return False if there are no addresses.
         """

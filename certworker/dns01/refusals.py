@@ -31,7 +31,7 @@ class Refusals:
     The failures of one provider. No reason contains text from a response, because it may contain secrets.
     """
 
-    #: The label of the provider in messages, and its host and port if they are known.
+    #: The label of the provider in messages, followed by its host and port if it has them.
     provider: str
     #: The settings with the credentials.
     variables: str

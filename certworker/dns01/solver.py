@@ -104,7 +104,7 @@ class ProviderTest:
     created: float
     #: The seconds after that until all name servers returned the record.
     visible: float
-    #: The seconds after that until the provider had deleted the record.
+    #: The seconds after that until the provider had deleted the record; 0 for acme-dns, which deletes none.
     deleted: float
 
     def __str__(self) -> str:
@@ -224,7 +224,7 @@ class Dns01Solver:
 
         Raises:
             NameTooLong: The name of the record would be too long.
-            CnameElsewhere: The CNAME of the challenge is a loop, too long, or leads to no zone.
+            CnameElsewhere: The CNAMEs are a loop, too many, or lead where no record can be created.
             CertworkerError: The zone of the record cannot be found.
         """
         owner = f"{DNS01_LABEL}.{name}"

@@ -130,7 +130,7 @@ class TxtRecords:
 
     def remove(self, record: TxtRecord) -> None:
         """
-        Remove *record* from the list, because it was deleted, was never created, or is too old.
+        Remove *record* from the list, because it no longer exists, was never created, or is too old.
 
         Raises:
             VolumeReadOnly, VolumeFault, VolumeLocked: The file cannot be removed.

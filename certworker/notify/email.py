@@ -143,7 +143,7 @@ class _Session(smtplib.SMTP):
 
     def greet(self) -> None:
         """
-        Begin the session. Use STARTTLS if it is set, or if nothing is set and the server offers it.
+        Begin the session. Use STARTTLS if it is required, or if `secure` is empty and the server offers it.
         """
         if "." not in self.local_hostname and self.sock:
             # Some servers refuse a name without a dot. An address literal is valid (RFC 5321, section 4.1.3).

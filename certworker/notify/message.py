@@ -18,7 +18,7 @@ from certworker.errors import printable
 #: certificate is in service again. `test`: a test of the channels.
 Kind = Literal["failed", "overdue", "action", "ending", "recovered", "test"]
 
-#: The state of the certificate in service. `unknown`: the volume cannot be read, or no name is concerned.
+#: The state of the certificate in service. `unknown`: the volume cannot be read, or it is a test.
 InService = Literal["valid", "expired", "none", "unknown"]
 
 HEADLINES: dict[Kind, str] = {

@@ -1,7 +1,7 @@
 """
 Decides which events cause a notification, and delivers through each channel independently.
 
-A name causes a notification when it first fails, becomes overdue, needs an action of the operator, has an
+A name causes a notification when it first fails, becomes overdue, needs an action by the operator, has an
 imported certificate that expires soon, or recovers. :mod:`certworker.state.outbox` decides when the worker
 repeats a notification. Notifications within half a minute share a delivery.
 """
@@ -103,7 +103,7 @@ class Notifier:
 
     def waiting(self) -> dict[str, int]:
         """
-        Return how many notifications wait in each channel.
+        Return how many notifications are waiting in each channel.
         """
         return {name: len(channel.outbox) for name, channel in self._channels.items()}
 

@@ -50,7 +50,7 @@ class CaaIssuer:
 @dataclass(frozen=True)
 class Permission:
     """
-    The value of an `issue` or `issuewild` record: a CA, and its conditions. The CA may be empty.
+    The value of an `issue` or `issuewild` record: a CA, and its conditions. Without a CA, it allows none.
     """
 
     domain: str

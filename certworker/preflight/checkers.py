@@ -214,7 +214,7 @@ def build_resolver(settings: Settings) -> Resolver:
 
 
 def _check_directory(directory: Path) -> None:
-    # For example, if the state directory cannot store its key, a crash loses the certificate of an order.
+    # For example, if the state directory cannot store the key of an order, a crash loses the certificate.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():

@@ -14,7 +14,7 @@ Checks whether a name in service still points to this server.
                                 └── no other server replies, or a CDN ────► UNKNOWN
 
 The settings contain the target: a name, addresses, or both. If the name of the target has no address, the
-result is UNKNOWN. The check does not apply to all names, for example not to those that DNS-01 proves.
+result is UNKNOWN. The check does not apply to all names, for example not to those that use DNS-01.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class TargetCheck:
         """
         Return whether the check is on and applies to *name*.
 
-        It does not apply to names of the installation, wildcards, IP addresses, and names that DNS-01 proves.
+        It does not apply to the names of the installation, wildcards, IP addresses, or names that use DNS-01.
         """
         return (
             self.is_on

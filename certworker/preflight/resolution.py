@@ -37,7 +37,7 @@ def check_resolution(
 
     Args:
         own_addresses: The public addresses of this server; empty if they are unknown.
-        private: Whether the CA is private. It may resolve other names, and connect to private addresses.
+        private: Whether the CA is private. Such a CA may resolve other names, and use private addresses.
     """
     records = context.records
     if is_loopback_name(records.name):

@@ -127,7 +127,7 @@ class PreflightRunner:
         Args:
             renewing: Whether a valid certificate is in service. The CA then probably accepts the names
                 despite a failure, and the checks have less time.
-            slot: The slot of the job. The job releases it before it repeats failed checks after a start.
+            slot: The slot of the job, which the runner releases before it repeats checks after a start.
 
         Returns:
             The logged findings about *names*, for each name the failures first: the likely causes of a

@@ -119,7 +119,7 @@ class Heartbeats:
 
 def beat() -> None:
     """
-    Record progress of the loop that runs in this thread; do nothing in a thread without a loop.
+    Record progress of the loop that is running in this thread; do nothing in a thread without a loop.
     """
     if heartbeat := getattr(_current, "heartbeat", None):
         heartbeat.beat()

@@ -112,7 +112,7 @@ TRANSIENT = (FetchError.RESET, FetchError.SILENT)
 
 def intermediary(reply: Reply) -> str | None:
     """
-    Return the name of the intermediary that sent or forwarded *reply*, or None if none is known.
+    Return the name of the intermediary that sent or forwarded *reply*, or None if none is recognized.
     """
     for header, text, title in INTERMEDIARIES:
         if text in reply.headers.get(header, "-" if text else "").lower() and header in reply.headers:

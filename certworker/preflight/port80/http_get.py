@@ -18,7 +18,7 @@ from certworker.deadline import Deadline, Place
 from certworker.domains.address import Address
 
 #: The maximum number of bytes in the body of a valid response. A key authorization is shorter, and Boulder
-#: accepts no longer body.
+#: rejects a longer body.
 MAX_BODY = 127
 #: The maximum number of bytes of a body to read, to identify the server that sent a wrong response.
 MAX_BYTES = 4_096
