@@ -182,7 +182,7 @@ class Delegations:
         Return where the record of *name*, such as an `_acme-challenge` name, must be created.
 
         Raises:
-            CnameElsewhere: The aliases are a loop, too many, or lead where no record can be created.
+            CnameElsewhere: The aliases form a loop, are too many, or end where no record can be created.
             ContainerResolver: The resolvers do not answer.
             NameServersTimeout: No name server of the zone is reachable, or the search takes too long.
             NameServersFail: The name servers have no address or answer with errors, or no zone has the name.

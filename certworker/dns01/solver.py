@@ -224,7 +224,7 @@ class Dns01Solver:
 
         Raises:
             NameTooLong: The name of the record would be too long.
-            CnameElsewhere: The CNAMEs are a loop, too many, or lead where no record can be created.
+            CnameElsewhere: The CNAMEs form a loop, are too many, or end where no record can be created.
             CertworkerError: The zone of the record cannot be found.
         """
         owner = f"{DNS01_LABEL}.{name}"

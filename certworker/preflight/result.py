@@ -36,7 +36,7 @@ class CheckResult:
     """
 
     outcome: Outcome
-    #: A short description of a success or of a skip, for example "A 203.0.113.7, no AAAA". May be empty.
+    #: Describes a success or a skipped check, for example "A 203.0.113.7, no AAAA"; may be empty.
     evidence: str = ""
     #: The failure, or None after a success. It is a copy that was never raised, because results are cached,
     #: and a raised failure holds references to the frames of its check.
