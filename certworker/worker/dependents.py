@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
 from rq.job import Job
+from rq.queue import Queue
 
 from certworker.errors import printable
 from certworker.redis.shared_trips import Reply, send_with_next
@@ -56,6 +57,18 @@ redis.call('ZREM', deferred, id)
 redis.call('HSET', job, 'status', 'queued', 'enqueued_at', now)
 return 'released'
 """
+
+
+class CertificateQueue(Queue):
+    """
+    RQ's queue, which leaves dependents to :class:`Dependents`.
+    """
+
+    def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
+        """
+        Do nothing while the end of a job is recorded.
+        """
+        return {}
 
 
 class Dependents:

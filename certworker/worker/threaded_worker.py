@@ -32,7 +32,7 @@ from certworker.redis.failures import explainer
 from certworker.redis.guard import sharing_trips
 from certworker.redis.shared_trips import Reply
 from certworker.supervision import log_unexpected
-from certworker.worker.dependents import Dependents
+from certworker.worker.dependents import CertificateQueue, Dependents
 from certworker.worker.fair_scheduling import FairScheduler
 from certworker.worker.intake import Intake, Taken
 from certworker.worker.job_class import AllowlistedJob, Deadline
@@ -52,18 +52,6 @@ CHECK_SECONDS = 1.0
 
 #: The interval between polls for new tenants on the queue, while requests are waiting in the priority queues.
 POLL_SECONDS = 0.1
-
-
-class CertificateQueue(Queue):
-    """
-    RQ's queue, which leaves dependents to :class:`certworker.worker.dependents.Dependents`.
-    """
-
-    def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
-        """
-        Do nothing while the end of a job is recorded.
-        """
-        return {}
 
 
 class ThreadedWorker(SimpleWorker):
