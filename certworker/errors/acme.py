@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from certworker.errors.failure import CertworkerError, Retry, Severity
+from certworker.errors.failure import CertworkerError, Retry, Severity, ValidationFailure
 
 
 class BadNonce(CertworkerError):
@@ -78,14 +78,13 @@ class AuthorizationGone(CertworkerError):
     severity = Severity.WARNING
 
 
-class TlsProblem(CertworkerError):
+class TlsProblem(ValidationFailure):
     code = "acme.tls"
     message_template = "{name} redirects the CA to HTTPS, and the TLS handshake failed there: {detail}"
     remedy_template = (
         "Enable TLS 1.2 or newer on that server, or exclude /.well-known/acme-challenge/ from the redirect. "
         "Test: curl -kv https://{name}/"
     )
-    retry = Retry.CA
 
 
 class AlreadyReplaced(CertworkerError):

@@ -59,7 +59,7 @@ class EmailMissing(ConfigurationFailure):
 
 class EmailInvalid(ConfigurationFailure):
     code = "config.email_invalid"
-    message_template = "The CA would refuse the contact address in _APP_EMAIL_CERTIFICATES: {reason}."
+    message_template = "The CA does not accept the contact address in _APP_EMAIL_CERTIFICATES: {reason}."
     remedy_template = "Set _APP_EMAIL_CERTIFICATES to a mailbox that you read, then run: docker compose up -d"
 
 

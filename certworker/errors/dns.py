@@ -51,8 +51,8 @@ class ContainerResolver(CertworkerError):
     code = "dns.container_resolver"
     message_template = "This container cannot resolve {host}: {reason}"
     remedy_template = (
-        'Check "dns:" of this service in the Compose file, and the resolver of the host. Test: getent '
-        "hosts {host}"
+        'Check "dns:" of this service in the Compose file, and the resolver of the host. Test: '
+        "docker compose exec SERVICE getent hosts {host}"
     )
     retry = Retry.SOON
     severity = Severity.FATAL

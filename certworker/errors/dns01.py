@@ -4,7 +4,7 @@ Failures of DNS-01: the TXT record of a challenge, and the DNS provider that cre
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity, ValidationFailure
 
 
 class NotConfigured(CertworkerError):
@@ -14,14 +14,13 @@ class NotConfigured(CertworkerError):
     retry = Retry.CONFIG
 
 
-class NotVisible(CertworkerError):
+class NotVisible(ValidationFailure):
     code = "dns01.not_visible"
     message_template = "The TXT record {record} for {name} is not visible at {servers}: {detail}"
     remedy_template = (
         "Check that these servers serve the zone and receive its changes: dig TXT {record} @SERVER. "
         "If they are slow, raise CERTWORKER_DNS01_TIMEOUT."
     )
-    retry = Retry.CA
 
 
 class CredentialsRejected(CertworkerError):
@@ -46,7 +45,7 @@ class ClocksDiffer(CredentialsRejected):
 
 class ChangeForbidden(CertworkerError):
     code = "dns01.forbidden"
-    message_template = "The DNS provider {provider} does not allow a change of {fqdn}: {reason}"
+    message_template = "The DNS provider {provider} does not allow a change to {fqdn}: {reason}"
     remedy_template = (
         "Allow the account or the key of {variables} to create and delete TXT records in the zone {zone}."
     )
@@ -168,8 +167,8 @@ class ExtraMissing(ProviderFailed):
 class HidesWildcard(CertworkerError):
     code = "dns01.hides_wildcard"
     message_template = (
-        "{name} resolves only through {wildcard}. During the validation it does not resolve, because the TXT "
-        "record is below {name}."
+        "{name} resolves only through {wildcard}. During the validation, it does not resolve, because the "
+        "TXT record is below {name}."
     )
     remedy_template = (
         "Use a certificate for {wildcard}, or create an A or CNAME record for {name}. Test: dig {name}"

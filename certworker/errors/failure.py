@@ -61,11 +61,12 @@ class Retry(Enum):
     NEVER = "never"
     #: The operator must change something: a setting, a file, or something at the CA.
     CONFIG = "config"
-    #: A preflight check found the cause. The failure does not count against the limits of the CA.
+    #: A check by certworker found the cause. The failure does not count against the limits of the CA.
     PREFLIGHT = "preflight"
-    #: The CA refused after a validation, and counts failed validations.
+    #: The CA refused, usually after a validation, and may count the failure. Unexpected errors have the same
+    #: pauses.
     CA = "ca"
-    #: The failure contains the time of the next attempt.
+    #: The failure ends at a certain time, which it contains if the time is known.
     UNTIL = "until"
     #: The fault usually disappears without a change.
     SOON = "soon"
@@ -106,8 +107,9 @@ class CertworkerError(Exception):
 
     Attributes:
         message: What happened, in one sentence.
-        remedy: What to change, in the imperative; it ends with the command to run or the value to set.
-        until: When the CA allows the next attempt, for :attr:`Retry.UNTIL`.
+        remedy: What to do, in the imperative, usually with a command or a value; or that no action is needed.
+        until: When the next attempt is allowed, for :attr:`Retry.UNTIL` and :attr:`Retry.SOON`; None if
+            unknown.
         problem: The problem document of the CA (RFC 7807: type, detail, status), if there is one.
     """
 
@@ -143,7 +145,7 @@ class CertworkerError(Exception):
 
     def add_finding(self, findings: Sequence[CertworkerError]) -> None:
         """
-        Add the preflight finding with this code, else the first one, to this refusal of the CA.
+        Add the preflight finding with the same code, or else the first one, to this refusal by the CA.
 
         A preflight check often knows the record or the address that the CA does not mention.
         """
@@ -184,7 +186,7 @@ def _complete(text: str) -> str:
 
 class ValidationFailure(CertworkerError):
     """
-    The CA cannot validate the name. Either a preflight check or the CA finds the failure.
+    The CA cannot validate the name. Either a check by certworker or the CA finds the failure.
     """
 
     retry = Retry.CA

@@ -4,7 +4,7 @@ Failures of the challenge on port 80. Codes: http.*.
 
 from __future__ import annotations
 
-from certworker.errors.failure import PreflightFailure, Severity, ValidationFailure
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity, ValidationFailure
 
 #: The command that shows what the CA receives.
 TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challenge/test"
@@ -22,13 +22,15 @@ class HttpRefused(ValidationFailure):
     remedy_template = "Check that Traefik is running and publishes port 80: docker compose ps traefik"
 
 
-class HttpNotValidated(ValidationFailure):
+class HttpNotValidated(CertworkerError):
     code = "http.not_validated"
     message_template = "The CA could not validate {name} over port 80 ({address}): {detail}"
     remedy_template = (
         "Point the A record of {name} to this server, open TCP port 80, and route "
         "/.well-known/acme-challenge/ to certworker. " + TEST
     )
+    #: Only the CA finds this failure.
+    retry = Retry.CA
 
 
 class HttpReset(ValidationFailure):
@@ -93,13 +95,15 @@ class HttpRedirectClosed(ValidationFailure):
     )
 
 
-class HttpSecondary(ValidationFailure):
+class HttpSecondary(CertworkerError):
     code = "http.secondary"
     message_template = "The CA reaches {name} from one network, but not from others: {detail}"
     remedy_template = (
         "Remove country blocking and bot protection from port 80, because CAs validate from several "
         "countries. " + TEST
     )
+    #: Only the CA finds this failure: certworker has one network.
+    retry = Retry.CA
 
 
 class HttpsOn80(ValidationFailure):

@@ -96,10 +96,12 @@ class ReplacesIssued(ImportFailure):
 class WrongUser(ImportFailure):
     code = "import.wrong_user"
     message_template = (
-        "The import runs as uid {uid}, and {path} belongs to uid {owner}: the worker cannot read its files."
+        "The import runs as uid {uid}, and {path} belongs to uid {owner}: the worker could not read the "
+        "imported files."
     )
     remedy_template = (
-        "Run it as uid {owner}. In a container: docker compose exec -u {owner} SERVICE certworker import"
+        "Run it as uid {owner}. In a container: docker compose exec -u {owner} SERVICE certworker import "
+        "NAME --cert FILE --key FILE"
     )
 
 

@@ -28,7 +28,10 @@ RETRIES = {
     Retry.CONFIG: "certworker retries daily, and when it starts with other settings.",
     Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily.",
     Retry.CA: "certworker retries after 1, 10 and 100 minutes, then daily.",
-    Retry.UNTIL: "certworker retries when the limit ends, but after a day at the latest.",
+    Retry.UNTIL: (
+        "certworker retries when the limit ends, but after a day at the latest. If the end is unknown, it "
+        "retries after an hour."
+    ),
     Retry.SOON: (
         "certworker retries after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
     ),
@@ -55,6 +58,10 @@ RETRIES_BY_CODE = {
     "config.http_address": "certworker stops, and tries the address again at its next start.",
     "config.invalid": "certworker stops, and reads the values again at its next start.",
     "dns.cname_target": ONLY_A_WARNING,
+    "dns.moved": (
+        "certworker checks daily, and when it starts with other settings, whether the name points to this "
+        "server again."
+    ),
     "dns.propagation": ONLY_A_WARNING,
     "dns.split_horizon": ONLY_A_WARNING,
     "dns.target_invalid": "certworker ignores the value until its next start.",
@@ -66,7 +73,7 @@ RETRIES_BY_CODE = {
     "fs.readonly": "At its start, certworker stops. Later, it retries each name daily, and at each start.",
     "hook.failed": f"{RETRIES[Retry.SOON]} The retries end when the worker stops.",
     "http.hairpin": ONLY_A_WARNING,
-    "import.ends": "certworker reports it again as its expiry approaches, and daily afterward.",
+    "import.ends": "certworker reports it again as the expiry approaches, and daily after the expiry.",
     "import.in_service": "certworker neither retries the request nor replaces the imported certificate.",
     "import.not_yet_valid": (
         "certworker does not retry. Import the certificate again after the time in the message."
@@ -74,9 +81,15 @@ RETRIES_BY_CODE = {
     "import.replaces_issued": OF_A_COMMAND,
     "import.wrong_user": OF_A_COMMAND,
     "label.refused": "certworker retries after growing pauses of at most a minute.",
-    "label.unusable": "certworker reads the label again when the container starts.",
-    "lock.held": "certworker checks the name again after the lease of the other job. A forced request waits "
-    "up to ten minutes for that job, and then places its order.",
+    "label.unusable": (
+        "certworker reads the label again when the container starts, and `certworker.reload` before each "
+        "reload."
+    ),
+    "lock.held": (
+        "certworker checks the name again after the lease of the other job. A forced request waits up to ten "
+        "minutes for that job, and then places its order. certworker reports another worker on Appwrite's "
+        "queue only once after each start."
+    ),
     "notice.undelivered": "certworker retries every 30 seconds.",
     "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
     "proxy.many_certificates": "certworker reports it once a day.",
@@ -87,7 +100,8 @@ RETRIES_BY_CODE = {
     "queue.abandoned": "certworker does not run this job again.",
     "queue.unserved": AT_EACH_START,
     "rate.paused": (
-        "certworker retries immediately after `certworker resume`. Without it, it orders again after 7 days."
+        "certworker retries immediately after `certworker resume`. Without this command, it places an order "
+        "again after 7 days."
     ),
     "redis.auth": OF_REDIS,
     "redis.cluster": OF_REDIS,
@@ -98,7 +112,10 @@ RETRIES_BY_CODE = {
     "redis.tls": OF_REDIS,
     "redis.too_old": "certworker stops, and checks the version again at its next start.",
     "redis.unreachable": OF_REDIS,
-    "reload.engine": OF_RELOADS,
+    "reload.engine": (
+        "certworker retries a reload every minute. It retries to read the labels after growing pauses of at "
+        "most a minute."
+    ),
     "reload.failed": OF_RELOADS,
     "reload.haproxy": OF_RELOADS,
     "reload.refused": OF_RELOADS,
@@ -110,7 +127,8 @@ RETRIES_BY_CODE = {
     "replication.versions_differ": BY_THE_DOCTOR_AND_THE_PAGE,
     "replication.wrong_key": "certworker skips the bundle.",
     "renew.overdue": (
-        "certworker retries after an eighth of the remaining time, and after 4 hours at the latest."
+        "Before the expiry, certworker retries about every 4 hours, and more often as the expiry approaches. "
+        "Only the CA can require a longer pause."
     ),
     "state.schema_too_new": (
         "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily, and at "
@@ -130,7 +148,7 @@ OF_SERVICE = (
 #: The first words of the commands in remedies.
 PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|pip|redis-cli|timedatectl"
 COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )(?:docker|openssl)) [^;]*?(?=; |\. [A-Z]|$)")
-#: Variables and options, which Markdown would render as emphasis, and URLs of Redis, which are not web pages.
+#: Variables and options, which Markdown might render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z](?:[\w.-]*\w)?)(?:=[^\s,;)]*[^\s,;).])?"
     r"|\bredis\S*://[^\s;]*[^\s;,.]"
@@ -140,6 +158,7 @@ LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")
 #: The placeholders for values whose names differ from the terms in the documentation.
 WORDS = {
     "authority": "CA",
+    "hint": "; did you mean NAME?",
     "kind": "TYPE",
     "moment": "TIME",
     "ours": "ACCOUNT",
@@ -237,16 +256,20 @@ def sections_of(failure: type[CertworkerError]) -> dict[str, str]:
 
 def _for_each_message(failure: type[CertworkerError], text_of: Callable[[type[CertworkerError]], str]) -> str:
     """
-    Return the text of *failure*, then that of each variant with another text, after the variant's message.
+    Return the text of *failure*, then each other text of a variant, after the messages that it is for.
     """
     first, *others = variants(failure)
-    texts = {text_of(first): ""}
+    default, usual = text_of(first), template(first.message_template)
+    messages: dict[str, list[str]] = {}
     for variant in others:
-        message = template(variant.message_template)
-        is_the_same = message == template(first.message_template)
-        start = "Alternatively: " if is_the_same else f"For the message `{message}`: "
-        texts.setdefault(text_of(variant), start)
-    return "\n\n".join(f"{start}{text}" for text, start in texts.items())
+        if (text := text_of(variant)) != default:
+            messages.setdefault(text, []).append(template(variant.message_template))
+    parts = [default]
+    for text, of_text in messages.items():
+        shown = " and ".join(f"`{message}`" for message in of_text)
+        start = "Alternatively" if usual in of_text else f"For the message{'s' * (len(of_text) > 1)} {shown}"
+        parts.append(f"{start}: {text}")
+    return "\n\n".join(parts)
 
 
 def remedy_of(failure: type[CertworkerError]) -> str:
@@ -273,7 +296,7 @@ def retry_of(failure: type[CertworkerError]) -> str:
     retry = RETRIES[failure.retry]
     if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
         by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker retries ")
-        return f"{retry} If preflight finds the failure first, certworker retries {by_a_check}"
+        return f"{retry} If certworker finds the failure before the CA does, it retries {by_a_check}"
     return retry
 
 

@@ -12,7 +12,9 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class FailedValidations(CertworkerError):
     code = "rate.failed_validations"
     message_template = "Too many validations of this name failed recently: {detail}"
-    remedy_template = "Fix the cause of the last failure, which this command shows: certworker status {name}"
+    remedy_template = (
+        "Fix the cause of the earlier failures, which this command shows: certworker explain {name}"
+    )
     retry = Retry.UNTIL
 
 

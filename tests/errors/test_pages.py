@@ -155,6 +155,17 @@ class TestPage:
         ) in page
         assert f"(REASON).`: {RETRIES[Retry.CONFIG]}" in page
 
+    def test_a_retry_has_all_messages_that_it_is_for(self) -> None:
+        """
+        If two messages have the same retry, which is not the usual one of their code, the page lists both.
+        """
+        page = " ".join(page_of("dns01.credentials").split())
+
+        assert (
+            "by minutes.` and `The account file PATH of acme-dns cannot be read: REASON`: "
+            f"{RETRIES[Retry.PREFLIGHT]}"
+        ) in page
+
     def test_an_unknown_code_raises_a_key_error(self) -> None:
         """
         An unknown code raises KeyError, so that the caller can list the known ones.
@@ -236,8 +247,23 @@ class TestRetries:
 
         assert text.startswith(RETRIES[Retry.CA])
         assert text.endswith(
-            "first, certworker retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily."
+            "does, it retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily."
         )
+
+    @pytest.mark.parametrize(
+        ("code", "by_both"),
+        [
+            ("acme.tls", True),
+            ("dns01.not_visible", True),
+            ("http.not_validated", False),
+            ("http.secondary", False),
+        ],
+    )
+    def test_only_what_a_check_can_find_has_the_delays_of_both(self, code: str, by_both: bool) -> None:
+        """
+        A failure has the delays of preflight only if a check by certworker can find it.
+        """
+        assert by_both == (RETRIES[Retry.CA] != retry_of(FAILURES[code]))
 
     @pytest.mark.parametrize(
         ("code", "text"),
@@ -245,7 +271,7 @@ class TestRetries:
             ("import.expired", "certworker does not retry. Import a correct certificate."),
             ("import.wrong_user", "certworker does not retry. Run the command again."),
             ("label.refused", "certworker retries after growing pauses of at most a minute."),
-            ("label.unusable", "certworker reads the label again when the container starts."),
+            ("hook.failed", f"{RETRIES[Retry.SOON]} The retries end when the worker stops."),
             ("queue.abandoned", "certworker does not run this job again."),
         ],
     )

@@ -59,7 +59,7 @@ SCENARIOS = [
         "too many failures of this name",
         "rate.failed_validations",
         'too many failed authorizations (5) for "shop.org" in the last 1h0m0s',
-        "certworker status shop.org",
+        "certworker explain shop.org",
     ),
     limited(
         "the same certificate five times this week",
