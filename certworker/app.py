@@ -113,11 +113,11 @@ def build_app(
     Args:
         settings: The settings from the environment.
         connection: The connection to Redis.
-        directory_of: Returns the URL of a CA's directory. The development CA has a port only while it runs.
+        directory_of: Returns the URL of a CA's directory. The development CA has a port only after its start.
         wake: Schedules a check for due names at a given time.
         lease_seconds: How long the names of a killed worker stay locked.
         settling: The period after the start in which port 80 may be unreachable; None if it has ended.
-        clock: Returns the current time in UTC; tests pass a faster clock.
+        clock: Returns the current time in UTC; tests may pass another clock.
     """
     random, metrics = SystemRandom(), Metrics()
     traefik, store = _build_traefik(settings, metrics), _build_store(settings, connection)

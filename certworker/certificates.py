@@ -57,7 +57,7 @@ UNREADABLE = (
 @dataclass(frozen=True)
 class PrivateKey:
     """
-    The private key of a certificate, or of an account at a CA. The two differ (RFC 8555, section 11.1).
+    The private key of a certificate, or of an ACME account. The two must differ (RFC 8555, section 11.1).
     """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(repr=False)

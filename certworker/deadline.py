@@ -108,10 +108,10 @@ class Deadline:
     @staticmethod
     def present() -> Deadline:
         """
-        Return the deadline of the :meth:`begun` block that this thread runs.
+        Return the deadline of the :meth:`begun` block that this thread is in.
 
         Raises:
-            LookupError: This thread runs no such block.
+            LookupError: This thread is in no such block.
         """
         return _current.get()
 
@@ -166,7 +166,7 @@ class Deadline:
         Connect to the Unix socket at *path*.
 
         Raises:
-            OSError: No program listens there.
+            OSError: No program listens there, or the connection takes longer than the remaining time.
         """
         return self._opened(socket.AF_UNIX, path, self.left())
 
@@ -231,7 +231,7 @@ def bind_to_exchanges(context: ssl.SSLContext) -> ssl.SSLContext:
     return context
 
 
-#: The deadline of the exchange that this thread runs.
+#: The deadline of the current exchange of this thread.
 _current: ContextVar[Deadline] = ContextVar("deadline")
 
 

@@ -147,4 +147,4 @@ def _ipv6(text: str) -> str:
             return str(IPv6Address(text))
     except ValueError:
         pass
-    raise ValueError("not an address of IPv6")
+    raise ValueError("not an IPv6 address")

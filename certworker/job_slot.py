@@ -44,7 +44,7 @@ _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)
 
 def current_slot() -> JobSlot:
     """
-    Return the slot of the job that runs in this thread.
+    Return the slot of the job that is running in this thread, or :data:`NO_SLOT` if there is none.
     """
     return _current.get()
 

@@ -42,13 +42,14 @@ logger = logging.getLogger(__name__)
 #: Redis connections for the loops and the HTTP servers.
 CONNECTIONS = 16
 
-#: Reloads follow a change within this time, even if the first attempts fail.
+#: After a kill, the reloads for certificates that are newer than this are repeated. The reloads for an older
+#: certificate have usually succeeded.
 RECENT = timedelta(minutes=10)
 
 
 def run_mirror(settings: Settings) -> int:
     """
-    Run a mirror until SIGTERM, and return its exit code.
+    Run a mirror until SIGTERM or SIGINT, and return its exit code.
 
     Args:
         settings: The settings from the environment, with a replication key.

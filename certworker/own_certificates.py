@@ -2,7 +2,7 @@
 Certificates that an operator imports: their PEM files, and the checks before the import.
 
 A file from a CA, a panel or another program has its certificates in any order, some of them twice, with the
-line ends of any system. The key identifies the leaf, and the signatures identify the chain.
+line endings of any system. The key identifies the leaf, and the signatures identify the chain.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from certworker.errors.imports import (
     WrongNames,
 )
 
-#: The maximum size of a file. A key and a chain of 20 large certificates have less. Three files in JSON fit
+#: The maximum size of a file. A key and a chain of 20 large certificates are smaller. Three files in JSON fit
 #: into a request of 256 KiB.
 LARGEST_PEM_BYTES = 80 * 1024
 
@@ -272,7 +272,7 @@ def _check_chain(
 def _warnings(chain: Sequence[x509.Certificate], unused: Sequence[x509.Certificate]) -> Iterator[str]:
     leaf, *issuers = chain
     if leaf.issuer == leaf.subject:
-        yield "It is self-signed: only clients that know it accept it."
+        yield "It is self-signed: only clients that trust it accept it."
     elif not issuers:
         yield f"It has no chain: only clients that know its issuer accept it ({_issuer_of(leaf)})."
     if unused and (issuers or leaf.issuer == leaf.subject):

@@ -71,7 +71,7 @@ Functions = Mapping[str, Callable[..., object]]
 
 def run_worker(settings: Settings, *, lease_seconds: int) -> int:
     """
-    Run a worker until SIGTERM, and return its exit code.
+    Run a worker until SIGTERM or SIGINT, and return its exit code.
 
     Args:
         settings: The settings from the environment.
@@ -338,7 +338,7 @@ def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, sta
 
 
 def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:
-    # The log has the failure as well: the deployment check logs it once a day.
+    # The deployment check also logs the failure, once a day.
     with suppress(CertworkerError, RedisError):
         if not app.certificates.metadata(name):
             return

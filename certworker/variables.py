@@ -95,6 +95,6 @@ def is_utf8(value: str) -> bool:
 
 def is_line(text: str) -> bool:
     """
-    Return whether *text* is one line, without control characters and lone surrogates.
+    Return whether *text* is one line, without control characters or lone surrogates.
     """
     return NOT_IN_A_LINE.isdisjoint(map(unicodedata.category, text))

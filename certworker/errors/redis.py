@@ -88,8 +88,8 @@ class RedisCommandMissing(CertworkerError):
     code = "redis.command"
     message_template = "Redis at {address} lacks a command that certworker needs ({reason})."
     remedy_template = (
-        "Remove the rename-command line for this command from redis.conf, or use a server that has it (see "
-        "docs/guides/redis.md). Then run: docker compose up -d redis"
+        "Remove the rename-command line for this command from redis.conf, then run: "
+        "docker compose restart redis. Or use a server that has the command (see docs/guides/redis.md)."
     )
     retry = Retry.SOON
 

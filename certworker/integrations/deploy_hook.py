@@ -39,7 +39,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.1
 PAUSE_WITHOUT_A_PUBLICATION_SECONDS = 60.0
 
-#: Bytes. The log shows the end of the output.
+#: The maximum number of bytes of the output in the log, which shows its end.
 MAX_OUTPUT = 300
 
 #: The pauses after the first failure, the second one, and so on; the last pause repeats.
@@ -183,7 +183,8 @@ def run(program: Path, variables: Mapping[str, str], deadline_seconds: float) ->
     Run *program* with *variables* as its whole environment, and wait until it ends.
 
     Raises:
-        _Failed: It cannot be started, its exit code is not 0, or it runs longer than *deadline_seconds*.
+        _Failed: It cannot be started, its exit code is not 0, a signal ends it, or it runs longer than
+            *deadline_seconds*.
     """
     try:
         process = subprocess.Popen(  # noqa: S603 (the operator's own setting; no shell reads it)

@@ -5,7 +5,7 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
 
     started ──► issued    the next check is for the renewal
       │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or when the failure allows it
-      └───────► nothing   the worker crashed: after the lease, from the second crash on with growing pauses
+      └───────► nothing   the worker crashed: after the lease, and after growing pauses from the second crash
 
 The next check is on the agenda before the attempt starts, so that a crash loses no name. The pauses get
 shorter while a certificate in service approaches its end.
@@ -50,7 +50,7 @@ class Success:
 
     #: The record of the first name.
     record: DomainRecord
-    #: The replies to the commands that remove what the attempt no longer needs, or errors.
+    #: The replies, or errors, of the commands that remove what the attempt no longer needs.
     cleaned_up: Sequence[Any]
 
 
@@ -85,7 +85,8 @@ class Attempts:
             force: Start now, even after several crashes in a row.
 
         Raises:
-            WorkerCrashed: Two workers in a row crashed, and the time of the next attempt has not come.
+            WorkerCrashed: At least two workers in a row crashed, *force* is False, and the time of the next
+                attempt has not come.
             CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
             Interrupted: The block was interrupted. The failure in the exception is recorded.
             redis.RedisError: The start of the attempt could not be recorded.
@@ -154,7 +155,7 @@ class Attempts:
             run: Validates them.
 
         Raises:
-            CertworkerError: The validation failed. Each attempt begins with *run* until it raises no failure.
+            CertworkerError: The validation failed. The next attempts also call *run*, until it succeeds.
         """
         # A dry run at an earlier CA of this attempt may have succeeded.
         if record and record.needs_dry_run and self.records.needs_dry_run(names[0]):
@@ -163,7 +164,7 @@ class Attempts:
 
     def is_recorded_as_issued(self, metadata: CertificateMetadata) -> bool:
         """
-        Return whether the certificate with this *metadata* is recorded as issued.
+        Return whether the certificate with this *metadata* is recorded as issued; False if Redis fails.
         """
         try:
             record = self.records.read(metadata.names[0])
@@ -245,12 +246,12 @@ class Attempts:
 
     def clean_up(self, forget: Callable[[], object]) -> None:
         """
-        Call *forget* after a success; if it fails, the next attempt calls it again.
+        Call *forget* after a success. If the call fails, the next attempt repeats it.
         """
         try:
             forget()
         except (CertworkerError, RedisError) as failure:
-            logger.debug("could not clean up after the attempt; the next attempt will: %s", failure)
+            logger.debug("could not clean up after the attempt; the next attempt repeats it: %s", failure)
 
     def _plan(self, names: tuple[str, ...], again: datetime, record: Callable[..., object]) -> None:
         """
@@ -272,7 +273,9 @@ class Attempts:
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """
-        Return the validity of the certificate in service for *names* that ends first; None if there is none.
+        Return the validity of the certificate in service for *names* that ends first.
+
+        Return None if there is none, or if the volume cannot be read.
         """
         # A volume that cannot be read must not hide the failure of the attempt.
         with suppress(CertworkerError):

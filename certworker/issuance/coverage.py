@@ -67,11 +67,11 @@ class Coverage:
     certificates: CertificateStore
     traefik: TraefikConfig
     records: DomainRecords
-    #: The kinds of the configured CAs: a wildcard of another kind covers no name.
+    #: The kinds of the configured CAs. A wildcard whose certificate is of another kind covers no name.
     kinds: frozenset[str]
     #: Decides whether a certificate is due at a given time.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
-    #: Returns whether a crash interrupted an order for these names.
+    #: Returns whether a crash interrupted an order for exactly these names.
     was_interrupted: Callable[[tuple[str, ...]], bool]
     clock: Callable[[], datetime]
     random: Random
@@ -189,8 +189,8 @@ class Coverage:
             return False
         if now < renewal_time(metadata.validity):
             return True
-        # A name relies on the wildcard until the wildcard is overdue. The renewal of its own certificate
-        # waits, too.
+        # A name relies on the wildcard until the wildcard is overdue. Until then, the renewal of the name's
+        # own certificate also waits.
         return (has_own or relies) and not self._is_overdue(wildcard, metadata)
 
     def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:

@@ -27,8 +27,7 @@ class Failover:
     One pass over the issuers for one request.
 
     An issuer with a pending order for *names* comes first. The next one is tried after an outage, a long
-    limit or a refusal by policy. A failed validation ends the pass, because it would also fail at the next
-    CA.
+    limit or a refusal by policy. A failed validation ends the pass, because the next CA would fail, too.
 
     Args:
         validity: The validity of the certificate in service; None: there is none. The closer its end, the
@@ -51,7 +50,7 @@ class Failover:
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """
-        Log a failure of the block and continue if the next issuer may succeed.
+        If the next issuer may succeed, log the failure of the block, so that the pass continues.
 
         Raises:
             CertworkerError: No other issuer may succeed. Of all failures of the pass, the one with the

@@ -38,7 +38,7 @@ class Imported:
     """
 
     metadata: CertificateMetadata
-    #: Sentences that the operator should read.
+    #: Sentences about possible problems, for the operator.
     warnings: tuple[str, ...]
     #: The id of the job that puts it into service.
     job: str
@@ -84,9 +84,9 @@ class CertificateImport:
         Raises:
             ImportFailure: The certificate cannot be imported; nothing is changed.
             AlreadyInProgress: A job for *name* is running.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: *name* has its old certificate or the new
-                one.
-            redis.RedisError: Redis failed.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume failed. *name* has its old
+                certificate or the new one.
+            redis.RedisError: Redis failed. A worker publishes a certificate that is already stored.
         """
         now = self.clock()
         own = read_own_certificate(pem, name, now)
@@ -135,7 +135,7 @@ def _warnings(
         )
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:
-        found.append(f"It is imported only for {metadata.names[0]}, and is also for {_shown(others)}.")
+        found.append(f"It is imported only for {metadata.names[0]}, and is also valid for {_shown(others)}.")
     return tuple(found)
 
 

@@ -44,7 +44,7 @@ class Issuer:
     #: Waits until the CA has fetched the responses for tokens, at most for a number of seconds.
     await_fetches: Callable[[Sequence[str], float], None]
     pending_orders: PendingOrders
-    #: The issuer of its staging environment; None: the CA has none.
+    #: The issuer for the staging environment of the CA; None: the CA has none.
     staging: Issuer | None
     clock: Callable[[], datetime]
 
@@ -108,8 +108,8 @@ class Issuer:
         """
         Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.
 
-        Failures there do not count against the limits of production. If staging cannot validate for another
-        reason, such as an outage or a limit, the dry run is inconclusive, and the order follows.
+        Failures there do not count against the limits of production. If an outage or a limit prevents the
+        validation, for example, the dry run is inconclusive, and the order follows.
 
         Raises:
             CertworkerError: A validation of one of *names* failed at staging.
@@ -127,7 +127,7 @@ class Issuer:
             if failure.retry is Retry.CA and failure.problem:
                 raise
             logger.warning(
-                "dry run at %s was inconclusive; continuing: %s",
+                "dry run at %s was inconclusive; the order follows: %s",
                 self.staging.ca.title,
                 failure.message,
                 extra=_log_fields(names),

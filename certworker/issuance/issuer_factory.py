@@ -88,9 +88,9 @@ def resume_orders(
     settings: Settings, connection: Redis, store: CertificateStore, names: tuple[str, ...]
 ) -> bool:
     """
-    Resume the orders for *names* at each CA that has paused one of them. Return whether a CA had.
+    Allow orders for *names* again from each CA that has paused one of them. Return whether any CA had.
 
-    The next request places a new order there. The pending orders with the other CAs stay.
+    The next request places a new order with such a CA. The pending orders with the other CAs remain.
 
     Raises:
         InvalidSettings: The file in CERTWORKER_LIMITS_FILE is invalid.

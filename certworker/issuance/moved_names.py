@@ -69,7 +69,8 @@ class MovedNames:
         Raises:
             Moved: One of them is not back. If its certificate has expired, the name is out of service. The
                 next check is planned, or after :data:`FORGET_AFTER` out of service, the name is forgotten.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A name cannot be taken out of service.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The certificate of a name cannot be read or
+                taken out of service.
             redis.RedisError: Redis failed.
         """
         for name, sighting in sightings.items():
@@ -129,7 +130,7 @@ class MovedNames:
             self.agenda.remove(name)
             self.records.forget(name)
             self.sightings.forget(name)
-            text = "removed from the agenda: it has moved, and has been out of service too long"
+            text = "removed from the agenda: it has moved, and has been out of service for 30 days"
             logger.info(text, extra={"domain": name, "event": "moved"})
             raise failure
         if metadata is not None and now >= metadata.not_after:

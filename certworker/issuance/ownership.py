@@ -80,7 +80,7 @@ class Ownership:
 
     def check(self, names: tuple[str, ...], tenant: str | None) -> None:
         """
-        Check that *tenant* may have a certificate for *names*, and record which of them it has proved to own.
+        Check that *tenant* may have a certificate for *names*, and record the names that it now owns.
 
         Args:
             names: The names of the request.

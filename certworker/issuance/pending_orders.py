@@ -7,8 +7,8 @@ Pending orders with one CA: stored before they are finalized, resumed after a cr
 
 The key is stored just before the signing request is sent: after the validation, or before its end at a CA
 that is usually prompt. If the URL is lost, or the key of a finalized order, the next attempt places a new
-order. A failed order is never resumed. After a failure of a resumed order, the next attempt places a new one.
-Exceptions: the failure does not concern the order, or the CA is still signing.
+order. A failed order is never resumed. After a failure of a resumed order, the next attempt also places a new
+one. It resumes the order again only if the failure does not concern the order, or if the CA is still signing.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ class PendingOrderStore:
         resumed: int = 0,
     ) -> None:
         """
-        Store the order at *url* for *names* until it expires.
+        Store the order at *url* for *names* until it expires, but for at most 7 days.
         """
         now = self._clock()
         until = min(expires or now + LONGEST, now + LONGEST)
@@ -212,15 +212,17 @@ class PendingOrders:
         """
         Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
-        An order is removed if it has failed, was resumed too often, or was finalized with a lost key. Without
-        an order, the result is (None, False).
+        An order is removed if it cannot be resumed, was resumed too often, or was finalized with a lost key.
+        Without an order, the result is (None, False).
 
         Args:
             names: The names.
             found: The order that is stored for them.
 
         Raises:
-            CertworkerError: The CA has an internal error, is busy, or does not respond.
+            CertworkerError: The CA has an internal error, is busy, or does not respond; or the account or the
+                volume is not usable.
+            redis.RedisError: Redis failed.
         """
         if found is None:
             return None, False
@@ -355,7 +357,8 @@ def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:
 
 
 def _is_unrelated(failure: CertworkerError) -> bool:
-    # Failures of the volume have the codes fs.*. Before a validation by DNS-01, the CA knows of no failure.
+    # Failures of the volume have the codes fs.*. The CA does not notice a failure before a validation by
+    # DNS-01.
     before_validation = failure.code.startswith("dns01.") and failure.retry is not Retry.CA
     return isinstance(failure, UNRELATED_FAILURES) or failure.code.startswith("fs.") or before_validation
 

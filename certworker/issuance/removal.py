@@ -44,8 +44,9 @@ class Removal:
         Remove *name* and its certificate. A wildcard in service may still serve the name.
 
         The method requests a certificate without *name* for the other names of its certificate. Otherwise,
-        the next renewal would restore *name*. Until then, the other names keep the current certificate. If
-        *name* is a wildcard, the method also plans an immediate check of the names that relied on it.
+        the next renewal would restore *name*. Until the new certificate is in service, the other names keep
+        the current one. If *name* is a wildcard, the method also plans an immediate check of the names that
+        relied on it.
 
         Returns:
             Whether *name* was known.

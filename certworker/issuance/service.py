@@ -7,9 +7,9 @@ Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in 
       ├── an operator imported their certificates ─────────────► _imported
       ├── one of them has moved to another server: no order
       ├── a wildcard covers them ──────────────────────────────► _covered
-      ├── the tenant has not proved the ownership: no order
+      ├── the tenant has not proved that it owns them: no order
       ├── record the attempt
-      ├── an earlier attempt stored a certificate ─────────────► _put_into_service
+      ├── an attempt or an import stored a certificate ────────► _put_into_service
       └── _issue
             ├── the certificate in service is not due ─────────► _put_into_service
             ├── preflight: predict whether the CA would refuse
@@ -123,7 +123,7 @@ class CertificateIssuance:
 
         Args:
             force: Order a new certificate now, for exactly *names*.
-            use_full_quota: Order as often as the CA allows, without the reserve that certworker leaves.
+            use_full_quota: Order as often as the CA allows, instead of stopping at certworker's own limits.
             tenant: The tenant of the request; None: it names none.
             by: The requester of a forced request, not verified.
 
@@ -131,9 +131,11 @@ class CertificateIssuance:
             AlreadyInProgress: Another job holds the lock on one of *names*.
             OwnershipMissing: The tenant has not proved that it owns one of *names*.
             ImportInService: Without *force*, only some of *names* have an imported certificate.
-            Moved: Without *force*, one of *names* points to another server.
-            CertworkerError: The attempt failed. The failure and the time of the next attempt are recorded.
-                The proxy serves the same certificates as before.
+            Moved: Without *force*, one of *names* has moved to another server.
+            CertworkerError: No attempt is possible, or the attempt failed. Usually, the failure and the time
+                of the next attempt are recorded. Unless the failure follows the publication, the proxy serves
+                the same certificates as before.
+            redis.RedisError: Redis failed before the attempt began.
         """
         requested, additional_names = names, () if force else self._additional_names(names)
         if additional_names and self.forced.is_pending(names):
@@ -177,6 +179,7 @@ class CertificateIssuance:
 
         Raises:
             CertworkerError: No certificate may be ordered for *names*, or the volume fails.
+            redis.RedisError: Redis failed.
         """
         if unpublished and unpublished.metadata.is_imported:
             return None
@@ -200,7 +203,7 @@ class CertificateIssuance:
 
     def _imported(self, names: tuple[str, ...], lease: Lease) -> Outcome | None:
         """
-        Put the imported certificates of *names* into service, unless they already are; None: no name has one.
+        Put the imported certificates of *names* into service. Return None if no name has one.
 
         Raises:
             ImportInService: Only some of *names* have an imported certificate, which an order would replace.

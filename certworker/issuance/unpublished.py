@@ -23,7 +23,7 @@ from certworker.storage.keypair import StoredCertificate
 @dataclass(frozen=True)
 class Unpublished:
     """
-    Finds stored certificates that are not in service.
+    Finds stored certificates that are not in service or not recorded yet.
     """
 
     certificates: CertificateStore
@@ -67,7 +67,11 @@ class Unpublished:
 
     def forget_removed(self, stored: StoredCertificate, removed: Sequence[object]) -> None:
         """
-        Record that *stored* is in service, after its pending orders were *removed*, by CA.
+        Record that *stored* is in service, after the removal of its pending orders.
+
+        Args:
+            stored: The certificate.
+            removed: The reply, or error, of the removal at each issuer, in the sequence of the issuers.
         """
         for issuer, reply in zip(self.issuers, removed, strict=True):
             issuer.pending_orders.forget_removed(stored.metadata.names, reply)

@@ -162,7 +162,8 @@ class TestImport:
         imported = importing(app).run(NAME, pem("*.localhost", OTHER), by="test")
 
         assert (NAME,) == imported.metadata.names
-        assert any(warning.endswith(f"is also for *.localhost, {OTHER}.") for warning in imported.warnings)
+        others = f"is also valid for *.localhost, {OTHER}."
+        assert any(warning.endswith(others) for warning in imported.warnings)
 
     def test_a_private_name_and_a_wildcard_need_no_setting(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int

@@ -1,8 +1,9 @@
 """
 The thread that empties Appwrite's queues, and turns their messages into requests.
 
-A claim is removed only after its request is on certworker's queue. If a worker is killed before that, another
-worker finds the claim and repeats the request. The queue has an equal request at most once.
+A claim is removed only after its request is on certworker's queue, or its message has failed. If a worker is
+killed earlier, another worker finds the claim and repeats the request. The queue has equal requests at most
+once.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ logger = logging.getLogger(__name__)
 Mode = Literal["auto", "on", "off"]
 
 PAUSE_SECONDS = 0.25
-#: How often `auto` checks whether Appwrite uses its queue.
+#: The seconds between two checks, in the mode `auto`, of whether Appwrite uses its queue.
 IDLE_PAUSE_SECONDS = 5.0
 
-#: The number of verifications at a time, which wait for DNS.
+#: The maximum number of verifications at the same time. Most of their time is waiting for DNS.
 VERIFICATIONS = 16
 
 
@@ -147,7 +148,7 @@ class Consumer:
 
     def stop(self) -> None:
         """
-        Stop the loop. Another worker takes over the claims soon.
+        Stop the loop. The next worker that reads the queue takes over the claims.
         """
         self.loop.stop()
         self._verifications.shutdown(wait=False, cancel_futures=True)

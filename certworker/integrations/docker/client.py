@@ -50,7 +50,8 @@ class DockerClient:
         Raises:
             ReloadFailed: The container is missing or stopped, or its command failed.
             ReloadRefused: A proxy does not allow the reload.
-            EngineUnreachable: The engine does not respond, or denies access to its socket.
+            EngineUnreachable: The engine does not respond, its response is not usable, or it denies access to
+                its socket.
         """
         try:
             with self._client() as client:
@@ -72,7 +73,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: No engine responds.
+            EngineUnreachable: The engine does not respond, or responds with an error.
         """
         return self._listed({"label": [label]})
 
@@ -82,7 +83,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: No engine responds.
+            EngineUnreachable: The engine does not respond, or responds with an error.
         """
         return self._listed(None)
 
@@ -92,7 +93,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: No engine responds.
+            EngineUnreachable: The engine does not respond, or responds with an error.
         """
         try:
             return self._starts({"type": ["container"], "event": ["start"], "label": [label]})

@@ -1,8 +1,8 @@
 """
 The requests of containers by their labels: certworker requests the names when a container starts.
 
-The watcher lists the running containers, then follows the events of the engine. If the engine is unreachable,
-the watcher retries until the engine responds. No other part of the worker waits for the watcher.
+The watcher lists the running containers, then follows the events of the engine. If the engine is unreachable
+or refuses the list, the watcher retries. No other part of the worker waits for the watcher.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ MAX_NAMES = 100
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: The minimum interval between the requests of two starts of a container, which may restart again and again.
+#: The minimum interval between the requests for two starts of a container, which may restart repeatedly.
 START_INTERVAL_SECONDS = 60.0
 
 
@@ -64,7 +64,7 @@ class LabelWatcher:
         self._normalize = partial(normalize, private=private_names, wildcards=wildcards)
         self._first_pause = first_pause_seconds
         self._start_interval = seconds_between_starts
-        #: The time of the last requests of each container, by its id.
+        #: The time of the last requests for each container, by its id.
         self._requested_at: dict[str, float] = {}
         self._logged: str | None = None
         self._starts: ContainerStarts | None = None
@@ -132,7 +132,7 @@ class LabelWatcher:
 
     def _names(self, container: Container) -> Iterator[str]:
         """
-        Yield the valid names. If the container is new, log the first reason for which its label is invalid.
+        Yield the valid names. If the container is new, log the first reason why its label is invalid.
         """
         reasons = []
         texts = [each for each in container.labels.get(DOMAINS_LABEL, "").split(",") if each.strip()]

@@ -1,7 +1,7 @@
 """
 Updates the certificates in the memory of HAProxy.
 
-HAProxy reads the files of the volume at its start. Afterwards, certworker replaces renewed certificates, and
+HAProxy reads the files of the volume at its start. Afterward, certworker replaces renewed certificates, and
 removes the certificates of removed names. It adds new certificates if HAProxy uses a list of certificates.
 """
 

@@ -18,7 +18,7 @@ from certworker.errors import printable
 #: The time limit of one command.
 LONGEST_SECONDS = 10.0
 
-#: The limit of HAProxy for one command, its setting tune.bufsize.
+#: The maximum number of characters of a command. HAProxy's limit is tune.bufsize, by default 16,384 bytes.
 LONGEST_COMMAND = 16_000
 
 #: A path that has no other meaning in a command.
@@ -84,7 +84,7 @@ class RuntimeApi:
         Return the serial number of the certificate *path*, or 0 if it has none, and whether HAProxy uses it.
 
         Raises:
-            CommandFailed: HAProxy does not respond, or the path has other characters than :data:`PATH`.
+            CommandFailed: HAProxy does not respond, or :data:`PATH` does not match the path.
         """
         fields = dict(_FIELD.findall(self._command(f"show ssl cert {_safe(path)}")))
         try:
@@ -105,7 +105,7 @@ class RuntimeApi:
         """
         pem = certificate.fullchain_pem + certificate.key.pem
         if not PEM.fullmatch(pem):
-            raise CommandFailed("the certificate has other lines than PEM")
+            raise CommandFailed("the certificate has lines that are not PEM")
         text = f"set ssl cert {_safe(path)} <<\n{pem.decode()}"
         if len(text) > LONGEST_COMMAND:
             raise CommandFailed(

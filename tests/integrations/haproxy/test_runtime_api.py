@@ -73,7 +73,7 @@ class TestHostileValues:
         """
         certificate = replace(signer.certificate(NAME), chain_pem=b"\nshutdown frontend https\n")
 
-        with pytest.raises(CommandFailed, match="other lines"):
+        with pytest.raises(CommandFailed, match="lines that are not PEM"):
             RuntimeApi(str(tmp_path / "missing")).put("/a", certificate, is_new=True)
 
     def test_a_certificate_of_many_names_may_be_too_long(self, signer: Signer, tmp_path: Path) -> None:
