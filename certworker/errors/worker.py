@@ -116,7 +116,7 @@ class Unexpected(CertworkerError):
 
 class LoopStalled(CertworkerError):
     code = "worker.stalled"
-    message_template = "The worker on {host} makes no progress in: {loops}."
+    message_template = "The worker on {host} is making no progress in: {loops}."
     remedy_template = (
         "Read the log of the worker, then restart it: docker compose logs --tail 200; "
         "docker compose restart SERVICE"

@@ -252,6 +252,6 @@ class TestStall:
         stalled, recovered = caplog.records
         assert "worker.stalled" == stalled.__dict__["code"]
         assert stalled.message.startswith("the loop maintenance is executing ")
-        assert stalled.message.endswith("makes no progress in: maintenance. " + LoopStalled.remedy_template)
+        assert stalled.message.endswith("is making no progress in: maintenance. " + LoopStalled.remedy_template)
         assert "hang_here" in stalled.message.partition(": [worker.stalled]")[0]
         assert "the loop maintenance is making progress again" == recovered.message
