@@ -1,5 +1,5 @@
 """
-Failures to reach the CA. Codes: ca.*, net.*.
+Failures of the CA itself, and of the connection to it. Codes: ca.*, net.*.
 """
 
 from __future__ import annotations

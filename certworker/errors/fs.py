@@ -85,7 +85,7 @@ class Fenced(CertworkerError):
 
 class VolumeNearlyFull(VolumeFull):
     """
-    The disk still has space for the current certificates.
+    The disk still has some space, but it may soon be full.
     """
 
     message_template = "The disk of {path} is nearly full ({left} free)."

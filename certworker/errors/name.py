@@ -1,5 +1,5 @@
 """
-Names that no certificate can have. Codes: name.*.
+Names for which certworker orders no certificate. Codes: name.*.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class NameFailure(CertworkerError):
     """
-    No certificate can have the name.
+    certworker orders no certificate for the name.
     """
 
     retry = Retry.NEVER

@@ -1,5 +1,5 @@
 """
-Jobs and messages that are not a valid request. Codes: payload.*.
+Jobs and messages that are not valid requests. Codes: payload.*.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class PayloadFailure(CertworkerError):
     """
-    The job is not a valid request.
+    The job or the message is not a valid request.
     """
 
     retry = Retry.NEVER

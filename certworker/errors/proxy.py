@@ -21,7 +21,7 @@ class ProxyDefaultCert(CertworkerError):
 
 class ProxyNoCert(ProxyDefaultCert):
     """
-    Traefik rejects the name in the TLS handshake, for example because of sniStrict.
+    The TLS handshake with Traefik fails, for example because of sniStrict.
     """
 
     message_template = (

@@ -9,7 +9,9 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ReplicationFailure(CertworkerError):
     """
-    A bundle of another host is rejected. This host keeps the certificates that it has.
+    A bundle from another host is rejected, or a host is away, behind, or of another version.
+
+    Each host keeps the certificates that it has.
     """
 
     retry = Retry.SOON

@@ -39,7 +39,7 @@ class AlreadyInProgress(CertworkerError):
 
 class AnotherConsumer(AlreadyInProgress):
     """
-    The certificates worker of Appwrite reads the same queue.
+    Another worker, usually that of Appwrite, takes messages from the same queue.
     """
 
     message_template = (
