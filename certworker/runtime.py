@@ -291,7 +291,7 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
             dns_server=next(iter(resolvers_of(settings)), None) if settings.dns01.is_set else None,
         )
     )
-    logger.info("using the development CA; to trust it, import a copy of %s in a browser", authority.root_path)
+    logger.info("using the development CA; import a copy of %s in a browser to trust it", authority.root_path)
     return authority.directory_url
 
 
