@@ -116,7 +116,7 @@ class DeployHook:
 
     def _step(self) -> float | None:
         now = time.monotonic()
-        # A newer certificate of the same name replaces the one that waits for another attempt.
+        # A newer certificate for the same name replaces the one that is waiting for another attempt.
         self._pending |= {names[0]: _Pending(names[0], now) for names in self._publications.take() if names}
         stopped = self._publications.stopped
         for pending in [each for each in self._pending.values() if each.at <= now]:

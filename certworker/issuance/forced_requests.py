@@ -54,7 +54,7 @@ class ForcedRequests:
         found = records[0].forced if records[0] else None
         if found and set(found.names) == set(names):
             is_repeated = bool(found.run) and found.run == slot.abandoned_run
-            # The request of a tenant is not recorded while it waits in a priority queue.
+            # The request of a tenant is not recorded while it is waiting in a priority queue.
             if is_repeated or (slot.was_deferred and tenant is None):
                 request = replace(found, by=request.by or found.by, run=slot.run)
         if is_allowed and all(records):
@@ -63,7 +63,7 @@ class ForcedRequests:
 
     def defer(self, requests: Iterable[tuple[tuple[str, ...], object]]) -> None:
         """
-        Record forced *requests* that wait in a priority queue: the names and the requester of each.
+        Record forced *requests* that are waiting in a priority queue: the names and the requester of each.
 
         None of them names a tenant, whose ownership the attempt would have to check.
 

@@ -96,7 +96,7 @@ class PendingOrder:
     An order that has no certificate yet, as stored in Redis.
     """
 
-    #: The URL of the order at the CA.
+    #: The URL of the order, from the CA.
     url: str
     names: tuple[str, ...]
     #: The label of the CA.
@@ -295,7 +295,7 @@ class PendingOrders:
         Args:
             names: The names.
             reply: The reply to the removal of the order by :func:`add_removals`. If it is an error, this
-                method removes the order as well.
+                method also removes the order.
         """
         if isinstance(reply, Exception):
             self.forget(names)

@@ -101,7 +101,7 @@ class CertificateIssuance:
     ownership: Ownership
     forced: ForcedRequests
     unpublished: Unpublished
-    #: Returns the slot of the running job, which is released early while the job only waits.
+    #: Returns the slot of the running job, which is released early when the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
 
