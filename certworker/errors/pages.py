@@ -68,6 +68,7 @@ RETRIES_BY_CODE = {
     "dns01.hides_wildcard": "certworker validates the name anyway.",
     "dns01.left_behind": "certworker retries after growing pauses of at most 6 hours.",
     "fs.corrupt": OF_A_DAMAGE,
+    "fs.fenced": f"Usually, the other worker has planned the next check. Otherwise, {RETRIES[Retry.SOON]}",
     "fs.not_persistent": AT_EACH_START,
     "fs.partial": OF_A_DAMAGE,
     "fs.readonly": "At its start, certworker stops. Later, it retries each name daily, and at each start.",
