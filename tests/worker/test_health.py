@@ -252,6 +252,7 @@ class TestStall:
         stalled, recovered = caplog.records
         assert "worker.stalled" == stalled.__dict__["code"]
         assert stalled.message.startswith("the loop maintenance is executing ")
-        assert stalled.message.endswith("is making no progress in: maintenance. " + LoopStalled.remedy_template)
+        remedy = LoopStalled.remedy_template
+        assert stalled.message.endswith(f"is making no progress in: maintenance. {remedy}")
         assert "hang_here" in stalled.message.partition(": [worker.stalled]")[0]
         assert "the loop maintenance is making progress again" == recovered.message
