@@ -55,7 +55,7 @@ class CaChoice:
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
         if label in {known.label for known in KNOWN_CAS}:
-            # A host may have the name "development". It needs other files than the development CA.
+            # A host may have the name "development". It needs files other than those of the development CA.
             label += "-acme"
         return cls(label, url.netloc, text, "private" if private_network else "public")
 

@@ -66,7 +66,7 @@ def providers_in(text: str) -> tuple[ProviderChoice, ...]:
     Return the providers in *text*: KIND or KIND@ZONE, or several of them, separated by commas.
 
     Raises:
-        Unusable: An entry is invalid, or two entries serve the same zone. The text has their numbers.
+        Unusable: An entry is invalid, or two entries serve the same zone. The message has their numbers.
     """
     found: dict[str | None, tuple[int, ProviderChoice]] = {}
     wrong = []
@@ -139,7 +139,7 @@ def names_in(text: str) -> Dns01Names:
     Return the names in *text*: `wildcards`, `all`, or suffixes separated by commas.
 
     Raises:
-        ValueError: A suffix is not a name.
+        ValueError: A suffix is not a domain name.
     """
     words = [word.strip().lower() for word in text.split(",") if word.strip()]
     suffixes = dict.fromkeys(_suffix(word) for word in words if word not in ("all", "wildcards"))

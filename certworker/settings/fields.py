@@ -2,7 +2,7 @@
 The declaration of a setting: its variable, default and allowed values, and whether a file may contain it.
 
 A group is a class of settings. A new group becomes a field of :class:`certworker.settings.Settings`. Reading,
-failures, the list of variables and suggestions for misspelled names follow from the declaration.
+failures, the list of variables, and suggestions for misspelled names follow from the declaration.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Unusable(ValueError):
 
 class UnusableFile(ValueError):
     """
-    A variable with `_FILE` names no readable file with a value, or the setting has a value as well.
+    A variable with `_FILE` names no readable file with a value, or the setting also has a value of its own.
     """
 
 
@@ -42,7 +42,7 @@ class SecretFile:
     #: The variable of the setting, without `_FILE`.
     variable: str
     path: str
-    #: Whether the setting has a value as well.
+    #: Whether the setting also has a value of its own.
     is_second: bool
 
     def read(self) -> str:
@@ -50,7 +50,7 @@ class SecretFile:
         Return the value in the file.
 
         Raises:
-            UnusableFile: The file has no value, or the setting has a value as well.
+            UnusableFile: The file cannot be read or has no value, or the setting also has a value of its own.
         """
         try:
             text = bare(self.variable, content_of(self.path))
@@ -63,10 +63,10 @@ class SecretFile:
 
 def text_of(value: object) -> object:
     """
-    Return the text of a variable, or of its file. Return any other value, a default, unchanged.
+    Return the text of a variable, or of its file. Return any other value, such as a default, unchanged.
 
     Raises:
-        UnusableFile: The file cannot be used.
+        UnusableFile: The file cannot be used, or the setting also has a value of its own.
         Unusable: The text is not UTF-8, so it could not be sent, printed or stored.
     """
     if isinstance(value, SecretFile):
@@ -94,7 +94,7 @@ def setting(
         allowed: The allowed values, as the text after "must be" in a message.
         default: Its value if the variable is empty.
         factory: Returns the default, computed from the settings that are declared before this one.
-        checked: Whether the default is validated as well, because it depends on other settings.
+        checked: Whether the default is also validated, because its validity depends on other settings.
         in_file: Whether a variable with the suffix `_FILE` may name a file with the value.
     """
     more: dict[str, Any] = {

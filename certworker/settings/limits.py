@@ -82,7 +82,7 @@ class Limits:
     orders_per_account: Limit | None = None
     #: All accounts of the CA share this limit.
     certificates_per_domain: Limit | None = None
-    #: Certificates for exactly the same names. All accounts of the CA share this limit as well.
+    #: Certificates for exactly the same names. All accounts of the CA also share this limit.
     certificates_per_set: Limit | None = None
     failures_per_name: Limit | None = None
     #: How many consecutive failures of a name the CA accepts before it pauses the name.

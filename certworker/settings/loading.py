@@ -124,7 +124,7 @@ class Environment(EnvSettingsSource):
 
 def load(environ: Mapping[str, str]) -> Settings:
     """
-    Return the settings in *environ*, and in the files with secrets that it names.
+    Return the settings in *environ*, and in the secret files that it names.
 
     Raises:
         InvalidSettings: A variable is invalid. The error names each one with the allowed values.
@@ -232,7 +232,7 @@ class EnvironmentWarning:
 
     variable: str
     message: str
-    #: Empty if no setting has a similar name.
+    #: Empty for an unknown variable if no setting has a similar name.
     remedy: str
 
     def __str__(self) -> str:
@@ -278,5 +278,5 @@ def _wrong_environment(value: str) -> EnvironmentWarning:
     return EnvironmentWarning(
         ENVIRONMENT,
         "_APP_ENV is neither production nor development, and counts as development.",
-        f"Did you mean {similar[0]}?" if similar else "For trusted certificates set _APP_ENV=production",
+        f"Did you mean {similar[0]}?" if similar else "For trusted certificates, set _APP_ENV=production",
     )

@@ -1,7 +1,7 @@
 """
 The parsers, which turn the text of a variable into the value of a setting.
 
-A parser gets a string that is not empty, or the value of the parser before it. It raises only ValueError. The
+A parser gets a string that is not empty, or the value of the previous parser. It raises only ValueError. The
 message to the operator contains the text of an :class:`Unusable`.
 """
 
@@ -46,8 +46,8 @@ Value = TypeVar("Value")
 
 def reads_files(parse: Callable[Given, Value]) -> Callable[Given, Value]:
     """
-    Return a version of *parse* that raises an OSError as a ValueError, so that the other settings are parsed
-    as well.
+    Return a version of *parse* that raises a ValueError instead of an OSError, so that the other settings are
+    also parsed.
     """
 
     @wraps(parse)
@@ -132,7 +132,7 @@ def _mail_address(text: str) -> str:
         # Every mail server accepts the ASCII form of a domain.
         name = normalize(domain, private=True)
     except CertworkerError as failure:
-        # The message contains the domain, which is personal data.
+        # The message of the failure contains the domain, which is personal data.
         raise Unusable(f"its domain is invalid ({failure.code})") from None
     if is_address(name):
         raise ValueError("a domain, not an IP address")

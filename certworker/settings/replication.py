@@ -40,7 +40,7 @@ class ReplicationSettings(SettingGroup):
     #: The keys that encrypt the bundles in Redis; None: no replication.
     key: Annotated[SecretStr, AfterValidator(_checked)] | None = setting(
         "CERTWORKER_REPLICATION_KEY",
-        "a key of this command: certworker replication key; or several, separated by commas, of which the "
+        "a key from this command: certworker replication key; or several, separated by commas, of which the "
         "first encrypts",
         in_file=True,
     )

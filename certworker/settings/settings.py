@@ -160,7 +160,7 @@ class Settings(SettingGroup):
         "an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
         HttpAddress("0.0.0.0", 8080),  # noqa: S104 (in a container, where the compose file decides)
     )
-    #: The address for the metrics; by default, that of the challenges. With another, CAs cannot reach them.
+    #: The address for the metrics; by default, that of the challenge responses. Another one can be private.
     metrics_address: AddressOrOff = setting(
         "CERTWORKER_METRICS_ADDRESS",
         "an address with a port, for example 127.0.0.1:8081; or off",
@@ -298,7 +298,7 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory of certificates belongs to a name, except hidden ones. Traefik reads all its files.
+        # A visible subdirectory of the certificates is a name. Traefik reads every file in its own directory.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")
         return value
@@ -351,7 +351,7 @@ class Settings(SettingGroup):
     @property
     def authorities(self) -> tuple[CaChoice, ...]:
         """
-        Return the configured CAs, in the sequence in which certworker tries them.
+        Return the configured CAs, in the order in which certworker tries them.
         """
         return tuple(dict.fromkeys(map(self._authority, self.authority_names)))
 

@@ -326,7 +326,7 @@ class TestEnvironment:
             ("'PROD'", "Did you mean production?"),
             ("productoin", "Did you mean production?"),
             ("dev", "Did you mean development?"),
-            ("x", "For trusted certificates set _APP_ENV=production"),
+            ("x", "For trusted certificates, set _APP_ENV=production"),
         ],
     )
     def test_an_unknown_value_has_a_warning(self, value: str, remedy: str) -> None:
