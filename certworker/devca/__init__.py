@@ -4,7 +4,7 @@ A small ACME CA, a name server, a TLS server and a Redis server, for the demo an
 In import order (★ to read first)::
 
     accounts       The accounts of the CA's clients, stored in the state directory
-    policy         The rules of the CA that a test or the demo may change while the CA runs
+    policy         The rules of the CA that a test or the demo may change while the CA is running
     name_server    A name server for one zone that accepts signed updates (RFC 2136, RFC 8945)
     proxy          A replacement for Traefik: a TLS server that reads the proxy's files at each handshake
     redis          A Redis server for the demo, which ends with the program that starts it
@@ -18,5 +18,5 @@ In import order (★ to read first)::
     dispatch       The steps of each request: its resource, signature and nonce, reply, and entry in the list
     registration   Accounts: registration, change, key change (RFC 8555, section 7.3)
     ordering       Orders, authorizations and challenges (RFC 8555, sections 7.4 and 7.5)
-    authority      ★ A small complete ACME CA on the loopback interface, for the demo and the tests
+    authority      ★ A small, complete ACME CA on the loopback interface, for the demo and the tests
 """

@@ -116,7 +116,7 @@ class Accounts:
         return account
 
     def _read_all(self) -> None:
-        # Another replica may have written accounts. There are few accounts.
+        # Another replica may have written accounts. There are few of them, so all are read.
         for file in self._directory.glob("*.json"):
             content = json.loads(file.read_bytes())
             key, contact = read_key(content["key"]), tuple(content["contact"])

@@ -1,5 +1,5 @@
 """
-A small complete ACME CA on the loopback interface, for the demo and the tests.
+A small, complete ACME CA on the loopback interface, for the demo and the tests.
 
 It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP. Its challenges are HTTP-01 and, if
 it has a name server to query, DNS-01. A browser can import its root certificate from a file. `_routes` lists
@@ -36,11 +36,11 @@ class DevelopmentAuthority:
     The CA; a context manager that starts and stops it.
 
     Args:
-        state_directory: The directory of its root and its accounts; replicas may share it.
+        state_directory: The directory of its keys, its root, and its accounts; replicas may share it.
         port: The TCP port. 0 means any free port, which stays the same after `stop` and `start`.
         host: The address to listen on.
         lifetime: The lifetime of its certificates.
-        http01_port: The port of HTTP-01 validations, instead of port 80.
+        http01_port: The port to which HTTP-01 validations connect.
         local_port: The same for `localhost` and the names below it; None: *http01_port*.
         clock: Returns the time of certificates and orders.
         resolve: Returns the host to connect to for a name under validation.

@@ -1,5 +1,5 @@
 """
-Certificates: signing, download, revocation and renewal information.
+Certificates: signing, download, revocation, and renewal information.
 
 Sources: RFC 8555, sections 7.4 and 7.6; RFC 9773.
 """
@@ -23,8 +23,8 @@ from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy, Window
 from certworker.devca.resources import Issued, Memory, Order, rfc3339
 
-#: The validity of a certificate begins this long before its issuance, for clients whose clock is behind. The
-#: validity of a short-lived certificate begins at its issuance.
+#: The validity of a certificate begins this long before its issuance, for clients whose clock is behind. If
+#: the lifetime is shorter than a day, the validity begins at the issuance.
 EARLY = timedelta(hours=1)
 LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
 
@@ -83,9 +83,9 @@ class Signing:
             wanted, found = ", ".join(order.names), ", ".join(sorted(names))
             raise Refused("badCSR", f"The order is for {wanted}, the signing request for {found}.")
         if not _is_acceptable(key):
-            raise Refused("badCSR", "Keys are P-256, P-384 or RSA of 2048 to 4096 bits.")
+            raise Refused("badCSR", "Keys must be P-256, P-384, or RSA with 2048 to 4096 bits.")
         if public_der(key) == public_der(owner.key.key):
-            raise Refused("badCSR", "The key of the account may not be the key of a certificate.")
+            raise Refused("badCSR", "The key of the account must not be the key of a certificate.")
         return key
 
 
@@ -184,7 +184,8 @@ class Certification:
         none.
 
         Raises:
-            Refused: `alreadyReplaced` (409), or *owner* has no such certificate with one of *names*.
+            Refused: `alreadyReplaced` (409), or the certificate is from another CA, belongs to another
+                account, or has none of *names*.
         """
         if replaces is None:
             return None

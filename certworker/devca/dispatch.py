@@ -29,7 +29,7 @@ class LoggedRequest:
     method: str
     #: `newOrder`, `challenge`, `renewalInfo`, …
     kind: str
-    #: The names of the order or certificate, where the CA knows them.
+    #: The names of the order, authorization, or certificate, if the CA knows them.
     names: tuple[str, ...]
     #: The HTTP status; 0: the connection ended without a reply.
     status: int
@@ -105,7 +105,7 @@ class Dispatcher:
     def _verified(self, request: Request, route: Route) -> Call:
         call, nonce = verify(request, self._accounts, brings_key=route.brings_key)
         if not self._spend(nonce):
-            raise Refused("badNonce", "The nonce is unknown or was used before.")
+            raise Refused("badNonce", "The nonce is unknown, or has already been used.")
         return call
 
     def _spend(self, nonce: str) -> bool:

@@ -80,7 +80,7 @@ class Signer:
 
     def cross_sign(self, other: Self, now: datetime) -> bytes:
         """
-        Return a certificate (PEM) with the name and the key of *other*, a CA below another root.
+        Return a certificate (PEM) from this CA with the name and the key of *other*, a CA below another root.
         """
         issuer, subject = _common_name_of(self.certificate), _common_name_of(other.certificate)
         certificate = _authority(subject, other.key, issuer, self.key, now, path_length=0)

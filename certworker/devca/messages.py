@@ -118,7 +118,7 @@ class Reply:
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: The names of the order or certificate, for the list of requests.
+    #: The names of the order, authorization, or certificate, for the list of requests.
     names: tuple[str, ...] = ()
 
 

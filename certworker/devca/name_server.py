@@ -174,7 +174,7 @@ class DevelopmentNameServer:
 
 def _refusal(wire: bytes, error: dns.rcode.Rcode) -> bytes | None:
     """
-    Return NOTAUTH for a message with a wrong signature; None if the message is invalid.
+    Return NOTAUTH for a message with an unknown key or a wrong signature; None if the message is invalid.
 
     The TSIG record of the reply has *error* (RFC 8945, section 5.2).
     """
@@ -230,4 +230,4 @@ class _TcpHandler(socketserver.StreamRequestHandler):
                     return
                 self.wfile.write(struct.pack("!H", len(reply)) + reply)
         except (OSError, struct.error):
-            return  # the client has closed the connection
+            return  # The client has closed the connection, or was idle for too long.

@@ -17,7 +17,7 @@ from certworker.devca.messages import Call, Problem, Refused, Reply, document
 from certworker.devca.policy import Policy
 from certworker.devca.resources import Authorization, Issued, Memory, Order, identifier, rfc3339
 
-#: As at Let's Encrypt, for the profile classic.
+#: As with Let's Encrypt, for the profile classic.
 ORDER_LIFETIME = timedelta(days=7)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -82,7 +82,7 @@ class Ordering:
 
     def finalize(self, call: Call) -> Reply:
         """
-        Issue the certificate of an order for its signing request.
+        Issue the certificate for an order according to the signing request.
         """
         order, now = self._order(call), self._clock()
         if order.status(now) != "ready":
@@ -170,7 +170,7 @@ class Ordering:
         if profile is None:
             raise Refused("invalidProfile", f"The profiles are {', '.join(self._policy.profiles)}.")
         if len(names) > profile.most_names:
-            raise Refused("malformed", f"The profile {name} allows {profile.most_names} names.")
+            raise Refused("malformed", f"The profile {name} allows at most {profile.most_names} names.")
         return str(name)
 
     def _order(self, call: Call) -> Order:

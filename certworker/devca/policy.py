@@ -1,5 +1,5 @@
 """
-The rules of the CA that a test or the demo may change while the CA runs.
+The rules of the CA that a test or the demo may change while the CA is running.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ class Profile:
 
     description: str
     most_names: int
-    #: None: the CA's usual lifetime.
+    #: The maximum lifetime; None: the CA's usual lifetime.
     lifetime: timedelta | None = None
 
 
@@ -46,11 +46,11 @@ class Policy:
 
     #: The time from the start to the end of a certificate's validity.
     lifetime: timedelta = timedelta(days=90)
-    #: The time for which a validation is valid for further orders of the account; zero: each order needs one.
+    #: How long a validation is valid for further orders from the account; zero: each order needs a new one.
     authorization_reuse: timedelta = timedelta(0)
     #: The profiles by name. An order without a profile gets the first one.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
-    #: Whether the CA offers DNS-01 as well, and certificates for wildcards.
+    #: Whether the CA also offers DNS-01, and certificates for wildcards.
     offers_dns01: bool = False
     #: Whether every authorization is valid immediately, for tests with thousands of names.
     trusts_every_name: bool = False

@@ -20,7 +20,7 @@ from certworker.devca.messages import Call, Refused, Request
 
 EC_ALGORITHMS = {"secp256r1": ES256, "secp384r1": ES384}
 
-#: Beyond this number, the oldest nonce becomes invalid.
+#: If there are more, the oldest nonce becomes invalid.
 MAX_NONCES = 100_000
 
 
@@ -34,7 +34,7 @@ class Nonces:
 
     def new(self) -> str:
         """
-        Return a nonce for the next request.
+        Return a new nonce.
         """
         nonce = secrets.token_urlsafe(16)
         self._fresh[nonce] = None
@@ -44,14 +44,14 @@ class Nonces:
 
     def spend(self, nonce: str) -> bool:
         """
-        Return whether *nonce* was valid; it is invalid afterwards.
+        Return whether *nonce* was valid; it is invalid afterward.
         """
         return self._fresh.pop(nonce, False) is None
 
 
 def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> tuple[Call, str]:
     """
-    Return the verified *request* and its nonce.
+    Return the verified *request* and its nonce, which the caller has to check.
 
     Args:
         request: The request.
@@ -60,7 +60,7 @@ def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> 
             (`kid`). None allows both (for a revocation).
 
     Raises:
-        Refused: The request is not signed according to RFC 8555.
+        Refused: The request is not signed according to RFC 8555, or its account is unknown or deactivated.
     """
     if request.content_type.partition(";")[0].strip() != "application/jose+json":
         raise Refused("malformed", "The content type must be application/jose+json.", status=415)
@@ -148,4 +148,4 @@ def _algorithm(key: JWK) -> JWASignature:
         return RS256
     if isinstance(key, JWKEC) and key.key.curve.name in EC_ALGORITHMS:
         return EC_ALGORITHMS[key.key.curve.name]
-    raise Refused("badPublicKey", "Keys are P-256, P-384 or RSA of 2048 to 4096 bits.")
+    raise Refused("badPublicKey", "Keys must be P-256, P-384, or RSA with 2048 to 4096 bits.")

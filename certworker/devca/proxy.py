@@ -45,7 +45,7 @@ class DevelopmentProxy:
         Accept no more connections, and wait for the end of the thread.
         """
         # A closed socket does not wake a thread that waits in accept(), which would take one more connection.
-        with suppress(OSError):  # not every system can shut down a listening socket
+        with suppress(OSError):  # Not every system can shut down a listening socket.
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         if self._thread.is_alive():
@@ -68,7 +68,7 @@ class DevelopmentProxy:
                 secured.recv(4096)
                 secured.sendall(RESPONSE)
         except OSError:
-            return  # The client closed the connection, or does not trust the certificate.
+            return  # No certificate is for the name, or the client refused it or closed the connection.
 
     def _choose(self, secured: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         files = self.files_of(name) if name else None
@@ -85,7 +85,7 @@ def handshake(name: str, port: int, root: Path) -> dict[str, object]:
     Connect to *name* like a browser that trusts *root*, and return the certificate of the server.
 
     Raises:
-        ssl.SSLError: The certificate is not for *name*, not from *root*, or not valid now.
+        ssl.SSLError: There is no certificate for *name*, or it is not from *root*, or not valid now.
         OSError: No server responds on *port*.
     """
     context = ssl.create_default_context(cafile=str(root))

@@ -27,7 +27,7 @@ STOP_SECONDS = 5.0
 #: Redis must not outlive this process, however this process ends. The shell waits on a pipe from this
 #: process. The kernel closes the pipe even after `kill -9`, and then the shell ends Redis. Unlike
 #: PR_SET_PDEATHSIG, the pipe needs no code between fork and exec. The end of the thread that started Redis
-#: does not close it.
+#: does not close the pipe.
 GUARD = '"$@" & read -r _; kill $!; wait $!'
 
 
@@ -111,7 +111,7 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """
-        Stop the server if it runs.
+        Stop the server if it is running.
         """
         atexit.unregister(self.stop)
         process, self._process = self._process, None

@@ -28,7 +28,7 @@ class Registration:
 
     def register(self, call: Call) -> Reply:
         """
-        Return the account of the key that signed the request; create it if there is none (newAccount).
+        Return the account of the key that signed the request; create it if it does not exist (newAccount).
         """
         assert call.key is not None  # noqa: S101 (the route requires it)
         account = self._accounts.with_key(call.key)

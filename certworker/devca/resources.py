@@ -89,7 +89,7 @@ class Authorization:
 @dataclass(frozen=True)
 class Issued:
     """
-    A certificate of the CA.
+    A certificate that the CA has issued.
     """
 
     account: str
@@ -165,7 +165,7 @@ class Memory:
     revoked: set[int] = field(default_factory=set)
     #: Certificates of the intermediate (PEM) that other roots have signed, one for each alternate chain.
     cross_signed: list[bytes] = field(default_factory=list)
-    #: The order that replaces each certificate, by its serial number.
+    #: The latest order that replaces a certificate, by the serial number of the certificate.
     replaced: dict[int, Order] = field(default_factory=dict)
 
     def authorized(self, account: str, names: tuple[str, ...], now: datetime) -> bool:

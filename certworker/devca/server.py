@@ -16,18 +16,18 @@ from certworker.devca.messages import Reply, Request
 
 logger = logging.getLogger(__name__)
 
-#: Bytes. The requests of ACME clients are shorter.
+#: Bytes. Requests from ACME clients are shorter.
 LONGEST_BODY = 1_000_000
 
 
 class Server(ThreadingHTTPServer):
     """
-    A server with a thread for each connection. Connections are persistent, as at a public CA.
+    A server with a thread for each connection. Connections are persistent, as with a public CA.
     """
 
     daemon_threads = True
     block_on_close = False
-    #: The number of connections that wait to be accepted. Many clients may connect at the same time.
+    #: The maximum number of connections that wait to be accepted. Many clients may connect at the same time.
     request_queue_size = 256
 
     def __init__(self, host: str, port: int, answer: Callable[[Request], Reply | None]) -> None:
@@ -92,19 +92,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """
-        Serve the directory, the terms, a nonce or renewal information.
+        Serve the directory, the terms, a nonce, or renewal information.
         """
         self._serve(b"")
 
     def do_HEAD(self) -> None:
         """
-        Serve a nonce.
+        Serve the headers for a GET request; clients get a nonce this way.
         """
         self._serve(b"")
 
     def do_POST(self) -> None:
         """
-        Serve a signed request.
+        Serve a signed request; refuse a body of unknown length, and one that is too long.
         """
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > LONGEST_BODY:
