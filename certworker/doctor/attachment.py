@@ -1,7 +1,7 @@
 """
 The file of `certworker doctor --report`, for bug reports.
 
-The file contains versions, settings, findings and recent history. Settings that may contain a secret are
+The file contains versions, settings, findings, and recent history. Settings that may contain a secret are
 masked. Every known secret of at least four characters is removed from all other strings, and so is every
 e-mail address of the settings.
 """
@@ -129,7 +129,7 @@ def _origin(value: str) -> str:
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
     except ValueError:
-        return MASK  # another variable overrides this one, so the settings are valid
+        return MASK  # The settings are valid, because another variable overrides this one.
     more = "/…" if url.path.strip("/") or url.query else ""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
 
@@ -183,8 +183,8 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret and e-mail address in *environ*, in every form in which it may appear, except very
-    short ones.
+    Return every secret and e-mail address in *environ* and *settings*, in every form in which it may appear,
+    except those shorter than :data:`SHORTEST_SECRET`.
     """
     names = secret_variables(environ)
     found = {bare(name, environ.get(name, "")) for name in names}
@@ -204,7 +204,7 @@ def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
 def _secrets_in_url(value: str) -> set[str]:
     authority, _, tokens = value.partition("://")[2].partition("/")
     user, _, password = authority.rpartition("@")[0].partition(":")
-    # The URLs of many receivers contain a token in the path, or instead of a user name.
+    # The URL of a receiver may contain a token in the path, or instead of a user name.
     parts = {password or user, tokens if len(tokens) >= SHORTEST_TOKEN else ""}
     return parts | set(map(unquote, parts))
 

@@ -1,5 +1,5 @@
 """
-The checks of Traefik's container, where the worker has access to Docker.
+The checks of Traefik's container, if a setting gives access to Docker.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def _ports(traefik: Container, required: Sequence[int]) -> Finding:
         PORTS,
         f"Traefik does not publish port {' or '.join(map(str, missing))} for other machines; "
         f"it publishes {', '.join(published) or 'no port'}.",
-        f"Unless another program forwards {'it' if len(missing) == 1 else 'them'}, write {mappings} under "
+        f"Unless another program forwards {'it' if len(missing) == 1 else 'them'}, add {mappings} under "
         "ports: of Traefik in the Compose file, then run: docker compose up -d traefik",
     )
 

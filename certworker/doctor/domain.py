@@ -39,17 +39,17 @@ from certworker.traefik.tls_probe import check_address, check_proxy, leaf_of
 PORT_80 = "port 80"
 HTTPS = 443
 
-#: The prefixes of failures that make a check of a name impossible. Each such failure has its own line in the
-#: report.
+#: The prefixes of the codes of failures that make a check of a name impossible. Each such failure has its own
+#: line in the report.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
 
-#: The prefixes of refusals because of a limit of the CA.
+#: The prefixes of the codes of requests that a limit of the CA blocks.
 OF_LIMITS = ("rate.", "acct.too_many")
 
 RETRY_PAUSE_SECONDS = 0.5
 
-#: If a name has at least this many failures within an hour, the report warns that the cause needs a fix
-#: before the next attempt.
+#: If a name has at least this many failures within the period of the CA's limit, the report warns that the
+#: cause needs a fix before the next request.
 MANY_FAILURES = 3
 
 CERTIFICATE, SERVED, LIMITS = "certificate", "served", "CA limits"
@@ -178,7 +178,8 @@ def served_findings(
     """
     Yield for each of *addresses* whether the server there serves *leaf* for *name*.
 
-    An address that does not respond yields nothing: a port that is closed here may be open to the Internet.
+    An address that does not respond yields nothing: a port that this machine cannot reach may be open to the
+    Internet.
     Unless the CA issues for private names, a private address yields nothing either.
     """
     section, private = Section(name), settings.authority.private_names
@@ -244,7 +245,7 @@ def place_staging_order(
 
     Args:
         name: The name.
-        staging: The staging environment of the CA; None if it has none.
+        staging: The client of the staging environment of the CA; None if the CA has none.
         solvers: Returns the solvers that publish the responses for a CA.
         present_in_dns: Publishes TXT records within its block.
     """

@@ -84,7 +84,7 @@ class Section:
 
     def warn(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
-        Return a line for a problem that may soon become a failure.
+        Return a line for a problem that is not a failure yet.
         """
         return Finding(self.title, subject, Verdict.WARN, text, remedy, code)
 
@@ -109,7 +109,7 @@ class Section:
 
     def from_check(self, subject: str, result: CheckResult, ok_text: str = "") -> Iterator[Finding]:
         """
-        Yield the lines of a preflight check: its failure, its warnings or its evidence, if any.
+        Yield the lines of a preflight check: its failure or its evidence, if any, and its warnings.
         """
         evidence = (result.evidence or ok_text).removeprefix(f"{subject} ")
         if result.failure:

@@ -32,7 +32,7 @@ DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[Finding]:
     """
-    Yield the findings about clock, directories, keys, Traefik's files, Redis and the CAs.
+    Yield the findings about the clock, directories, keys, Traefik's files, Redis, and the CAs.
     """
     yield from clock(reached[0])
     yield from storage(settings)
@@ -71,7 +71,7 @@ def for_this_machine(
     finding: Finding, markers: Iterable[Path] = (*CONTAINER_MARKERS, DOCKER_SOCKET)
 ) -> Finding:
     """
-    Return *finding* with a remedy for this machine.
+    Return *finding* with its remedy for this machine.
 
     Args:
         finding: The finding.
@@ -100,7 +100,8 @@ def storage(settings: Settings) -> Iterator[Finding]:
 
 def exists(path: Path) -> bool:
     """
-    Return whether *path* exists; False if it cannot be read. Another line of the report shows that failure.
+    Return whether *path* exists; False if that cannot be determined. Another line of the report shows the
+    failure.
     """
     try:
         return path.exists()
@@ -134,15 +135,16 @@ def _account(settings: Settings, choice: CaChoice) -> Finding:
     except CertworkerError as failure:
         return MACHINE.failure(subject, failure)
     if account is None:
-        return MACHINE.skip(subject, f"none for {choice.title} yet; the worker creates one")
+        text = f"none for {choice.title} yet; the worker creates it before its first order"
+        return MACHINE.skip(subject, text)
     mode = files.key_path.stat().st_mode & 0o777
     if mode & 0o077:
         return MACHINE.warn(
             subject,
-            f"Other users may read {files.key_path} ({mode:o}).",
+            f"Other users have access to {files.key_path} ({mode:o}).",
             f"Run: chmod 600 {files.key_path}",
         )
-    known = "known to" if account.url or choice.directory_url is None else "not yet registered at"
+    known = "known to" if account.url or choice.directory_url is None else "not yet registered with"
     return MACHINE.ok(subject, f"readable by this user only, {known} {choice.title}")
 
 

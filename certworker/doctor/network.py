@@ -1,5 +1,5 @@
 """
-The checks of Redis, the CA, the clock, the proxy and the notifications.
+The checks of Redis, the CA, the clock, the proxy, and the notifications.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from certworker.worker.queue_stats import QueueStats, queue_stats
 #: A CA that takes longer to respond makes jobs slow.
 SLOW_SECONDS = 3.0
 
-#: Traefik is in the same network, so a short time suffices.
+#: Traefik is usually on the same network, so a short time suffices.
 TIMEOUT_SECONDS = 2.0
 
 TO_START = "Start it: docker compose up -d"
@@ -45,7 +45,7 @@ class DirectoryProbe:
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How far the clock of the CA is ahead of the clock of this machine; None without a time in a response.
+    #: How far the clock of the CA is ahead of the clock of this machine; None if no response has a time.
     offset: timedelta | None
 
 
@@ -103,7 +103,8 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     if reached.authority is None:
         return MACHINE.ok("CA", "the development CA, which runs inside the worker")
     if failure := reached.failure:
-        # A job is retried, so for a job this may be a warning. Here it blocks all orders from this CA.
+        # The failure of a job may be only a warning, because the job is retried. Here, the failure blocks all
+        # orders from this CA.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
@@ -128,11 +129,12 @@ def proxy(settings: Settings) -> Iterator[Finding]:
 
 def notifications(settings: Settings) -> Iterator[Finding]:
     """
-    Yield whether the mail server and the webhook can be reached, without sending a notification.
+    Yield whether the mail server and the webhook accept connections, without sending a notification.
     """
     channels = receivers(settings)
     if not channels:
-        yield MACHINE.skip("notifications", "neither _APP_SMTP_HOST nor CERTWORKER_NOTIFY_URL is set")
+        wanted = "_APP_SMTP_HOST and _APP_EMAIL_CERTIFICATES, or CERTWORKER_NOTIFY_URL"
+        yield MACHINE.skip("notifications", f"off; to receive notifications, set {wanted}")
     for name, receiver in channels.items():
         subject = f"notifications, {name}"
         try:
@@ -161,7 +163,7 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
     elif not found.scheduler:
         yield MACHINE.warn(
             "worker",
-            f"{found.workers} running, but none enqueues delayed jobs: nothing is renewed.",
+            f"{found.workers} running, but none enqueues delayed jobs, so no certificate is renewed.",
             "Restart it: docker compose restart SERVICE",
             "queue.no_scheduler",
         )
@@ -170,8 +172,8 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
     if found.suspended:
         yield MACHINE.warn(
             "queue",
-            "Suspended by `rq suspend`: no job starts and no certificate is renewed.",
-            "Resume it with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
+            "Suspended by `rq suspend`: no job starts, and no certificate is renewed.",
+            "Resume the workers with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
         )
     for problem in (*found.unserved, *([found.evicts] if found.evicts else ())):
         yield MACHINE.failure("queue", problem)

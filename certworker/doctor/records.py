@@ -52,7 +52,7 @@ class NeededRecord:
     kind: Kind
     #: As in a zone file, but without the final dot of a name, and without the quotes of a TXT record.
     value: str
-    #: `right`; `wrong`: other records exist; `missing`.
+    #: `right`; `wrong`: a server returns other records; `missing`.
     state: State
     #: What exists instead; empty if nothing does.
     found: str = ""
@@ -95,9 +95,9 @@ class RecordCheck:
             tenant: The tenant that has to prove the ownership; None: the tenant of the last request, if any.
 
         Raises:
-            CertworkerError: DNS does not answer, no DNS provider serves the name, or CAA records exist and
-                the CA does not answer.
-            redis.RedisError: Redis failed.
+            CertworkerError: DNS does not answer, no DNS provider serves the name, the target has no address,
+                or CAA records exist and the CA does not answer.
+            redis.RedisError: Redis does not respond.
         """
         records = needed_records(
             self._settings, name, self._resolver.look_up, self._solver.plan, lambda: self._issuers
@@ -151,7 +151,7 @@ def needed_records(
     Yield the records that the owner of the normalized *name* must create.
 
     For HTTP-01, these are the address records of the target for custom domains, or a CNAME record to the
-    target. For DNS-01, it is the CNAME record that delegates the challenge to the zone of a provider, unless
+    target. For DNS-01, it is the CNAME record that delegates the challenge to the zone of a provider; none if
     a provider serves the zone of the name. A CAA record is needed if the existing ones forbid the CA.
 
     Args:
@@ -162,7 +162,8 @@ def needed_records(
         issuers: Returns the CAs, starting with the preferred one; called only if there are CAA records.
 
     Raises:
-        CertworkerError: DNS or the CA does not answer, or no DNS provider serves the name.
+        CertworkerError: DNS or the CA does not answer, no DNS provider serves the name, or the target has no
+            address.
     """
     records = look_up(base_name(name))
     in_dns = settings.dns01.uses_dns01(name)
@@ -231,7 +232,7 @@ def _is_apex(name: str, records: DnsRecords) -> bool:
 
 def _answers(records: DnsRecords) -> tuple[ServerView, ...]:
     """
-    Return the views of the authoritative servers; without known servers, the view of the resolver.
+    Return the views of the authoritative servers that answer; if none is known, the view of the resolver.
 
     Raises:
         CertworkerError: No server answers.

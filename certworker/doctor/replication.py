@@ -17,13 +17,13 @@ from certworker.traefik.reload_interval import MOST_SECONDS
 
 REPLICATION = Section("Replication")
 
-#: A host that is behind for a shorter time is putting a change into service, or waits for Traefik.
+#: A host that is behind for a shorter time is putting a change into service, or is waiting for Traefik.
 SHORT_LAG_SECONDS = MOST_SECONDS + 30.0
 
 
 def replication(settings: Settings) -> Iterator[Finding]:
     """
-    Yield the findings about the keys and the hosts; nothing without a replication key.
+    Yield the findings about the keys and the hosts; none without a replication key.
     """
     if not (keys := settings.replication.keys):
         return

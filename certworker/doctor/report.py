@@ -244,7 +244,7 @@ class _Examination:
             impossible[PORT_80] = "a test response needs Redis or a webroot"
         elif not exists(files.key_path):
             # A key that this command created might belong to the wrong user.
-            impossible[PORT_80] = "there is no account key yet; the worker creates one at its start"
+            impossible[PORT_80] = "there is no account key yet; the worker creates one before its first order"
         return impossible
 
 

@@ -23,7 +23,8 @@ SETTINGS = Section("Settings")
 
 def configuration(settings: Settings) -> Iterator[Finding]:
     """
-    Yield the findings about version, environment, CA, e-mail, page and domains.
+    Yield the findings about the version, the environment, the CA, the e-mail address, the page, and the
+    domains.
     """
     yield SETTINGS.ok(
         "version", f"certworker {__version__}, Python {platform.python_version()}, uid {os.geteuid()}"
@@ -33,7 +34,7 @@ def configuration(settings: Settings) -> Iterator[Finding]:
     yield from _email(settings)
     yield from _page(settings)
     if not settings.domains:
-        yield SETTINGS.skip("_APP_DOMAIN", "none; no name is requested at the start")
+        yield SETTINGS.skip("_APP_DOMAIN", "none; the worker requests no main domain when it starts")
     for given in settings.domains:
         yield from _domain(settings, given)
 
@@ -45,11 +46,11 @@ def _environment(settings: Settings) -> Finding:
     if public:
         return SETTINGS.failure("_APP_ENV", NotProduction(authority=public[0].title))
     if settings.authority.kind == "private":
-        return SETTINGS.ok("_APP_ENV", "not production, which a private CA does not require")
+        return SETTINGS.ok("_APP_ENV", "not production; a private CA does not require it")
     return SETTINGS.warn(
         "_APP_ENV",
         f"not production: certificates come from {settings.authority.title}, which no browser trusts",
-        "For trusted certificates set _APP_ENV=production in .env, then run: docker compose up -d",
+        "For trusted certificates, set _APP_ENV=production in .env, then run: docker compose up -d",
     )
 
 
@@ -98,20 +99,21 @@ def _page(settings: Settings, markers: Iterable[Path] = CONTAINER_MARKERS) -> It
 
     Args:
         settings: The settings.
-        markers: In a container, one of these files exists. There, Docker decides who reaches the address.
+        markers: In a container, one of these files exists. There, the published ports decide who can reach
+            the address.
     """
     web = settings.web
     if web.address is None:
         yield SETTINGS.skip("page", "off")
         return
     if web.address.is_loopback:
-        yield SETTINGS.ok("page", f"{web.address}, which only this machine reaches")
+        yield SETTINGS.ok("page", f"{web.address}, which only this machine can reach")
     elif set(web.proxies) - set(LOOPBACK) or any(map(Path.exists, markers)):
         yield SETTINGS.ok("page", f"{web.address}; each request needs a token")
     else:
         yield SETTINGS.warn(
             "page",
-            f"other machines reach {web.address}, and send their tokens without encryption",
+            f"other machines can reach {web.address}, and would send their tokens without encryption",
             "Set CERTWORKER_WEB_ADDRESS=127.0.0.1:8081, or put a proxy with HTTPS in front of the page and "
             "set its address as CERTWORKER_WEB_PROXIES.",
         )

@@ -113,7 +113,7 @@ class TestPage:
     @pytest.mark.parametrize(
         ("environ", "verdict", "words"),
         [
-            ({}, Verdict.WELL, "127.0.0.1:8081, which only this machine reaches"),
+            ({}, Verdict.WELL, "127.0.0.1:8081, which only this machine can reach"),
             ({"CERTWORKER_WEB_ADDRESS": "off"}, Verdict.SKIPPED, "off"),
             ({"CERTWORKER_WEB_ADDRESS": "0.0.0.0:8081"}, Verdict.WARN, "without encryption"),
             (
