@@ -48,7 +48,7 @@ COMMANDS = {
     "account": "Show the account at the CA, change its key, or deactivate it.",
     "status": "Show which certificates are in service, when they expire, and what failed.",
     "explain": "Show what happened to a name, or what an error code means.",
-    "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
+    "doctor": "Check settings, volumes, Redis, the CA, and names, and show remedies.",
     "records": "Print the DNS records that names need, and which of them exist.",
     "dns": "Test the DNS provider for DNS-01, or register a name with acme-dns.",
     "mirror": "Serve the certificates that workers on other hosts issue.",

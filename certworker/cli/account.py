@@ -33,7 +33,7 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
     known = {choice.label: choice for choice in settings.authorities}
     if label not in known:
         raise click.ClickException(
-            f"{label} is not a configured CA ({', '.join(known)}). Add it for this command: "
+            f"{label} is not a configured CA ({', '.join(known)}). To add it for this command: "
             "CERTWORKER_AUTHORITY=… certworker …"
         )
     return known[label]
@@ -47,7 +47,7 @@ def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     if choice.directory_url:
         yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)
         return
-    # The development CA runs inside the worker. A second instance with its keys and accounts is equivalent.
+    # The development CA runs inside the worker. An instance with the same keys and accounts is equivalent.
     from certworker.devca.authority import DevelopmentAuthority
 
     with DevelopmentAuthority(settings.state_dir / "development", clock=now_in_utc) as embedded:
@@ -66,7 +66,7 @@ def command(context: click.Context, label: str | None) -> None:
     """
     Show the account at the CA, change its key, or deactivate it.
 
-    The first order creates the account, with the address in _APP_EMAIL_CERTIFICATES as its contact.
+    The first order creates the account. Its contact is the address in _APP_EMAIL_CERTIFICATES, if any.
 
     \b
     Example:
@@ -108,9 +108,9 @@ def show(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
 @click.pass_obj
 def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
-    Give the account a new key; the old key is invalid afterwards.
+    Give the account a new key; the old key is invalid afterward.
 
-    If the command is interrupted, the account continues with one of the two keys.
+    If the command is interrupted, the next use of the account finds out which of the two keys the CA knows.
 
     \b
     Example:
@@ -166,6 +166,6 @@ def _info(settings: Settings, choice: CaChoice) -> AccountInfo:
     with connect_to_ca(settings, choice) as authority:
         info = authority.account_admin.info()
     if info is None:
-        say(f"There is no account at {choice.title} yet; the first order creates one.", err=True)
+        say(f"There is no account at {choice.title}; the next order creates one.", err=True)
         sys.exit(1)
     return info

@@ -20,7 +20,8 @@ names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
 file_option = click.option(
     "--file",
     type=click.File(encoding="utf-8", errors="replace"),
-    help="Names from FILE, one per line; # begins a comment; - is the standard input.",
+    metavar="FILE",
+    help="Read names from FILE, one per line; # begins a comment; - is the standard input.",
 )
 timeout_option = click.option(
     "--timeout",
@@ -33,7 +34,7 @@ timeout_option = click.option(
 
 def caller_identity(command: str) -> str:
     """
-    Return *command* with its user and host, for the log and the history.
+    Return *command* with the user id and the host, for the log and the history.
     """
     return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
 
@@ -42,17 +43,17 @@ def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wil
     """
     Return the normalized names in *names* and *file*, each once.
 
-    If lines of the file are invalid, print a message for each of them, and end with exit code 1.
+    If the file has invalid lines, print a message for each of these lines, and end with exit code 1.
 
     Args:
         names: The names in the arguments.
         file: The file with more names, one per line.
-        private: Whether the CA is private, so that private suffixes are allowed.
+        private: Whether names with private suffixes are accepted.
         wildcards: Whether wildcards are accepted.
 
     Raises:
         click.UsageError: There are no names.
-        NameFailure: No certificate can have one of the names in the arguments.
+        NameFailure: One of the names in the arguments is invalid for a certificate.
     """
     requested = dict.fromkeys(normalize(name, private=private, wildcards=wildcards) for name in names)
     wrong = []

@@ -36,7 +36,7 @@ from certworker.worker.producer import request_certificate
 @dataclass(frozen=True)
 class Subject:
     """
-    The name that the demo requests, and the site that serves its certificate.
+    The name that the demo requests, and the host name of the site that its certificate is for.
     """
 
     name: str
@@ -71,10 +71,10 @@ def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
-    The demo starts a Redis server, a CA, a worker and a TLS server, and removes all their files when it
-    ends. With --keep, it also writes a settings file, which the other commands can use while the demo runs.
-    With --wildcard, it also starts a name server. The worker creates the TXT record of the challenge there by
-    a signed update (RFC 2136).
+    The demo starts a Redis server, a CA, a worker, and a TLS server, and removes all their files when it
+    ends. With --keep, it also writes a settings file, which you can load for the other commands while the
+    demo is running. With --wildcard, it also starts a name server. There, the worker creates the TXT record
+    of the challenge by a signed update (RFC 2136).
 
     \b
     Example:
@@ -97,10 +97,10 @@ def command(keep: bool, wildcard: bool) -> None:
         settings = _settings(directory, redis.port, http_port, authority.directory_url)
         if not is_installed():
             settings["CERTWORKER_WEB_ADDRESS"] = "off"
-        servers = f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}"
+        servers = f"Redis listens on port {redis.port}; the development CA is at {authority.directory_url}"
         if name_server:
             settings |= _dns01_settings(name_server)
-            servers += f", the name server of {ZONE} on port {name_server.address[1]}"
+            servers += f"; the name server of {ZONE} listens on port {name_server.address[1]}"
         _print_step(2, servers)
         stack.enter_context(_worker(settings))
 
@@ -112,9 +112,8 @@ def command(keep: bool, wildcard: bool) -> None:
         root = authority.root_path
         first = _wait_until_served(subject.site, proxy.port, root, unlike=None)
         _print_step(4, f"https://{subject.site}:{proxy.port} serves serial {first}; {root} verifies it")
-        _print_step(
-            5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half that time"
-        )
+        lifetime = f"{LIFETIME.seconds} seconds"
+        _print_step(5, f"the certificate is valid for {lifetime}; the worker renews it after half that time")
         second = _wait_until_served(subject.site, proxy.port, root, unlike=first)
         _print_step(6, f"renewed: serial {second} is in service")
         if keep:

@@ -42,8 +42,9 @@ def test(names: Sequence[str], as_json: bool) -> None:
     """
     Test the DNS provider of each NAME with a harmless TXT record.
 
-    The command creates the record, waits until all name servers show it, and deletes it. It needs Redis to
-    lock the zone, because only one worker at a time changes a zone. The exit code is 1 if a test fails.
+    The command creates the record, waits until all authoritative name servers return it, and deletes it. It
+    needs Redis to lock the zone, because only one process at a time may change a zone. The exit code is 1 if
+    a test fails.
 
     \b
     Example:
@@ -81,7 +82,7 @@ def register(name: str) -> None:
     """
     Register NAME with acme-dns, and print the CNAME record to create.
 
-    If ACME_DNS_STORAGE_PATH contains an account of NAME, the command uses that account.
+    If the file in ACME_DNS_STORAGE_PATH contains an account for NAME, the command uses that account.
 
     \b
     Example:
@@ -108,7 +109,7 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     The command queries the authoritative name servers, not a cache.
 
     A name that uses HTTP-01 needs a CNAME record to _APP_DOMAIN_TARGET_CNAME. Without this setting, or at the
-    apex of a zone, which cannot have a CNAME, it needs address records. These have the addresses in
+    apex of a zone, which cannot have a CNAME record, it needs address records. These have the addresses in
     _APP_DOMAIN_TARGET_A and _APP_DOMAIN_TARGET_AAAA, or those of the target. A wildcard, or another name that
     uses DNS-01, needs no record in a zone of the DNS provider. In any other zone, it needs the CNAME that
     delegates the challenge. If the existing CAA records forbid the CA, the name needs another CAA record.

@@ -34,7 +34,7 @@ MARKS = {
 @click.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
-@click.option("--strict", is_flag=True, help="Return exit code 1 for warnings.")
+@click.option("--strict", is_flag=True, help="Return exit code 1 if there are only warnings.")
 @click.option(
     "--staging-order",
     is_flag=True,
@@ -49,12 +49,12 @@ MARKS = {
 )
 def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
-    Check settings, volumes, Redis, the CA and each NAME, and show remedies.
+    Check settings, volumes, Redis, the CA, and each NAME, and show remedies.
 
-    Without a NAME, the doctor checks the names in _APP_DOMAIN. If there are at most 2,000 names in total, it
-    also checks up to five that have failed. Without --staging-order, it orders no certificate.
+    Without a NAME, the doctor checks the names in _APP_DOMAIN. If certworker knows at most 2,000 names, it
+    also checks up to five names that have failed. Without --staging-order, it orders no certificate.
 
-    The exit code is 0 if no check fails, 1 for warnings with --strict, 2 for failures.
+    The exit code is 2 if a check fails, 1 if there are only warnings and --strict is set, and otherwise 0.
 
     \b
     Example:

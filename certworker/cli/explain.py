@@ -32,7 +32,7 @@ MOST_RELATED = 5
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(subject: str, timings: bool, as_json: bool) -> None:
     """
-    Show the history of NAME: first its state, with the remedy of a failure, then the last fifty events.
+    Show the history of NAME: first its state, with the remedy for a failure, then the last fifty events.
 
     With CODE, show the page of an error code: its cause, how to check it, the remedy, and the retries.
 
@@ -47,7 +47,7 @@ def command(subject: str, timings: bool, as_json: bool) -> None:
     code = subject.strip("[]").lower()
     if code in codes():
         if timings:
-            raise click.UsageError("An error code has no timings. Enter a name.")
+            raise click.UsageError("An error code has no timings. Pass a NAME.")
         _show_page(code, as_json)
         return
     settings = load(os.environ)
@@ -79,7 +79,7 @@ def _show_page(code: str, as_json: bool) -> None:
 
 def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
-    End with exit code 1 if *subject* is a misspelled code, and not a name that can have a certificate.
+    End with exit code 1 if *subject* resembles a code, and is not a name that can have a certificate.
     """
     try:
         normalize(subject, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
@@ -125,7 +125,8 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
     if record.forced and (since := record.forced.pending_since):
         by = f" by {record.forced.by}" if record.forced.by else ""
         moment = f"{since:%Y-%m-%d %H:%M} UTC"
-        say(f"  pending: a forced request, made{by} at {moment}; to end it: certworker remove {name}")
+        remedy = f"to end it and remove the name: certworker remove {name}"
+        say(f"  pending: a forced request, made{by} at {moment}; {remedy}")
 
 
 def _covered_by(name: str, record: DomainRecord | None) -> str:

@@ -28,9 +28,9 @@ def command() -> None:
     """
     Check whether the running worker is healthy.
 
-    The exit code is 0 if Redis responds, the scheduler is running and each loop is making progress,
-    otherwise 1. With CERTWORKER_HTTP_ADDRESS=off, the command reads the last report of each worker on this
-    host from Redis.
+    The exit code is 0 if Redis responds, the scheduler is running, and each loop is making progress;
+    otherwise, it is 1. With CERTWORKER_HTTP_ADDRESS=off, the command reads the last report of each worker on
+    this host from Redis.
 
     \b
     Example:

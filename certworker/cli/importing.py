@@ -85,7 +85,7 @@ class _Files:
 
     def read(self, part: str, file: str | None) -> bytes:
         """
-        Return the content of *file*, which is the *part* of the import; empty without a file.
+        Return the content of *file*, which is the *part* of the import; empty if *file* is None.
 
         Raises:
             PemUnreadable: *file* is too large, or not a regular file.
@@ -104,7 +104,7 @@ class _Files:
 
     def _read_stdin(self) -> bytes:
         if self._stdin is None:
-            # The checks of the content report a longer input.
+            # One byte more than the limit: the checks of the content report an input that is too long.
             self._stdin = sys.stdin.buffer.read(LARGEST_PEM_BYTES + 1)
         return self._stdin
 

@@ -17,7 +17,7 @@ from certworker.observability import log
 from certworker.settings import load
 
 MISSING_KEY = (
-    "CERTWORKER_REPLICATION_KEY must be the key of the workers; for a new one: certworker replication key"
+    "CERTWORKER_REPLICATION_KEY must be the key of the workers; to make a new one: certworker replication key"
 )
 
 

@@ -78,7 +78,7 @@ def _fields(
         yield "authority", one.authority
         yield "renewal", f"from {moment(one.renewal)}" if one.renewal else "none"
     if one.forced_at:
-        yield "forced", f"pending since {moment(one.forced_at)}; each attempt orders until one succeeds"
+        yield "forced", f"pending since {moment(one.forced_at)}; each attempt is forced until one succeeds"
     yield "next check", moment(one.next_check)
     if position and one.detail != "missing":
         yield "queue", position
@@ -94,7 +94,7 @@ def _fields(
 
 def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
     """
-    Print a line for each of *shown*. On a terminal, cut each line to the width of the terminal.
+    Print a header, and a line for each of *shown*. On a terminal, cut each line to the width of the terminal.
     """
     lines = [("NAME", "STATE", "VALID FOR", "NEXT CHECK", "LAST ERROR"), *(_cells(one, now) for one in shown)]
     columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None

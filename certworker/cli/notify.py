@@ -29,7 +29,7 @@ def command() -> None:
 @command.command("test")
 def test() -> None:
     """
-    Send a test notification by each configured channel.
+    Send a test notification through each configured channel.
 
     The command needs neither Redis nor a running worker. The exit code is 1 if a channel fails, and 2 if no
     channel is set.

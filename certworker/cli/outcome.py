@@ -16,7 +16,7 @@ from certworker.worker.queue_stats import are_suspended, job_position, running_w
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
 
-#: More requests than this share one line.
+#: If there are more requests, they share one line.
 MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one to process the requests: certworker work"
@@ -30,13 +30,15 @@ json_option = click.option(
 
 def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_json: bool) -> None:
     """
-    Print that *jobs* are requested, with their positions in the queue. Warn if no worker starts jobs.
+    Print that *jobs* are requested, and warn if no worker starts jobs.
+
+    With at most :data:`MOST_LINES` jobs, the output has their positions in the queue.
 
     Args:
         connection: To Redis.
         jobs: The new jobs.
         action: The words for the request: `requested` or `removal requested`.
-        as_json: Print JSON.
+        as_json: Print one JSON object for each job.
     """
     workers = running_workers(connection)
     few = len(jobs) <= MOST_LINES
@@ -56,7 +58,8 @@ def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_js
 
 def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
     """
-    Wait for the outcomes of *jobs*, and print them; return whether all succeeded.
+    Wait for the outcomes of *jobs*, for at most *timeout_seconds*, and print them; return whether all
+    succeeded.
 
     With more than :data:`MOST_LINES` jobs, print only the failures and a summary. JSON has each outcome.
     """
@@ -64,7 +67,8 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
     from certworker.worker.wait import JobOutcome, wait_for
 
     if reason := why_nothing_starts(connection):
-        say(f"{reason} (waiting {timeout_seconds:.0f} s)", err=True)
+        say(reason, err=True)
+        say(f"Waiting for up to {timeout_seconds:.0f} s.", err=True)
     done: Counter[bool] = Counter()
     with progress_line() as update:
 
@@ -89,7 +93,7 @@ def why_nothing_starts(connection: Redis) -> str:
     """
     Return why no worker takes requests from the queue, with the remedy.
 
-    Return an empty string if a worker does, or if Redis does not permit the query.
+    Return an empty string if a worker takes requests, or if Redis does not permit the query.
     """
     if running_workers(connection) == 0:
         return NO_WORKER

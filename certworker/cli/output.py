@@ -35,7 +35,8 @@ def say(text: str = "", *, err: bool = False, color: str | None = None) -> None:
     Args:
         text: The text; unprintable characters are shown as escape sequences.
         err: Print to the standard error.
-        color: One of click's names. Only a terminal shows it, unless NO_COLOR (https://no-color.org) is set.
+        color: One of click's names. Only a terminal gets colors, and only if NO_COLOR is not set
+            (https://no-color.org).
     """
     shown = printable(text, LONGEST_LINE)
     click.echo(click.style(shown, fg=color) if color and not os.environ.get("NO_COLOR") else shown, err=err)
@@ -73,7 +74,7 @@ def progress_line() -> Iterator[Update]:
     if not sys.stderr.isatty():
         yield lambda *_: None
         return
-    # The import of rich takes longer than most commands.
+    # The import of rich is slow, and only a terminal needs it.
     from rich.console import Console
     from rich.progress import BarColumn, Progress, ProgressColumn, Task
     from rich.text import Text

@@ -24,19 +24,21 @@ from certworker.worker.producer import request_certificate, request_removal
 @click.command()
 @names_argument
 @file_option
-@click.option("--force", is_flag=True, help="Issue even if the certificate in service is not due.")
+@click.option(
+    "--force", is_flag=True, help="Issue even if the certificate in service is not due for renewal."
+)
 @click.option(
     "--use-full-quota",
     is_flag=True,
-    help="With --force, issue as often as the CA allows, instead of three times a week.",
+    help="With --force, issue as often as the CA allows, instead of at most three times a week.",
 )
 @click.option("--tenant", help="The tenant that owns the names.")
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for the outcomes. The exit code is 0 if each name is issued, imported, kept or covered, "
-    "otherwise 1.",
+    help="Wait for the outcomes. The exit code is 0 if each outcome is issued, imported, kept, or covered; "
+    "otherwise, it is 1.",
 )
 @timeout_option
 @json_option
@@ -94,7 +96,7 @@ def command(
 @click.option(
     "--wait",
     is_flag=True,
-    help="Wait for the outcomes. The exit code is 0 if all names are removed, otherwise 1.",
+    help="Wait for the outcomes. The exit code is 0 if all names are removed; otherwise, it is 1.",
 )
 @timeout_option
 @json_option
@@ -127,9 +129,9 @@ def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int
 @json_option
 def resume(name: str, as_json: bool) -> None:
     """
-    Resume the orders for NAME, which the CA has paused.
+    Resume the orders for NAME after the CA has paused the name.
 
-    First fix the cause of the failures and open the link of the CA, which certworker status NAME shows.
+    First fix the cause of the failures and open the link from the CA, which certworker status NAME shows.
 
     \b
     Example:

@@ -1,5 +1,5 @@
 """
-`certworker revoke`: revokes a certificate, and requests a new one.
+`certworker revoke`: revokes a certificate, and requests a new one or the removal of its names.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     """
     Revoke the certificate of NAME at its CA, and request a new one with another key.
 
-    The revocation affects all names of the certificate.
+    The revocation affects all names in the certificate.
 
     \b
     Example:
@@ -54,7 +54,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         say(f"{name} is covered by {wildcard}. {remedy}", err=True)
         sys.exit(1)
     if stored is None:
-        say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)
+        say(f"{name} has no certificate here. To see the state of each name: certworker status", err=True)
         sys.exit(1)
     if stored.metadata.is_imported:
         say(
@@ -94,7 +94,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         }
         say_json(fields)
     else:
-        requested = "Their removal" if remove else "A new certificate"
+        requested = "The removal" if remove else "A new certificate"
         say(f"{requested} is requested. To see its state: certworker status {followed[0]}")
 
 

@@ -55,7 +55,7 @@ PAUSE_SECONDS = 1.0
 #: The share of the time that counting may take. Counting 50,000 names takes about a second.
 SHARE_OF_TIME_TO_COUNT = 1 / 10
 
-#: A name in one of these states may get its first certificate.
+#: A name without a certificate is not done yet in one of these states.
 OPEN = ("missing", "issuing", "waiting")
 
 PAGE_SIZE = 50
@@ -67,7 +67,7 @@ LARGEST_CHAIN = 1024 * 1024
 @dataclass(frozen=True)
 class Counts:
     """
-    The number of all names, of names with a certificate or a failure, and of names with a failure.
+    The number of all names, of names with a certificate or a failure, and of names with only a failure.
     """
 
     names: int
@@ -81,7 +81,8 @@ def watch_names(
     """
     Show the progress until each name has a certificate or has failed, or until Ctrl-C.
 
-    A terminal shows one line that changes. A file gets a line for each change, and so does JSON.
+    If the standard error is a terminal, it shows one line that changes. A file gets a line for each change,
+    and so does JSON.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -111,7 +112,7 @@ def _counts(names: Iterable[DomainState], queued: int) -> Counts:
         total += 1
         open_names += one.not_after is None and one.detail in OPEN
         failed += one.detail == "no_certificate"
-    # The count above does not include the names of queued requests.
+    # The names of most queued requests are new, so the count above does not include them.
     return Counts(total + queued, total - open_names, failed)
 
 
@@ -126,7 +127,7 @@ def _print(counts: Counts, now: datetime, as_json: bool) -> None:
 
 class Duration(click.ParamType[timedelta]):
     """
-    A time span such as 7d, 12h or 30m.
+    A time span such as 7d, 12h, or 30m.
     """
 
     name = "duration"
@@ -145,7 +146,7 @@ class Duration(click.ParamType[timedelta]):
         # Longer spans would end after the last date that Python knows.
         written = re.fullmatch(r"([0-9]{1,6})([dhm])", value)
         if written is None:
-            self.fail(f"{value!r} is not a time span; write 7d, 12h or 30m.", param, ctx)
+            self.fail(f"{value!r} is not a time span such as 7d, 12h, or 30m.", param, ctx)
         unit = {"d": "days", "h": "hours", "m": "minutes"}[written[2]]
         return timedelta(**{unit: int(written[1])})
 
@@ -165,7 +166,7 @@ class Duration(click.ParamType[timedelta]):
 @click.option(
     "--summary",
     is_flag=True,
-    help="Show the number of names in each state, and when the last certificate is ordered.",
+    help="Show the number of names in each state, and when the last missing certificate can be ordered.",
 )
 @click.option("--nodes", is_flag=True, help="Show the hosts with volumes of their own.")
 @click.option(
@@ -227,7 +228,8 @@ def command(
             # Only the names on the page need their details.
             names = _chosen_names(stores, state, due, now)
             shown = names[start : start + size if size else None]
-            _show_page(list(statuses_of(shown, agenda, DomainRecords(connection), volume, now)), now)
+            details = list(statuses_of(shown, agenda, DomainRecords(connection), volume, now))
+            _show_page(details, now, is_complete=not start and state is None and due is None)
             if len(names) > start + len(shown):
                 say(f"More: certworker status --page {page + 1}{_options(page_size, state, due)}")
             _show_queue(connection)
@@ -296,9 +298,11 @@ def _options(page_size: int, state: str | None, due: timedelta | None) -> str:
     return options + (f" --due {due // timedelta(minutes=1)}m" if due is not None else "")
 
 
-def _show_page(shown: list[DomainStatus], now: datetime) -> None:
+def _show_page(shown: list[DomainStatus], now: datetime, *, is_complete: bool) -> None:
     if shown:
         show_table(shown, now)
+    elif not is_complete:
+        say("No names on this page with these options. To see all names: certworker status --all")
     else:
         say("No names. To request one: certworker request api.example.org")
 
@@ -340,7 +344,7 @@ def _show_backfill(progress: BackfillProgress) -> None:
     if progress.missing:
         missing = f"Names without a certificate: {progress.missing:,} of {progress.names:,}"
         ends = (
-            f"; at the CA's rate the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
+            f"; at the CA's rate, the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
         )
         say(f"{missing}{ends}.")
 

@@ -18,7 +18,7 @@ def show_timings(name: str, history: Sequence[HistoryEntry]) -> None:
 
     Args:
         name: The name.
-        history: All events of the name, the oldest first.
+        history: The events of the name, the oldest first.
     """
     attempts = _attempts(history)
     if not attempts:

@@ -40,7 +40,7 @@ def create(role: str, tenant: str | None) -> None:
     """
     Create a token, and print it once.
 
-    The role read sees the names, operate also requests, renews and removes them, and admin also imports
+    The role read sees the names. operate also requests, renews, and removes names. admin also imports
     certificates and sees the queue. Only the role proxy, for a proxy, gets private keys.
 
     \b
@@ -52,7 +52,8 @@ def create(role: str, tenant: str | None) -> None:
     if tenant is not None and role == PROXY:
         raise click.ClickException("A proxy serves the names of all tenants. Omit --tenant.")
     if tenant is not None and not TENANT.fullmatch(tenant):
-        raise click.UsageError("TENANT must have 1 to 100 letters, digits, dots, hyphens and underscores.")
+        allowed = "letters, digits, dots, hyphens, or underscores"
+        raise click.UsageError(f"TENANT must consist of 1 to 100 {allowed}.")
     with _tokens() as tokens:
         token = tokens.create(cast("Role", role), tenant, now_in_utc)
     say("The token, which is shown only once:", err=True)
@@ -63,7 +64,7 @@ def create(role: str, tenant: str | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object for each token.")
 def list_tokens(as_json: bool) -> None:
     """
-    List the tokens: id, role, tenant and date.
+    List the tokens: id, role, tenant, and date of creation.
 
     The list does not contain the tokens themselves, because certworker stores only their hashes.
 
@@ -89,7 +90,7 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 def revoke(token_id: str) -> None:
     """
-    Revoke the token ID of `certworker token list`. Its sessions end immediately.
+    Revoke the token with ID, which `certworker token list` shows. Its sessions end immediately.
 
     \b
     Example:

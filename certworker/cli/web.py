@@ -24,8 +24,8 @@ def command() -> None:
     Serve the page and the API at CERTWORKER_WEB_ADDRESS until SIGTERM.
 
     The page reads the certificates from the volume and the state from Redis. An action becomes a job, which a
-    worker runs. The volume may be read-only: only the import of a certificate writes to it. `certworker work`
-    serves the same page.
+    worker runs. With a read-only volume, the page cannot import certificates. If CERTWORKER_STATE_DIR is
+    read-only, a restart ends all sessions. `certworker work` serves the same page.
 
     \b
     Example:

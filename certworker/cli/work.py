@@ -35,9 +35,10 @@ logger = logging.getLogger(__name__)
 )
 def command(override_limits: str | None) -> None:
     """
-    Take requests from the queue, and renew the certificates.
+    Take requests from the queue, and issue and renew the certificates.
 
-    The worker runs until SIGTERM, and then finishes the running jobs. All settings come from the environment.
+    The worker runs until SIGTERM. It then gives the running jobs 25 seconds to finish; jobs that need longer
+    return to the queue. All settings come from the environment.
 
     \b
     Example:
@@ -93,7 +94,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
 
     Args:
         settings: Read from the environment.
-        lease_seconds: How long the names and jobs of a killed worker stay locked.
+        lease_seconds: How many seconds the names and jobs of a killed worker stay locked.
     """
     if failures := _unwritable(settings):
         for failure in failures:

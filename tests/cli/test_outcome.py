@@ -91,7 +91,7 @@ class TestWaitFor:
 
         assert 1 == ended.returncode
         assert ended.stderr.startswith("No worker is running. ")
-        assert ended.stderr.rstrip().endswith("(waiting 1 s)")
+        assert ended.stderr.rstrip().endswith("Waiting for up to 1 s.")
 
     def test_several_requests_end_with_a_summary(self, worker: WorkerProcess) -> None:
         """

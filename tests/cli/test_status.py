@@ -51,7 +51,9 @@ class TestStatus:
         """
         app.issuance.issue((NAMES[0],))
 
-        assert "No names" in worker.command("status", "--due", "7d").stdout
+        due = worker.command("status", "--due", "7d").stdout
+        assert due.startswith("No names on this page with these options. ")
+        assert "certworker request" not in due
         assert NAMES[0] in worker.command("status", "--due", "90d").stdout
         assert "No names" in worker.command("status", "--state", "failed").stdout
         for wrong in ("soon", "99999999999d", "٣d"):
@@ -72,7 +74,7 @@ class TestStatus:
 
         worker.environment["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
         last = worker.command("status").stdout.splitlines()[-1]
-        assert "Names without a certificate: 4 of 5; at the CA's rate the last one is ordered at 20" in last
+        assert "Names without a certificate: 4 of 5; at the CA's rate, the last one is ordered at 20" in last
 
         summary = json.loads(worker.command("status", "--summary", "--json").stdout)
         ends = datetime.fromisoformat(summary["ends"])

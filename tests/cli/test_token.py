@@ -64,8 +64,8 @@ class TestToken:
 
         assert [1, 2, 2, 1] == [each.returncode for each in (unknown, tenant, no_tenant, other)]
         assert "No token has this id." in unknown.stderr
-        assert "TENANT must have 1 to 100" in tenant.stderr
-        assert "TENANT must have 1 to 100" in no_tenant.stderr
+        assert "TENANT must consist of 1 to 100" in tenant.stderr
+        assert "TENANT must consist of 1 to 100" in no_tenant.stderr
         assert f"{path} cannot be used: it has no list of tokens." in other.stderr
         assert "Traceback" not in unknown.stderr + tenant.stderr + other.stderr
         assert "tokens: 5" == path.read_text()
