@@ -7,7 +7,7 @@ In import order (★ to read first)::
     output       The output of commands: printable lines, JSON, and the progress line of long commands
     work         ★ `certworker work`: the worker, with its options and exit codes
     account      `certworker account`: the account at the CA
-    arguments    The names in the arguments of a command, and in its file
+    arguments    The arguments and options of several commands: names, a file with names, a time limit
     dns          `certworker dns` and `certworker records`: the DNS provider, and the records of names
     doctor       `certworker doctor`: the checks of the installation, with remedies
     timings      `certworker explain --timings`: how long each step of the last attempts took
@@ -43,7 +43,7 @@ COMMANDS = {
     "request": "Request certificates.",
     "remove": "Remove names from the proxy and from the volume.",
     "resume": "Resume the orders for a name that the CA has paused.",
-    "import": "Import a certificate of your own, which certworker serves and does not renew.",
+    "import": "Import a certificate of your own, which certworker does not renew.",
     "revoke": "Revoke a certificate, and request a new one with another key.",
     "account": "Show the account at the CA, change its key, or deactivate it.",
     "status": "Show which certificates are in service, when they expire, and what failed.",
@@ -53,10 +53,10 @@ COMMANDS = {
     "dns": "Test the DNS provider for DNS-01, or register a name with acme-dns.",
     "mirror": "Serve the certificates that workers on other hosts issue.",
     "replication": "Make a key for the replication to other hosts.",
-    "web": "Serve the page and the API, without a worker.",
-    "token": "Create, list or revoke the tokens of the page and the API.",
+    "web": "Serve the page and the API without a worker.",
+    "token": "Create, list, or revoke the tokens of the page and the API.",
     "notify": "Test the notifications by mail and by webhook.",
-    "health": "Check whether the running worker is healthy (for the container).",
+    "health": "Check whether the running worker is healthy, for example for a container.",
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 

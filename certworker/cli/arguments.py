@@ -1,5 +1,5 @@
 """
-The names in the arguments of a command, and in its file.
+The arguments and options of several commands: names, a file with names, a time limit.
 """
 
 from __future__ import annotations

@@ -66,7 +66,7 @@ PREFIXES = ("_APP_", "CERTWORKER_")
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep running until Ctrl-C, and print commands to try.")
-@click.option("--wildcard", is_flag=True, help="Request a wildcard, and prove it by DNS-01.")
+@click.option("--wildcard", is_flag=True, help="Request a wildcard, which needs DNS-01.")
 def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.

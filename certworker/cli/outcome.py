@@ -21,7 +21,7 @@ MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one to process the requests: certworker work"
 
-SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume"
+SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume --url redis://HOST:PORT"
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object for each request, one per line."

@@ -1,8 +1,8 @@
 """
 The output of commands: printable lines, JSON, and the progress line of long commands.
 
-A string from Redis, from a CA or from a file may contain control characters, which would move the cursor,
-hide text or change the title of the terminal.
+A string from Redis, from a CA, or from a file may contain control characters, which would move the cursor,
+hide text, or change the title of the terminal.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from certworker.worker.producer import request_certificate, request_removal
     help="With --force, issue as often as the CA allows, instead of at most three times a week.",
 )
 @click.option("--tenant", help="The tenant that owns the names.")
-@click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
+@click.option("--together", is_flag=True, help="Request one certificate for all names.")
 @click.option(
     "--wait",
     is_flag=True,

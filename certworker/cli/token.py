@@ -22,7 +22,7 @@ from certworker.web.tokens import TENANT, TokenFile, UnusableTokens
 @click.group()
 def command() -> None:
     """
-    Create, list or revoke the tokens of the page and the API.
+    Create, list, or revoke the tokens of the page and the API.
 
     The file in CERTWORKER_TOKENS_FILE has the hashes of the tokens; by default, it is in
     CERTWORKER_STATE_DIR. The running page reads a changed file immediately.

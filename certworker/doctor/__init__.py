@@ -8,8 +8,8 @@ In import order (★ to read first)::
     domain       The checks of a name: DNS, port 80, its certificate, its limits, an order from the staging CA
     records      The DNS records that the owner of a name must create, and which of them exist
     settings     The checks of the environment
-    docker       The checks of Traefik's container, where the worker has access to Docker
-    network      The checks of Redis, the CA, the clock, the proxy and the notifications
+    docker       The checks of Docker and of Traefik's container, if a setting needs Docker
+    network      The checks of Redis, the CA, the clock, the proxy, and the notifications
     machine      The checks of this machine: directories, keys, Traefik's files, and the network
     replication  The checks of the replication to other hosts
     report       ★ The whole report: settings, machine, then each name

@@ -1,5 +1,5 @@
 """
-The checks of Traefik's container, if a setting gives access to Docker.
+The checks of Docker and of Traefik's container, if a setting needs Docker.
 """
 
 from __future__ import annotations

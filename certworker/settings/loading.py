@@ -78,7 +78,7 @@ class Environment(EnvSettingsSource):
     The settings source: an environment, and the secret files that it names.
 
     An empty variable means its default, because Compose passes unset variables as empty ones. Spaces and
-    quotes around a value are removed, except from passwords.
+    quotes around a value are removed, except from passwords and from the variables of dns-lexicon.
     """
 
     def __init__(self, group: type[SettingGroup], environ: Mapping[str, str]) -> None:

@@ -30,8 +30,8 @@ class Reload:
     Attributes:
         container: The name of the container.
         action: What certworker requests from Docker.
-        signal: The signal of `kill`.
-        command: The command of `exec`, which no shell interprets.
+        signal: The signal that `kill` sends.
+        command: The command that `exec` runs, without a shell.
     """
 
     container: str
@@ -90,7 +90,7 @@ class HaproxySocket:
         return f"{HAPROXY}{self.path}"
 
 
-#: A server that needs an action after a new certificate.
+#: How one server gets a new certificate.
 Target = Reload | HaproxySocket
 
 

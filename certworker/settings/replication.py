@@ -37,7 +37,7 @@ class ReplicationSettings(SettingGroup):
     The settings of the replication to other hosts.
     """
 
-    #: The keys that encrypt the bundles in Redis; None: no replication.
+    #: The keys of the bundles in Redis, of which the first one encrypts; None: no replication.
     key: Annotated[SecretStr, AfterValidator(_checked)] | None = setting(
         "CERTWORKER_REPLICATION_KEY",
         "a key from this command: certworker replication key; or several, separated by commas, of which the "

@@ -1,5 +1,5 @@
 """
-Tests of the names in the arguments of a command.
+Tests of the arguments and options of several commands.
 """
 
 from __future__ import annotations
