@@ -55,7 +55,7 @@ class Signing:
         Return the certificate for *order*, by its signing request *csr* (base64url of DER).
 
         Raises:
-            Refused: `badCSR`: the signing request is invalid, its names differ from those of the order, or its
+            Refused: `badCSR`: the signing request is invalid, its names are not those of the order, or its
                 key is unsuitable.
         """
         return self._issue(order, self._requested_key(owner, order, csr), order.names)
