@@ -179,9 +179,9 @@ class TestPorts:
     @pytest.mark.parametrize(
         ("port", "ports", "expected"),
         [
-            ("80", published(), 'forwards them, write "80:80" and "443:443" under ports:'),
-            ("80", published(443), 'forwards it, write "80:80" under ports:'),
-            ("8080", published(80, 443), 'forwards it, write "8080:8080" under ports:'),
+            ("80", published(), 'forwards them, add "80:80" and "443:443" under ports:'),
+            ("80", published(443), 'forwards it, add "80:80" under ports:'),
+            ("8080", published(80, 443), 'forwards it, add "8080:8080" under ports:'),
         ],
     )
     def test_the_remedy_has_only_the_missing_ports(
