@@ -56,7 +56,7 @@ COMMANDS = {
     "web": "Serve the page and the API without a worker.",
     "token": "Create, list, or revoke the tokens of the page and the API.",
     "notify": "Test the notifications by mail and by webhook.",
-    "health": "Check whether the running worker is healthy, for example for a container.",
+    "health": "Check whether the running worker is healthy (the health check of the container).",
     "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 

@@ -16,7 +16,7 @@ from certworker.worker.queue_stats import are_suspended, job_position, running_w
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
 
-#: If there are more requests, they share one line.
+#: The maximum number of requests that each have a line. More requests share one line.
 MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one to process the requests: certworker work"

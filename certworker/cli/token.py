@@ -40,8 +40,9 @@ def create(role: str, tenant: str | None) -> None:
     """
     Create a token, and print it once.
 
-    The role read sees the names. operate also requests, renews, and removes names. admin also imports
-    certificates and sees the queue. Only the role proxy, for a proxy, gets private keys.
+    With the role read, a token sees the names. With operate, it also requests, renews, and removes them. With
+    admin, it also imports certificates and sees the queue. Only the role proxy, for a proxy, gets private
+    keys.
 
     \b
     Example:
@@ -90,7 +91,9 @@ def list_tokens(as_json: bool) -> None:
 @click.argument("token_id", metavar="ID")
 def revoke(token_id: str) -> None:
     """
-    Revoke the token with ID, which `certworker token list` shows. Its sessions end immediately.
+    Revoke the token with this ID. Its sessions end immediately.
+
+    To find the ID: certworker token list
 
     \b
     Example:

@@ -43,7 +43,7 @@ HTTPS = 443
 #: line in the report.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
 
-#: The prefixes of the codes of requests that a limit of the CA blocks.
+#: The prefixes of the codes of failures because of a limit of the CA.
 OF_LIMITS = ("rate.", "acct.too_many")
 
 RETRY_PAUSE_SECONDS = 0.5
