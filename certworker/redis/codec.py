@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NoReturn
 
 from certworker.domains import is_name
@@ -91,6 +92,16 @@ def json_in(value: bytes | str | None) -> object:
         return json.loads(decode_text(value), parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=128)
+def names_in_json(text: str) -> tuple[str, ...] | None:
+    """
+    Return the names in the JSON *text*, as for :func:`names_in`.
+
+    The records of all names of a certificate have the same text, which is parsed once.
+    """
+    return names_in(json_in(text))
 
 
 def fields_in(value: bytes | str | None) -> dict[str, object]:

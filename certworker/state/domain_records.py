@@ -33,8 +33,7 @@ from certworker.redis.codec import (
     decode_text,
     decode_time,
     encode_time,
-    json_in,
-    names_in,
+    names_in_json,
     shown_in,
 )
 from certworker.redis.shared_trips import send_with_next
@@ -395,5 +394,5 @@ def tenant_in(value: object) -> str:
 
 
 def _names(text: str, name: str) -> tuple[str, ...]:
-    names = names_in(json_in(text))
+    names = names_in_json(text)
     return names if names and name in names else (name,)

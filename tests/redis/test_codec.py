@@ -4,6 +4,7 @@ Tests of the formats of values in Redis.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -18,6 +19,7 @@ from certworker.redis.codec import (
     json_in,
     name_in,
     names_in,
+    names_in_json,
     score_to_time,
     shown_in,
 )
@@ -158,6 +160,15 @@ class TestNames:
         A list with an invalid name is None, because a part of the names is another certificate.
         """
         assert names_in(value) is None
+
+    def test_equal_lists_are_parsed_once(self) -> None:
+        """
+        The records of a certificate have equal lists of its names. They are parsed once.
+        """
+        texts = [json.dumps(["a.org", "b.org"]) for _ in range(2)]
+
+        assert names_in_json(texts[0]) == ("a.org", "b.org")
+        assert names_in_json(texts[0]) is names_in_json(texts[1])
 
 
 class TestJson:

@@ -340,6 +340,23 @@ class TestRead:
         assert record.names == ("a.org",)
         assert record.attempts == 0
 
+    def test_a_list_counts_only_for_the_names_in_it(
+        self, records: DomainRecords, connection: redis.Redis
+    ) -> None:
+        """
+        Of records with the same list of names, only those of the names in it have the list.
+        """
+        issue(records, "a.org", "b.org")
+        issue(records, "c.org")
+        names = connection.hget(RECORDS + "a.org", "names")
+        connection.hset(RECORDS + "c.org", "names", names)
+
+        assert [each and each.names for each in records.read_many(["a.org", "c.org", "b.org"])] == [
+            ("a.org", "b.org"),
+            ("c.org",),
+            ("a.org", "b.org"),
+        ]
+
     def test_texts_are_printable_and_have_a_maximum_length(
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
