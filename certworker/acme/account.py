@@ -1,10 +1,10 @@
 """
 The files of the account: its key and its URL at the CA, shared by all workers.
 
-    STATE_DIR/accounts/LABEL/key.pem        the key, mode 0600; a key change or a deactivation replaces it
+    STATE_DIR/accounts/LABEL/key.pem        the key, mode 0600; a key change replaces it
     STATE_DIR/accounts/LABEL/key.next.pem   the next key, until the result of a key change is known
     STATE_DIR/accounts/LABEL/key.pem.bak    the key of a deactivated account; further ones: key.pem.2.bak, …
-    STATE_DIR/accounts/LABEL/account.json   the contact, and the URL, which the CA returns again for the key
+    STATE_DIR/accounts/LABEL/account.json   the contact, and the URL, which the CA also returns for the key
     STATE_DIR/accounts/LABEL/lock           the lock of a process that creates or changes the files
 
 A change by another worker takes effect immediately: the cached account is valid only for unchanged files.
@@ -142,7 +142,7 @@ class AccountFiles:
         key = _read_key(self.key_path)
         if key is None:
             return None
-        account = Account(key, *self._known())
+        account = Account(key, *self._known(Account(key).thumbprint))
         self._read = files, account
         return account
 
@@ -185,9 +185,12 @@ class AccountFiles:
         """
         Replace the key with the next key, which the CA knows. The caller holds the lock.
         """
+        account = self.read()
         with durable.translate_os_errors(self.key_path):
             self._next_key_path.replace(self.key_path)
         durable.sync_directory(self._directory)
+        if account and account.url:
+            self.remember(account.url, account.contact)
 
     def drop_next_key(self) -> None:
         """
@@ -206,9 +209,15 @@ class AccountFiles:
 
     def remember(self, url: str, contact: str | None) -> None:
         """
-        Store the URL and the contact of the account. The caller holds the lock.
+        Store the URL and the contact of the account with the stored key. The caller holds the lock.
         """
-        fields = {"schema": SCHEMA, "directory": self._directory_url, "url": url, "contact": contact}
+        fields = {
+            "schema": SCHEMA,
+            "directory": self._directory_url,
+            "url": url,
+            "contact": contact,
+            "thumbprint": self.make_key().thumbprint,
+        }
         durable.write(self._account_path, json.dumps(fields, indent=2).encode() + b"\n", KEY_MODE)
 
     def retire_key(self) -> Path:
@@ -232,15 +241,19 @@ class AccountFiles:
         others = (self.key_path.with_name(f"key.pem.{number}.bak") for number in count(2))
         return next(path for path in chain([first], others) if not path.exists())
 
-    def _known(self) -> tuple[str | None, str | None]:
+    def _known(self, thumbprint: str) -> tuple[str | None, str | None]:
         """
-        Return the URL and the contact of the account.
+        Return the URL and the contact of the account whose key has this *thumbprint*.
 
-        Both are None if the file is missing, damaged or from another CA.
+        Both are None if the file is missing or damaged, or is for another CA or another key. A file of an
+        earlier version has no thumbprint.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))
-            if fields["directory"] == self._directory_url:
+            if (self._directory_url, thumbprint) == (
+                fields["directory"],
+                fields.get("thumbprint", thumbprint),
+            ):
                 # An invalid URL raises an error. The CA then returns the URL for the key.
                 return resolved(fields["url"], ""), _text(fields["contact"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):

@@ -68,7 +68,9 @@ class DevelopmentProxy:
                 secured.recv(4096)
                 secured.sendall(RESPONSE)
         except OSError:
-            return  # No certificate is for the name, or the client refused it or closed the connection.
+            # There is no certificate for the name, or the client refused it, or closed the connection, or
+            # timed out.
+            return
 
     def _choose(self, secured: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         files = self.files_of(name) if name else None
@@ -82,7 +84,9 @@ class DevelopmentProxy:
 
 def handshake(name: str, port: int, root: Path) -> dict[str, object]:
     """
-    Connect to *name* like a browser that trusts *root*, and return the certificate of the server.
+    Connect to *port* of this machine with the server name *name*, like a browser that trusts only *root*.
+
+    Return the certificate of the server.
 
     Raises:
         ssl.SSLError: There is no certificate for *name*, or it is not from *root*, or not valid now.

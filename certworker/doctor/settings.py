@@ -58,8 +58,8 @@ def _email(settings: Settings) -> Iterator[Finding]:
     required = any(choice.kind == "public" for choice in settings.authorities)
     reason = contact_problem(settings.email) if settings.email else None
     if settings.email is None:
-        missing = SETTINGS.failure("e-mail", EmailMissing())
-        yield missing if required else SETTINGS.ok("e-mail", "none; this CA does not require one")
+        optional = SETTINGS.ok("e-mail", "none; only public CAs and some private ones require one")
+        yield SETTINGS.failure("e-mail", EmailMissing()) if required else optional
     elif reason and required:
         yield SETTINGS.failure("e-mail", EmailInvalid(reason=reason))
     else:

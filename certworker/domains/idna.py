@@ -62,9 +62,8 @@ def a_label(given: str, label: str) -> str:
         _refuse_malformed(given, label)
     elif label[2:4] == "--":
         # R-LDH labels are reserved (RFC 5890, section 2.3.1), and Boulder rejects them.
-        raise BadIdn(
-            name=given, reason=f"{label} has a reserved form (??--)", suggestion=label.replace("--", "-", 1)
-        )
+        allowed = given.replace(label, label.replace("--", "-", 1))
+        raise BadIdn(name=given, reason=f"{label} has a reserved form (??--)", suggestion=allowed)
     return written
 
 

@@ -90,5 +90,5 @@ class WrongCaUrl(ConfigurationFailure):
 class AddressNotUsable(ConfigurationFailure):
     code = "config.http_address"
     message_template = "Cannot listen on {address}: {reason}."
-    remedy_template = "Stop the other program, or set {variable} to another address, such as 0.0.0.0:8081."
+    remedy_template = "Stop the other program, or set {variable} to an address with another port."
     severity = Severity.FATAL

@@ -55,7 +55,10 @@ RETRIES_BY_CODE = {
     "acme.not_revoked": OF_A_COMMAND,
     "caa.syntax": ONLY_A_WARNING,
     "config.domain_localhost": "certworker does not retry. It reads `_APP_DOMAIN` again at its next start.",
-    "config.http_address": "certworker stops, and tries the address again at its next start.",
+    "config.http_address": (
+        "certworker stops, and tries the address again at its next start. If only the default address of the "
+        "page is in use, the worker runs without the page."
+    ),
     "config.invalid": "certworker stops, and reads the values again at its next start.",
     "dns.cname_target": ONLY_A_WARNING,
     "dns.moved": (
@@ -106,6 +109,10 @@ RETRIES_BY_CODE = {
     ),
     "redis.auth": OF_REDIS,
     "redis.cluster": OF_REDIS,
+    "redis.command": (
+        f"If each worker needs the command, {OF_REDIS} Otherwise, the job that needs it is repeated: "
+        f"{RETRIES[Retry.SOON]}"
+    ),
     "redis.evict": AT_EACH_START,
     "redis.missing": "The demo stops.",
     "redis.oom": OF_REDIS,

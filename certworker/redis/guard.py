@@ -6,7 +6,8 @@ It guards every command:
 * It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* It removes the oversized values that made a reply too long. That command fails, but later ones succeed.
+* After a reply that is too long, it removes oversized values from the keys of certworker and RQ. That command
+  fails. Later ones succeed if these values were the cause.
 
 With each command of a job, it also sends the job's waiting commands; see
 :mod:`certworker.redis.shared_trips`.
@@ -182,7 +183,7 @@ def sharing_trips(connection: Redis) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # with or without hiredis
+class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # the type depends on hiredis, which the project requires
     """
     The parser of redis-py, with a limit on the length of a reply.
     """

@@ -8,9 +8,9 @@ The address of Redis as a URL.
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DB]
     rediss+sentinel://…                             the same over TLS, also to the Sentinels
 
-redis-py defines the first two schemes, but none for Sentinel. The other two are those of redisvl, Prefect,
-limits, and Redis-Sentinel-Url. USER and PASSWORD are for Redis. The options `sentinel_username` and
-`sentinel_password` are for Sentinels with authentication.
+redis-py defines the first two schemes, but none for Sentinel. `redis+sentinel` is also the scheme of
+redisvl, Prefect, limits, and Redis-Sentinel-Url; `rediss+sentinel` is also that of Prefect. USER and PASSWORD
+are for Redis. The options `sentinel_username` and `sentinel_password` are for Sentinels with authentication.
 
 Other programs import this module together with the producer, so it imports few modules.
 """

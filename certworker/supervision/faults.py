@@ -62,6 +62,7 @@ class Faults:
         self._explain = explain
         self._clock = clock
         self._logged: dict[object, float] = {}
+        self._last_success = float("-inf")
         self._began: float | None = None
         self._pause = 0.0
 
@@ -69,7 +70,8 @@ class Faults:
         """
         Log *error*, unless its type was logged recently; return the seconds until the next attempt.
 
-        The job loop reports an unusable Redis, so this method does not log it.
+        In a worker, the job loop reports an unusable Redis, so this method does not log it. The program
+        `certworker web` has no job loop; its pages show the failure.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()
@@ -89,7 +91,7 @@ class Faults:
         self._pause = 0.0
         if not self._logged:
             return
-        now = self._clock()
+        now = self._last_success = self._clock()
         if self._began is not None:
             logger.info("%s works again after %.0f s", self._component, now - self._began)
             self._began = None
@@ -98,7 +100,8 @@ class Faults:
 
     def _is_new(self, error: BaseException, now: float) -> bool:
         key = _key(error)
-        if now - self._logged.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
+        logged = self._logged.get(key, float("-inf"))
+        if now - logged < (SHORTEST_REPEAT_SECONDS if logged <= self._last_success else REPEAT_SECONDS):
             return False
         if len(self._logged) >= MAX_TYPES:
             self._logged.clear()

@@ -104,6 +104,19 @@ class TestFirstOrder:
 
         assert authority.directory_url == known(tmp_path)["directory"]
 
+    def test_the_url_of_another_key_is_not_used(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+        """
+        After the operator has moved a damaged key away, the next order registers an account with a new key.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        before = known(tmp_path)
+        (files(tmp_path) / "key.pem").rename(files(tmp_path) / "key.pem.damaged")
+
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert before["url"] != known(tmp_path)["url"]
+        assert before["thumbprint"] != known(tmp_path)["thumbprint"]
+
     def test_a_relative_url_is_made_absolute(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The stored URL is absolute. It is the key ID of each request, compared as a whole (RFC 8555,

@@ -102,6 +102,22 @@ class TestFaults:
 
         assert 3 == len(caplog.records)
 
+    def test_a_fault_that_returns_after_a_minute_is_logged(
+        self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The fault ends within a minute after its log line, and returns later.
+        """
+        faults.failed(failing())
+        clock.now += SHORTEST_REPEAT_SECONDS / 2
+        faults.succeeded()
+        faults.failed(failing())
+        assert 1 == sum(line.levelname == "ERROR" for line in caplog.records)
+        clock.now += SHORTEST_REPEAT_SECONDS
+        faults.failed(failing())
+
+        assert 2 == sum(line.levelname == "ERROR" for line in caplog.records)
+
     def test_a_recurring_fault_is_logged_once_a_minute(
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
