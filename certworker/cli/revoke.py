@@ -19,6 +19,7 @@ from certworker.redis.client import connected
 from certworker.settings import load
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.inventory import names_served
+from certworker.storage.keypair import StoredCertificate
 from certworker.worker.producer import request_certificate, request_removal
 
 
@@ -49,26 +50,8 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     name = normalize(name, private=True, wildcards=True)
     store = CertificateStore(settings.certificates_dir)
     stored = store.current(name)
-    if stored is None and (wildcard := store.covered.wildcard_of(name)):
-        remedy = f"To revoke the wildcard: certworker revoke '{wildcard}'"
-        say(f"{name} is covered by {wildcard}. {remedy}", err=True)
-        sys.exit(1)
-    if stored is None:
-        say(f"{name} has no certificate here. To see the state of each name: certworker status", err=True)
-        sys.exit(1)
-    if stored.metadata.is_imported:
-        say(
-            f"{name} has an imported certificate. Revoke it at its CA ({stored.metadata.issuer}), then "
-            f"import its successor: certworker import {name} --cert FILE --key FILE",
-            err=True,
-        )
-        sys.exit(1)
-    if not stored.metadata.authority:
-        say(
-            f"{name} has a certificate that another program requested. Revoke it at its CA "
-            f"({stored.metadata.issuer}). To replace it: certworker request --force {name}",
-            err=True,
-        )
+    if stored is None or stored.metadata.is_imported or not stored.metadata.authority:
+        say(_refusal(name, stored, store), err=True)
         sys.exit(1)
     choice, metadata = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
@@ -96,6 +79,26 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     else:
         requested = "The removal" if remove else "A new certificate"
         say(f"{requested} is requested. To see its state: certworker status {followed[0]}")
+
+
+def _refusal(name: str, stored: StoredCertificate | None, store: CertificateStore) -> str:
+    """
+    Return why certworker cannot revoke *stored*, the certificate of *name*, and what the user can do.
+    """
+    if stored is None and (wildcard := store.covered.wildcard_of(name)):
+        return f"{name} is covered by {wildcard}. To revoke the wildcard: certworker revoke '{wildcard}'"
+    if stored is None:
+        return f"{name} has no certificate here. To see the state of each name: certworker status"
+    issuer = stored.metadata.issuer
+    if stored.metadata.is_imported:
+        return (
+            f"{name} has an imported certificate. Revoke it at its CA ({issuer}), then import its successor: "
+            f"certworker import {name} --cert FILE --key FILE"
+        )
+    return (
+        f"{name} has a certificate that another program requested. Revoke it at its CA ({issuer}). "
+        f"To replace it: certworker request --force {name}"
+    )
 
 
 def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> list[str]:

@@ -50,21 +50,6 @@ class Unpublished:
         is_older = stored.metadata.generation < forced.first_token
         return (None, stored) if is_older else (stored, None)
 
-    def _valid(self, names: tuple[str, ...], *, force: bool) -> StoredCertificate | None:
-        """
-        Return the valid certificate for *names* that is not in service or not recorded yet.
-        """
-        try:
-            stored = self.certificates.unpublished(names)
-        except CertworkerError:
-            return None  # the attempt meets the same failure and records it
-        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
-            self.attempts.clean_up(partial(self._forget, stored))
-            return None
-        if stored and stored.metadata.is_imported and force:
-            return None
-        return stored if stored and self.clock() < stored.metadata.not_after else None
-
     def forget_removed(self, stored: StoredCertificate, removed: Sequence[object]) -> None:
         """
         Record that *stored* is in service, after the removal of its pending orders.
@@ -99,6 +84,21 @@ class Unpublished:
         """
         for issuer in self.issuers:
             issuer.pending_orders.forget(names)
+
+    def _valid(self, names: tuple[str, ...], *, force: bool) -> StoredCertificate | None:
+        """
+        Return the valid certificate for *names* that is not in service or not recorded yet.
+        """
+        try:
+            stored = self.certificates.unpublished(names)
+        except CertworkerError:
+            return None  # the attempt meets the same failure and records it
+        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
+            self.attempts.clean_up(partial(self._forget, stored))
+            return None
+        if stored and stored.metadata.is_imported and force:
+            return None
+        return stored if stored and self.clock() < stored.metadata.not_after else None
 
     def _forget(self, stored: StoredCertificate) -> None:
         # The orders are removed first. After a crash in between, the certificate is still unpublished, and
