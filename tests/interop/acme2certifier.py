@@ -11,9 +11,10 @@ from pathlib import Path
 from tests.interop.authorities import ForeignAuthority, interpreter_of
 
 #: A server for acme2certifier, whose own server listens only at port 80 of all addresses. acme2certifier has
-#: no setting for the port of a name server or for SQLite. A reader that needs five seconds makes a commit
-#: fail, and the database stays locked for a minute, so each nonce is bad. In WAL mode, commits do not wait
-#: for readers.
+#: no setting for the port of a name server or for SQLite. Without WAL mode, a reader that needs five seconds
+#: makes a commit fail, and the database stays locked for a minute, so each nonce is bad. Without autocommit
+#: (isolation_level None), an exception between a statement and its commit leaves the database locked until
+#: the garbage collection, so the server answers no request in time.
 SERVER = """
 import sqlite3
 import sys
@@ -31,7 +32,7 @@ class Resolver(dns.resolver.Resolver):
         self.port = int(sys.argv[2])
 
 def connect(file, connect=sqlite3.connect):
-    connection = connect(file, timeout=60)
+    connection = connect(file, timeout=60, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=OFF")
     return connection
@@ -53,6 +54,9 @@ issuing_ca_crl: {crl}
 ca_cert_chain_list: {chain}
 cert_validity_days: 30
 cert_save_path: {certificates}
+
+[Certificate]
+enrollment_timeout: 60
 
 [DBhandler]
 handler: wsgi

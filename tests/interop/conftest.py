@@ -4,6 +4,7 @@ The CAs of these tests, each of which starts once, and an app that orders from o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tests.interop.acme2certifier import Acme2certifier
 from tests.interop.authorities import ForeignAuthority
 from tests.interop.caddy import Caddy
 from tests.interop.step_ca import StepCa
+
+#: The length of the CA's log in the report of a failed test.
+LOG_CHARACTERS = 4_000
 
 AUTHORITIES: list[type[ForeignAuthority]] = [StepCa, Caddy, Acme2certifier]
 
@@ -34,7 +38,7 @@ def authority(
 @pytest.fixture
 def app(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[App]:
     """
-    Open an app with a new account at the CA.
+    Open an app with a new account at the CA. The report of a failed test contains the end of the CA's log.
     """
     bundle = str(authority.ca_bundle) if authority.ca_bundle else ""
     with open_app(
@@ -46,3 +50,4 @@ def app(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Itera
         _APP_EMAIL_CERTIFICATES="ops@certworker.dev",
     ) as opened:
         yield opened
+    sys.stdout.write(authority.log.read_text(errors="replace")[-LOG_CHARACTERS:])
