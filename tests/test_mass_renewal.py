@@ -210,7 +210,7 @@ class MassRenewal:
         clock.now += AN_ORDER
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("lifetime", [45 * DAY, 160 * HOUR], ids=lambda each: f"{each / HOUR:.0f} h")
 def test_all_are_renewed_within_the_limits_in_order_of_urgency(
     tmp_path: Path, connection: Redis, lifetime: timedelta

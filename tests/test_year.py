@@ -63,7 +63,7 @@ def check_nothing_expired(simulation: Simulation, sizes: Sequence[int], renewals
     assert simulation.most_issued(7 * DAY) <= 5
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 class TestYear:
     @pytest.mark.parametrize("lifetime", OUTAGES, ids=lambda lifetime: f"{lifetime / HOUR:.0f} h")
     def test_of_one_lifetime(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
