@@ -13,8 +13,8 @@ from tests.interop.authorities import ForeignAuthority, interpreter_of
 #: A server for acme2certifier, whose own server listens only at port 80 of all addresses. acme2certifier has
 #: no setting for the port of a name server or for SQLite. Without WAL mode, a reader that needs five seconds
 #: makes a commit fail, and the database stays locked for a minute, so each nonce is bad. Without autocommit
-#: (isolation_level None), an exception between a statement and its commit leaves the database locked until
-#: the garbage collection, so the server answers no request in time.
+#: (isolation_level None), an exception between a statement and its commit can leave the database
+#: locked until the garbage collection, so the server responds to no request in time.
 SERVER = """
 import sqlite3
 import sys
