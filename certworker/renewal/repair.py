@@ -102,11 +102,13 @@ class Repair:
                 lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
                 stack.enter_context(lock.held(LOCK_TIMEOUT_SECONDS))
             found = take_inventory(self.store, self.clock())
-            written = repair_all(self.traefik, self.store, found.served)
-            complete_links(self.store, found.incomplete)
-        repaired = {**written, **dict.fromkeys(found.incomplete, "links")}
-        repaired |= dict.fromkeys(found.relinked, "relinked") | dict.fromkeys(found.lost, "lost")
-        self._report(repaired)
+            repaired = dict.fromkeys(found.incomplete, "links")
+            repaired |= dict.fromkeys(found.relinked, "relinked") | dict.fromkeys(found.lost, "lost")
+            # The report and the links of all names follow even if a file cannot be written.
+            stack.callback(self._report, repaired)
+            stack.callback(complete_links, self.store, found.incomplete)
+            for name, damage in repair_all(self.traefik, self.store, found.served).items():
+                repaired.setdefault(name, damage)
         return len(repaired)
 
     def _report(self, repaired: Mapping[str, str]) -> None:

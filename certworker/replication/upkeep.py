@@ -66,9 +66,11 @@ class Upkeep:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A file or link cannot be written.
         """
         found = take_inventory(self._store, self._clock())
-        for name, damage in repair_all(self._traefik, self._store, found.served).items():
-            logger.warning("repaired the file of Traefik: %s", DAMAGES[damage], extra={"domain": name})
-        complete_links(self._store, found.incomplete)
+        try:
+            for name, damage in repair_all(self._traefik, self._store, found.served).items():
+                logger.warning("repaired the file of Traefik: %s", DAMAGES[damage], extra={"domain": name})
+        finally:
+            complete_links(self._store, found.incomplete)
 
     def prune(self) -> None:
         """

@@ -7,6 +7,7 @@ is linked to its newest usable generation. No request is sent to a CA.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,12 +18,15 @@ from itertools import islice
 from pathlib import Path
 
 from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault, VolumeReadOnly
 from certworker.errors.worker import SchemaTooNew
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
 from certworker.storage.metadata import CertificateMetadata, known_generations
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS, for_each
 from certworker.supervision import beat, optional
+
+logger = logging.getLogger(__name__)
 
 #: The maximum number of names whose links are made while the lock is held. Jobs wait for this lock.
 NAMES_PER_LOCK = 20
@@ -160,15 +164,30 @@ def _relink(store: CertificateStore, missing: set[str], now: datetime, found: In
         if not wanted or metadata.not_after <= now or not _is_usable(directory, min(wanted)):
             continue
         with store.changing():
-            # Check again under the lock: a job may have stored a new certificate in the meantime.
-            for name in wanted:
-                if not is_complete(store.links.generation(name) or _missing_generation(store)):
-                    store.links.create_links(name)
-                    store.links.activate([name], directory)
-                    found.relinked.append(name)
-        found.served |= {name: store.links.generation(name) or _missing_generation(store) for name in wanted}
+            for name in sorted(wanted):
+                try:
+                    _relink_one(store, name, directory, found)
+                except (VolumeReadOnly, VolumeFault) as failure:
+                    # Another program may have put a directory at the path of a link.
+                    logger.warning(
+                        "the links cannot be repaired: %s",
+                        failure,
+                        extra={"domain": name, "code": failure.code},
+                    )
         missing = missing - wanted
     found.lost.extend(sorted(missing))
+
+
+def _relink_one(store: CertificateStore, name: str, directory: Path, found: Inventory) -> None:
+    # Check again under the lock: a job may have stored a new certificate in the meantime.
+    current = store.links.generation(name)
+    if current and is_complete(current):
+        found.served[name] = current
+        return
+    store.links.activate([name], directory)
+    found.relinked.append(name)
+    found.served[name] = directory
+    store.links.create_links(name)
 
 
 def _is_usable(directory: Path, name: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from certworker.app import App
 from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeFault
 from certworker.renewal.repair import FIRST_PAUSE, LONGEST_PAUSE
 from certworker.traefik.reload_interval import LEAST_SECONDS
 from certworker.traefik.repair import repair_all
@@ -152,6 +153,30 @@ class TestRepair:
         assert 2 == app.repair.repair()
         assert "[fs.io]" in caplog.text
         assert all(app.traefik.files(name) for name in ("a.localhost", "z.localhost"))
+
+    def test_a_link_that_cannot_be_made_does_not_affect_the_other_names(self, app: App) -> None:
+        """
+        A name without a certificate is checked, and the links of other names are made. The failure follows.
+        """
+        for name in ("a.localhost", NAME, "z.localhost"):
+            app.issuance.issue((name,))
+        generation = app.certificates.links.generation("a.localhost")
+        assert generation
+        shutil.rmtree(generation)
+        for name in (NAME, "z.localhost"):
+            (app.certificates.directory / name / "privkey.pem").unlink()
+        (app.certificates.directory / NAME / "privkey.pem").mkdir()
+        (app.certificates.directory / NAME / "privkey.pem" / "file").touch()
+        for name in (NAME, "z.localhost"):
+            os.utime(app.certificates.directory / name, (0, 0))
+
+        with pytest.raises(VolumeFault):
+            app.repair.repair()
+
+        check_time = app.agenda.next_check("a.localhost")
+        assert check_time
+        assert check_time <= app.clock()
+        assert app.certificates.links.has_all_links("z.localhost")
 
     def test_a_name_with_a_restored_older_certificate_is_checked_at_once(self, app: App) -> None:
         """

@@ -107,6 +107,29 @@ class TestTakeInventory:
         assert ({NAME: latest.directory, WWW: older.directory}, [WWW]) == (found.served, found.relinked)
         assert "fs.io" in caplog.text
 
+    def test_a_name_whose_links_cannot_be_repaired_stops_no_repair(
+        self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        All names of a missing generation get the older one. The log names the one whose `DOMAIN/` is blocked.
+        """
+        older, latest = (store(volume, signer.certificate(NAME, WWW), token=token) for token in (1, 2))
+        shutil.rmtree(latest.directory)
+        link = volume.directory / NAME / "privkey.pem"
+        link.unlink()
+        # A directory of another program cannot be replaced by a link.
+        link.mkdir()
+        (link / "file").touch()
+        os.utime(link.parent, (0, 0))
+        found = take_inventory(volume, NOW)
+
+        assert dict.fromkeys((NAME, WWW), older.directory) == found.served
+        assert {NAME, WWW} == set(found.relinked)
+        assert content(older) == content(volume.current(WWW))
+        assert [NAME] == [
+            getattr(each, "domain", "") for each in caplog.records if "cannot be repaired" in each.message
+        ]
+
     def test_a_name_whose_links_cannot_be_made_stops_no_other(
         self, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
