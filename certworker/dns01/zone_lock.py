@@ -44,14 +44,15 @@ GONE_MS = 5_000
 LINE_MS = 60_000
 
 # KEYS: the line, the last attempt of each writer. ARGV: the writer. Returns how many writers are ahead of it.
-_WAIT = f"""
+# In Lua, `'(' .. now` has 14 digits, tenths of a millisecond: it would remove writers of this moment.
+WAIT = f"""
 local time = redis.call('TIME')
 local now = time[1] * 1000 + time[2] / 1000
 for _, gone in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - {GONE_MS})) do
     redis.call('ZREM', KEYS[1], gone)
     redis.call('ZREM', KEYS[2], gone)
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '(' .. now, '+inf')
+redis.call('ZREMRANGEBYSCORE', KEYS[2], string.format('(%.17g', now), '+inf')
 redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
 redis.call('ZADD', KEYS[2], now, ARGV[1])
 for _, other in ipairs(redis.call('ZRANGE', KEYS[1], 0, redis.call('ZRANK', KEYS[1], ARGV[1]))) do
@@ -86,7 +87,7 @@ class ZoneLocks:
         self._locks = locks
         self._pause = pause
         self._clock = clock
-        self._wait = connection.register_script(_WAIT)
+        self._wait = connection.register_script(WAIT)
 
     @contextmanager
     def hold(self, zone: str, timeout_seconds: float = TIMEOUT_SECONDS) -> Iterator[Lease]:

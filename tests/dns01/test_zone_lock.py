@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from redis import Redis
 
-from certworker.dns01.zone_lock import LINES, LOCK_PREFIX, SEEN, ZoneLocks
+from certworker.dns01.zone_lock import LINES, LOCK_PREFIX, SEEN, WAIT, ZoneLocks
 from certworker.errors.dns01 import ZoneBusy
 from certworker.state.locks import LOCKS, DomainLocks
 from tests.servers.redis import RedisServer
@@ -87,6 +87,18 @@ class TestHold:
                 wait_for_queue(connection, number + 1)
 
         assert list(range(10)) == order
+
+    def test_a_writer_keeps_its_place_when_others_come_at_the_same_time(self, connection: Redis) -> None:
+        """
+        A writer that comes microseconds after another one does not remove the other one from the line.
+        """
+        wait = connection.register_script(WAIT)
+        keys, writers = [LINES + "a.org", SEEN + "a.org"], ["a", "b", "c", "d"]
+        for _ in range(200):
+            with connection.pipeline(transaction=False) as pipe:
+                for writer in writers:
+                    wait(keys, [writer], client=pipe)
+                assert [0, 1, 2, 3] == pipe.execute()
 
     def test_another_zone_is_not_locked(self, connection: Redis) -> None:
         """

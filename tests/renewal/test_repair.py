@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise, repeat
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +17,7 @@ from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.errors.fs import VolumeFault
 from certworker.renewal.repair import FIRST_PAUSE, LONGEST_PAUSE
-from certworker.traefik.reload_interval import LEAST_SECONDS
+from certworker.storage import durable
 from certworker.traefik.repair import repair_all
 from certworker.worker.bulk import new_job
 from tests.servers.faulty_authority import FaultyAuthority
@@ -244,33 +244,29 @@ class TestRepair:
 
         assert not (app.traefik.directory / f"{NAME}.yml").exists()
 
-    def test_many_files_are_repaired_within_a_pause_of_traefik(self, app: App, signer: Signer) -> None:
+    def test_many_files_appear_after_all_are_prepared(
+        self, app: App, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        A thousand files appear within one pause of Traefik, which reads its directory after each pause.
+        A thousand files are written elsewhere, and then only renamed, so that Traefik reads them together.
         """
         certificate = signer.certificate(*(f"shop{number}.localhost" for number in range(1_000)))
         stored = app.certificates.store(certificate, authority="a", kind="private", token=1)
-        changes = set[int]()
-        stop = threading.Event()
+        prepared = list[int]()
+        move = durable.move
 
-        def watch() -> None:
-            while not stop.wait(0.001):
-                changes.add(app.traefik.directory.stat().st_mtime_ns)
+        def moved(path: Path, target: Path) -> None:
+            prepared.append(len(list(path.parent.iterdir())))
+            move(path, target)
 
-        before = app.traefik.directory.stat().st_mtime_ns
-        watcher = threading.Thread(target=watch)
-        watcher.start()
+        monkeypatch.setattr(durable, "move", moved)
         assert 1_000 == app.repair.repair()
-        stop.set()
-        watcher.join()
 
-        moved = sorted(changes - {before})
+        assert list(range(1_000, 0, -1)) == prepared
         assert 1_000 == len(list(app.traefik.directory.glob("*.yml")))
         served = app.traefik.files("shop7.localhost")
         assert served is not None
         assert (stored.directory / "fullchain.pem").samefile(served[0])
-        # The files are prepared in another directory, so that they appear together.
-        assert (moved[-1] - moved[0]) / 1e9 < LEAST_SECONDS
 
 
 class TestResumePublications:
