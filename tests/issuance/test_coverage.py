@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -628,19 +627,3 @@ class TestRemoval:
 
         assert 0 == app.repair.repair()
         assert not has_own(app, NAME)
-
-
-class TestSpeed:
-    def test_a_covered_name_takes_milliseconds(self, app: App) -> None:
-        """
-        The fastest of fifty covered requests takes less than 10 ms. A busy machine delays the others.
-        """
-        stored(app, WILDCARD)
-        app.issuance.issue((NAME,))
-        took = []
-        for number in range(50):
-            began = time.perf_counter()
-            app.issuance.issue((f"n{number}.{BASE}",))
-            took.append(time.perf_counter() - began)
-
-        assert min(took) < 0.01

@@ -350,14 +350,12 @@ class TestManyMessages:
         After three kills of the consumer, each message has led to exactly one request.
         """
         php("utopia", redis_server, str(MESSAGES))
-        start = time.monotonic()
         for killed_after in (MESSAGES // 5, MESSAGES // 5 * 2, MESSAGES // 5 * 3):
             with consumer_process(redis_server):
                 while stats(connection)["success"] < killed_after:
                     time.sleep(0.01)
         with consumer_process(redis_server):
             assert eventually(lambda: stats(connection)["success"] == MESSAGES)
-        seconds = time.monotonic() - start
 
         assert {f"site-{number}.localhost": 1 for number in range(1, MESSAGES + 1)} == Counter(
             name for name, _ in requested(connection)
@@ -366,4 +364,3 @@ class TestManyMessages:
             stats(connection)[kind] for kind in ("total", "processing", "processing list")
         )
         assert [] == connection.keys("certworker:appwrite:*:claims:*")
-        assert seconds < 30
