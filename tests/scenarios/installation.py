@@ -9,10 +9,9 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import SystemRandom
 
 from redis import Redis
 
@@ -23,6 +22,7 @@ from tests.servers.bind import Bind
 from tests.servers.development import development_authority
 from tests.servers.fault_injection import FaultInjection
 from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.signed import LIFETIME, SignedZone, validating
 from tests.servers.web import Respond, WebServer, response
@@ -45,18 +45,6 @@ PUBLIC = {
 }
 
 
-def quiet_port() -> int:
-    """
-    Return a free port that the kernel gives to no other server or connection.
-
-    The servers of a scenario start later than the port is selected.
-    """
-    while True:
-        port = SystemRandom().randrange(15_000, 30_000)
-        with suppress(OSError), socket.create_server(("0.0.0.0", port)):
-            return port
-
-
 class Installation:
     """
     The servers and the settings of a scenario, before the scenario opens its app.
@@ -70,7 +58,7 @@ class Installation:
         self.redis = redis
         self.connection = connection
         self.stack = stack
-        self.http_port = quiet_port()
+        self.http_port = free_port()
         self.dns = stack.enter_context(World())
         #: The difference between the app's clock and the real time: simulated time, and the error of the
         #: clock.
