@@ -10,8 +10,11 @@ import pytest
 
 from certworker.doctor.records import NeededRecord
 from certworker.errors.dns import Moved
+from certworker.state.domain_records import RECORDS
+from certworker.state.forced_request import REQUEST, ForcedRequest
 from certworker.storage.metadata import IMPORTED
 from certworker.web.pages.name import buttons
+from tests.web.application import NOW
 from tests.web.pages import showcase
 from tests.web.pages.conftest import Site
 from tests.web.pages.test_appearance import VALID
@@ -39,6 +42,20 @@ class TestName:
 
         assert all(part in text for part in ("Last failure", "6 failed attempts", "Change the record"))
         assert "dns.wrong_ip" in text
+
+    def test_a_pending_forced_request_is_shown(self, site: Site) -> None:
+        """
+        The view has the time of a forced request, until a new certificate is in service.
+        """
+        name = "shop.example.com"
+        before = site.reader.get(f"/names/{name}").text
+        request = ForcedRequest("0a1b", (name,), NOW, "root on host", "issue-1:2")
+        site.sources.connection.hset(RECORDS + name, REQUEST, request.as_json())
+        after = site.reader.get(f"/names/{name}").text
+
+        assert "Forced request" not in before
+        assert "<dt>Forced request</dt><dd>pending since" in after
+        assert "root on host" not in after
 
     def test_a_moved_name_has_no_renewal(self, site: Site) -> None:
         """
