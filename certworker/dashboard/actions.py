@@ -2,7 +2,7 @@
 The actions of the page and the API. Each one enqueues jobs for the worker.
 
 The callers check whether a known name belongs to the tenant of the call. The actions check the names of a
-request, and the other names of a certificate.
+request, and the other names of the same certificate or attempt.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ class Actions:
 
         Args:
             by: The requester, for the log.
-            tenant: The tenant that owns the names; None: no name gets another tenant.
-            assign: Whether an operator sends the request, so that names of other tenants, or of none, become
-                names of *tenant*.
+            tenant: The tenant that owns the names; None: the tenants of the names do not change.
+            assign: Whether an operator sends the request. Then names of other tenants, or of none, become
+                names of *tenant*, unless another tenant has proved the ownership.
 
         Raises:
             CertworkerError: A name is invalid, or the volume cannot be read. Nothing is requested.
             OtherTenant: A name is known, and does not belong to *tenant*. Nothing is requested.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed. Some certificates may already be requested.
         """
         settings, connection = self._sources.settings, self._sources.connection
         private, wildcards = settings.authority.private_names, settings.dns01.is_set
@@ -104,12 +104,13 @@ class Actions:
         """
         Request a new certificate for *name* and the other names of its certificate, even if it is not due.
 
-        For a name that a wildcard covers, or that has an imported certificate, this is :meth:`retry`.
+        Without a certificate, the other names are those of the last attempt. For a name that a wildcard
+        covers, or that has an imported certificate, this method is :meth:`retry`.
 
         Raises:
             CertworkerError: The volume cannot be read.
             OtherTenant: One of these names does not belong to *tenant*.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         metadata, wildcard = self._sources.certificates.serving(name)
         if wildcard or (metadata and metadata.is_imported):
@@ -124,10 +125,12 @@ class Actions:
         """
         Request an attempt now for *name* and the other names of its last attempt.
 
+        Other names with an imported certificate are left out.
+
         Raises:
             CertworkerError: The volume cannot be read.
             OtherTenant: One of these names does not belong to *tenant*.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         names = self._names_with(name)
         self._require_tenant(names, tenant)
@@ -135,13 +138,13 @@ class Actions:
 
     def resume(self, name: str, *, by: str, tenant: str | None = None) -> str:
         """
-        Resume the orders for *name*, which a CA has paused, and request the next attempt now.
+        Resume the paused orders for *name* and the other names of its last attempt, and retry now.
 
         Raises:
             CertworkerError: The file with the limits is invalid, the volume cannot be read, or the state
                 directory is not writable.
-            OtherTenant: One of the names of its last attempt does not belong to *tenant*.
-            redis.RedisError: Redis does not respond.
+            OtherTenant: One of these names does not belong to *tenant*.
+            redis.RedisError: Redis failed.
         """
         sources, names = self._sources, self._names_with(name)
         self._require_tenant(names, tenant)
@@ -156,12 +159,12 @@ class Actions:
             name: The name as the caller wrote it.
             pem: The certificate, its key and its chain.
             by: The requester, for the log.
-            force: Whether it may replace a certificate that certworker renews.
+            force: Whether the import may replace a certificate that certworker renews.
 
         Raises:
             CertworkerError: The name or the certificate is refused, a job is running for the name, or the
-                volume is not writable.
-            redis.RedisError: Redis does not respond.
+                volume is not writable or belongs to another user.
+            redis.RedisError: Redis failed.
         """
         return self._imports.run(normalize(name, private=True, wildcards=True), pem, by=by, force=force)
 
@@ -170,7 +173,7 @@ class Actions:
         Request the removal of *name* from the proxy, the volume and the renewals.
 
         Raises:
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         return request_removal(name, by=by, connection=self._sources.connection)
 

@@ -32,7 +32,7 @@ def limits(sources: Sources) -> tuple[AuthorityLimits, ...]:
 
     Raises:
         InvalidSettings: The file with the limits is invalid.
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     found = []
     for choice in sources.settings.authorities:

@@ -19,7 +19,7 @@ from certworker.storage.metadata import PEM_FILES
 from certworker.worker.producer import queue_length
 from certworker.worker.queue_stats import queued_name
 
-#: Bytes. A chain of ten large certificates has a tenth of this.
+#: The maximum size of a chain in bytes. A chain of ten large certificates has a tenth of this size.
 LARGEST_CHAIN = 1024 * 1024
 
 #: In a longer queue, a search for one name takes too long.
@@ -53,18 +53,19 @@ class NameDetails:
     #: The paths of `cert`, `chain`, `fullchain` and `privkey`; empty without a certificate.
     files: Mapping[str, str]
     tenant: str
-    #: The wildcard that covers the name; empty for a name with a certificate of its own.
+    #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     covered_by: str
-    #: The position of its first request in the queue; None without a request, or in a very long queue.
+    #: The position of the first request for the name on the queue. None: there is no request, the queue is
+    #: very long, or Redis does not permit the search.
     queue_position: int | None
 
 
 def name_details(sources: Sources, name: str, tenant: str | None = None) -> NameDetails | None:
     """
-    Return the details of *name*; None if it is unknown, or belongs to another tenant than *tenant*.
+    Return the details of *name*; None if it is invalid, unknown, or of another tenant than *tenant*.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     status = find_name(sources, name, tenant)
     if status is None:

@@ -47,14 +47,14 @@ SORTS: tuple[Sort, ...] = get_args(Sort)
 
 MOST_NAMES_PER_PAGE = 500
 
-#: The longest cursor. It contains one name.
+#: The maximum number of characters of a cursor. It contains one name.
 LONGEST_CURSOR = 1_000
 
 #: The share of the time of its thread that a rebuild may use, unless a search waits for the new content.
 SHARE_OF_TIME = 1 / 10
 #: The number of names after which a rebuild pauses.
 NAMES_PER_STEP = 250
-#: The seconds between two rebuilds while the index is in use, and without any search for a minute.
+#: The seconds between two rebuilds: while the index is in use, and after a minute without any search.
 PAUSE_SECONDS = 1.0
 IDLE_PAUSE_SECONDS = 300.0
 IDLE_AFTER_SECONDS = 60.0
@@ -62,8 +62,8 @@ IDLE_AFTER_SECONDS = 60.0
 #: A search that finds an old index of at most this many names waits for a new one.
 SMALL_INDEX = 500
 
-#: The first search among at most this many names builds the index. Among more names, the search waits at most
-#: this time for the thread that builds the index.
+#: The first search among at most this many names builds the index. Among more names, a thread builds the
+#: index, and the search waits at most :data:`PATIENCE_SECONDS` for the thread.
 MOST_NAMES_AT_ONCE = 2_000
 PATIENCE_SECONDS = 2.0
 
@@ -85,13 +85,14 @@ class NameQuery:
     state: str = ""
     #: None for the names of all tenants.
     tenant: str | None = None
-    #: The issuer of the certificate, or the label of the CA; empty for all.
+    #: The `issuer` or the `authority` of :class:`DomainStatus`; empty for all.
     issuer: str = ""
     #: Only certificates whose renewal is due within this time; None for all.
     due: timedelta | None = None
     sort: Sort = "urgency"
     #: The `next_cursor` of the previous page; empty for the first page.
     cursor: str = ""
+    #: The maximum number of names on the page.
     limit: int = 50
 
 
@@ -159,14 +160,15 @@ class NotReady(Exception):
 
 class NameIndex:
     """
-    All names of an installation. Its methods may be called by several threads.
+    All names of an installation. Several threads may call the methods at the same time.
 
     Args:
         sources: The state of the names.
         monotonic: Returns monotonic seconds.
 
     Attributes:
-        loop: The loop that rebuilds the index, and its heartbeat. A search starts it if it is not running.
+        loop: The loop that rebuilds the index, and its heartbeat. Without :meth:`start`, the first search
+            starts the loop.
     """
 
     def __init__(self, sources: Sources, monotonic: Callable[[], float] = time.monotonic) -> None:
@@ -199,10 +201,11 @@ class NameIndex:
         Return the page of *query*.
 
         Raises:
-            ValueError: A field of *query* is out of range, or its cursor is not from this index.
+            ValueError: The sort order or the limit of *query* is invalid, or its cursor is not from an
+                earlier page in the same order.
             NotReady: The index of many names is being built for the first time.
             CertworkerError: The volume cannot be read.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         if query.sort not in SORTS or not 1 <= query.limit <= MOST_NAMES_PER_PAGE:
             raise ValueError(
@@ -251,7 +254,7 @@ class NameIndex:
         Return None for a name that is unknown, invalid, or of another tenant than *tenant*.
 
         Raises:
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         return find_name(self._sources, name, tenant)
 
@@ -266,7 +269,7 @@ class NameIndex:
         if content is None or (content.is_old(self._searched) and content.is_small):
             self._hurries = True
             with self._building:
-                # Another thread may have built it in the meantime.
+                # Another thread may have built the content in the meantime.
                 content = self._content
                 if content is None or content.is_old(self._searched):
                     content = self._build()
@@ -313,7 +316,7 @@ def find_name(sources: Sources, name: str, tenant: str | None = None) -> DomainS
     Return the current status of *name*, as :meth:`NameIndex.find` does.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     try:
         # The certificate may be from a private CA of earlier settings.

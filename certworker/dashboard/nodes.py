@@ -22,7 +22,7 @@ class NodeInfo:
     host: str
     role: Role
     version: str
-    #: When it reported last, by the clock of Redis.
+    #: When it last reported, by the clock of Redis.
     seen: datetime
     #: Whether it no longer reports.
     away: bool
@@ -60,7 +60,7 @@ def nodes(sources: Sources) -> tuple[NodeInfo, ...] | None:
     Return the nodes, sorted by host; None without a replication key.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     if not sources.settings.replication.keys:
         return None

@@ -1,8 +1,8 @@
 """
 What a tenant sees of certificates that tenants share: its own names only.
 
-An event, a failure and a history belong to a certificate. Their names, and the names in their texts, may
-belong to other tenants.
+An event, a failure, and an entry of a history concern a certificate. The other names of this certificate may
+belong to other tenants, and the texts may contain these names.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from certworker.observability.history import HistoryEntry
 from certworker.renewal.domain_status import DomainStatus
 from certworker.state.recorded_states import RecordedStates
 
-#: Replaces a name of another tenant in a message.
+#: Replaces a name of another tenant in a text.
 HIDDEN = "(a name of another tenant)"
 
 WILDCARD = "*."
 
-#: A part of a message that may be a name, or a name below it.
+#: A part of a text that may be a name of another tenant, or a name below such a name.
 _HOST = re.compile(r"[\w*.-]+")
 
 
@@ -67,7 +67,7 @@ def own_statuses(sources: Sources, statuses: Iterable[DomainStatus], tenant: str
     Return *statuses*, which are of names of *tenant*, without the names of other tenants.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     found = list(statuses)
     records = sources.records.read_many([one.name for one in found])
@@ -99,7 +99,7 @@ def own_history(sources: Sources, name: str, tenant: str | None) -> list[History
         tenant: The tenant that reads the history; None for an operator, who sees all names.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     entries = sources.history.read(name)
     if tenant is None:
@@ -120,7 +120,7 @@ def own_event(connection: Redis, event: Mapping[str, Any], tenant: str) -> dict[
     The event has the tenant that the first name had at the time of the event.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     given, first = event.get("names"), event.get("name")
     names = [name for name in given if isinstance(name, str)] if isinstance(given, list) else []

@@ -23,12 +23,13 @@ class TooManyQueries(Exception):
 
 def records(sources: Sources, name: str) -> tuple[NeededRecord, ...]:
     """
-    Return the DNS records that the owner of *name* must create, as the authoritative servers show them now.
+    Return the DNS records that *name* needs, compared with those that the authoritative servers return now.
 
     Raises:
-        CertworkerError: *name* is invalid, or DNS or the CA does not answer.
+        CertworkerError: *name* is invalid, DNS or the CA does not answer, no DNS provider serves the name, or
+            the target has no address.
         TooManyQueries: :data:`MOST_AT_A_TIME` other requests are waiting for name servers.
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     settings = sources.settings
     normalized = normalize(name, private=settings.authority.private_names, wildcards=settings.dns01.is_set)

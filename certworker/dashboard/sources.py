@@ -23,7 +23,7 @@ from certworker.validity import now_in_utc
 @dataclass(frozen=True)
 class Sources:
     """
-    The components that read the state of certworker, without those of a worker.
+    The components that read and change the state of certworker, without those that only a worker needs.
     """
 
     settings: Settings

@@ -28,10 +28,11 @@ class Queue:
     The waiting requests, and the workers that process them.
     """
 
-    #: Jobs on the queue.
+    #: The number of jobs on the queue.
     waiting: int
-    #: Requests that wait in the priority queues for a free slot.
+    #: The number of requests that are waiting in the priority queues for a free slot.
     deferred: int
+    #: The number of registered workers.
     workers: int
     #: Whether a scheduler is running, which moves delayed jobs, such as checks of due names, to the queue.
     scheduler: bool
@@ -63,7 +64,7 @@ class Proxy:
 @dataclass(frozen=True)
 class Summary:
     """
-    The overview. A tenant sees only its names, so the fields from `queue` on are None.
+    The overview. A tenant sees only its own names: for a tenant, the fields from `queue` on are None.
     """
 
     total: int

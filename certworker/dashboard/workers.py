@@ -24,7 +24,7 @@ MAX_RUNNING = 500
 #: The maximum number of characters of a value in a hash of RQ.
 LONGEST_WORD = 300
 
-#: KEYS: RQ's registry of running jobs. ARGV: the maximum number of jobs, the maximum size of the data.
+#: KEYS: RQ's registry of running jobs. ARGV: the maximum number of jobs, and the maximum size of the data.
 #: Returns the id of each job, its worker, its start and its data.
 _RUNNING = """
 local jobs = {}
@@ -51,7 +51,7 @@ class RunningJob:
     """
 
     id: str
-    #: The names of a request; empty for any other job.
+    #: The names of a request; empty for any other job, or if its data is missing or too large.
     names: tuple[str, ...]
     worker: str
     started: datetime | None
@@ -84,7 +84,7 @@ def workers(sources: Sources) -> tuple[WorkerInfo, ...]:
     Return the registered workers, sorted by name.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     connection = sources.connection
     jobs = running_jobs(connection)
@@ -119,7 +119,7 @@ def running_jobs(connection: Redis) -> list[RunningJob]:
     Return the running jobs, at most 500.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     return list(_running(connection))
 

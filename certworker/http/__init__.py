@@ -1,6 +1,8 @@
 """
 The HTTP server of the worker: challenge responses, health and metrics.
 
+The web server of the page and the API shares its listener and its limits of connections.
+
 In import order (★ to read first)::
 
     throttle  The connections to a port, their limits, and the server that accepts them

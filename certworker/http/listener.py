@@ -16,6 +16,8 @@ from certworker.supervision import Faults, Loop, Postponed
 
 #: The server is stalled after twice this time without progress.
 BEAT_SECONDS = 15.0
+
+#: How long a stop waits until all connections are closed.
 STOP_SECONDS = 10.0
 
 #: The maximum number of connections that the kernel holds until the server accepts them.
@@ -50,10 +52,10 @@ class Listener:
             application: Responds to the requests.
             bounds: The limits of the server.
             name: The name of the loop.
-            variable: The environment variable of the address, for the remedy if it cannot be used.
-            prefix: The path prefix of the application, which a request may have or lack.
-            is_always_quick: Whether each response is quick. If so, requests that only wait mean a stalled
-                server.
+            variable: The environment variable of the address, for the remedy if the address cannot be used.
+            prefix: The path prefix of the application. Requests may have or lack it.
+            is_always_quick: Whether each response is quick. If so, the server counts as stalled while
+                requests are waiting and none gets a response.
             responds_at_once: Returns whether the loop responds to requests for a path, without a thread.
         """
         self._address = address
@@ -116,7 +118,10 @@ class Listener:
 
     def _serve(self) -> float | None:
         """
-        Read and write all connections once; return None when no connection is left.
+        Read and write the connections once. Return None after a stop, when no socket is left; otherwise 0.
+
+        Raises:
+            Postponed: Requests are waiting, and no thread has responded since the previous pass.
         """
         self._server.pass_once()
         if not self._connections:

@@ -1,8 +1,8 @@
 """
 The HTTP server of the worker: challenge responses, health and metrics.
 
-Its port is reachable from the Internet through port 80 of each domain. So the server limits the size of
-requests, returns short responses, and does not reveal the software in its headers.
+Its port may be reachable from the Internet, through port 80 of each domain. So the server limits the size of
+requests, returns short error pages, and does not reveal the software in its headers.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ logger = logging.getLogger(__name__)
 
 BOUNDS = Bounds(
     "the HTTP port",
-    # With the jobs, the number of open files stays below the usual limit of 1,024.
+    # Together with the files of the jobs, this stays below the usual limit of 1,024 open files.
     connections=500,
-    # A response takes less than a millisecond, so more threads would only use memory.
+    # A response usually takes less than a millisecond, so more threads would only use memory.
     threads=4,
     pause_seconds=2.0,
     # A request for a token has a few hundred bytes and no body.
@@ -72,8 +72,8 @@ class HttpServer:
                 serves no challenges.
             answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop
                 responds, not a thread.
-            healthy: Returns the state of each part of the worker. The response is 200 if its member
-                `healthy` is True, and otherwise 503.
+            healthy: Returns the state of each part of the worker. The status of the response is 200 if the
+                member `healthy` is True, and otherwise 503.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.
             variable: The environment variable of the address.
@@ -124,8 +124,8 @@ class HttpServer:
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
         except Exception as error:
-            # Only one warning is logged until the next successful search for a token: a flood of requests
-            # must not flood the log.
+            # Expected failures cause only one warning until the next successful search for a token: a flood
+            # of requests must not flood the log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._failure_logged else logging.WARNING
                 logger.log(level, "cannot respond to a request: %s", failure.message)

@@ -30,15 +30,15 @@ logger = logging.getLogger(__name__)
 #: The maximum number of connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
-#: The time in seconds within which a request must be complete, from the connection or the previous response.
-#: The client must also read each part of a response within this time. Let's Encrypt also waits ten seconds.
+#: A request must be complete within this time after the connection or the previous response. The client must
+#: also read each part of a response within this time. Let's Encrypt waits as long for a response.
 REQUEST_SECONDS = 10.0
 
-#: The loop leaves each part of an unfinished response to the thread that writes it, for this time.
+#: For this time, the loop leaves each part of an unfinished response to the thread that writes it.
 LEFT_TO_THE_THREAD_SECONDS = 0.1
 
-#: The loop checks all connections whenever one of them sends something. With many connections, it pauses
-#: between two passes, and the next pass reads all data that arrived in the meantime.
+#: The loop checks all connections whenever one of them sends something. With more than this number of
+#: connections, the loop pauses between two passes. The next pass reads from all that have sent something.
 MANY_CONNECTIONS = 50
 PASS_PAUSE_SECONDS = 0.005
 
@@ -60,9 +60,9 @@ class Bounds:
         read_at_once: The maximum number of bytes of one read, which are parsed together.
         longest_header: The maximum size of the request line and the headers in bytes.
         longest_body: The maximum size of a body in bytes.
-        unread: The thread that writes a response waits while more than this number of bytes is unsent.
-        ahead: The maximum number of unanswered requests of a connection at which the server reads more. If it
-            is not 0, the server notices that a client disconnects before the end of a stream.
+        unread: The thread that writes a response waits while more than this number of bytes are unsent.
+        ahead: With more than this number of unanswered requests, the server reads nothing from a connection.
+            If it is not 0, the server notices that a client disconnects before the end of a stream.
         pipelined: The maximum number of unanswered requests of a connection. With more, the server closes the
             connection after the current response. Browsers and proxies wait for each response.
     """
@@ -81,7 +81,9 @@ class Bounds:
 
 class StrictParser(HTTPRequestParser):
     """
-    Parses a request. For some invalid requests, waitress would log an error and send no response.
+    Parses a request, and rejects invalid requests that waitress does not reject.
+
+    For some of them, waitress would log an error and send no response. It would accept the others.
     """
 
     headers: dict[str, str]
@@ -93,13 +95,14 @@ class StrictParser(HTTPRequestParser):
 
         Raises:
             ParsingError: They are invalid, or the length of the body is ambiguous (RFC 9112, section 6.1).
+            TransferEncodingNotImplemented: The body has another transfer coding than `chunked`.
         """
         try:
             super().parse_header(header_plus)
         except ValueError as error:
-            # For example http://[, or a Content-Length of 5,000 digits.
+            # For example, the target is http://[, or Content-Length has 5,000 digits.
             raise ParsingError("The request is malformed.") from error
-        # waitress removes Transfer-Encoding from the headers of HTTP/1.1 only.
+        # waitress removes Transfer-Encoding only from the headers of an HTTP/1.1 request.
         if "TRANSFER_ENCODING" in self.headers or (self.chunked and "CONTENT_LENGTH" in self.headers):
             raise ParsingError("The length of the body is ambiguous.")
 
@@ -114,6 +117,8 @@ class ThrottledTask(WSGITask):
     def service(self) -> None:
         """
         Respond. After a client error, delay the next request or close the connection.
+
+        Also close the connection if it has too many unanswered requests.
         """
         self.channel.is_served = True
         try:
@@ -156,7 +161,7 @@ class ThrottledChannel(HTTPChannel):
     #: Whether a request is getting its response. Otherwise, the requests of the connection wait for a thread.
     is_served = False
 
-    #: The time of the next read, on the monotonic clock.
+    #: The earliest time of the next read, on the monotonic clock.
     readable_again = 0.0
 
     #: Whether the loop is reading from the connection, and whether it responds to the request afterwards.
@@ -167,14 +172,16 @@ class ThrottledChannel(HTTPChannel):
     unread_since: float | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: The time of the connection, the last complete request or the last response, on the monotonic clock.
+        #: The time of the connection, the last complete request, or the last response, on the monotonic clock.
         #: A part of a request does not count.
         self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
 
     def received(self, data: bytes) -> bool:
         """
-        Parse *data*. A complete request waits for a thread from now on.
+        Parse *data*. The wait of a complete request begins now, unless earlier requests are unanswered.
+
+        Return False if nothing was parsed, because the connection is about to close.
         """
         was_idle = not self.requests
         parsed = bool(super().received(data))
@@ -201,9 +208,10 @@ class ThrottledChannel(HTTPChannel):
 
     def writable(self) -> bool:
         """
-        Return whether the loop has to write: a complete response, or a part of a stream after a while.
+        Return whether the loop has to write the rest of a response, or to close the connection.
 
-        The thread that responds sends each part. If the loop tried the same, it would spin.
+        While a thread writes a response, the thread sends each part. The loop helps only after a while: if it
+        always tried to send the same part, it would spin.
         """
         since = self.unread_since
         waits = since is not None and monotonic() - since > LEFT_TO_THE_THREAD_SECONDS
@@ -212,7 +220,7 @@ class ThrottledChannel(HTTPChannel):
     def is_slow(self, now: float) -> bool:
         """
         Return whether the next request is not complete in time, or the client does not read a response in
-        time.
+        time. Record since when a part of the response has been waiting.
         """
         if not self.requests:
             return now - self.waiting_since > REQUEST_SECONDS
@@ -226,7 +234,7 @@ class ThrottledChannel(HTTPChannel):
 
 class BoundedServer(TcpWSGIServer):
     """
-    A server with a limited number of connections, none of which can block others.
+    A server with a limited number of connections, none of which can block the others.
     """
 
     channel_class = ThrottledChannel
@@ -238,6 +246,8 @@ class BoundedServer(TcpWSGIServer):
         Args:
             bounds: The limits of the server.
             responds_at_once: Returns whether the loop responds to requests for a path, without a thread.
+            arguments: The positional arguments of the waitress server.
+            options: The named arguments of the waitress server.
         """
         #: The limits of the server, which its connections read.
         self.bounds = bounds
@@ -272,8 +282,8 @@ class BoundedServer(TcpWSGIServer):
         """
         Wake the loop, unless the server has stopped.
 
-        The thread that responds calls this method after the response. After the stop, another file may have
-        the descriptor of the trigger.
+        A thread that responds calls this method, possibly after the stop. Another file may then have the
+        descriptor of the trigger.
         """
         with self._trigger_lock:
             if not self._has_stopped:
@@ -281,7 +291,7 @@ class BoundedServer(TcpWSGIServer):
 
     def stop(self) -> None:
         """
-        Close the server and its connections, in the thread of the loop.
+        Wake the loop, whose thread then closes the server and its connections.
         """
         with self._trigger_lock:
             if not self._has_stopped:
@@ -297,7 +307,7 @@ class BoundedServer(TcpWSGIServer):
 
     def pass_once(self) -> None:
         """
-        Read and write all connections once, including the listening socket.
+        Close the slow connections. Then accept new ones, and read or write each ready connection once.
         """
         # Slow connections are closed before the pass. During the pass, a new socket may get the descriptor of
         # a closed one.
@@ -308,13 +318,13 @@ class BoundedServer(TcpWSGIServer):
 
     def readable(self) -> bool:
         """
-        Return whether the server accepts connections, which it does even when it is full.
+        Return whether the server accepts connections. It does so even when it is full.
         """
         return bool(self.accepting)
 
     def handle_accept(self) -> None:
         """
-        Accept all waiting connections, at most :data:`ACCEPTED_AT_ONCE`.
+        Accept the waiting connections, at most :data:`ACCEPTED_AT_ONCE` of them.
         """
         for _ in range(ACCEPTED_AT_ONCE):
             before = len(self.active_channels)
@@ -327,7 +337,7 @@ class BoundedServer(TcpWSGIServer):
         slow = [each for each in channels if each.is_slow(now)]
         # A request that is getting its response does not count.
         queued = [each for each in channels if each.requests and not each.is_served]
-        # Requests that wait for a thread must not occupy all places. A new client gets the oldest place.
+        # Requests that wait for a thread must not occupy all places. The oldest connections make room.
         waiting = queued if len(queued) > most / 2 else [each for each in channels if not each.requests]
         waiting.sort(key=lambda each: each.waiting_since)
         surplus = len(channels) - most

@@ -1,8 +1,8 @@
 """
 Starts traces if the environment requests them.
 
-The variables are those of OpenTelemetry, and the SDK reads their values. This module checks only whether
-traces are on and whether their format is supported, so that a worker without traces does not import the SDK.
+The variables are those of OpenTelemetry, and the SDK reads most of their values. This module itself checks
+whether traces are on, and whether their format is supported: a worker without traces must not import the SDK.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Each of these variables enables traces.
+#: Either of these variables enables traces.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
 DISABLED = "OTEL_SDK_DISABLED"
@@ -32,7 +32,7 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
     """
     Return a tracer of jobs if a variable in *environ* requests traces; otherwise None.
 
-    Traces are optional: a problem causes only a warning.
+    Traces are optional: missing packages or an invalid variable cause only a warning, and None is returned.
     """
     if not (variable := _asking(environ)):
         return None
@@ -40,14 +40,15 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
         from certworker.tracing.spans import Tracer
     except ImportError:
         logger.warning(
-            "%s is set, but the packages for traces are missing. "
-            "Install them: pip install 'certworker[otel]'",
+            "%s is set, but the packages for traces are missing. For a container, build your own image "
+            "(see docs/guides/monitoring.md). Otherwise, install them: pip install 'certworker[otel]'",
             variable,
         )
         return None
     if other := _first(environ, *PROTOCOLS, without=PROTOCOL):
         logger.warning(
-            "%s is ignored: traces are sent as %s. Set the endpoint to the HTTP port of the collector, 4318",
+            "%s is ignored: certworker sends traces only as %s. "
+            "Set the endpoint to the HTTP port of the collector, usually 4318",
             other,
             PROTOCOL,
         )
@@ -55,7 +56,7 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
         return Tracer()
     except Exception as error:
         # The SDK rejects invalid values, for example of OTEL_EXPORTER_OTLP_COMPRESSION.
-        logger.warning("traces are off: a variable OTEL_… is invalid (%s)", printable(error))
+        logger.warning("traces are off: an OTEL_… variable is invalid (%s)", printable(error))
         return None
 
 

@@ -31,13 +31,13 @@ logger = logging.getLogger(__name__)
 #: The logger above all loggers of the SDK.
 library_logger = logging.getLogger("opentelemetry")
 
-#: How long a stopping worker waits for the delivery of the last spans.
+#: The maximum time that a stopping worker waits for the delivery of the last spans.
 STOP_SECONDS = 3.0
 
 #: Repeated failures of the collector are logged at most once within this time.
 REPEAT_SECONDS = 3600.0
 
-#: The maximum length of a chain of causes that is searched.
+#: The maximum number of exceptions in a chain of causes that are searched.
 LONGEST_CHAIN = 10
 
 
@@ -53,7 +53,7 @@ class Connection(requests.Session):
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """
-        Send a request, and remember its outcome.
+        Send a request, remember its outcome, and return the response.
         """
         try:
             response = super().request(*arguments, **options)
@@ -77,7 +77,7 @@ class ReportingExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """
-        Send *spans*. Log a failure at most once an hour, and its end.
+        Send *spans*, and return whether this succeeded. Log a failure at most once an hour, and its end.
         """
         result = self._exporter.export(spans)
         if result is SpanExportResult.SUCCESS:
@@ -95,7 +95,7 @@ class ReportingExporter(SpanExporter):
 
     def shutdown(self) -> None:
         """
-        End a running attempt and its retries.
+        Stop the exporter: the SDK does not retry a failed attempt.
         """
         self._exporter.shutdown()
 
@@ -134,7 +134,7 @@ class Tracer:
 
     def stop(self) -> None:
         """
-        Send the last spans, for at most :data:`STOP_SECONDS`.
+        Send the last spans. Wait for at most :data:`STOP_SECONDS`.
         """
         # The SDK itself would wait for up to 30 seconds.
         stopping = Thread(target=self._provider.shutdown, name="traces", daemon=True)
@@ -158,7 +158,7 @@ class Tracer:
 
 def _cause(error: BaseException) -> str:
     """
-    Return the reason of the operating system for *error*, or the type of *error*.
+    Return the operating system's reason for *error*, or the name of its type.
 
     The messages of other errors may contain a URL.
     """

@@ -49,7 +49,7 @@ class Step:
 
     def durations(self) -> dict[str, float]:
         """
-        Return the seconds of the steps within this step by name. Steps of one name are added up.
+        Return the durations in seconds of the steps directly within this step, added up by name.
         """
         sums: dict[str, int] = {}
         for each in tuple(self.steps):
@@ -58,7 +58,7 @@ class Step:
 
     def timings_ms(self) -> dict[str, float]:
         """
-        Return the durations of the steps in milliseconds, with one decimal.
+        Return the same durations in milliseconds, rounded to one decimal.
         """
         return {name: round(seconds * 1000, 1) for name, seconds in self.durations().items()}
 
