@@ -17,8 +17,9 @@ class AuthorityLimits:
     The limits of one CA.
     """
 
-    #: The label of the CA, and its name in messages.
+    #: The label of the CA.
     authority: str
+    #: The name of the CA in messages.
     title: str
     #: The limit of orders, and the limits of the most used registered domains; empty without known limits.
     limits: tuple[Remaining, ...]

@@ -84,7 +84,9 @@ def name_details(sources: Sources, name: str, tenant: str | None = None) -> Name
 
 def certificate_chain(sources: Sources, name: str) -> bytes | None:
     """
-    Return the certificate that serves the known *name*, with its chain, in PEM; None without a readable one.
+    Return the certificate that serves the known *name*, with its chain, in PEM.
+
+    Return None if there is no certificate, or if it cannot be read.
     """
     name = normalize(name, private=True, wildcards=True)
     try:

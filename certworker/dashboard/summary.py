@@ -56,8 +56,9 @@ class Proxy:
     reloads: int | None
     #: The number of new certificates whose time from publication to service was measured.
     measured: int
-    #: The mean and the longest of these times; null if none was measured.
+    #: The mean of these times; null if none was measured.
     mean_seconds: float | None
+    #: The longest of these times; null if none was measured.
     slowest_seconds: float | None
 
 

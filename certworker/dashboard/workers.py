@@ -72,7 +72,7 @@ class WorkerInfo:
     state: str
     heartbeat: datetime | None
     started: datetime | None
-    #: None if the worker has not reported its health within the last 30 seconds.
+    #: Null if the worker has not reported its health within the last 30 seconds.
     healthy: bool | None
     #: The loops that are making no progress.
     stalled: tuple[str, ...]

@@ -1,5 +1,5 @@
 """
-The HTTP server of the worker: challenge responses, health and metrics.
+The HTTP server of a worker or a mirror: challenge responses, health and metrics.
 
 The web server of the page and the API shares its listener and its limits of connections.
 

@@ -1,5 +1,5 @@
 """
-The HTTP server of the worker: challenge responses, health and metrics.
+The HTTP server of a worker or a mirror: challenge responses, health and metrics.
 
 Its port may be reachable from the Internet, through port 80 of each domain. So the server limits the size of
 requests, returns short error pages, and does not reveal the software in its headers.
@@ -43,7 +43,7 @@ UNAVAILABLE: Reply = ("503 Service Unavailable", "text/plain", b"unavailable\n")
 
 class HttpServer:
     """
-    The HTTP server of the worker, in its own thread.
+    The HTTP server of a worker or a mirror on one address, in its own thread.
 
     `GET /.well-known/acme-challenge/TOKEN` returns the key authorization, for any Host (RFC 8555, section
     8.3). `GET /healthz` returns 200 or 503, and `GET /metrics` the metrics for Prometheus. Challenges and
@@ -72,7 +72,7 @@ class HttpServer:
                 serves no challenges.
             answers_at_once: Returns whether *answer* knows a token without a wait. If so, the loop
                 responds, not a thread.
-            healthy: Returns the state of each part of the worker. The status of the response is 200 if the
+            healthy: Returns the state of each part of the process. The status of the response is 200 if the
                 member `healthy` is True, and otherwise 503.
             metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
             name: The name of the loop.

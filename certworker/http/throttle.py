@@ -172,8 +172,8 @@ class ThrottledChannel(HTTPChannel):
     unread_since: float | None = None
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: The time of the connection, the last complete request, or the last response, on the monotonic clock.
-        #: A part of a request does not count.
+        #: The time of the connection, the last complete request, or the last response (on the monotonic
+        #: clock). A part of a request does not count.
         self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
 

@@ -1,5 +1,5 @@
 """
-The page in the browser, and the API.
+The page in the browser, the API, and the routes for proxies.
 
 Flask, Jinja and Werkzeug belong to the extra `certworker[web]`, and only this package imports them.
 `certworker work` imports them at the first request, so that it starts as fast as without the page.

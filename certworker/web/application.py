@@ -1,5 +1,5 @@
 """
-The Flask application of the page and the API.
+The Flask application of the page, the API, and the routes for proxies.
 
 `current_app.extensions["certworker"]` has the components. The decorator :func:`certworker.web.access.allowed`
 of a view declares the roles that may use it.
@@ -46,13 +46,13 @@ HEADERS = {
 LONGEST_BODY = 256 * 1024
 MOST_FIELDS = 100
 
-#: The paths whose failures are problem documents. All other failures are pages.
+#: The beginnings of the paths whose failures are problem documents. Other failures are pages.
 FOR_PROGRAMS = ("/api/", f"{proxies.PREFIX}/")
 
 
 def build_application(components: WebComponents) -> Flask:
     """
-    Return the application with the page and the API.
+    Return the application with the page, the API, and the routes for proxies.
     """
     application = Flask("certworker.web", static_folder=None)
     application.config.update(
@@ -122,7 +122,9 @@ def _fail(error: HTTPException) -> AnyResponse:
     if request.path.startswith(FOR_PROGRAMS):
         response = http_error_response(error)
     else:
-        response = _page(error.code, error.name, "", "Start again at the overview.")
+        is_own_fault = error.code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        remedy = "Read the log of certworker." if is_own_fault else "Start again at the overview."
+        response = _page(error.code, error.name, "", remedy)
     # A failure may have headers, such as Allow. Its Content-Type describes its own body, which is replaced.
     for name, value in error.get_headers():
         if name.lower() != "content-type":
@@ -134,7 +136,7 @@ def _report_redis(error: RedisError) -> AnyResponse:
     if request.path.startswith(FOR_PROGRAMS):
         return failure_response(error)
     failure = to_failure(error, address_of(_components().sources.connection))
-    response = _page(503, "The data cannot be read", f"{failure.message} [{failure.code}]", failure.remedy)
+    response = _page(503, "The request failed", f"{failure.message} [{failure.code}]", failure.remedy)
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
 

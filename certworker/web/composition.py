@@ -34,7 +34,16 @@ def application_of(
     stack: ExitStack,
 ) -> Flask:
     """
-    Return the application of an installation. Closing *stack* stops the threads of the application.
+    Return the application of an installation.
+
+    Args:
+        settings: The settings of the installation.
+        connection: The connection to Redis.
+        tokens: The file with the tokens.
+        clock: Returns the current time in UTC.
+        secret_key: Signs the cookies.
+        open_on_loopback: Whether this machine may read without a token while the file is missing.
+        stack: Stops the threads of the application when it is closed.
     """
     sources = Sources.of(settings, connection, clock)
     index = NameIndex(sources)

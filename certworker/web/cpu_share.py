@@ -2,8 +2,8 @@
 The share of the processor that the page of a worker may use.
 
 Python runs one thread at a time, so each request to the page takes time from the jobs. If many requests
-arrive, they wait, so that the page uses a tenth of the time. A job then takes at most about 1.2 times as
-long.
+arrive, they wait, so that the page uses at most a tenth of the time. A job then takes at most about 1.2
+times as long.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from threading import Lock
 
 SHARE = 1 / 10
-#: The time that the page may use without a pause, for example for a few visitors.
+#: The processor time that the page may use without a pause, for example for a few visitors.
 BURST_SECONDS = 1.0
 
 

@@ -6,8 +6,8 @@ rq-dashboard is written for trusted users and trusted jobs. Here it has these li
 * It is read-only. The actions of certworker are on the page, which protects them.
 * Only the role `admin` without a tenant sees it, and a local user while no token is needed.
 * RQ reads no pickles. With a pickle, a program with access to Redis could run code.
-* Its scripts insert the texts of jobs as markup. So the policy allows only its own inline scripts, by hash,
-  and the data of the scripts contains no <.
+* The scripts of rq-dashboard insert the texts of jobs as markup. So the policy allows only its own inline
+  scripts, by hash, and the data of the scripts contains no <.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ PARTS: Mapping[str, re.Pattern[str]] = {
     "filename": re.compile(r"[\w./-]{1,100}", re.ASCII),
 }
 
-#: The quotation mark that replaces each <, in JSON.
+#: The escape in JSON of the quotation mark that replaces each <.
 NO_ELEMENT = rb"\u2039"
 
 INLINE_SCRIPT = re.compile(r'<script type="text/javascript">(.*?)</script>', re.DOTALL)
@@ -95,7 +95,7 @@ def _may_see() -> bool:
 
 def _check() -> None:
     """
-    Check the access to a view of rq-dashboard, its method and the parts of its path.
+    For a view of rq-dashboard, check the access, the method, and the parts of the path.
     """
     if request.blueprint != BLUEPRINT:
         return
@@ -107,7 +107,7 @@ def _check() -> None:
             "Use a token with the role admin and without a tenant.",
         )
     if request.endpoint not in VIEWS or request.method not in SAFE:
-        raise Refused(403, "The queue is read-only.", "Use the actions of a name instead.")
+        raise Refused(403, "The queue is read-only.", "Use the actions on the page of a name instead.")
     for part, value in (request.view_args or {}).items():
         # A view without a queue shows the default queue of RQ.
         if value is not None and not PARTS[part].fullmatch(str(value)):

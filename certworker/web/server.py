@@ -53,8 +53,8 @@ BOUNDS = Bounds(
     pipelined=2,
 )
 
-#: A job waits for the interpreter after each read and write. The default of Python is 5 ms, which is as long
-#: as the page needs for a response.
+#: How long a thread may run while another one waits for the interpreter. A job waits for it after each read
+#: and write. The default of Python is 5 ms, which is as long as the page needs for a response.
 SWITCH_SECONDS = 0.0005
 
 #: A request that would wait longer for the processor gets 503 immediately.
@@ -68,6 +68,7 @@ INSTALLATION = "pip install 'certworker[web]'"
 DIRECTORY = "web"
 TOKENS = "tokens.json"
 KEY = "session.key"
+#: The number of hexadecimal digits of the key.
 KEY_DIGITS = 64
 
 
@@ -90,9 +91,8 @@ class WebServer:
         """
         Args:
             address: Where to listen; port 0 selects a free port.
-            load: Loads the application. Closing its argument stops the threads of the
-                application.
-            base_path: The path under which a reverse proxy serves the page and the API.
+            load: Loads the application. Closing the stack that it gets stops the threads of the application.
+            base_path: The path under which a reverse proxy serves the page and the API; empty for the root.
             share: Limits the processor time; None: no limit.
         """
         self._load = load
@@ -130,7 +130,7 @@ class WebServer:
 
     def stop(self) -> None:
         """
-        Close the server; do nothing if it never started.
+        Close the server, and stop the threads of the application; do nothing if the server never started.
         """
         self._listener.stop()
         self._stack.close()
@@ -201,7 +201,7 @@ def web_server(
         connection: The connection to Redis.
         address: Where to listen.
         clock: Returns the current time in UTC.
-        share: Limits the processor time, beside the jobs of a worker; None: no limit.
+        share: Limits the processor time, for a server in the process of a worker; None: no limit.
     """
 
     def load(stack: ExitStack) -> Application:
@@ -231,9 +231,9 @@ def page_connection(settings: Settings) -> Redis:
 
 def start_page(settings: Settings, stack: ExitStack, clock: Callable[[], datetime]) -> list[Loop]:
     """
-    Start the page of a worker until the end of *stack*.
+    Start the page of a worker. Closing *stack* stops it.
 
-    Return a list with its loop; an empty list if there is no page.
+    Return a list with the loop of the page; an empty list if there is no page.
 
     A worker without the page is better than no worker. So an unusable address is an error only if the
     operator has set it.
@@ -266,7 +266,8 @@ def log_address(settings: Settings, address: HttpAddress, clock: Callable[[], da
     """
     Log the address of the page.
 
-    Create the first token if other machines can connect, and the default file with the tokens is missing.
+    If other machines can connect, and the default file with the tokens is missing, also create the first
+    token and log it.
     """
     url = url_of(address, settings.web.path)
     tokens = tokens_of(settings)
@@ -296,7 +297,7 @@ def url_of(address: HttpAddress, base_path: str) -> str:
 
 def session_key(path: Path) -> str:
     """
-    Return the key that signs the cookies, from the file at *path*. Create the file if it has no valid key.
+    Return the key that signs the cookies, from the file at *path*. If the file has none, store a new key.
 
     If the key cannot be stored, it is new at each start, and a restart ends all sessions.
     """

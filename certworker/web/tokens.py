@@ -39,7 +39,7 @@ PREFIX = "cw_"
 RANDOM_BYTES = 32
 #: The form of a created token: the prefix, and the random bits in base64url.
 CREATED = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
-#: The hexadecimal digits of the hash that identify a token.
+#: The number of hexadecimal digits of the hash that identify a token.
 ID_DIGITS = 12
 
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
@@ -243,7 +243,7 @@ class _Loader(TextLoader):
         Return the next node.
 
         Raises:
-            yaml.YAMLError: It is an alias.
+            yaml.YAMLError: The node is an alias, or is invalid.
         """
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has an alias")

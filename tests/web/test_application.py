@@ -59,6 +59,17 @@ class TestApplication:
         assert (404, expected) == (response.status_code, response.mimetype)
         assert path.startswith("/api") or "Start again at the overview." in response.text
 
+    def test_an_unexpected_error_refers_to_the_log(self, tmp_path: Path) -> None:
+        """
+        The page of an unexpected error names the log, because the log has the traceback.
+        """
+        application = open_application(tmp_path / "tokens")
+        application.add_url_rule("/test", "test", allowed("read")(lambda: str(1 / 0)))
+        response = application.test_client().get("/test")
+
+        assert (500, "text/html") == (response.status_code, response.mimetype)
+        assert "Read the log of certworker." in response.text
+
     def test_another_method_is_405_with_the_allowed_ones(self, tmp_path: Path) -> None:
         """
         A wrong method is answered with the allowed ones, as a problem document in the API.

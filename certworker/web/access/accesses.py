@@ -74,7 +74,7 @@ class Accesses:
         Return the access of *request*; None if it has none.
 
         Raises:
-            Refused: The bearer token is wrong, or the address of *client* is locked out.
+            Refused: The bearer token is wrong, or is not random and the address of *client* is locked out.
         """
         if bearer := bearer_token(request):
             return access_with(self.check(bearer, client))
@@ -91,7 +91,8 @@ class Accesses:
         """
         Return whether *access* is still valid during a long response.
 
-        It ends with its session, and when its token is changed or revoked.
+        An access ends with its session, and when its token is changed or revoked. During the response, an
+        access by the header of a proxy, or of a local user, does not end.
 
         Args:
             access: The access at the start of the response.
@@ -109,7 +110,7 @@ class Accesses:
         Return the token whose secret is *text*.
 
         Raises:
-            Refused: The token is wrong, or the address is locked out.
+            Refused: The token is wrong, or is not random and the address is locked out.
         """
         # A random token is valid even from a locked address: clients may share the address, and no guess
         # finds such a token.
@@ -125,7 +126,7 @@ class Accesses:
             )
         if token is None:
             self.lockout.record_failure(client.address)
-            remedy = "Create another token with the needed role, such as: certworker token create --role read"
+            remedy = "Create another token with the needed role: certworker token create --role ROLE"
             raise Refused(401, "The token is wrong.", remedy)
         self.lockout.record_success(client.address)
         return token
@@ -133,7 +134,7 @@ class Accesses:
     def _user(self, request: Request, client: Client) -> Access | None:
         if self._header is None or not client.is_by_proxy:
             return None
-        # If a client adds a second header, this is a list, which is not a valid user.
+        # If a client adds a second header, the value is a list, which is not a valid user.
         user = request.headers.get(self._header.name, "")
         return Access(self._header.role, None, f"user {user}") if USER.fullmatch(user) else None
 

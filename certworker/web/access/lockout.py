@@ -1,7 +1,8 @@
 """
 The lockout of addresses that send wrong tokens.
 
-No guess finds a token of 256 random bits. The lockout ends a flood of guesses early, and the log reports it.
+No guess finds a token of 256 random bits, but the file with the tokens may also have the hash of a password.
+So the lockout slows guesses down, and the log reports each lockout.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ class EndedSessions:
     Records which sessions have ended.
 
     Args:
-        connection: To Redis, where all pages see the end; None: only this process sees it.
+        connection: The connection to Redis, where all pages see the end; None: only this process sees it.
     """
 
     def __init__(self, connection: Redis | None) -> None:

@@ -35,7 +35,8 @@ def allowed(*roles: Role) -> Callable[[View], View]:
     """
     Return the decorator of a view that needs one of *roles*.
 
-    The view responds 401 without access, and 403 with another role or without the CSRF token of an action.
+    The view responds with 401 if the request has no access, and with 403 if the request has another role, or
+    if an action has no valid CSRF token.
     """
 
     def decorate(view: View) -> View:

@@ -36,8 +36,9 @@ MOST_STREAMS_OF_ONE = 2
 STREAM_SECONDS = 600.0
 HEARTBEAT_SECONDS = 15.0
 
-#: How long one read of Redis waits. The server detects a closed connection after this time.
+#: How long one read of Redis waits. The server detects a closed connection within this time.
 WAIT_MILLISECONDS = 1_000
+#: The maximum number of events of one read.
 EVENTS_AT_ONCE = 100
 
 #: How long a client waits before it connects again.
@@ -153,7 +154,7 @@ def events_after(
         try:
             found: Any = connection.xread({EVENTS: after}, EVENTS_AT_ONCE, WAIT_MILLISECONDS)
         except RedisError:
-            return  # the client connects again, and then receives the reason
+            return  # the client connects again, and continues when Redis responds
         for event_id, fields in found[0][1] if found else ():
             after = decode_text(event_id)
             event = fields_in(fields.get(b"event"))

@@ -60,7 +60,7 @@ def get_nodes() -> Response:
 
 def examine_name(name: str) -> Response:
     """
-    Check the installation and a name, as `certworker doctor` does. The checks take several seconds.
+    Check the installation and a name, as `certworker doctor` does. The checks may take up to a minute.
     """
     require_no_tenant()
     found = known(name).name

@@ -82,8 +82,8 @@ class Name:
     authority: str
     #: The wildcard that covers a name without a certificate of its own; empty for any other name.
     by: str
-    #: The tenant that has proved its ownership, or the tenant in the last request that named one; empty if
-    #: there is none.
+    #: The tenant that has proved the ownership of the name, or the tenant in the last request that named one;
+    #: empty if there is none.
     tenant: str
     #: When the pending forced request was made; null without one.
     forced_at: datetime | None
@@ -106,8 +106,8 @@ class NameWithDetails(Name):
     All that is known about a name.
     """
 
-    #: The position of its first request in the queue; 1 is the next. Null without a request, or if the queue
-    #: has more than 2,000 jobs.
+    #: The position of the first request for the name on the queue; 1 is the next job. Null without a request,
+    #: or if the queue has more than 2,000 jobs.
     queue_position: int | None
     #: The issuers in the chain, from the issuer of the certificate upward.
     chain: tuple[str, ...]
@@ -185,7 +185,8 @@ class NameHistory:
 @dataclass(frozen=True)
 class NameRecords:
     """
-    The DNS records that the owner of a name must create. The list is empty if the name needs none.
+    The DNS records that the owner of a name must create. The list is empty if the name needs none, or if the
+    address of this server is unknown.
     """
 
     name: str
@@ -265,7 +266,8 @@ class Doctor:
 @dataclass(frozen=True)
 class Overview:
     """
-    The state of all names. For a tenant, it covers only its names, and the fields from `queue` on are null.
+    The state of all names. A tenant sees only its own names: for a tenant, the fields from `queue` on are
+    null.
     """
 
     total: int
@@ -307,7 +309,8 @@ class CertificateRequest:
     names: Annotated[tuple[str, ...], Length(1, MOST_NAMES)]
     #: One certificate for all names instead of one for each.
     together: bool = False
-    #: The tenant that owns the names from now on. A token of a tenant may name only its own tenant.
+    #: The tenant that owns the names from now on, unless another tenant has proved the ownership. A token of
+    #: a tenant may name only its own tenant.
     tenant: Annotated[str, Length(1, LONGEST_TENANT)] | None = None
 
 

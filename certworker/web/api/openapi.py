@@ -25,15 +25,15 @@ FAILURES = {
     HTTPStatus.FORBIDDEN: "The token may not do this.",
     HTTPStatus.NOT_FOUND: "The name is unknown, belongs to another tenant, or has no certificate.",
     HTTPStatus.CONFLICT: (
-        "A job is running for the name, certworker renews its certificate and force is false, or the volume "
+        "A job is running for the name; certworker renews its certificate, and force is false; or the volume "
         "has too many names for Traefik."
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The Content-Type of the body is not application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A name or another value is invalid.",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many calls. The header Retry-After has the seconds to wait.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the installation.",
-    HTTPStatus.BAD_GATEWAY: "Another server, for example a name server, does not answer.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The installation has a fault.",
+    HTTPStatus.BAD_GATEWAY: "Another server, such as a name server, does not answer or refuses the request.",
     HTTPStatus.SERVICE_UNAVAILABLE: (
         "Redis or the platform does not answer, the list of names is being prepared, or all places for such "
         "calls are taken."

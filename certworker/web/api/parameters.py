@@ -85,7 +85,7 @@ SEARCH = (
     ),
     Parameter(
         "issuer",
-        "The issuer of the certificate, or the label of the CA.",
+        "The `issuer` or the `authority` of the certificate.",
         {"type": "string", "maxLength": _ISSUER},
         _text(_ISSUER),
     ),
@@ -109,7 +109,7 @@ SEARCH = (
     ),
     Parameter(
         "limit",
-        "The number of names on a page.",
+        "The maximum number of names on a page.",
         {"type": "integer", "minimum": 1, "maximum": MOST_NAMES_PER_PAGE, "default": 50},
         _limit,
     ),
@@ -145,7 +145,7 @@ def requested_certificates() -> CertificateRequest:
     Raises:
         UnsupportedMediaType: The content type is not that of JSON.
         RequestEntityTooLarge: The body is too large.
-        BadRequest: The body is not JSON.
+        BadRequest: The body is not JSON, or is nested too deeply.
         UnprocessableEntity: The JSON has other fields or values.
     """
     body = _json_body()
@@ -174,7 +174,7 @@ def own_certificate() -> OwnCertificateRequest:
     Raises:
         UnsupportedMediaType: The content type is not that of JSON.
         RequestEntityTooLarge: The body is too large.
-        BadRequest: The body is not JSON.
+        BadRequest: The body is not JSON, or is nested too deeply.
         UnprocessableEntity: The JSON has other fields or values.
     """
     body = _json_body()

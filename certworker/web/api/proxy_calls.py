@@ -32,7 +32,7 @@ _CALLS: tuple[tuple[str, str, str, tuple[tuple[str, str, Schema], ...], dict[str
         "Needs the role proxy. 204: there is no certificate for the name.",
         (
             ("server_name", "The name of the TLS handshake. It is required, and may be empty.", _NAME),
-            ("local_ip", "The address of the handshake, which counts if the name is empty.", _NAME),
+            ("local_ip", "The IP address that the client connected to. It replaces an empty name.", _NAME),
             ("missing", "`404`: the status is 404 instead of 204.", {"type": "string", "enum": ["404"]}),
             _REQUEST,
         ),

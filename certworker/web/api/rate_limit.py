@@ -1,5 +1,5 @@
 """
-The limit of calls from one token or one address.
+The limit of calls from one caller, such as a token or an address.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from threading import Lock
 
 from certworker.ttl_cache import TtlCache
 
-#: The calls per second, and how many calls may arrive at the same time.
+#: The limit of the API: the calls per second, and how many calls may arrive at the same time.
 CALLS_PER_SECOND = 20.0
 BURST = 200
 

@@ -2,7 +2,7 @@
 The appearance of states: a tone, which has a color and a shape, and words.
 
 The tone of a certificate depends on the remaining share of its validity period. A number of days would be
-wrong for certificates of 160 hours.
+wrong for certificates that are valid for 160 hours.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def appearance_of(state: str) -> Appearance:
 
 def appearance(status: DomainStatus, now: datetime) -> Appearance:
     """
-    Return the appearance of a name. Its tone also depends on the remaining share of its certificate.
+    Return the appearance of a name. Its tone also depends on the remaining share of the validity period.
     """
     shown = appearance_of(status.detail)
     left = status.share_left(now)
@@ -84,7 +84,7 @@ def appearances() -> tuple[Appearance, ...]:
 
 def tone_of_budget(left: int, of: int) -> Tone:
     """
-    Return the tone of a limit of a CA with *left* of *of* orders or certificates.
+    Return the tone of a limit of a CA: *left* of *of* orders or certificates are left.
     """
     if left <= 0:
         return "bad"

@@ -49,7 +49,7 @@ def _refused(error: HTTPException) -> tuple[str, int]:
 
 
 def _not_ready(_error: NotReady) -> tuple[str, int, dict[str, str]]:
-    title, text = "The list of names is being prepared", "This page shows it when it is ready."
+    title, text = "The list of names is being prepared", "This page shows the list when it is ready."
     # A browser reloads the page because of this header, even without JavaScript.
     headers = {"Refresh": str(RELOAD_SECONDS), "Retry-After": str(RELOAD_SECONDS)}
     return render_template("pages/failure.html", title=title, text=text), 503, headers
@@ -61,4 +61,4 @@ def _no_redis(error: RedisError) -> tuple[str, int, dict[str, str]]:
 
 
 def _failed(failure: CertworkerError) -> tuple[str, int]:
-    return render_template("pages/failure.html", title="The data cannot be read", failure=failure), 503
+    return render_template("pages/failure.html", title="The request failed", failure=failure), 503

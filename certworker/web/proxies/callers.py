@@ -48,7 +48,7 @@ class Callers:
                 locked out, or too many calls have used the token.
         """
         if g.client.is_forwarded:
-            raise Refused(403, "Another proxy has forwarded this call.", "Connect to this address directly.")
+            raise Refused(403, "Another proxy has forwarded this call.", "Connect to certworker directly.")
         if not g.by_bearer:
             g.access = None
             if password := _password():
@@ -68,7 +68,7 @@ class Callers:
 
     def log_delivery(self, what: str, version: str) -> None:
         """
-        Log that the caller gets *what*, once for each *version*, address and token.
+        Log that the caller gets the private key of *what*, once for each *version*, address and token.
         """
         delivery = hash((self.label, what, version))
         with self._lock:

@@ -1,5 +1,5 @@
 """
-Asks the platform, a program of the operator at a URL of the settings, whether it allows a name.
+Asks the platform, a program of the operator at the URL in the settings, whether it allows a name.
 
 Each unknown name that a visitor sends could start a call. So the calls have a short deadline, few run at the
 same time, and their results are cached.
@@ -18,13 +18,14 @@ from certworker.hosts import WEB_PORTS, web_url_in
 from certworker.ttl_cache import TtlCache
 from certworker.version import __version__
 
-#: kamal-proxy waits for two seconds.
+#: The deadline of a call. kamal-proxy waits two seconds for the response of certworker.
 LONGEST_SECONDS = 1.5
 #: The maximum number of simultaneous calls. Each occupies a thread that also serves handshakes.
 MOST_CALLS = 4
 
+#: How long the cache contains a name that the platform allows.
 ALLOWED_SECONDS = 60.0
-#: A customer that the platform has just added waits at most this time.
+#: The same for any other name. A customer that the platform has just added waits at most this time.
 DENIED_SECONDS = 10.0
 
 
@@ -48,7 +49,7 @@ class Platform:
 
     def allows(self, url: str, name: str) -> bool:
         """
-        Return whether the platform at *url* allows the normalized *name*: its status is 200.
+        Return whether the platform at *url* allows the normalized *name*, which the status 200 means.
 
         Raises:
             PlatformUnavailable: The platform does not respond in time, fails, or has too many calls.

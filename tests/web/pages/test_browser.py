@@ -83,7 +83,7 @@ class TestEachView:
                 findings[path] = visited.severe_findings()
             page = visited.open("/doctor")
             page.get_by_role("button", name="Run the checks").click()
-            page.get_by_text("All checks have ended.").wait_for()
+            page.get_by_text("These are all findings.").wait_for()
             findings["run of the doctor"] = visited.severe_findings()
 
             assert {} == {path: found for path, found in findings.items() if found}
@@ -140,7 +140,7 @@ class TestWithoutJavaScript:
             page.get_by_role("button", name="Retry now").click()
             expect(page.get_by_text("The next attempt is requested.")).to_be_visible()
             page.get_by_role("link", name="Remove …").click()
-            page.get_by_role("button", name="Remove the certificate").click()
+            page.get_by_role("button", name="Remove the name").click()
             expect(page.get_by_text("The removal is requested.")).to_be_visible()
 
             assert 2 == queue_length(served.sources.connection) - before
@@ -153,7 +153,7 @@ class TestWithoutJavaScript:
             visited.log_in(served.operator)
             page = visited.open("/doctor")
             page.get_by_role("button", name="Run the checks").click()
-            expect(page.get_by_text("All checks have ended.")).to_be_visible()
+            expect(page.get_by_text("These are all findings.")).to_be_visible()
 
             assert page.get_by_role("heading", level=2).all_text_contents()
 

@@ -126,7 +126,7 @@ class TestActions:
         wait_until(renewed, lambda: f"the serial number is still {first}")
         expect(page.get_by_text("in service").first).to_be_visible()
         page.get_by_role("link", name="Remove …").click()
-        page.get_by_role("button", name="Remove the certificate").click()
+        page.get_by_role("button", name="Remove the name").click()
         expect(page.get_by_text("The removal is requested.")).to_be_visible()
         directory = installation.certificates / "shop.localhost"
         wait_until(lambda: None if directory.exists() else True, lambda: f"{directory} exists")

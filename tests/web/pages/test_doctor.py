@@ -18,7 +18,7 @@ class TestDoctor:
         text = site.operator.get("/doctor?name=shop.example.com").text
 
         assert 'value="shop.example.com"' in text
-        assert "All checks have ended." not in text
+        assert "These are all findings." not in text
 
     def test_a_reader_may_not_run_the_checks(self, site: Site) -> None:
         """
@@ -35,7 +35,7 @@ class TestDoctor:
         text = form(site, "")
 
         assert "CERTWORKER_AUTHORITY" in text
-        assert "All checks have ended." in text
+        assert "These are all findings." in text
         assert "config." in text
 
     def test_one_run_at_a_time(self, site: Site) -> None:

@@ -152,7 +152,7 @@ class TestHostileTexts:
         page = operator.open("/doctor")
         page.get_by_label("Name").fill(HOSTILE)
         page.get_by_role("button", name="Run the checks").click()
-        page.get_by_text("All checks have ended.").wait_for()
+        page.get_by_text("These are all findings.").wait_for()
 
         assert "<img src=x" in page.locator("main").inner_text()
         assert page.evaluate("typeof hacked") == "undefined"
