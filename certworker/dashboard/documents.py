@@ -1,5 +1,5 @@
 """
-Values as JSON documents, for the API, the page and `certworker status --json`.
+Values as JSON documents, for the API and `certworker status --json`.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Proxy:
     files: int
     #: A warning about too many certificates, with figures and a remedy; null if Traefik has fewer.
     warning: str | None
-    #: The number of changes of its files, each of which makes Traefik reload; null if no worker reports.
+    #: The number of changes to its files, each of which makes Traefik reload; null if no worker reports.
     reloads: int | None
     #: The number of new certificates whose time from publication to service was measured.
     measured: int
@@ -69,7 +69,7 @@ class Summary:
     """
 
     total: int
-    #: The number of names by state, and the failures by detail.
+    #: The number of names by state, and of failures by detail.
     counts: Mapping[str, int]
     #: At most :data:`MOST_PROBLEMS` names that a user has to fix, the most urgent first.
     problems: tuple[DomainStatus, ...]

@@ -51,7 +51,7 @@ class RunningJob:
     """
 
     id: str
-    #: The names of a request; empty for any other job, or if its data is missing or too large.
+    #: The names of a request; empty for any other job, or if the data of the job is missing or too large.
     names: tuple[str, ...]
     worker: str
     started: datetime | None

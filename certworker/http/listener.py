@@ -17,7 +17,7 @@ from certworker.supervision import Faults, Loop, Postponed
 #: The server is stalled after twice this time without progress.
 BEAT_SECONDS = 15.0
 
-#: How long a stop waits until all connections are closed.
+#: The maximum time that a stop waits until all connections are closed.
 STOP_SECONDS = 10.0
 
 #: The maximum number of connections that the kernel holds until the server accepts them.

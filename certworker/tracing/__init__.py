@@ -3,7 +3,7 @@ The steps of a job: their durations, and their traces in the format of OpenTelem
 
 ::
 
-    a job ──► step ──► step ──► …    always measured, for the log
+    a job ──► step ──► step ──► …    always measured, for the log and the metrics
                 │
                 └──► spans           only if a variable such as OTEL_EXPORTER_OTLP_ENDPOINT is set
 

@@ -95,7 +95,7 @@ class ReportingExporter(SpanExporter):
 
     def shutdown(self) -> None:
         """
-        Stop the exporter: the SDK does not retry a failed attempt.
+        Stop the exporter, which then retries no failed attempt.
         """
         self._exporter.shutdown()
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 
 from certworker.errors import CertworkerError, Interrupted
 
-#: The steps of a job, in their order. Only a job after a failed validation has a dry run.
+#: The steps of a job that issues a certificate, in their order. A job has a dry run only after a failed
+#: validation.
 JOB_STEPS = ("lock", "preflight", "dry_run", "order", "validate", "finalize", "store", "publish", "record")
 
 

@@ -47,7 +47,7 @@ def set_up_sessions(application: Flask, secret_key: str, base_path: str) -> None
 
 def blueprint() -> Blueprint:
     """
-    Return the views of the login.
+    Return the views of the login and the logout.
     """
     login = Blueprint("login", __name__, template_folder="templates")
     login.add_url_rule("/login", "form", _form)

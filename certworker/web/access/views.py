@@ -35,8 +35,8 @@ def allowed(*roles: Role) -> Callable[[View], View]:
     """
     Return the decorator of a view that needs one of *roles*.
 
-    The view responds with 401 if the request has no access, and with 403 if the request has another role, or
-    if an action has no valid CSRF token.
+    The view responds with 401 if the request has no access. It responds with 403 if the request has another
+    role, or is an action without a valid CSRF token.
     """
 
     def decorate(view: View) -> View:

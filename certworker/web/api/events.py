@@ -121,7 +121,7 @@ def last_id(connection: Redis, given: str) -> str:
     Return the id after which a stream starts: the *given* one if it is valid, or the id of the latest event.
 
     Raises:
-        redis.RedisError: Redis does not respond.
+        redis.RedisError: Redis failed.
     """
     if _ID.fullmatch(given):
         return given

@@ -50,7 +50,7 @@ RENEW, RETRY, RESUME = Button("renew", "Renew now"), Button("retry", "Retry now"
 
 def known(name: str) -> DomainStatus:
     """
-    Return the status of *name*; respond 404 if it is unknown, or belongs to another tenant.
+    Return the status of *name*; respond with 404 if it is unknown, or belongs to another tenant.
     """
     status = index().find(name, current_access().tenant)
     if status is None:
@@ -72,7 +72,7 @@ def name(name: str) -> str:
 
 def show(status: DomainStatus, refused: CertworkerError | None = None) -> str:
     """
-    Return the view of the name with this *status*.
+    Return the view of the name with this *status*; respond with 404 if the name has just been removed.
 
     Args:
         status: The status of the name.

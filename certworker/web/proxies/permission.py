@@ -77,7 +77,7 @@ class Permission:
             PlatformUnavailable: Only the platform can decide, and it fails, or too many calls are waiting.
             TooManyUnknownNames: Only the platform can decide, and the caller causes too many calls.
             VolumeReadOnly, VolumeFault: The volume cannot be read.
-            redis.RedisError: Redis does not respond, and no suffix allows the name.
+            redis.RedisError: Redis failed, and no suffix allows the name.
         """
         name = name_in(text)
         if name and _is_served(sources, name):
@@ -102,7 +102,7 @@ class Permission:
         Raises:
             TooManyUnknownNames: The caller requests too many new names.
             CertworkerError: The name is invalid.
-            redis.RedisError: Redis does not respond.
+            redis.RedisError: Redis failed.
         """
         name = normalize(text, private=True)
         if self._requested.get(name):
