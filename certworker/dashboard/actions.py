@@ -1,5 +1,5 @@
 """
-The actions of the page and the API. Each one enqueues jobs for the worker.
+The actions of the page and the API. Each one enqueues jobs for the workers.
 
 The callers check whether a known name belongs to the tenant of the call. The actions check the names of a
 request, and the other names of the same certificate or attempt.
@@ -43,7 +43,7 @@ class RequestedJob:
 
 class Actions:
     """
-    The actions on names. Each method enqueues jobs for the worker, and returns them or their ids.
+    The actions on names. Each method enqueues jobs for the workers, and returns them or their ids.
 
     An import also returns what it stored.
 

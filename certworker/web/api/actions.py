@@ -1,5 +1,5 @@
 """
-The calls that change something. Each call enqueues jobs for the worker.
+The calls that change something. Each call enqueues jobs for the workers.
 
 An import first stores its certificate.
 """

@@ -367,7 +367,7 @@ class ImportedCertificate:
 @dataclass(frozen=True)
 class Accepted:
     """
-    The jobs of an action. The worker runs them; the outcome is in the state of the name and in the events.
+    The jobs of an action. The workers run them; the outcome is in the state of the name and in the events.
     """
 
     jobs: tuple[RequestedJob, ...]

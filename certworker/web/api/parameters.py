@@ -196,6 +196,8 @@ def _json_body() -> Any:
         raise UnsupportedMediaType("Send the request as JSON, with Content-Type: application/json.")
     try:
         return request.get_json()
+    except BadRequest as error:
+        raise BadRequest("The body is not JSON.") from error
     except RecursionError as error:
         raise BadRequest("The body is nested too deeply.") from error
 

@@ -39,6 +39,13 @@ STATUSES = {
     "acme.": HTTPStatus.BAD_GATEWAY,
 }
 
+#: The details of failures for which werkzeug has only a sentence for users of browsers.
+DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "The log of certworker has the reason.",
+}
+
 #: The seconds after which a client may try again if Redis, the list of names or a free place is missing.
 RETRY_AFTER_SECONDS = 5
 
@@ -105,7 +112,10 @@ def http_error_response(error: HTTPException) -> Response:
     Return the problem document of *error*, such as an invalid parameter or an unknown path.
     """
     status = HTTPStatus(error.code or HTTPStatus.INTERNAL_SERVER_ERROR)
-    response = _problem(status, printable(error.description or ""))
+    detail = error.description
+    if detail == type(error).description:
+        detail = DETAILS.get(status, detail)
+    response = _problem(status, printable(detail or ""))
     # Some failures have headers, such as Allow. The headers of the body describe HTML, and are not copied.
     for name, value in error.get_headers():
         response.headers.setdefault(name, value)

@@ -106,6 +106,18 @@ class TestRequestCertificates:
         assert (status, "application/problem+json") == (response.status_code, response.content_type)
         assert 0 == queue_length(app.connection)
 
+    @pytest.mark.parametrize(
+        ("body", "detail"),
+        [(b"{", "The body is not JSON."), (b"[" * 300_000, "The body is too large.")],
+    )
+    def test_an_unreadable_body_has_its_reason(self, admin: FlaskClient, body: bytes, detail: str) -> None:
+        """
+        The problem document names the cause in words for a program, not for the user of a browser.
+        """
+        response = admin.post(f"{API}/names", data=body, content_type="application/json")
+
+        assert detail == (response.json or {})["detail"]
+
     def test_a_refused_name_has_its_code_and_remedy(self, admin: FlaskClient) -> None:
         """
         The problem document of an invalid name has the code, the message and the remedy of certworker.

@@ -45,6 +45,7 @@ class TestProblems:
         assert (status, "application/problem+json") == (response.status_code, response.content_type)
         assert status == document["status"]
         assert (status == 405) == ("Allow" in response.headers)
+        assert (status == 404) == ("There is nothing at this path." == document["detail"])
 
     def test_without_redis_the_call_may_be_repeated(
         self, app: App, tmp_path: Path, own_redis: RedisServer
@@ -77,6 +78,7 @@ class TestProblems:
 
         assert (500, "application/problem+json") == (response.status_code, response.content_type)
         assert "secret" not in response.text
+        assert "The log of certworker has the reason." == (response.json or {})["detail"]
 
 
 class TestStatuses:
