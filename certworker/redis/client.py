@@ -1,5 +1,5 @@
 """
-The client of redis-py for an address: of Redis itself, or of a primary behind Sentinels.
+Returns a client of redis-py: for Redis itself, or for the primary behind Sentinels.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ def connect(address: RedisURL, *, connections: int = 8, is_patient: bool = True)
     Args:
         address: The address of Redis or of its Sentinels, with the credentials.
         connections: The maximum number of connections.
-        is_patient: Whether a command tries for about a minute to reach Redis. Otherwise, it fails within
-            seconds, and immediately while Redis is known not to respond.
+        is_patient: Whether a command tries for up to about a minute to reach Redis. Otherwise, the command
+            fails within seconds, and immediately while Redis is known not to respond.
     """
     connect_seconds = CONNECT_SECONDS if is_patient else IMPATIENT_CONNECT_SECONDS
     redis_class = GuardedRedis if is_patient else ImpatientRedis
@@ -136,7 +136,7 @@ class _SentinelPool(Sentinel):
                 continue
             state = known.get(service_name)
             if state and self.check_master_state(state, service_name):
-                # Next time, try the Sentinel that knows the primary first.
+                # Next time, first try the Sentinel that knows the primary.
                 self.sentinels[0], self.sentinels[index] = sentinel, self.sentinels[0]
                 return str(state["ip"]), int(state["port"])
         why = f": {', '.join(failed)}" if failed else ""

@@ -1,8 +1,8 @@
 """
-Writes and reads the values in Redis.
+Encodes and decodes the values in Redis.
 
-Every program with access to Redis can write any value. So the functions for numbers, times, names, and
-JSON check each value, and :func:`shown_in` makes a string printable. An invalid value counts as lost.
+Every program with access to Redis can write any value. So the functions that decode numbers, times, names,
+and JSON check each value, and :func:`shown_in` makes a string printable. An invalid value counts as lost.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def names_in(value: object) -> tuple[str, ...] | None:
 
 def json_in(value: bytes | str | None) -> object:
     """
-    Return the value of the JSON in *value*; None if it is missing, too large, or invalid (NaN, for example).
+    Return the value of the JSON in *value*.
+
+    Return None if *value* is missing, too large, nested too deeply, or invalid (NaN, for example).
     """
     if value is None or len(value) > LARGEST_JSON:
         return None
@@ -106,7 +108,7 @@ def names_in_json(text: str) -> tuple[str, ...] | None:
 
 def fields_in(value: bytes | str | None) -> dict[str, object]:
     """
-    Return the JSON object in *value*; an empty one if *value* is missing, invalid, or another type of JSON.
+    Return the JSON object in *value*; an empty one if *value* is missing, invalid, or JSON of another type.
     """
     found = json_in(value)
     return found if isinstance(found, dict) else {}
@@ -114,14 +116,14 @@ def fields_in(value: bytes | str | None) -> dict[str, object]:
 
 def encode_time(moment: datetime | None) -> str:
     """
-    Return *moment* in UTC, such as `2026-11-23T10:15:09Z`, or an empty string for None.
+    Return *moment* as text in UTC, such as `2026-11-23T10:15:09Z`, or an empty string for None.
     """
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
 
 
 def decode_time(text: object) -> datetime | None:
     """
-    Return the time in *text* in UTC; None if it is invalid or has no time zone.
+    Return the time in *text*, converted to UTC; None if it is invalid or has no time zone.
 
     A time outside the limits counts as the closer limit.
     """

@@ -45,7 +45,7 @@ BY_CLASS: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...]
     (RedisOutOfMemory, (OutOfMemoryError,)),
     (RedisPermissionDenied, (NoPermissionError,)),
 )
-#: Failures by the text of the error, because redis-py has no class for some errors and for those of scripts.
+#: Failures by the text of the error, because redis-py has no class for some errors, nor for those of scripts.
 BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
     (RedisOutOfMemory, ("OOM command not allowed",)),
     (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),

@@ -6,8 +6,8 @@ It guards every command:
 * It removes a key of the wrong type, and sends the command again. See :mod:`certworker.redis.keys`.
 * It reads at most :data:`LONGEST_REPLY` bytes of a reply. Redis allows values of 512 MB, which would
   exhaust the memory of a worker.
-* After a reply that is too long, it removes oversized values from the keys of certworker and RQ. That command
-  fails. Later ones succeed if these values were the cause.
+* After a reply that is too long, the command fails. The client then removes oversized values from those keys
+  of the command that belong to certworker or RQ. Later commands succeed if these values were the cause.
 
 With each command of a job, it also sends the job's waiting commands; see
 :mod:`certworker.redis.shared_trips`.
@@ -55,7 +55,7 @@ class GuardedRedis(Redis):
 
     def execute_command(self, *args: Any, **options: Any) -> Any:
         """
-        Send a command and return its reply.
+        Send a command and return its reply. If commands of the job are waiting, send them first.
         """
         if waiting := take_waiting(self):
             pipe = GuardedPipeline(self, transaction=False)

@@ -1,5 +1,5 @@
 """
-The check of Redis at the start, and the log of its outages.
+The check of Redis, and the log of its outages.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: The maximum number of logged reasons of one outage.
+#: The maximum number of logged reasons for one outage.
 MAX_REASONS = 20
 
 #: The first version with BLMOVE, which moves a job between two lists without losing it.
@@ -48,7 +48,10 @@ CONNECTION_OPTIONS = (
 
 class OutageTracker:
     """
-    Logs each reason of an outage once, and the end of the outage. Returns pauses that grow to a minute.
+    Logs each reason for an outage once, and the end of the outage. Returns pauses that grow to a minute.
+
+    Args:
+        address: The address of Redis in the log.
     """
 
     def __init__(self, address: str) -> None:
@@ -141,7 +144,7 @@ def probe(connection: Redis) -> None:
         RedisIsCluster: Redis is a node of a cluster.
         RedisTooOld: Redis is too old, and could lose jobs.
     """
-    # Disable the retries of redis-py, which would delay the report of a failure by seconds.
+    # Disable the retries of redis-py, which would delay the report of a failure by up to a minute.
     pool = connection.connection_pool
     options = {
         name: value for name, value in pool.connection_kwargs.items() if name.startswith(CONNECTION_OPTIONS)

@@ -19,7 +19,8 @@ from redis.client import Pipeline
 
 from certworker.redis.guard import GuardedPipeline, GuardedRedis
 
-#: A failure after this time or later is slow. A refused connection fails immediately, and blocks no thread.
+#: A failure that takes this long or longer is slow. A refused connection fails immediately, and blocks no
+#: thread.
 SLOW_SECONDS = 0.5
 
 #: How long commands fail immediately after a slow failure. Then one command tries Redis again.

@@ -1,11 +1,12 @@
 """
-The keys of certworker in Redis: the pattern, the type and the content of each.
+The keys in Redis that certworker uses: the pattern, the type, and the content of each.
 
 Every program with access to Redis can replace one of these keys with a key of another type. Redis then
 answers most commands for the key with WRONGTYPE. :func:`remove_wrong` removes and logs such a key of
 certworker or RQ.
 
-docs/reference/redis-keys.md has the same table. Words in capitals are placeholders for names, labels and ids.
+docs/reference/redis-keys.md has the same keys. Words in capitals are placeholders for names, labels, ids, and
+times.
 """
 
 from __future__ import annotations
@@ -40,7 +41,8 @@ class Kind:
     pattern: str
     type: Type
     content: str
-    #: Whether certworker may remove a key with another type. It only reports the keys of Appwrite's core.
+    #: Whether certworker may remove an invalid key, or its invalid parts. Of the keys of Appwrite's core,
+    #: certworker only reports those of another type.
     removable: bool = True
 
     @property
@@ -156,9 +158,9 @@ _UNUSABLE = re.compile(
 #: Commands that add to a number in a hash or in a string.
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
-#: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
-#: than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns the removed
-#: keys with their types.
+#: KEYS: keys. ARGV: the expected type of each. Removes each key of another type, and each stream whose last id
+#: is more than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns the
+#: removed keys, each with the reason: its type, or `stream from the future`.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -181,12 +183,12 @@ return removed
 """
 
 
-#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists, sets, and
-#: strings contain ids and keys, which are shorter.
+#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists, sets, sorted
+#: sets, and strings contain ids and keys, which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
-#: KEYS: keys. ARGV: the maximum bytes of a member of each. Removes larger members, and returns their number
-#: for each key.
+#: KEYS: keys. ARGV: for each, the maximum number of bytes of a member, a field, a value, or an entry. Removes
+#: what is larger, and returns the number of removals for each key.
 _REMOVE_LARGE = """
 local removed = {}
 for i, key in ipairs(KEYS) do
@@ -243,8 +245,8 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
     """
     Remove the key or field that caused *error*. Return whether the command may now succeed.
 
-    This function removes and logs a key of :data:`KINDS` with another type, a stream with an id in the
-    future, and an invalid number.
+    This function removes and logs a key of :data:`KINDS` with another type, a stream with an id more than a
+    day ahead, and an invalid number.
 
     Args:
         connection: The connection to Redis.
@@ -285,7 +287,7 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     Remove oversized values from the keys of *command*, whose reply was too long.
 
     From the removable keys of :data:`KINDS`, this function removes the members, fields, values, and entries
-    that are larger than those of certworker and RQ. It logs each of these keys.
+    that are larger than those of certworker and RQ. It logs each key from which it removed something.
 
     Args:
         connection: The connection to Redis.

@@ -125,7 +125,7 @@ _current: ContextVar[tuple[Redis, SharedTrips] | None] = ContextVar("shared_trip
 @contextmanager
 def sharing(connection: Redis, send: Callable[[], object]) -> Iterator[None]:
     """
-    Within the block, make :func:`send_with_next` wait for the next command to *connection*.
+    Within the block, make the commands of :func:`send_with_next` wait for the next command to *connection*.
 
     The end of the block sends the commands that are still waiting.
 

@@ -49,6 +49,9 @@ class RedisURL:
 
     Attributes:
         hosts: The host and port of Redis, or of each Sentinel if there is a *service*.
+        username: The user of Redis; None without one.
+        password: The password of that user; None without one.
+        database: The number of the database.
         service: The name under which the Sentinels know the primary; None without Sentinels.
         tls: The options of redis-py for TLS; None without TLS.
         sentinel_access: The credentials for the Sentinels.
@@ -65,7 +68,7 @@ class RedisURL:
     @classmethod
     def parse(cls, text: str) -> RedisURL:
         """
-        Return the address in *text*.
+        Return the address in *text*. The default port is 6379, or 26379 for a Sentinel.
 
         Raises:
             ValueError: *text* is invalid. The message omits the text, which may contain a password.
