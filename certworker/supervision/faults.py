@@ -40,7 +40,8 @@ class Faults:
     Logs the errors of one component, and chooses growing pauses between its attempts.
 
     A type of error that lasts is logged at most once an hour. If it returns after a success, it is logged
-    again, but not within a minute.
+    again, but not within a minute of its last log line. The type of a CertworkerError is its code. The type
+    of any other exception is its class and the line that raised it.
 
     A CertworkerError, including one that *explain* returns, is logged with its message. Any other exception
     is logged with its traceback (`worker.unexpected`).
@@ -70,8 +71,8 @@ class Faults:
         """
         Log *error*, unless its type was logged recently; return the seconds until the next attempt.
 
-        In a worker, the job loop reports an unusable Redis, so this method does not log it. The program
-        `certworker web` has no job loop; its pages show the failure.
+        In a worker, the job loop reports an unusable Redis, so this method does not log it. `certworker web`
+        and `certworker mirror` have no job loop: the pages, or `/healthz`, show the failure.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()
@@ -111,7 +112,7 @@ class Faults:
 
 def log_unexpected(component: str, error: BaseException, effect: str = "certworker continues") -> None:
     """
-    Log the unexpected *error* of *component* with its traceback, and its *effect*.
+    Log the unexpected *error* of *component* with its traceback, and the *effect* of the error.
     """
     logger.error(
         "[%s] unexpected error in %s; %s. %s",

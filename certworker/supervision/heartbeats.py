@@ -45,7 +45,7 @@ class Heartbeat:
 
     def fail(self) -> None:
         """
-        Record a failure, which lasts until :meth:`succeed`.
+        Record a beat, and a failure that lasts until :meth:`succeed`.
         """
         self.beat()
         if self._failing_since is None:
@@ -53,14 +53,14 @@ class Heartbeat:
 
     def succeed(self) -> None:
         """
-        Record a success.
+        Record a beat, and the end of a failure.
         """
         self.beat()
         self._failing_since = None
 
     def end(self) -> None:
         """
-        End the supervision: no more beats are expected.
+        End the supervision: until the next beat, no beat is expected.
         """
         self._last = self._failing_since = None
 
@@ -81,7 +81,9 @@ class Heartbeat:
 
     def stack(self) -> list[str]:
         """
-        Return the lines that the thread of the last beat is executing, outermost first; empty after its end.
+        Return the calls that the thread of the last beat is executing, the outermost first.
+
+        The list is empty if the thread has ended.
         """
         frame = sys._current_frames().get(self._thread or 0)
         steps = traceback.extract_stack(frame) if frame else []
@@ -127,6 +129,6 @@ def beat() -> None:
 
 def record_beats_for(heartbeat: Heartbeat | None) -> None:
     """
-    Make :func:`beat` in this thread record progress of *heartbeat*.
+    Make :func:`beat` in this thread record progress of *heartbeat*; for None, make it do nothing.
     """
     _current.heartbeat = heartbeat

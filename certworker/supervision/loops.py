@@ -33,7 +33,7 @@ class Postponed(Exception):
 
 class Loop:
     """
-    Repeats a step, in its own thread or in the thread of its caller, until it is stopped or has no work left.
+    Repeats a step, in its own thread or in the thread of its caller, until it is stopped or no work is left.
 
     The loop continues if the step raises an exception. Only in the main thread, SystemExit and
     KeyboardInterrupt end the loop.
@@ -43,7 +43,7 @@ class Loop:
         step: Does the work; returns the seconds until the next step, or None when nothing is left to do.
         seconds: The longest expected time between two beats.
         faults: Logs what the step raises and chooses the pause.
-        stopping: Ends the loop when it is set.
+        stopping: Ends the loop when it is set. The default is a new event.
 
     Attributes:
         heartbeat: Beats after each step, while the loop waits, and with each :func:`beat`.
@@ -104,7 +104,7 @@ class Loop:
 
     def wake(self) -> None:
         """
-        End the pause after a step that succeeded.
+        End the pause after a step that succeeded. A call during such a step skips the pause after it.
         """
         self._woken.set()
 
@@ -176,7 +176,7 @@ class Duties:
 
     def __call__(self) -> float:
         """
-        Run all duties. Return 0, or if any duty failed, the seconds until the next attempt.
+        Run all duties. Return 0 or, if any duty failed, the seconds until the next attempt.
         """
         pauses = [0.0]
         for duty, faults in self._duties:
