@@ -158,9 +158,9 @@ _UNUSABLE = re.compile(
 #: Commands that add to a number in a hash or in a string.
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
-#: KEYS: keys. ARGV: the expected type of each. Removes each key of another type, and each stream whose last id
-#: is more than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns the
-#: removed keys, each with the reason: its type, or `stream from the future`.
+#: KEYS: keys. ARGV: the expected type of each. Removes each key of another type, and each stream whose last
+#: id is more than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns
+#: the removed keys, each with the reason: its type, or `stream from the future`.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -183,8 +183,8 @@ return removed
 """
 
 
-#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists, sets, sorted
-#: sets, and strings contain ids and keys, which are shorter.
+#: The maximum number of bytes of a member, a field, a value, or an entry of a stream. RQ's lists, sets,
+#: sorted sets, and strings contain ids and keys, which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
 #: KEYS: keys. ARGV: for each, the maximum number of bytes of a member, a field, a value, or an entry. Removes

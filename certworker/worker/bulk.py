@@ -2,7 +2,7 @@
 Takes jobs from the queue, returns them, or ends them without running them, in batches of hundreds.
 
 RQ needs 7 ms for each job. A command of this module handles a batch with the same effect as RQ's own steps.
-Until a job ends, its id is always in the queue or in the intermediate list, so a crash loses no job.
+Until a job ends, its id is always on the queue or in the intermediate list, so a crash loses no job.
 """
 
 from __future__ import annotations

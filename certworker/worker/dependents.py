@@ -89,7 +89,8 @@ class Dependents:
 
     def release(self, job_id: str, dependents: Reply) -> None:
         """
-        Enqueue those of the *dependents* that were waiting only for *job_id*, whose end is recorded.
+        Enqueue those of the *dependents* that were waiting only for *job_id*. The end of that job must have
+        been recorded.
 
         This method logs jobs of other queues, which stay deferred. The producer of *job_id* may have no
         permission to write to those queues.
@@ -113,7 +114,7 @@ class Dependents:
         """
         Enqueue the deferred jobs whose dependencies are met, because an earlier release may have failed.
 
-        This method also removes entries that are not deferred jobs.
+        This method also removes entries of the registry that are not deferred jobs.
 
         Raises:
             redis.RedisError: Redis failed.

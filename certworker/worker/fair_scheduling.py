@@ -83,8 +83,8 @@ class FairScheduler:
         self._accepted = partial(requested_names, private=private_names, wildcards=wildcards)
         self._priority_queues = PriorityQueues(connection)
         self._backlog = False
-        #: Tenants with deferred requests. New requests from such a tenant wait behind these, even if the
-        #: tenant holds no slot.
+        #: Tenants with deferred requests. New requests from such a tenant wait behind its deferred ones, even
+        #: if the tenant holds no slot.
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
         self._records = DomainRecords(connection)
@@ -232,14 +232,15 @@ class FairScheduler:
         # The end of the jobs is recorded last, so that a crash loses no request.
         now = self._clock()
         later = now + LOST_QUEUE_CHECK
-        # A worker may take a request as soon as it is in a priority queue, so its forced request comes first.
+        # A worker may take a request as soon as it is in a priority queue. So forced requests are recorded
+        # first.
         forced = (each for each in deferred.values() if each.force and not each.names_tenant)
         self._forced.defer((each.names, each.by) for each in forced)
         self._priority_queues.put(
             "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )
         checks = {name: later for request in deferred.values() for name in request.names}
-        # An earlier check that is planned stays planned.
+        # A check that is already planned for an earlier time stays planned.
         self._agenda.put_many(checks, at_the_latest=True)
         self._records.defer((request.names for request in deferred.values()), next_check=later, now=now)
         tenants = {

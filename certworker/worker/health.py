@@ -45,6 +45,7 @@ MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
 MAX_LOOPS = 50
+#: The maximum number of seconds in a report. A longer time counts as 0.
 DAY_SECONDS = 86_400
 
 #: The maximum number of calls in the log line of a stalled loop.

@@ -22,7 +22,7 @@ from certworker.worker.queue_stats import SUSPENDED
 #: an id that is in the intermediate list; or `last` for the last id of that list. Then the id for `read`, and
 #: the arguments of READ. `take` takes nothing while the workers are suspended. Returns whether the workers
 #: are suspended, the number of jobs that are left, and the id with the fields of the job, if there is a job.
-#: If its key is not a hash, the fields are missing.
+#: If the key of the job is not a hash, the fields are missing.
 _TAKE = f"""
 local suspended, id = redis.call('EXISTS', KEYS[1]), ARGV[2]
 if ARGV[1] == 'take' then

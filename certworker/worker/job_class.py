@@ -93,7 +93,7 @@ class AllowlistedJob(Job):
             or if the job raised an unexpected exception.
         not_recorded: Set if the job has to run again, because its outcome could not be recorded.
         requested_at: When the job was created, according to its producer; None if unknown.
-        abandoned_run: The run of a killed worker that the next run repeats. Empty: none.
+        abandoned_run: The run of a killed worker that the next run repeats; empty if there is none.
         was_deferred: Whether this worker made the job from a request in a priority queue.
     """
 
@@ -114,7 +114,7 @@ class AllowlistedJob(Job):
         Args:
             raw_id: The id.
             connection: The connection to Redis.
-            found: The result of :data:`READ`; None: this method reads it.
+            found: The result of :data:`READ`; if None, this method reads it.
 
         Raises:
             BadJob: The id is invalid, or Redis has no such job.
@@ -147,7 +147,7 @@ class AllowlistedJob(Job):
         Read the job from Redis; reject an invalid job.
 
         Raises:
-            NoSuchJobError: Redis has no such job.
+            NoSuchJobError: Redis has no such job, or its key is not a hash.
         """
         try:
             found = self.connection.eval(READ, 1, self.key, str(LARGEST), *MEASURED)

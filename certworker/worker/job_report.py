@@ -44,7 +44,7 @@ SUCCESS_MESSAGES = {
 @dataclass(frozen=True)
 class JobReporter:
     """
-    Reports to the log, the notifier, the events and the metrics.
+    Reports to the log, the notifier, the events, and the metrics.
 
     Attributes:
         explain: Returns the CertworkerError for an exception of another library, or None.
@@ -169,8 +169,8 @@ class JobReport:
         Report that the job ended with *failure*.
 
         Args:
-            names: The normalized names; empty if the request was rejected because its names are invalid or
-                belong to another tenant.
+            names: The normalized names; empty if the job failed before its names were known, or if a
+                certificate for them belongs to another tenant.
             failure: The cause.
         """
         name, record = names[0] if names else None, None
@@ -226,8 +226,8 @@ class JobReport:
             names: The normalized names.
             state: The state in the event.
             failure: The cause of the state.
-            record: The record of the first name; None: it is read from Redis.
-            tenant: The tenant of the first name; empty: the tenant in the record.
+            record: The record of the first name; if None, it is read from Redis.
+            tenant: The tenant of the first name; if empty, the tenant in the record applies.
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
@@ -254,13 +254,13 @@ class JobReport:
 
     def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
         """
-        Return the result of *step*. If it fails, log the failure and return *otherwise*.
+        Return the result of *step*. If *step* fails, log the failure and return *otherwise*.
         """
         return optional(subject, step, otherwise, self._reporter.explain)
 
 
 def log_fields(name: str | None, event: str, **more: object) -> dict[str, object]:
     """
-    Return the fields of a log line about *name*.
+    Return the fields of a log line about *name*; None if the line is about no name, or about several.
     """
     return {"domain": name, "event": event, **more}

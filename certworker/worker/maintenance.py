@@ -68,7 +68,7 @@ RETRY_SECONDS = 60.0
 @dataclass(frozen=True)
 class Leftovers:
     """
-    The components in which a killed worker may leave tokens, orders, TXT records and unfinished files.
+    The components in which a killed worker may leave tokens, orders, TXT records, and unfinished files.
     """
 
     issuers: Sequence[Issuer]
@@ -159,11 +159,11 @@ class AgendaCheck:
 
 class MaintenanceLoop:
     """
-    The loop that maintains the agenda, the volume and Traefik's files.
+    The loop that maintains the agenda, the volume, and Traefik's files.
 
     Args:
         request_own_domains: Starts the requests for the names of the installation.
-        settings_changed: Returns whether the settings differ from those of the last start.
+        settings_changed: Returns whether the settings differ from those of the last start, and stores them.
         states: The states of the names.
         clock: Returns the time in UTC.
         random: Shortens pauses by a random share, so that several workers do not run their passes at the same

@@ -1,8 +1,8 @@
 """
 The daily check of whether the names in service still point to this server.
 
-This check omits names of the installation, wildcards, IP addresses, names with an imported certificate, and
-names that DNS-01 proves. Each name has its second of the day, so the checks are spread over the day. All
+This check omits the names of the installation, wildcards, IP addresses, names with an imported certificate,
+and names that DNS-01 proves. Each name has its second of the day, so the checks are spread over the day. All
 workers that use the same Redis share the checks: one worker makes each step.
 """
 
@@ -50,14 +50,14 @@ CHECK_SECONDS = 60.0
 
 class MovedWatch:
     """
-    Checks the names in service, and declares names as moved.
+    Checks the names in service, and declares which of them have moved.
 
     Args:
         connection: The connection to Redis.
         certificates: The certificates on the volume.
         moved_names: The names that have moved.
         locks: The locks on names.
-        report: Called with each name that has moved, and the failure.
+        report: Called with each name that is declared moved, and with the failure.
         clock: Returns the time in UTC.
         explain: Returns the CertworkerError for an exception of another library, or None.
 

@@ -42,18 +42,18 @@ MAX_NAMES_SHOWN = 10
 
 class OwnDomains:
     """
-    The names of the installation that are not yet requested.
+    Requests the names of the installation, each as soon as the CA can validate it or its wait has ended.
 
     Args:
         domains: The names as the operator wrote them, each with its variable.
         issuer: Presents the responses that are probed.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
-        request: Puts a name on the queue.
+        request: Puts a request for one or more names on the queue.
         is_reachable: Returns whether port 80 of a name serves a test response.
         reject: Reports a name for which no CA would issue a certificate.
         explain: Returns the CertworkerError for an exception of another library, or None.
-        timeout_seconds: How long to wait for port 80 of a name.
+        timeout_seconds: How long to wait for port 80 of the names.
 
     Attributes:
         loop: The loop and its heartbeat. It ends when all names are requested.

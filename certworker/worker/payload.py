@@ -70,7 +70,7 @@ def read_call(data: bytes) -> Call:
     if instance is not None:
         raise BadJob(reason="it names an instance, and only functions are registered")
     if not (isinstance(function, str) and isinstance(arguments, list) and isinstance(keywords, dict)):
-        raise BadJob(reason="its data is not a name, null, a list and an object")
+        raise BadJob(reason="its data is not a name, null, a list, and an object")
     for former, current in RENAMED.items():
         if function == ISSUE and former in keywords and current not in keywords:
             keywords[current] = keywords.pop(former)

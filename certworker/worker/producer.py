@@ -1,9 +1,9 @@
 """
-Puts requests, removals and wake-ups on the queue, in the wire format of RQ.
+Puts requests, removals, and wake-ups on the queue, in the wire format of RQ.
 
 Other programs import this module, so it imports few modules, and not RQ. One transaction writes and enqueues
-a job, so Redis never contains an incomplete job. A program that requests certificates needs no permission to
-run scripts, because an endless script would block Redis.
+a job, so Redis never contains an incomplete job. A request uses no script, so that an ACL can deny scripts to
+the requesting program: an endless script would block Redis.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def request_certificate(
     """
     Request a certificate for *domain*; return the id of the job.
 
-    A repeated request has the same id. It does nothing while the job of the first request is waiting or
+    A repeated request has the same id. It does nothing while the job of the first request is on the queue or
     running.
 
     Args:
@@ -95,7 +95,7 @@ def request_certificate(
 
 def is_requested(connection: Redis, name: str) -> bool:
     """
-    Return whether a request for exactly *name*, from the same Redis user, is waiting or running.
+    Return whether a request for exactly *name*, from the same Redis user, is on the queue or running.
 
     Requests with `use_full_quota`, and requests in the priority queues, do not count.
 
@@ -205,8 +205,8 @@ def _enqueue(
 
 def _is_in_progress(connection: Redis, job_id: str) -> bool:
     """
-    Return whether the job *job_id* is waiting or running. For a transaction, the *connection* is its
-    pipeline.
+    Return whether the job *job_id* is on the queue, delayed, or running. For a transaction, the *connection*
+    is its pipeline.
 
     The status alone does not prove it: Redis may have lost the list, or the worker may have been killed. A
     worker may take the job between two of these commands. Then the hash changes, or the id is in the
@@ -229,7 +229,7 @@ def _connection_of_environment() -> Redis:
 
 def address_in(environ: Mapping[str, str]) -> RedisURL:
     """
-    Return the address of Redis in *environ*, by the variables, files and rules of the worker's settings.
+    Return the address of Redis in *environ*, by the variables, files, and rules of the worker's settings.
 
     Raises:
         ValueError: A variable is invalid. The message does not contain its value.

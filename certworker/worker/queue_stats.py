@@ -210,7 +210,9 @@ def registered_workers(connection: Redis, queue: str) -> int:
 
 def members(connection: Redis, key: str) -> list[str]:
     """
-    Return up to 1,000 random members of the set *key* that are printable, sorted; none if *key* is not a set.
+    Return up to 1,000 random members of the set *key*, sorted; none if *key* is not a set.
+
+    Members that are not printable, or are longer than :data:`LONGEST_MEMBER`, are left out.
     """
     try:
         members = cast("list[bytes]", connection.srandmember(key, MAX_MEMBERS))
@@ -227,7 +229,7 @@ def _unserved(connection: Redis) -> Iterator[QueueUnserved]:
     with connection.pipeline(transaction=False) as pipe:
         for key in queues:
             pipe.llen(key)
-        # A key of another type returns an error instead of a length.
+        # For a key of another type, Redis returns an error instead of a length.
         lengths = pipe.execute(raise_on_error=False)
     for key, length in zip(queues, lengths, strict=True):
         name = key.removeprefix("rq:queue:")

@@ -26,7 +26,7 @@ from certworker.worker.job_class import AllowlistedJob
 
 logger = logging.getLogger(__name__)
 
-#: A job that needs more recoveries than this may be the cause of the crashes.
+#: The maximum number of recoveries of a job. A job that needs more may be the cause of the crashes.
 MAX_RECOVERIES = 1
 
 #: RQ's keys of workers begin with this prefix.
@@ -64,7 +64,8 @@ return redis.call('LREM', KEYS[1], 1, ARGV[1])
 
 class Recovery:
     """
-    Recovers the jobs with expired leases. Every worker runs it.
+    Recovers the jobs with expired leases, and the ids that killed workers left in the intermediate list. Each
+    worker does so.
 
     Args:
         queue: The queue.
@@ -100,7 +101,8 @@ class Recovery:
         """
         Move the job of *execution*, which this worker cannot finish in time, to the head of the queue.
 
-        Return whether the job was moved: not if it has just ended, or if another worker has recovered it.
+        Return whether the job was moved. A job that has just ended, or that another worker has recovered, is
+        not moved.
         """
         lease, raw_id = execution.composite_key.encode(), execution.job_id.encode()
         return self._run_reclaim(lease, raw_id, now="+inf", count=0, most="+inf") == b"queued"
@@ -148,7 +150,7 @@ class Recovery:
         for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
             # The members are random, so that a million forged entries do not hide the killed workers.
             for worker in cast("list[bytes]", self._connection.srandmember(registry, MAX_PER_SWEEP)):
-                # The user of the guide may not read keys of other programs.
+                # The Redis user in docs/guides/redis.md has no access to other keys.
                 if not worker.startswith(WORKER_KEYS) or not self._connection.exists(worker):
                     self._connection.srem(registry, worker)
 

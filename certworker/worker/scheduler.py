@@ -3,8 +3,8 @@ Moves delayed jobs to the queue at their time: RQ's scheduler, in a thread of th
 
 RQ forks a second process for its scheduler, which is unsafe in a process with threads. RQ's scheduler also
 reads each job with RQ's own class, so one malformed hash ends it. This scheduler uses the same lock,
-heartbeat, and registry, so other programs see no difference. Because of the lock, one scheduler works for all
-workers.
+heartbeat, and registry, so other programs see no difference. Because of the lock, only one of the workers'
+schedulers moves jobs at a time.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ class Scheduler:
 
     def alive(self) -> bool:
         """
-        Return whether the loop is running: it has the lock, or is trying to take it.
+        Return whether the loop is running and not stalled. The loop has the lock, or is trying to take it.
         """
         return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 
@@ -112,7 +112,7 @@ class Scheduler:
 
 class _Mover(RQScheduler):
     """
-    RQ's scheduler, changed so that it moves ids without reading the jobs.
+    RQ's scheduler, changed so that it moves ids, and reads only the status of each job.
     """
 
     def __init__(self, connection: Redis, name: str) -> None:
@@ -130,7 +130,7 @@ class _Mover(RQScheduler):
 
     def enqueue_scheduled_jobs(self) -> None:
         """
-        Move due jobs from the registry to the queue, and remove entries that are not jobs.
+        Move due jobs from the registry to the queue, and remove entries that are not valid jobs.
         """
         while self.acquired_locks and (due := self._due()):
             for raw_id in due:

@@ -51,7 +51,8 @@ class Tasks:
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError for an exception of another library, or None.
-        job_step: Measures a function as a job with this name, and traces it if traces are on.
+        job_step: Returns a decorator that measures a function as a job with the given name, and traces the
+            job if traces are on.
     """
 
     issuance: CertificateIssuance
@@ -152,7 +153,8 @@ class Tasks:
 
     def _forced_request(self, names: tuple[str, ...], by: object, tenant: str | None) -> ForcedRequest:
         """
-        Record the forced request of this job, and return it. In a repeated job, it may be completed already.
+        Record the forced request of this job, and return it. In a repeated job, the request may have been
+        completed already.
         """
         is_allowed = self.issuance.ownership.is_proven(names, tenant)
         return self.issuance.forced.record(names, by, tenant=tenant, is_allowed=is_allowed)
@@ -161,7 +163,10 @@ class Tasks:
         self, issue: Callable[..., Outcome], names: tuple[str, ...], request: ForcedRequest, by: object
     ) -> Outcome:
         """
-        Issue a new certificate, unless *request* is completed. Wait for another job for one of *names*.
+        Issue a new certificate even if the one in service is not due. First wait for another job for one of
+        *names*.
+
+        If *request* has been completed, issue a certificate only if one is needed.
 
         Raises:
             AlreadyInProgress: The other job takes longer than :data:`FORCED_WAIT_SECONDS`.

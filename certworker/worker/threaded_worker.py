@@ -46,8 +46,8 @@ logger = logging.getLogger(__name__)
 #: How long one poll of the queue waits for a job. An idle worker ends after its current poll.
 POLL_TIMEOUT_SECONDS = 0.25
 
-#: The interval between checks of the priority queues and of the suspension, while no job is known to be
-#: waiting.
+#: The interval between checks of the queue, the priority queues, and the suspension, while no job is known to
+#: be waiting.
 CHECK_SECONDS = 1.0
 
 #: The interval between polls for new tenants on the queue, while requests are waiting in the priority queues.
@@ -61,7 +61,7 @@ class ThreadedWorker(SimpleWorker):
     Args:
         connection: The connection to Redis.
         job_class: The class of the jobs; see :func:`certworker.worker.job_class.job_class_for`.
-        slots: The number of jobs that run at a time.
+        slots: The number of slots. A job starts only in a free slot, and may release it early.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -105,7 +105,7 @@ class ThreadedWorker(SimpleWorker):
         self._intake = Intake(self.queue)
         #: Whether jobs may be waiting on the queue. If not, this worker waits for the next job.
         self._may_have_jobs = True
-        #: When the queue, the priority queues and the suspension are checked next, in monotonic seconds.
+        #: When the queue, the priority queues, and the suspension are checked next, in monotonic seconds.
         self._next_check = 0.0
         #: Whether this worker is waiting for a job. If so, no job is on the queue.
         self._is_waiting = False
@@ -120,7 +120,7 @@ class ThreadedWorker(SimpleWorker):
     def poll(self) -> None:
         """
         Start or defer the next job. Return after a short wait if there is no job or no free slot, or if the
-        workers are suspended.
+        workers are suspended. Without a free slot, move a long queue to the priority queues.
         """
         if self._suspension.known and self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
@@ -140,7 +140,9 @@ class ThreadedWorker(SimpleWorker):
 
     def beat(self) -> None:
         """
-        Report that the worker is running, and renew the lease of each job.
+        Report that the worker is running, and renew the lease of each running job.
+
+        If Redis has lost the registration of the worker, register the worker again.
         """
         if not self._is_registered():
             self.connection.delete(self.key)
@@ -170,7 +172,8 @@ class ThreadedWorker(SimpleWorker):
         """
         Return the minimum reply timeout of the pool in seconds. RQ raises a shorter timeout to this value.
 
-        RQ's own value is 10 s longer than one poll of its queue. The polls of this worker are shorter.
+        RQ's own value is 10 s longer than one poll of its queue. A poll of this worker is shorter than the
+        reply timeout.
         """
         return REPLY_SECONDS
 
@@ -208,7 +211,8 @@ class ThreadedWorker(SimpleWorker):
         Set the time of the end of *job*, which the transaction of its outcome writes.
 
         Raises:
-            NotRecorded: The job has to run again. Its lease expires, and a worker puts it back on the queue.
+            NotRecorded: The job has to run again: its lease expires, and a worker puts the job back on the
+                queue.
         """
         if isinstance(job, AllowlistedJob) and job.not_recorded:
             raise job.not_recorded
@@ -259,15 +263,16 @@ class ThreadedWorker(SimpleWorker):
         execution: Execution | None = None,
     ) -> None:
         """
-        Store the failure message of *job* as its result, or the traceback if there is no message.
+        Record the failure of *job*, with its failure message or, without one, the traceback. Then release the
+        dependents of the job.
         """
         text = _failure_of(job) or exc_string
         super().handle_job_failure(job, queue, started_job_registry, text, execution)
         self._release(job, self.dependents.ask(job.id))
 
     def _is_registered(self) -> bool:
-        # Not at the start, after Redis was emptied, and after a freeze: a worker that found no hash in the
-        # meantime removes the name from the sets, perhaps after this worker has written its hash again.
+        # False at the start, after Redis was emptied, and after a freeze in which the hash expired. A worker
+        # that found no hash removes this worker from the sets, perhaps after the hash was written again.
         with self.connection.pipeline(transaction=False) as pipeline:
             pipeline.hexists(self.key, "birth")
             for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self.queue.name):

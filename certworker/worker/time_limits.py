@@ -1,5 +1,5 @@
 """
-The time limits of all jobs, in one thread.
+The time limits of all jobs, enforced by one thread.
 
 RQ starts a thread for each limit. A new thread costs a job about as much as one of its requests to the CA.
 """
@@ -64,7 +64,7 @@ class TimeLimits:
 
 class TimeLimit:
     """
-    Calls *call* after *seconds*, unless it is canceled, as :class:`threading.Timer` does.
+    Calls *call* after *seconds*, unless the limit is canceled first, as :class:`threading.Timer` does.
     """
 
     def __init__(self, limits: TimeLimits, seconds: float, call: Callable[[], object]) -> None:

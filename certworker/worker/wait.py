@@ -1,5 +1,5 @@
 """
-Waits until requests have ended, for the option `--wait` of `certworker request`, `remove` and `import`.
+Waits until requests have ended, for the option `--wait` of `certworker request`, `remove`, and `import`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CODE = re.compile(r"\[([a-z0-9_.]+)\]")
 @dataclass(frozen=True)
 class JobOutcome:
     """
-    How a request ended.
+    How a request ended, or that it has not ended.
     """
 
     #: `issued`, `imported`, `kept`, `covered`, `removed`, `unknown`, another state of the worker,
@@ -150,8 +150,8 @@ class _Following:
 
     def _end_of_job(self, number: int, status: str) -> bool:
         """
-        Record the outcome of the job with this *status*; return False if only the domain records
-        have the outcome.
+        Record the outcome of the job with this *status*; return False if only the domain records have the
+        outcome.
         """
         results: Any = self._connection.xrevrange(f"rq:results:{self._jobs[number][0]}", count=1)
         if not (status and results):

@@ -35,7 +35,8 @@ from certworker.worker.threaded_worker import ThreadedWorker
 
 logger = logging.getLogger(__name__)
 
-#: `docker stop` kills a container after 10 seconds by default; the compose file sets 35 seconds.
+#: How long running jobs may take after the stop. `docker stop` kills a container after 10 seconds by default;
+#: the Compose files set 35 seconds.
 STOP_DEADLINE_SECONDS = 25.0
 
 #: The job loop counts as stalled after twice this time without a beat.
@@ -62,10 +63,10 @@ def run(
     Run jobs until the worker is stopped; return the exit code.
 
     Args:
-        connection: The connection to Redis. Its pool needs two connections for each running job, and some
+        connection: The connection to Redis. Its pool needs two connections for each running job, and a few
             more.
         functions: The functions that jobs may call, by name.
-        slots: The number of jobs that run at a time.
+        slots: The number of slots. A job starts only in a free slot.
         heartbeats: Receives the heartbeats of the job loop and of the loop that renews leases.
         stop: Stops the worker when it is set. By default, SIGTERM or SIGINT stops the worker. This default
             requires the main thread.
@@ -207,7 +208,8 @@ class Worker:
 
 class _JobLeases:
     """
-    Renews the leases of the jobs of *pool*, and recovers the jobs of killed workers.
+    Renews the leases of the jobs of *pool*, recovers the jobs of killed workers, releases dependents, and
+    checks the schema.
     """
 
     def __init__(self, pool: ThreadedWorker, lease_seconds: float, check_schema: Callable[[], None]) -> None:
@@ -240,7 +242,7 @@ class _JobLeases:
 
 def pin_to_one_cpu(random: Random) -> None:
     """
-    Pin this thread, and all threads that it starts, to one of the CPUs that the process may use.
+    Pin this thread, and all threads that it starts later, to one of the CPUs that the process may use.
 
     Python runs one thread at a time. With several CPUs, a waiting thread wakes up on another CPU, which costs
     a quarter of the time under load. The kernel then runs unpinned processes on the other CPUs. With
@@ -258,7 +260,7 @@ def stop_on_signals() -> Iterator[Event]:
     """
     Yield an event that the first SIGTERM or SIGINT sets; the second ends the process immediately.
 
-    Only the main thread can enter this context.
+    SIGHUP is logged and ignored. Only the main thread can enter this context.
     """
     # A signal handler must not set an event: the main thread may hold the lock on that event. So the
     # interpreter writes the number of the signal to a socket, and a thread reads it there.
