@@ -6,9 +6,9 @@ In import order (★ to read first)::
     agenda         The next check of each name, in one sorted set of Redis
     policy         ★ When a certificate is renewed and a name is checked again, and the pauses after failures
     due            Enqueues the names that are due
-    domain_status  The state of each name, from the volume, the records and the agenda
-    repair         Repairs the files in service, and requests jobs for stored certificates
+    domain_status  The state of each name, from the volume, the records, and the agenda
+    repair         Repairs the files in service, and requests jobs for certificates not yet in service
     reminders      When the operator of an imported certificate gets a reminder of its end
     expiry_alerts  Reports overdue certificates, and imported certificates that end soon
-    reconciler     Adds missing names on the volume to the agenda, and adopts other programs' certificates
+    reconciler     Adds names that only the volume has to the agenda, and adopts other programs' certificates
 """

@@ -174,8 +174,8 @@ class Agenda:
 
         This method reads pages, so that Redis serves other clients in between. A name that is added, removed,
         or postponed in the meantime may be missing. The latest checks are read first, so a postponed name
-        hides no other name. A removed name, or a name with an earlier check, could hide one, so the pages
-        overlap.
+        hides no other name. A name that is removed, or whose check becomes earlier, could hide one, so the
+        pages overlap.
         """
         members: set[Any] = set()
         first = 0

@@ -147,7 +147,7 @@ class DomainState(NamedTuple):
     @property
     def renewal(self) -> datetime | None:
         """
-        Return the planned renewal of the certificate in service; None without a certificate or if imported.
+        Return the planned renewal of the certificate in service; None without one, or for an imported one.
         """
         found = self.certificate()
         return planned_renewal(found) if found else None
@@ -207,7 +207,7 @@ def _states_of(
             yield _guarded_state(name, recorded, store, now)
         return
     with ThreadPoolExecutor(1) as reader:
-        # Redis takes about as long for the records as this process for the volume, so both are read together.
+        # Redis takes about as long for the records as this process for the volume, so both are read at once.
         reading = reader.submit(lambda: list(states.read_many(names)))
         own, covered = store.links.entries(), store.covered.entries()
         indexed = _indexed(store, own)
@@ -267,8 +267,8 @@ class BackfillProgress:
     How many names still need a certificate or a wildcard that covers them, and until when.
     """
 
+    #: The number of names on the agenda, and how many of them have neither a certificate nor a wildcard.
     names: int
-    #: The number of names with neither a certificate nor a wildcard that covers them.
     missing: int
     #: When the limits of the CA allow the last order; None: no name is missing, or no limit is known.
     ends: datetime | None

@@ -128,7 +128,7 @@ class DueNames:
                 if metadata or not self.certificates.links.is_orphaned(name):
                     request = Request(names, registered_domain(names[0]), names_tenant=False)
                     requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
-        # The agenda is written first, so that it does not overwrite the later check that a fast job plans.
+        # The agenda is written first, so that this write does not replace the later check of a fast job.
         self.agenda.put_many(moments)
         for priority, requests in requested.items():
             # The earliest deadline is first. The deadlines also determine the order of the tenants.
@@ -207,7 +207,7 @@ class DueNames:
         """
         Return the next check of *name*, whose certificate was imported.
 
-        If the certificate is damaged or not in service, or if the record has another state than `issued`,
+        If the certificate is damaged or not in service, or if the record has a state other than `issued`,
         *name* needs a job.
         """
         record = self.records.read(name)
@@ -356,5 +356,5 @@ def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
 def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
     if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
         return "expiring"
-    # A CA that suggests a renewal before the age requires it may be about to revoke the certificate.
+    # If the CA suggests a renewal earlier than the age requires, it may be about to revoke the certificate.
     return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"

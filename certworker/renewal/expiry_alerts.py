@@ -24,9 +24,9 @@ from certworker.validity import Validity
 logger = logging.getLogger(__name__)
 
 #: With less than this share of its validity period left, a certificate whose renewal has failed is overdue.
-#: Any other certificate is overdue with :data:`~certworker.renewal.policy.MIN_SHARE_LEFT`.
+#: Any other certificate is overdue with :data:`~certworker.renewal.policy.MIN_SHARE_LEFT` left, or less.
 OVERDUE_SHARE = 1 / 5
-#: With less than this share left, the log line is an error.
+#: With less than this share left, the log line is an error; otherwise, it is a warning.
 CRITICAL_SHARE = 1 / 10
 
 #: The maximum number of log lines in one pass. Thousands of overdue certificates usually have one cause,
@@ -49,7 +49,7 @@ class Survey:
 @dataclass(frozen=True)
 class ExpiryAlerts:
     """
-    Logs which certificates are overdue, and reminds of imported certificates that end.
+    Logs overdue certificates, and sends reminders about imported certificates that end soon or have ended.
     """
 
     #: Returns the status of each name.
@@ -63,8 +63,8 @@ class ExpiryAlerts:
 
     def log(self) -> Survey:
         """
-        Log each overdue name once a day and as soon as its level gets worse, at most :data:`MAX_LINES` in one
-        pass. Send the reminders that are due.
+        Log each overdue name once a day and as soon as its level gets worse. Send and log the reminders that
+        are due. After :data:`MAX_LINES` lines, the others follow in the next pass.
 
         Returns:
             The summary of all names.
@@ -94,8 +94,8 @@ class ExpiryAlerts:
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
         """
-        Send and log the reminder for *status* if it is new; after the end, log it daily. Return whether it
-        was logged.
+        Send and log the reminder for *status* if it is new; after the end of the certificate, log it daily.
+        Return whether it was logged.
         """
         if status.not_before is None or status.not_after is None:
             return False

@@ -99,8 +99,8 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
 #: The types of failures whose :attr:`CertworkerError.until` determines or delays the next attempt.
 NAMES_THE_TIME = (Retry.UNTIL, Retry.SOON)
 
-#: After every failure, the next attempt follows within this time plus :data:`JITTER`, even if the failure
-#: names a later time.
+#: After every failure, the next attempt follows within this time plus the share :data:`JITTER` of it, even if
+#: the failure names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
 #: A pause is at most this share of the time that the certificate in service has left. After the end, it is at
@@ -183,7 +183,8 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
     Return when the certificate is due: at a random time in *window*, or by its age without a window.
 
     Each call with the same arguments returns the same time. With a window, the certificate is due at the age
-    :data:`MIN_AGE` at the earliest, and at :data:`MIN_SHARE_LEFT` at the latest.
+    :data:`MIN_AGE` at the earliest (less for a short validity period), and at :data:`MIN_SHARE_LEFT` at the
+    latest.
     """
     if window is None:
         share = SHARE_LEFT_SHORT_VALIDITY if validity.length < SHORT_VALIDITY else SHARE_LEFT
@@ -196,7 +197,8 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
 
 def next_check(validity: Validity, due: datetime, now: datetime, random: Random) -> datetime:
     """
-    Return the next check of a certificate: at least twice a day, and at the time *due*.
+    Return the time of the next check of a certificate: within twelve hours, and at the time *due* if that is
+    earlier.
     """
     # The pause is random, so that many certificates are not checked in the same second.
     pause = min(MAX_CHECK_INTERVAL, validity.length / 4) * random.uniform(0.5, 1)
@@ -218,7 +220,7 @@ def shortened(
     pause: timedelta, validity: Validity | None, now: datetime, least: timedelta | None = None
 ) -> timedelta:
     """
-    Return *pause*, or less near the end of the certificate in service.
+    Return *pause*, or less shortly before and after the end of the certificate in service.
 
     Args:
         validity: The validity of the certificate in service; None: there is none.

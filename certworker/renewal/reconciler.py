@@ -95,7 +95,9 @@ class Progress:
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Adds missing names to the agenda, and adopts the certificates of other programs.
+    Adds missing names to the agenda, adopts the certificates of other programs, and removes deleted names.
+
+    After a start, the reconciler also plans checks of names whose failure the operator may have ended.
     """
 
     certificates: CertificateStore
@@ -120,6 +122,10 @@ class Reconciler:
 
         Returns:
             The number of added names.
+
+        Raises:
+            CertworkerError: The volume cannot be read.
+            redis.RedisError: Redis failed.
         """
         self._remove_orphaned()
         self._plan_missing_checks()
@@ -190,8 +196,8 @@ class Reconciler:
         Plan an immediate check for every name whose last failure the operator may have ended before the
         start.
 
-        Most failures that need a change by the operator are retried only if the *settings_changed*: a worker
-        that is restarted in a loop must not send a request to the CA at each start.
+        Most failures that need a change by the operator are retried only after a change of the settings. A
+        worker that is restarted in a loop must not send a request to the CA at each start.
 
         Args:
             states: The states of the names.

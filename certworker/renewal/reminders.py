@@ -1,5 +1,5 @@
 """
-When the operator of an imported certificate gets a reminder, before its end and at its end.
+When the operator of an imported certificate gets a reminder: before and at the end of the certificate.
 
 certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
 """

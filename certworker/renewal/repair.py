@@ -94,6 +94,7 @@ class Repair:
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
                 read or written.
+            redis.RedisError: Redis failed after the repair, so no check is planned.
         """
         with ExitStack() as stack:
             # Workers that start together would all write the same files. A frozen worker delays the others
@@ -138,7 +139,7 @@ class Repair:
         )
         if sum(counts[damage] for damage in get_args(Damage)) > MANY_FILES and not self.traefik.is_sharded():
             logger.warning(
-                "Traefik reads its directory once for each of these files. To shorten this: "
+                "Traefik reads its directory once for each of these files. To shorten this, restart Traefik: "
                 "docker compose restart traefik"
             )
         lost = [name for name, damage in fresh.items() if damage == "lost"]

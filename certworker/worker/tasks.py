@@ -163,8 +163,8 @@ class Tasks:
         self, issue: Callable[..., Outcome], names: tuple[str, ...], request: ForcedRequest, by: object
     ) -> Outcome:
         """
-        Issue a new certificate even if the one in service is not due. First wait for another job for one of
-        *names*.
+        Issue a new certificate even if the one in service is not due. If another job for one of *names* is
+        running, wait for its end.
 
         If *request* has been completed, issue a certificate only if one is needed.
 
