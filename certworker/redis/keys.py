@@ -160,7 +160,7 @@ _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
 #: KEYS: keys. ARGV: the expected type of each. Removes each key of another type, and each stream whose last
 #: id is more than a day ahead. A stream whose last id is the last possible one accepts no new entry. Returns
-#: the removed keys, each with the reason: its type, or `stream from the future`.
+#: the removed keys with their types.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -171,7 +171,7 @@ for i, key in ipairs(KEYS) do
         local facts = redis.call('XINFO', 'STREAM', key)
         for j = 1, #facts, 2 do
             local last = facts[j] == 'last-generated-id' and string.match(facts[j + 1], '^%d+')
-            if last and tonumber(last) / 1000 > tomorrow then wrong = 'stream from the future' end
+            if last and tonumber(last) / 1000 > tomorrow then wrong = found end
         end
     end
     if wrong then
@@ -236,7 +236,7 @@ class WrongType(ResponseError):
 @lru_cache(maxsize=4_096)
 def kind_of(key: str) -> Kind | None:
     """
-    Return the kind of *key*, or None if the key is not in this table.
+    Return the kind of *key*, or None if the key matches no pattern.
     """
     return next((kind for kind in KINDS if kind.matches(key)), None)
 
@@ -268,14 +268,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
     except NoPermissionError:
         removed = []
     for key, was in removed:
-        name = decode_text(key)
-        logger.warning(
-            "removed a key of another type from Redis: %s was a %s, not a %s",
-            printable(name, 200),
-            decode_text(was),
-            removable.get(name, "key of certworker"),
-            extra={"code": "redis.wrong_type"},
-        )
+        _log_removed(decode_text(key), decode_text(was), removable)
     if not removed:
         _name_wrong(connection, found)
     # Another thread or worker may have removed the key between the two commands.
@@ -308,6 +301,22 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
                 count,
                 extra={"code": "redis.wrong_type"},
             )
+
+
+def _log_removed(key: str, was: str, wanted: Mapping[str, str]) -> None:
+    extra = {"code": "redis.wrong_type"}
+    if was == wanted.get(key):
+        logger.warning(
+            "removed a stream with an id in the future from Redis: %s", printable(key, 200), extra=extra
+        )
+        return
+    logger.warning(
+        "removed a key of another type from Redis: %s was a %s, not a %s",
+        printable(key, 200),
+        was,
+        wanted.get(key, "key of certworker"),
+        extra=extra,
+    )
 
 
 def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:

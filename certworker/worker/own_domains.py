@@ -3,8 +3,8 @@ Requests a certificate for each name of the installation after the start of the 
 
 The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
 proves is requested immediately. Any other name is requested as soon as its port 80 serves a test response, or
-after a minute. The names are probed at the same time, up to 64 of them. An order before Traefik routes the
-challenge path would fail, and the CA would count the failure.
+after a minute. Up to 64 names are probed at the same time. Before Traefik routes the challenge path, an
+attempt would fail: in the preflight, or in the validation, which counts against the limits of the CA.
 """
 
 from __future__ import annotations

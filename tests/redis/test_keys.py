@@ -151,9 +151,9 @@ class TestRemoveWrong:
 
         assert connection.exists(key)
 
-    def test_a_full_stream_is_removed(self, connection: Redis) -> None:
+    def test_a_full_stream_is_removed(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A stream with the last possible id is removed, because Redis adds no entry after it.
+        A stream with the last possible id is removed and logged, because Redis adds no entry after it.
         """
         end = f"{2**64 - 1}-{2**64 - 1}"
         connection.xadd(events.EVENTS, {"x": "x"}, id=end)
@@ -162,6 +162,9 @@ class TestRemoveWrong:
         connection.xadd(events.EVENTS, {"x": "x"})
 
         assert 1 == connection.xlen(events.EVENTS)
+        assert [f"removed a stream with an id in the future from Redis: {events.EVENTS}"] == [
+            line.getMessage() for line in caplog.records
+        ]
 
     @pytest.mark.parametrize("number", ["abc", "1e400", str(2**63 - 1), ""])
     def test_an_invalid_number_is_removed(self, connection: Redis, number: str) -> None:
