@@ -18,7 +18,8 @@ from certworker.errors import printable
 
 #: The maximum number of characters of a string. The longest is a remedy with a link of 4,000 characters.
 LONGEST_TEXT = 6_000
-#: The maximum number of bytes of JSON. The longest JSON of certworker has 100 names of full length.
+#: The maximum number of bytes or characters of JSON. The longest JSON of certworker has 100 names of full
+#: length.
 LARGEST_JSON = 64 * 1024
 #: The maximum number of digits of a count. One attempt a minute for a year is a number of six digits.
 MOST_DIGITS = 6

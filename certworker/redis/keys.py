@@ -71,11 +71,11 @@ KINDS = (
     Kind("certworker:challenges", "hash", "Challenge tokens to which any worker responds."),
     Kind("certworker:answering:ID", "string", "A worker answers a comparison; expires."),
     Kind("certworker:comparison:ID", "stream", "An encrypted answer to a comparison; expires."),
-    Kind("certworker:comparisons", "stream", "Encrypted names of hosts that compare them; 100 at most."),
+    Kind("certworker:comparisons", "stream", "Encrypted lists of names that hosts compare; 100 at most."),
     Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
     Kind("certworker:compared", "string", "Whether the agenda has every name on the volume."),
     Kind("certworker:dns01:line:ZONE", "zset", "Orders that wait to change a zone; expires."),
-    Kind("certworker:dns01:paused:PROVIDER", "string", "When a DNS provider accepts changes; expires."),
+    Kind("certworker:dns01:paused:PROVIDER", "string", "When a DNS provider accepts changes again; expires."),
     Kind("certworker:dns01:records", "hash", "TXT records that certworker has created."),
     Kind("certworker:dns01:removed:RECORD", "string", "A worker has deleted this TXT record; expires."),
     Kind(
@@ -108,7 +108,7 @@ KINDS = (
     Kind(
         "certworker:published",
         "stream",
-        "Encrypted bundles for other hosts: certificates with their keys, and removals; 12 MB as a rule.",
+        "Encrypted bundles for other hosts: certificates with their keys, and removals; about 12 MB at most.",
     ),
     Kind("certworker:reminded:NAME", "set", "Reminders of the end of an imported certificate; expires."),
     Kind("certworker:said:WHAT", "string", "Lines that were already logged today; expires."),

@@ -327,7 +327,7 @@ def known_metadata(
         except ValueError:
             # Every program with access to Redis can write to the agenda.
             agenda.remove(name)
-            logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
+            logger.warning("removed %s from the agenda: it is not a valid name", printable(name, 100))
     return _metadata_of(directories)
 
 

@@ -136,7 +136,7 @@ def _log(status: DomainStatus, level: str, now: datetime) -> None:
         ends=_ends(status, now),
         history=_history(status),
         remedy=status.remedy
-        or f"See its history: certworker explain {status.name}; and check the workers: certworker doctor",
+        or f"See its history: certworker explain {status.name}. Check the workers: certworker doctor",
     )
     logger.log(
         logging.WARNING if level == "overdue" else logging.ERROR,
