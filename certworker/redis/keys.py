@@ -146,7 +146,7 @@ KINDS = (
     Kind("utopia-queue.failed.QUEUE", "list", "Ids of messages that failed.", removable=False),
     Kind("utopia-queue.jobs.QUEUE.ID", "string", "A message in progress.", removable=False),
     Kind("utopia-queue.processing.QUEUE", "list", "Ids of messages in progress.", removable=False),
-    Kind("utopia-queue.queue.QUEUE", "list", "Messages of Appwrite since 1.3.", removable=False),
+    Kind("utopia-queue.queue.QUEUE", "list", "Messages of Appwrite 1.3 and later.", removable=False),
     Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", removable=False),
 )
 

@@ -95,7 +95,8 @@ class Progress:
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Adds missing names to the agenda, adopts the certificates of other programs, and removes deleted names.
+    Adds missing names to the agenda, adopts certificates of other programs, and removes names that Appwrite
+    has deleted.
 
     After a start, the reconciler also plans checks of names whose failure the operator may have ended.
     """
@@ -178,10 +179,10 @@ class Reconciler:
 
     def _publish(self, adopted: dict[str, Path], *, now: bool = False) -> None:
         """
-        Publish the *adopted* certificates and empty the mapping: *now*, or only if Traefik has had enough
-        time since its last reload.
+        Publish the *adopted* certificates and empty the mapping. Unless *now* is set, do so only if Traefik
+        has had enough time since its last reload.
 
-        Until then, the proxy still serves the files of the other programs.
+        Until the publication, the proxy still serves the files of the other programs.
         """
         try:
             if now or self.traefik.may_change():

@@ -151,7 +151,7 @@ class Repair:
     def resume_publications(self) -> int:
         """
         Request a job for each stored certificate that is not in service, unless a job is running for one of
-        its names, or the pause since the last request has not ended.
+        its names, or the pause after the last request has not ended.
 
         The job sends no request to the CA. Nothing is requested while the volume or Traefik's directory is
         not writable.

@@ -261,6 +261,6 @@ class JobReport:
 
 def log_fields(name: str | None, event: str, **more: object) -> dict[str, object]:
     """
-    Return the fields of a log line about *name*; None if the line is about no name, or about several.
+    Return the fields of a log line about *name*, which is None for a line about no name or about several.
     """
     return {"domain": name, "event": event, **more}
