@@ -94,7 +94,7 @@ class Faults:
             return
         now = self._last_success = self._clock()
         if self._began is not None:
-            logger.info("%s works again after %.0f s", self._component, now - self._began)
+            logger.info("%s recovered after %.0f s", self._component, now - self._began)
             self._began = None
         earliest = now - SHORTEST_REPEAT_SECONDS
         self._logged = {key: time for key, time in self._logged.items() if time > earliest}

@@ -88,7 +88,7 @@ class TestFaults:
         faults.failed(failing())
 
         assert ["ERROR", "ERROR", "INFO", "ERROR"] == [line.levelname for line in caplog.records]
-        assert "maintenance works again after 60 s" in caplog.text
+        assert "maintenance recovered after 60 s" in caplog.text
 
     def test_a_lasting_fault_is_logged_every_hour(
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture

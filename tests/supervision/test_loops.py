@@ -320,4 +320,4 @@ class TestDuties:
         assert ["first", "second"] * 3 == done
         failed, again = caplog.records
         assert "unexpected error in the first duty" in failed.message
-        assert "the first duty works again" in again.message
+        assert "the first duty recovered" in again.message
