@@ -179,7 +179,7 @@ def names_by_urgency(
     agenda: Agenda, states: RecordedStates, store: CertificateStore, now: datetime
 ) -> list[str]:
     """
-    Return every name on the agenda: those that a user has to fix first, by urgency; the others by name.
+    Return every name on the agenda: first those that a user has to fix, by urgency; then the others, by name.
 
     The records show that most names need no fix: their certificate is valid, or an attempt is running or
     waiting. The function reads the certificates of only the other names. It does not find files that were

@@ -4,7 +4,7 @@ The maintenance loop: repairs, reconciliation, renewals that are due, and the re
 ::
 
     every 10 seconds   check that the agenda is complete, enqueue due names whose wake-up is missing, and
-                       publish stored certificates
+                       request the publication of stored certificates
     every 30 seconds   remove leftovers
     every hour         check and repair all names; more often while a certificate is short-lived
     every day          log one line, which shows that the worker is running

@@ -2,8 +2,8 @@
 The daily check of whether the names in service still point to this server.
 
 This check omits the names of the installation, wildcards, IP addresses, names with an imported certificate,
-and names that DNS-01 proves. Each name has its second of the day, so the checks are spread over the day. All
-workers that use the same Redis share the checks: one worker makes each step.
+and names that DNS-01 proves. Each name has its own second of the day, so the checks are spread over the day.
+All workers that use the same Redis share the checks: one worker makes each step.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ end
 return answer
 """
 
-#: KEYS: the queue. ARGV: the longest value. Returns when the next job was enqueued; an empty string if no job
-#: is waiting, or if its time is missing or too long.
+#: KEYS: the queue. ARGV: the maximum length of a time. Returns when the next job was enqueued; an empty
+#: string if no job is waiting, or if its time is missing or too long.
 _HEAD = """
 local id = redis.call('LINDEX', KEYS[1], 0)
 if not id then return '' end
