@@ -20,10 +20,10 @@ from certworker.redis.guard import GuardedRedis
 from certworker.redis.impatient import ImpatientRedis
 from certworker.redis.url import RedisURL
 
-#: The timeout of a connection to Redis or to a Sentinel.
+#: The timeout for connecting to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: The timeout of a reply. No command of certworker blocks for longer. By default, redis-py before 8 has no
+#: The timeout for a reply. No command of certworker blocks for longer. By default, redis-py before 8 has no
 #: timeout.
 REPLY_SECONDS = 5
 

@@ -207,7 +207,7 @@ def _states_of(
             yield _guarded_state(name, recorded, store, now)
         return
     with ThreadPoolExecutor(1) as reader:
-        # Redis takes about as long for the records as this process for the volume, so both are read at once.
+        # Redis needs about as long for the records as this process for the volume, so both run in parallel.
         reading = reader.submit(lambda: list(states.read_many(names)))
         own, covered = store.links.entries(), store.covered.entries()
         indexed = _indexed(store, own)

@@ -262,7 +262,7 @@ class DueNames:
         """
         Return, for each name, all names of its certificate; without a certificate, the names of its request.
 
-        A name in *moved* is alone, so that it does not prevent the renewal for the others.
+        A name in *moved* gets only itself, so that it does not prevent the renewal for the others.
         """
         without = [records[name] for name, metadata in known.items() if metadata is None]
         wanted = {record.names for record in without if record and len(record.names) > 1}

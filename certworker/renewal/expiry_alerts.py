@@ -56,7 +56,7 @@ class ExpiryAlerts:
     statuses: Callable[[], Iterable[DomainStatus]]
     #: Returns whether the key is passed for the first time within a day.
     first_today: Callable[[str], bool]
-    #: Called with a name, a subject, the failure and the time. Notifies once for each subject, and returns
+    #: Called with a name, a subject, the failure, and the time. Notifies once for each subject, and returns
     #: whether the subject is new.
     remind: Callable[[str, str, CertworkerError, datetime], bool]
     clock: Callable[[], datetime]
@@ -156,7 +156,7 @@ def _ends(status: DomainStatus, now: datetime) -> str:
 
 def _history(status: DomainStatus) -> str:
     """
-    Return a sentence about the known attempts to renew the certificate of *status*.
+    Return what is known about the attempts to renew the certificate of *status*.
     """
     if status.state == "issuing":
         return "an attempt to renew it is running."

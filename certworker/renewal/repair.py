@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = timedelta(seconds=20)
 LONGEST_PAUSE = timedelta(minutes=10)
 
-#: A repair that recurs is logged once within this time.
+#: After the repair of a name is logged, further repairs of this name are not logged within this time.
 REPORTED_EVERY = timedelta(days=1)
 
 #: The maximum number of names in one log line, and of log lines about names without a usable certificate.

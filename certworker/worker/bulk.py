@@ -102,7 +102,7 @@ class BulkQueue:
 
         Returns:
             The number of jobs left on the queue, and the data of each job of the batch and of *intermediate*.
-            The data is None if the job needs a closer check.
+            The data of a job is None if the job needs a closer check.
         """
         fields: list[int | str] = [BATCH, LARGEST, len(FORBIDDEN_FIELDS), *FORBIDDEN_FIELDS]
         left, *taken = self._move([QUEUE_KEY, INTERMEDIATE], [*fields, *intermediate])

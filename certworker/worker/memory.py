@@ -31,7 +31,7 @@ def limit_unused_memory() -> None:
 
 def trim_memory() -> None:
     """
-    Return the free parts of the heap to the system. With another C library than glibc, do nothing.
+    Return the free parts of the heap to the system. With a C library other than glibc, do nothing.
     """
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -2,7 +2,7 @@
 The daily check of whether the names in service still point to this server.
 
 This check omits the names of the installation, wildcards, IP addresses, names with an imported certificate,
-and names that DNS-01 proves. Each name has its own second of the day, so the checks are spread over the day.
+and names that use DNS-01. Each name has its own second of the day, so the checks are spread over the day.
 All workers that use the same Redis share the checks: one worker makes each step.
 """
 

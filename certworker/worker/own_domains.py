@@ -1,8 +1,8 @@
 """
 Requests a certificate for each name of the installation after the start of the worker.
 
-The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that DNS-01
-proves is requested immediately. Any other name is requested as soon as its port 80 serves a test response, or
+The names are those of `_APP_DOMAIN`, and the wildcards of Appwrite's functions and sites. A name that uses
+DNS-01 is requested immediately. Any other name is requested as soon as its port 80 serves a test response, or
 after a minute. Up to 64 names are probed at the same time. Before Traefik routes the challenge path, an
 attempt would fail: in the preflight, or in the validation, which counts against the limits of the CA.
 """
@@ -81,7 +81,7 @@ class OwnDomains:
         self._domains = domains
         self._unread = list(domains)
         self._waiting: list[str] = []
-        #: Names to request now: DNS-01 proves them, port 80 serves the test response, or the wait has ended.
+        #: Names to request now: they use DNS-01, port 80 serves the test response, or the wait has ended.
         self._ready: list[str] = []
         self._errors: list[Exception] = []
         faults = Faults("the requests for the names of the installation", explain)
@@ -129,7 +129,7 @@ class OwnDomains:
 
     def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
         """
-        Yield a response for each waiting name. The response stays published until *stack* closes.
+        Publish and yield a response for each waiting name. The response stays published until *stack* closes.
         """
         for name in list(self._waiting):
             token = secrets.token_urlsafe(24)

@@ -71,7 +71,7 @@ def request_certificate(
             registered domain.
         by: The requester, for the log; it is not verified.
         connection: A connection to the worker's Redis. The default is a new connection to the Redis in
-            `CERTWORKER_REDIS_URL` or in the `_APP_REDIS_*` variables. They have the same meaning as for the
+            `CERTWORKER_REDIS_URL` or in the `_APP_REDIS_*` variables. These have the same meaning as for the
             worker, including secrets in files.
 
     Raises:
@@ -154,7 +154,7 @@ def _id_of(connection: Redis, action: str, request: object) -> str:
     Return the id of the job for *request*: `issue-DIGEST` for example, or `issue-USER-DIGEST` if *connection*
     has a Redis user.
 
-    With the user in the id, an ACL of Redis can deny a producer the jobs of others. A user name that has
+    With the user in the id, an ACL of Redis can deny a producer the jobs of other users. A user name that has
     characters other than letters and digits, or is too long, is not part of the id: `issue-a-*` would also
     match ids of the user `a-b`.
     """

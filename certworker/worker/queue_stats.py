@@ -1,7 +1,8 @@
 """
 The state of the queue for operators: positions of requests, workers, suspension, and queues without a worker.
 
-This module does not import RQ: some monitoring systems run `certworker status` every minute.
+This module does not import RQ, which would slow down `certworker status`: some monitoring systems run this
+command every minute.
 """
 
 from __future__ import annotations
@@ -331,7 +332,7 @@ class Suspension:
 
     def lasts(self) -> bool:
         """
-        Check and return whether the workers are suspended; log a change.
+        Check and return whether the workers are suspended; log a change, or the hourly reminder.
 
         Raises:
             redis.RedisError: Redis does not respond, or does not permit the command.

@@ -191,7 +191,8 @@ class Tasks:
         Return the normalized names of a request, each with its text.
 
         Raises:
-            PayloadFailure, NameFailure: The request is invalid, or no configured CA certifies a name.
+            PayloadFailure, NameFailure: The request is invalid, or no configured CA issues certificates for a
+                name.
         """
         try:
             return given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)

@@ -43,7 +43,7 @@ from certworker.worker.slots import SlotLease, Slots
 
 logger = logging.getLogger(__name__)
 
-#: How long one poll of the queue waits for a job. An idle worker ends after its current poll.
+#: How long one poll of the queue waits for a job. After a stop, an idle worker ends with its current poll.
 POLL_TIMEOUT_SECONDS = 0.25
 
 #: The interval between checks of the queue, the priority queues, and the suspension, while no job is known to

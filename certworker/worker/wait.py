@@ -84,7 +84,7 @@ def wait_for(
 
     Args:
         connection: The connection to Redis.
-        jobs: Ids, each with the names of its request.
+        jobs: The ids of the jobs, each with the names of its request.
         timeout_seconds: The time for all jobs together.
         report: Called with the outcome of each request that has ended, as soon as the outcome is known.
         clock: Returns monotonic seconds.
