@@ -1,7 +1,8 @@
 """
 The functions that a job may call.
 
-This module checks every value of a job before any other component uses it.
+This module checks the values of a job before any other component uses them. The exception is the requester,
+which each component makes printable.
 """
 
 from __future__ import annotations
