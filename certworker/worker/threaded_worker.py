@@ -142,7 +142,7 @@ class ThreadedWorker(SimpleWorker):
         """
         Report that the worker is running, and renew the lease of each running job.
 
-        If Redis has lost the registration of the worker, register the worker again.
+        At the start, and whenever Redis has lost the registration, register the worker first.
         """
         if not self._is_registered():
             self.connection.delete(self.key)
