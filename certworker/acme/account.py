@@ -59,7 +59,7 @@ class Account:
     key: JWKEC = field(repr=False)
     #: The URL at the CA; None if unknown.
     url: str | None = None
-    #: The contact that the CA has; None if it has none, or if unknown.
+    #: The e-mail address that the CA has; None if the account has none, or if it is unknown.
     contact: str | None = None
 
     @property
@@ -98,7 +98,7 @@ class AccountFiles:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """
-        Hold the lock that allows one thread of one worker to change the account.
+        Hold the lock that allows only one thread of one process to change the account.
 
         Raises:
             VolumeLocked: Another thread or process has held the lock for :data:`LOCK_SECONDS`.
@@ -131,7 +131,7 @@ class AccountFiles:
 
     def read(self) -> Account | None:
         """
-        Return the account, or None if there is no key yet.
+        Return the account, or None if there is no key.
 
         Raises:
             AccountKeyUnreadable: The key cannot be read, or is not a P-256 key.
@@ -209,7 +209,9 @@ class AccountFiles:
 
     def remember(self, url: str, contact: str | None) -> None:
         """
-        Store the URL and the contact of the account with the stored key. The caller holds the lock.
+        Store the URL and the contact of the account to which the stored key belongs.
+
+        The caller holds the lock.
         """
         fields = {
             "schema": SCHEMA,
@@ -222,7 +224,7 @@ class AccountFiles:
 
     def retire_key(self) -> Path:
         """
-        Rename the key to a backup file, and return the path of the backup. Remove the account URL.
+        Move the key to a backup file, and return the path of this file. Remove account.json.
 
         The caller holds the lock.
         """
@@ -245,8 +247,8 @@ class AccountFiles:
         """
         Return the URL and the contact of the account whose key has this *thumbprint*.
 
-        Both are None if the file is missing or damaged, or is for another CA or another key. A file of an
-        earlier version has no thumbprint.
+        Both are None if the file is missing, unreadable or damaged, or is for another CA or another key. A
+        file of an earlier version has no thumbprint.
         """
         try:
             fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))

@@ -75,10 +75,12 @@ class AccountAdmin:
 
     def info(self) -> AccountInfo | None:
         """
-        Return the account at the CA, or None if there is no account. Do not register one.
+        Return the account at the CA, or None if there is no account.
+
+        Update the contact of an existing account if necessary, but do not register a new one.
 
         Raises:
-            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+            CertworkerError: The key or the volume is unusable, or the CA refuses, is busy, or does not
                 respond.
         """
         account = self._registration.find()
@@ -157,8 +159,8 @@ class AccountAdmin:
         Revoke *certificate* (RFC 8555, section 7.6). Return False if it was already revoked.
 
         Either the account key or the key of the certificate signs the request. A CA may accept only one of
-        them, so after a refusal, the other key signs. A compromised key of a certificate signs first: with
-        this proof, the CA may refuse all further certificates for the key.
+        them, so after a refusal, the other key signs. For the reason `keyCompromise`, the key of the
+        certificate signs first: with this proof, the CA may refuse all further certificates for the key.
 
         Args:
             reason: One of :data:`REASONS`.

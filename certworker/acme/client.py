@@ -80,7 +80,7 @@ class AcmeClient:
         external_account: The external account that the CA binds the account to, if any.
         challenge_type: Returns the type of the challenge to respond to, for a name of an order.
         connections: The maximum number of idle connections to each host.
-        clock: Returns the current time, for Retry-After and deadlines.
+        clock: Returns the current time in UTC.
         sleep: Waits for a number of seconds between two requests.
         random: Randomizes the pauses between requests; None for the random source of the system.
         observe: Called after each request to the CA.
@@ -133,7 +133,7 @@ class AcmeClient:
         Generate a key if there is none. Send no request to the CA.
 
         Raises:
-            CertworkerError: The key is damaged, or the volume cannot be written.
+            CertworkerError: The key is unusable, or the volume cannot be written.
         """
         return self._registration.thumbprint
 
@@ -143,7 +143,7 @@ class AcmeClient:
         Return the URL of the account, or None if it is not on the volume. Send no request to the CA.
 
         Raises:
-            AccountKeyUnreadable: The account key is damaged.
+            AccountKeyUnreadable: The account key is unusable.
         """
         return self._registration.url
 
@@ -167,7 +167,7 @@ class AcmeClient:
             How far the clock of the CA is ahead of the clock of this machine; None if unknown.
 
         Raises:
-            CertworkerError: The check fails, or the account key is damaged.
+            CertworkerError: The check fails, or the account key is unusable.
         """
         self._session.directory()
         self._profile_for(())
@@ -200,14 +200,16 @@ class AcmeClient:
         If the CA no longer accepts the account, find it by its key or register a new one, once.
 
         Args:
-            placed: Called with the URL and the expiry of the order, before any further request. With the URL,
-                :meth:`resume` continues the order.
-            replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5). After
-                a refusal, the order is placed once without it.
+            placed: Called with the URL and the expiry (None if unknown) of the order, before any further
+                request. With the URL, :meth:`resume` continues the order.
+            replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5), if
+                any. The order omits it if the CA offers no renewal information or refuses `replaces`, and
+                also with a new account.
 
         Raises:
             CertworkerError: The profile is not offered, or permits fewer names; the CA refuses, is busy, or
-                does not respond; the account is unusable; or a challenge has failed.
+                does not respond; the account or the volume is unusable; or a challenge is not offered or has
+                failed.
         """
         self._profile_for(names)
         account = self._registration.ensure()
@@ -229,7 +231,8 @@ class AcmeClient:
         """
         Return the order at *url*, which an earlier attempt placed.
 
-        Return None if the order is invalid or has other names, or if *url* is at another host or port.
+        Return None if the order is invalid or has other names, or if *url* has another scheme, host or port
+        than the URL for new orders.
 
         Args:
             url: The URL of the order. It comes from Redis, so certworker sends no request to another host.
@@ -237,7 +240,7 @@ class AcmeClient:
 
         Raises:
             CertworkerError: The CA does not know the order, refuses, is busy, or does not respond; the
-                account is unusable; or a challenge has failed.
+                account or the volume is unusable; or a challenge is not offered or has failed.
         """
         if not _same_origin(url, self._session.directory().new_order):
             return None

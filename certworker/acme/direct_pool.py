@@ -2,7 +2,7 @@
 Persistent direct connections to a CA, without a proxy.
 
 The standard library writes the requests and reads the responses. urllib3 would add a third of a millisecond
-to each request, so only requests through a proxy use urllib3.
+to each request, so it sends only the requests through a proxy.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Origin(NamedTuple):
 
 class DirectPool:
     """
-    Open connections for any number of threads. A thread uses one connection at a time.
+    Persistent connections for any number of threads. A thread uses one connection at a time.
 
     Args:
         context: The TLS context.

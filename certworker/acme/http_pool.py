@@ -34,7 +34,7 @@ HEADERS = {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"}
 
 class Pool(Protocol):
     """
-    Open connections for any number of threads.
+    Persistent connections for any number of threads.
     """
 
     def exchange(
@@ -54,7 +54,7 @@ class Pool(Protocol):
 
 class ProxiedPool:
     """
-    Open connections through the proxy of *manager*.
+    Persistent connections through the proxy of *manager*.
     """
 
     def __init__(self, manager: ProxyManager) -> None:

@@ -50,7 +50,7 @@ OPEN_OR_INVALID = ("pending", "invalid")
 #: The maximum time for which the first poll waits for the CA to fetch the responses from this worker.
 FETCH_SECONDS = 0.03
 
-#: Once the pauses reach this length, the authorizations are also polled. Most CAs have decided by then.
+#: Once the pauses reach this length, the authorizations are also polled. A local CA has decided by then.
 INSPECTED_FROM_SECONDS = 0.1
 #: Each authorization is polled once within this many polls of the order.
 INSPECTION_TURNS = 5
@@ -91,9 +91,9 @@ class Order:
         Read the authorizations of the order at *url* if it is pending.
 
         Raises:
-            NoHttp01, NoDns01: The CA does not offer the challenge of a name.
-            NotAcme: A challenge has no valid token, or an authorization for DNS-01 is for another name.
-            CertworkerError: An authorization or its challenge has failed, or the CA does not respond.
+            NoHttp01, NoDns01: The CA does not offer the required type of challenge for a name.
+            NotAcme: An authorization or a token is invalid, or an authorization for DNS-01 has another name.
+            CertworkerError: A validation has failed, or the CA refuses, is busy, or does not respond.
         """
         self.names = names
         self.url = url
@@ -101,7 +101,7 @@ class Order:
         self.replaces = state.replaces is not None
         self._context = context
         self._state = state
-        #: The response to the signing request that :meth:`validate` sent; None if it sent none.
+        #: The response to the signing request that :meth:`validate` sent; None if there is none.
         self._finalized: Reply | None = None
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
@@ -223,7 +223,7 @@ class Order:
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # A proxy may have sent this document. The CA then has no response to the challenge to validate.
+            # A proxy may have sent this document. The CA has then received nothing, and does not validate.
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
@@ -356,7 +356,7 @@ class Order:
 
     def _failure_reason(self) -> CertworkerError:
         """
-        Return the reason for the invalid order: the error of a challenge or of the order, else OrderInvalid.
+        Return why the order failed: the error of an authorization or of the order, else OrderInvalid.
         """
         if reported := self._reported():
             return reported

@@ -1,7 +1,7 @@
 """
 The private keys of pending orders. With them, a crash after the signing request loses no certificate.
 
-    STATE_DIR/orders/LABEL/HASH.pem        mode 0600; HASH is the hash of the order's URL
+    STATE_DIR/orders/LABEL/HASH.pem        mode 0600; HASH is a hash of the order's URL
 
 Redis has only the URL, because other programs read Redis. The certificate is later stored with its key.
 """
@@ -34,7 +34,7 @@ class OrderKeys:
     Args:
         directory: STATE_DIR/orders/LABEL, created with the first key.
         key_type: The type of new keys.
-        least_age_seconds: The minimum age of an incomplete file that is removed. Another worker may still be
+        least_age_seconds: The minimum age of a temporary file that is removed. Another worker may still be
             writing a younger file.
     """
 
@@ -64,7 +64,7 @@ class OrderKeys:
         Store and return a new key for the order at *order_url*.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
         """
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE, once=True)
@@ -84,7 +84,7 @@ class OrderKeys:
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of orders that are too old to resume, and incomplete files after a crash.
+        Remove the keys of orders that are too old to resume, and old temporary files, which may contain keys.
         """
         self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()

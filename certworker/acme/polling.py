@@ -18,8 +18,8 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest wait that Let's Encrypt requests is a week. A later end is an error of the CA, so certworker
-#: waits no longer than this.
+#: The longest wait that Let's Encrypt requests is a week. A limit that ends much later is an error of the CA,
+#: so certworker waits at most this long.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
 #: The pause if the limit seems to have ended already, because the clocks differ.
@@ -40,7 +40,7 @@ PROMPT_ORDERS = 5
 #: The text in a rate-limit message from Boulder that contains the end of the limit.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
-#: The maximum time for which a CA with database replicas may not know a new resource.
+#: The maximum time for which a new resource may remain unknown to a CA with database replicas.
 UNKNOWN_TIMEOUT = timedelta(seconds=10)
 
 #: The possible failures of a request for a resource that the CA does not know yet.
@@ -66,7 +66,7 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     Yield an endless series of pauses in seconds: *first_seconds*, then doubled up to two seconds.
 
     A local CA decides within milliseconds; a CA on the Internet validates from several places, and needs
-    seconds. Each pause is randomly up to 25 % longer, so that jobs that start together do not poll together.
+    seconds. Each pause is randomly up to 25% longer, so that jobs that start together do not poll together.
     """
     pause = first_seconds
     while True:
@@ -145,7 +145,8 @@ class OrderContext:
         """
         Return a function that waits before each retry of one request.
 
-        The function takes the failure of the last attempt, and raises it after 10 seconds.
+        The function takes the failure of the last attempt. It raises this failure if the retry would be later
+        than 10 seconds after this call.
         """
         deadline = self.clock() + UNKNOWN_TIMEOUT
         seconds = intervals(UNKNOWN_SECONDS, self.random)

@@ -153,7 +153,7 @@ class Problem:
 
     def matches(self, kind: str, text: str) -> bool:
         """
-        Return whether the kind is the pattern *kind*, and the detail contains the pattern *text*.
+        Return whether the kind matches the pattern *kind*, and a part of the detail the pattern *text*.
         """
         return bool(re.fullmatch(kind, self.kind) and re.search(text, self.detail, re.IGNORECASE))
 

@@ -45,7 +45,7 @@ class ExternalAccountBinding:
 
     def binding(self, key: JWKEC, url: str) -> dict[str, str]:
         """
-        Return the signature that binds the account *key* to the external account.
+        Return the JWS that binds the account *key* to the external account.
 
         Args:
             url: The newAccount URL of the CA.
@@ -57,7 +57,7 @@ class ExternalAccountBinding:
 
 class AccountRegistration:
     """
-    The account at one CA.
+    Finds, registers and updates the account at one CA.
 
     Args:
         contact: The e-mail address of the account, if any.
@@ -85,7 +85,7 @@ class AccountRegistration:
         Return the thumbprint of the account key. Generate a key if there is none. Send no request to the CA.
 
         Raises:
-            AccountKeyUnreadable: The key is damaged.
+            AccountKeyUnreadable: The key is unusable.
             CertworkerError: The volume is not writable.
         """
         account = self._files.read()
@@ -100,17 +100,17 @@ class AccountRegistration:
         Return the URL of the account on the volume; None if unknown. Send no request to the CA.
 
         Raises:
-            AccountKeyUnreadable: The key is damaged.
+            AccountKeyUnreadable: The key is unusable.
         """
         account = self._files.read()
         return account.url if account else None
 
     def check(self) -> None:
         """
-        Raise an error if there is no account and the settings lack what a new account needs. Change nothing.
+        Raise an error if no account is known and the settings lack what a new account needs. Change nothing.
 
         Raises:
-            AccountKeyUnreadable: The key is damaged.
+            AccountKeyUnreadable: The key is unusable.
             ExternalAccountRequired: A new account needs an external account binding, and none is set.
             CertworkerError: The directory of the CA cannot be read.
         """
@@ -123,7 +123,7 @@ class AccountRegistration:
         Return the account. Register it with the CA, and update its contact, if necessary.
 
         Raises:
-            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+            CertworkerError: The key or the volume is unusable, or the CA refuses, is busy, or does not
                 respond.
         """
         account = self._files.read()
@@ -150,7 +150,7 @@ class AccountRegistration:
 
         Raises:
             AccountDeactivated: The account is deactivated.
-            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses or does not
+            CertworkerError: The key or the volume is unusable, or the CA refuses, is busy, or does not
                 respond.
         """
         account = self._files.read()
@@ -171,7 +171,7 @@ class AccountRegistration:
 
     def reregister(self, lost: Account) -> Account:
         """
-        Return a usable account, because the CA no longer knows *lost*, or has deactivated it.
+        Return a usable account instead of *lost*, which the CA no longer knows or has deactivated.
 
         Raises:
             CertworkerError: As for :meth:`ensure`.
@@ -202,7 +202,8 @@ class AccountRegistration:
 
         Raises:
             AccountGone: The CA knows neither key yet.
-            CertworkerError: The CA refuses or does not respond, or the volume is not writable.
+            CertworkerError: The next key or the volume is unusable, or the CA refuses, is busy, or does not
+                respond.
         """
         next_key = self._files.next_key()
         if next_key is None:

@@ -22,15 +22,15 @@ from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: The limits of Retry-After (RFC 9773, section 4.3.1). For a short-lived certificate, the shortest pause and
+#: The limits of Retry-After (RFC 9773, section 4.3.2). For a short-lived certificate, the shortest pause and
 #: the longest backoff are shorter.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-#: Without a response, the pauses grow up to this length (section 4.3.3). After a response without
-#: Retry-After, the pause has this length.
+#: Without a usable response, the pauses grow up to this length (section 4.3.3), unless the CA requests more.
+#: After a response without Retry-After, the pause has this length.
 LONGEST_BACKOFF = timedelta(hours=6)
 
-#: Failures that do not concern one certificate. They pause the requests for all certificates.
+#: Failures that do not depend on the certificate. They pause the requests for all certificates.
 UNAVAILABLE = (
     CaUnreachable,
     CaBusy,
@@ -62,7 +62,7 @@ class RenewalSuggestion:
 
 class RenewalInfo:
     """
-    The renewal windows that one CA suggests. Each is requested on demand, and again after Retry-After.
+    The renewal windows that one CA suggests. Each is requested on demand, but not before its pause has ended.
     """
 
     def __init__(self, session: Session, clock: Callable[[], datetime]) -> None:

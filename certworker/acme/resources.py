@@ -1,8 +1,8 @@
 """
 The resources of a CA as values: directory, order, authorization, challenge (RFC 8555, section 7.1).
 
-Each value contains the members of one response that certworker uses. A response that is not ACME raises the
-failure `ca.not_json`.
+Each value contains those members of a response that certworker uses. Reading a response that is not valid in
+ACME raises the failure `ca.not_json`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WILDCARD = "*."
 @dataclass(frozen=True)
 class Directory:
     """
-    The directory of a CA: its URLs and terms (section 7.1.1).
+    The directory of a CA: its URLs and metadata (section 7.1.1).
     """
 
     new_nonce: str
@@ -76,7 +76,8 @@ class Directory:
         An optional member with an invalid value counts as missing.
 
         Raises:
-            NotAcme: The response is not JSON, or one of the three required URLs is missing or not allowed.
+            NotAcme: The response is not a JSON object, or one of the three required URLs is missing or not
+                allowed.
         """
         document = reply.document
         meta = _optional(document, "meta", dict) or {}
@@ -120,8 +121,8 @@ class OrderState:
         Return the order in *reply*.
 
         Raises:
-            NotAcme: The status, the list of authorizations or the `finalize` URL is missing or invalid, or a
-                pending order has no authorizations.
+            NotAcme: The response is not a JSON object; the status, the list of authorizations or the
+                `finalize` URL is missing or invalid; or a pending order has no authorizations.
         """
         document = reply.document
         status = _field(reply, document, "status", str)
@@ -199,7 +200,8 @@ class Authorization:
         Return the authorization in *reply*.
 
         Raises:
-            NotAcme: The identifier, the status or the list of challenges is missing or invalid.
+            NotAcme: The response is not a JSON object, or the identifier, the status or the list of
+                challenges is missing or invalid.
         """
         document = reply.document
         found = (Challenge.read(item, reply) for item in _field(reply, document, "challenges", list))
@@ -225,7 +227,7 @@ class Authorization:
         """
         Return whether this authorization can never become valid.
 
-        It has failed or ended, or its challenge of type *kind* has failed.
+        This is the case if it has failed or ended, or if its challenge of type *kind* has failed.
         """
         if self.status not in ("pending", "valid"):
             return True

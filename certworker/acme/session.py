@@ -45,7 +45,7 @@ NONCE_RETRIES = 5
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
 #: The maximum number of cached nonces. Each response to a POST contains a new nonce.
 MAX_CACHED_NONCES = 256
-#: A CA may change its terms or its profiles while the worker runs for years.
+#: A worker may run for years, and meanwhile, a CA may change its terms or its profiles.
 DIRECTORY_MAX_AGE = timedelta(days=1)
 #: The pause after a failed update of a known directory.
 DIRECTORY_PAUSE = timedelta(minutes=5)
@@ -181,7 +181,7 @@ class Session:
             if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
                 self._cache_nonce(fresh)
                 raise refused
-            # The server that refused has sent this nonce, so it is the best one for the retry.
+            # The server that refused the request has sent this nonce, so it is the best one for the retry.
             nonce, tries = fresh or self._nonce(), tries + 1
 
     def get(self, url: str) -> Reply:

@@ -22,13 +22,13 @@ Value = TypeVar("Value")
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 
-#: In seconds, longer than almost any call. After this time, a waiting thread makes the call itself.
+#: In seconds, longer than almost any call. After this time, a waiting thread makes a new call or joins one.
 TIMEOUT_SECONDS = 300.0
 
 
 class Shared(Generic[Value]):
     """
-    A call whose result is shared by all threads that need it while it runs.
+    Shares the result of a call among all threads that need it while the call is running.
 
     A slow failure is also the result for later threads: a timeout after 10 s is repeated for 10 s. A quick
     failure is not repeated.

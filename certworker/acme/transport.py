@@ -124,7 +124,7 @@ class Reply:
         try:
             url = resolved(reference, self.url)
         except ValueError:
-            raise ValueError(f"{name} is {reference!r}, which is not a URL") from None
+            raise ValueError(f"{name} is {reference!r}, which is not an HTTP URL") from None
         if is_secure(self.url) and not is_secure(url):
             raise ValueError(f"{name} leads from HTTPS to {reference!r}")
         return url
@@ -132,7 +132,9 @@ class Reply:
     @property
     def location(self) -> str:
         """
-        Return the URL of the resource that the request created or found (RFC 9110, section 10.2.2).
+        Return the URL in the Location header: of the created or found resource, or of a redirect's target.
+
+        RFC 9110, section 10.2.2, defines this header.
 
         Raises:
             NotAcme: The header is missing or unusable.

@@ -99,7 +99,7 @@ CAUSES_OF_DNS01: Causes = (
 #: The problem types that occur only in a validation (RFC 8555, section 6.7).
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
-#: The failures that occur if the address belongs to another machine.
+#: The failures that may occur because the address belongs to another machine.
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
 #: The failures of a DNS query: with DNS-01, the CA queries the name of the TXT record.
@@ -110,7 +110,7 @@ def validation_failure(
     problem: Problem, name: str, challenge_type: str, address: str | None, ca_title: str
 ) -> CertworkerError:
     """
-    Return the failure for *problem*, the error of a challenge for *name*.
+    Return the failure for *problem*, the error of a validation of *name*.
 
     Args:
         challenge_type: The type of the challenge: `http-01` or `dns-01`.
@@ -159,7 +159,7 @@ def authorization_failure(
 
 def unexplained_failure(name: str, challenge_type: str, ca_title: str) -> CertworkerError:
     """
-    Return the failure for a validation of *name* that failed without a reason.
+    Return the failure for a failed validation of *name* for which the CA gives no reason.
     """
     reason = "no reason given."
     if challenge_type == DNS01:

@@ -143,7 +143,7 @@ class TestDirectory:
         assert (None, None) == (directory.renewal_info, directory.change_key)
         (line,) = (record.getMessage() for record in caplog.records)
         assert line.startswith("ignoring an invalid URL in the response from ca: renewalInfo is 'ftp://ca/")
-        assert line.endswith(", which is not a URL")
+        assert line.endswith(", which is not an HTTP URL")
 
 
 class TestAuthorization:

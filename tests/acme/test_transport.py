@@ -259,7 +259,7 @@ class TestReply:
         ("headers", "found"),
         [
             ({}, "HTTP 201 without a Location header"),
-            ({"Location": "gopher://x/"}, "Location is 'gopher://x/', which is not a URL"),
+            ({"Location": "gopher://x/"}, "Location is 'gopher://x/', which is not an HTTP URL"),
             ({"Location": "http://ca.example/1"}, "Location leads from HTTPS to 'http://ca.example/1'"),
         ],
     )
