@@ -7,7 +7,7 @@ In import order (★ to read first)::
     coverage         Names that need no certificate, because a wildcard in service covers them
     moved_names      Names that point to another server: no orders until they are back
     ownership        The proof of ownership before the first order for a name of a tenant
-    pending_orders   Orders that have no certificate yet: stored in Redis, resumed after a crash
+    pending_orders   Orders that have no certificate yet: stored in Redis, resumed by a later attempt
     forced_requests  Records the forced requests, so that every retry is forced until one succeeds
     known_state      What Redis knows about the names of a request when they are locked
     importing        Stores the certificate of an operator, which a job then puts into service

@@ -3,9 +3,9 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
 
 ::
 
-    started ──► issued    the next check is for the renewal
+    started ──► issued    the next check decides whether a renewal is due
       │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or when the failure allows it
-      └───────► nothing   the worker crashed: after the lease, and after growing pauses from the second crash
+      └───────► nothing   the worker crashed: after the lease, plus a growing pause from the second crash on
 
 The next check is on the agenda before the attempt starts, so that a crash loses no name. The pauses get
 shorter while a certificate in service approaches its end.
@@ -38,7 +38,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: An interrupted attempt is checked again this long after the end of its lease.
+#: The names of a crashed attempt are checked again this long after the end of its lease.
 LEASE_GRACE = timedelta(seconds=2)
 
 
@@ -50,7 +50,7 @@ class Success:
 
     #: The record of the first name.
     record: DomainRecord
-    #: The replies, or errors, of the commands that remove what the attempt no longer needs.
+    #: The replies to the commands that remove what the attempt no longer needs, or their errors.
     cleaned_up: Sequence[Any]
 
 
@@ -89,7 +89,7 @@ class Attempts:
                 attempt has not come.
             CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
             Interrupted: The block was interrupted. The failure in the exception is recorded.
-            redis.RedisError: The start of the attempt could not be recorded.
+            redis.RedisError: The start of the attempt, or its failure, could not be recorded.
         """
         failures = record.attempts if record else 0
         crashes = self._crash_count(names, record, force=force)

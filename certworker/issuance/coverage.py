@@ -6,8 +6,8 @@ Coverage: names that need no certificate of their own, because a wildcard in ser
     no certificate ──► covered ──► the wildcard is removed or overdue ──► requested
     a certificate of its own ──► kept until shortly before its end ──► covered
 
-A wildcard covers exactly one label, so each name has one wildcard that can cover it. A covered name causes no
-request to a CA.
+A star covers exactly one label, so at most one wildcard can cover a name. A covered name causes no request to
+a CA.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Coverage:
                 for them was interrupted.
 
         Raises:
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
-                read or written. Each name is served as before, or by the wildcard.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: The volume or Traefik's
+                directory cannot be read or written. Each name is served as before, or by the wildcard.
             redis.RedisError: Redis failed.
         """
         wildcards = self._covering_wildcards(names)
@@ -117,7 +117,7 @@ class Coverage:
             own: The metadata of their own certificate; None: they have none.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.
             redis.RedisError: Redis failed.
         """
         if own is None and not all(map(self.certificates.covered.wildcard_of, names)):
@@ -130,13 +130,13 @@ class Coverage:
 
     def recheck(self, names: tuple[str, ...], own: CertificateMetadata | None) -> datetime | None:
         """
-        Return :meth:`next_check`. If the wildcard was renewed, record its new certificate.
+        Return the result of :meth:`next_check`. If the wildcard was renewed, record its new certificate.
 
         Returns:
             None: A job is needed, also to end a failure that is recorded.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.
             redis.RedisError: Redis failed.
         """
         again = self.next_check(names, own)
@@ -231,7 +231,7 @@ class Coverage:
 
     def _hand_over(self, name: str, token: int) -> None:
         """
-        Take the certificate of *name* out of service, if it has one: the wildcard serves it from then on.
+        Take the certificate of *name*, if any, out of service: from then on, that of the wildcard serves it.
         """
         if self.certificates.links.generation(name) is None:
             return

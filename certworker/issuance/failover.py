@@ -27,7 +27,7 @@ class Failover:
     One pass over the issuers for one request.
 
     An issuer with a pending order for *names* comes first. The next one is tried after an outage, a long
-    limit or a refusal by policy. A failed validation ends the pass, because the next CA would fail, too.
+    limit or a refusal by policy. A failed validation ends the pass, because it would also fail at the next CA.
 
     Args:
         validity: The validity of the certificate in service; None: there is none. The closer its end, the
@@ -53,8 +53,8 @@ class Failover:
         If the next issuer may succeed, log the failure of the block, so that the pass continues.
 
         Raises:
-            CertworkerError: No other issuer may succeed. Of all failures of the pass, the one with the
-                earliest next attempt.
+            CertworkerError: No other issuer may succeed. This is the failure with the earliest next attempt
+                among all failures of the pass.
         """
         try:
             yield
@@ -101,7 +101,7 @@ def _ends_at(failure: CertworkerError, now: datetime) -> datetime:
 @contextmanager
 def explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
     """
-    Add the *findings* of preflight to a failure that the CA reports within the block.
+    Add one of the preflight *findings* to a failure that the CA reports within the block.
     """
     try:
         yield

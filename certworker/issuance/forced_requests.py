@@ -37,14 +37,14 @@ class ForcedRequests:
         """
         Record the forced request of the running job for *names*, and return it.
 
-        If the job is repeated, or its request waited in a priority queue, return that request instead. It may
-        be completed. A name without a record gets none before its first attempt.
+        If the job is repeated, or its request waited in a priority queue, return the earlier request instead,
+        which may already be completed. If a name has no record, record nothing before its first attempt.
 
         Args:
             names: The names.
             by: The requester in the job, not verified.
             tenant: The tenant of the request; None: it names none.
-            is_allowed: Whether the request is recorded before the attempt checks its ownership.
+            is_allowed: Whether to record the request before the attempt checks the ownership of the names.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -99,7 +99,7 @@ class ForcedRequests:
         if pending is None and not force:
             return None
         request = pending or self._new(names, by, current_slot().run)
-        # A token above that of the lease is invalid: Redis has lost its counter, or a program wrote it.
+        # A token above that of the lease is invalid: Redis has lost its counter, or another program wrote it.
         began = 0 < request.first_token <= token
         return request if began else replace(request, first_token=token)
 

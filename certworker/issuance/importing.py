@@ -84,9 +84,11 @@ class CertificateImport:
         Raises:
             ImportFailure: The certificate cannot be imported; nothing is changed.
             AlreadyInProgress: A job for *name* is running.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume failed. *name* has its old
-                certificate or the new one.
-            redis.RedisError: Redis failed. A worker publishes a certificate that is already stored.
+            Fenced: *name* has a certificate of a later lease.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: The volume failed. *name* has
+                its old certificate or the new one.
+            RedisFault: The counter of the fencing tokens is out of bounds.
+            redis.RedisError: Redis failed. If the certificate is already stored, a worker publishes it.
         """
         now = self.clock()
         own = read_own_certificate(pem, name, now)
@@ -107,6 +109,10 @@ class CertificateImport:
     def _check_user(self) -> None:
         """
         Check that the worker can read the files that this process creates.
+
+        Raises:
+            WrongUser: The volume belongs to another user.
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
         directory = self.store.links.generations
         with durable.translate_os_errors(self.store.directory):
@@ -131,7 +137,7 @@ def _warnings(
         found.append(f"It expires in {in_words(metadata.not_after - now)}.")
     if before and before.metadata.not_after > metadata.not_after:
         found.append(
-            f"It expires before the certificate that it replaces ({_day(before.metadata.not_after)})."
+            f"It expires before the certificate that it replaces (valid until {_day(before.metadata.not_after)})."
         )
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:

@@ -108,8 +108,8 @@ class Issuer:
         """
         Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.
 
-        Failures there do not count against the limits of production. If an outage or a limit prevents the
-        validation, for example, the dry run is inconclusive, and the order follows.
+        Failures there do not count against the limits of production. If another failure prevents the
+        validation, for example an outage, the dry run is inconclusive, and the order follows.
 
         Raises:
             CertworkerError: A validation of one of *names* failed at staging.
@@ -127,7 +127,7 @@ class Issuer:
             if failure.retry is Retry.CA and failure.problem:
                 raise
             logger.warning(
-                "dry run at %s was inconclusive; the order follows: %s",
+                "dry run at %s was inconclusive (%s); the order follows",
                 self.staging.ca.title,
                 failure.message,
                 extra=_log_fields(names),

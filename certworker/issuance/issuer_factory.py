@@ -44,7 +44,7 @@ class IssuerFactory:
     #: Returns the URL of the directory of a CA.
     directory_of: Callable[[CaChoice], str]
     clock: Callable[[], datetime]
-    #: Called after each request to a CA with the label of the CA; see :data:`ObserveRequest`.
+    #: Called after each request with the label of the CA and the arguments of :data:`ObserveRequest`.
     observe: Callable[[str, Kind, int, float], object]
 
     def build_issuers(self) -> tuple[Issuer, ...]:

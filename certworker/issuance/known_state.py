@@ -1,7 +1,8 @@
 """
 What Redis knows about the names of a request, read in the round trip that locks them.
 
-Other code may record tenants, sightings, deferred requests and covered names while the lock is held.
+Other code may record tenants, sightings, deferred requests and covered names while the lock is held, so Redis
+may have a newer state of these.
 """
 
 from __future__ import annotations

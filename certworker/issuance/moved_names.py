@@ -41,7 +41,7 @@ FORGET_AFTER = timedelta(days=30)
 @dataclass(frozen=True)
 class MovedNames:
     """
-    Prevents orders for moved names, and takes them out of service.
+    Prevents orders for moved names, and takes them out of service after the end of their certificates.
     """
 
     sightings: Sightings
@@ -68,9 +68,9 @@ class MovedNames:
 
         Raises:
             Moved: One of them is not back. If its certificate has expired, the name is out of service. The
-                next check is planned, or after :data:`FORGET_AFTER` out of service, the name is forgotten.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The certificate of a name cannot be read or
-                taken out of service.
+                next check is planned. After :data:`FORGET_AFTER` out of service, the name is forgotten.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: The certificate of a name
+                cannot be read or taken out of service.
             redis.RedisError: Redis failed.
         """
         for name, sighting in sightings.items():

@@ -1,5 +1,5 @@
 """
-Pending orders with one CA: stored before they are finalized, resumed after a crash.
+Pending orders with one CA: stored before they are finalized, resumed after a crash or a temporary failure.
 
 ::
 
@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 
 ORDERS = "certworker:order:"
 
-#: The longest URL in characters.
+#: A valid URL has fewer characters.
 LONGEST_URL = 2_000
 
 #: Let's Encrypt keeps an order for 7 days. certworker assumes the same if a CA states no expiry, or a later
@@ -239,7 +239,8 @@ class PendingOrders:
         Place a new order for *names*, and store it as soon as the CA has accepted it.
 
         Args:
-            replaces: The renewal id of the certificate that it replaces (RFC 9773, section 5).
+            replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5);
+                None: it replaces none.
 
         Raises:
             CertworkerError: As for :meth:`AcmeClient.order`.
@@ -255,8 +256,8 @@ class PendingOrders:
         Return two functions, which return the key for *order* and its signing request.
 
         The first call of either function stores a new key unless an earlier attempt stored one. Therefore,
-        the CA never has a request without a stored key. The functions raise VolumeReadOnly, VolumeFull or
-        VolumeFault.
+        the CA never has a request without a stored key. The functions raise VolumeLocked, VolumeReadOnly,
+        VolumeFull or VolumeFault.
         """
         key = cache(lambda: self.keys.find(order.url) or self.keys.make(order.url))
         return key, cache(lambda: key().sign_request(order.names))
@@ -313,8 +314,7 @@ class PendingOrders:
         """
         Fetch the order *found* from the CA. Remove it and return None if it cannot be resumed.
         """
-        # The attempt is counted before the request, so that an order that crashes each worker is counted,
-        # too.
+        # The resumption is counted before the request, so that an order that crashes each worker counts, too.
         self._save(names, found.url, found.expires, reserved=found.reserved, resumed=found.resumed + 1)
         try:
             return self.client.resume(found.url, names)

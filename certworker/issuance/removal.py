@@ -53,7 +53,9 @@ class Removal:
 
         Raises:
             AlreadyInProgress: A job for *name* is running.
-            VolumeLocked, VolumeReadOnly, VolumeFault: *name* is still in service, or its files remain.
+            RedisFault: The counter of the fencing tokens is out of bounds.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: *name* is still in service,
+                or its files remain.
             redis.RedisError: Redis failed.
         """
         with self.locks.hold([name]) as lease:
@@ -88,7 +90,7 @@ class Removal:
         """
         Remove *name*, which another host has removed, from the agenda, unless it has been requested since.
 
-        Until this host removes its certificate, its checks may add the name to the agenda again.
+        Until this host removes the certificate of *name*, its checks may add the name to the agenda again.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -135,7 +135,7 @@ class CertificateIssuance:
             CertworkerError: No attempt is possible, or the attempt failed. Usually, the failure and the time
                 of the next attempt are recorded. Unless the failure follows the publication, the proxy serves
                 the same certificates as before.
-            redis.RedisError: Redis failed before the attempt began.
+            redis.RedisError: Redis failed before the attempt began, or while its failure was recorded.
         """
         requested, additional_names = names, () if force else self._additional_names(names)
         if additional_names and self.forced.is_pending(names):
@@ -193,7 +193,7 @@ class CertificateIssuance:
         Return whether an operator imported a certificate for each of *names*.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.
         """
         stored = self.certificates.unpublished(names)
         if stored and stored.metadata.is_imported:
@@ -208,7 +208,8 @@ class CertificateIssuance:
         Raises:
             ImportInService: Only some of *names* have an imported certificate, which an order would replace.
             ImportDamaged: The files of an imported certificate are missing or damaged.
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            CertworkerError: The volume or Traefik's directory cannot be read or written.
+            redis.RedisError: Redis failed.
         """
         with self.attempts.recording_before_the_start(names):
             metadata = {name: self.certificates.metadata(name) for name in names}
@@ -291,14 +292,15 @@ class CertificateIssuance:
         Return a new certificate for *names* from *issuer*.
 
         Raises:
-            CertworkerError: The settings or the limits do not allow the order, or the CA refused it.
+            CertworkerError: The settings or the limits do not allow the order, the CA refuses or does not
+                respond, a validation fails, or the certificate is unusable.
         """
         issuer.check(in_service)
         if not force:
             self.attempts.dry_run(names, known.record(), issuer.dry_run)
         current = covering_all(names, in_service)
         replaces = issuer.replaces_id(current)
-        # Outside the suggested window, the CA counts an order that replaces a certificate like any renewal.
+        # Outside the suggested window, an order that replaces a certificate counts like any other renewal.
         exempt = (
             current is not None and bool(replaces) and self.decide(current.metadata, self.clock()).window_open
         )
@@ -386,7 +388,7 @@ class CertificateIssuance:
         if any(issuer.pending_orders.find(names) for issuer in self.issuers):
             return True
         due = self.decide(current.metadata, self.clock()).due
-        # A wildcard covers the names from the end of this certificate on.
+        # If a wildcard covers the names, it takes over before this certificate ends.
         return due and self.coverage.next_check(names, current.metadata) is None
 
 

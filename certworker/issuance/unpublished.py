@@ -42,7 +42,7 @@ class Unpublished:
         Args:
             names: The names.
             forced: The forced request that the attempt has to complete.
-            force: Whether an order replaces an imported certificate.
+            force: Whether the job is forced: then an order replaces an imported certificate, too.
         """
         stored = self._valid(names, force=force)
         if stored is None or forced is None or stored.metadata.is_imported:
@@ -52,7 +52,7 @@ class Unpublished:
 
     def forget_removed(self, stored: StoredCertificate, removed: Sequence[object]) -> None:
         """
-        Record that *stored* is in service, after the removal of its pending orders.
+        Remove the keys of the removed pending orders for *stored*, and record that *stored* is in service.
 
         Args:
             stored: The certificate.
@@ -69,7 +69,8 @@ class Unpublished:
         If the order fails, a repair puts the linked certificate into service.
 
         Raises:
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume cannot be changed.
+            Fenced: One of the names has a certificate of a later lease.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: The volume cannot be changed.
         """
         self.certificates.link(stored)
         self.certificates.mark_published(stored)

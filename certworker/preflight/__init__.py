@@ -13,5 +13,5 @@ In import order (★ to read first)::
     port80      Whether the CA can fetch the response to a challenge over port 80
     moved       Whether a name in service still points to this server
     ownership   The proof that a tenant owns a name
-    checkers    ★ The lists of all checks, each cheapest first
+    checkers    ★ The lists of all checks, and the checks of moved names and of ownership
 """

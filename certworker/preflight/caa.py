@@ -1,5 +1,5 @@
 """
-Whether the CAA records of a name allow this CA (RFC 8659, RFC 8657; Boulder's `va/caa.go`).
+Whether the CAA records of a name allow a configured CA (RFC 8659, RFC 8657; Boulder's `va/caa.go`).
 
 The records of the name itself apply. If it has none, those of the closest parent with records apply. Without
 any records, every CA may issue.
@@ -43,7 +43,7 @@ class CaaIssuer:
     #: The names of the CA in CAA records: `caaIdentities` of its directory (RFC 8555, section 7.1.1). If they
     #: are unknown, the list is empty, and the check cannot compare the records.
     identities: Sequence[str]
-    #: The URL of the account; None if the first order will create the account.
+    #: The URL of the account; None if it is unknown before the first order.
     account: str | None
 
 

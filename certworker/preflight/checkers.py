@@ -1,5 +1,5 @@
 """
-The lists of all checks before an order, each cheapest first.
+The lists of all checks before an order, and the checks of moved names and of ownership.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def build_preflight(
     Args:
         authorities: The CAs, starting with the preferred one.
         solvers: The solvers that publish responses to challenges for the preferred CA.
-        plan_record: Returns the location of the TXT record of a DNS-01 challenge.
+        plan_record: Returns the location and the provider of the TXT record of a DNS-01 challenge.
         may_order_anyway: Returns whether to order although the CA would probably refuse the name.
         clock: The clock of this machine, to compare with that of the CA.
         settling: The first seconds of the worker.
@@ -123,7 +123,7 @@ def domain_checks(
     Args:
         authorities: The CAs, starting with the preferred one.
         solvers: The solvers that publish responses to challenges for the preferred CA.
-        plan_record: Returns the location of the TXT record of a DNS-01 challenge.
+        plan_record: Returns the location and the provider of the TXT record of a DNS-01 challenge.
     """
     private = settings.authority.private_names
     target, _ = target_of(settings.targets, private=private)

@@ -113,7 +113,7 @@ def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | 
     """
     Return a failure if *directory* is nearly full.
 
-    Return None if *room* shows enough free space, or if the file system does not report any.
+    Return None if *room* shows enough free space, or if the file system does not report its size.
     """
     left = room.f_bavail * room.f_frsize
     if room.f_blocks and left < MIN_FREE_BYTES:

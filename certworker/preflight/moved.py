@@ -44,7 +44,8 @@ from certworker.ttl_cache import TtlCache
 #: A proxy or CDN may return these statuses, whichever server is behind it.
 INDEFINITE = frozenset({401, 403, 429})
 
-#: Intermediaries that host sites. Any other intermediary may forward other requests to this server.
+#: Intermediaries that host sites. Any other intermediary may forward other requests than the test to this
+#: server.
 HOSTS = ("Netlify", "Vercel")
 
 #: How long the addresses of the target are cached. The checks of all names need them.
@@ -64,7 +65,7 @@ class Place(Enum):
 @dataclass(frozen=True)
 class Whereabouts:
     """
-    Where a name points. Unless it is HERE, *found* may show the records of the authoritative servers.
+    Where a name points. *found* shows the records of the authoritative servers; empty if they do not matter.
     """
 
     place: Place
@@ -77,7 +78,7 @@ HERE, UNKNOWN = Whereabouts(Place.HERE), Whereabouts(Place.UNKNOWN)
 @dataclass(frozen=True)
 class TargetCheck:
     """
-    The check of a name in service.
+    Checks whether names in service still point to the target.
     """
 
     settings: Settings
@@ -206,7 +207,8 @@ def _definite(records: DnsRecords) -> tuple[ServerView, ...]:
 
 def _is_foreign(fetch: Fetch) -> bool:
     """
-    Return whether another server has replied. Behind a known CDN, that is uncertain.
+    Return whether another server has certainly replied. Behind a known CDN, or with some statuses, that is
+    uncertain.
     """
     if fetch.reply is None or intermediary(fetch.reply) not in (None, *HOSTS):
         return False

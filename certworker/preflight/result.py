@@ -2,9 +2,9 @@
 The input and the result of a check.
 
 A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
-order. WARN means that the CA would probably refuse, so certworker orders at most once a day. In a renewal, a
-FAIL of a name counts as a WARN. PASS also includes checks that could not run, because a router without NAT
-loopback must not prevent a certificate.
+order. WARN means that the CA would probably refuse, so certworker orders at most once a day. A proof that the
+CA can fetch the response outweighs a WARN. In a renewal, a FAIL of a name counts as a WARN. PASS also includes
+checks that could not run: for example, a router without NAT loopback must not prevent a certificate.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class CheckContext:
     name: str
     #: The DNS records of the name.
     records: DnsRecords
-    #: Whether the order is a renewal. A CA that accepted the name before will probably accept it again.
+    #: Whether the order is a renewal. A CA that accepted the name earlier will probably accept it again.
     renewing: bool = False
     #: The challenge type for the name: `http-01` or `dns-01`.
     challenge_type: str = HTTP01

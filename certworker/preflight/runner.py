@@ -84,7 +84,7 @@ class PreflightRunner:
     The runner of the checks, which decides whether to order.
 
     Args:
-        machine_checks: The checks of this machine, cheapest first.
+        machine_checks: The checks of this machine. The runner raises the first of several failures.
         checks: The checks of a name, cheapest first. The runner raises the first of several failures.
         look_up: Returns the DNS records of a name, within a limited time.
         may_order_anyway: Returns whether to order although the CA would probably refuse the name: once a day.
@@ -134,10 +134,10 @@ class PreflightRunner:
             refusal.
 
         Raises:
-            CertworkerError: A check of this machine failed. Or the CA would certainly refuse a name, and this
-                is no renewal. Or the CA would probably (in a renewal: also certainly) refuse a name, and
-                certworker has already ordered for that name within a day.
-            redis.RedisError: Redis failed. If a check of a name needs Redis, its results are not cached.
+            CertworkerError: A check of this machine failed, or the CA would certainly refuse a name that is not
+                renewed. A failure is also raised if the CA would refuse a name in a renewal, or would probably
+                refuse a name, and certworker has already ordered for that name within a day.
+            redis.RedisError: Redis failed. If a check of a name needed Redis, no result of that name is cached.
         """
         machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
         by_name = self._check_settled(names, renewing, slot)
@@ -187,7 +187,7 @@ class PreflightRunner:
         self, names: Sequence[str], renewing: bool, slot: JobSlot
     ) -> list[tuple[NamedResult, ...]]:
         """
-        Return the results for each of *names*. Shortly after a start, repeat failed checks.
+        Return the results for each of *names*. Shortly after a start, repeat failed checks that settle.
         """
         by_name = self.check_names(names, renewing=renewing)
         failure, seconds = self._unsettled(*by_name), self._settling.seconds_left()

@@ -63,7 +63,7 @@ INTERNAL_TIMEOUT_SECONDS = 3.0
 @dataclass(frozen=True)
 class InternalHop:
     """
-    One server between the public address and the worker.
+    The worker, or a server between the public address and the worker.
     """
 
     title: str
@@ -125,7 +125,7 @@ class Port80Check:
 
 def internal_hops(settings: Settings) -> list[InternalHop]:
     """
-    Return the servers that forward a request to a worker with *settings*, starting with the worker itself.
+    Return the hops to a worker with *settings*: the worker if it has an HTTP port, Appwrite and Traefik.
     """
     hops = [InternalHop(APPWRITE, "appwrite", 80), InternalHop(TRAEFIK, "traefik", 80)]
     if address := settings.http_address:

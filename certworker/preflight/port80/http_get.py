@@ -25,7 +25,8 @@ MAX_BYTES = 4_096
 
 AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME challenge)"
 
-#: The characters that are allowed in a URL (RFC 3986). Other characters would break the request line.
+#: Besides letters, digits, `_`, `.` and `-`, these characters of a URL are not escaped (RFC 3986). Some other
+#: characters would break the request line.
 SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
 #: Errors that this machine or its network causes, not the server.
@@ -38,7 +39,7 @@ NO_ROUTE = (
     errno.EINVAL,
 )
 
-#: The reasons of OpenSSL for a server that does not speak TLS.
+#: The reasons that OpenSSL reports if a server does not speak TLS.
 NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
 
 
@@ -79,7 +80,7 @@ class Reply:
     status: int
     #: The headers, with names in lower case.
     headers: Mapping[str, str]
-    #: The first :data:`MAX_BYTES` of the body.
+    #: At most the first :data:`MAX_BYTES` bytes of the body; empty for a redirect.
     body: bytes
 
 

@@ -1,8 +1,8 @@
 """
 One request that follows redirects as a CA does (RFC 8555, section 8.3; Boulder's `va/http.go`).
 
-The probe resolves the name of each hop once, checks the address, and connects to that address. A name server
-that then changes its answer has no effect (DNS rebinding).
+The probe resolves the target of each redirect once, checks the addresses, and connects to one of them. A name
+server that then changes its answer has no effect (DNS rebinding).
 """
 
 from __future__ import annotations
