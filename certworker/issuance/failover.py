@@ -27,7 +27,7 @@ class Failover:
     One pass over the issuers for one request.
 
     An issuer with a pending order for *names* comes first. The next one is tried after an outage, a long
-    limit or a refusal by policy. A failed validation ends the pass, because it would also fail at the next CA.
+    limit or a refusal by policy. A failed validation ends the pass, because it would fail at other CAs, too.
 
     Args:
         validity: The validity of the certificate in service; None: there is none. The closer its end, the

@@ -136,9 +136,8 @@ def _warnings(
     if reminder_at(metadata.validity, metadata.not_after - now):
         found.append(f"It expires in {in_words(metadata.not_after - now)}.")
     if before and before.metadata.not_after > metadata.not_after:
-        found.append(
-            f"It expires before the certificate that it replaces (valid until {_day(before.metadata.not_after)})."
-        )
+        day = _day(before.metadata.not_after)
+        found.append(f"It expires before the certificate that it replaces (valid until {day}).")
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:
         found.append(f"It is imported only for {metadata.names[0]}, and is also valid for {_shown(others)}.")

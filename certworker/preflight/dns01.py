@@ -10,8 +10,8 @@ from certworker.dns01.solver import Plan
 from certworker.domains.wildcard import base_name
 from certworker.preflight.result import CheckContext, CheckResult
 
-#: Returns the location and the provider of the TXT record for a name without `*.`. It raises a CertworkerError
-#: if DNS does not lead to a zone.
+#: Returns the location and the provider of the TXT record for a name without `*.`. It raises a
+#: CertworkerError if DNS does not lead to a zone.
 PlanRecord = Callable[[str], Plan]
 
 

@@ -65,7 +65,7 @@ class Place(Enum):
 @dataclass(frozen=True)
 class Whereabouts:
     """
-    Where a name points. *found* shows the records of the authoritative servers; empty if they do not matter.
+    Where a name points. *found* shows the records of the authoritative servers; it may be empty.
     """
 
     place: Place

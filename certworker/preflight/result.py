@@ -3,8 +3,8 @@ The input and the result of a check.
 
 A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
 order. WARN means that the CA would probably refuse, so certworker orders at most once a day. A proof that the
-CA can fetch the response outweighs a WARN. In a renewal, a FAIL of a name counts as a WARN. PASS also includes
-checks that could not run: for example, a router without NAT loopback must not prevent a certificate.
+CA can fetch the response outweighs a WARN. In a renewal, a FAIL of a name counts as a WARN. PASS also
+includes checks that could not run: for example, a router without NAT loopback must not prevent a certificate.
 """
 
 from __future__ import annotations

@@ -134,10 +134,10 @@ class PreflightRunner:
             refusal.
 
         Raises:
-            CertworkerError: A check of this machine failed, or the CA would certainly refuse a name that is not
-                renewed. A failure is also raised if the CA would refuse a name in a renewal, or would probably
-                refuse a name, and certworker has already ordered for that name within a day.
-            redis.RedisError: Redis failed. If a check of a name needed Redis, no result of that name is cached.
+            CertworkerError: The first failure that prevents the order: a failed check of this machine, a
+                certain refusal of a name unless *renewing*, or any other refusal of a name for which
+                certworker has already ordered despite a refusal within a day.
+            redis.RedisError: Redis failed. If a check of a name needed Redis, its name has no cached result.
         """
         machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
         by_name = self._check_settled(names, renewing, slot)
@@ -187,7 +187,8 @@ class PreflightRunner:
         self, names: Sequence[str], renewing: bool, slot: JobSlot
     ) -> list[tuple[NamedResult, ...]]:
         """
-        Return the results for each of *names*. Shortly after a start, repeat failed checks that settle.
+        Return the results for each of *names*. Shortly after a start, repeat the checks while one fails whose
+        service may still be starting.
         """
         by_name = self.check_names(names, renewing=renewing)
         failure, seconds = self._unsettled(*by_name), self._settling.seconds_left()
