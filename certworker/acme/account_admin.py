@@ -32,7 +32,7 @@ from certworker.errors.acct import (
 from certworker.errors.acme import RevocationRefused
 from certworker.errors.ca import NotAcme
 
-#: The reasons that the owner of a certificate may give (RFC 5280, section 5.3.1).
+#: The reasons that the owner of a certificate may give, with their codes (RFC 5280, section 5.3.1).
 REASONS = {
     "unspecified": 0,
     "keyCompromise": 1,
@@ -65,7 +65,7 @@ class AccountInfo:
 
 class AccountAdmin:
     """
-    The operator's actions on the account.
+    The operator's actions on the account and its certificates.
     """
 
     def __init__(self, session: Session, files: AccountFiles, registration: AccountRegistration) -> None:

@@ -204,7 +204,7 @@ class AcmeClient:
                 request. With the URL, :meth:`resume` continues the order.
             replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5), if
                 any. The order omits it if the CA offers no renewal information or refuses `replaces`, and
-                also with a new account.
+                after the account was found or registered again.
 
         Raises:
             CertworkerError: The profile is not offered, or permits fewer names; the CA refuses, is busy, or

@@ -41,7 +41,7 @@ class Message(NamedTuple):
     """
 
     status: int
-    #: The names are case-insensitive. A comma joins repeated headers.
+    #: The names are case-insensitive. A comma joins the values of repeated headers.
     headers: Mapping[str, str]
     #: The decoded body; a part of it if it is longer than allowed.
     body: bytes

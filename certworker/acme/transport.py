@@ -181,7 +181,7 @@ class Transport:
             body: A JWS (RFC 8555, section 6.2); None for a request without a body.
 
         Raises:
-            ContainerResolver: The name of the CA does not resolve.
+            ContainerResolver: The name of the CA, or of its proxy, does not resolve.
             TlsIntercepted: The TLS certificate of the server is not trusted.
             CaUnreachable: The CA cannot be reached, or does not respond in time.
             NotAcme: The URL or a redirect is not allowed, there are too many redirects, or the response is

@@ -81,7 +81,7 @@ class Attempts:
         Args:
             names: The names.
             lease: The lock on the names.
-            record: The record of the first name.
+            record: The record of the first name; None: there is none.
             force: Start now, even after several crashes in a row.
 
         Raises:
@@ -151,8 +151,8 @@ class Attempts:
 
         Args:
             names: The names.
-            record: The record of the first name.
-            run: Validates them.
+            record: The record of the first name; None: there is none.
+            run: Validates the names.
 
         Raises:
             CertworkerError: The validation failed. The next attempts also call *run*, until it succeeds.
@@ -187,8 +187,8 @@ class Attempts:
             metadata: The metadata of the certificate.
             lease: The lock on its names.
             next_check: The time of its next check.
-            clean_up: Adds commands that remove what the attempt no longer needs. They may fail.
-            forced: The forced request that the certificate completes.
+            clean_up: Adds commands that remove what the attempt no longer needs. These commands may fail.
+            forced: The forced request that the certificate completes; None: there is none.
 
         Returns:
             None if the lease is lost: then another worker records the result.

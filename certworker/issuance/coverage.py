@@ -49,7 +49,7 @@ class Covered:
     Names that need no order, and the certificate of the wildcard that covers them.
     """
 
-    #: The covered names without a valid certificate of their own.
+    #: The covered names without a certificate of their own that stays in service.
     names: tuple[str, ...]
     #: The wildcard; of several, the one whose certificate ends first.
     wildcard: str
@@ -100,7 +100,8 @@ class Coverage:
         if len(kept) == len(names) and len(set(kept.values())) == 1:
             return None
         covered = tuple(name for name in names if name not in kept)
-        # If the wildcard was removed before the new links existed, its removal has not requested the names.
+        # If the wildcard was removed before the new links existed, its removal has planned no check of the
+        # names.
         if self.certificates.covered.add(covered) and not (wildcards := self._covering_wildcards(names)):
             return None
         for name in covered:
@@ -110,7 +111,9 @@ class Coverage:
 
     def next_check(self, names: Sequence[str], own: CertificateMetadata | None) -> datetime | None:
         """
-        Return when *names* are checked again because a wildcard covers them; None: they need a certificate.
+        Return when *names* are checked again because a wildcard covers them.
+
+        Return None if no wildcard covers them, or if they need a job.
 
         Args:
             names: The names.

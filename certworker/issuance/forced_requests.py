@@ -90,7 +90,7 @@ class ForcedRequests:
 
         Args:
             names: The names of the request.
-            record: The record of the first name.
+            record: The record of the first name; None: there is none.
             token: The fencing token of the lease for the attempt.
             force: Whether the job itself is forced. Then there is a request, even if its record was lost.
             by: The requester in the job, not verified.
@@ -109,7 +109,7 @@ class ForcedRequests:
 
         Args:
             request: The result of :meth:`find`.
-            record: The record of the first name.
+            record: The record of the first name; None: there is none.
 
         Raises:
             redis.RedisError: Redis failed.

@@ -7,8 +7,8 @@ Names that have moved: for three consecutive days, the daily checks found them a
                                                   └─────► its certificate expires: out of service
                                                             └──► not back within 30 days: forgotten
 
-A moved name gets a job about once a day, which only checks whether the name is back. Until then, only a
-forced request places an order.
+A moved name gets a job about once a day, which first checks whether the name is back. As long as it is not,
+only a forced request places an order.
 """
 
 from __future__ import annotations

@@ -52,7 +52,7 @@ class Ownership:
 
     def record_covered(self, names: tuple[str, ...], tenant: str | None) -> None:
         """
-        Record *tenant* as the tenant of those of *names* that have none, if a proof is required.
+        Record *tenant*, if any, as the tenant of those of *names* that have none, if a proof is required.
 
         A wildcard covers *names*, so nothing is ordered, and they need no proof.
 
@@ -65,7 +65,9 @@ class Ownership:
 
     def is_proven(self, names: tuple[str, ...], tenant: str | None) -> bool:
         """
-        Return whether *tenant* needs no further proof for *names*: it has proved that it owns them.
+        Return whether *tenant* needs no further proof for *names*.
+
+        Either *tenant* has proved that it owns them, or no proof is required.
 
         Args:
             names: The names of the request.

@@ -217,7 +217,7 @@ class PendingOrders:
 
         Args:
             names: The names.
-            found: The order that is stored for them.
+            found: The order that is stored for them; None: there is none.
 
         Raises:
             CertworkerError: The CA has an internal error, is busy, or does not respond; or the account or the

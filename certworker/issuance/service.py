@@ -87,8 +87,8 @@ class CertificateIssuance:
     """
 
     issuers: Sequence[Issuer]
-    #: Called with the names, `renewing` and `slot`. Raises the reason why the CA would refuse; returns
-    #: warnings.
+    #: Called with the names, `renewing` and `slot`. Raises the failure that prevents an order, or returns the
+    #: findings.
     preflight: Callable[..., Sequence[CertworkerError]]
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]

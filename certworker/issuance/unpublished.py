@@ -41,7 +41,7 @@ class Unpublished:
 
         Args:
             names: The names.
-            forced: The forced request that the attempt has to complete.
+            forced: The forced request that the attempt has to complete; None: there is none.
             force: Whether the job is forced: then an order replaces an imported certificate, too.
         """
         stored = self._valid(names, force=force)

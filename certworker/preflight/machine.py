@@ -1,5 +1,5 @@
 """
-The checks of this machine: settings, clock and volumes, and whether its directories are persistent.
+The checks of this machine: settings, clock and volumes, and whether certworker's directories are persistent.
 
 Let's Encrypt issues at most five certificates for the same names in a week. If each `docker compose down`
 deletes the certificates, the CA refuses the sixth order.

@@ -33,7 +33,7 @@ def check_resolution(
     context: CheckContext, *, own_addresses: Sequence[str] = (), private: bool = False
 ) -> CheckResult:
     """
-    Check the DNS records of the name in *context*.
+    Check the addresses of the name in *context*, and the answers of its name servers and of the resolvers.
 
     Args:
         own_addresses: The public addresses of this server; empty if they are unknown.
@@ -117,7 +117,7 @@ def _warnings(records: DnsRecords) -> Iterator[CertworkerError]:
 
 
 def _differs(view: ServerView, records: DnsRecords) -> bool:
-    # Servers that rotate their addresses still have some in common.
+    # Servers that rotate the addresses of a name still return some in common.
     return not view.error and not set(view.addresses) & set(records.addresses)
 
 

@@ -354,8 +354,8 @@ class Settling:
     """
     The first *seconds* of a worker, in which Traefik may not route port 80 to it yet.
 
-    After `docker compose up`, the worker starts its first jobs while Traefik is still loading its routes. A
-    check that fails in this period may pass later.
+    After `docker compose up`, the worker may start its first jobs while Traefik is still loading its routes.
+    A check that fails in this period may pass later.
 
     Args:
         stopping: Ends the period and its pauses.

@@ -187,7 +187,7 @@ def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     Return whether a CA would get the same result as *fetch*.
 
     A response is certain, unless it is the admin page of a router. A failed, closed or silent connection may
-    be a problem only of this machine.
+    be a problem of this machine only.
     """
     if fetch.error in NOT_CONNECTED:
         if len(fetch.hops) > 1:

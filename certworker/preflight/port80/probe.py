@@ -83,6 +83,8 @@ class Probe:
     def fetch(self, name: str, path: str, address: Address) -> Fetch:
         """
         Request `http://NAME/PATH` from *address*, and follow redirects.
+
+        Send no request to an address that is not public if :attr:`public_only` is set.
         """
         first = Hop(f"http://{_host_of(name)}{path}", address)
         if self.public_only and not is_public(address):
