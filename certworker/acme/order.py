@@ -184,10 +184,10 @@ class Order:
                 authority=self._context.ca_title, name=authorization.name, offered=offered or "none"
             )
         if not TOKEN.fullmatch(challenge.token):
-            raise reply.unusable("no token")
+            raise reply.unusable("no valid token")
         if kind == DNS01 and not self._contains(authorization.name):
             # The CA must not choose the name of the TXT record.
-            raise reply.unusable("an authorization for another order")
+            raise reply.unusable("an authorization for another name")
         return Proof(url, authorization.name, challenge)
 
     def _contains(self, name: str) -> bool:

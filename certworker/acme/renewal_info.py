@@ -164,7 +164,7 @@ def _window(reply: Reply) -> Window | None:
     try:
         start, end = (_time(edges.get(edge)) for edge in ("start", "end"))
     except (ValueError, OverflowError):
-        raise reply.unusable("no suggestedWindow") from None
+        raise reply.unusable("no valid suggestedWindow") from None
     # A window that does not end after its start is invalid (section 4.2).
     return Window(start, end, explanation if isinstance(explanation, str) else "") if start < end else None
 

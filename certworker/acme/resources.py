@@ -129,7 +129,7 @@ class OrderState:
         urls = _texts(_field(reply, document, "authorizations", list))
         authorizations = tuple(dict.fromkeys(reply.url_of(url, "an authorization") for url in urls))
         if status == "pending" and not authorizations:
-            raise reply.unusable("no authorizations")
+            raise reply.unusable("a pending order with no authorizations")
         return cls(
             status=status,
             names=tuple(_names(document.get("identifiers"))),
@@ -238,7 +238,7 @@ class Authorization:
 def _field(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
     value = document.get(name)
     if not isinstance(value, kind):
-        raise reply.unusable(f"no {name}")
+        raise reply.unusable(f"no valid {name}")
     return value
 
 

@@ -252,7 +252,7 @@ class Session:
         if reply.status >= 300:
             raise self._refusal(reply)
         self._invalidate(url)
-        raise reply.unusable("no nonce")
+        raise reply.unusable("no valid nonce")
 
     def _cache_nonce(self, nonce: str | None) -> None:
         if nonce:

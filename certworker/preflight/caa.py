@@ -142,7 +142,7 @@ def _check_issuer(context: CheckContext, found: CaaSet, issuer: CaaIssuer) -> Ch
     if not values:
         return CheckResult.passed("CAA open")
     if not issuer.identities:
-        return CheckResult.skipped("CAA not checked: the directory of the CA does not contain its name")
+        return CheckResult.skipped("CAA not checked: the directory of the CA has no caaIdentities")
     identity = issuer.identities[0]
     permissions, invalid = _parsed(values)
     warnings = [

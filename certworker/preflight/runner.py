@@ -298,7 +298,7 @@ class PreflightRunner:
         if failures and not proven and not self._may_ask(name):
             raise copy([*certain_failures, *failures][0])
         for failure in failures:
-            _warn(name, failure, "" if proven else " · certworker orders anyway, once a day")
+            _warn(name, failure, "" if proven else " · certworker ignores this failure once a day")
         return [*failures, *warnings_found]
 
 

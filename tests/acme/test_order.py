@@ -205,7 +205,7 @@ class TestDns01:
         identifier = {"type": "dns", "value": name}
         renamed = only("authorization", lambda reply: with_members(reply, identifier=identifier))
 
-        with tampered(authority, renamed), pytest.raises(NotAcme, match="for another order"):
+        with tampered(authority, renamed), pytest.raises(NotAcme, match="for another name"):
             client.order(("*.demo.localhost",))
 
     def test_a_ca_without_dns01_cannot_certify_the_name(
