@@ -33,8 +33,8 @@ ISSUANCE_POLL_SECONDS = 0.001
 UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
-#: After this number of consecutive orders that were ready at their first poll, the next order is finalized
-#: without a poll.
+#: After this number of consecutive orders that were ready at their first poll, the next orders are finalized
+#: without this poll, until the CA refuses one.
 PROMPT_ORDERS = 5
 
 #: The text in a rate-limit message from Boulder that contains the end of the limit.

@@ -73,7 +73,8 @@ class AllowedHosts:
         """
         Raise an error unless a request through a proxy may go to *host*.
 
-        Only an IP address can be checked, because the proxy resolves the names.
+        Only an IP address can be checked, because the proxy resolves the names. If the host of the directory
+        is a name, its address counts as public.
 
         Raises:
             PrivateAddress: The CA may not refer to this address.

@@ -140,7 +140,7 @@ def _warnings(
         found.append(f"It expires before the certificate that it replaces (valid until {day}).")
     others = [each for each in own.certificate.names if each not in metadata.names]
     if others:
-        found.append(f"It is imported only for {metadata.names[0]}, and is also valid for {_shown(others)}.")
+        found.append(f"It is imported only for {metadata.names[0]}, but is also valid for {_shown(others)}.")
     return tuple(found)
 
 

@@ -246,7 +246,7 @@ def _targets(settings: Settings, authority: AcmeClient, wrong: Sequence[InvalidT
             InvalidTarget(
                 variable=CAA,
                 reason=f"the CAA identity of {authority.title} is {' or '.join(known)}",
-                wanted="the CA that is used",
+                wanted="the CAA identity of the configured CA",
                 example=known[0],
             )
         )

@@ -44,7 +44,7 @@ from certworker.ttl_cache import TtlCache
 #: A proxy or CDN may return these statuses, whichever server is behind it.
 INDEFINITE = frozenset({401, 403, 429})
 
-#: Intermediaries that host sites. Any other intermediary may forward other requests than the test to this
+#: Intermediaries that host sites. Any other intermediary may forward requests other than the test to this
 #: server.
 HOSTS = ("Netlify", "Vercel")
 

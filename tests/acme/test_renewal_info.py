@@ -313,7 +313,7 @@ class TestRetryAfter:
         self, clock: SteppedClock, tmp_path: Path, headers: dict[str, str], pause: timedelta
     ) -> None:
         """
-        The pause of a CA has a lower and an upper bound (RFC 9773, section 4.3.1).
+        The pause of a CA has a lower and an upper bound (RFC 9773, section 4.3.2).
         """
         with odd_server() as server:
             kinds = ("newNonce", "newAccount", "newOrder", "renewalInfo")
