@@ -1,7 +1,7 @@
 """
 The input and the result of a check.
 
-A check has one of three outcomes. FAIL means that the CA would certainly refuse, so certworker does not
+A check has one of three outcomes. FAIL means that the order would certainly fail, so certworker does not
 order. WARN means that the CA would probably refuse, so certworker orders at most once a day. A proof that the
 CA can fetch the response outweighs a WARN. In a renewal, a FAIL of a name counts as a WARN. PASS also
 includes checks that could not run: for example, a router without NAT loopback must not prevent a certificate.
@@ -21,7 +21,7 @@ from certworker.errors import CertworkerError
 
 class Outcome(Enum):
     """
-    Whether the CA would accept the name, according to a check.
+    Whether the order would succeed, according to a check.
     """
 
     PASS = "yes"  # noqa: S105 (the outcome of a check)
@@ -79,7 +79,7 @@ class CheckResult:
     @classmethod
     def fail(cls, failure: CertworkerError, *warnings: CertworkerError) -> CheckResult:
         """
-        Return a certain refusal.
+        Return a certain failure of the order.
         """
         return cls(Outcome.FAIL, "", copy(failure.from_preflight()), warnings)
 

@@ -122,7 +122,7 @@ class PreflightRunner:
         self, names: Sequence[str], *, renewing: bool = False, slot: JobSlot = NO_SLOT
     ) -> tuple[CertworkerError, ...]:
         """
-        Check whether the CA would accept *names*.
+        Check this machine, and whether the CA would accept *names*.
 
         Args:
             renewing: Whether a valid certificate is in service. The CA then probably accepts the names

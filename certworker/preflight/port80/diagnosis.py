@@ -167,7 +167,7 @@ def _text(reply: Reply) -> str:
 @dataclass(frozen=True)
 class HopResult:
     """
-    The response of one internal hop: the worker, Appwrite or Traefik.
+    The result of a request to one internal hop: the worker, Appwrite or Traefik.
     """
 
     title: str
