@@ -109,8 +109,8 @@ def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnsw
     """
     Send all *questions* concurrently, and return the answers. A missing answer has the error :data:`SILENT`.
 
-    When each name and type has an answer, the other servers get only a short time. After a truncated answer,
-    the query is sent again over TCP.
+    When each name and type has an answer, the other servers have only a short time left to answer. After a
+    truncated answer, the query is sent again over TCP. An invalid name has the error :data:`INVALID_NAME`.
     """
     return _query_all(questions, each_server=False)
 
@@ -120,7 +120,7 @@ def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, Dns
     Send all *questions* concurrently, wait for each server, and return the answers.
 
     A server that does not answer over UDP, or that truncates its answer, gets the query over TCP. A missing
-    answer has the error :data:`SILENT`.
+    answer has the error :data:`SILENT`, and an invalid name the error :data:`INVALID_NAME`.
     """
     return _query_all(questions, each_server=True)
 
@@ -247,7 +247,7 @@ def _name(text: str) -> str:
 
 
 def _text(record: TXT) -> str:
-    # A record is a sequence of strings of at most 255 bytes, which the CA joins (RFC 8555, section 8.4).
+    # A record is a sequence of strings of at most 255 bytes (RFC 1035, section 3.3.14), which the CA joins.
     return b"".join(record.strings).decode("ascii", "replace")
 
 

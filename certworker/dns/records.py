@@ -60,8 +60,8 @@ class DnsRecords:
     """
 
     name: str
-    #: The domain that a registry has delegated, and whether it exists. Empty if only this machine's resolver
-    #: was queried.
+    #: The domain that a registry has delegated, and whether it exists. For an IP address: the address itself.
+    #: Empty if only this machine's resolver was queried.
     registered: str = ""
     registered_exists: bool = True
     #: The most specific zone of the name that the resolvers know; empty if they know none.

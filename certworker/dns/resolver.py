@@ -1,14 +1,14 @@
 """
 The DNS records of a name, from the name servers of its domain and from resolvers.
 
-A CA queries the name servers of the domain. The resolver queries in three steps::
+A CA queries the name servers of the domain. So does :class:`Resolver`, in three steps::
 
     1  the resolvers         the name servers of the domain, and the records of the name
     2  the resolvers         the addresses of those name servers
     3  the name servers      A, AAAA, CAA: the current records, not from a cache
 
 If the name is an alias, and the name servers of its domain do not know the addresses of the target, the
-resolver repeats all steps for the target.
+class repeats all steps for the target.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Resolver:
     Args:
         servers: The address and port of each resolver; empty to query only the resolver of this machine.
         own: The resolvers of this machine, if their view of DNS may differ; used only with *servers*.
-        private: Whether name servers may have private addresses.
+        private: Whether name servers at private addresses may be queried.
     """
 
     def __init__(
@@ -222,8 +222,10 @@ class Resolver:
         alias = view.aliases[-1]
         target = self._alias_targets.get(alias)
         if target is None:
-            if not aliases_left or time.monotonic() > until:
+            if not aliases_left:
                 return replace(view, error="too many aliases")
+            if time.monotonic() > until:
+                return replace(view, error=f"{alias} was not found within {TIMEOUT_SECONDS:g} s")
             target = self._query_all_steps(alias, aliases_left - 1, until).view or ServerView(
                 "", error=f"no answer for {alias}"
             )
@@ -254,6 +256,8 @@ class Resolver:
 def resolve_system(host: str) -> Sequence[Address]:
     """
     Return the addresses of *host* from this machine's resolver; empty if it returns none or fails.
+
+    A name of the loopback interface, such as localhost, has the address 127.0.0.1.
     """
     if is_loopback_name(host):
         return [IPv4Address("127.0.0.1")]
@@ -266,7 +270,7 @@ def resolve_system(host: str) -> Sequence[Address]:
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     """
-    Return the first resolver in *file*, the resolv.conf(5) of this machine; empty if none is usable.
+    Return the first resolver in *file*, the resolv.conf(5) of this machine; empty if it is not usable.
     """
     try:
         content = durable.read(file, LARGEST_FILE_BYTES).decode()

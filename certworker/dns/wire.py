@@ -22,7 +22,7 @@ MAX_DATAGRAM_BYTES = 1232
 #: The id, the flags, and the numbers of records in the four sections.
 _HEADER = Struct("!6H")
 
-#: The flags of the header, and the masks of the opcode and of the response code.
+#: Flags of the header, and the masks of the opcode and of the response code.
 RESPONSE, RECURSION_DESIRED, CHECKING_DISABLED = 0x8000, 0x0100, 0x0010
 _OPCODE, _CODE = 0x7800, 0x000F
 
@@ -40,7 +40,7 @@ class WireQuery:
     """
 
     content: bytes
-    #: The name in the question.
+    #: The name in the question, in wire format.
     name: bytes
 
     @classmethod

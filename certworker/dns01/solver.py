@@ -104,14 +104,16 @@ class ProviderTest:
     created: float
     #: The seconds after that until all name servers returned the record.
     visible: float
-    #: The seconds after that until the provider had deleted the record; 0 for acme-dns, which deletes none.
+    #: The seconds after that until the provider had deleted the record; about 0 for acme-dns, which deletes
+    #: none.
     deleted: float
 
     def __str__(self) -> str:
         """
         Return the durations as a sentence.
         """
-        servers = len(self.plan.location.servers)
+        # A server to which this machine has no route is not queried.
+        servers = sum(1 for each in self.plan.location.servers if each.addresses)
         return (
             f"{self.plan.served.label} created {self.plan.location.fqdn} in {self.created:.2f} s; visible at "
             f"{servers} name {'server' if servers == 1 else 'servers'} after {self.visible:.2f} s; "
@@ -129,7 +131,7 @@ class Dns01Solver:
     """
     Creates the TXT records of challenges, waits until they are visible, and deletes them.
 
-    All workers that use the same Redis may use the same zones at the same time.
+    Several workers may use the same zone at the same time if they use the same Redis.
 
     Args:
         providers: The providers of this worker.
@@ -181,7 +183,7 @@ class Dns01Solver:
 
         Args:
             providers: The providers of this worker.
-            resolvers: Find the zones and their name servers.
+            resolvers: The resolvers that are queried to find the zones and their name servers.
             private: Whether name servers at private addresses may be queried. A resolver at such an address
                 also allows it.
             timeout_seconds: How long name servers may take to return a record.
@@ -217,7 +219,7 @@ class Dns01Solver:
 
     def plan(self, name: str) -> Plan:
         """
-        Return where the record of *name* would be created; nothing changes.
+        Return where the record of *name* would be created, and by which provider; nothing changes.
 
         Args:
             name: Without "*.".
@@ -239,15 +241,16 @@ class Dns01Solver:
         """
         Publish the records of *challenges* during the block.
 
-        The block begins after all name servers return the records and the extra wait of the provider ends.
+        The block begins after all name servers return the records and the longest extra wait of the providers
+        ends.
 
         A record that cannot be deleted afterwards is logged as `dns01.left_behind`, and the deletion is
         retried later. If the block raises NotVisible, the CA did not see a visible record: the next orders
         wait longer.
 
         Raises:
-            CertworkerError: The zone or the provider of a record cannot be found. Or a record cannot be
-                created, or is not visible in time; then the records are deleted.
+            CertworkerError: The zone or the provider of a record cannot be found, or the provider is paused.
+                Or a record cannot be created, or is not visible in time; then the records are deleted.
             redis.RedisError: Redis failed.
         """
         answers = self._answers(challenges)

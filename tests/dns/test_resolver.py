@@ -91,6 +91,21 @@ class TestLookUp:
         assert records.view is not None
         assert ("edge.far.net", "eu.far.net") == records.view.aliases
 
+    def test_an_alias_after_the_time_limit_is_not_followed(
+        self, dns_world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        After the time limit, the error of an alias contains the limit, not the number of aliases.
+        """
+        dns_world.zone("shop.org", {"www.shop.org": {"CNAME": ["edge.far.net"]}})
+        dns_world.zone("far.net", {"edge.far.net": {"A": [ADDRESS]}})
+        dns_world.servers[0].knows = tuple
+        monkeypatch.setattr("certworker.dns.resolver.TIMEOUT_SECONDS", -1.0)
+
+        (view,) = resolver.look_up("www.shop.org").authoritative
+
+        assert "edge.far.net was not found within -1 s" == view.error
+
     def test_a_loop_of_aliases_ends(self, dns_world: World, resolver: Resolver) -> None:
         """
         A loop of aliases has no addresses.

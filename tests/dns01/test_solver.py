@@ -8,16 +8,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from certworker.dns01.delegation import ZoneServer
 from certworker.dns01.provider import Provider, TxtRecord
 from certworker.dns01.provider_state import ProviderState
-from certworker.dns01.solver import Dns01Solver
+from certworker.dns01.solver import Dns01Solver, ProviderTest
 from certworker.dns01.txt_records import RECORDS, TxtRecords
 from certworker.dns01.zone_lock import LOCK_PREFIX
 from certworker.errors.dns01 import (
@@ -349,6 +350,16 @@ class TestOfAProvider:
             solver.test_provider("www.example.com")
 
         assert 1 == listed(connection, tmp_path)
+
+    def test_a_server_without_a_route_does_not_count(self, solver: Dns01Solver) -> None:
+        """
+        The sentence about a test counts only name servers that this machine has a route to.
+        """
+        plan = solver.plan("www.example.com")
+        servers = (*plan.location.servers, ZoneServer("ns9.example.com", ()))
+        extended = replace(plan, location=replace(plan.location, servers=servers))
+
+        assert str(ProviderTest(plan, 1.0, 2.0, 0.5)) == str(ProviderTest(extended, 1.0, 2.0, 0.5))
 
 
 class TestExtraWait:
