@@ -5,7 +5,7 @@ In import order (★ to read first)::
 
     provider        What a DNS provider does, and which provider serves a zone
     refusals        The failures that the responses of a DNS provider describe
-    rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
+    rfc2136         Dynamic updates over TCP, with or without the signature of a TSIG key
     child_process   Child processes of providers, with a deadline for the whole process group
     exec            The operator's program, with the protocol of lego
     http_api        Requests to the HTTP API of a DNS provider
@@ -19,7 +19,7 @@ In import order (★ to read first)::
     zone_lock       One writer per zone among all workers
     provider_state  The pause and the extra wait of each provider
     record_changes  The creation and deletion of records, one writer per zone
-    leftovers       The deletion of records that killed workers left behind
+    leftovers       The deletion of records that killed workers or failed deletions left behind
     solver        ★ The TXT records for the challenges of one order, from the first query to their deletion
     solver_factory  Builds the solver and its DNS providers from the settings
 """

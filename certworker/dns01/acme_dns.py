@@ -32,14 +32,14 @@ MODE = 0o600
 
 #: A valid `fulldomain` or `subdomain` of an account: a DNS name, or a label.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}")
-#: A valid user or password, which is the value of a header.
+#: A valid username or password. Each is the value of a header.
 CREDENTIAL = re.compile(r"[!-~]{1,200}")
 
 
 @dataclass(frozen=True)
 class Account:
     """
-    An account of acme-dns, which changes the TXT records of one name.
+    An account at an acme-dns server. It can change the TXT records of one name.
     """
 
     #: The target of the CNAME.
@@ -92,14 +92,15 @@ class AcmeDns:
 
     def withdraw(self, record: TxtRecord) -> None:
         """
-        Do nothing: acme-dns cannot delete a value. The next values replace it.
+        Do nothing: acme-dns cannot delete a value. Later values replace it.
         """
 
     def register(self, name: str) -> str:
         """
         Return the target of the CNAME to create at `_acme-challenge` of *name*.
 
-        Use the account of *name* in the account file. Without one, register an account, and store it there.
+        Use the account of *name* in the account file. Without a valid one, register an account, and store it
+        there.
 
         Raises:
             CertworkerError: The server does not register an account, or the file cannot be read or written.

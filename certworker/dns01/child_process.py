@@ -1,8 +1,8 @@
 """
 Child processes of providers: a deadline for the whole process group, no input, and bounded output.
 
-The group ends with its program: processes that still run in the background are killed. As the first process
-of a container, the worker inherits such processes, and reaps them.
+The group ends with its program: processes that are still running in the background are killed. As the first
+process of a container, the worker inherits such processes, and reaps them.
 
 The output of a program may contain secrets, so this module neither logs it nor copies it into a failure.
 """
@@ -17,7 +17,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
-#: The interval between two checks of whether the program has ended. Its child may still hold the pipe open.
+#: The interval between two checks of whether the program has ended. The end of the pipe does not show this: a
+#: background process may hold the pipe open.
 POLL_SECONDS = 0.1
 
 #: How long to wait for the end of killed processes. A process of another user cannot be killed.
@@ -67,6 +68,8 @@ def read(
 ) -> bytes:
     """
     Run *command* without a shell, and return the first *longest* bytes of its standard output.
+
+    The exit code is ignored.
 
     Raises:
         ChildFailed: As for :func:`run`.

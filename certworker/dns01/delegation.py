@@ -7,8 +7,8 @@ Where the record of a challenge must be created: its owner after all CNAMEs, the
     2  the zone's servers    the alias of the name, and the zones between that zone and the name
 
 This module never queries a resolver for the name of a challenge. The resolver would cache that the name does
-not exist. A CA that uses the resolver would then not see the record for up to a day. The search also works in
-private networks: it needs neither the public suffix list nor the DNS of the Internet.
+not exist. A CA that uses the same resolver would then not see the record for up to a day. The search also
+works in private networks: it needs neither the public suffix list nor the DNS of the Internet.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MAX_SERVERS = 16
 MAX_ADDRESSES = 4
 #: The number of name servers that get a query first. Without a usable answer, all other addresses get it.
 FIRST_SERVERS = 3
-#: The maximum number of labels of an alias. The servers are queried for a wildcard at each label.
+#: The maximum number of labels of an alias. The servers are queried for the wildcard of each parent.
 MAX_LABELS = 32
 #: A second TXT record at the name of a DKIM key may make signatures invalid (RFC 6376, section 3.6.2.2).
 DKIM_LABEL = "_domainkey"
@@ -52,7 +52,7 @@ TIMEOUT_SECONDS = 20.0
 #: How long a zone and its name servers are cached. The time is short, because an operator may change them.
 CACHE_SECONDS = 60.0
 
-#: The names that a provider may create. Other characters could have a special meaning in a script or an API.
+#: A valid name of a record. Other characters could have a special meaning in a script or an API.
 _LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
 
@@ -133,7 +133,7 @@ class _Search:
 
     def follow(self, alias: str) -> None:
         """
-        Continue with *alias*.
+        Continue with *alias*; raise CnameElsewhere if no record can be created there.
         """
         known = (self.name, *self.aliases)
         self.aliases.append(alias)
@@ -158,7 +158,7 @@ class _Search:
         Raise NameServersTimeout after the deadline, because each name server may be slow.
         """
         if time.monotonic() > self.until:
-            detail = f"{self.current} was not found within {TIMEOUT_SECONDS:g} s"
+            detail = f"the zone of {self.current} was not found within {TIMEOUT_SECONDS:g} s"
             raise NameServersTimeout(name=self.name, detail=detail).from_preflight()
 
 
@@ -183,15 +183,15 @@ class Delegations:
 
         Raises:
             CnameElsewhere: The aliases form a loop, are too many, or end where no record can be created.
-            ContainerResolver: The resolvers do not answer.
+            ContainerResolver: The resolvers do not answer, or there is none.
             NameServersTimeout: No name server of the zone is reachable, or the search takes too long.
-            NameServersFail: The name servers have no address or answer with errors, or no zone has the name.
+            NameServersFail: The name servers have no address or fail, or the name is in no zone or too many.
         """
         search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
         while True:
             cut, servers = self._descend(search)
             wildcard = self._wildcard_of(search.current, cut, servers) if cut.records else ""
-            # The record of a name has priority over a wildcard (RFC 4592, section 2.2.1).
+            # A TXT record at the name has priority over the CNAME of a wildcard (RFC 4592, section 2.2.1).
             if cut.alias and not wildcard:
                 search.follow(cut.alias)
                 continue
@@ -221,7 +221,7 @@ class Delegations:
             cut = self._query_zone(search, zone, servers)
             if cut.zone == zone:
                 if cut.servers and _selected(cut.servers) != [each.name for each in servers]:
-                    # The list in the zone itself decides, unless no server in it is reachable.
+                    # The list in the zone itself decides, unless none of its servers is reachable.
                     servers = self._find_servers(zone, cut.servers, cut.glue, servers)
                 return cut, servers
             zone = cut.zone
@@ -318,7 +318,7 @@ class Delegations:
         parents = domain_and_parents(current.partition(".")[2])
         wildcards = [f"*.{each}" for each in parents if f".{each}".endswith(f".{cut.zone}")]
         addresses = [each.addresses[0] for each in servers if each.addresses][:FIRST_SERVERS]
-        # Another wildcard may match "*.NAME", but none matches a name below itself (RFC 4592, section 2.2.1).
+        # A wildcard may match another "*.PARENT", but no name below itself (RFC 4592, section 2.2.1).
         below = [f"_.{each}" for each in wildcards]
         answers = query_servers(
             [
@@ -357,7 +357,7 @@ def _cut_in(
     about_name: DnsAnswer, about_zone: DnsAnswer, *addresses: DnsAnswer, zone: str, current: str
 ) -> _Cut | None:
     """
-    Return the answer of a server of *zone* for *current* and for its zone; None without a usable answer.
+    Return the answer of a server of *zone* for *current* and for *zone*; None without a usable answer.
     """
     if about_name.error:
         return None

@@ -12,7 +12,7 @@ from certworker.dns01.child_process import ChildFailed, environment, run
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
 from certworker.errors.dns01 import ProgramFailed
 
-#: The program gets the variables with this prefix. Other variables may contain secrets of certworker.
+#: The prefix of the variables that the program gets in addition to those of :func:`environment`.
 PREFIX = "EXEC_"
 
 

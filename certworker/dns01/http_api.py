@@ -1,7 +1,7 @@
 """
 Requests to the HTTP API of a DNS provider: JSON by POST, one deadline, a bounded response, no redirects.
 
-The text of a response may contain secrets, so failures show only the status.
+The text of a response may contain secrets, so no failure shows it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.version import __version__
 
 PORTS = {"http": 80, "https": 443}
 
-#: Bytes. The responses of known servers have a few hundred.
+#: The maximum number of bytes to read from a response. The responses of known servers have a few hundred.
 MAX_RESPONSE = 65_536
 
 
@@ -67,7 +67,7 @@ class HttpApi:
     @property
     def place(self) -> str:
         """
-        Return the host and the port. The rest of the URL may be a secret.
+        Return the host and the port. The rest of the URL may contain a secret.
         """
         target = urlsplit(self.url)
         return f"{target.hostname}:{target.port or PORTS[target.scheme]}"

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 #: An order holds a lock with this prefix for as long as it needs its records.
 LEASE_PREFIX = "dns01-order:"
 
-#: After this time, a record that no name server returns counts as deleted.
+#: From this age on, a record counts as deleted if all name servers answer without it.
 SETTLED = timedelta(minutes=10)
 
 #: The delay before a failed deletion is retried. Each failure doubles it, up to the longest delay.
@@ -80,7 +80,9 @@ class Leftovers:
 
     def delete_all(self) -> None:
         """
-        Delete all records that are due, within the time of :data:`PASS`, and unfinished files of the list.
+        Delete the records that are due; begin no deletion after :data:`PASS`.
+
+        Also remove unfinished files of the list.
 
         Raises:
             CertworkerError: The list cannot be read or written.
@@ -97,7 +99,9 @@ class Leftovers:
 
     def delete(self, entry: Entry) -> None:
         """
-        Delete the record of *entry*; store a failure with the time of the next attempt.
+        Delete the record of *entry*. After a failure, store the time of the next attempt.
+
+        If the zone is busy, or no provider of this worker serves it, the next attempt is not postponed.
 
         Raises:
             CertworkerError: The list cannot be written.
@@ -118,8 +122,8 @@ class Leftovers:
 
     def _is_due(self, entry: Entry) -> bool:
         now = self._clock()
-        # A younger record may belong to an order whose lease was lost with Redis. The clock of another worker
-        # may be ahead, but a much later time is invalid.
+        # A record that is younger than a lease may belong to an order whose lease was lost with Redis. The
+        # clock of another worker may be ahead, but a much later time is invalid.
         if abs(now - entry.created) < self._locks.duration:
             return False
         if entry.again and now < entry.again <= now + LONGEST_POSTPONEMENT:

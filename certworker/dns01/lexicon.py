@@ -2,7 +2,8 @@
 The providers of dns-lexicon. Each change runs in its own short-lived process.
 
 Most providers have no timeout, and all are third-party code that gets credentials. Each process has a
-deadline and limited memory. Its only secrets are the credentials of its provider, whose output is discarded.
+deadline and limited memory. Its only secrets are the credentials of its provider, and a password in a proxy
+variable. The output of the provider is discarded.
 
 `LEXICON_NAME_TTL` sets a TTL other than 60 s, for providers that require a longer one.
 """
@@ -36,7 +37,7 @@ class Lexicon:
 
     #: The name of the provider in dns-lexicon, for example cloudflare.
     name: str
-    #: Its credentials, by the names of the variables.
+    #: Its credentials and options, by the names of their variables.
     variables: Mapping[str, str] = field(repr=False)
     #: The time limit of one change.
     deadline_seconds: float = DEADLINE_SECONDS

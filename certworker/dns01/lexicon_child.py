@@ -3,9 +3,9 @@ The process that changes one record with dns-lexicon::
 
     python -m certworker.dns01.lexicon_child create|delete PROVIDER ZONE FQDN VALUE
 
-Its environment contains the credentials of the provider. Its output is one JSON object. The only text from
-the provider in it is a Retry-After header, because other text may contain secrets. The output of dns-lexicon
-and its providers is discarded.
+Its environment contains the credentials of the provider. Its output is one JSON object. Of a response, the
+object contains only the status and the Retry-After header, because other text may contain secrets. The output
+of dns-lexicon and its providers is discarded.
 
 A provider may have no timeout, and may fail in any way. :mod:`certworker.dns01.lexicon` ends the process in
 time.
@@ -37,7 +37,7 @@ FAILED = "failed"
 #: dns-lexicon has the same exception for wrong credentials and for a missing zone. Only the text differs.
 _ABOUT_THE_ZONE = re.compile(r"\b(domain|zone|folder)s?\b|\bnot managed\b", re.IGNORECASE)
 
-#: The memory limit in bytes, for example for an API whose response never ends.
+#: The memory limit in bytes: the response of an API may be endless.
 MAX_MEMORY = 512 << 20
 
 #: The longest Retry-After header, in characters.
@@ -81,6 +81,9 @@ def change(action: str, provider: str, zone: str, fqdn: str, value: str) -> dict
 def failure_of(error: BaseException, *, authenticated: bool) -> dict[str, str]:
     """
     Return the result for *error*: its kind, its class, and the status and Retry-After of the HTTP response.
+
+    Args:
+        authenticated: Whether the provider had accepted the credentials before the error.
     """
     chain = list(_chain(error))
     names = {type(each).__name__ for each in chain}
@@ -133,7 +136,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _answer(error: BaseException) -> tuple[int, Mapping[str, str]] | None:
-    # The exceptions of requests have this attribute.
+    # The exceptions of the library `requests` have this attribute.
     response = getattr(error, "response", None)
     status = getattr(response, "status_code", None)
     return (status, response.headers) if response is not None and isinstance(status, int) else None

@@ -46,7 +46,7 @@ class Awaited:
     The values that all *servers* must return at *fqdn*.
     """
 
-    #: The name of the challenge, for messages.
+    #: One of the names that the CA validates with these values, for messages.
     name: str
     fqdn: str
     values: frozenset[str]

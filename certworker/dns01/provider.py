@@ -21,7 +21,7 @@ ANY_ZONE = ""
 @dataclass(frozen=True)
 class TxtRecord:
     """
-    One TXT record that responds to a challenge. Names are lower case, without a final dot.
+    One TXT record that responds to a challenge. Names are lowercase, without a final dot.
     """
 
     #: The owner of the record: the last target of the CNAMEs, or the `_acme-challenge` name without a CNAME.
@@ -31,7 +31,7 @@ class TxtRecord:
     #: The zone of the owner, found through DNS.
     zone: str
     #: The name that the CA validates, without "*.". Of the providers, only `httpreq` in RAW mode needs this
-    #: name, the token and the key authorization.
+    #: name, the token, and the key authorization.
     name: str = field(default="", compare=False)
     #: The token of the challenge.
     token: str = field(default="", compare=False)

@@ -58,7 +58,8 @@ class RecordChanges:
         """
         Create *records* in one zone for *order*.
 
-        After a failure, records stay in the list, except those that the provider has certainly not created.
+        After a failure, the records stay in the list, because they may exist. After one of
+        :data:`REFUSALS`, this method removes those that the provider has certainly not created.
 
         Raises:
             ProviderRateLimited: The provider accepts no changes now. During a known pause, nothing is sent.
@@ -91,8 +92,8 @@ class RecordChanges:
         """
         Delete those of *records*, in one zone, that *order* may have created.
 
-        A failure is logged once a day for each record, and does not fail the order. The records stay in the
-        list.
+        A failure is logged once a day for each record, and does not fail the order. A record that could not
+        be deleted stays in the list.
         """
         left = list(records)
         reason: Exception | None = None
@@ -113,7 +114,7 @@ class RecordChanges:
 
     def is_listed(self, record: TxtRecord) -> bool:
         """
-        Return whether *record* is in the list, so that it may exist.
+        Return whether *record* is in the list, and therefore may exist.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -134,7 +135,7 @@ class RecordChanges:
 
     def log_left_behind(self, record: TxtRecord, reason: Exception | None) -> None:
         """
-        Log once a day that *record* was not deleted, because of *reason*.
+        Log that *record* was not deleted because of *reason*, at most once a day for each code.
         """
         shown = reason.message if isinstance(reason, CertworkerError) else str(reason)
         failure = LeftBehind(fqdn=record.fqdn, value=record.value, zone=record.zone, reason=shown.rstrip("."))

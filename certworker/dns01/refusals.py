@@ -28,7 +28,7 @@ LONGEST_PAUSE = timedelta(days=1)
 @dataclass(frozen=True)
 class Refusals:
     """
-    The failures of one provider. No reason contains text from a response, because it may contain secrets.
+    The failures of one provider. No reason contains the text of a response, which may contain secrets.
     """
 
     #: The label of the provider in messages, followed by its host and port if it has them.

@@ -1,5 +1,5 @@
 """
-Dynamic updates of a name server (RFC 2136), signed with a TSIG key (RFC 8945), over TCP.
+Dynamic updates of a name server (RFC 2136) over TCP, signed if there is a TSIG key (RFC 8945).
 
 Each call sends one update message about a single value. The server applies the whole message or nothing.
 """
@@ -34,7 +34,7 @@ from certworker.errors.dns01 import (
 )
 
 #: The variables to correct if the server rejects the signature.
-VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET and RFC2136_TSIG_ALGORITHM"
+VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET, and RFC2136_TSIG_ALGORITHM"
 
 #: The response codes of a server that does not have the zone, and their meanings for messages.
 NO_ZONE: Mapping[Rcode, str] = {

@@ -52,7 +52,7 @@ def build_solver(
 
 def resolvers_of(settings: Settings) -> Sequence[Server]:
     """
-    Return the resolvers that find zones: those in the settings, otherwise the first one of this machine.
+    Return the resolvers for the search for zones: those in the settings, else the first one of this machine.
 
     In a private network, the public resolvers in the settings are ignored.
     """

@@ -46,7 +46,7 @@ _EXTENSION = ".json"
 
 #: Bytes. The longest valid entry, with three names of full length, takes less.
 LARGEST_ENTRY = 4_096
-#: The maximum number of records that are read at the same time. The others follow after these are deleted.
+#: The maximum number of records that are read at once. The others follow after these are deleted.
 MAX_RECORDS = 10_000
 
 # KEYS: the records. ARGV: the number of records to read, the maximum size. Returns the fields and values, and
@@ -169,7 +169,7 @@ class TxtRecords:
 
     def get(self, record: TxtRecord) -> Entry | None:
         """
-        Return the current entry of *record*; None if it is no longer in the list.
+        Return the current entry of *record*; None if it is invalid, or no longer in the list.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -179,6 +179,9 @@ class TxtRecords:
     def remove_leftovers(self) -> int:
         """
         Remove the unfinished files of killed workers; return their number.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The directory cannot be read, or a file cannot be removed.
         """
         return self._directory.remove_leftovers()
 

@@ -40,7 +40,7 @@ LONGEST_PAUSE_SECONDS = 0.5
 
 #: Milliseconds. A writer without an attempt for this time counts as gone.
 GONE_MS = 5_000
-#: Milliseconds. A line that no writer uses expires.
+#: Milliseconds. A line that no writer uses for this time expires.
 LINE_MS = 60_000
 
 # KEYS: the line, the last attempt of each writer. ARGV: the writer. Returns how many writers are ahead of it.
@@ -102,6 +102,7 @@ class ZoneLocks:
 
         Raises:
             ZoneBusy: This writer did not get the lock within *timeout_seconds*.
+            RedisFault: The counter of the fencing tokens is out of bounds.
             redis.RedisError: Redis failed.
         """
         with ExitStack() as stack:
