@@ -47,7 +47,7 @@ class Http01Challenge:
 @dataclass(frozen=True)
 class Dns01Challenge:
     """
-    The response that a TXT record at :attr:`fqdn` must contain during the validation.
+    The response whose digest a TXT record at :attr:`fqdn` must contain during the validation.
     """
 
     #: The name of the authorization; without `*.` for a wildcard.
@@ -129,7 +129,7 @@ def present_all(
     challenges: Sequence[Challenge], solvers: Sequence[Solver], present_in_dns: PresentInDns
 ) -> Iterator[None]:
     """
-    Publish the responses to *challenges* of both types within the block, so that the CA can fetch them.
+    Publish the responses to *challenges* of both types within the block.
 
     Args:
         solvers: Publish the responses to HTTP-01 challenges.

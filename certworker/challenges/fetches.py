@@ -26,7 +26,7 @@ class _Fetch:
 
 class Fetches:
     """
-    The requests for the tokens that this worker presents. Any number of threads may use them.
+    The requests for the tokens that this worker presents. Any number of threads may use one object.
     """
 
     def __init__(self) -> None:

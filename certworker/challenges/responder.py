@@ -2,8 +2,8 @@
 The response over certworker's own HTTP port: each worker responds for the orders of all workers.
 
 The workers share the token through Redis, and compute the response: TOKEN.THUMBPRINT of an account key in the
-state directory (RFC 8555, section 8.1). With write access to Redis, an attacker cannot make a worker serve
-any other content.
+state directory (RFC 8555, section 8.1). Even with write access to Redis, an attacker cannot make a worker
+serve any other content.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Responder:
     forget: Callable[[str], None]
     #: Returns the label of the CA of a token, or None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: Takes the label of a CA. Returns a function that returns the thumbprint of the account, or None for an
-    #: unknown label.
+    #: Takes the label of a CA. For a known label, returns a function that returns the thumbprint of the
+    #: account key; None for any other label.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
     def present(self, challenge: Http01Challenge) -> None:

@@ -1,9 +1,9 @@
 """
 The challenge tokens to which all workers respond, each with its CA.
 
-Redis does not contain the response in clear text. Each worker computes it: TOKEN.THUMBPRINT of an account key
-in the state directory (RFC 8555, section 8.1). Hosts without the account key decrypt it. With write access to
-Redis, an attacker cannot make a worker serve any other content.
+Redis does not contain the response in cleartext. Workers compute it: TOKEN.THUMBPRINT of an account key in
+the state directory (RFC 8555, section 8.1). Those without the account key decrypt it. Even with write access
+to Redis, an attacker cannot make a worker serve any other content.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ TOKENS = "certworker:challenges"
 #: The field of a token with its encrypted response (see :mod:`certworker.replication.responses`).
 SEALED = "sealed"
 
-#: A validation takes seconds. An older token comes from a killed worker.
+#: A validation takes seconds. A token older than this comes from a killed worker.
 LIFETIME = timedelta(hours=1)
 
 #: The number of tokens that one Redis command reads (approximately) or removes (at most).
@@ -51,6 +51,10 @@ def _utc_now() -> datetime:
 class ChallengeTokens:
     """
     The tokens of the pending orders and of the preflight checks of all workers.
+
+    Args:
+        connection: To Redis.
+        clock: Returns the time in UTC.
 
     Attributes:
         fetches: The recorded requests for the tokens of this worker.

@@ -76,7 +76,7 @@ def u_label(label: str) -> str:
 
 def is_idna_2008(label: str) -> bool:
     """
-    Return whether *label* of an accepted name complies with IDNA 2008, so that all programs accept it.
+    Return whether *label* of an accepted name complies with IDNA 2008. All programs accept such a label.
     """
     import idna
 
@@ -119,7 +119,7 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
 
 def _refuse_malformed(given: str, label: str) -> None:
     """
-    Raise BadIdn unless *label* is the Punycode of a non-ASCII string in NFC with visible characters only.
+    Raise BadIdn unless *label* is the Punycode of a non-ASCII NFC string of visible characters and joiners.
 
     Boulder requires NFC, too, but not IDNA 2008, because old domains contain emoji.
     """

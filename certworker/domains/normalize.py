@@ -1,10 +1,10 @@
 """
 The normalized name, its warnings, and the names and the tenant of a request.
 
-YAML and Redis keys contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in IPv6 addresses,
-and `*.` at the start of a wildcard. Logs contain other forms only of rejected names. For paths, see
-:mod:`certworker.domains.wildcard`. For a public CA, the rules are those of Let's Encrypt (Boulder's
-policy/pa.go).
+YAML files and the keys of Redis contain names only as :func:`normalize` returns them: `[a-z0-9.-]`, `:` in
+IPv6 addresses, and `*.` at the start of a wildcard. Logs contain other forms only of rejected names and in
+warnings about a name. For paths, see :mod:`certworker.domains.wildcard`. For a public CA, the rules are those
+of Let's Encrypt (Boulder's policy/pa.go).
 """
 
 from __future__ import annotations
@@ -138,9 +138,9 @@ def given_names(domain: object, domains: object, *, private: bool, wildcards: bo
         wildcards: As for :func:`normalize`.
 
     Raises:
-        PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 strings.
-        NameFailure, DomainIsLocalhost: The CA issues no certificate for a name. The failure is about the
-            first such name.
+        PayloadFailure: Neither or both are given, or *domains* is not a list of 1 to 100 names.
+        NameFailure, PayloadFailure, DomainIsLocalhost: As for :func:`normalize`, about the first name that it
+            rejects.
     """
     if domains is None:
         if domain is None:

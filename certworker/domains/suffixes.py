@@ -79,7 +79,9 @@ def load_suffixes() -> None:
 
 def shared_suffix(name: str) -> str | None:
     """
-    Return the suffix that the normalized *name* shares with other users, for example github.io, or None.
+    Return the suffix of the normalized *name* that a service shares among its users, such as github.io.
+
+    Return None if there is none.
     """
     last_two = ".".join(name.split(".")[-2:])
     if last_two in SHARED_DOMAINS:
@@ -103,7 +105,7 @@ def delegated_domain(name: str) -> str:
     """
     Return the domain that a registry has delegated for the normalized *name*: github.io for foo.github.io.
 
-    Otherwise the same as :func:`registered_domain`.
+    For other names, return the same domain as :func:`registered_domain`.
     """
     return _domain_below(_registries(), name)
 
@@ -123,7 +125,8 @@ def _domain_below(suffixes: PublicSuffixList, name: str) -> str:
 @cache
 def _registries() -> PublicSuffixList:
     """
-    Return the ICANN part of the list. Boulder accepts the suffixes of the private part, such as github.io.
+    Return the ICANN part of the list. Boulder accepts the suffixes of the private part, such as github.io, as
+    names.
     """
     from publicsuffixlist import PublicSuffixList
 
