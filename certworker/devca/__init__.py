@@ -12,7 +12,7 @@ In import order (★ to read first)::
     messages       Requests, replies and problem documents, without the network around them
     validation     Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, section 8)
     protocol       The signatures and nonces of requests (RFC 8555, sections 6.2 to 6.5)
-    resources      The orders and certificates that the CA stores in memory (RFC 8555, section 7.1)
+    resources      The orders, authorizations, and certificates in memory (RFC 8555, section 7.1)
     server         The HTTP server of the CA: connections, headers, threads
     certification  Certificates: signing, download, revocation, renewal information (RFC 8555, RFC 9773)
     dispatch       The steps of each request: its resource, signature and nonce, reply, and entry in the list

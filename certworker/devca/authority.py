@@ -1,9 +1,9 @@
 """
 A small, complete ACME CA on the loopback interface, for the demo and the tests.
 
-It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP. Its challenges are HTTP-01 and, if
-it has a name server to query, DNS-01. A browser can import its root certificate from a file. `_routes` lists
-all resources.
+It implements RFC 8555 and RFC 9773 as a public CA does, but over plain HTTP. Its challenges are HTTP-01 and,
+if it has a name server to query, DNS-01. A browser can import its root certificate from a file. `_routes`
+lists all resources.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class DevelopmentAuthority:
     @property
     def serials(self) -> dict[str, list[int]]:
         """
-        Return the serial numbers of all certificates of this process by name, oldest first.
+        Return, by name, the serial numbers of the certificates that this process has issued, oldest first.
         """
         found: dict[str, list[int]] = {}
         with self._lock:

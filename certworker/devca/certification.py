@@ -52,7 +52,10 @@ class Signing:
 
     def sign(self, owner: Account, order: Order, csr: Any) -> Issued:
         """
-        Return the certificate for *order*, by its signing request *csr* (base64url of DER).
+        Return the certificate for *order* of *owner*, according to its signing request.
+
+        Args:
+            csr: The signing request, base64url of DER.
 
         Raises:
             Refused: `badCSR`: the signing request is invalid, its names are not those of the order, or its
@@ -194,7 +197,7 @@ class Certification:
             raise Refused("malformed", "The certificate to be replaced is from another CA.")
         issued = self._memory.issued.get(serial)
         # A restart loses the list of certificates, so an older certificate is accepted without a check of its
-        # account.
+        # account and its names.
         if issued and (issued.account != owner.id or not set(issued.names) & set(names)):
             raise Refused("malformed", "The certificate to be replaced is not yours or shares no name.")
         successor = self._memory.replaced.get(serial)

@@ -72,7 +72,7 @@ class Signer:
 
     def intermediate(self, name: str, now: datetime) -> Self:
         """
-        Return a new CA below this one, which may sign only end-entity certificates.
+        Return a new CA below this one. The new CA may sign only end-entity certificates.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = _common_name_of(self.certificate)

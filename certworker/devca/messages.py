@@ -44,7 +44,7 @@ class Request:
     @property
     def url(self) -> str:
         """
-        Return the URL that the header of the signature must have (RFC 8555, section 6.4).
+        Return the URL that the protected header must contain (RFC 8555, section 6.4).
         """
         return self.base + self.path
 

@@ -17,7 +17,7 @@ from certworker.devca.messages import Call, Problem, Refused, Reply, document
 from certworker.devca.policy import Policy
 from certworker.devca.resources import Authorization, Issued, Memory, Order, identifier, rfc3339
 
-#: As with Let's Encrypt, for the profile classic.
+#: How long an order and its authorizations are valid, as with Let's Encrypt's profile classic.
 ORDER_LIFETIME = timedelta(days=7)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -30,7 +30,7 @@ OF_DNS01 = "-dns-01"
 
 class Ordering:
     """
-    The resources of an order.
+    The resources of orders, authorizations, and challenges.
     """
 
     order_type = Order

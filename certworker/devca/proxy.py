@@ -25,7 +25,8 @@ class DevelopmentProxy:
     Serves TLS on a free port of the loopback interface, with the files that *files_of* returns.
 
     Args:
-        files_of: Returns the paths of chain and key for a name, from the current configuration of the proxy.
+        files_of: Returns the paths of chain and key for a name, from the current configuration of the proxy;
+            None if it has none for the name.
     """
 
     def __init__(self, files_of: Callable[[str], tuple[Path, Path] | None]) -> None:

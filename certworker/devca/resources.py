@@ -1,5 +1,5 @@
 """
-The orders and certificates that the CA stores in memory (RFC 8555, section 7.1).
+The orders, authorizations, and certificates that the CA stores in memory (RFC 8555, section 7.1).
 """
 
 from __future__ import annotations

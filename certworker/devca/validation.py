@@ -59,7 +59,7 @@ def resolve(name: str) -> str:
 @dataclass(frozen=True)
 class Validator:
     """
-    Fetches the response to a challenge, and compares it.
+    Fetches the response to a challenge, and compares it with the key authorization.
     """
 
     port: int = 80

@@ -39,7 +39,7 @@ BUDGET = "certworker:budget:"
 PAUSES = "certworker:paused:"
 
 #: How long a refusal without a known end closes its bucket. The refused name waits longer, but the
-#: certificates of other names may be valid only for minutes.
+#: certificates of other names may expire within minutes.
 STOP_WITHOUT_END = timedelta(minutes=1)
 
 #: The maximum number of registered domains in :meth:`Budget.remaining`.
@@ -100,8 +100,8 @@ class Budget:
         connection: The connection to Redis, which all workers share.
         authority: The CA.
         limits: The limits of the CA.
-        issued: Returns the names and the time of issuance of each certificate from the CA on the volume. It
-            is called when Redis has lost the buckets.
+        issued: Returns the names and the time of issuance of each certificate on the volume that is from the
+            CA. It is called when Redis has lost the buckets.
         clock: The clock to use; None for the clock of Redis, which is the same for all workers.
     """
 
@@ -172,8 +172,9 @@ class Budget:
             reserved: Whether a crashed worker has already reserved the charges of the same order.
 
         Raises:
-            LocalGuard: A limit is used up until the time in the failure. Nothing is reserved.
-            Paused: The CA has paused one of the names.
+            LocalGuard: A limit is used up, or the CA requests a pause, until the time in the failure. Nothing
+                is reserved.
+            Paused: The CA has paused one of the names, before the order or during it.
             redis.RedisError: Redis failed before the order.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
@@ -206,7 +207,7 @@ class Budget:
     @property
     def has_limits(self) -> bool:
         """
-        Whether a limit of orders, or of certificates for a registered domain, is known.
+        Return whether a limit of orders, or of certificates for a registered domain, is known.
         """
         return bool(
             self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains

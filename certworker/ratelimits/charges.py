@@ -133,7 +133,7 @@ class Reservation:
     def __init__(self, all_charges: Sequence[Charge], *, exempt: bool, renewal: bool) -> None:
         usually: frozenset[Kind] = RENEWING if renewal else frozenset()
         free = REPLACING if exempt else usually
-        # An exempt charge has no limit, but the CA may refuse the exemption.
+        # An exempt charge has no limit. It remains, because a refusal from the CA closes its bucket.
         self._charges = [_exemption(charge) if charge.kind in free else charge for charge in all_charges]
         #: The charges to take before the order.
         self.reserved = self._charges
@@ -191,8 +191,8 @@ class Reservation:
         affected = _affected([charge.subject for charge in closed], fault)
         for charge in closed:
             if kind == "pause":
-                # A pause has no end, so the budget closes the bucket for as long as possible. Only the CA
-                # knows whether the operator has ended the pause.
+                # A pause has no known end, so the budget closes the bucket for as long as possible. Only the
+                # CA knows whether the operator has ended the pause.
                 yield Adjustment("shut", charge.bucket, LATEST)
             elif charge.subject in affected:
                 yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))

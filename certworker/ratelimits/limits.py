@@ -18,7 +18,8 @@ from certworker.settings.limits import Limit, Limits, grants_in
 
 SETTING = "CERTWORKER_LIMITS_FILE"
 
-#: An order for exactly the names of a certificate counts as a renewal within this time after its issuance.
+#: An order for exactly the names of a certificate is a renewal within this time after the issuance of the
+#: certificate.
 RENEWAL_WITHIN = timedelta(days=120)
 
 #: `ours` stops a loop of failures or forced orders at three. It also stops orders one failure before the CA

@@ -41,9 +41,9 @@ LONGEST_WINDOW = timedelta(days=7)
 #: A hundred years: about the length of a line of a million names with one certificate an hour.
 LONGEST_LINE_MS = 3_155_760_000_000
 
-#: ARGV[1]: the current time in milliseconds since 1970; empty for the clock of Redis, which all workers
-#: share. A time more than `furthest` milliseconds ahead is invalid: it counts as lost, and `odd` lists its
-#: member.
+#: KEYS: the sorted set. ARGV[1]: the current time in milliseconds since 1970; empty for the clock of Redis,
+#: which all workers share. A time more than `furthest` milliseconds ahead is invalid: it counts as lost, and
+#: `odd` lists its member.
 _NOW = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -62,12 +62,13 @@ end
 """
 
 #: ARGV[2]: the identifier of the request. ARGV[3]: the longest time of uncertainty. ARGV[4...]: for each
-#: bucket its member, interval, room, uncertainty, the reserve for new requests (negative without a line) and
+#: bucket its member, interval, room, uncertainty, the reserve for new requests (negative without a line), and
 #: the longest closure. Returns {} if the tokens were taken; {0} if the set was lost; {0, ...} with invalid
-#: members; otherwise the number of the last bucket to have a token, and that time. A refused request gets a
-#: place in the line of the bucket, which it retains at each attempt. Distant places are spread over half of
-#: the longest wait. The line therefore moves even if many requests do not return. The script removes invalid
-#: members together with PRESENT, so that the worker restores the buckets from the volume.
+#: members; otherwise the number of the last bucket to have a token, and that time. A refused request with an
+#: identifier gets a place in the line of the bucket, and retains it at each attempt. Distant places are
+#: spread over the second half of the longest wait. The line therefore moves even if many requests do not
+#: return. The script removes invalid members together with PRESENT, so that the worker restores the buckets
+#: from the volume.
 _TAKE = f"""{_NOW}
 if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -118,8 +119,8 @@ end
 return {{(last + 2) / 6, string.format('%.0f', latest)}}
 """
 
-#: ARGV[2...]: for each change its kind, its bucket, the milliseconds or the end, and the furthest valid time.
-#: Removes invalid members, and returns them.
+#: ARGV[2...]: for each change its kind, its bucket, the milliseconds or the end, and how far ahead a time
+#: may be, in milliseconds. Removes invalid members, and returns them.
 _SETTLE = f"""{_NOW}
 for i = 2, #ARGV, 4 do
     local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
@@ -163,13 +164,13 @@ class TokenBucket:
     #: The number of tokens in reserve for new requests while refused requests wait in line. A single name
     #: therefore does not wait behind thousands. None means that there is no line.
     reserved_for_new: int | None = None
-    #: The longest closure. A time in Redis after :attr:`furthest` is invalid.
+    #: The longest closure. A time in Redis that is further ahead than :attr:`furthest` is invalid.
     longest: timedelta = LONGEST_WINDOW
 
     @property
     def furthest(self) -> int:
         """
-        The maximum number of milliseconds by which the time in Redis may be ahead of the clock.
+        Return the maximum number of milliseconds by which the time in Redis may be ahead of the clock.
         """
         return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.capacity - 1, 0)
 
@@ -187,12 +188,12 @@ class Exhausted:
 @dataclass(frozen=True)
 class Adjustment:
     """
-    A change of a bucket at the end of an order.
+    A change of a bucket, for example at the end of an order.
     """
 
     kind: Literal["take", "give back", "shut", "forget"]
     bucket: TokenBucket
-    #: The end of a closure; None if unknown.
+    #: The end of a closure; None if it is unknown, or for another kind.
     until: datetime | None = None
 
 
