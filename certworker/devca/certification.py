@@ -148,8 +148,8 @@ class Certification:
 
     def revoke(self, call: Call) -> Reply:
         """
-        Revoke a certificate at the request of its account, of an account with valid authorizations, or of its
-        own key.
+        Revoke a certificate at the request of its account, of an account with valid authorizations for its
+        names, or of its own key.
         """
         leaf, names = self._leaf(call.fields.get("certificate"))
         if not self._may_revoke(call, leaf, names):

@@ -49,7 +49,7 @@ class Route:
 
 class Dispatcher:
     """
-    Verifies each signed request, passes each request to its resource, and adds the headers of all replies.
+    Verifies each signed request, passes each request to its resource, and adds the headers of every reply.
     """
 
     def __init__(

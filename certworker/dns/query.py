@@ -62,7 +62,7 @@ class DnsAnswer:
     The answer of a server.
     """
 
-    #: The error, such as SERVFAIL, REFUSED or no answer; empty for an answer, including NXDOMAIN.
+    #: The error, such as SERVFAIL, REFUSED, or "no answer"; empty for an answer, including NXDOMAIN.
     error: str = ""
     #: Whether the name does not exist.
     missing: bool = False

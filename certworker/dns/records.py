@@ -49,7 +49,7 @@ class ServerView:
     #: How many seconds a resolver may cache the records; 0 without records.
     ttl: int = 0
     exists: bool = True
-    #: The error, such as SERVFAIL, REFUSED or no answer; empty for an answer, including NXDOMAIN.
+    #: The error, such as SERVFAIL, REFUSED, or "no answer"; empty for an answer, including NXDOMAIN.
     error: str = ""
 
 

@@ -7,8 +7,8 @@ A CA queries the name servers of the domain. So does :class:`Resolver`, in three
     2  the resolvers         the addresses of those name servers
     3  the name servers      A, AAAA, CAA: the current records, not from a cache
 
-If the name is an alias, and the name servers of its domain do not know the addresses of the target, the
-class repeats all steps for the target.
+If the name is an alias, the name servers of its domain may not know the addresses of the target. The class
+then repeats all steps for the target.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ The list of the TXT records that certworker has created: in Redis for all worker
 A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
 leaves no unknown record behind. Redis alone or the directory alone is enough to find each record.
 
-An entry is valid only with the key authorization whose digest is the value. So a program with access to Redis
-or to the files cannot make certworker delete a value whose key authorization it does not know.
+An entry is valid only with the key authorization whose digest is the value. Without the key authorization, a
+program with access to Redis or to the files cannot make certworker delete the value.
 """
 
 from __future__ import annotations

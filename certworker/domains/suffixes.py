@@ -95,8 +95,8 @@ def registered_domain(name: str) -> str:
     Return the registered domain of the normalized *name*, by which certworker counts certificates.
 
     Boulder uses both parts of the list for this limit: each name directly below github.io is a domain of its
-    own. Return an IPv4 address or a public suffix unchanged, and the /64 of an IPv6 address. Below a private
-    suffix, return two labels. For a wildcard, return the registered domain of its base name.
+    own. Return an IPv4 address or a public suffix unchanged, and the /64 of an IPv6 address. Below a suffix
+    that is not in the list, return two labels. For a wildcard, return the registered domain of its base name.
     """
     return _domain_below(_registries_and_hosters(), name)
 

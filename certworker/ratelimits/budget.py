@@ -2,7 +2,7 @@
 The remaining orders under the rate limits of a CA, for all workers together.
 
 This module never waits. If a limit is used up, the failure contains the time of the next order. A refusal
-from the CA has priority over this model: its Retry-After closes the bucket of that limit.
+from the CA has priority over the count of the tokens: its Retry-After closes the bucket of that limit.
 """
 
 from __future__ import annotations
@@ -354,7 +354,7 @@ class Budget:
         if others:
             self._connection.hdel(self._pauses, *others)
         if removed := count + len(others):
-            logger.warning("removed invalid entries from %s: %d", self._pauses, removed)
+            logger.warning("removed invalid entries from the Redis key %s: %d", self._pauses, removed)
         return names
 
     def _page(self, name: str) -> str:

@@ -33,7 +33,7 @@ LETS_ENCRYPT = Limits(
 )
 
 #: The limits on Let's Encrypt's page on the staging environment (version of 2025-11-25). Its limit for a
-#: registered domain, 30,000 certificates in a second, is too high to count.
+#: registered domain, 30,000 certificates per second, is too high to count.
 LETS_ENCRYPT_STAGING = Limits(
     orders_per_account=Limit(1_500, timedelta(hours=3)),
     certificates_per_domain=None,

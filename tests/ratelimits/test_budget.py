@@ -406,7 +406,7 @@ class TestInvalidValues:
         world.order("a.other.com")
 
         assert [NAME.encode()] == connection.hkeys(f"{PAUSES}letsencrypt")
-        assert [f"removed invalid entries from {PAUSES}letsencrypt: 3"] == [
+        assert [f"removed invalid entries from the Redis key {PAUSES}letsencrypt: 3"] == [
             line.getMessage() for line in caplog.records
         ]
         with pytest.raises(Paused, match=r"https://ca\.example/"):
