@@ -106,7 +106,7 @@ def present(challenges: Sequence[Http01Challenge], solvers: Sequence[Solver]) ->
     """
     Publish the responses to all *challenges* with all *solvers* within the block.
 
-    If a response cannot be removed afterwards, the failure is logged, and the maintenance loop removes the
+    If a response cannot be removed afterward, the failure is logged, and the maintenance loop removes the
     response later. A remaining response is harmless, and must not change the result of the order.
 
     Raises:

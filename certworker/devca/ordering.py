@@ -17,7 +17,8 @@ from certworker.devca.messages import Call, Problem, Refused, Reply, document
 from certworker.devca.policy import Policy
 from certworker.devca.resources import Authorization, Issued, Memory, Order, identifier, rfc3339
 
-#: How long an order and its authorizations are valid, as with Let's Encrypt's profile classic.
+#: How long an order is valid, as with Let's Encrypt's profile classic. An authorization is valid as long, or
+#: longer if the policy allows its reuse for longer.
 ORDER_LIFETIME = timedelta(days=7)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

@@ -132,7 +132,7 @@ def _started(
 def _end_group(process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + END_SECONDS
     # The program leads its own session, so its children belong to its group. The kernel does not reuse
-    # the number of a group while the group has members, and not soon afterwards.
+    # the number of a group while the group has members, and not soon afterward.
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     _waited(process, END_SECONDS)

@@ -164,7 +164,7 @@ class _Search:
 
 class Delegations:
     """
-    Finds the zones in which the records of challenges are created.
+    Finds the zones in which the records of challenges are created, and their name servers.
 
     Args:
         resolvers: The resolvers, each an address and a port.

@@ -55,7 +55,7 @@ class Awaited:
 
 class Propagation:
     """
-    Waits for records to appear at all name servers of their zones.
+    Waits until all name servers of a zone return its records, and checks whether a record is gone.
 
     Args:
         timeout_seconds: How long to wait.

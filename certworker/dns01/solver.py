@@ -131,6 +131,8 @@ class Dns01Solver:
     """
     Creates the TXT records of challenges, waits until they are visible, and deletes them.
 
+    It also tests providers, and deletes the records that killed workers left behind.
+
     Several workers may use the same zone at the same time if they use the same Redis.
 
     Args:
@@ -244,7 +246,7 @@ class Dns01Solver:
         The block begins after all name servers return the records and the longest extra wait of the providers
         ends.
 
-        A record that cannot be deleted afterwards is logged as `dns01.left_behind`, and the deletion is
+        A record that cannot be deleted afterward is logged as `dns01.left_behind`, and the deletion is
         retried later. If the block raises NotVisible, the CA did not see a visible record: the next orders
         wait longer.
 
