@@ -22,6 +22,9 @@ from certworker.errors.dns01 import AccountMissing, AccountsUnreadable
 from certworker.storage import durable
 from certworker.validity import now_in_utc
 
+#: The name of the provider in messages and logs.
+LABEL = "acme-dns"
+
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
 #: The largest account file in bytes, as in the check of the settings. An account takes about 300 bytes.
@@ -77,7 +80,7 @@ class AcmeDns:
     #: The time limit of one request, including its response.
     deadline_seconds: float = DEADLINE_SECONDS
     clock: Callable[[], datetime] = now_in_utc
-    label: str = field(default="acme-dns", init=False)
+    label: str = field(default=LABEL, init=False)
 
     def present(self, record: TxtRecord) -> None:
         """

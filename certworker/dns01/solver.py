@@ -29,6 +29,7 @@ from redis import Redis
 
 from certworker.challenges.challenge import DNS01_LABEL, Dns01Challenge
 from certworker.dns.udp import Server
+from certworker.dns01.acme_dns import LABEL as ACME_DNS
 from certworker.dns01.delegation import Delegations, Location
 from certworker.dns01.leftovers import LEASE_PREFIX, Leftovers
 from certworker.dns01.propagation import Awaited, Propagation
@@ -114,10 +115,11 @@ class ProviderTest:
         """
         # A server to which this machine has no route is not queried.
         servers = sum(1 for each in self.plan.location.servers if each.addresses)
+        label = self.plan.served.label
+        end = "acme-dns cannot delete it" if label == ACME_DNS else f"deleted in {self.deleted:.2f} s"
         return (
-            f"{self.plan.served.label} created {self.plan.location.fqdn} in {self.created:.2f} s; visible at "
-            f"{servers} name {'server' if servers == 1 else 'servers'} after {self.visible:.2f} s; "
-            f"deleted in {self.deleted:.2f} s"
+            f"{label} created {self.plan.location.fqdn} in {self.created:.2f} s; visible at "
+            f"{servers} name {'server' if servers == 1 else 'servers'} after {self.visible:.2f} s; {end}"
         )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.delegation import ZoneServer
 from certworker.dns01.provider import Provider, TxtRecord
 from certworker.dns01.provider_state import ProviderState
@@ -360,6 +361,18 @@ class TestOfAProvider:
         extended = replace(plan, location=replace(plan.location, servers=servers))
 
         assert str(ProviderTest(plan, 1.0, 2.0, 0.5)) == str(ProviderTest(extended, 1.0, 2.0, 0.5))
+
+    def test_the_sentence_about_acme_dns_has_no_deletion(self, solver: Dns01Solver) -> None:
+        """
+        The sentence about a test states that acme-dns cannot delete the record.
+        """
+        provider = AcmeDns("http://127.0.0.1", Path("accounts.json"))
+        plan = replace(solver.plan("www.example.com"), provider=provider)
+
+        shown = str(ProviderTest(plan, 1.0, 2.0, 0.0))
+
+        assert shown.startswith("acme-dns created ")
+        assert shown.endswith("; acme-dns cannot delete it")
 
 
 class TestExtraWait:
