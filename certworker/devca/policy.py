@@ -56,7 +56,7 @@ class Policy:
     trusts_every_name: bool = False
     #: Key id → HMAC key. If there are any, a new account needs one of them (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
-    #: The suggested windows by name, or "" for all names. By default, the validity of a certificate
+    #: The suggested windows by name; the key "" is for all names. By default, the validity of a certificate
     #: determines its window.
     windows: dict[str, Window] = field(default_factory=dict)
     #: The CA suggests an immediate renewal of certificates issued before this time (a mass revocation).

@@ -100,7 +100,7 @@ class Resolver:
 
     def look_up_quickly(self, name: str) -> ServerView | None:
         """
-        Return the addresses of *name* at the first resolver that answers, possibly from its cache.
+        Return the addresses of *name* at the first of the resolvers that answered, possibly from its cache.
 
         Return None if all resolvers are silent or report an error.
         """

@@ -1,5 +1,7 @@
 """
-The operator's program, with the protocol of lego: `PATH present|cleanup FQDN VALUE`, exit code 0 on success.
+The operator's program, with the protocol of lego: `EXEC_PATH present|cleanup FQDN VALUE`.
+
+The exit code 0 reports success.
 """
 
 from __future__ import annotations

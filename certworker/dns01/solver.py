@@ -235,7 +235,7 @@ class Dns01Solver:
         """
         owner = f"{DNS01_LABEL}.{name}"
         if len(owner) > MAX_NAME_LENGTH:
-            what = f"the name of the DNS record that proves it ({DNS01_LABEL}.…)"
+            what = f"the name of its TXT record ({DNS01_LABEL}.…)"
             raise NameTooLong(name=name, what=what, length=len(owner), limit=MAX_NAME_LENGTH)
         location = self._delegations.find(owner)
         return Plan(name, location, self._providers.serving(location.zone))

@@ -239,7 +239,7 @@ def _refuse_long(given: str, name: str) -> None:
         raise NameTooLong(name=given, what="it", length=len(name), limit=MAX_NAME_LENGTH)
     record = CHALLENGE_LABEL + base_name(name)
     if is_wildcard(name) and len(record) > MAX_NAME_LENGTH:
-        what = f"the name of the DNS record that proves it ({CHALLENGE_LABEL}…)"
+        what = f"the name of its TXT record ({CHALLENGE_LABEL}…)"
         raise NameTooLong(name=given, what=what, length=len(record), limit=MAX_NAME_LENGTH)
 
 

@@ -217,7 +217,8 @@ class Budget:
         """
         Return when certworker may order the last of *names*, which have no certificate yet.
 
-        Only the limits of orders and of registered domains count. Return None if no such limit is known.
+        Each name needs an order. Only the limits of orders and of registered domains count. Return None if no
+        such limit is known.
         """
         counts: dict[TokenBucket, int] = {}
         if names and (orders := self._limits.orders_per_account):
