@@ -42,7 +42,7 @@ MAX_TEXT_LENGTH = 64 * 1024
 #: The maximum number of characters of a name in any spelling. A longer string is rejected before its
 #: characters are checked.
 MAX_UNICODE_LENGTH = 1024
-#: The maximum number of characters of a name. Such a name has 255 bytes on the wire (RFC 1035, section 2.3.4).
+#: The maximum number of characters of a name. That many are 255 bytes on the wire (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
 #: The limits of Let's Encrypt: the maximum numbers of labels in a name and of names in a certificate.
 MAX_LABELS = 10
