@@ -1,5 +1,5 @@
 """
-`certworker dns` and `certworker records`: the DNS provider of DNS-01, and the records that names need.
+`certworker dns` and `certworker records`: the DNS provider for DNS-01, and the records that names need.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.doctor.records import RecordCheck, reason_for_none
 from certworker.domains import normalize, tenant_of
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
-from certworker.redis.client import connect, connected
+from certworker.redis.client import connected
 from certworker.settings import Settings, load
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
@@ -105,8 +105,9 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
     """
     Print the DNS records that the owner of each NAME must create, and which of them exist.
 
-    Each line is a line of a zone file, with the state of the record as a comment: right, wrong or missing.
-    The command queries the authoritative name servers, not a cache.
+    Each record is a line of a zone file, with its state as a comment: right, wrong or missing. For a name
+    without such a record, the line has the reason. The command queries the authoritative name servers, not a
+    cache.
 
     A name that uses HTTP-01 needs a CNAME record to _APP_DOMAIN_TARGET_CNAME. Without this setting, or at the
     apex of a zone, which cannot have a CNAME record, it needs address records. These have the addresses in
@@ -122,7 +123,7 @@ def records(names: Sequence[str], tenant: str | None, as_json: bool) -> None:
       certworker records shop.example.org
     """
     settings, wrong = load(os.environ), False
-    with connect(settings.redis) as connection:
+    with connected(settings.redis) as connection:
         check = RecordCheck(settings, connection)
         for given in names:
             try:

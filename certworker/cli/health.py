@@ -13,6 +13,7 @@ import click
 
 from certworker.cli.output import say, say_json
 from certworker.deadline import Deadline
+from certworker.hosts import with_port
 from certworker.redis.client import connected
 from certworker.settings import HttpAddress, Settings, load
 from certworker.worker.health import reports
@@ -50,10 +51,8 @@ def _request_health(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         say(answer.read(MAX_RESPONSE_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
-        say(
-            f"The HTTP server (responder) does not respond at {host}:{address.port} ({fault}).",
-            err=True,
-        )
+        place = with_port(host, address.port)
+        say(f"The HTTP server (responder) does not respond at {place} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 

@@ -16,7 +16,7 @@ from certworker.settings import load
 from certworker.settings.web import PROXY, ROLES, Role
 from certworker.validity import now_in_utc
 from certworker.web.server import tokens_of
-from certworker.web.tokens import TENANT, TokenFile, UnusableTokens
+from certworker.web.tokens import TENANT, TokenFile, UnusableTokens, read
 
 
 @click.group()
@@ -74,7 +74,7 @@ def list_tokens(as_json: bool) -> None:
       certworker token list
     """
     with _tokens() as tokens:
-        known = tokens.tokens()
+        known = read(tokens.path)
     if known and not as_json:
         say(_line("ID", "ROLE", "TENANT", "CREATED"))
     for each in known:

@@ -24,7 +24,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: The subjects of findings that the worker ignores when it starts, because it is not registered yet.
+#: The subjects of findings that the worker ignores when it starts: its scheduler may not have the lock yet.
 OF_THE_WORKER = ("worker",)
 
 DOCKER_SOCKET = Path("/var/run/docker.sock")
@@ -64,7 +64,7 @@ def log_findings(findings: Iterator[Finding]) -> None:
             extra={"event": "start", "code": finding.code or None},
         )
     if not problems:
-        logger.info("machine: all checks passed", extra={"event": "start"})
+        logger.info("machine: no problem found", extra={"event": "start"})
 
 
 def for_this_machine(
@@ -142,7 +142,7 @@ def _account(settings: Settings, choice: CaChoice) -> Finding:
         return MACHINE.warn(
             subject,
             f"Other users have access to {files.key_path} ({mode:o}).",
-            f"Run: chmod 600 {files.key_path}",
+            f"Restrict the access to its owner: docker compose exec SERVICE chmod 600 {files.key_path}",
         )
     known = "known to" if account.url or choice.directory_url is None else "not yet registered with"
     return MACHINE.ok(subject, f"readable by this user only, {known} {choice.title}")

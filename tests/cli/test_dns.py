@@ -12,6 +12,7 @@ import pytest
 
 from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
 from tests.dns01.services import AcmeDnsServer, Service
+from tests.servers.ports import free_port
 from tests.servers.worker import WorkerProcess
 
 ZONE = "demo.localhost"
@@ -186,3 +187,14 @@ class TestRecords:
         assert "_APP_DOMAIN_TARGET_A" in without.stdout
         assert 1 == wrong.returncode
         assert "shop.localhost. A 203.0.113.7  ; wrong, found 127.0.0.1\n" == wrong.stdout
+
+    def test_an_unreachable_redis_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
+        """
+        Redis has the tenant of a name. Without Redis, the command fails with the code of the failure.
+        """
+        worker.environment |= {"CERTWORKER_OWNERSHIP": "txt", "_APP_REDIS_PORT": str(free_port())}
+        ended = worker.command("records", "shop.localhost")
+
+        assert 1 == ended.returncode
+        assert "redis.unreachable" in ended.stderr
+        assert "Traceback" not in ended.stderr

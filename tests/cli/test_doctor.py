@@ -57,7 +57,7 @@ class TestDoctor:
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
-        worker.wait_for_line("machine: all checks passed")
+        worker.wait_for_line("machine: no problem found")
         ended = worker.command("doctor")
 
         assert (0, "") == (ended.returncode, ended.stderr)

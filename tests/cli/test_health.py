@@ -86,6 +86,17 @@ class TestWithoutHttp:
         assert 1 == ended.returncode
         assert report == json.loads(ended.stdout)
 
+    def test_an_ipv6_address_has_brackets_in_the_message(self, worker: WorkerProcess) -> None:
+        """
+        Without the brackets, the last group of the address would look like the port.
+        """
+        port = free_port()
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"[::1]:{port}"
+        ended = worker.command("health")
+
+        assert 1 == ended.returncode
+        assert f"does not respond at [::1]:{port} (" in ended.stderr
+
     def test_an_unreachable_redis_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
         """
         Without Redis, the command fails with the code of the failure.

@@ -61,12 +61,16 @@ class TestToken:
         no_tenant = worker.command("token", "create", "--role", "read", "--tenant", "")
         path.write_text("tokens: 5")
         other = worker.command("token", "create", "--role", "read")
+        listed = worker.command("token", "list")
 
-        assert [1, 2, 2, 1] == [each.returncode for each in (unknown, tenant, no_tenant, other)]
+        ended = (unknown, tenant, no_tenant, other, listed)
+        assert [1, 2, 2, 1, 1] == [each.returncode for each in ended]
         assert "No token has this id." in unknown.stderr
         assert "TENANT must consist of 1 to 100" in tenant.stderr
         assert "TENANT must consist of 1 to 100" in no_tenant.stderr
         assert f"{path} cannot be used: it has no list of tokens." in other.stderr
+        assert f"{path} cannot be used: it has no list of tokens." in listed.stderr
+        assert "No token exists" not in listed.stdout
         assert "Traceback" not in unknown.stderr + tenant.stderr + other.stderr
         assert "tokens: 5" == path.read_text()
 

@@ -74,7 +74,7 @@ class TestLogFindings:
         caplog.set_level(logging.INFO)
         log_findings(iter([MACHINE.warn("worker", "No worker takes jobs from the queue.", "Start it.")]))
 
-        assert ["machine: all checks passed"] == [record.getMessage() for record in caplog.records]
+        assert ["machine: no problem found"] == [record.getMessage() for record in caplog.records]
 
     def test_an_unexpected_error_is_logged_with_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
         """
