@@ -7,8 +7,8 @@ In import order (★ to read first)::
     output       The output of commands: printable lines, JSON, and the progress line of long commands
     work         ★ `certworker work`: the worker, with its options and exit codes
     account      `certworker account`: the account at the CA
-    arguments    The arguments and options of several commands: names, a file with names, a time limit
-    dns          `certworker dns` and `certworker records`: the DNS provider, and the records of names
+    arguments    The arguments and options of several commands: names, a file with names, and a time limit
+    dns          `certworker dns` and `certworker records`: the DNS provider, and the records that names need
     doctor       `certworker doctor`: the checks of the installation, with remedies
     timings      `certworker explain --timings`: how long each step of the last attempts took
     explain      `certworker explain`: the history of a name, or the page of an error code
@@ -18,10 +18,10 @@ In import order (★ to read first)::
     outcome      The output of commands that make requests: positions in the queue, and outcomes
     importing    `certworker import`: a certificate of the operator's own
     mirror       `certworker mirror`: serves the certificates of other hosts on this one
-    names_table  The states of names as text: one by one, or as a table that fits the terminal
+    names_table  The states of names as text: the details of one name, or a table that fits the terminal
     replication  `certworker replication`: the key for the replication to other hosts
     request      `certworker request`, `remove` and `resume`: requests for the worker
-    revoke       `certworker revoke`: revokes a certificate, and requests a new one
+    revoke       `certworker revoke`: revokes a certificate, then requests a new one or a removal
     status       `certworker status`: the state of each name, and the progress of all
     token        `certworker token`: the tokens of the page and the API
     web          `certworker web`: the page and the API without a worker
@@ -79,7 +79,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """
-        Return the commands in the order in which a new user needs them.
+        Return the names of the commands, in the order of :data:`COMMANDS`.
         """
         return list(COMMANDS)
 

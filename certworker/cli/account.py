@@ -33,8 +33,8 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
     known = {choice.label: choice for choice in settings.authorities}
     if label not in known:
         raise click.ClickException(
-            f"{label} is not a configured CA ({', '.join(known)}). To add it for this command: "
-            "CERTWORKER_AUTHORITY=… certworker …"
+            f"{label} is not a configured CA ({', '.join(known)}). To use it for this command, set its label "
+            "or its directory URL: CERTWORKER_AUTHORITY=… certworker …"
         )
     return known[label]
 
@@ -42,7 +42,7 @@ def ca_choice(settings: Settings, label: str | None) -> CaChoice:
 @contextmanager
 def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
     """
-    Yield a client of the CA *choice*. The client has not sent a request yet.
+    Yield a client for the CA *choice*. The client has not sent a request yet.
     """
     if choice.directory_url:
         yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)

@@ -1,5 +1,5 @@
 """
-The arguments and options of several commands: names, a file with names, a time limit.
+The arguments and options of several commands: names, a file with names, and a time limit.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ file_option = click.option(
     "--file",
     type=click.File(encoding="utf-8", errors="replace"),
     metavar="FILE",
-    help="Read names from FILE, one per line; # begins a comment; - is the standard input.",
+    help="Read names from FILE, one per line; # begins a comment; - means the standard input.",
 )
 timeout_option = click.option(
     "--timeout",
     type=click.IntRange(1),
     default=300,
     show_default=True,
-    help="How many seconds --wait waits, for all names together.",
+    help="The maximum number of seconds that --wait waits, for all names together.",
 )
 
 
@@ -47,7 +47,7 @@ def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wil
 
     Args:
         names: The names in the arguments.
-        file: The file with more names, one per line.
+        file: The file with more names, one per line; None: no file.
         private: Whether names with private suffixes are accepted.
         wildcards: Whether wildcards are accepted.
 

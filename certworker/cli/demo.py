@@ -36,7 +36,7 @@ from certworker.worker.producer import request_certificate
 @dataclass(frozen=True)
 class Subject:
     """
-    The name that the demo requests, and the host name of the site that its certificate is for.
+    The name that the demo requests, and the host name of the site for which the certificate is valid.
     """
 
     name: str
@@ -165,7 +165,7 @@ Ctrl-C ends the demo and removes all its files.
 
 def _exports(settings: Mapping[str, str]) -> str:
     """
-    Return *settings* as a shell script, which also unsets all other settings and adds this program to PATH.
+    Return *settings* as a shell script, which also unsets all other settings and puts this program on PATH.
     """
     program = Path(sys.argv[0] if Path(sys.argv[0]).name == "certworker" else sys.executable).absolute()
     others = sorted(name for name in os.environ if name.startswith(PREFIXES) and name not in settings)

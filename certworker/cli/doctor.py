@@ -45,7 +45,7 @@ MARKS = {
     "file",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Also write a report without secrets to FILE, for a bug report. - is the standard output.",
+    help="Also write a report without secrets to FILE, for a bug report. - means the standard output.",
 )
 def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
@@ -79,7 +79,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
         total = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
-        console.print(f"\n{total}{' Fix them, then run the checks again.' if failures else ''}")
+        console.print(f"\n{total}{' Follow the remedies, then run the checks again.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
 
 

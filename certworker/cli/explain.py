@@ -114,7 +114,7 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
         say(f"→ {record.remedy}")
         if record.next_check:
             moment = f"{record.next_check:%Y-%m-%d %H:%M} UTC"
-            say(f"  failed attempts: {record.attempts}; the next attempt is at {moment}")
+            say(f"  failed attempts: {record.attempts}; the next check is at {moment}")
         if more := reference(record.code):
             say(f"  more: {more}")
     elif record.not_after:

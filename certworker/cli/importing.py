@@ -34,8 +34,8 @@ OPTIONS = {"certificate": "--cert", "key": "--key", "chain": "--chain"}
 @click.command("import")
 @click.argument("name")
 @click.option("--cert", required=True, metavar="FILE", help="The certificate in PEM, with its chain if any.")
-@click.option("--key", required=True, metavar="FILE", help="Its private key in PEM, without a password.")
-@click.option("--chain", metavar="FILE", help="The certificates of its CA, if they are in a separate file.")
+@click.option("--key", required=True, metavar="FILE", help="The unencrypted private key in PEM.")
+@click.option("--chain", metavar="FILE", help="The certificates of the CA, if they are in a separate file.")
 @click.option("--force", is_flag=True, help="Replace a certificate that certworker renews.")
 @click.option(
     "--wait", is_flag=True, help="Wait until the certificate is in service. The exit code is 1 if it is not."

@@ -26,8 +26,9 @@ def command() -> None:
     """
     Serve the certificates that workers on other hosts issue.
 
-    The mirror receives them through Redis, encrypted with CERTWORKER_REPLICATION_KEY. It writes the same
-    files as a worker, and needs no account at a CA. It runs until SIGTERM.
+    The mirror receives the certificates through Redis, encrypted with CERTWORKER_REPLICATION_KEY. It writes
+    the same files as a worker, and responds to the challenges of the workers. It needs no account at a CA. It
+    runs until SIGTERM.
 
     \b
     Example:

@@ -1,5 +1,5 @@
 """
-The states of names as text: one by one, or as a table that fits the terminal.
+The states of names as text: the details of one name, or a table that fits the terminal.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from certworker.worker.queue_stats import are_suspended, job_position, running_w
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
 
-#: The maximum number of requests that each have a line. More requests share one line.
+#: The maximum number of requests that each have a line. More requests share one line, apart from failures.
 MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one to process the requests: certworker work"
@@ -51,7 +51,7 @@ def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_js
             in_queue = f", {ordinal(position)} in the queue" if position else ""
             say(f"{', '.join(names)}: {action}{in_queue}; see its state: certworker status {names[0]}")
     if not (few or as_json):
-        say(f"{len(jobs):,} requests are in the queue; see their progress: certworker status --watch")
+        say(f"{len(jobs):,} requests were put on the queue; see their progress: certworker status --watch")
     if reason := why_nothing_starts(connection):
         say(reason, err=True)
 

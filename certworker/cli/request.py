@@ -131,7 +131,7 @@ def resume(name: str, as_json: bool) -> None:
     """
     Resume the orders for NAME after the CA has paused the name.
 
-    First fix the cause of the failures and open the link from the CA, which certworker status NAME shows.
+    First fix the cause of the failures, and open the link from the CA. To see both: certworker status NAME
 
     \b
     Example:

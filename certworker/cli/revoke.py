@@ -83,7 +83,12 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
 
 def _refusal(name: str, stored: StoredCertificate | None, store: CertificateStore) -> str:
     """
-    Return why certworker cannot revoke *stored*, the certificate of *name*, and what the user can do.
+    Return why certworker cannot revoke the certificate of *name*, and what the user can do.
+
+    Args:
+        name: The name.
+        stored: The certificate in service for *name*; None if there is none.
+        store: The certificates on the volume.
     """
     if stored is None and (wildcard := store.covered.wildcard_of(name)):
         return f"{name} is covered by {wildcard}. To revoke the wildcard: certworker revoke '{wildcard}'"

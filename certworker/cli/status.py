@@ -52,7 +52,7 @@ Stores = tuple[Agenda, RecordedStates, CertificateStore]
 
 PAUSE_SECONDS = 1.0
 
-#: The share of the time that counting may take. Counting 50,000 names takes about a second.
+#: The maximum share of the time that counting takes. Counting 50,000 names takes about a second.
 SHARE_OF_TIME_TO_COUNT = 1 / 10
 
 #: A name without a certificate is not done yet in one of these states.
@@ -67,7 +67,7 @@ LARGEST_CHAIN = 1024 * 1024
 @dataclass(frozen=True)
 class Counts:
     """
-    The number of all names, of names with a certificate or a failure, and of names with only a failure.
+    The numbers of all names, of names with a certificate or a failure, and of names with only a failure.
     """
 
     names: int
@@ -81,8 +81,8 @@ def watch_names(
     """
     Show the progress until each name has a certificate or has failed, or until Ctrl-C.
 
-    If the standard error is a terminal, it shows one line that changes. A file gets a line for each change,
-    and so does JSON.
+    If the standard error is a terminal, it shows one line that changes, and the standard output gets the last
+    numbers. Otherwise, and with JSON, the standard output gets a line for each change.
 
     Raises:
         redis.RedisError: Redis does not respond.
@@ -143,7 +143,7 @@ class Duration(click.ParamType[timedelta]):
         """
         if isinstance(value, timedelta):
             return value
-        # Longer spans would end after the last date that Python knows.
+        # A longer span could end after the last date that Python knows.
         written = re.fullmatch(r"([0-9]{1,6})([dhm])", value)
         if written is None:
             self.fail(f"{value!r} is not a time span such as 7d, 12h, or 30m.", param, ctx)

@@ -31,7 +31,7 @@ def show_timings(name: str, history: Sequence[HistoryEntry]) -> None:
 
 def timings_json(name: str, history: Sequence[HistoryEntry]) -> dict[str, object]:
     """
-    Return the attempts of *name* in its *history* for programs, the oldest first.
+    Return the attempts of *name* in its *history*, the oldest first, ready for JSON.
     """
     return {
         "name": name,

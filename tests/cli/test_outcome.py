@@ -46,7 +46,7 @@ class TestShowRequested:
         for command in ("request", "remove"):
             ended = worker.command(command, "--file", names_file(tmp_path, 199))
 
-            assert ["199 requests are in the queue; see their progress: certworker status --watch"] == (
+            assert ["199 requests were put on the queue; see their progress: certworker status --watch"] == (
                 ended.stdout.splitlines()
             )
 
