@@ -3,7 +3,7 @@ The file of `certworker doctor --report`, for bug reports.
 
 The file contains versions, settings, findings, and recent history. Settings that may contain a secret are
 masked. Every known secret of at least four characters is removed from all other strings, and so is every
-e-mail address of the settings.
+e-mail address in the settings.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ MASK = "(set)"
 REMOVED = "(secret)"
 #: Characters. Shorter secrets are not removed, because they are parts of too many words.
 SHORTEST_SECRET = 4
+#: Characters. The path of a URL counts as a secret if it is at least this long.
 SHORTEST_TOKEN = 8
 
 #: The variables that are shown unchanged if all settings are valid. Other variables, and variables with
@@ -68,10 +69,10 @@ SHOWN = frozenset(
     }
 )
 
-#: Only the scheme, the host and the port of these URLs are shown.
+#: Only the scheme, the host and the port of these URLs are shown, and `/…` for a path or a query.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
 
-#: The variables with e-mail addresses, separated by commas.
+#: The variables with e-mail addresses, which are separated by commas.
 EMAILS = ("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", "_APP_SYSTEM_EMAIL_ADDRESS")
 
 #: The maximum number of names whose history the file contains. Names with failures come first.
@@ -129,7 +130,7 @@ def _origin(value: str) -> str:
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
     except ValueError:
-        return MASK  # The settings are valid, because another variable overrides this one.
+        return MASK  # The settings may still be valid: another variable may override this one.
     more = "/…" if url.path.strip("/") or url.query else ""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
 

@@ -31,7 +31,8 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
 
     Args:
         settings: The settings.
-        host_name: The host name of this machine, which identifies its container.
+        host_name: The host name of this machine. In a container, it is usually the beginning of the
+            container's id.
     """
     named = "docker_host" in settings.model_fields_set
     has_reloads = any(isinstance(target, Reload) for target in settings.reloads)

@@ -1,5 +1,5 @@
 """
-The checks of a name: DNS, port 80, its certificate, its limits, and an order from the staging CA.
+The checks of a name: DNS, port 80, certificate, limits, and an order from the staging CA.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def certificate_findings(
         yield _imported(section, name, metadata, text, now)
     elif now >= stored.not_after:
         remedy = f"Request a new one, and read the result: certworker request --wait {name}"
-        yield section.fail(CERTIFICATE, f"It expired on {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
+        yield section.fail(CERTIFICATE, f"It expired at {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
     elif record and record.code:
         yield section.warn(CERTIFICATE, f"{text}, but: {record.message}", record.remedy, record.code)
     elif metadata and now >= renewal_time(metadata.validity):
@@ -161,7 +161,7 @@ def _imported(
     section: Section, name: str, metadata: CertificateMetadata, text: str, now: datetime
 ) -> Finding:
     """
-    Return the line of an imported certificate, whose validity is *text*. certworker does not renew it.
+    Return the line for an imported certificate, which certworker does not renew. *text* is its validity.
     """
     left = metadata.not_after - now
     if reminder_at(metadata.validity, left) is None:
@@ -179,8 +179,7 @@ def served_findings(
     Yield for each of *addresses* whether the server there serves *leaf* for *name*.
 
     An address that does not respond yields nothing: a port that this machine cannot reach may be open to the
-    Internet.
-    Unless the CA issues for private names, a private address yields nothing either.
+    Internet. Unless the CA issues for private names, a private address yields nothing either.
     """
     section, private = Section(name), settings.authority.private_names
     for address in addresses:
@@ -201,9 +200,11 @@ def served_findings(
 def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Finding:
     """
     Return how much of the limits of the CA for *name* is used, as certworker counts it.
+
+    If *name* is waiting or paused after a failure, return that failure instead.
     """
     section = Section(name)
-    # A request that waits for a slot has no code: the limits do not delay it.
+    # A request that is waiting for a slot has no code: the limits do not delay it.
     if record and record.code and record.state in ("waiting", "paused"):
         until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
         word = "Blocked" if record.code.startswith(OF_LIMITS) else "Waiting"

@@ -110,6 +110,8 @@ class Section:
     def from_check(self, subject: str, result: CheckResult, ok_text: str = "") -> Iterator[Finding]:
         """
         Yield the lines of a preflight check: its failure or its evidence, if any, and its warnings.
+
+        *ok_text* replaces missing evidence.
         """
         evidence = (result.evidence or ok_text).removeprefix(f"{subject} ")
         if result.failure:

@@ -45,7 +45,7 @@ class DirectoryProbe:
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How far the clock of the CA is ahead of the clock of this machine; None if no response has a time.
+    #: How far the clock of the CA is ahead of the clock of this machine; None if unknown.
     offset: timedelta | None
 
 
@@ -73,14 +73,14 @@ def clock(reached: DirectoryProbe) -> Iterator[Finding]:
         text = (
             "the response of the CA has no time"
             if offset is None
-            else f"{abs(offset.total_seconds()):.0f} s from the CA"
+            else f"{abs(offset.total_seconds()):.0f} s from the clock of the CA"
         )
         yield from MACHINE.from_check("clock", check_clock(lambda: offset, now_in_utc), text)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
     """
-    Yield whether Redis works, and whether workers take the jobs.
+    Yield whether Redis works, whether workers take the jobs, and which of their loops are stalled.
     """
     try:
         with connected(settings.redis) as connection:
@@ -98,7 +98,7 @@ def redis(settings: Settings) -> Iterator[Finding]:
 
 def certificate_authority(reached: DirectoryProbe) -> Finding:
     """
-    Return whether the CA can be reached.
+    Return whether the CA can be reached, and whether it is slow.
     """
     if reached.authority is None:
         return MACHINE.ok("CA", "the development CA, which runs inside the worker")

@@ -76,7 +76,7 @@ class RecordCheck:
 
     Args:
         settings: The settings of the worker.
-        connection: To Redis, for the DNS providers and the tenants of names.
+        connection: The connection to Redis, for the DNS providers and the tenants of names.
     """
 
     def __init__(self, settings: Settings, connection: Redis) -> None:

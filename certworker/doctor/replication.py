@@ -33,7 +33,7 @@ def replication(settings: Settings) -> Iterator[Finding]:
             check_redis(connection)
             states = Nodes(connection).states()
     except CertworkerError:
-        yield REPLICATION.skip("hosts", "Redis does not respond")
+        yield REPLICATION.skip("hosts", "Redis is not usable")
         return
     if not states:
         yield REPLICATION.warn(

@@ -1,5 +1,5 @@
 """
-The whole report: settings, machine, then each name.
+The whole report: settings, machine, replication, Docker, and each name.
 """
 
 from __future__ import annotations
@@ -53,11 +53,14 @@ MOST_FAILED = 5
 #: With more names on the agenda, the doctor does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
 
-#: A URL that is never requested: only the worker that runs the development CA can reach it.
+#: The URL of the development CA here. It is never requested: only the worker that runs this CA can reach it.
 NOWHERE = "http://localhost:9/directory"
 
 #: The subject of the finding about a name that needs no order.
 ORDER = "order"
+
+#: The reason to skip a check without Redis. Another line of the report has the failure of Redis.
+NO_REDIS = "Redis is not usable"
 
 
 def examine(
@@ -68,7 +71,7 @@ def examine(
 
     Args:
         environ: The variables.
-        names: The names to check. If there are none, the names in `_APP_DOMAIN`, and some that have failed.
+        names: The names to check; by default, the names in `_APP_DOMAIN`, and some that have failed.
         staging_order: Also order a certificate for each name from the staging CA.
     """
     warnings = {warning.variable: warning for warning in environment_warnings(environ)}
@@ -138,15 +141,11 @@ class _Examination:
         else:
             yield from checks.findings(name)
             if self.settings.dns01.uses_dns01(name):
-                yield (
-                    self._test_provider(name)
-                    if has_redis
-                    else section.skip(TXT_RECORD, "Redis does not respond")
-                )
+                yield (self._test_provider(name) if has_redis else section.skip(TXT_RECORD, NO_REDIS))
         yield from certificate_findings(
             self.settings, name, self._record(name) if has_redis else None, now_in_utc()
         )
-        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis does not respond")
+        yield self._limits(name) if has_redis else section.skip(LIMITS, NO_REDIS)
         if staging_order:
             staging = self.settings.authority.staging
             yield place_staging_order(
