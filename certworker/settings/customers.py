@@ -22,7 +22,7 @@ class CustomerSettings(SettingGroup):
     ownership: Annotated[Literal["off", "txt"], LowerCase] = setting(
         "CERTWORKER_OWNERSHIP", "off or txt", "off"
     )
-    #: Whether names in service that point elsewhere for three days are no longer renewed.
+    #: Whether names in service that point elsewhere on three consecutive days are no longer renewed.
     moved_check: Annotated[Literal["on", "off"], LowerCase] = setting(
         "CERTWORKER_MOVED_CHECK", "on or off", "on"
     )

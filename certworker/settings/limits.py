@@ -29,7 +29,7 @@ class Limit:
 
     count: int
     period: timedelta
-    #: How many tokens certworker takes automatically; the others need `--use-full-quota`. None: all.
+    #: How many tokens certworker takes at most automatically; the others need `--use-full-quota`. None: all.
     ours: int | None = None
 
     @classmethod

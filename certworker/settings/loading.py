@@ -41,7 +41,7 @@ PREFIX = "CERTWORKER_"
 ENVIRONMENT = "_APP_ENV"
 ENVIRONMENTS = ("production", "development")
 
-#: Kubernetes sets these in each pod when a service has the name `certworker`.
+#: Kubernetes sets these variables in the pods of a namespace that has a service with the name `certworker`.
 SERVICE = re.compile(r"CERTWORKER_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\w+)")
 
 #: The minimum similarity of a suggested word. The similarity of `prod` and `production` is 0.57, and that of
@@ -89,7 +89,8 @@ class Environment(EnvSettingsSource):
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         """
-        Return the value of *field* (a text, a file or a mapping of both), its key, and whether it is complex.
+        Return the value of *field* (a text, a file, a mapping of both, or None), its variable, and whether it
+        is complex.
         """
         value, key, is_complex = super().get_field_value(field, field_name)
         if key.endswith(ALL):
@@ -146,7 +147,7 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def variables() -> dict[str, str]:
     """
-    Return every variable with a fixed name that certworker reads, with the allowed values.
+    Return the variables of all settings with fixed names, each with the allowed values.
     """
     found = {}
     for variable, allowed in ALLOWED.items():

@@ -9,7 +9,8 @@ import shlex
 from dataclasses import dataclass
 from typing import Literal
 
-#: Signals that make a server read its files again; none of them ends a server that handles it.
+#: The accepted signals: by one of them, a server reads its files again. A signal that always ends a server,
+#: such as TERM, is rejected.
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
 
 #: The names that Docker allows. A name becomes a part of a URL.

@@ -37,7 +37,8 @@ class ReplicationSettings(SettingGroup):
     The settings of the replication to other hosts.
     """
 
-    #: The keys of the bundles in Redis, of which the first one encrypts; None: no replication.
+    #: The keys for what the hosts share through Redis: the first one encrypts, and any of them decrypts.
+    #: None: no replication.
     key: Annotated[SecretStr, AfterValidator(_checked)] | None = setting(
         "CERTWORKER_REPLICATION_KEY",
         "a key from this command: certworker replication key; or several, separated by commas, of which the "
@@ -48,6 +49,6 @@ class ReplicationSettings(SettingGroup):
     @property
     def keys(self) -> list[str]:
         """
-        Return the keys; the first one encrypts.
+        Return the keys, of which the first one encrypts; none without replication.
         """
         return _keys(self.key.get_secret_value()) if self.key else []

@@ -93,7 +93,7 @@ class Settings(SettingGroup):
         "for example https://ca.example.org/acme/directory; or several, separated by commas",
         (AUTO,),
     )
-    #: The root certificates that a connection to these CAs trusts; None: those of the system.
+    #: The roots for these CAs; None: those of the system and of Mozilla. httpreq and acme-dns use them, too.
     ca_bundle: CaBundle | None = setting(
         "CERTWORKER_CA_BUNDLE",
         "the path of a PEM file that this user can read, for example /etc/ssl/my-ca.pem",
@@ -108,7 +108,7 @@ class Settings(SettingGroup):
     preferred_chain: Line | None = setting(
         "CERTWORKER_PREFERRED_CHAIN", "the common name of a root of the CA, for example ISRG Root X2"
     )
-    #: External account binding: the account on the CA's website, if the CA requires one (RFC 8555, 7.3.4).
+    #: External account binding, if the CA requires it: the account on its website (RFC 8555, section 7.3.4).
     eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's website shows")
     eab_hmac_key: Base64Url | None = setting(
         "CERTWORKER_EAB_HMAC_KEY",
@@ -166,7 +166,7 @@ class Settings(SettingGroup):
         "an address with a port, for example 127.0.0.1:8081; or off",
         factory=lambda known: known["http_address"],
     )
-    #: The number of names with certificate times in the metrics: those that expire first.
+    #: The maximum number of names with certificate times in the metrics: those that expire first.
     metrics_per_name: MetricsPerName = setting(
         "CERTWORKER_METRICS_PER_NAME", "a number from 0 to 50000, for example 100", 0
     )
@@ -187,7 +187,7 @@ class Settings(SettingGroup):
     private_network: bool = setting("CERTWORKER_PRIVATE_NETWORK", "true or false", False)
     #: The port that the checks connect to; a public CA always uses 80.
     http01_port: Port = setting("CERTWORKER_HTTP01_PORT", "a number from 1 to 65535, for example 80", 80)
-    #: The resolvers of the checks, each an address and a port.
+    #: The resolvers of the checks and of DNS-01, each an address and a port.
     name_servers: NameServers = setting(
         "_APP_DNS",
         "addresses separated by commas, for example 8.8.8.8 or 127.0.0.1:5353",
@@ -298,7 +298,7 @@ class Settings(SettingGroup):
     @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
-        # A visible subdirectory of the certificates is a name. Traefik reads every file in its own directory.
+        # A visible subdirectory of certificates_dir counts as a name. Traefik reads every file in config_dir.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
             raise ValueError("another setting has the same directory")
         return value
@@ -395,6 +395,6 @@ class Settings(SettingGroup):
     @property
     def mail_recipients(self) -> tuple[str, ...]:
         """
-        Return the addresses in the contact. Only without a mail server may they be invalid (ValueError).
+        Return the addresses in the contact. Without a mail server, an invalid address raises ValueError.
         """
         return mail_addresses(self.email or "")

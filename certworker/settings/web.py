@@ -47,7 +47,7 @@ class TrustedHeader:
 
     Attributes:
         name: The name of the header.
-        role: The role of its users.
+        role: The role of each user that the header names.
     """
 
     name: str
