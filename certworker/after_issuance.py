@@ -1,7 +1,7 @@
 """
 Starts what follows each publication: reloads of other servers, the deploy hook, and the deployment check.
 
-They follow each certificate that a job puts into service, or that another host has issued.
+They follow each certificate that a job puts into service or that another host sends.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Issue = Callable[..., dict[str, Any]]
 
 def published(names: Sequence[str]) -> dict[str, Any]:
     """
-    Return the result of the publication of *names*, whose certificate another host has issued.
+    Return the result of the publication of *names*, whose certificate another host has sent.
     """
     return {"state": "issued", "names": list(names)}
 
@@ -43,16 +43,20 @@ def start_after_issuance(
     stack: ExitStack,
 ) -> tuple[Callable[[Issue], Issue], list[Loop]]:
     """
-    Start the loops that *settings* require after a publication.
+    Start the loops for the actions that *settings* require after each publication.
 
     Args:
-        record_deployment: Called with a name and the reason why its certificate is not served, and with None
-            when it is served.
-        stack: Stops the loops.
+        settings: The settings from the environment.
+        certificates: The certificates on the volume.
+        traefik: The files for Traefik.
+        metrics: Gets the delays of the proxy.
+        record_deployment: Called with a name and the reason why its certificate is not served. After such a
+            call, called with None when it is served.
+        stack: Stops the loops when it ends.
 
     Returns:
-        A decorator of a function that returns the state and the names of a publication, and the loops. The
-        decorated function starts the actions.
+        A decorator and the loops. The decorator takes a function that returns the state and the names of a
+        publication. The decorated function also starts the actions.
     """
     actions, loops = list[Callable[[Issue], Issue]](), list[Loop]()
     if settings.reloads or settings.docker_labels:

@@ -177,7 +177,7 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
 
     Args:
         certificates: The certificates on the volume.
-        domain: A name, not necessarily normalized.
+        domain: A name, not necessarily normalized. An invalid name has no certificate.
 
     Raises:
         CertworkerError: The volume cannot be read.
@@ -288,7 +288,7 @@ def _request_check(settings: Settings) -> Callable[[tuple[str, ...]], object]:
 
 def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Responder:
     """
-    Return the responder, with which the HTTP server responds to the challenges of all CAs.
+    Return the responder, with which the HTTP server responds to the challenges from all CAs.
     """
     by_label = {
         issuer.ca.label: issuer for each in issuers for issuer in (each, each.staging) if issuer is not None
@@ -325,7 +325,7 @@ def _watch(
     clock: Callable[[], datetime],
 ) -> None:
     """
-    Pass *metrics* the functions that each scrape calls.
+    Pass *metrics* the functions that the scrapes call, and the labels of the CAs.
     """
 
     def certificates() -> Iterator[Counted]:

@@ -1,7 +1,7 @@
 """
 Private keys, certificate signing requests and certificates, as immutable values.
 
-The names come only from the subject alternative names, because a certificate may have no common name.
+The names come only from the subject alternative names, because clients ignore the common name (RFC 9525).
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 #: A certificate may start this much in the future, because clocks differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
-#: The reason to reject a certificate of a public CA without its intermediate, which browsers do not have.
+#: The reason to reject a certificate from a public CA without its intermediate, which browsers do not have.
 NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may omit"
 
-#: The parser ignores the certificates after this number. A chain usually has two or three.
+#: The maximum number of certificates: :func:`chain_of` ignores further ones, and an import rejects them. A
+#: chain usually has two or three.
 MAX_CERTIFICATES = 20
 
 _BLOCK = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
-#: The errors of `cryptography` for a damaged certificate. It parses most fields only on access.
+#: The errors of `cryptography` for a damaged certificate. The library parses most fields only on access.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -79,7 +80,7 @@ class PrivateKey:
         Return the key in *pem*.
 
         Raises:
-            ValueError: *pem* does not contain an elliptic-curve or RSA key without a password.
+            ValueError: *pem* does not contain an unencrypted elliptic-curve or RSA key.
         """
         try:
             key = load_pem_private_key(pem, password=None)
@@ -99,6 +100,8 @@ class PrivateKey:
     def fits(self, certificate: x509.Certificate) -> bool:
         """
         Return whether *certificate* was issued for this key.
+
+        An unreadable public key raises one of :data:`UNREADABLE`.
         """
         return _public_der(self.key.public_key()) == _public_der(certificate.public_key())
 
@@ -179,7 +182,7 @@ class Certificate:
 
     def check(self, names: tuple[str, ...], now: datetime, *, private: bool = False) -> None:
         """
-        Check that the certificate is the ordered one: for exactly *names*, valid at *now*, with a chain.
+        Check that the certificate is the ordered one: for exactly *names*, valid at *now*, and with a chain.
 
         Args:
             private: Whether the CA is private. The root of a private CA may sign certificates directly.
@@ -206,8 +209,8 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
     Return the chain in *fullchain* (PEM): first the leaf, then the issuer of each certificate.
 
     *fullchain* must start with the leaf; the order of the other certificates does not matter. The function
-    skips repeated, superfluous and unreadable certificates. The chain ends at a self-signed certificate, or
-    where the issuer is missing.
+    skips repeated, superfluous and unreadable certificates, and those after :data:`MAX_CERTIFICATES`. The
+    chain ends at a self-signed certificate, or where the issuer is missing.
 
     Raises:
         ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.
@@ -235,7 +238,9 @@ class ChainLink:
 
     #: The common name, or the distinguished name if there is no common name.
     subject: str
+    #: The name of the issuer, in the same form.
     issuer: str
+    #: The serial number in hexadecimal, as in :class:`Certificate`.
     serial: str
     #: `ec256`, `rsa2048` and so on, or the name of another algorithm.
     key_type: str
@@ -265,14 +270,14 @@ def links_in(fullchain: bytes) -> list[ChainLink]:
 
 def only_certificates(pem: bytes) -> bytes:
     """
-    Return the certificates in *pem* without anything else, such as a key that another program added.
+    Return each certificate in *pem* once, without anything else, such as a key that another program added.
     """
     return b"".join(block + b"\n" for block in _blocks(pem))
 
 
 def issuers_in(fullchain: bytes) -> list[str]:
     """
-    Return the issuers of the chain in *fullchain* (PEM), starting with the issuer of the leaf.
+    Return the names of the issuers in the chain of *fullchain* (PEM), starting with the issuer of the leaf.
 
     Raises:
         ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.

@@ -84,7 +84,7 @@ class Deadline:
         Set the timeout of *connection* to the remaining time, for the one call within the block.
 
         Raises:
-            TimeoutError: The call took longer.
+            TimeoutError: No time is left, or the call took longer.
         """
         connection.settimeout(self.left())
         try:
@@ -120,7 +120,7 @@ class Deadline:
         Resolve *host*, which may be an IP address, with the resolver of this machine.
 
         Raises:
-            OSError: *host* has no address, or the resolver does not respond in time.
+            OSError: *host* is invalid or has no address, or the resolver does not respond in time.
         """
         # The resolver of the C library has no deadline, and Python cannot interrupt a thread inside it.
         answer: SimpleQueue[list[Place] | OSError] = SimpleQueue()
@@ -138,10 +138,11 @@ class Deadline:
         Connect to the first of *places* that accepts; each gets an equal share of the remaining time.
 
         Args:
-            most_seconds: The longest time for one place.
+            most_seconds: The maximum time for one place.
 
         Raises:
-            OSError: No place accepts; this is the error of the last one.
+            OSError: No place accepts, and this is the error of the last one. Or *places* is empty, or no time
+                is left.
         """
         last_error = OSError("no address")
         for number, place in enumerate(places):
@@ -157,7 +158,7 @@ class Deadline:
         Resolve *host* and connect to its first address that accepts.
 
         Raises:
-            OSError: The host has no address, or no address accepts.
+            OSError: *host* is invalid or has no address, or no address accepts in time.
         """
         return self.connect(self.places(host, port))
 
@@ -172,7 +173,7 @@ class Deadline:
 
     def secure(self, connection: socket.socket, context: ssl.SSLContext, host: str | None) -> ssl.SSLSocket:
         """
-        Start TLS on *connection*, which this deadline has opened.
+        Start TLS on *connection*, and bind it to this deadline.
 
         Args:
             host: The name that the handshake sends (SNI) and that *context* verifies; None sends no name.
@@ -265,7 +266,7 @@ class _PlainSocket(_Bound, socket.socket):
 
 
 class _SecuredSocket(_Bound, ssl.SSLSocket):
-    # The other methods that read and write call these.
+    # `sendall` and the file from `makefile` call these methods.
 
     def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
         with self.deadline.applied(self):
@@ -291,7 +292,7 @@ def _resolve(host: str, port: int, answer: SimpleQueue[list[Place] | OSError]) -
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         answer.put(error)
-    except Exception as error:  # The codec raises UnicodeError for an invalid host; the caller waits.
+    except Exception as error:  # The codec raises UnicodeError for an invalid host.
         answer.put(OSError(f"{host} is not a host ({error})"))
     else:
         answer.put([Place(family, address) for family, *_, address in found])

@@ -14,9 +14,10 @@ from urllib.parse import SplitResult, urlsplit
 #: The default port of each scheme.
 WEB_PORTS = {"http": 80, "https": 443}
 
-#: RFC 1035, section 2.3.4. The codec for host names raises an error for longer names.
+#: RFC 1035, section 2.3.4: 255 bytes on the wire are at most 253 characters.
 LONGEST_NAME = 253
-#: Container engines allow the underscore.
+#: The codec for host names raises an error for empty and longer labels. Container engines allow the
+#: underscore.
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII)

@@ -14,6 +14,10 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
     Return the time in the Retry-After header, which contains seconds or a date (RFC 9110, section 10.2.3).
 
     Return None if the header is missing or invalid.
+
+    Args:
+        headers: The headers of the response.
+        now: When the response arrived.
     """
     header = headers.get("Retry-After", "").strip()
     if header.isascii() and header.isdigit():

@@ -19,7 +19,7 @@ class JobSlot:
 
     #: Frees the slot for the next job. The remaining work of this job is mostly waiting.
     release_early: Callable[[], None]
-    #: Returns whether this worker has other running or waiting jobs.
+    #: Returns whether other jobs hold slots of this worker or are waiting.
     has_contention: Callable[[], bool]
     #: When the job was requested, according to the requester; None if unknown.
     requested_at: datetime | None = None
@@ -34,9 +34,9 @@ class JobSlot:
 #: The slot of commands and loops, which do not compete with jobs.
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
-#: The maximum number of running jobs that have released their slot. Further jobs hold their slot until they
-#: end. Under load, Traefik's files are written every two seconds, so at most half of this number of jobs end
-#: each second.
+#: The maximum number of running jobs that have released their slots. Further jobs hold their slots until they
+#: end. Under load, jobs end in bursts, every two seconds or less often, when Traefik's files are written. So
+#: this number also limits how many jobs end each second.
 MAX_RELEASED = 128
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)

@@ -2,7 +2,7 @@
 The composition root of a mirror: a host that serves the certificates of other hosts, and issues none.
 
 A mirror has no CA, no account key and no jobs. It follows the stream of bundles, and writes the same files as
-a worker.
+a worker. It also responds to the challenges of the workers.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ from certworker.worker.worker import stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-#: Redis connections for the loops and the HTTP servers.
+#: The maximum number of Redis connections, for the loops and the HTTP servers.
 CONNECTIONS = 16
 
-#: After a kill, the reloads for certificates that are newer than this are repeated. The reloads for an older
-#: certificate have usually succeeded.
+#: After a kill, the actions after a publication, such as reloads, are repeated for certificates newer than
+#: this. For older certificates, they have usually succeeded.
 RECENT = timedelta(minutes=10)
 
 
@@ -55,7 +55,7 @@ def run_mirror(settings: Settings) -> int:
         settings: The settings from the environment, with a replication key.
 
     Raises:
-        CertworkerError: The mirror cannot run with this Redis, or cannot use an address.
+        CertworkerError: The mirror cannot run with this Redis, read its volume, or listen on an address.
     """
     connection = connect(settings.redis, connections=CONNECTIONS)
     with ExitStack() as stack:
@@ -117,9 +117,10 @@ def _start_servers(
 
 def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
     """
-    Record on the volume that the mirror is running; return whether the previous mirror was killed.
+    Mark on the volume that the mirror is running; return whether the previous mirror left its mark.
 
-    The end of *stack* removes the mark, after the pending reloads. A volume that is not writable has no mark.
+    The end of *stack* removes the mark, after the pending reloads. So a mark remains after a kill or a power
+    failure. On a volume that is not writable, there is no mark.
     """
     mark = store.directory / ".certworker" / "mirror-runs"
 
@@ -130,7 +131,7 @@ def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
             mark.touch()
         return was_killed
 
-    stack.callback(optional, "the end of the mark of this mirror", partial(durable.remove, mark), None)
+    stack.callback(optional, "the removal of the mark of this mirror", partial(durable.remove, mark), None)
     return optional("the mark of this mirror", make, False)
 
 
@@ -138,7 +139,7 @@ def _publish_recent(
     store: CertificateStore, publish: Callable[[Sequence[str]], object], now: datetime
 ) -> None:
     """
-    Call *publish* for the latest certificates: the mirror may have been killed before their reloads.
+    Call *publish* for the names of each recent certificate: their reloads may not have run yet.
     """
     since, names = (now - RECENT).timestamp(), dict[Path, list[str]]()
     for name in store.links.live():
@@ -148,7 +149,11 @@ def _publish_recent(
     for each in names.values():
         publish(each)
     if names:
-        logger.info("the previous mirror was killed; certificates whose reloads are repeated: %d", len(names))
+        logger.info(
+            "the previous mirror did not stop normally; certificates whose reloads and other actions are "
+            "repeated: %d",
+            len(names),
+        )
 
 
 def _changed(generation: Path) -> float:

@@ -1,8 +1,8 @@
 """
 Certificates that an operator imports: their PEM files, and the checks before the import.
 
-A file from a CA, a panel or another program has its certificates in any order, some of them twice, with the
-line endings of any system. The key identifies the leaf, and the signatures identify the chain.
+A file from a CA, a panel or another program may have its certificates in any order, some of them twice, and
+the line endings of any system. The key identifies the leaf, and the signatures identify the chain.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from certworker.errors.imports import (
 #: into a request of 256 KiB.
 LARGEST_PEM_BYTES = 80 * 1024
 
-#: The accepted sizes of RSA keys. Browsers require the smallest size, and a handshake with a key above the
-#: largest size takes too long.
+#: The accepted sizes of RSA keys, in bits. Browsers require the smallest size, and a handshake with a key
+#: above the largest size takes too long.
 RSA_BITS = range(2048, 8192 + 1)
 #: The curves that all browsers accept.
 CURVES = (ec.SECP256R1, ec.SECP384R1)
@@ -56,7 +56,7 @@ _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END 
 _KEY = re.compile(rb"-----BEGIN ((?:[A-Z]+ )?PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _ENCRYPTED = re.compile(rb"BEGIN ENCRYPTED PRIVATE KEY|^Proc-Type:.*ENCRYPTED", re.MULTILINE)
 
-#: The reasons why a file has no certificate and no key in PEM, each with a pattern of its content.
+#: The reasons why a file has no certificate or key in PEM, each after a pattern for the content of the file.
 _OTHER_FORMATS = (
     (re.compile(rb"\s*\Z"), "it is empty"),
     (re.compile(rb"0[\x80-\x84]"), "it is in DER or PKCS #12, and not in PEM"),
@@ -72,8 +72,9 @@ class Pem:
     The content of the files of an import.
     """
 
-    #: The certificate, optionally with its chain. It may also contain the key.
+    #: The certificate, optionally with its chain. A key in it is ignored.
     certificate: bytes
+    #: The key. Certificates in it are ignored.
     key: bytes = field(repr=False)
     #: The certificates of the CA; empty if *certificate* has them, or if there are none.
     chain: bytes = b""
@@ -86,7 +87,7 @@ class OwnCertificate:
     """
 
     certificate: Certificate
-    #: Its possible problems, as sentences.
+    #: The possible problems of the certificate, as sentences.
     warnings: tuple[str, ...]
 
 
@@ -95,7 +96,7 @@ def read_own_certificate(pem: Pem, name: str, now: datetime) -> OwnCertificate:
     Return the certificate in *pem* with its key and its chain, if a proxy can serve it for *name* at *now*.
 
     Raises:
-        ImportFailure: A proxy cannot serve it; the code and the message have the reason.
+        ImportFailure: A check failed; the code and the message have the reason.
     """
     key = _read_key(pem.key, name)
     given = _read_certificates(pem, name)
@@ -134,6 +135,9 @@ def _read_key(content: bytes, name: str) -> PrivateKey:
 def _read_certificates(pem: Pem, name: str) -> list[x509.Certificate]:
     """
     Return the distinct certificates in *pem*, in their order.
+
+    Raises:
+        PemUnreadable: A part is too large, has no certificate or a damaged one, or there are too many.
     """
     found: dict[x509.Certificate, None] = {}
     for part, content in (("certificate", pem.certificate), ("chain", pem.chain)):
@@ -179,7 +183,7 @@ def _fits(key: PrivateKey, certificate: x509.Certificate) -> bool:
     try:
         return key.fits(certificate)
     except UNREADABLE:
-        return False  # the key of a CA certificate may be of another type
+        return False  # the library cannot read keys of some types, for example in a CA certificate
 
 
 def _names_of(certificate: x509.Certificate) -> list[str]:

@@ -63,7 +63,7 @@ from certworker.worker.worker import pin_to_one_cpu, run, stop_on_signals
 
 logger = logging.getLogger(__name__)
 
-#: Redis connections for the loops and the HTTP servers, in addition to those for the jobs.
+#: The maximum number of Redis connections for loops and HTTP servers, in addition to those for the jobs.
 CONNECTIONS_OF_LOOPS = 32
 
 Functions = Mapping[str, Callable[..., object]]
@@ -78,7 +78,7 @@ def run_worker(settings: Settings, *, lease_seconds: int) -> int:
         lease_seconds: How long the names and jobs of a killed worker stay locked.
 
     Raises:
-        CertworkerError: The worker cannot run with this Redis, or cannot use an address.
+        CertworkerError: The worker cannot run with this Redis, read its volumes, or listen on an address.
     """
     pin_to_one_cpu(Random())
     limit_unused_memory()
@@ -161,11 +161,11 @@ def build_tasks(
     app: App, job_step: Callable[[str], ContextDecorator] = step
 ) -> Mapping[str, Callable[..., dict[str, Any]]]:
     """
-    Build the functions that jobs may call, by name.
+    Return the functions that jobs may call, by name.
 
     Args:
         app: The components.
-        job_step: Measures each call of a function as a step, and traces it if traces are on.
+        job_step: Measures each call of a function as a step; the one of a tracer also sends a trace.
     """
     explain = explainer(app.connection)
     private_names, wildcards = app.settings.authority.private_names, app.settings.dns01.is_set
@@ -285,22 +285,24 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
         DevelopmentAuthority(
             settings.state_dir / "development",
             http01_port=settings.http01_port,
-            # Only the development CA connects to port 80 of the loopback interface.
+            # For `localhost`: in a container, port 80 of the loopback interface is usually closed.
             local_port=settings.http_address.port if settings.http_address else None,
             clock=now_in_utc,
             dns_server=next(iter(resolvers_of(settings)), None) if settings.dns01.is_set else None,
         )
     )
-    logger.info("using the development CA; import a copy of %s in a browser to trust it", authority.root_path)
+    logger.info(
+        "using the development CA; to trust it in a browser, import a copy of %s", authority.root_path
+    )
     return authority.directory_url
 
 
 def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, Callable[..., object], list[Loop]]:
     """
-    Start the components that act after an issuance.
+    Start the components that act after a publication.
 
-    Return the job functions, which call these components, the function for a certificate of another host, and
-    the loops.
+    Return the job functions, the function to call for a certificate from another host, and the loops. These
+    functions also start the actions of the components.
     """
     tracer = start_tracer(os.environ)
     if tracer:
@@ -319,7 +321,7 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, Callab
 
 def _join_other_hosts(app: App, publish: Callable[..., object], stop: Event, stack: ExitStack) -> list[Loop]:
     """
-    Start the loops that share the certificates and accounts of all hosts, if there is a replication key.
+    Put newer certificates from other hosts into service, then start the loops, if there is a replication key.
     """
     settings = app.settings
     if not settings.replication.keys:
@@ -375,7 +377,7 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
 
 def _responses(app: App) -> Callable[[str], str | None]:
     """
-    Return the function that responds to challenges, including those of workers with another account.
+    Return the function that responds to challenges; with a replication key, also to those of other hosts.
     """
     if not app.settings.replication.keys:
         return app.responder.answer

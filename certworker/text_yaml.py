@@ -31,6 +31,6 @@ def load(text: str | bytes) -> object:
     Return the content of the YAML document *text*.
 
     Raises:
-        yaml.YAMLError, ValueError, RecursionError: It is invalid.
+        yaml.YAMLError, ValueError, RecursionError: The document is invalid, or nested too deeply.
     """
     return yaml.load(text, TextLoader)  # noqa: S506 (a SafeLoader)

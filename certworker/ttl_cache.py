@@ -12,7 +12,7 @@ from itertools import count
 from threading import Lock
 from typing import Generic, TypeVar
 
-#: A full cache drops its oldest value.
+#: The maximum number of values. A full cache drops the value that was stored first.
 MAX_ENTRIES = 10_000
 
 Key = TypeVar("Key")

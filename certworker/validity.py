@@ -14,7 +14,7 @@ SHARE_OF_A_SHORT_WAIT = 1 / 60
 @dataclass(frozen=True)
 class Validity:
     """
-    The validity period of a certificate, and its serial number.
+    The validity period and the serial number of a certificate.
     """
 
     not_before: datetime

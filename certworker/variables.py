@@ -22,7 +22,7 @@ IN_A_FILE = "_FILE"
 #: The maximum size of a secret in bytes.
 LARGEST_SECRET = 65_536
 
-#: Control characters, lone surrogates, and the separators of lines and paragraphs.
+#: The Unicode categories of control characters, lone surrogates, and separators of lines and paragraphs.
 NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -41,7 +41,8 @@ def content_of(path: str) -> str:
     Return the secret in the file at *path*, without the final line feed.
 
     Raises:
-        ValueError: There is no secret in UTF-8. The message omits the path, which may be a secret by mistake.
+        ValueError: There is no secret in UTF-8, or it has more than :data:`LARGEST_SECRET` bytes. The message
+            omits the path, which may be a secret by mistake.
     """
     try:
         # Without O_NONBLOCK, opening a named pipe waits until another program opens it, too.
@@ -51,7 +52,7 @@ def content_of(path: str) -> str:
             content = file.read(LARGEST_SECRET + 1) if regular else b""
     except OSError:
         content = b""
-    # Editors add a line feed to the end of a file. It is not part of the password.
+    # Editors add a line feed to the end of a file. It is not part of the secret.
     text = content.decode().removesuffix("\n")
     if not text or len(content) > LARGEST_SECRET:
         raise ValueError("no file with a secret")
@@ -60,10 +61,10 @@ def content_of(path: str) -> str:
 
 def value_in(environ: Mapping[str, str], name: str, *, secret: bool = False) -> str:
     """
-    Return the value of the variable *name*, or an empty string if it is not set.
+    Return the value of the variable *name*, or the secret in its file; an empty string if neither is set.
 
     Args:
-        secret: Whether a file may contain the value.
+        secret: Whether the variable with the suffix `_FILE` may name a file with the value.
 
     Raises:
         ValueError: The value is not UTF-8, a secret is set twice, or its file has no secret. The message
