@@ -51,7 +51,7 @@ def start_after_issuance(
         traefik: The files for Traefik.
         metrics: Gets the delays of the proxy.
         record_deployment: Called with a name and the reason why its certificate is not served. After such a
-            call, called with None when it is served.
+            call, it is called with None as the reason when the certificate is served.
         stack: Stops the loops when it ends.
 
     Returns:

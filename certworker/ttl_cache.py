@@ -12,7 +12,7 @@ from itertools import count
 from threading import Lock
 from typing import Generic, TypeVar
 
-#: The maximum number of values. A full cache drops the value that was stored first.
+#: The maximum number of values. A full cache drops its oldest value.
 MAX_ENTRIES = 10_000
 
 Key = TypeVar("Key")

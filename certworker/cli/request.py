@@ -30,7 +30,8 @@ from certworker.worker.producer import request_certificate, request_removal
 @click.option(
     "--use-full-quota",
     is_flag=True,
-    help="With --force, issue as often as the CA allows, instead of at most three times a week.",
+    help="With --force, issue as often as the CA allows. The default at Let's Encrypt is at most three times "
+    "a week.",
 )
 @click.option("--tenant", help="The tenant that owns the names.")
 @click.option("--together", is_flag=True, help="Request one certificate for all names.")

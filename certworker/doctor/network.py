@@ -31,7 +31,7 @@ SLOW_SECONDS = 3.0
 #: Traefik is usually on the same network, so a short time suffices.
 TIMEOUT_SECONDS = 2.0
 
-TO_START = "Start it: docker compose up -d"
+TO_START = "Start a worker: docker compose up -d"
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
         yield MACHINE.warn(
             "worker",
             f"{found.workers} running, but none enqueues delayed jobs, so no certificate is renewed.",
-            "Restart it: docker compose restart SERVICE",
+            "Restart the worker: docker compose restart SERVICE",
             "queue.no_scheduler",
         )
     else:

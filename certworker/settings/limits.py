@@ -29,7 +29,8 @@ class Limit:
 
     count: int
     period: timedelta
-    #: How many tokens certworker takes at most automatically; the others need `--use-full-quota`. None: all.
+    #: The maximum number of tokens that certworker takes automatically; the others need `--use-full-quota`.
+    #: None: all.
     ours: int | None = None
 
     @classmethod

@@ -139,7 +139,7 @@ class Settings(SettingGroup):
     traefik_layout: Annotated[Literal["auto", "per-name", "sharded"], LowerCase] = setting(
         "CERTWORKER_TRAEFIK_LAYOUT", "auto, per-name or sharded", "auto"
     )
-    #: Account keys, keys of pending orders, TXT records to delete, hashes of tokens, and the development CA.
+    #: Account keys, keys of pending orders, TXT records to delete, files of the page, and the development CA.
     state_dir: Directory = setting(
         "CERTWORKER_STATE_DIR",
         "a directory of its own, for example /storage/state",

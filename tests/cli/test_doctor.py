@@ -72,7 +72,7 @@ class TestDoctor:
 
         assert "✔" in seen
         assert "\x1b[" in seen
-        assert "→ Start it" in seen
+        assert "→ Start a worker" in seen
 
     @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"LANG": "C"}])
     def test_a_plain_terminal_has_words(self, worker: WorkerProcess, environ: dict[str, str]) -> None:
