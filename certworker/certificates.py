@@ -175,7 +175,7 @@ class Certificate:
         if not fits:
             raise BadCertificate(name=shown, reason="it was issued for another key")
         if certificate.not_before >= certificate.not_after:
-            raise BadCertificate(name=shown, reason="its validity period ends before it begins")
+            raise BadCertificate(name=shown, reason="its validity period does not begin before it ends")
         if not chain and len(_blocks(fullchain)) > 1:
             raise BadCertificate(name=shown, reason="its chain is incomplete")
         return certificate

@@ -110,7 +110,8 @@ def read_own_certificate(pem: Pem, name: str, now: datetime) -> OwnCertificate:
         _check_strength(chain, key, name)
         _check_chain(chain, unused, name, now)
     except (*UNREADABLE, BadCertificate) as error:
-        raise PemUnreadable(part="certificate", name=name, reason=f"it is damaged ({error})") from error
+        detail = error.reason if isinstance(error, BadCertificate) else error
+        raise PemUnreadable(part="certificate", name=name, reason=f"it is damaged ({detail})") from error
     return OwnCertificate(certificate, tuple(_warnings(chain, unused)))
 
 

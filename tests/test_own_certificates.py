@@ -201,6 +201,16 @@ class TestRefused:
         assert text.startswith("[import.unreadable]")
         assert reason in text
 
+    def test_a_validity_period_without_a_length(self) -> None:
+        """
+        The reason contains neither the code nor the remedy of a certificate from a CA.
+        """
+        leaf = Wanted([NAME], issuer=INTERMEDIATE, starts=NOW, ends=NOW).sign()
+        text = refusal(leaf.pem, key_pem(leaf.key))
+
+        assert "it is damaged (its validity period does not begin before it ends)." in text
+        assert "acme.bad_cert" not in text
+
     def test_more_certificates_than_a_chain_has(self) -> None:
         """
         A bundle of many CAs is not a chain.
