@@ -32,7 +32,7 @@ from certworker.errors.acme import BadCertificate
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
-#: A certificate may start this much in the future, because clocks differ.
+#: A validity period may begin this far in the future, because clocks differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 #: The reason to reject a certificate from a public CA without its intermediate, which browsers do not have.
@@ -133,7 +133,7 @@ class Certificate:
     key: PrivateKey = field(repr=False)
     not_before: datetime
     not_after: datetime
-    #: The serial number in hexadecimal, two digits for each byte, as OpenSSL and crt.sh show it.
+    #: The serial number in lowercase hexadecimal, with two digits for each byte.
     serial: str
     #: The common name of the issuer, or its distinguished name if it has no common name.
     issuer: str

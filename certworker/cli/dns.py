@@ -42,9 +42,9 @@ def test(names: Sequence[str], as_json: bool) -> None:
     """
     Test the DNS provider of each NAME with a harmless TXT record.
 
-    The command creates the record, waits until all authoritative name servers return it, and deletes it. It
-    needs Redis to lock the zone, because only one process at a time may change a zone. The exit code is 1 if
-    a test fails.
+    The command creates the record, waits until all authoritative name servers return it, and deletes it,
+    except from acme-dns. It needs Redis to lock the zone, because only one process at a time may change a
+    zone. The exit code is 1 if a test fails.
 
     \b
     Example:

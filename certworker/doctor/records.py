@@ -52,7 +52,7 @@ class NeededRecord:
     kind: Kind
     #: As in a zone file, but without the final dot of a name, and without the quotes of a TXT record.
     value: str
-    #: `right`; `wrong`: a server returns other records; `missing`.
+    #: `right`; `wrong`: a server returns other records; `missing`: a server returns none.
     state: State
     #: What exists instead; empty if nothing does.
     found: str = ""

@@ -185,7 +185,7 @@ class Settings(SettingGroup):
 
     #: Whether the CA is private, so that private addresses and suffixes are allowed.
     private_network: bool = setting("CERTWORKER_PRIVATE_NETWORK", "true or false", False)
-    #: The port that the checks connect to; a public CA always uses 80.
+    #: The port to which the checks and the development CA connect; a public CA always uses 80.
     http01_port: Port = setting("CERTWORKER_HTTP01_PORT", "a number from 1 to 65535, for example 80", 80)
     #: The resolvers of the checks and of DNS-01, each an address and a port.
     name_servers: NameServers = setting(
