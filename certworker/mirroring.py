@@ -132,7 +132,7 @@ def _mark_running(store: CertificateStore, stack: ExitStack) -> bool:
         return was_killed
 
     stack.callback(optional, "the removal of the mark of this mirror", partial(durable.remove, mark), None)
-    return optional("the mark of this mirror", make, False)
+    return optional("the creation of the mark of this mirror", make, False)
 
 
 def _publish_recent(
