@@ -291,9 +291,7 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> st
             dns_server=next(iter(resolvers_of(settings)), None) if settings.dns01.is_set else None,
         )
     )
-    logger.info(
-        "using the development CA; to trust it in a browser, import a copy of %s", authority.root_path
-    )
+    logger.info("using the development CA; a browser needs a copy of %s to trust it", authority.root_path)
     return authority.directory_url
 
 
