@@ -6,7 +6,7 @@ In import order (★ to read first)::
     concurrent_sync     Syncs several files and directories to the disk at the same time
     durable             Writes files that survive a power cut: write, fsync, rename, fsync of the directory
     remembered_listing  Remembers the entries of a directory until it changes
-    metadata            One issued certificate on the volume: an immutable directory with its metadata
+    metadata            One certificate on the volume: an immutable directory with its metadata
     metadata_index      The most important metadata of all certificates in one file
     shared_directory    Directories in which several workers write at the same time
     keypair             Reads a certificate and its key from a directory, and checks that they match
@@ -17,5 +17,5 @@ In import order (★ to read first)::
     certificate_store   ★ The certificates in service
     adoption            Adopts the certificates and keys of other programs, many at a time
     inventory           Lists the certificate of each name on the volume, and repairs dangling links
-    replica             Puts certificates of other hosts into service
+    replica             Puts certificates of other hosts into service, and applies their removals
 """

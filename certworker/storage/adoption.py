@@ -31,7 +31,7 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
 
     Readers find the same content as before. Files that cannot be adopted here stay unchanged, as do those of
     names that certworker cannot renew. The `on_change` of *store* is not called: other hosts find the adopted
-    certificates when they compare their names.
+    certificates when they compare their names with those of this host.
 
     Returns:
         The metadata of the adopted certificates, by name.
@@ -74,7 +74,7 @@ def _build(store: CertificateStore, name: str) -> tuple[Path, CertificateMetadat
     Copy the files of *name* into a new generation, and return it with its metadata; None: they are skipped.
     """
     directory = store.links.domain_dir(name)
-    with suppress(Exception):  # another program wrote the files; the caller calls adopt(), which reports it
+    with suppress(Exception):  # the caller calls adopt(), which reports the failure
         certificate = load(directory, name)
         metadata = CertificateMetadata.read(directory) or inferred_metadata(certificate, directory)
         if metadata.names == (name,):

@@ -46,12 +46,14 @@ class CertificateStore:
     """
     The certificates under *certificates_dir*, one directory per name.
 
-    Methods raise VolumeReadOnly, VolumeFault or SchemaTooNew if the volume cannot be read.
+    Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read, and SchemaTooNew if a newer
+    certworker wrote metadata. Methods that change the volume also raise VolumeLocked or VolumeFull.
 
     Args:
-        keep: The number of generations to retain for each name with a certificate.
+        keep: The number of the latest generations to retain for each name with a certificate.
         renewable: Returns whether certworker can renew a name of an adopted certificate.
-        on_change: Called with names after :meth:`adopt`, :meth:`mark_published` or :meth:`remove`.
+        on_change: Called with the changed names after :meth:`adopt`, :meth:`mark_published` or
+            :meth:`remove`. With it, the volume records removals for other hosts.
         timeout_seconds: How long to wait for other writers.
         least_age_seconds: The minimum age at which the leftovers of a crash are removed.
     """
@@ -76,7 +78,7 @@ class CertificateStore:
         self._unpublished = UnpublishedLinks(self._generations)
         own = self.directory / ".certworker"
         options = {"timeout_seconds": timeout_seconds, "least_age_seconds": least_age_seconds}
-        #: The directories in which a crash may leave files: incomplete generations, and probes.
+        #: The directories in which a crash may leave files: incomplete generations, and probe files.
         self._building, self._probes = (
             SharedDirectory(directory, own / "building.lock", **options)
             for directory in (self._generations, self.directory)
@@ -89,16 +91,13 @@ class CertificateStore:
         Return the certificate in service for *name*; None if it is missing or, with a warning, unusable.
 
         Files of other programs count until certworker stores a certificate for *name*.
-
-        Raises:
-            VolumeReadOnly, VolumeFault, SchemaTooNew: The files cannot be read.
         """
         (stored,) = self.current_many([name])
         return stored
 
     def current_many(self, names: Sequence[str]) -> list[StoredCertificate | None]:
         """
-        Return :meth:`current` for each of *names*; shared certificates are read once.
+        Return the result of :meth:`current` for each of *names*; a shared certificate is read once.
         """
         read: dict[Path | None, StoredCertificate | None] = {None: None}
         directories = [self.links.target_of(name) for name in names]
@@ -135,7 +134,9 @@ class CertificateStore:
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
-        Yield the names and `not_before` of each certificate from *authority* (a label), in service or not.
+        Yield the names and `not_before` of each stored certificate from the CA with the label *authority*.
+
+        A certificate need not be in service.
         """
         for _, metadata in known_generations(self._generations, self.links.identifiers()):
             if metadata and metadata.authority == authority:
@@ -174,7 +175,7 @@ class CertificateStore:
         Hold the locks for changing links, within a `with` block.
 
         Raises:
-            VolumeLocked: Another worker held a lock for too long.
+            VolumeLocked: Another thread or worker held a lock for too long.
         """
         with self._building.writing(), self._linking.held():
             yield
@@ -196,12 +197,11 @@ class CertificateStore:
         names: tuple[str, ...] = (),
     ) -> StoredCertificate:
         """
-        Put *certificate* into service for *names*, by default for all its names.
+        Put *certificate* into service for *names*, by default for all its names, and return it as stored.
 
         Args:
-            authority: The label of the CA.
-            kind: The kind of the CA, as in the metadata.
-            token: The fencing token of the lease for the order.
+            authority, kind: As in :class:`~certworker.storage.metadata.CertificateMetadata`.
+            token: The fencing token of the lease on the names.
 
         Raises:
             Fenced: One of the names has a certificate of a later lease; no link is changed.
@@ -226,7 +226,7 @@ class CertificateStore:
 
     def link(self, stored: StoredCertificate) -> None:
         """
-        Link each name of *stored* to its generation.
+        Link the names of *stored* to its generation.
 
         Raises:
             Fenced: One of the names has a certificate of a later lease; no link is changed, and
@@ -249,10 +249,8 @@ class CertificateStore:
         """
         Return the certificate for exactly *names* that is stored but not yet marked as published.
 
-        None: no such certificate exists, a newer one is linked, or, with a warning, it is unusable.
-
-        Raises:
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        None: no such certificate exists, a newer one is linked, or, with a warning, it is unusable. If a
+        newer one is linked, the certificate no longer counts as unpublished.
         """
         directory = next(self._unpublished.find(names), None)
         if directory is None:
@@ -265,9 +263,6 @@ class CertificateStore:
     def unpublished_sets(self) -> list[tuple[str, ...]]:
         """
         Return the names of each certificate that is stored but not yet marked as published.
-
-        Raises:
-            VolumeReadOnly, VolumeFault: The volume cannot be read.
         """
         return [metadata.names for _, metadata in self._unpublished.all()]
 
@@ -287,7 +282,11 @@ class CertificateStore:
         """
         Remove `DOMAIN/` and the links of *name*. With replication, other hosts remove *name* as well.
 
-        Their certificates of leases after *token* stay. Later, :meth:`prune` removes unneeded generations.
+        Later, :meth:`prune` removes unneeded generations.
+
+        Args:
+            token: The fencing token of the removal; 0: that of the removed certificate. Certificates of later
+                leases stay on other hosts.
         """
         with self._linking.held():
             self._unpublished.forget(name, token)
@@ -312,7 +311,7 @@ class CertificateStore:
 
     def remove_leftovers(self) -> None:
         """
-        Remove the leftovers of a crash: incomplete generations, which contain keys, and probes.
+        Remove the leftovers of a crash: incomplete generations, which may contain keys, and probe files.
 
         Raises:
             VolumeReadOnly, VolumeFault: A directory cannot be read, or a leftover cannot be removed.
@@ -356,7 +355,7 @@ class CertificateStore:
 
     def _forget_superseded(self) -> None:
         """
-        Remove the links to unpublished generations that are missing, or replaced for all their names.
+        Remove the links to unpublished generations that are missing, or were replaced for all their names.
         """
         for directory, metadata in known_generations(self._generations, self._unpublished.identifiers()):
             with self._building.alone():

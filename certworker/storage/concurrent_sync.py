@@ -16,7 +16,7 @@ THREADS = 8
 
 def sync(opened: Iterable[int]) -> None:
     """
-    Sync the descriptors that *opened* yields, all at the same time, and then close them.
+    Sync the descriptors that *opened* yields, at least one, at the same time, and then close them.
 
     Raises:
         OSError: A descriptor could not be opened or synced.

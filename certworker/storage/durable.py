@@ -38,7 +38,7 @@ BATCH = 64
 #: The mode of directories: other users may read certificates, chains and configuration.
 PUBLIC_DIRECTORY = 0o755
 
-#: The directories whose names :func:`make_directory` has already synced.
+#: The directories whose names :func:`make_directory` has already synced with *once*.
 _synced: set[Path] = set()
 
 #: The directories that the current :func:`syncing_together` block syncs at its end.
@@ -89,7 +89,7 @@ def read(path: Path, max_bytes: int) -> bytes:
         OSError: The file is missing, is a directory, or cannot be read.
     """
     try:
-        # Without O_NONBLOCK, the call waits until another program opens a named pipe.
+        # Without O_NONBLOCK, the call waits at a named pipe until another program opens it for writing.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
         if error.errno == errno.ENXIO:
@@ -128,7 +128,7 @@ def write(path: Path, content: bytes | Iterable[bytes], mode: int, via: Path | N
 
 def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], mode: int, via: Path) -> None:
     """
-    Write each of *contents* to *directory* under its name, one after another, then sync the directory.
+    Write each of *contents* to *directory* under its name, as :func:`write` does. Sync the directory once.
     """
     for name, content in contents.items():
         path, temporary = f"{directory}/{name}", _temporary(via)
@@ -144,9 +144,10 @@ def write_all(directory: Path, contents: Mapping[str, bytes | Iterable[bytes]], 
 
 def create(path: Path, content: bytes, mode: int) -> None:
     """
-    Write *content* to *path*. Readers may find a part of it, even after a power cut during the call.
+    Remove an old file at *path*, and write *content*. Readers may find no file, or only a part of *content*.
 
-    This takes half the time of :func:`write`: without a rename, the file and directory are synced together.
+    A failure or a power cut during the call may leave such a file. The call takes half the time of
+    :func:`write`: without a rename, the file and its directory are synced together.
     """
     with translate_os_errors(path):
         _unlink(str(path))
@@ -239,6 +240,7 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = Fal
     Make *path* and its missing parents; an existing directory keeps its mode.
 
     Args:
+        mode: The permissions of *path*; its new parents have those of :data:`PUBLIC_DIRECTORY`.
         once: Whether this process syncs the name of the directory only once. Use this only for a directory
             that no program removes while workers are running.
     """
@@ -297,7 +299,7 @@ def check_writable(directory: Path) -> None:
 
 def check_permitted(directory: Path) -> None:
     """
-    Check the permission to change *directory* without changing it, so that a watching program gets no event.
+    Check that this process may change *directory*. Nothing is changed, so a watching program gets no event.
 
     Raises:
         VolumeReadOnly: There is no permission, the file system is read-only, or the directory is missing.
@@ -309,7 +311,7 @@ def check_permitted(directory: Path) -> None:
 
 def sync_directory(path: Path | str) -> None:
     """
-    Sync the entries of the directory *path* to the disk, or leave this to :func:`syncing_together`.
+    Sync the entries of the directory *path* to the disk; within :func:`syncing_together`, at its end.
     """
     if (deferred := _deferred.get()) is not None:
         deferred[str(path)] = None
@@ -323,7 +325,8 @@ def syncing_together() -> Iterator[None]:
     """
     At the end of the block, sync the directories that it has changed, all at the same time.
 
-    Within the block, no change may require that an earlier one is already durable.
+    If the block raises an exception, they are not synced. Within the block, no change may require that an
+    earlier one is already durable.
     """
     directories: dict[str, None] = {}
     token = _deferred.set(directories)

@@ -44,7 +44,7 @@ class Inventory:
     relinked: list[str] = field(default_factory=list)
     #: Names whose generation is missing or incomplete, and that have no usable one.
     lost: list[str] = field(default_factory=list)
-    #: Names with a certificate whose `DOMAIN/` lacks links.
+    #: Names that have a certificate, but whose `DOMAIN/` lacks links.
     incomplete: list[str] = field(default_factory=list)
 
 
@@ -106,8 +106,8 @@ def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
     Make the links that `DOMAIN/` lacks for each of *names*.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made. After a failure that may
-            concern only one name, the links of the other names are made.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: A link cannot be made. After VolumeReadOnly or
+            VolumeFault, which may concern only one name, the links of the other names are made.
     """
     links, iterator = store.links, iter(names)
 
@@ -141,7 +141,7 @@ def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | 
 
 
 def _is_settled(directory: Path) -> bool:
-    # Appwrite removes the files one by one before the directory; a user copies them one by one.
+    # Appwrite removes the files one by one before the directory; a user may copy them one by one.
     try:
         return abs(time.time() - directory.stat().st_mtime) >= LEAST_AGE_SECONDS
     except OSError:

@@ -1,5 +1,7 @@
 """
 Reads a certificate and its key from a directory, and checks that they match.
+
+The metadata of a certificate without `meta.json` is inferred from the certificate.
 """
 
 from __future__ import annotations
@@ -45,8 +47,8 @@ def load(directory: Path, name: str) -> Certificate:
     Return the certificate of *name* in *directory*, with its key.
 
     Raises:
-        CertificateUnreadable: A file is missing, empty, too large or not a regular file, or the key is
-            unreadable, encrypted or of another type.
+        CertificateUnreadable: A file is missing, empty or too large, or is a pipe, a socket or a device, or
+            the key is unreadable, encrypted or of an unsupported type.
         KeyPairBroken: The certificate is unreadable or does not match the key, or its dates or its chain are
             invalid.
         VolumeReadOnly, VolumeFault: The files exist, but cannot be read.
@@ -83,13 +85,14 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
     Return the certificate for *name* in *directory*; None, with a warning, if it is unusable.
 
     Raises:
-        VolumeReadOnly, VolumeFault, SchemaTooNew: The files cannot be read.
+        VolumeReadOnly, VolumeFault: The files cannot be read.
+        SchemaTooNew: A newer version of certworker wrote the metadata.
     """
     try:
         certificate = load(directory, name)
     except (KeyPairBroken, CertificateUnreadable) as failure:
         metadata = CertificateMetadata.read(directory)
-        # The remedy does not apply to an imported certificate, whose job reports another one.
+        # The remedy does not apply to an imported certificate, for which the job reports another one.
         text = failure.message if metadata and metadata.is_imported else failure
         logger.warning("%s", text, extra={"domain": name, "code": failure.code})
         return None
@@ -174,8 +177,9 @@ def covering_all(
     Return the certificate that serves all of *names*, with its metadata reduced to them; None: there is none.
 
     Args:
-        names: The names.
-        in_service: The certificate in service for each of *names*; None for a name without one.
+        names: At least one name.
+        in_service: The certificate in service for each of *names*, in their order; None for a name without
+            one.
     """
     # A name that joined the set is not in the certificate. A name that lost its files is not served.
     first = in_service[0]

@@ -31,8 +31,8 @@ from certworker.storage.metadata_index import MetadataIndex
 from certworker.storage.remembered_listing import RememberedListing, listed
 from certworker.storage.removed_names import RemovedNames
 
-#: The links in `DOMAIN/`, and the file of a generation to which each points. HAProxy reads the key of
-#: `fullchain.pem` from `fullchain.pem.key`, since version 2.2. The tests use 2.6.
+#: The links in `DOMAIN/`, each with the file in a generation to which it points. Since version 2.2, HAProxy
+#: reads the key of `fullchain.pem` from `fullchain.pem.key`. The tests use 2.6.
 READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
 
 
@@ -54,8 +54,8 @@ class Links:
         self.index = MetadataIndex(self.generations)
         self.removed = RemovedNames(directory)
         self._records_removals = records_removals
-        # A link to the generation with the highest token: after a loss of Redis, the locks continue from it
-        # without a list of all generations.
+        # A link to the generation with the highest token: after a loss of Redis, the locks continue from this
+        # token without a list of all generations.
         self._highest = self.generations.parent / "highest"
         # Names that share a generation share its Path, which each check compares and hashes.
         self._generation = lru_cache(maxsize=128)(self.generations.joinpath)
@@ -98,7 +98,7 @@ class Links:
 
     def count(self) -> int:
         """
-        Return the number of names with a certificate of certworker, even if Appwrite deleted `DOMAIN/`.
+        Return the number of names that are linked to a generation, even if Appwrite deleted `DOMAIN/`.
 
         An unchanged directory is not listed again.
         """
@@ -169,7 +169,7 @@ class Links:
 
     def indexed(self, entries: Collection[str]) -> dict[str, str]:
         """
-        Return the index line of each of *entries* (see :meth:`entries`) whose existing generation has one.
+        Return the index line of each of *entries* (see :meth:`entries`) whose generation exists and has one.
         """
         lines = self.index.lines()
         if not lines:
@@ -183,13 +183,13 @@ class Links:
 
     def identifiers(self) -> list[str]:
         """
-        Return the identifiers of all generations, linked or not, complete or not.
+        Return the identifiers of all generations, linked or not, and the names of temporary directories.
         """
         return listed(self.generations)
 
     def complete_generations(self) -> list[Path]:
         """
-        Return the directories of all complete generations, linked or not.
+        Return the directories of all generations, linked or not, without temporary directories.
         """
         return [self.generations / each for each in self.identifiers() if is_generation(each)]
 
@@ -255,6 +255,8 @@ class Links:
     def create_links(self, name: str) -> None:
         """
         Make `DOMAIN/` and its missing links. Replace other files that have the names of these links.
+
+        If `DOMAIN` itself is a link, replace it with a directory.
         """
         directory = self.domain_dir(name)
         if directory.is_symlink():
@@ -272,7 +274,9 @@ class Links:
 
     def link(self, names: Sequence[str], generation: Path) -> None:
         """
-        Link each of *names* to *generation*, and make the links in `DOMAIN/`.
+        Make the links in `DOMAIN/` of each of *names*, and then link the name to *generation*.
+
+        Record the fencing token of *generation* if it is the highest of this volume.
         """
         with durable.syncing_together():
             self.record_highest(generation)

@@ -1,9 +1,9 @@
 """
-One issued certificate on the volume: an immutable directory and its metadata.
+One certificate on the volume: an immutable directory with its metadata.
 
 `generations/ID` holds the four PEM files and `meta.json`. The ID begins with the fencing token of the lease,
-so later generations sort after earlier ones. A check reads `meta.json` in microseconds and parses no
-certificate, so checks of 50,000 names are fast.
+so generations of later leases sort after earlier ones. A check reads `meta.json` in microseconds and parses
+no certificate, so checks of 50,000 names are fast.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from certworker.validity import Validity
 if TYPE_CHECKING:  # the metadata is read without loading cryptography
     from certworker.certificates import Certificate
 
-#: The directories of a volume, from its root.
+#: The directories of the generations and of the links to them, relative to the root of a volume.
 GENERATIONS = Path(".certworker/generations")
 LIVE = Path(".certworker/live")
 
@@ -38,8 +38,8 @@ SCHEMA = 1
 #: The kind and the authority of a certificate that an operator imported. certworker does not renew it.
 IMPORTED = "imported"
 
-#: The names and IP addresses in metadata. None begins with a dot, so no directory of a name is `..`,
-#: `.certworker` or `.well-known`. None begins with `_.`, as the directory of a wildcard does.
+#: The names and IP addresses in metadata. No name begins with a dot, so no directory of a name is `..`,
+#: `.certworker` or `.well-known`. No name begins with `_.`, as the directory of a wildcard does.
 NAME = re.compile(r"(?:\*\.)?(?!_\.)[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
 #: The maximum size of `meta.json`. A hundred names of 253 characters take a tenth of it.
@@ -70,7 +70,7 @@ class CertificateMetadata:
     #: The kind of the CA: `public`, `staging`, `development` or `private`; :data:`IMPORTED`: an operator
     #: imported the certificate.
     kind: str
-    #: The fencing token of the lease for the order; 0 for the files of another program.
+    #: The fencing token of the lease on the names; 0 for the files of another program.
     generation: int
 
     @classmethod
@@ -148,7 +148,7 @@ class CertificateMetadata:
     @property
     def validity(self) -> Validity:
         """
-        Return the validity period, for :mod:`certworker.renewal.policy`.
+        Return the validity period.
         """
         return Validity(self.not_before, self.not_after, self.serial)
 
@@ -185,7 +185,7 @@ def build(
     directory: Path, certificate: Certificate, metadata: CertificateMetadata, *, also: Sequence[Path] = ()
 ) -> None:
     """
-    Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
+    Write *certificate* as a new generation to *directory*, whose name is the ID of the generation.
 
     The directory appears only with all its files. Apart from root, only the user of the worker can read the
     key.
@@ -217,7 +217,7 @@ def known_generations(
 
 def is_generation(identifier: str) -> bool:
     """
-    Return whether *identifier* is the name of a complete generation, not of a temporary directory.
+    Return whether *identifier* is the name of a generation, not of a temporary directory.
     """
     return _ID.fullmatch(identifier) is not None
 

@@ -3,7 +3,7 @@ The most important metadata of all certificates in one file.
 
 Reading the `meta.json` of 100,000 generations takes six seconds, and reading `.certworker/index` a tenth of a
 second. A generation never changes, so a line of this file is valid as long as its generation exists.
-The file is only a copy: without it, or for a newer generation, programs read `meta.json`.
+The file is only a copy: without it, or for a newer generation, certworker reads `meta.json`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LEAST_CERTIFICATES = 1_000
 #: The file is written again when more than this share of its lines is missing or superfluous.
 SHARE_OF_CHANGES = 1 / 100
 
-#: The number of lines in one write.
+#: The maximum number of lines in one write.
 LINES_AT_A_TIME = 1_000
 
 #: The maximum size of the file in bytes. A line has about 130 bytes.
@@ -36,8 +36,8 @@ _HEADER = b"certworker index 1\n"
 _FOOTER = re.compile(rb"end ([0-9a-f]{8})\n")
 _FOOTER_BYTES = 13
 
-#: All lines. Each has an identifier, the Unix times of the start and the end, and four strings. Possessive
-#: quantifiers check 100,000 lines in 30 ms.
+#: All lines. Each has an identifier, the Unix times of the start and the end, and four strings. With
+#: possessive quantifiers, the check of 100,000 lines takes 30 ms.
 _TIME = "(?:-[0-9]{11}|[0-9]{12})"
 _LINES = re.compile(rf"(?:[0-9]{{12}}-[0-9a-f]{{8}} {_TIME} {_TIME} (?:[^\t\n]*+\t){{3}}[^\t\n]*+\n)*+")
 #: The Unix times of the first and the last moment that Python's dates can have.
@@ -52,7 +52,7 @@ _TEXTS = slice(48, None)
 @dataclass(frozen=True, slots=True)
 class CertificateSummary:
     """
-    The metadata of a certificate in a line of the index.
+    The metadata of one certificate, from a line of the index.
     """
 
     not_before: datetime
@@ -95,7 +95,7 @@ def summary_in(line: str) -> CertificateSummary:
 
 class MetadataIndex:
     """
-    The index of the *generations* of a volume.
+    The index of the generations in the directory *generations* of a volume.
     """
 
     def __init__(self, generations: Path) -> None:
@@ -104,7 +104,7 @@ class MetadataIndex:
 
     def lines(self) -> dict[str, str]:
         """
-        Return the line of each generation by its identifier; empty if the file is missing or damaged.
+        Return the lines of the file by identifier; empty if the file is missing or damaged.
         """
         try:
             content = durable.read(self.path, LARGEST_INDEX)
@@ -157,7 +157,7 @@ class MetadataIndex:
         begin, end = metadata.not_before.timestamp(), metadata.not_after.timestamp()
         texts = metadata.serial, metadata.issuer, metadata.authority, metadata.kind
         line = f"{identifier} {begin:012.0f} {end:012.0f} " + "\t".join(texts)
-        # Parts of a second, and strings with tabs or line breaks, do not fit into a line.
+        # Fractions of a second, and strings with tabs or line breaks, do not fit into a line.
         if not _LINES.fullmatch(f"{line}\n"):
             return None
         found = summary_in(line)

@@ -1,9 +1,9 @@
 """
-Puts certificates of other hosts into service on this volume.
+Puts certificates of other hosts into service on this volume, and removes certificates as other hosts did.
 
 A copy has the same fencing token and content as the generation on the other host. The tokens decide: a copy
-enters service for a name only if its token is higher than that of the current certificate of the name, and
-than that of its last removal. So each step may run again after a crash, and an old copy replaces nothing.
+enters service for a name only if its token is higher than those of the name's current certificate and last
+removal. So each step may run again after a crash, and an old copy replaces nothing.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Result:
 
 def token_in_service(store: CertificateStore, name: str) -> int:
     """
-    Return the token of the current certificate of *name*, or of its last removal if higher; -1: neither.
+    Return the token of the current certificate of *name*, or of its last removal if higher; -1: no token.
     """
     linked = store.links.generation(name)
     return max(token_of(linked.name) if linked else -1, store.links.removed.token_of(name))
@@ -84,7 +84,10 @@ def rank(store: CertificateStore, name: str) -> int:
 
 def wanted_names(store: CertificateStore, copy: Copy, only: str | None = None) -> tuple[str, ...]:
     """
-    Return the names, all or *only* one, for which *copy* is newer than the state on this volume.
+    Return the names that *copy* serves and for which it is newer than the state on this volume.
+
+    Args:
+        only: The only name to consider; None: all names.
     """
     return tuple(name for name in _names(copy, only) if copy.token > token_in_service(store, name))
 
@@ -149,7 +152,8 @@ def _build(store: CertificateStore, copies: Mapping[Path, Copy]) -> None:
     # The threads mostly wait for the disk.
     with ThreadPoolExecutor(min(BUILDERS, len(missing))) as builders:
         for building in [
-            # With the context of this thread, a builder leaves the sync of the parent directory to it.
+            # With the context of this thread, a builder leaves the sync of the parent directory to this
+            # thread.
             builders.submit(copy_context().run, build, directory, copy.certificate, copy.metadata)
             for directory, copy in missing
         ]:

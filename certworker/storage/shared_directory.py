@@ -5,8 +5,8 @@ All writers share a lock file. The kernel releases the lock when the process end
 in Redis could end while its holder is frozen. The leftovers of a crash are removed only under the exclusive
 lock, and only after a minimum age. So no file is lost even on a file system without locks between hosts.
 
-Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of other
-workers.
+Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes temporary files of
+other workers.
 """
 
 from __future__ import annotations
@@ -48,6 +48,11 @@ _TEMPORARY = re.compile(r"[0-9a-f]{16}(\.probe)?" + re.escape(durable.TEMPORARY)
 class WriteLock:
     """
     The lock file *path*, which readers never need.
+
+    Methods raise VolumeReadOnly, VolumeFull or VolumeFault if the file cannot be made, opened or locked.
+
+    Args:
+        timeout_seconds: How long to wait for other holders.
     """
 
     def __init__(self, path: Path, timeout_seconds: float = LOCK_TIMEOUT_SECONDS) -> None:
@@ -80,10 +85,10 @@ class WriteLock:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """
-        Hold the shared lock within a `with` block; the exclusive lock waits for all shared ones.
+        Hold the shared lock within a `with` block; the exclusive lock waits until no holder is left.
 
         Raises:
-            VolumeLocked: Another worker held the exclusive lock for too long.
+            VolumeLocked: Another thread or worker held the exclusive lock for too long.
         """
         timeout = self.timeout_seconds
         with self._locked(fcntl.LOCK_SH, time.monotonic() + timeout, timeout):
@@ -91,7 +96,7 @@ class WriteLock:
 
     def still_locked(self, timeout_seconds: float | None = None) -> VolumeLocked:
         """
-        Return the failure for a timeout.
+        Return the failure for a timeout, by default for that of the lock.
         """
         waited = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         return VolumeLocked(path=self.path, seconds=f"{waited:g}")
@@ -110,7 +115,7 @@ class WriteLock:
 
     def open(self) -> int:
         """
-        Return a descriptor of the lock file. Make the file if it is missing.
+        Return a descriptor of the lock file, which the caller closes. Make the file if it is missing.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         with durable.translate_os_errors(self.path):
@@ -139,6 +144,8 @@ def temporary(paths: Sequence[Path]) -> list[Path]:
 class SharedDirectory:
     """
     The directory *path*, in which several workers write, and which they clean after a crash.
+
+    Methods raise VolumeReadOnly, VolumeFull or VolumeFault if the lock file cannot be made, opened or locked.
 
     Args:
         lock: The lock file of its writers; it may be in another directory of the same file system.
@@ -169,7 +176,7 @@ class SharedDirectory:
         Until the block ends, no worker removes files from the directory.
 
         Raises:
-            VolumeLocked: Another worker was cleaning the directory for too long.
+            VolumeLocked: Another thread or worker was cleaning the directory for too long.
         """
         with self._lock.shared():
             yield
@@ -241,7 +248,9 @@ class SharedDirectory:
 
 def for_each(members: Iterable[Member], step: Callable[[Member], object]) -> None:
     """
-    Call *step* with each of *members*, even after the failure of one of them.
+    Call *step* with each of *members*, even after VolumeReadOnly or VolumeFault for one of them.
+
+    Any other exception ends the loop.
 
     Raises:
         VolumeReadOnly, VolumeFault: The first failure, after the last member.
