@@ -11,7 +11,7 @@ In import order (★ to read first)::
     once_per          Keys that mark events as done for a limited time
     priority_queues   The requests that wait for a slot, by priority and tenant
     schema            The version of the layout of this state, and a digest of the settings of the last start
-    sightings         The names in service that pointed to another server at their last daily checks
+    sightings         The names that pointed to another server at their last daily checks
     wake_ups          Wake-ups: delayed jobs that check the due names
     outbox            The notifications that wait for delivery, and the subjects of past notifications
 """

@@ -8,10 +8,10 @@ The last outcome of each name: its state, and its certificate or its failure.
                 │       ├─► waiting    for the end of a limit, for example; the attempt is not counted
                 │       ├─► paused     by the CA, for 7 days or until resumed; the attempt is not counted
                 │       └─► moved      to another server, until the name is back; the attempt is not counted
-                └──────────── at the next check, from each state
+                └──────────── at the next attempt, from each state
 
 `certworker status` shows the record. The record preserves the number of attempts across restarts. If Redis
-loses a record, the next check writes it again.
+loses a record, the next job for the name writes it again.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ STATES: tuple[State, ...] = get_args(State)
 #: The states after a success.
 SERVED: tuple[State, ...] = ("issued", "covered")
 
-#: The number of records that one command reads or writes. Redis serves other clients between two commands.
+#: The maximum number of records of one command. Redis serves other clients between two commands.
 RECORDS_PER_COMMAND = 500
 
 #: The maximum number of characters of a code, a serial number or a label.
@@ -68,7 +68,8 @@ DEFERRED_MESSAGE = "The request is waiting for a free slot, and starts automatic
 
 #: The maximum number of fields of a record, including those of other programs.
 MOST_FIELDS = 64
-#: The maximum number of bytes of a record, and of the records in one reply. The last record may exceed it.
+#: The maximum number of bytes of a record, and of the records in one reply. The last record in a reply may
+#: exceed the limit of the reply.
 LARGEST_RECORD = 64 * 1024
 LARGEST_REPLY = 4 * 1024 * 1024
 
@@ -130,7 +131,7 @@ class DomainRecords:
 
     def ask(self, name: str) -> Callable[[], DomainRecord | None]:
         """
-        Ask for the record of *name* together with the next command; return a function that returns it.
+        Read the record of *name* together with the next command; return a function that returns the record.
         """
         limits = (MOST_FIELDS, LARGEST_RECORD, LARGEST_REPLY)
         reply = send_with_next(self._connection, "EVAL", READ, 1, RECORDS + name, *limits)

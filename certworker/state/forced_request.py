@@ -6,9 +6,9 @@ The forced request of a name: pending until a certificate that is newer than the
     requested ──► pending ──► first attempt ──► a new certificate is recorded ──► completed
                      ▲              └─► failed: each later attempt is forced, too
 
-Three fields of the record hold it. Each attempt and each check reads them, so a lost job loses no forced
-request. The request and its completion are separate fields: a later request, which has another id, is pending
-again. Older workers ignore these fields.
+Three fields of the record contain the forced request. Each attempt and each check reads them, so a lost job
+loses no forced request. The request and its completion are separate fields, so a later request, which has
+another id, is pending. Older workers ignore these fields.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ TOKEN_DIGITS = 12
 @dataclass(frozen=True)
 class ForcedRequest:
     """
-    A request for a new certificate, although the one in service is not due.
+    A request for a new certificate, even if the one in service is not due.
     """
 
     id: str

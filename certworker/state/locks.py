@@ -8,8 +8,8 @@ token is lower than that of the current certificate of the name.
 A job that a killed worker has left behind does not wait for the end of that worker's lease: its next run
 takes over the locks of the abandoned run. If that worker is alive after all, its lease is lost.
 
-redis-py's `Lock` locks one name. The script in this module locks a set of names and increments the token in
-one atomic step. If redis-py repeats a command after a broken connection, the command finds its own lock.
+redis-py's `Lock` locks one name. A script in this module locks a set of names and increments the token in one
+atomic step. If redis-py repeats this command after a broken connection, the command finds its own lock.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ RENEWAL_SHARE = 1 / 4
 #: The name of a generation has twelve digits for the token.
 HIGHEST_TOKEN = 10**12 - 1
 
-#: A counter that is further ahead of the volume is invalid. It would require 30 locks a second for a year
-#: without a stored certificate.
+#: A counter that is further ahead of the volume than this is invalid. It would require 30 locks a second for
+#: a year without a stored certificate.
 LONGEST_LEAP = 10**9
 
-#: In milliseconds. No worker takes a longer lease, so a lock with a longer expiry is invalid.
+#: The longest lease that a worker takes, in milliseconds. A lock with a longer expiry is invalid.
 LONGEST_LEASE = 3_600_000
 
 #: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token, and
 #: the beginning of the owners whose locks are taken over, or an empty string. Returns the token. If another
-#: owner holds a lock, changes nothing, and returns the negative index of that lock. An invalid counter counts
-#: as lost.
+#: owner holds a lock, changes nothing, and returns the negative index of that lock, counted from 1. A lock
+#: without a valid expiry does not count. An invalid counter counts as lost.
 _TAKE = f"""
 for i = 2, #KEYS do
     local holder = redis.call('GET', KEYS[i])
@@ -236,7 +236,8 @@ class DomainLocks:
         Args:
             connection: The connection to Redis.
             lease_seconds: How long the names of a killed worker stay locked.
-            highest_token: Returns the highest token on the volume, from which an empty Redis continues.
+            highest_token: Returns the highest token on the volume. With an empty Redis, the tokens continue
+                from it.
             on_conflict: Called when a lock fails, because another worker or job has locked a name.
         """
         self._connection = connection
@@ -260,6 +261,7 @@ class DomainLocks:
         Raises:
             AlreadyInProgress: Another worker or job has locked one of the names. This method does not wait.
             RedisFault: The counter of the fencing tokens is out of bounds.
+            VolumeReadOnly, VolumeFault: The highest token on the volume cannot be read.
             redis.RedisError: Redis failed.
         """
         with self.hold_and_ask(names, lambda: None) as (lease, _):
@@ -275,13 +277,12 @@ class DomainLocks:
             ask: Adds commands to the round trip, after the lock. The block gets what *ask* returns.
 
         Raises:
-            AlreadyInProgress: Another worker or job has locked one of the names. This method does not wait.
-            RedisFault: The counter of the fencing tokens is out of bounds.
-            redis.RedisError: Redis failed.
+            CertworkerError, redis.RedisError: As for :meth:`hold`.
         """
         distinct = tuple(sorted(set(names)))
         keys = [LOCKS + name for name in distinct]
-        # Each lease has an owner of its own. The run in it lets the next run of an abandoned job take over.
+        # Each lease has an owner of its own. The owner contains the run, so that the next run of an abandoned
+        # job can take over the locks.
         owner = _owners_of(current_slot().run) + secrets.token_hex(16)
         with step("lock"):
             lease, asked = self._acquire(distinct, keys, owner, ask)

@@ -12,13 +12,13 @@ from datetime import timedelta
 
 from redis import Redis
 
-#: The names for which certworker placed an order despite a probable refusal, at most once a day. More orders
-#: would use up the limits of the CA for a name that no longer points to this server. Without any order, a
-#: valid name behind a router without NAT loopback would never get a certificate.
+#: The prefix of the keys of names for which certworker placed an order despite a probable refusal, at most
+#: once a day. More orders would use up the limits of the CA for a name that no longer points to this server.
+#: Without any order, a valid name behind a router without NAT loopback would never get a certificate.
 DOUBTS = "certworker:doubt:"
 DOUBT_TTL = timedelta(days=1)
 
-#: The log lines that were already written within :data:`LOGGED_TTL`.
+#: The prefix of the keys of log lines that were already written within :data:`LOGGED_TTL`.
 LOGGED = "certworker:said:"
 #: This is less than a day, because an hourly check would otherwise log an hour later each day.
 LOGGED_TTL = timedelta(hours=23)

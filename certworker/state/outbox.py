@@ -35,7 +35,8 @@ LARGEST_NOTIFICATION = 16_384
 #: After this time, another worker delivers, because the delivering worker was probably killed.
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 
-#: If the cause continues, the notification is repeated after this time.
+#: How long the subjects of a name are stored after the latest of them. If the cause of a notification
+#: continues, the notification is then repeated.
 NOTIFIED_TTL = timedelta(days=90)
 
 # KEYS: the outbox. ARGV: the maximum number of notifications, the maximum bytes of a notification. Replaces a
@@ -55,7 +56,7 @@ return lines
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 # KEYS: the subjects of past notifications about a name, then the outbox of each channel. ARGV: the subject,
-# the seconds until its next notification, the maximum number of stored notifications, the notification. The
+# the expiry of the subjects in seconds, the maximum number of stored notifications, the notification. The
 # script writes the outboxes before the subject, so that a failure does not lose the notification. It limits
 # the expiry of the set of subjects.
 _NOTIFY_ONCE = """
@@ -151,7 +152,7 @@ class Outbox:
     def _remove_invalid(self, lines: Sequence[bytes]) -> None:
         if lines:
             self._remove(lines)
-            logger.warning("removed entries that are not notifications from %s: %d", self.key, len(lines))
+            logger.warning("removed invalid entries from the Redis key %s: %d", self.key, len(lines))
 
     def _remove(self, lines: Iterable[bytes]) -> None:
         with self._connection.pipeline(transaction=True) as pipe:

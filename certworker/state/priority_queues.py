@@ -3,14 +3,15 @@ The requests that wait for a free slot, by priority and tenant.
 
 ::
 
-    expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left
+    expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left, or a
+               stored certificate is not in service yet
     advised    the CA suggests a renewal before the certificate is due
     renewal    the certificate is due, or is not in service
     new        all other requests, for example for names without a certificate
 
 The workers serve the priorities in this order. Within a priority, the tenants take turns. A tenant that holds
-its share of the slots waits for the others. The requests of a tenant with one priority are the members of one
-sorted set.
+its share of the slots waits for the others. The requests of one tenant with the same priority are the members
+of one sorted set.
 
 Redis may evict any of these keys. Each waiting name is therefore also on the agenda, with a later check.
 """
@@ -36,14 +37,14 @@ PRIORITY_QUEUE = "certworker:lane:"
 Priority = Literal["expiring", "advised", "renewal", "new"]
 PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-#: When a waiting name is checked again, in case its queue is lost.
+#: After this time, a waiting name is checked again, in case its queue is lost.
 LOST_QUEUE_CHECK = timedelta(minutes=15)
 
-#: The number of requests that one command writes. Redis serves other clients between two commands.
+#: The maximum number of requests that one command writes. Redis serves other clients between two commands.
 REQUESTS_PER_COMMAND = 500
 
-#: Turns count from one. A higher turn than this is invalid, and becomes the first turn. After an infinite
-#: turn, all tenants would have the same turn.
+#: Turns count from one. A higher turn than this is invalid, and becomes 0, which comes first. After an
+#: infinite turn, all tenants would have the same turn.
 HIGHEST_TURN = 10**12
 
 #: The maximum number of bytes of a request, and of a tenant.
@@ -70,12 +71,12 @@ redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 """
 
 #: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job, the
-#: parts of its data before and after the arguments, the number of its fields, these fields, then the tenants
-#: over their share. The script converts the request into a job in one step, so that a crash does not lose it.
-#: Commands that may fail come first. Returns the tenant, whether it has more requests, the request, and its
-#: score in the priority `new`, which is the last one; then the removed keys with their types. The tenant of a
-#: removed key loses its turn. If the job exists, redis-py has repeated the command after a lost reply, and
-#: the script returns that job.
+#: parts of its data before and after the arguments, the number of the names and values of its other fields,
+#: these names and values, then the tenants over their share. The script converts the request into a job in
+#: one step, so that a crash does not lose it. Commands that may fail come first. Returns the tenant, whether
+#: it has more requests, the request, and its score in the priority `new`, which is the last one; then the
+#: removed keys with their types. The tenant of a removed key loses its turn. If the job exists, redis-py has
+#: repeated the command after a lost reply, and the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])

@@ -21,14 +21,15 @@ logger = logging.getLogger(__name__)
 KEY = "certworker:schema"
 SCHEMA = 1
 
-#: A version that is further ahead of this one is invalid, because no release is so far ahead.
+#: A version that is further ahead of :data:`SCHEMA` than this is invalid: no release is so far ahead.
 LARGEST_LEAD = 20
 
 #: A digest of the settings of the last start.
 CONFIGURATION = "certworker:configuration"
 
 #: KEYS: the version. ARGV: the version of this worker, the highest possible version. Stores and returns the
-#: higher of the stored version and the version of this worker. Also returns an invalid stored value.
+#: higher of the stored version and the version of this worker. Replaces an invalid stored value, and returns
+#: it as well.
 _RAISE = """
 local kind = redis.call('TYPE', KEYS[1])['ok']
 local value = kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, 99) or nil

@@ -1,9 +1,10 @@
 """
-The names in service that pointed to another server at their last daily checks.
+The names that pointed to another server at their last daily checks.
 
-A name stays in the list until a check finds it at this server, a CA validates it, or its certificate is
-removed. Before it counts as moved, a check without a definite result also removes it from the list. If Redis
-loses the list, the count of the days starts again from zero.
+A name stays in the list until a check finds it at this server, a CA validates it, or the name is removed. A
+moved name stays in the list for 30 days after it was taken out of service. Before a name counts as moved, a
+check without a definite result also removes it from the list. If Redis loses the list, the count of the days
+starts again from zero.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SIGHTINGS = "certworker:elsewhere"
 
 #: The number of consecutive daily checks that have to find a name elsewhere before it counts as moved.
 CHECKS = 3
-#: The time from the first to the last of these checks, with a tolerance for a late first check.
+#: The minimum time from the first to the last of these checks, with a tolerance for a late first check.
 SPAN = timedelta(days=CHECKS - 1) - timedelta(hours=1)
 #: After a longer pause between two checks, the count starts again. The name may have been back.
 LONGEST_GAP = timedelta(hours=40)
@@ -74,7 +75,9 @@ class Sighting:
     @classmethod
     def after(cls, earlier: Self | None, found: str, now: datetime) -> Self:
         """
-        Return the sighting after a check at *now* that found the name elsewhere, after those of *earlier*.
+        Return the sighting after a check at *now* that found the name elsewhere, and the checks of *earlier*.
+
+        Without *earlier*, or after a pause of more than :data:`LONGEST_GAP`, the count starts again.
         """
         if earlier is None or not timedelta(0) <= now - earlier.last <= LONGEST_GAP:
             return cls(1, now, now, found)
@@ -104,7 +107,9 @@ class Sightings:
 
     def ask(self, names: Sequence[str]) -> Callable[[], Mapping[str, Sighting]]:
         """
-        Ask for the sightings of *names* together with the next command; return a function that returns them.
+        Read the sightings of *names* together with the next command.
+
+        Return a function that returns the sightings of those of *names* that are in the list.
         """
         reply = send_with_next(self._connection, "EVAL", _READ, 1, SIGHTINGS, LARGEST_ENTRY, *names)
         return lambda: _sightings(names, reply.value())

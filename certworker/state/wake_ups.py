@@ -28,7 +28,7 @@ return 0
 
 def ask_for_wake_up(connection: Redis, moment: datetime) -> int:
     """
-    Return 1 if a wake-up is planned by *moment*, which is in the future, else 0.
+    Return 1 if *moment* is in the future and a wake-up is planned by then, else 0.
 
     With a pipeline as the *connection*, the result is among the replies of the pipeline.
     """
