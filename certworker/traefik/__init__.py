@@ -13,5 +13,5 @@ In import order (★ to read first)::
     tls_probe         Reads which certificate a server shows for a name, by a TLS handshake
     config            ★ The files of Traefik's file provider
     repair            The repair of the files of all names
-    deployment_check  Checks after each issuance that Traefik serves the new certificate
+    deployment_check  Checks after each publication that Traefik serves the new certificate
 """

@@ -48,7 +48,7 @@ class BatchedWriter:
 
     Args:
         staging: A directory that is not watched, on the same file system, for all workers.
-        lock: Held while files are moved.
+        lock: Held while files are written or moved.
         layout: Where the files of names are.
         interval: The pause between two changes.
         changed: Called after each burst of changes.
@@ -73,7 +73,8 @@ class BatchedWriter:
         self.is_stopping: Callable[[], bool] = lambda: False
         # Only one of the waiting threads polls, and makes the changes of all of them.
         self._leading = threading.Lock()
-        #: Used in addition to the time of the directory, because the clock of a file server may differ.
+        #: When this object last changed the directory, in monotonic seconds. It is used in addition to the
+        #: time of the directory, because the clock of a file server may differ.
         self._last_change = -math.inf
 
     def publish(self, order: str, files: Mapping[str, bytes], slot: JobSlot = NO_SLOT) -> None:
@@ -183,7 +184,8 @@ class BatchedWriter:
                 time.sleep(self._poll_seconds())
                 continue
             with self._lock.held():
-                # Another worker may have made the change in the meantime, and the next pause has begun.
+                # In the meantime, another worker may have made this change, or may have removed a file, after
+                # which the next pause has begun.
                 if ready.exists() and (time.monotonic() >= deadline or not self._has_to_wait(slot)):
                     self._change(ready)
 
@@ -200,8 +202,8 @@ class BatchedWriter:
             own: The waiting change of the caller; None: it has none.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The change *own*, or one of *files*, failed. Other
-                changes raise no failure here.
+            VolumeReadOnly, VolumeFull, VolumeFault: The change *own*, or one of *files*, failed. The failures
+                of other changes are not raised here.
         """
         burst = _Burst(self._layout)
         found = sorted(self._staging.path.glob(f"*{READY}"))
@@ -256,7 +258,7 @@ class _Burst:
 
     def add(self, contents: Mapping[str, bytes]) -> list[str]:
         """
-        Add *contents* by file name, and return the names of those that are not outdated.
+        Add those of *contents*, by file name, that are not outdated; return their file names.
         """
         added = []
         for name, present in list(self._layout.read_many(contents)):

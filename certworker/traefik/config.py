@@ -75,7 +75,7 @@ class TraefikConfig:
             duration in seconds.
 
     Attributes:
-        load: The reloads of Traefik that this object caused, and how fast Traefik served the changes.
+        load: The reloads of Traefik that this object caused, and how fast Traefik served new certificates.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class TraefikConfig:
 
     def publish(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
         """
-        Write the files for each name of *stored*, so that Traefik serves it.
+        Write the file of each name of *stored*, so that Traefik serves *stored*.
 
         Args:
             again: Whether to write files that are up to date as well, because Traefik seems to have missed
@@ -255,7 +255,7 @@ class TraefikConfig:
 
     def many_certificates(self) -> ManyCertificates | None:
         """
-        Return the warning that Traefik has too many certificates; None: their number is no problem.
+        Return the warning about too many certificates; None: there are fewer than :data:`MANY_CERTIFICATES`.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
@@ -297,7 +297,7 @@ class TraefikConfig:
 
     def write_at_once_when(self, is_stopping: Callable[[], bool]) -> None:
         """
-        Make waiting changes immediately when *is_stopping* returns True.
+        Make waiting changes immediately while *is_stopping* returns True.
         """
         self._writer.is_stopping = is_stopping
 

@@ -1,5 +1,5 @@
 """
-Checks after each issuance that Traefik serves the new certificate.
+Checks after each publication that Traefik serves the new certificate.
 
 The check runs in its own thread: Traefik needs time to read its files, and no job waits for Traefik. If
 Traefik serves another certificate, the worker logs a warning once a day until Traefik serves the new one. A
@@ -48,7 +48,7 @@ MAX_PENDING = 500
 #: which the reports show.
 MAX_REPORTED = 100
 
-#: If the default address of Traefik does not resolve, the checks pause for this time.
+#: If the default address of Traefik does not resolve, no check is enqueued for this time.
 UNRESOLVED_PAUSE_SECONDS = 60.0
 
 
@@ -79,6 +79,9 @@ class DeploymentCheck:
         write: Called with a name and the reason why its certificate is not served. After such a call, called
             with None when it is served.
         grace_seconds: How long Traefik may take before a certificate is reported as not served.
+        pause_seconds: The pause between two checks of a certificate that is not reported.
+        slow_poll_seconds: The pause between two checks of a reported certificate.
+        day: After this time, a certificate that is still not served is reported again.
         observe: Called with the seconds that Traefik took to serve a new certificate.
 
     Attributes:
@@ -129,8 +132,9 @@ class DeploymentCheck:
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        Return a wrapper of *issue*, the function of a job, that also enqueues the check of the issued
-        or imported certificate.
+        Return a wrapper of *issue*, which returns the state and the names of a publication.
+
+        The wrapper also enqueues the check of an issued or imported certificate.
         """
 
         @wraps(issue)
@@ -145,7 +149,8 @@ class DeploymentCheck:
 
     def enqueue(self, names: Sequence[str]) -> None:
         """
-        Enqueue the check of the certificate of *names*, unless checks are paused or too many are pending.
+        Enqueue the check of the certificate of *names*, unless it is missing, checks are paused, or too many
+        are pending.
         """
         if time.monotonic() < self._paused_until:
             return

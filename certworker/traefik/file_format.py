@@ -39,7 +39,7 @@ _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 #: right one and was changed.
 Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
-#: The form of the files that certworker writes; that of an IP address also has the default certificate.
+#: The form of the files that certworker writes; the file of an IP address also has the default certificate.
 #: Matching 50,000 files is much faster than parsing them.
 _OWN = re.compile(
     rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: ([\w/.-]+)\n"
@@ -64,7 +64,7 @@ def file_name_of(name: str) -> str:
 
 def _entries_in(file: Path) -> dict[str, bytes]:
     """
-    Return the content of the file of each name in *file*, by the name of that file without extension.
+    Return the content of the file of each name in *file*, by the name of that file without its extension.
     """
     content = content_of(file)
     return {file.stem: content} if bits_in(file.name) is None else parse(content) or {}
@@ -145,8 +145,8 @@ def configuration(directory: Path, *, address: bool) -> bytes:
     files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
     tls: dict[str, object] = {"certificates": [files]}
     if address:
-        # A client that connects to an IP address sends no SNI (RFC 6066, section 3). Traefik then
-        # selects by its own address, which differs in a container. Among the default certificates of all
+        # A client that connects to an IP address sends no SNI (RFC 6066, section 3). Traefik then selects the
+        # certificate by its own address, which differs in a container. Among the default certificates of all
         # files, Traefik uses the first one.
         tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
     content: str = yaml.dump({"tls": tls}, Dumper=_Dumper)

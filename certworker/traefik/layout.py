@@ -50,8 +50,8 @@ FEW_NAMES = 800
 #: Up to this many files are read one by one; for more, the directory is listed first.
 FEW_FILES = 16
 
-#: `auto` counts its files again when the directory has grown by this factor: other programs may have many
-#: files there.
+#: `auto` counts the files of certworker again when the directory has grown by this factor: other programs may
+#: have many files there.
 _GROWTH = 1.1
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/[0-9a-f-]+/fullchain\.pem\n")
@@ -100,7 +100,7 @@ class Layout:
 
     def read_many(self, file_names: Collection[str]) -> Iterator[tuple[str, bytes]]:
         """
-        Yield each of *file_names* with the result of :meth:`read`. Each shard is read once.
+        Yield each of *file_names* with the result of :meth:`read`. For many names, each shard is read once.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.

@@ -56,8 +56,8 @@ class ProxyLoad:
 
     def mean_seconds(self) -> float:
         """
-        Return the mean seconds until Traefik served a new certificate, in the current and the previous clock
-        hour; 0: unknown.
+        Return the mean seconds until Traefik served a new certificate, in the current hour of the clock and
+        the previous one; 0: unknown.
         """
         with self._lock:
             hours = [load for hour, load in self._hours.items() if hour >= self._hour() - 1]

@@ -41,8 +41,8 @@ _SECONDS_A_PAIR = 8.2e-9
 _CPU_SHARE = 1.5
 #: The measured time consists mostly of the reloads only if they take longer than this.
 _MEASURABLE_SECONDS = 1.0
-#: The measured time counts only within this factor of the expected time. A longer time usually has another
-#: cause.
+#: The processor seconds that follow from the measured time are limited to this factor above and below the
+#: expected ones. A longer time usually has another cause.
 _MOST_DEVIATION = 4.0
 
 #: After this time, the certificates and files are counted again. Other workers may change their numbers.

@@ -25,7 +25,9 @@ def repair_all(
         The damage of each file that was written, by name.
 
     Raises:
-        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
+        VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The layout could not be changed, no file could
+            be written, or the file of a removed name could not be removed.
+        ValueError: The path of the volume contains a Go template, which Traefik would render.
     """
     written = traefik.repair(served, complete=True)
     for name in written:

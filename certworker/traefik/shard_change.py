@@ -92,7 +92,7 @@ class ShardChange:
 
     def _spread(self, bits: str, entries: Mapping[str, bytes]) -> None:
         """
-        Write *entries*, the hashes of whose names begin with *bits*, to existing or new shards.
+        Write *entries*, whose names have hashes that begin with *bits*, to existing or new shards.
         """
         if not entries:
             return
@@ -119,7 +119,8 @@ class ShardChange:
 
     def _merged(self, shard: Path, entries: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
         """
-        Return *entries* together with those of *shard*; None: another program has changed the shard.
+        Return *entries* together with those of *shard*; None: another program has changed the shard, which is
+        not rebuilt.
         """
         found = parse(content_of(shard))
         if found is None:

@@ -33,7 +33,7 @@ def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) ->
         config_dir: The directory with the files of Traefik, for the remedy.
 
     Raises:
-        OSError: The proxy does not respond, or closes the connection.
+        OSError: The proxy has no address, does not respond, or closes the connection.
     """
     values: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
     try:
@@ -53,6 +53,9 @@ def check_address(
     it.
 
     The server at *address* may be another proxy in front of Traefik, with its own certificate.
+
+    Args:
+        config_dir: The directory with the files of Traefik, for the remedy.
 
     Raises:
         OSError: No server responds at *address*, or it closes the connection.
@@ -78,7 +81,7 @@ def served_certificate(name: str, server: HttpAddress) -> bytes:
 
     Raises:
         ssl.SSLError: The server shows no certificate for *name*, or does not speak TLS.
-        OSError: No server responds, or it closes the connection.
+        OSError: *server* has no address or does not respond, or it closes the connection.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
