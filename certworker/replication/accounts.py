@@ -2,8 +2,8 @@
 The accounts at the CAs, shared by the workers of all hosts, so that a second host registers no other account.
 
 The later key of an account counts: a bundle contains the time of the key's file. So an old bundle does not
-restore a replaced key. A key that this host has replaced, or whose account it has deactivated, does not
-return, because its backup remains on this host.
+restore a replaced key. A key that a key of another host has replaced here, or whose account this host has
+deactivated, does not return, because its backup remains on this host.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Accounts:
 
 def _is_retired(directory: Path, key: bytes) -> bool:
     """
-    Return whether *key* was replaced on this host, or its account was deactivated.
+    Return whether a key of another host has replaced *key* here, or this host has deactivated its account.
     """
     return any(_content(path) == key for path in directory.glob(f"{KEY}*.bak"))
 

@@ -3,7 +3,8 @@ The bundles. Each has a certificate in service with its key and its metadata, th
 account at a CA.
 
 An entry of the stream has the fields `kind`, `names` and `bundle`. The bundle is encrypted, and valid only
-for its kind and its names (see :mod:`certworker.replication.sealing`). Its content is JSON.
+for its kind and its names (see :mod:`certworker.replication.sealing`). Its content is JSON. The portions of
+comparisons and the ends of their answers have the same form.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from certworker.storage.keypair import StoredCertificate
 from certworker.storage.metadata import NAME, CertificateMetadata, comparable, is_generation, token_of
 from certworker.storage.replica import Copy
 
-#: The maximum number of bytes of an entry. That of a certificate with a hundred names of 100 characters has
-#: 40,000.
+#: The maximum number of bytes of an entry. The entry of a certificate with a hundred names of 100 characters
+#: has 40,000.
 LARGEST_ENTRY = 64 * 1024
 
 #: The kind of the bundle of an account at a CA (see :mod:`certworker.replication.accounts`).
@@ -155,7 +156,7 @@ def _removal(content: Mapping[str, object], names: tuple[str, ...] | None) -> Re
 
 def _names_in(value: object) -> tuple[str, ...] | None:
     """
-    Return the names in *value*, including those with an underscore; None if any is invalid.
+    Return the names in *value*, including those with an underscore; None: it is not a valid list of names.
 
     Other programs may have requested certificates for names with an underscore.
     """

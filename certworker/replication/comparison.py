@@ -3,7 +3,7 @@ The comparison of the names of a node with those of a worker on another host, wh
 
 The node sends its names in portions. Each name has a rank: its fencing token, and whether it is removed. A
 worker answers a portion with at most about 1 MB of bundles, and with the name up to which the answer is
-complete. So even a node that lacks many names takes up no more memory in Redis::
+complete. So the answers take up little memory in Redis, even if the node lacks many names::
 
     node    certworker:comparisons      ranks of the names after A, up to Z
     worker  certworker:comparison:ID    bundles …, complete up to M
@@ -63,9 +63,11 @@ class Portion:
     node: str
     #: Whether the node is a worker, which needs the accounts.
     is_worker: bool
+    #: The portion begins after this name; empty: it begins with the first name.
     after: str
     #: The last name of the portion; None: there is no further name.
     until: str | None
+    #: The rank of each name (see :func:`certworker.storage.replica.rank`).
     ranks: dict[str, int] = field(default_factory=dict)
     #: When it was made, in seconds since 1970 by the clock of Redis: a program may replay it later.
     made: int = 0
@@ -74,13 +76,14 @@ class Portion:
 @dataclass(frozen=True)
 class Comparison:
     """
-    Compares the names on a volume with those of another host.
+    Compares the names on a volume with those of other hosts.
     """
 
     connection: Redis
     volume: Volume
     #: The id of this node.
     node: str
+    #: Whether this node is a worker, which needs the accounts.
     is_worker: bool
     #: Ends the wait for an answer.
     stopping: Event
@@ -89,7 +92,7 @@ class Comparison:
 
     def run(self) -> bool:
         """
-        Apply the newer bundles of another host; return whether it answered for all names.
+        Apply the newer bundles of other hosts; return whether they answered for all names.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -133,8 +136,8 @@ class Comparison:
         """
         Return the bundles of the answer to *portion*, and the name up to which it is complete (None: all).
 
-        Return None if there is no complete answer. Other programs may write to its stream, so the size that
-        is read is bounded.
+        Return None if there is no complete answer. Other programs may write to the stream of the answer, so
+        the size that is read is bounded.
         """
         keys = self.volume.keys
         BundleStream(self.connection, COMPARISONS).add(

@@ -67,7 +67,7 @@ class Volume:
 
     def apply(self, bundles: Iterable[Fields]) -> set[str]:
         """
-        Put the certificates in *bundles* into service, and remove the removed names.
+        Put the certificates in *bundles* into service, remove the removed names, and store the accounts.
 
         Return the names whose state may have changed. An invalid bundle is logged and changes nothing. A name
         whose files cannot be written is logged and skipped, so that it does not delay the others.
@@ -213,7 +213,7 @@ class Follower:
     A thread that follows the stream.
 
     Args:
-        on_gap: Called when entries are missing, so that a comparison has to find what they contained.
+        on_gap: Called when entries may be missing, so that a comparison has to find what they contained.
         faults: Logs the failures of Redis and of the volume.
 
     Attributes:
@@ -261,7 +261,7 @@ class Follower:
 
     def hurry(self) -> None:
         """
-        Put the next entries into service immediately, because a job waits for them.
+        Make the loop put the next entries into service immediately, because a job waits for them.
         """
         self._is_hurried = True
         self.loop.wake()

@@ -43,7 +43,7 @@ COMPARE_EVERY_SECONDS = timedelta(hours=1).total_seconds()
 FIRST_RETRY_SECONDS = 2.0
 RETRY_SECONDS = 60.0
 
-#: How long a worker with a new volume waits for the report of another one. After a loss of Redis, all
+#: How long a worker with a new volume waits for the report of another worker. After a loss of Redis, all
 #: hosts report again within :data:`REPORT_EVERY_SECONDS`.
 REPORTS_SECONDS = 15.0
 REPORTS_PAUSE_SECONDS = 0.1

@@ -1,9 +1,9 @@
 """
 The hosts with a volume of their own: the id of this host, and the reports of all hosts in Redis.
 
-Workers that share a volume are one node. The id of a node is derived from the link `.certworker/node`, the
-inode of this link, and the id of the machine. So a copy of the volume on another host is another node. The
-times of the reports are those of Redis, so the clocks of the hosts do not matter.
+Workers that share a volume are one node. The id of a node is derived from the target and the inode number of
+the link `.certworker/node`, and from the id of the machine. So a copy of the volume on another host is
+another node. The times of the reports are those of Redis, so the clocks of the hosts do not matter.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Node:
     names: int
     #: The position of the last entry of the stream that it has applied.
     position: str
-    #: Whether it has all names: it has compared its names with another worker, or is the first worker.
+    #: Whether it has all names: it has compared its names with those of a worker, or is the first worker.
     is_complete: bool
     #: The code of a bundle's failure, until a bundle is valid, or of a name's failure, until the name is in
     #: service or removed; empty if there is no such failure.

@@ -65,7 +65,8 @@ class Publisher:
         hosts find it when they compare their names. A bundle that is too large is logged as well.
 
         Raises:
-            VolumeReadOnly, VolumeFault, SchemaTooNew: The volume cannot be read.
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+            SchemaTooNew: A newer version of certworker wrote the metadata.
         """
         for name, item in self._items(store, names):
             add = partial(self._add, item)

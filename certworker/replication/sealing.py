@@ -65,7 +65,7 @@ class ReplicationKeys:
         Raises:
             BundleDamaged: It is truncated or was changed, or was made for another context.
             BundleFromNewerVersion: A newer version of certworker made it.
-            WrongReplicationKey: It was made with another key.
+            WrongReplicationKey: It was made with a key that this host does not have.
         """
         if len(sealed) < HEADER_BYTES + NONCE_BYTES + TAG_BYTES or not sealed.startswith(MAGIC):
             raise BundleDamaged(reason="it is truncated, or its header is invalid")

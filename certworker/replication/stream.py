@@ -1,9 +1,9 @@
 """
 The stream in Redis on which bundles are published, `certworker:published`.
 
-Its size is bounded: it has at most 2,500 entries, and about 12 MB if they have similar sizes. A host that
-misses an entry compares its names with another host later. Any program may write entries, so the script that
-reads them leaves out the content of large ones.
+Its size is bounded: it has at most 2,500 entries, and at most about 12 MB if they have similar sizes. A host
+that misses an entry compares its names with those of another host later. Any program may write entries, so
+the script that reads them leaves out the content of large ones.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ _TOO_LARGE = 2**64
 #: it for each script.
 HUGE_ENTRY = 1024 * 1024
 
-#: KEYS: the stream. ARGV: the position, the number of entries, the maximum size of an entry, and the size
-#: above which it is removed. Returns the id of the first entry, the last id, and the entries after the
+#: KEYS: the stream. ARGV: the position, the maximum number of entries, the maximum size of an entry, and the
+#: size above which it is removed. Returns the id of the first entry, the last id, and the entries after the
 #: position: the id, the size, and the fields. An entry above the maximum size has no fields. The script
 #: removes a key of another type.
 _READ = """
@@ -93,7 +93,7 @@ class Reading:
     entries: list[Entry]
     #: The position of the last entry that was ever added, or :data:`BEGINNING` if none was.
     last: str
-    #: Whether entries after the position are missing, because the stream was shortened or lost.
+    #: Whether entries after the position may be missing, because the stream was shortened or lost.
     has_gap: bool
 
 
