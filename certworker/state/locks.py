@@ -156,8 +156,8 @@ class Lease:
         """
         Renew the lease, and return whether it is still valid.
 
-        If Redis fails, the lease is valid until it expires, because no other worker can lock the names before
-        that.
+        If Redis fails, the lease counts as valid until it expires. Before that, no other worker can lock the
+        names, except to take over the locks of an abandoned run.
         """
         with self._mutex:
             try:

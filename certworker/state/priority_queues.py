@@ -5,7 +5,7 @@ The requests that wait for a free slot, by priority and tenant.
 
     expiring   the certificate expires within 48 hours, and less than a fifth of its validity is left, or a
                stored certificate is not in service yet
-    advised    the CA suggests a renewal before the certificate is due
+    advised    the CA suggests a renewal before the age of the certificate requires one
     renewal    the certificate is due, or is not in service
     new        all other requests, for example for names without a certificate
 

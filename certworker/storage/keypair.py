@@ -67,7 +67,7 @@ def load(directory: Path, name: str) -> Certificate:
         raise CertificateUnreadable(
             path=directory / "privkey.pem",
             name=name,
-            reason="it is not an elliptic-curve or RSA key without a password",
+            reason="it is not an unencrypted elliptic-curve or RSA key",
         ) from error
     if not certificate.chain_pem and not _may_lack_chain(directory):
         raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain")

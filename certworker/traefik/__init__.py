@@ -3,7 +3,7 @@ Traefik: its configuration files, and the check that it serves the certificates 
 
 In import order (★ to read first)::
 
-    load              Counts the reloads of Traefik, and measures its time until it serves a certificate
+    load              Counts the reloads of Traefik, and records its time until it serves a certificate
     shards            Shards: files with the certificates of about 250 names each
     shard_change      One change of several shards
     file_format       The content of the file of a name, and of the files of other programs

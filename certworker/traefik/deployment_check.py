@@ -2,9 +2,9 @@
 Checks after each publication that Traefik serves the new certificate.
 
 The check runs in its own thread: Traefik needs time to read its files, and no job waits for Traefik. If
-Traefik serves another certificate, the worker logs a warning once a day until Traefik serves the new one. A
-worker checks only certificates that it has issued, imported or received from another host since its start.
-`certworker doctor NAME` checks any name at any time.
+Traefik serves another certificate, the check logs a warning once a day until Traefik serves the new one. A
+worker or mirror checks only new certificates: those that it has issued, imported or received from another
+host. `certworker doctor NAME` checks any name at any time.
 """
 
 from __future__ import annotations

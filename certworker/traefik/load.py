@@ -24,7 +24,7 @@ class _Hour:
 
 class ProxyLoad:
     """
-    Counts this worker's changes to Traefik's files, and measures how long Traefik took to serve certificates.
+    Counts this process's changes to Traefik's files, and records how long Traefik took to serve certificates.
 
     After each change, Traefik reads all of its files again. Several threads may call these methods.
 

@@ -102,7 +102,7 @@ class TestDamagedFiles:
         path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
 
         assert volume.current(NAME) is None
-        assert "it is not an elliptic-curve or RSA key without a password" in caplog.text
+        assert "it is not an unencrypted elliptic-curve or RSA key" in caplog.text
 
     def test_a_key_of_another_certificate_is_reported(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
