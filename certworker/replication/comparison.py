@@ -43,7 +43,7 @@ PORTION_BYTES = 32 * 1024
 #: The size of an answer in bytes above which it is rejected. It leaves space for the bundles of all accounts.
 MOST_ANSWER_BYTES = 8 * 1024 * 1024
 
-#: The size of an entry in memory without its fields.
+#: The approximate size of an entry in memory without its fields, in bytes.
 _ENTRY_BYTES = 128
 
 #: How long a node waits for an answer. A worker needs a few seconds to list 100,000 names.

@@ -62,7 +62,8 @@ class Publisher:
         Publish the certificate of each of *names*, or its removal.
 
         A failure of Redis is only logged, because the change has already taken effect on this host. The other
-        hosts find it when they compare their names. A bundle that is too large is logged as well.
+        hosts find it when they compare their names with those of this host. A bundle that is too large is
+        logged as well.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.

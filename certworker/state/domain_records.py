@@ -88,7 +88,7 @@ class DomainRecord:
     code: str
     message: str
     remedy: str
-    #: The number of consecutive failures.
+    #: The number of counted failures since the last success.
     attempts: int
     #: The number of consecutive unfinished attempts: the one in progress, and those whose worker crashed.
     crashes: int

@@ -23,7 +23,7 @@ return cjson.encode(records)
 """
 
 #: KEYS: records. ARGV: the field with a different value for each record; how many fields all records share;
-#: these fields with their values; two fields to remove; then the value of the first field for each record.
+#: these fields with their values; two fields to remove; then the different value for each record.
 DEFER = """
 local shared = 2 * ARGV[2]
 for i, key in ipairs(KEYS) do

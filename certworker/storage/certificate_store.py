@@ -47,7 +47,7 @@ class CertificateStore:
     The certificates under *certificates_dir*, one directory per name.
 
     Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read, and SchemaTooNew if a newer
-    certworker wrote metadata. Methods that change the volume also raise VolumeLocked or VolumeFull.
+    certworker wrote the metadata. Methods that change the volume may also raise VolumeLocked or VolumeFull.
 
     Args:
         keep: The number of the latest generations to retain for each name with a certificate.
@@ -271,7 +271,7 @@ class CertificateStore:
         Record that *stored* is in service and in the domain records, so that it need not be published again.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The record failed; *stored* will be put into service again.
+            VolumeReadOnly, VolumeFault: The recording failed; *stored* will be put into service again.
         """
         for directory in self._unpublished.find(stored.metadata.names):
             if directory.name <= stored.directory.name:

@@ -146,7 +146,7 @@ def create(path: Path, content: bytes, mode: int) -> None:
     """
     Remove an old file at *path*, and write *content*. Readers may find no file, or only a part of *content*.
 
-    A failure or a power cut during the call may leave such a file. The call takes half the time of
+    A failure or a power cut during the call may leave this state. The call takes half the time of
     :func:`write`: without a rename, the file and its directory are synced together.
     """
     with translate_os_errors(path):
@@ -291,7 +291,7 @@ def check_writable(directory: Path) -> None:
             _create(probe, b"probe", 0o600)
             probe.replace(renamed)
         finally:
-            # A write that fails on a full disk leaves an empty file.
+            # A write that fails on a full disk may leave an empty or incomplete file.
             for path in (probe, renamed):
                 path.unlink(missing_ok=True)
         sync_directory(directory)

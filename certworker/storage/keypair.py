@@ -75,7 +75,8 @@ def load(directory: Path, name: str) -> Certificate:
 
 
 def _may_lack_chain(directory: Path) -> bool:
-    # The root of a private CA may have signed the certificate. An operator may import one without a chain.
+    # The root of a private CA may have signed the certificate directly. An operator may import one without a
+    # chain.
     metadata = CertificateMetadata.read(directory)
     return metadata is not None and metadata.kind in ("private", IMPORTED)
 

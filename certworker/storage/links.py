@@ -274,7 +274,7 @@ class Links:
 
     def link(self, names: Sequence[str], generation: Path) -> None:
         """
-        Make the links in `DOMAIN/` of each of *names*, and then link the name to *generation*.
+        Make the links in `DOMAIN/` of all *names*, and then link these names to *generation*.
 
         Record the fencing token of *generation* if it is the highest of this volume.
         """

@@ -32,7 +32,7 @@ class RememberedListing(Generic[Found]):
 
     Args:
         directory: The directory, which need not exist.
-        read: Lists it.
+        read: Lists the directory, and returns the result.
         clock: Returns monotonic seconds.
     """
 

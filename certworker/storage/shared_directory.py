@@ -173,7 +173,7 @@ class SharedDirectory:
         """
         Hold the lock for writing within a `with` block, together with other writers.
 
-        Until the block ends, no worker removes files from the directory.
+        Until the block ends, no worker removes leftovers from the directory.
 
         Raises:
             VolumeLocked: Another thread or worker was cleaning the directory for too long.

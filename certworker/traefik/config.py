@@ -303,7 +303,7 @@ class TraefikConfig:
 
     def is_sharded(self) -> bool:
         """
-        Return whether new certificates go to shards, files with the certificates of many names.
+        Return whether new certificates go to shards, which have the certificates of many names each.
         """
         return self._layout.is_sharded()
 

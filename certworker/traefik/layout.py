@@ -125,7 +125,7 @@ class Layout:
 
     def is_sharded(self, adding: Collection[str] = ()) -> bool:
         """
-        Return whether new certificates go to shards when the file names *adding* are written.
+        Return whether new certificates go to shards when files with the names *adding* are written.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read.
@@ -157,8 +157,8 @@ class Layout:
             purpose: Why they are written.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: The directory cannot be read, or an old copy of a content
-                cannot be removed.
+            VolumeReadOnly, VolumeFull, VolumeFault: The directory cannot be read, or the old copy of a
+                certificate cannot be removed.
         """
         if purpose != "scatter" and self.is_sharded(contents.keys()):
             listed = self._listed()
