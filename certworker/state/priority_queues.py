@@ -158,7 +158,7 @@ class Request:
     #: Whether the request names the tenant, which is then recorded. Otherwise, the tenant is the registered
     #: domain.
     names_tenant: bool = True
-    #: The requester, not verified; not part of the request.
+    #: The requester, not verified; not compared, and not part of the job.
     by: object = field(default=None, compare=False)
 
     def as_json(self) -> str:

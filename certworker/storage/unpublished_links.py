@@ -17,9 +17,10 @@ class UnpublishedLinks:
     """
     The links to generations that are stored, but not yet known to be in service.
 
-    `.certworker/unpublished/ID` is a link to the generation `ID`. The link is made before the generation.
-    It is removed after the certificate is in the files of Traefik and in the domain records. So after a crash
-    or a failure in between, a later attempt finds the stored certificate and needs no new order.
+    `.certworker/unpublished/ID` is a link to the generation `ID`. The link is made before the generation. It
+    is removed when the certificate is in the files of Traefik and in the domain records, or is no longer
+    needed. So after a crash or a failure in between, a later attempt finds the stored certificate and needs
+    no new order.
 
     Methods raise VolumeReadOnly or VolumeFault if the volume cannot be read.
     """
