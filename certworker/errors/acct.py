@@ -30,8 +30,8 @@ class TooManyAccounts(CertworkerError):
     code = "acct.too_many"
     message_template = "{authority} limits the number of new accounts for this IP address: {detail}"
     remedy_template = (
-        "Mount a volume at CERTWORKER_STATE_DIR so that the account key survives restarts, then run: docker "
-        "compose up -d"
+        "Mount a volume at CERTWORKER_STATE_DIR, so that a new container has the same account key, then run: "
+        "docker compose up -d"
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True
@@ -86,7 +86,7 @@ class AccountKeyUnreadable(CertworkerError):
 class AccountBlocked(CertworkerError):
     code = "acct.blocked"
     message_template = "{authority} has blocked the account: {detail}"
-    remedy_template = "Ask the CA for the reason, and set CERTWORKER_AUTHORITY to another CA until then."
+    remedy_template = "Ask the CA to unblock the account. Until then, set CERTWORKER_AUTHORITY to another CA."
     retry = Retry.CONFIG
     severity = Severity.FATAL
     other_ca_may_issue = True
@@ -96,7 +96,7 @@ class KeyChangeRefused(CertworkerError):
     code = "acct.no_key_change"
     message_template = "{authority} does not allow this change of the account key: {detail}"
     remedy_template = (
-        "The account keeps its key. To register an account with another key, run: certworker account "
-        "deactivate"
+        "The account keeps its key. To get another key, deactivate the account; the next order registers a "
+        "new one: certworker account deactivate"
     )
     retry = Retry.CONFIG

@@ -63,7 +63,7 @@ class PendingTimeout(CertworkerError):
 class BadCsr(CertworkerError):
     code = "acme.bad_csr"
     message_template = "{authority} rejected the certificate signing request: {detail}"
-    remedy_template = "Set CERTWORKER_KEY_TYPE=ec256, which every CA accepts, then run: docker compose up -d"
+    remedy_template = "Set CERTWORKER_KEY_TYPE=ec256, which most CAs accept, then run: docker compose up -d"
     retry = Retry.CONFIG
     other_ca_may_issue = True
 

@@ -76,19 +76,22 @@ class WouldReplacePublic(ConfigurationFailure):
     code = "config.would_replace_public"
     message_template = "{name} has a valid certificate from {current}, which {authority} must not replace."
     remedy_template = (
-        "Set CERTWORKER_AUTHORITY and _APP_ENV back to the public CA, or first run: certworker remove {name}"
+        "Set CERTWORKER_AUTHORITY and _APP_ENV back to the values for the public CA, or remove the "
+        "certificate first: certworker remove {name}"
     )
 
 
 class WrongCaUrl(ConfigurationFailure):
     code = "config.wrong_ca_url"
     message_template = "{url} is not an ACME directory ({found})."
-    remedy_template = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory. Test: curl -v {url}"
+    remedy_template = (
+        "Set CERTWORKER_AUTHORITY to the URL of the CA's directory. Show the current response: curl -v {url}"
+    )
     other_ca_may_issue = True
 
 
 class AddressNotUsable(ConfigurationFailure):
     code = "config.http_address"
     message_template = "Cannot listen on {address}: {reason}."
-    remedy_template = "Stop the other program, or set {variable} to an address with another port."
+    remedy_template = "Stop a program that uses the port, or set {variable} to another address or port."
     severity = Severity.FATAL

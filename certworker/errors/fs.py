@@ -70,7 +70,7 @@ class VolumeFault(CertworkerError):
 
 class VolumeLocked(CertworkerError):
     code = "fs.locked"
-    message_template = "Another worker has held the lock on {path} for {seconds} seconds."
+    message_template = "Another process or thread has held the lock on {path} for {seconds} seconds."
     remedy_template = "If this continues, restart the workers: docker compose restart SERVICE"
     retry = Retry.SOON
 

@@ -83,7 +83,10 @@ class HttpRedirectBad(ValidationFailure):
 class HttpRedirectLoop(ValidationFailure):
     code = "http.redirect_loop"
     message_template = "{name} redirects the CA in a loop."
-    remedy_template = "In Cloudflare, set SSL/TLS to Full, or set _APP_OPTIONS_FORCE_HTTPS=disabled in .env."
+    remedy_template = (
+        "Exclude /.well-known/acme-challenge/ from the redirect. With Cloudflare, set SSL/TLS to Full, or "
+        "set _APP_OPTIONS_FORCE_HTTPS=disabled in .env."
+    )
 
 
 class HttpRedirectClosed(ValidationFailure):

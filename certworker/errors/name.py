@@ -49,7 +49,7 @@ class NameHasPort(NameFailure):
 class NameTooLong(NameFailure):
     code = "name.too_long"
     message_template = "{name} is too long: {what} has {length} characters, and the limit is {limit}."
-    remedy_template = "Send a name of at most 253 characters, with at most 63 in each label."
+    remedy_template = "Send a shorter name: at most 253 characters, with at most 63 in each label."
 
 
 class TooManyLabels(NameFailure):
@@ -76,7 +76,7 @@ class IpAddress(NameFailure):
 class NoPublicSuffix(NameFailure):
     code = "name.no_public_suffix"
     message_template = (
-        "{name} is a private name, and no public CA issues certificates for names under .{suffix}."
+        "{name} is not a public name, and no public CA issues certificates for names under .{suffix}."
     )
     remedy_template = (
         "Use a registered domain. For a private CA, set CERTWORKER_AUTHORITY to the URL of its directory and "

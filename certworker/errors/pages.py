@@ -37,7 +37,7 @@ RETRIES = {
     ),
 }
 
-AT_EACH_START = "The worker checks it at each start, and so does the doctor."
+AT_EACH_START = "The worker checks it at each start, and the doctor at each run."
 ONLY_A_WARNING = "This is only a warning. certworker orders anyway."
 ONLY_IN_THE_DOCTOR = "Only the doctor checks it."
 BY_THE_DOCTOR_AND_THE_PAGE = "The doctor and the page of the worker show it."
@@ -65,6 +65,10 @@ RETRIES_BY_CODE = {
         "certworker checks daily, and when it starts with other settings, whether the name points to this "
         "server again."
     ),
+    "dns.ownership_missing": (
+        f"{RETRIES[Retry.PREFLIGHT]} It does not retry the request of another tenant for a name in service. "
+        "Send that request again."
+    ),
     "dns.propagation": ONLY_A_WARNING,
     "dns.split_horizon": ONLY_A_WARNING,
     "dns.target_invalid": "certworker ignores the value until its next start.",
@@ -91,8 +95,8 @@ RETRIES_BY_CODE = {
     ),
     "lock.held": (
         "certworker checks the name again after the lease of the other job. A forced request waits up to ten "
-        "minutes for that job, and then places its order. certworker reports another worker on Appwrite's "
-        "queue only once after each start."
+        "minutes for that job, and then places its order. An import or a removal is not retried. certworker "
+        "reports another worker on Appwrite's queue only once after each start."
     ),
     "notice.undelivered": "certworker retries every 30 seconds.",
     "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
@@ -136,7 +140,7 @@ RETRIES_BY_CODE = {
     "replication.wrong_key": "certworker skips the bundle.",
     "renew.overdue": (
         "Before the expiry, certworker retries about every 4 hours, and more often as the expiry approaches. "
-        "Only the CA can require a longer pause."
+        "Only a rate limit can require a longer pause."
     ),
     "state.schema_too_new": (
         "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily, and at "

@@ -55,7 +55,7 @@ class PayloadPickled(PayloadFailure):
 class PayloadUnknownArgument(PayloadFailure):
     code = "payload.unknown"
     message_template = "{function} does not accept the argument {argument}{hint}"
-    remedy_template = "Send no other arguments than: {known}."
+    remedy_template = "Send no arguments other than: {known}."
 
 
 class PayloadDuplicateKey(PayloadFailure):

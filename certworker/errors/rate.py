@@ -35,8 +35,8 @@ class RegisteredDomainLimit(CertworkerError):
         "The registered domain has reached its weekly limit, which all its subdomains share: {detail}"
     )
     remedy_template = (
-        "No action is needed; certworker retries automatically. To have your own limit, set _APP_DOMAIN to "
-        "your own domain."
+        "No action is needed; certworker retries automatically. If the registered domain belongs to others, "
+        "set _APP_DOMAIN to your own domain."
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True

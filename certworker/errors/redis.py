@@ -121,7 +121,7 @@ class RedisWrongType(CertworkerError):
 
 class RedisEvicts(CertworkerError):
     code = "redis.evict"
-    message_template = "Redis deletes waiting jobs when its memory is full (maxmemory-policy {policy})."
+    message_template = "Redis may delete waiting jobs when its memory is full (maxmemory-policy {policy})."
     remedy_template = "Start Redis with --maxmemory-policy noeviction, then run: docker compose up -d redis"
     retry = Retry.CONFIG
     severity = Severity.WARNING

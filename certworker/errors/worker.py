@@ -10,7 +10,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class QueueUnserved(CertworkerError):
     code = "queue.unserved"
     message_template = (
-        "The queue {queue} has {waiting} waiting jobs and no worker; this worker reads only {own}."
+        "The queue {queue} has {waiting} waiting jobs and no worker; certworker reads only {own}."
     )
     remedy_template = "Send jobs for certworker to the right queue, for example with: certworker request NAME"
     retry = Retry.CONFIG
@@ -31,7 +31,8 @@ class AlreadyInProgress(CertworkerError):
     code = "lock.held"
     message_template = "Another job for {name} is running."
     remedy_template = (
-        "No action is needed; its result applies to both jobs. Show it: certworker status {name}"
+        "No action is needed for a request; the result of that job applies to it. Repeat an import or a "
+        "removal later. Show the state: certworker status {name}"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

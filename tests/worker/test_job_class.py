@@ -115,7 +115,7 @@ class TestRegisteredJob:
 
         assert ("failed", True) == (status, message.startswith("[payload.unknown]"))
         assert "certworker.issue does not accept the argument forse; did you mean force?" in message
-        assert message.endswith("Send no other arguments than: domain, domains, force, tenant.")
+        assert message.endswith("Send no arguments other than: domain, domains, force, tenant.")
         assert not connection.exists("sample:issued")
 
     @pytest.mark.parametrize("serializer", [JSONSerializer, PickleSerializer])
