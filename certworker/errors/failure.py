@@ -46,7 +46,7 @@ LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
-#: A field of a template before a period, which may be after a parenthesis.
+#: A field of a template before a period, or before a closing parenthesis and a period.
 _BEFORE_A_PERIOD = re.compile(r"\{(\w+)\}\)?\.(?=\s|$)")
 
 
@@ -54,10 +54,11 @@ class Retry(Enum):
     """
     When certworker retries after a failure. :mod:`certworker.renewal.policy` defines the pauses of each kind.
 
-    certworker never retries an invalid request. After any other failure, it schedules the next attempt.
+    certworker never retries an invalid request. After any other failure of a request, it schedules the next
+    attempt.
     """
 
-    #: The request itself is invalid: its payload, or the syntax of a name.
+    #: The request itself is invalid: its payload, a name, or an imported certificate.
     NEVER = "never"
     #: The operator must change something: a setting, a file, or something at the CA.
     CONFIG = "config"
@@ -102,8 +103,8 @@ class CertworkerError(Exception):
     """
     A failure that the operator can act on.
 
-    A subclass sets `code`, `retry`, `severity`, `message_template` and `remedy_template`. The caller passes
-    the values of the templates as keywords, and this class makes them printable.
+    A subclass sets or inherits `code`, `retry`, `severity`, `message_template` and `remedy_template`. The
+    caller passes the values of the templates as keywords, and this class makes them printable.
 
     Attributes:
         message: What happened, in one sentence.
@@ -119,7 +120,7 @@ class CertworkerError(Exception):
     #: Each class sets or inherits this attribute. An instance may override it.
     retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
-    #: Whether another CA may issue: the cause is an outage or a policy of this CA.
+    #: Whether another CA may issue: the cause is an outage, a limit or a policy of this CA.
     other_ca_may_issue: ClassVar[bool] = False
 
     def __init__(
@@ -137,7 +138,9 @@ class CertworkerError(Exception):
 
     def from_preflight(self) -> Self:
         """
-        Mark this failure as found by a preflight check, which does not count against the limits of the CA.
+        Mark this failure as found by a preflight check, and return it.
+
+        Such a failure does not count against the limits of the CA.
         """
         if self.retry is Retry.CA:
             self.retry = Retry.PREFLIGHT
@@ -194,7 +197,7 @@ class ValidationFailure(CertworkerError):
 
 class PreflightFailure(ValidationFailure):
     """
-    Only a preflight check recognizes this cause, before certworker sends a request to the CA.
+    Only a preflight check recognizes this cause, before certworker places an order.
     """
 
     retry = Retry.PREFLIGHT
@@ -213,7 +216,7 @@ class Interrupted(Exception):
 
 class NotRecorded(Exception):
     """
-    The outcome of a job, or the time of its next attempt, could not be recorded: the job has to run again.
+    The outcome of a job, or the time of the next attempt, could not be recorded: the job has to run again.
     """
 
 

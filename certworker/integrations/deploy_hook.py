@@ -39,7 +39,7 @@ SHUTDOWN_TIMEOUT_SECONDS = 15.0
 POLL_SECONDS = 0.1
 PAUSE_WITHOUT_A_PUBLICATION_SECONDS = 60.0
 
-#: The maximum number of bytes of the output in the log, which shows its end.
+#: The log shows at most this number of bytes, from the end of the output.
 MAX_OUTPUT = 300
 
 #: The pauses after the first failure, the second one, and so on; the last pause repeats.

@@ -39,7 +39,8 @@ LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
 IN_SERVICE: tuple[InService, ...] = ("valid", "expired", "none", "unknown")
 
-#: Characters. A message or a remedy may end with a link, which must stay complete.
+#: The maximum number of characters of a string field. A message or a remedy may end with a link, which must
+#: stay complete.
 LONGEST_TEXT = 5_000
 
 

@@ -2,8 +2,8 @@
 Decides which events cause a notification, and delivers through each channel independently.
 
 A name causes a notification when it first fails, becomes overdue, needs an action by the operator, has an
-imported certificate that expires soon, or recovers. :mod:`certworker.state.outbox` decides when the worker
-repeats a notification. Notifications within half a minute share a delivery.
+imported certificate that expires soon or has expired, or recovers. :mod:`certworker.state.outbox` decides
+when the worker repeats a notification. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A certificate that cannot be renewed is overdue if less than this share of its lifetime is left.
+#: A certificate whose renewal fails is overdue if less than this share of its lifetime is left.
 OVERDUE_SHARE = 1 / 5
 
 #: Failures that a retry alone cannot fix: the operator must change the configuration or the request.
@@ -56,7 +56,7 @@ class Notifier:
     Stores and delivers notifications.
 
     Args:
-        log: The log of sent notifications.
+        log: Stores each notification in the outboxes, and which subjects had one.
         channels: The channels by name, `mail` and `hook`. Without a channel, the notifier stores only which
             reminders it has made.
         life_of: Returns the validity of the certificate in service for a name, or None. It raises a
@@ -113,10 +113,15 @@ class Notifier:
         """
         Notify about a failed attempt for *name*, unless *name* already had such a notification.
 
-        After a recovery, or after 90 days, a failure causes a new notification.
+        Another notification reports that the certificate in service is overdue. Failures that need an action
+        by the operator count separately for each code. After a recovery, or after 90 days, a failure causes
+        a new notification.
 
         Args:
-            again: The time of the next attempt, if one is planned.
+            name: The name.
+            failure: The failure of the attempt.
+            again: The time of the next attempt; None if none is planned.
+            now: The time of the event.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -135,7 +140,14 @@ class Notifier:
 
     def remind(self, name: str, subject: str, failure: CertworkerError, now: datetime) -> bool:
         """
-        Notify that the imported certificate of *name* expires soon, unless *subject* already had a reminder.
+        Notify that the imported certificate of *name* expires soon or has expired, unless *subject* already
+        had a reminder.
+
+        Args:
+            name: The name.
+            subject: Identifies the certificate and the reminder.
+            failure: What the notification reports.
+            now: The time of the event.
 
         Returns:
             Whether the reminder is new, even without a channel.

@@ -29,8 +29,8 @@ from certworker.storage.certificate_store import CertificateStore
 
 EVENTS = "certworker:events"
 
-#: The approximate number of events in the stream, about 20 MB. A program that misses more events reads the
-#: records.
+#: The approximate maximum number of events in the stream, about 20 MB. A program that misses more events than
+#: that reads the records.
 MAX_EVENTS = 10_000
 
 #: Fields that the stream adds to the records.
@@ -77,7 +77,7 @@ class EventStream:
 
     def append(self, names: Sequence[str], event: Mapping[str, object]) -> None:
         """
-        Add *event* to the stream, and its additional fields to the record of each of *names*.
+        Add *event* to the stream, and its additional fields to the record of each of *names*, if it exists.
 
         Within a job, the transaction at the end of the job adds the event and the fields.
 

@@ -41,7 +41,7 @@ MAX_BUFFERED = 10_000
 #: The history expires this long after its last line.
 HISTORY_TTL = timedelta(days=120)
 
-#: The longest valid duration of a step: a day, in milliseconds. Every job has a deadline of hours at most.
+#: The longest valid duration of a step: a day, in milliseconds. The time limit of a job is much shorter.
 LONGEST_MS = 86_400_000
 
 #: How long a line waits for others, so that they share a batch.
@@ -54,7 +54,7 @@ PAUSE_SECONDS = 60.0
 @dataclass(frozen=True)
 class HistoryEntry:
     """
-    One event of a name.
+    One log line about a name.
     """
 
     moment: datetime
@@ -140,7 +140,7 @@ class History:
         Write the buffer to Redis, and return the lines of *name*, the oldest first.
 
         Raises:
-            redis.RedisError: Redis failed.
+            redis.RedisError: Redis failed. The lines in the buffer are dropped: the log also has them.
         """
         with self._writing, self._connection.pipeline(transaction=False) as pipe:
             self._take_buffer(pipe)
@@ -190,7 +190,7 @@ def _duration(value: object) -> float | None:
 
 class HistoryLogHandler(logging.Handler):
     """
-    A handler for the "certworker" logger that passes on the lines about a name.
+    A handler for the "certworker" logger that passes on the lines about a name, from INFO on.
 
     Args:
         append: Takes the name and the event, whose text is the message with its code and remedy.

@@ -7,11 +7,11 @@ and then the fields as `key=value`::
     2026-11-23T10:15:09Z INFO  api.shop.org: certificate issued duration_s=4.1 serial=04ab…
     2026-11-23T10:15:31Z WARN  api.shop.org: certificate not issued: [http.404] Another server … attempt=1 …
 
-The last field of a failure is `docs`: the command that prints its page, or a URL.
+The last field of a failure is `docs`: the command that prints its page, or the URL of the page.
 
-A `json` line is one JSON object. It begins with these fields in this order: ts, level, event, code, docs,
-domain, job, trace_id, attempt, message, remedy, next_attempt, problem. A caller passes `extra` with any of
-`domain`, `event`, `code` and `fields`.
+A `json` line is one JSON object. It begins with those of these fields that have a value, in this order: ts,
+level, event, code, docs, domain, job, trace_id, attempt, message, remedy, next_attempt, problem. A caller
+passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
 Text from a job or a CA never starts another line. Each value of a failure is bounded separately, so the
 remedy is always complete. A line of a library ends after 500 characters. The traceback of an unexpected error
@@ -71,7 +71,8 @@ def configure(
 
     Args:
         form: The format of the lines.
-        level: `debug`, `info`, `warning` or `error`, in any case; `error` applies to libraries as well.
+        level: `debug`, `info`, `warning` or `error`, in upper or lower case; `error` applies to libraries,
+            too.
         stream: Colored if it is a terminal and NO_COLOR (https://no-color.org) is not set.
         docs_url: The site with the page of each failure; None: lines name the command that prints it.
     """

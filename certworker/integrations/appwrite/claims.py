@@ -40,8 +40,8 @@ MAX_DISPLAYED = 200
 # until a worker counts as dead, the maximum number of claims, the end of the queue with the oldest message,
 # bytes of the largest message.
 # Returns the claims, and the removed keys of another type.
-# A message above the largest size is cut to one byte more, so that it is still refused. A heartbeat with a
-# time to live above these milliseconds is not certworker's, and does not count.
+# A message above the largest size is cut to one byte more than that size, so that it is still refused. A
+# heartbeat that expires later than certworker's own, or never, does not count: another program wrote it.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
 local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
@@ -97,13 +97,20 @@ class AppwriteQueue(Protocol):
 
     def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
         """
-        Remove the claim of the message *raw*, after a success or with its *failure*.
+        Remove the claim of the message *raw*, and report its *failure* to Appwrite; None: it succeeded.
         """
 
 
 class Claims:
     """
     The claims of one worker in one format, and the takeover from dead workers.
+
+    Args:
+        queue_format: `utopia` or `resque`, a part of the keys of the claims.
+        queue: The key of Appwrite's queue.
+        worker: The id of this worker.
+        out: The end of the queue with the oldest message: `LEFT` or `RIGHT`.
+        script: Lua that defines `taken`, a function that is called with each message from the queue.
     """
 
     def __init__(
@@ -128,7 +135,9 @@ class Claims:
 
     def take(self, *more: str) -> list[bytes]:
         """
-        Claim the waiting messages and the claims of dead workers, and return all claims, oldest first.
+        Claim the waiting messages, take over the claims of dead workers, and return all claims, oldest first.
+
+        A worker has at most :data:`MAX_CLAIMS` claims. Further messages stay where they are.
         """
         claims: list[bytes]
         claims, removed = self._take(self._keys, [*self._arguments, *more])

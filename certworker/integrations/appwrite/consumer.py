@@ -2,8 +2,8 @@
 The thread that empties Appwrite's queues, and turns their messages into requests.
 
 A claim is removed only after its request is on certworker's queue, or its message has failed. If a worker is
-killed earlier, another worker finds the claim and repeats the request. The queue has equal requests at most
-once.
+killed earlier, another worker finds the claim and repeats the request. certworker's queue contains equal
+requests only once.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class Translator:
         Return the normalized name of *message*.
 
         Raises:
+            PayloadFailure: The text is too long, or contains a surrogate.
             NameFailure: No CA issues for the name, or it is a wildcard and no DNS provider is set.
             DomainIsLocalhost: The name refers to the local machine.
         """
@@ -73,7 +74,7 @@ class Translator:
         """
         Return whether the request needs a check of DNS first, which may take seconds.
 
-        A forced request needs none, nor does a request for Appwrite's own domain.
+        Only the action `verification` needs one, unless the request is forced or for Appwrite's own domain.
         """
         own = message.validation_domain is not None and message.validation_domain == message.domain
         return message.action == "verification" and not (message.force or own)
@@ -104,6 +105,14 @@ class Translator:
 class Consumer:
     """
     The consumer of Appwrite's queue *name*, in both formats.
+
+    Args:
+        connection: The connection to Redis.
+        name: The name of the queue, which is the same in both formats.
+        mode: `auto`: reads the queue of a format only after Appwrite has used it. `on`: reads both. `off`:
+            reads none.
+        translator: Turns the messages into requests.
+        seconds_between_counts: The minimum pause between two searches for other consumers.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -155,7 +164,7 @@ class Consumer:
 
     def _pass(self) -> float:
         """
-        Empty each queue that Appwrite uses, and return the seconds to wait.
+        Empty each queue that Appwrite uses, or in the mode `on` both, and return the seconds to wait.
         """
         present = [queue for queue in self._queues if self._mode == "on" or queue.exists()]
         if present and "present" not in self._logged:
@@ -230,8 +239,8 @@ class Consumer:
                 self._verifying[raw] -= 1
 
     def _check_for_other_consumers(self) -> None:
-        # Each consumer adds its messages to a total. The total minus certworker's own count is the count of
-        # other consumers.
+        # Each consumer adds the number of its messages to a total. The total minus certworker's own count is
+        # the number of messages of other consumers.
         if time.monotonic() - self._counted < self._seconds_between_counts:
             return
         self._counted = time.monotonic()

@@ -82,7 +82,7 @@ def _parsed(raw: bytes) -> dict[str, Any]:
 
 
 def _domain_of(payload: Mapping[str, Any]) -> object:
-    # Appwrite sends its whole document of the domain. Only one attribute is needed.
+    # Appwrite sends the whole document of the domain. Only one attribute is needed.
     document = _object(payload, "domain")
     return document.get("domain") if document is not None else None
 
@@ -92,7 +92,7 @@ def _request(payload: Mapping[str, Any], domain: object) -> Message:
         raise PayloadMissing
     if not isinstance(domain, str):
         raise PayloadType(field="domain", wanted="a string")
-    # Appwrite 1.7 and earlier have neither action nor validationDomain; null means the default.
+    # Appwrite 1.7 and earlier send neither action nor validationDomain; null means the default.
     action = payload.get("action")
     known = next((each for each in ACTIONS if action in (each, None)), None)
     if known is None:

@@ -14,8 +14,8 @@ from certworker.errors import CertworkerError
 from certworker.integrations.appwrite.claims import Claims, displayed
 from certworker.worker.payload import LARGEST, read_json
 
-# KEYS: the queue, the times of delayed jobs. ARGV: the current time, the name of the queue. Delayed jobs of
-# other queues, and keys of another type, are unchanged.
+# KEYS: the queue, the times of delayed jobs. ARGV: the current time, the name of the queue. Moves the jobs of
+# this queue that are due. Delayed jobs of other queues, and lists of another type, are unchanged.
 _BRING_DELAYED = """
 for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
     local list = 'resque:delayed:' .. moment
@@ -32,7 +32,8 @@ end
 """
 
 # KEYS: the claims. ARGV: the message, the entry for the list of failures, or an empty string after a success.
-# Only the tools of php-resque read its keys. A key of another type is unchanged, and affects no message.
+# Only the tools of php-resque read the statistics and the list. Such a key of another type is unchanged, and
+# affects no message.
 _SETTLE_RESQUE = """
 if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
 redis.pcall('INCR', 'resque:stat:processed')

@@ -17,7 +17,7 @@ from certworker.integrations.appwrite.claims import KEY_PREFIX, Claims, displaye
 from certworker.redis.codec import decode_text
 from certworker.worker.payload import LARGEST
 
-#: Digits of a plausible count.
+#: The maximum number of digits of a plausible count.
 MOST_DIGITS = 15
 
 # `pid_of` returns the id of a message only if Appwrite's retry command can read the message, because the
@@ -49,7 +49,8 @@ local function taken(raw)
 end
 """
 
-# KEYS: the claims. ARGV: the message, `success` or `failed`, an id and a string for an invalid message.
+# KEYS: the claims. ARGV: the message, `success` or `failed`, an id and a string for a message that Appwrite's
+# retry command cannot read, the name of the queue.
 _SETTLE_UTOPIA = """
 local raw, how, pid_of_ours, text_of_ours = unpack(ARGV)
 if redis.call('LREM', KEYS[1], -1, raw) == 0 then return 0 end
@@ -99,8 +100,8 @@ class UtopiaQueue:
         """
         Remove the claim of the message *raw*.
 
-        After a *failure*, Appwrite's retry command can send the message again. certworker stores an invalid
-        message in a readable form.
+        After a *failure*, Appwrite's retry command can send the message again. Instead of a message that the
+        command cannot read, certworker stores one with its printable beginning.
         """
         how, pid = "failed" if failure else "success", uuid4().hex
         text = {
@@ -113,7 +114,9 @@ class UtopiaQueue:
 
     def taken_by_others(self) -> int | None:
         """
-        Return how many messages other consumers have taken; None if a count is missing or invalid.
+        Return how many messages other consumers have taken.
+
+        Return None if certworker's own count was missing and starts now, or if a count is invalid.
         """
         own_count = f"{KEY_PREFIX}:taken:{self._name}"
         if self._connection.set(own_count, 0, nx=True):

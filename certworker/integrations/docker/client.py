@@ -1,8 +1,8 @@
 """
 The Docker API: lists, events and reloads.
 
-Apart from the version of the API, a reload needs only requests about its container, so a socket proxy can
-forbid all others. Only labels and the doctor need lists.
+Apart from the version of the API, a reload needs only requests about its container and a command in it, so a
+socket proxy can forbid all others. Only labels and the doctor need lists.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from docker import APIClient
     from docker.types import CancellableStream
 
-#: The seconds until a restart kills the container.
+#: The seconds after which a restart kills a container that has not stopped.
 GRACE_SECONDS = 10
 TIMEOUT_SECONDS = 30
 
-#: After this time without data, the client reconnects: the connection may be broken.
+#: After this time without data, the stream of events ends: the connection may be broken.
 MAX_SILENCE_SECONDS = 60
 
 #: The exceptions of the library for a response that does not come from Docker.
@@ -48,7 +48,8 @@ class DockerClient:
         Perform *reload*, and wait until the engine has finished.
 
         Raises:
-            ReloadFailed: The container is missing or stopped, or its command failed.
+            ReloadFailed: The engine responds with an error, for example because the container is missing or
+                stopped; or the command in the container failed.
             ReloadRefused: A proxy does not allow the reload.
             EngineUnreachable: The engine does not respond, its response is not usable, or it denies access to
                 its socket.
@@ -73,7 +74,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: The engine does not respond, or responds with an error.
+            EngineUnreachable: The engine does not respond, or responds with an error or in another format.
         """
         return self._listed({"label": [label]})
 
@@ -83,7 +84,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: The engine does not respond, or responds with an error.
+            EngineUnreachable: The engine does not respond, or responds with an error or in another format.
         """
         return self._listed(None)
 
@@ -93,7 +94,7 @@ class DockerClient:
 
         Raises:
             ListingRefused: A proxy does not allow the request.
-            EngineUnreachable: The engine does not respond, or responds with an error.
+            EngineUnreachable: The engine does not respond, or responds with an error or in another format.
         """
         try:
             return self._starts({"type": ["container"], "event": ["start"], "label": [label]})

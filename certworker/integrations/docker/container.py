@@ -79,7 +79,7 @@ class Container:
     @classmethod
     def started(cls, event: object) -> Self | None:
         """
-        Return the container that started, according to *event* of GET /events; None for another event.
+        Return the container in *event*, a start event of GET /events; None if it has no id or no name.
 
         The labels of the container are among the attributes of the event.
         """

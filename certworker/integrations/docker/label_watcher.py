@@ -39,10 +39,14 @@ class LabelWatcher:
     A thread that requests the names in the labels of containers.
 
     Args:
+        containers: The engine.
         request: Puts a name on the queue, with the origin of the request.
         private_names: Whether names of a private network are accepted.
         wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError that describes an error of *request*, or None.
+        first_pause_seconds: The pause after the engine disconnects. Failures in a row double it, up to a
+            minute.
+        seconds_between_starts: See :data:`START_INTERVAL_SECONDS`.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -124,10 +128,10 @@ class LabelWatcher:
 
     def _request_names(self, container: Container) -> None:
         for name in self._names(container):
+            self._request(name, f"the label of the container {container.name}")
             logger.info(
                 "requested by the container %s", container.name, extra={"domain": name, "event": "job"}
             )
-            self._request(name, f"the label of the container {container.name}")
         self._requested_at[container.id] = time.monotonic()
 
     def _names(self, container: Container) -> Iterator[str]:

@@ -30,7 +30,8 @@ MAX_BURST_SECONDS = 60.0
 RETRY_INTERVAL_SECONDS = 60.0
 PAUSE_WITHOUT_A_CHANGE_SECONDS = 60.0
 
-#: A reload sends up to three requests, and a restart waits for the container.
+#: A reload sends up to four requests, of which the first reads the version of the API. A restart waits for
+#: the container.
 LONGEST_RELOAD_SECONDS = 120.0
 
 #: Enough for a restart, which waits until the container has ended.
@@ -124,7 +125,7 @@ class Reloader:
         try:
             requested += tuple(self._of_labels(self._labeled()))
         except CertworkerError as failure:
-            self._log_once(RELOAD_LABEL, failure, "The reload is retried.")
+            self._log_once(RELOAD_LABEL, failure, " · certworker retries")
             complete = False
         else:
             self._forget(RELOAD_LABEL)
@@ -155,7 +156,7 @@ class Reloader:
         try:
             self._reload(reload)
         except CertworkerError as failure:
-            self._log_once(reload, failure, "The reload is retried.")
+            self._log_once(reload, failure, " · certworker retries")
             return False
         self._forget(reload)
         burst = f" ({changes} changes)" if changes > 1 else ""
@@ -164,7 +165,7 @@ class Reloader:
 
     def _log_once(self, subject: object, failure: CertworkerError, suffix: str = "") -> None:
         if (subject, failure.code) not in self._logged:
-            logger.warning("%s", f"{failure} {suffix}".strip(), extra={"code": failure.code})
+            logger.warning("%s%s", failure, suffix, extra={"code": failure.code})
         self._logged.add((subject, failure.code))
 
     def _forget(self, subject: object) -> None:

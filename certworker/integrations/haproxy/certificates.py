@@ -48,9 +48,10 @@ class HaproxyCertificates:
         Send each certificate that the HAProxy at *socket* lacks, and remove those of removed names.
 
         Raises:
-            HaproxyRefused: HAProxy does not respond, or refuses a certificate. After a refusal, all others
-                are up to date.
-            VolumeReadOnly, VolumeFault: The volume, or one certificate, cannot be read.
+            HaproxyRefused: HAProxy does not respond, or refuses a command. After it has refused a
+                certificate, the others are up to date.
+            CertworkerError: The volume, or one certificate, cannot be read. Then the others are up to date,
+                if the volume can be read.
         """
         api = RuntimeApi(socket.path)
         try:

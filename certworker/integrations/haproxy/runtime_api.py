@@ -100,8 +100,8 @@ class RuntimeApi:
             is_new: Whether HAProxy has not loaded this path.
 
         Raises:
-            CommandFailed: HAProxy does not respond or refuses the certificate, or the certificate is too
-                long.
+            CommandFailed: HAProxy does not respond or refuses the certificate, the certificate is too long
+                or not plain PEM, or :data:`PATH` does not match the path.
         """
         pem = certificate.fullchain_pem + certificate.key.pem
         if not PEM.fullmatch(pem):
@@ -113,8 +113,8 @@ class RuntimeApi:
             )
         if is_new:
             self._expect(f"new ssl cert {path}", "New empty certificate")
-        # HAProxy changes the certificate of an unfinished transaction instead of the one in the command. A
-        # worker that was killed between the two commands has left it.
+        # During an unfinished transaction, HAProxy changes the certificate of that transaction instead of the
+        # one in the command. A worker that is killed between `set` and `commit` leaves such a transaction.
         success = f"for certificate {path}!"
         try:
             self._expect(text, success)
@@ -129,7 +129,8 @@ class RuntimeApi:
         Add the certificate *path* to the list *crt_list*, so that HAProxy serves it.
 
         Raises:
-            CommandFailed: HAProxy does not respond, or refuses the certificate.
+            CommandFailed: HAProxy does not respond, or refuses the certificate, or :data:`PATH` does not
+                match a path.
         """
         self._expect(f"add ssl crt-list {_safe(crt_list)} {_safe(path)}", "Success!")
 
@@ -138,7 +139,8 @@ class RuntimeApi:
         Remove the certificate *path* from *lists* and from the memory of HAProxy.
 
         Raises:
-            CommandFailed: HAProxy does not respond, or needs the certificate.
+            CommandFailed: HAProxy does not respond, or needs the certificate, or :data:`PATH` does not match
+                a path.
         """
         for crt_list in lists:
             self._command(f"del ssl crt-list {_safe(crt_list)} {_safe(path)}")

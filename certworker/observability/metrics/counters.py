@@ -29,7 +29,7 @@ class Counters:
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        # The library adds a metric with the start time of each counter. Prometheus does not need it.
+        # The library would add a metric with the start time of each counter, which Prometheus does not need.
         disable_created_metrics()
         self._registry = registry
         self._jobs = self._counter(families.JOBS)
@@ -79,12 +79,12 @@ class Counters:
 
     def acme_request(self, issuer: str, kind: str, status: int, seconds: float) -> None:
         """
-        Count a completed request to a CA.
+        Count a request to a CA that has ended, with or without an answer.
 
         Args:
             issuer: The label of the CA.
             kind: The kind of the request.
-            status: The HTTP status; 0 without an answer.
+            status: The HTTP status; 0 without a usable answer.
             seconds: The duration of the request.
         """
         self._requests.labels(issuer, kind, status_of(status)).inc()

@@ -41,7 +41,7 @@ class Family:
     One metric with all its series.
     """
 
-    #: The name without the prefix `certworker_`; for a counter without `_total`.
+    #: The name without the prefix `certworker_`, and without the suffix `_total` or `_info`.
     short_name: str
     type: Type
     #: One sentence for the HELP line of a scrape and for the documentation.
@@ -78,7 +78,7 @@ TIME_TO_SERVICE = Family(
     buckets=SERVICE_SECONDS,
 )
 ACME_REQUESTS = Family(
-    "acme_requests", "counter", "Completed HTTP requests to a CA.", ("issuer", "kind", "status")
+    "acme_requests", "counter", "HTTP requests to a CA that have ended.", ("issuer", "kind", "status")
 )
 ACME_DURATION = Family(
     "acme_request_duration_seconds",
@@ -129,7 +129,7 @@ REPLICATION_MISSING = Family(
     "gauge",
     "How many fewer names this host has than the worker with the most names.",
 )
-QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that wait on the queue.", own=False)
+QUEUE_JOBS = Family("queue_jobs", "gauge", "Jobs that are waiting on the queue.", own=False)
 HEAD_AGE = Family(
     "queue_head_age_seconds",
     "gauge",

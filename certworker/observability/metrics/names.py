@@ -1,5 +1,5 @@
 """
-The metrics of names: counts by state and condition, and the times of single certificates.
+The metrics of names: counts by state, condition and remaining lifetime, and the times of single certificates.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Counted(NamedTuple):
     #: The remaining share of the lifetime: 1 is new, 0 or less is expired. None: the name has no certificate,
     #: or has moved. For an imported certificate, the lifetime is at most its last 300 days.
     share_left: float | None
-    #: When its certificate expires; None without a certificate, or for a moved name.
+    #: When the certificate expires; None without a certificate, or for a moved name.
     not_after: datetime | None = None
     name: str = ""
     #: The label of the CA; empty without a certificate.
@@ -41,7 +41,7 @@ class Counted(NamedTuple):
     #: The code of the last failure; empty without a failure.
     code: str = ""
     not_before: datetime | None = None
-    #: When its certificate is due for renewal.
+    #: When the certificate is due for renewal; None if it is not renewed.
     renewal: datetime | None = None
 
     @property

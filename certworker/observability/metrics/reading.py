@@ -28,7 +28,7 @@ class Collector:
 
     def describe(self) -> Iterable[Metric]:
         """
-        Return nothing. Without this method, the registry would collect immediately, before anything is known.
+        Return nothing. Without this method, the registry would collect at the registration, too early.
         """
         return []
 

@@ -57,7 +57,7 @@ class Metrics(Counters):
             certificates: Yields every name.
             states: All states of a name. A state without names is 0: an absent series raises no alert.
             issuers: The labels of the known CAs, and of other sources of certificates.
-            per_name: The number of names with certificate times in the metrics.
+            per_name: The number of names with certificate times in the metrics: those that expire first.
         """
         names = NameCounter(certificates, states, Issuers(issuers), per_name)
         self._registry.register(Collector(Sparing(names)))
@@ -66,8 +66,8 @@ class Metrics(Counters):
         self, *, jobs: Callable[[], int], head_age: Callable[[], float], scheduler_lag: Callable[[], float]
     ) -> None:
         """
-        Report the queue at each scrape: its length, how long its next job has waited, and how late delayed
-        jobs are.
+        Report the queue at each scrape: its length, how long its next job has waited, and how late the
+        earliest delayed job or check is.
         """
         self._registry.register(
             Collector(
@@ -79,13 +79,13 @@ class Metrics(Counters):
 
     def watch_budgets(self, budgets: Callable[[], Sequence[IssuerBudget]]) -> None:
         """
-        Report what the limits of each CA leave, at each scrape.
+        Report at each scrape what the limits of each CA leave.
         """
         self._registry.register(Collector(partial(gauges.budgets, budgets)))
 
     def watch_publications(self, oldest_unserved: Callable[[], float]) -> None:
         """
-        Report the age of the oldest certificate that the proxy does not serve, at each scrape.
+        Report at each scrape the age of the oldest new certificate that the proxy does not serve.
         """
         self._registry.register(Collector(gauges.single(families.UNSERVED_AGE, oldest_unserved)))
 
