@@ -125,8 +125,8 @@ RETRIES_BY_CODE = {
     "redis.too_old": "certworker stops, and checks the version again at its next start.",
     "redis.unreachable": OF_REDIS,
     "reload.engine": (
-        "certworker retries a reload every minute. It retries to read the labels after growing pauses of at "
-        "most a minute."
+        "certworker retries a reload every minute. It tries to read the labels again after growing pauses of "
+        "at most a minute."
     ),
     "reload.failed": OF_RELOADS,
     "reload.haproxy": OF_RELOADS,

@@ -24,8 +24,8 @@ class ReloadRefused(CertworkerError):
     code = "reload.refused"
     message_template = "The Docker proxy at {engine} does not allow the reload {reload} ({reason})."
     remedy_template = (
-        "Allow it in the proxy. For docker-socket-proxy set POST=1 and ALLOW_RESTARTS=1 (recent versions "
-        "also need ALLOW_KILL=1); for exec set POST=1, CONTAINERS=1 and EXEC=1"
+        "Allow it in the proxy. For docker-socket-proxy, set POST=1 and ALLOW_RESTARTS=1 (recent versions "
+        "also need ALLOW_KILL=1); for exec, set POST=1, CONTAINERS=1 and EXEC=1"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ReplicationFailure(CertworkerError):
     """
-    A bundle from another host is rejected, or a host is away, behind, or of another version.
+    A bundle is rejected, or a host is away, is behind, or runs another version.
 
     Each host keeps the certificates that it has.
     """
