@@ -93,7 +93,7 @@ class TestFollow:
         message = followed(redis_server, connection)
 
         assert ["unverified", "verified"] == [status for _, _, status in message]
-        assert message[0][1]["logs"].startswith("[fs.locked] Another worker has held")
+        assert message[0][1]["logs"].startswith("[fs.locked] Another process or thread has held")
 
     def test_it_continues_after_the_last_event(
         self, app: App, redis_server: RedisServer, connection: Redis

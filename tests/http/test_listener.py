@@ -81,7 +81,7 @@ class TestListener:
         """
         A second server on the address fails when it starts, and not later.
         """
-        text = f"another program uses it.*set {VARIABLE} to an address with another port"
+        text = f"another program uses it.*set {VARIABLE} to another address or port"
         with opened(echo) as listener, pytest.raises(AddressNotUsable, match=text):
             Listener(
                 HttpAddress("127.0.0.1", listener.port), echo, BOUNDS, name="test", variable=VARIABLE

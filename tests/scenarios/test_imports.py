@@ -173,7 +173,7 @@ SCENARIOS = [
         "--force",
     ),
     refused(
-        "an import by another user than that of the worker",
+        "an import by a user other than that of the worker",
         "import.wrong_user",
         as_another_user,
         "docker compose exec -u",
