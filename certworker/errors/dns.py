@@ -132,7 +132,10 @@ class InServiceForAnother(OwnershipMissing):
     The certificate in service belongs to another tenant or to the operator, and is not affected.
     """
 
-    message_template = "{name} is in service, but not for the tenant {tenant}, and no TXT record names it."
+    message_template = (
+        "{name} is in service, but not for the tenant {tenant}, and certworker found no TXT record for this "
+        "tenant."
+    )
 
 
 class InvalidTarget(CertworkerError):

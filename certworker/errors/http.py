@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity, ValidationFailure
 
-#: The command that shows what the CA receives.
+#: A command that shows which server responds to the CA. A challenge path without a response returns 404.
 TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challenge/test"
 
 
@@ -52,7 +52,7 @@ class HttpNotFound(ValidationFailure):
     message_template = "{name} ({address}) does not have the response to the challenge (404)."
     remedy_template = (
         "Point the A record of {name} to this server, and route /.well-known/acme-challenge/ from Traefik to "
-        "certworker. " + TEST
+        "certworker. Test: certworker doctor {name}"
     )
 
 
@@ -210,7 +210,7 @@ class BehindCloudflare(HttpCloudflare):
     """
 
     message_template = "{name} is behind Cloudflare, which forwards the challenge."
-    remedy_template = "In Cloudflare, leave SSL/TLS at Full (strict)."
+    remedy_template = "In Cloudflare, set SSL/TLS to Full (strict)."
     severity = Severity.WARNING
 
 

@@ -204,7 +204,7 @@ SCENARIOS = [
         "Cloudflare forwards the response",
         "http.cloudflare",
         behind_cloudflare,
-        "leave SSL/TLS at Full (strict)",
+        "set SSL/TLS to Full (strict)",
         asked=True,
         check="port 80",
         shows="warning",
