@@ -133,6 +133,7 @@ class TestFailures:
 
         assert before == engine.asked
         assert 1 == caplog.text.count("[reload.failed]")
+        assert "name=web · certworker retries" in caplog.text
 
 
 class TestLabels:
