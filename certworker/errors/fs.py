@@ -43,7 +43,8 @@ class KeyPairBroken(CertworkerError):
     code = "fs.partial"
     message_template = "The certificate in {path} is not usable for {name}: {reason}"
     remedy_template = (
-        "certworker replaces it at the next request or renewal. To request it: certworker request {name}"
+        "certworker replaces the certificate at the next request or renewal. To replace it now: "
+        "certworker request {name}"
     )
     retry = Retry.SOON
 
@@ -52,7 +53,8 @@ class CertificateUnreadable(CertworkerError):
     code = "fs.corrupt"
     message_template = "Cannot read {path}: {reason}."
     remedy_template = (
-        "certworker replaces it at the next request or renewal. To request it: certworker request {name}"
+        "certworker replaces the certificate at the next request or renewal. To replace it now: "
+        "certworker request {name}"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

@@ -29,8 +29,8 @@ RETRIES = {
     Retry.PREFLIGHT: "certworker retries after 1, 5, 10 and 30 minutes, then hourly for a day, then daily.",
     Retry.CA: "certworker retries after 1, 10 and 100 minutes, then daily.",
     Retry.UNTIL: (
-        "certworker retries when the limit ends, but after a day at the latest. If the end is unknown, it "
-        "retries after an hour."
+        "certworker retries when the limit resets, but after a day at the latest. If that time is unknown, "
+        "certworker retries after an hour."
     ),
     Retry.SOON: (
         "certworker retries after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
@@ -78,7 +78,10 @@ RETRIES_BY_CODE = {
     "fs.fenced": f"Usually, the other worker has planned the next check. Otherwise, {RETRIES[Retry.SOON]}",
     "fs.not_persistent": AT_EACH_START,
     "fs.partial": OF_A_DAMAGE,
-    "fs.readonly": "At its start, certworker stops. Later, it retries each name daily, and at each start.",
+    "fs.readonly": (
+        "If the worker finds this at its start, it exits with code 2. If it occurs later, certworker retries "
+        "each name daily, and at each start."
+    ),
     "hook.failed": f"{RETRIES[Retry.SOON]} The retries end when the worker stops.",
     "http.hairpin": ONLY_A_WARNING,
     "import.ends": "certworker reports it again as the expiry approaches, and daily after the expiry.",
@@ -94,9 +97,10 @@ RETRIES_BY_CODE = {
         "reload."
     ),
     "lock.held": (
-        "certworker checks the name again after the lease of the other job. A forced request waits up to ten "
-        "minutes for that job, and then places its order. An import or a removal is not retried. certworker "
-        "reports another worker on Appwrite's queue only once after each start."
+        "The other job plans the next check of the name. If its worker crashes, certworker checks the name "
+        "when the lease of that job expires. A forced request waits up to ten minutes for that job. If the "
+        "job takes longer, the next check places the order. An import or a removal is not retried. "
+        "certworker reports another worker on Appwrite's queue only once after each start."
     ),
     "notice.undelivered": "certworker retries every 30 seconds.",
     "proxy.default_cert": OF_THE_DEPLOYMENT_CHECK,
@@ -143,8 +147,8 @@ RETRIES_BY_CODE = {
         "Only a rate limit can require a longer pause."
     ),
     "state.schema_too_new": (
-        "certworker stops if the state in Redis is newer. For a newer certificate, it retries daily, and at "
-        "each start."
+        "If the state in Redis is newer, certworker stops. If only the metadata of a certificate is newer, "
+        "certworker retries the names of that certificate daily, and at each start."
     ),
     "worker.crashed": "certworker retries at the time in the message, within a day.",
     "worker.stalled": "certworker logs when the loop is making progress again.",

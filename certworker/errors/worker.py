@@ -85,8 +85,7 @@ class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
     message_template = "Workers died or froze {times} times in a row during this job."
     remedy_template = (
-        "Send the job again after you have found the cause, often too little memory: "
-        "docker compose logs --tail 200"
+        "Find the cause (often too little memory): docker compose logs --tail 200. Then send the job again."
     )
     retry = Retry.SOON
     severity = Severity.WARNING
