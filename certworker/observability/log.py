@@ -1,8 +1,8 @@
 """
 The log: one line per step of a job, in the format `human` or `json`.
 
-A `human` line has the time in UTC, the level, the name (so that `grep` finds all of its lines), the message,
-and then the fields as `key=value`::
+A `human` line contains the time in UTC, the level, the name (so that `grep` finds all of its lines), the
+message, and then the fields as `key=value`::
 
     2026-11-23T10:15:09Z INFO  api.shop.org: certificate issued duration_s=4.1 serial=04ab…
     2026-11-23T10:15:31Z WARN  api.shop.org: certificate not issued: [http.404] Another server … attempt=1 …

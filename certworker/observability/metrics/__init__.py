@@ -6,7 +6,7 @@ In import order (★ to read first)::
     families      Every metric: its name, its type, its labels and its meaning
     label_values  The values of labels from closed sets
     counters      What the components count
-    reading       Reads metrics at a scrape
+    reading       Reads metrics during a scrape
     names         The metrics of names, which a scrape counts
     gauges        The other metrics that a scrape reads
     registry      ★ The metrics of one worker or mirror

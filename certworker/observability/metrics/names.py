@@ -90,7 +90,7 @@ class _Counts:
 
 class NameCounter:
     """
-    Counts the names at a scrape.
+    Counts the names during a scrape.
 
     Args:
         certificates: Yields every name.

@@ -1,5 +1,5 @@
 """
-Reads metrics at a scrape. A metric that cannot be read is absent, and the scrape shows the others.
+Reads metrics during a scrape. The metrics of a function that fails are absent; the scrape shows the others.
 """
 
 from __future__ import annotations
@@ -20,17 +20,13 @@ MAX_COLLECT_SHARE = 1 / 20
 
 class Collector:
     """
-    Reads metrics at a scrape, each with its own function.
+    Calls functions during a scrape, each of which reads one or more metrics.
+
+    If a function fails, all of its metrics are absent.
     """
 
     def __init__(self, *reads: Callable[[], Iterable[Metric]]) -> None:
         self._reads = reads
-
-    def describe(self) -> Iterable[Metric]:
-        """
-        Return nothing. Without this method, the registry would collect at the registration, too early.
-        """
-        return []
 
     def collect(self) -> Iterator[Metric]:
         """
