@@ -1,5 +1,5 @@
 """
-The cost of the steps of a job, without and with traces.
+The cost of the steps of a job, without and with tracing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.servers.collector import Collector
 TITLE = "the steps of a job"
 NOTE = (
     "the steps of a job: the time that 8 steps and 6 checks need for their measurement, median of 2,000 jobs "
-    "that do nothing else. With traces, a collector on this machine receives all spans."
+    "that do nothing else. With tracing, a collector on this machine receives all spans."
 )
 
 STEPS = ("lock", "preflight", "order", "validate", "finalize", "store", "publish", "record")
@@ -31,7 +31,7 @@ def measure(_place: Path) -> list[Figure]:
     """
     Return the microseconds for a job.
     """
-    progress(f"{TITLE}: {ROUNDS} jobs without traces, then with traces")
+    progress(f"{TITLE}: {ROUNDS} jobs without tracing, then with tracing")
     off = _microseconds(step)
     with Collector() as collector:
         os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
@@ -40,8 +40,8 @@ def measure(_place: Path) -> list[Figure]:
         on = _microseconds(tracer.job)
         tracer.stop()
     return [
-        Figure(TITLE, "without traces", off, "µs", 100),
-        Figure(TITLE, "with traces", on, "µs", 1_000),
+        Figure(TITLE, "without tracing", off, "µs", 100),
+        Figure(TITLE, "with tracing", on, "µs", 1_000),
     ]
 
 

@@ -13,5 +13,5 @@ In import order (★ to read first)::
 
     steps    ★ The steps of a job and their durations
     spans    The export of steps as spans, with the SDK of OpenTelemetry
-    setup    Starts traces if the environment requests them
+    setup    Starts tracing if the environment requests it
 """

@@ -1,8 +1,8 @@
 """
-Starts traces if the environment requests them.
+Starts tracing if the environment requests it.
 
 The variables are those of OpenTelemetry, and the SDK reads most of their values. This module itself checks
-whether traces are on, and whether their format is supported: a worker without traces must not import the SDK.
+whether tracing is on, and whether its format is supported: a worker without tracing must not import the SDK.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Either of these variables enables traces.
+#: Either of these variables enables tracing.
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 EXPORTER = "OTEL_TRACES_EXPORTER"
 DISABLED = "OTEL_SDK_DISABLED"
@@ -30,9 +30,9 @@ PROTOCOL = "http/protobuf"
 
 def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
     """
-    Return a tracer of jobs if a variable in *environ* requests traces; otherwise None.
+    Return a tracer for jobs if a variable in *environ* requests tracing; otherwise None.
 
-    Traces are optional: missing packages or an invalid variable cause only a warning, and None is returned.
+    Tracing is optional: missing packages or an invalid variable cause only a warning, and None is returned.
     """
     if not (variable := _asking(environ)):
         return None
@@ -40,7 +40,7 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
         from certworker.tracing.spans import Tracer
     except ImportError:
         logger.warning(
-            "%s is set, but the packages for traces are missing. For a container, build your own image "
+            "%s is set, but the packages for tracing are missing. For a container, build your own image "
             "(see docs/guides/monitoring.md). Otherwise, install them: pip install 'certworker[otel]'",
             variable,
         )
@@ -56,19 +56,19 @@ def start_tracer(environ: Mapping[str, str]) -> Tracer | None:
         return Tracer()
     except Exception as error:
         # The SDK rejects invalid values, for example of OTEL_EXPORTER_OTLP_COMPRESSION.
-        logger.warning("traces are off: an OTEL_… variable is invalid (%s)", printable(error))
+        logger.warning("tracing is off: an OTEL_… variable is invalid (%s)", printable(error))
         return None
 
 
 def _asking(environ: Mapping[str, str]) -> str:
     """
-    Return the variable that requests traces; empty if none does, or if another one turns traces off.
+    Return the variable that requests tracing; empty if none does, or if another one turns tracing off.
     """
     if _value(environ, DISABLED).lower() == "true":
         return ""
     exporter = _value(environ, EXPORTER).lower()
     if exporter not in ("", "none", "otlp"):
-        logger.warning("traces are off: %s is neither otlp nor none", EXPORTER)
+        logger.warning("tracing is off: %s is neither otlp nor none", EXPORTER)
     if exporter not in ("", "otlp"):
         return ""
     return EXPORTER if exporter else _first(environ, *ENDPOINTS)

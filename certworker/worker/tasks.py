@@ -53,7 +53,7 @@ class Tasks:
         wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError for an exception of another library, or None.
         job_step: Returns a decorator that measures a function as a job with the given name, and traces the
-            job if traces are on.
+            job if tracing is on.
     """
 
     issuance: CertificateIssuance

@@ -1,5 +1,5 @@
 """
-Tests of the variables that turn traces on.
+Tests of the variables that turn tracing on.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from certworker.tracing.setup import start_tracer
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
-#: A program that prints the modules of traces that a worker without traces has imported. redis-py imports the
-#: metrics of OpenTelemetry if they are installed.
+#: A program that prints the modules of tracing that a worker without tracing has imported. redis-py imports
+#: the metrics of OpenTelemetry if they are installed.
 OFF = """
 import sys
 import certworker.runtime
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("restored_logging")
 class TestStartTracer:
     def test_without_the_variables_nothing_of_traces_is_imported(self) -> None:
         """
-        A worker without traces imports no module of OpenTelemetry that makes or sends traces.
+        A worker without tracing imports no module of OpenTelemetry that makes or sends traces.
         """
         found = subprocess.run([sys.executable, "-c", OFF], capture_output=True, text=True, check=True)
 
@@ -55,7 +55,7 @@ class TestStartTracer:
         self, variables: dict[str, str], on: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        An endpoint or an exporter turns traces on; OTEL_TRACES_EXPORTER and OTEL_SDK_DISABLED turn them off.
+        An endpoint or an exporter turns tracing on; OTEL_TRACES_EXPORTER and OTEL_SDK_DISABLED turn it off.
         """
         tracer = start_tracer(variables)
         if tracer:
@@ -81,9 +81,9 @@ class TestStartTracer:
     @pytest.mark.parametrize(
         ("variables", "beginning"),
         [
-            ({"OTEL_TRACES_EXPORTER": "console"}, "traces are off: OTEL_TRACES_EXPORTER"),
+            ({"OTEL_TRACES_EXPORTER": "console"}, "tracing is off: OTEL_TRACES_EXPORTER"),
             ({**ENDPOINT, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "OTEL_EXPORTER_OTLP_PROTOCOL is ignored"),
-            ({**ENDPOINT, "OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "traces are off: an OTEL_… variable is invalid"),
+            ({**ENDPOINT, "OTEL_BSP_MAX_QUEUE_SIZE": "0"}, "tracing is off: an OTEL_… variable is invalid"),
         ],
     )
     def test_an_unusable_variable_is_one_warning(
