@@ -9,7 +9,7 @@ In import order (★ to read first)::
     order_keys          The private keys of pending orders, which survive a crash
     sharing             A request whose result many threads share
     transport           HTTP to the CA: requests, responses, URLs, links and transport failures
-    polling             The short pauses between the requests of an order, and the end of a rate limit
+    polling             The short pauses between the requests of an order, and when a rate limit resets
     problems            The problem document of a CA (RFC 7807), and the corresponding failure
     resources           Directory, order, authorization and challenge (RFC 8555, section 7.1)
     request_kinds       The kinds of requests, for counting them

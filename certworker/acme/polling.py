@@ -1,5 +1,5 @@
 """
-The short pauses between the requests of an order, and the end of a limit that the CA reports.
+The short pauses between the requests of an order, and when a limit of the CA resets.
 
 :class:`OrderContext` sends the requests of an order, and retries while the CA does not know a new resource.
 """
@@ -18,11 +18,11 @@ from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.http_dates import retry_after
 
-#: The longest wait that Let's Encrypt requests is a week. A limit that ends much later is an error of the CA,
-#: so certworker waits at most this long.
+#: The longest wait that Let's Encrypt requests is a week. A limit that resets much later is an error of the
+#: CA, so certworker waits at most this long.
 LONGEST_LIMIT = timedelta(days=8)
 SHORTEST_LIMIT = timedelta(seconds=1)
-#: The pause if the limit seems to have ended already, because the clocks differ.
+#: The pause if the limit seems to have been reset already, because the clocks differ.
 LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
 #: The first pauses. A local CA needs a few milliseconds for a validation, and even less time to sign. The
@@ -37,7 +37,7 @@ LONGEST_PAUSE_SECONDS = 2.0
 #: without this poll, until the CA refuses one.
 PROMPT_ORDERS = 5
 
-#: The text in a rate-limit message from Boulder that contains the end of the limit.
+#: The text in a rate-limit message from Boulder that contains the time at which the limit resets.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
 #: The maximum time for which a new resource may remain unknown to a CA with database replicas.
@@ -49,7 +49,7 @@ UNKNOWN = (Malformed, ResourceNotFound)
 
 def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> datetime | None:
     """
-    Return when a limit of the CA ends, between a second and eight days from *now*; None if unknown.
+    Return when a limit of the CA resets, between a second and eight days from *now*; None if unknown.
 
     The time comes from the Retry-After header, or else from the *text* of the problem.
     """

@@ -62,9 +62,9 @@ class Refusals:
 
     def rate_limited(self, headers: Mapping[str, str], now: datetime) -> CertworkerError:
         """
-        Return the failure of a rate limit, which ends at the time in the Retry-After header.
+        Return the failure of a rate limit, which resets at the time in the Retry-After header.
 
-        Without a valid header, it ends after :data:`DEFAULT_PAUSE`. The end is a second to a day away.
+        Without a valid header, it resets after :data:`DEFAULT_PAUSE`. The time is a second to a day away.
         """
         wanted = {name.title(): value for name, value in headers.items()}
         until = retry_after(wanted, now) or now + DEFAULT_PAUSE

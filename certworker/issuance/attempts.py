@@ -8,7 +8,7 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
       └───────► nothing   the worker crashed: after the lease, plus a growing pause from the second crash on
 
 The next check is on the agenda before the attempt starts, so that a crash loses no name. The pauses get
-shorter while a certificate in service approaches its end.
+shorter while a certificate in service approaches its expiry.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: The names of a crashed attempt are checked again this long after the end of its lease.
+#: The names of a crashed attempt are checked again this long after its lease expires.
 LEASE_GRACE = timedelta(seconds=2)
 
 
@@ -273,7 +273,7 @@ class Attempts:
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """
-        Return the validity of the certificate in service for *names* that ends first.
+        Return the validity of the certificate in service for *names* that expires first.
 
         Return None if there is none, or if the volume cannot be read.
         """

@@ -4,7 +4,7 @@ Coverage: names that need no certificate of their own, because a wildcard in ser
 ::
 
     no certificate ──► covered ──► the wildcard is removed or overdue ──► requested
-    a certificate of its own ──► kept until shortly before its end ──► covered
+    a certificate of its own ──► kept until shortly before its expiry ──► covered
 
 A star covers exactly one label, so at most one wildcard can cover a name. A covered name causes no request to
 a CA.
@@ -31,7 +31,7 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: The wildcard takes over this long before the certificate of a name ends: no visitor gets an expired
+#: The wildcard takes over this long before the certificate of a name expires: no visitor gets an expired
 #: certificate. With a short validity period, it takes over with this share of the period left.
 HANDOVER = timedelta(hours=1)
 HANDOVER_SHARE = 1 / 20
@@ -51,7 +51,7 @@ class Covered:
 
     #: The covered names without a certificate of their own that stays in service.
     names: tuple[str, ...]
-    #: The wildcard; of several, the one whose certificate ends first.
+    #: The wildcard; of several, the one whose certificate expires first.
     wildcard: str
     #: The metadata of its certificate.
     metadata: CertificateMetadata
@@ -159,7 +159,8 @@ class Coverage:
         Remove the record that *names* are covered: they have a certificate of their own now.
         """
         for name in names:
-            with suppress(CertworkerError):  # the record is harmless until the certificate of the name ends
+            # The record is harmless until the certificate of the name expires.
+            with suppress(CertworkerError):
                 self.certificates.covered.remove(name)
 
     def _covering_wildcards(self, names: Sequence[str]) -> dict[str, CertificateMetadata]:

@@ -18,7 +18,7 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: If a limit of a CA ends within this time, the request waits for the end instead of trying another CA.
+#: If a limit of a CA resets within this time, the request waits for the reset instead of trying another CA.
 PREFERRED_WAIT = timedelta(hours=1)
 
 
@@ -30,8 +30,8 @@ class Failover:
     limit or a refusal by policy. A failed validation ends the pass, because it would fail at other CAs, too.
 
     Args:
-        validity: The validity of the certificate in service; None: there is none. The closer its end, the
-            shorter the wait for a limit.
+        validity: The validity of the certificate in service; None: there is none. The closer its expiry,
+            the shorter the wait for a limit.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ def _concerns_only_this_ca(failure: CertworkerError, latest: datetime, *, first:
     Return whether *failure* concerns this CA and not the names, so that another CA may issue.
 
     Args:
-        latest: If a limit ends before this time, the request waits for the end.
+        latest: If a limit resets before this time, the request waits for the reset.
         first: Whether the CA is the first one of the pass.
     """
     if failure.retry is Retry.UNTIL:

@@ -41,7 +41,7 @@ FORGET_AFTER = timedelta(days=30)
 @dataclass(frozen=True)
 class MovedNames:
     """
-    Prevents orders for moved names, and takes them out of service after the end of their certificates.
+    Prevents orders for moved names, and takes them out of service after the expiry of their certificates.
     """
 
     sightings: Sightings

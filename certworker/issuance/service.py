@@ -388,7 +388,7 @@ class CertificateIssuance:
         if any(issuer.pending_orders.find(names) for issuer in self.issuers):
             return True
         due = self.decide(current.metadata, self.clock()).due
-        # If a wildcard covers the names, it takes over before this certificate ends.
+        # If a wildcard covers the names, it takes over before this certificate expires.
         return due and self.coverage.next_check(names, current.metadata) is None
 
 

@@ -96,7 +96,7 @@ class DomainStatus:
 
     def days_left(self, now: datetime) -> float | None:
         """
-        Return the days until the certificate in service ends, negative after its end; None without one.
+        Return the days until the certificate in service expires, negative after the expiry; None without one.
         """
         return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
 
@@ -111,11 +111,11 @@ class DomainStatus:
 
     def watched_share_left(self, now: datetime) -> float | None:
         """
-        Return the share that alerts compare: :meth:`share_left`, but for an imported certificate the share of
-        its last :data:`LONGEST_WATCHED` if that is more.
+        Return the share that the metrics export for alerts: :meth:`share_left`, but for an imported
+        certificate the share of its last :data:`LONGEST_WATCHED` if that is more.
 
         Some certificates are valid for ten years, and their operator imports a successor a few weeks before
-        the end.
+        the expiry.
         """
         share = self.share_left(now)
         if share is None or self.state != "imported" or self.not_before is None or self.not_after is None:
@@ -139,7 +139,7 @@ class DomainState(NamedTuple):
     @property
     def not_after(self) -> datetime | None:
         """
-        Return the end of the certificate in service; None without a certificate.
+        Return when the certificate in service expires; None without a certificate.
         """
         found = self.certificate()
         return found.not_after if found else None

@@ -1,9 +1,11 @@
 """
-Enqueues the names that are due.
+Checks the names whose next check is due, and enqueues those that need a job.
 
-A name whose certificate is not due, or that a wildcard covers, gets its next check here, without a job. A
-name whose request would be rejected gets a later check or, without a certificate, none. Any other name gets a
-request in a priority queue, unless Appwrite has deleted its directory.
+A name whose certificate is not due, or that a wildcard covers, gets only its next check here. It nonetheless
+needs a job if it has moved, if a forced request for it is pending, or if Traefik does not serve its
+certificate. A name with a damaged imported certificate also needs one. A name whose request would be rejected
+gets a later check or, without a certificate, none. Any other name gets a request in a priority queue, unless
+Appwrite has deleted its directory.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class Due:
     """
     The priority and the deadline of a name that needs a job.
 
-    The deadline is the end of its certificate. For a moved name, or without a certificate, it is now.
+    The deadline is when its certificate expires. Without a certificate, or for a moved name without a forced
+    request, the deadline is now.
     """
 
     priority: Priority
@@ -102,7 +105,7 @@ class DueNames:
         records = dict(zip(known, self.records.read_many(list(known)), strict=True))
         forced = self._pending_forced(records)
         certificates = self._names_of_certificates(known, records, moved) | forced
-        # All names of a certificate get one check, so that they stay together on the agenda.
+        # Names that are renewed together get one check, so that they stay together on the agenda.
         first = {names: name for name, names in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
@@ -236,7 +239,8 @@ class DueNames:
 
     def _pending_forced(self, records: Mapping[str, DomainRecord | None]) -> dict[str, tuple[str, ...]]:
         """
-        Return the names of the pending forced request of each name that has one.
+        Return the names of the pending forced request of each name that has one. A request counts only if the
+        record of each of its names contains it.
         """
         found = {
             name: record.forced.names
@@ -260,7 +264,8 @@ class DueNames:
         moved: frozenset[str],
     ) -> dict[str, tuple[str, ...]]:
         """
-        Return, for each name, all names of its certificate; without a certificate, the names of its request.
+        Return, for each name, the names for which its certificate is renewed; without a certificate, the
+        names of its request.
 
         A name in *moved* gets only itself, so that it does not prevent the renewal for the others.
         """
@@ -286,14 +291,14 @@ class DueNames:
         Return the names for which the certificate with this *metadata* is renewed, without those in *moved*.
 
         A name that received another certificate, for fewer or other names, has left the set. A renewal for
-        all names would replace that certificate, and its renewal would replace this one. If all names have
-        left the set, the certificate is renewed for all of them.
+        all names would replace that certificate, and the renewal of that certificate would replace this one.
+        If all names have left the set, the certificate is renewed for all of them.
         """
         names = set(metadata.names)
         served_by = _metadata_of(
             {name: _directory(self.certificates, name) for name in names if is_name(name)}
         )
-        # A certificate for all names is the next one, which is not yet in service for each name.
+        # A certificate for all names is the next one, which is not yet in service for every name.
         left = {name for name, other in served_by.items() if other and not names <= set(other.names)} | moved
         return tuple(name for name in metadata.names if name not in left) or metadata.names
 

@@ -3,7 +3,7 @@ Reports overdue certificates daily: as errors if they expire soon or have expire
 
 A *due* certificate is normal. The renewal of an *overdue* certificate has failed for some time, or was never
 tried: an operator has to act before the certificate expires. certworker does not renew an imported
-certificate, but reminds the operator of its end (:mod:`certworker.renewal.reminders`).
+certificate, but reminds the operator of its expiry (:mod:`certworker.renewal.reminders`).
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ class Survey:
 @dataclass(frozen=True)
 class ExpiryAlerts:
     """
-    Logs overdue certificates, and sends reminders about imported certificates that end soon or have ended.
+    Logs overdue certificates, and sends reminders about imported certificates that expire soon or have
+    expired.
     """
 
     #: Returns the status of each name.
@@ -94,7 +95,7 @@ class ExpiryAlerts:
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
         """
-        Send and log the reminder for *status* if it is new; after the end of the certificate, log it daily.
+        Send and log the reminder for *status* if it is new; after the certificate has expired, log it daily.
         Return whether it was logged.
         """
         if status.not_before is None or status.not_after is None:

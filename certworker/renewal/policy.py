@@ -6,7 +6,7 @@ validity period. A fixed number of days would be wrong for the 160-hour certific
 45-day certificates of 2028.
 
 After a failed attempt, another attempt follows. :data:`RETRY_PAUSES` lists the pauses. :func:`next_attempt`
-shortens them while the certificate in service approaches its end.
+shortens them while the certificate in service approaches its expiry.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class RetryPauses:
 
     #: After the first, the second … failure in a row; the last pause repeats.
     pauses: tuple[timedelta, ...]
-    #: The minimum to which the approaching end of a certificate shortens a pause; less for a short validity
-    #: period.
+    #: The minimum to which the approaching expiry of a certificate shortens a pause; less for a short
+    #: validity period.
     least: timedelta
     #: What ends the failure, for the documentation.
     ends: str
@@ -89,7 +89,7 @@ RETRY_PAUSES: Mapping[Retry, RetryPauses] = {
     ),
     # Let's Encrypt allows five failed validations of a name per hour.
     Retry.CA: RetryPauses(CA_PAUSES, HOUR, "a change by the operator"),
-    # The pause applies to a limit without a known end; most limits refill within an hour.
+    # The pause applies to a limit without a known time of reset; most limits refill within an hour.
     Retry.UNTIL: RetryPauses((HOUR,), HOUR, "the time in the message"),
     Retry.SOON: RetryPauses(
         (MINUTE / 6, MINUTE / 2, MINUTE, 5 * MINUTE, *CA_PAUSES[1:]), 10 * MINUTE, "time, without any change"
@@ -103,8 +103,8 @@ NAMES_THE_TIME = (Retry.UNTIL, Retry.SOON)
 #: the failure names a later time.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
-#: A pause is at most this share of the time that the certificate in service has left. After the end, it is at
-#: most this share of the time since then. It does not get shorter than its minimum.
+#: A pause is at most this share of the time that the certificate in service has left. After the expiry, it is
+#: at most this share of the time since then. It does not get shorter than its minimum.
 MAX_SHARE_OF_REMAINDER = 1 / 8
 
 #: With less than this share of the validity period left, a pause is at most four hours.
@@ -220,7 +220,7 @@ def shortened(
     pause: timedelta, validity: Validity | None, now: datetime, least: timedelta | None = None
 ) -> timedelta:
     """
-    Return *pause*, or less shortly before and after the end of the certificate in service.
+    Return *pause*, or less shortly before and after the expiry of the certificate in service.
 
     Args:
         validity: The validity of the certificate in service; None: there is none.
@@ -266,14 +266,14 @@ def next_attempt(
         failure: The failure of the last attempt.
         attempts: The number of failed attempts in a row, at least 1.
         validity: The validity of the certificate in service; None: there is none. The pause is shorter near
-            the end of the certificate, and grows again after the end.
+            the expiry of the certificate, and grows again after the expiry.
     """
     policy = RETRY_PAUSES[failure.retry]
     usual = policy.pauses[min(attempts, len(policy.pauses)) - 1]
     pause = shortened(usual, validity, now, policy.least) * (1 + JITTER * random.random())
     if failure.retry in NAMES_THE_TIME and failure.until is not None:
         named = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
-        # An attempt before the end of a limit sends no request, because the budget rejects it. A slow CA is
+        # An attempt before the reset of a limit sends no request, because the budget rejects it. A slow CA is
         # polled after the usual pause, unless its Retry-After is later.
         pause = named if failure.retry is Retry.UNTIL else max(pause, named)
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
@@ -291,7 +291,7 @@ def in_words(span: timedelta) -> str:
 
 def detail_of(state: str, not_after: datetime | None, now: datetime) -> str:
     """
-    Return *state*. Instead of `failed`, return `failing` while the certificate in service, which ends at
+    Return *state*. Instead of `failed`, return `failing` while the certificate in service, which expires at
     *not_after*, is valid; otherwise `no_certificate`.
     """
     if state != "failed":

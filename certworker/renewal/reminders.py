@@ -1,5 +1,5 @@
 """
-When the operator of an imported certificate gets a reminder: before and at the end of the certificate.
+When the operator of an imported certificate gets a reminder: before and at its expiry.
 
 certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
 """
@@ -13,13 +13,14 @@ from certworker.renewal.domain_status import LONGEST_WATCHED
 from certworker.validity import Validity
 
 #: The first reminder comes with this share of the validity period left, but at most `LONGEST_BEFORE` before
-#: the end, because some certificates are valid for ten years. The metrics reach the share at the same time.
+#: the expiry, because some certificates are valid for ten years. The metrics reach the share at the same
+#: time.
 FIRST_SHARE = 1 / 5
 LONGEST_BEFORE = LONGEST_WATCHED * FIRST_SHARE
 
-#: The other reminders, in days before the end.
+#: The other reminders, in days before the expiry.
 DAYS = (14, 7, 3, 1)
-#: With a shorter validity period, these reminders come proportionally closer to the end.
+#: With a shorter validity period, these reminders come proportionally closer to the expiry.
 FULL_LENGTH = timedelta(days=90)
 
 FIRST = "first"

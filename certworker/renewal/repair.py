@@ -48,10 +48,10 @@ LOCK_TIMEOUT_SECONDS = 60.0
 
 #: The log text of each type of repair.
 REPAIRS = {
-    "missing": "files of Traefik that were missing: {}",
-    "unreadable": "unreadable: {}",
-    "elsewhere": "for another certificate: {}",
-    "changed": "changed: {}",
+    "missing": "missing files of Traefik: {}",
+    "unreadable": "unreadable files of Traefik: {}",
+    "elsewhere": "files of Traefik for another certificate: {}",
+    "changed": "changed files of Traefik: {}",
     "links": "names without links: {}",
     "relinked": "names that returned to an older certificate: {}",
     "lost": "names without a certificate: {}",

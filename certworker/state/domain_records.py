@@ -5,7 +5,7 @@ The last outcome of each name: its state, and its certificate or its failure.
 
     start ──► issuing ──┬─► issued     attempts reset to 0, failure removed; `covered` if by a wildcard
                 ▲       ├─► failed     attempts + 1; the record retains the certificate in service
-                │       ├─► waiting    for the end of a limit, for example; the attempt is not counted
+                │       ├─► waiting    for the reset of a limit, for example; the attempt is not counted
                 │       ├─► paused     by the CA, for 7 days or until resumed; the attempt is not counted
                 │       └─► moved      to another server, until the name is back; the attempt is not counted
                 └──────────── at the next attempt, from each state
