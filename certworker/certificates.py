@@ -36,7 +36,7 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
 #: The reason to reject a certificate from a public CA without its intermediate, which browsers do not have.
-NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may omit"
+NO_CHAIN = "the CA sent no chain, which is required unless CERTWORKER_PRIVATE_NETWORK is true"
 
 #: The maximum number of certificates: :func:`chain_of` ignores further ones, and an import rejects them. A
 #: chain usually has two or three.

@@ -75,7 +75,9 @@ def change(action: str, provider: str, zone: str, fqdn: str, value: str) -> dict
                 done = operations.delete_record(None, "TXT", fqdn, value)
     except BaseException as error:  # some providers call sys.exit
         return failure_of(error, authenticated=authenticated)
-    return {"result": DONE} if done is not False else {"result": FAILED, "reason": "no success"}
+    if done is False:
+        return {"result": FAILED, "reason": "dns-lexicon reported a failure without a reason"}
+    return {"result": DONE}
 
 
 def failure_of(error: BaseException, *, authenticated: bool) -> dict[str, str]:

@@ -1,8 +1,10 @@
 """
 The wait until all name servers of a zone return the records that were created in it.
 
-certworker queries each name server directly, at all its addresses: over UDP, and then over TCP if no
-complete answer arrives. It does not query a resolver, which would cache that a record does not exist.
+certworker queries at most 16 name servers directly, each at up to four addresses that this machine has a
+route to. It sends a query over UDP, and again over TCP if no complete answer arrives. It skips an address
+that does not answer for five minutes if another address of the same server answers. certworker does not
+query a resolver, which would cache that a record does not exist.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ The TXT records for the challenges of one order, from the first DNS query to the
                                       for each zone: lock, delete, remove from the list  ◄──────────────┘
 
 A record is in the list of :class:`~certworker.dns01.txt_records.TxtRecords` before it is created. If a worker
-is killed, a worker with the provider deletes the records after the lease of the order has ended.
+is killed, a worker with the provider deletes the records after the lease of the order has expired.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ LOCK_PREFIX = "dns01-zone:"
 #: How long a writer waits. A job has 15 minutes for two such waits, the propagation, and the validation.
 TIMEOUT_SECONDS = 300.0
 
-#: The seconds between two attempts of the first writer in the line. The second writer pauses twice as long,
-#: and so on up to the maximum.
+#: The seconds between two attempts of the first writer in the line. Each following writer pauses this much
+#: longer than the one before it, up to the maximum.
 PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
@@ -103,6 +103,7 @@ class ZoneLocks:
         Raises:
             ZoneBusy: This writer did not get the lock within *timeout_seconds*.
             RedisFault: The counter of the fencing tokens is out of bounds.
+            VolumeReadOnly, VolumeFault: The highest token on the volume cannot be read.
             redis.RedisError: Redis failed.
         """
         with ExitStack() as stack:

@@ -71,7 +71,7 @@ def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     else:
         offset = reached.offset
         text = (
-            "the response of the CA has no time"
+            "the response from the CA contains no time"
             if offset is None
             else f"{abs(offset.total_seconds()):.0f} s from the clock of the CA"
         )

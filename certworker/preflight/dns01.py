@@ -1,5 +1,5 @@
 """
-Whether certworker can create the TXT record of a DNS-01 challenge: the zone and the DNS provider of a name.
+Whether the TXT record of a DNS-01 challenge belongs to a zone that a DNS provider serves.
 """
 
 from __future__ import annotations
@@ -25,5 +25,5 @@ def check_dns01(context: CheckContext, plan_record: PlanRecord) -> CheckResult:
     plan = plan_record(base_name(context.name))
     evidence = f"DNS-01 by {plan.served.label} in the zone {plan.location.zone}"
     if plan.location.aliases:
-        evidence += f", delegated to {plan.location.fqdn}"
+        evidence += f"; the name of the TXT record is an alias of {plan.location.fqdn}"
     return CheckResult.passed(evidence, *plan.warnings)

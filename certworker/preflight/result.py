@@ -41,7 +41,7 @@ class CheckResult:
     #: The failure, or None after a success. It is a copy that was never raised, because results are cached,
     #: and a raised failure holds references to the frames of its check.
     failure: CertworkerError | None = None
-    #: Findings that are no reason for the CA to refuse.
+    #: Findings that are not a reason for the CA to refuse.
     warnings: tuple[CertworkerError, ...] = ()
     #: Whether the check fetched the test response as the CA does. This outweighs probable refusals.
     is_proof: bool = False

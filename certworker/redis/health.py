@@ -86,7 +86,9 @@ class OutageTracker:
         Log the end of the outage, if there is one.
         """
         if self._logged:
-            logger.info("Redis at %s works again after %.0f s", self._address, time.monotonic() - self._began)
+            logger.info(
+                "Redis at %s is available again after %.0f s", self._address, time.monotonic() - self._began
+            )
         self._began, self._pause = 0.0, 0.0
         self._logged.clear()
 

@@ -276,7 +276,7 @@ class Follower:
     def _stored_position(self) -> str:
         with durable.translate_os_errors(self._link):
             try:
-                text = os.readlink(self._link)  # noqa: PTH115 (the target is no path)
+                text = os.readlink(self._link)  # noqa: PTH115 (the target is not a path)
             except FileNotFoundError:
                 return BEGINNING
         return text if is_position(text) else BEGINNING

@@ -37,8 +37,8 @@ _POSITION = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 #: Each part of a position is less than this.
 _TOO_LARGE = 2**64
 
-#: A larger entry is no bundle of any version. The first node that reads it removes it, because Redis copies
-#: it for each script.
+#: In bytes. A larger entry cannot be a bundle of any version. The first node that reads it removes it,
+#: because Redis copies it for each script.
 HUGE_ENTRY = 1024 * 1024
 
 #: KEYS: the stream. ARGV: the position, the maximum number of entries, the maximum size of an entry, and the

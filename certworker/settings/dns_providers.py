@@ -130,7 +130,7 @@ def _zone(text: str) -> str:
     except CertworkerError:
         name = "::"
     if is_address(name):
-        raise Unusable("has no zone after @, such as example.com")
+        raise Unusable("has no zone after @; add one, for example example.com")
     return ".".join([*services, name])
 
 

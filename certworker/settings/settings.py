@@ -119,7 +119,7 @@ class Settings(SettingGroup):
     #: Higher limits that a CA has granted.
     limits_file: LimitsFile | None = setting(
         "CERTWORKER_LIMITS_FILE",
-        'the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
+        'the path of a JSON file with content such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
     )
 
     # Directories

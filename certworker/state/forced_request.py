@@ -7,8 +7,8 @@ The forced request of a name: pending until a certificate that is newer than the
                      ▲              └─► failed: each later attempt is forced, too
 
 Three fields of the record contain the forced request. Each attempt and each check reads them, so a lost job
-loses no forced request. The request and its completion are separate fields, so a later request, which has
-another id, is pending. Older workers ignore these fields.
+loses no forced request. The completion is a separate field with the id of its request, so the completion of
+an earlier request does not complete a later one. Older workers ignore these fields.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ A lease alone is not safe, because a suspended worker may continue after its lea
 therefore has a fencing token that is higher than all previous tokens. The volume rejects a certificate whose
 token is lower than that of the current certificate of the name.
 
-A job that a killed worker has left behind does not wait for the end of that worker's lease: its next run
+A job that a killed worker has left behind does not wait until that worker's lease expires: its next run
 takes over the locks of the abandoned run. If that worker is alive after all, its lease is lost.
 
 redis-py's `Lock` locks one name. A script in this module locks a set of names and increments the token in one

@@ -1,8 +1,9 @@
 """
 Remembers the entries of a directory until it changes.
 
-A volume can have 100,000 directories, and a worker needs their number every few seconds. Listing them takes
-50 milliseconds of processor time, and checking whether the directory has changed takes two microseconds.
+A directory of the volume can have 100,000 entries, and a worker needs their number every few seconds. Listing
+them takes 50 milliseconds of processor time, and checking whether the directory has changed takes two
+microseconds.
 """
 
 from __future__ import annotations

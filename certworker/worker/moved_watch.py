@@ -2,8 +2,9 @@
 The daily check of whether the names in service still point to this server.
 
 This check omits the names of the installation, wildcards, IP addresses, names with an imported certificate,
-and names that use DNS-01. Each name has its own second of the day, so the checks are spread over the day.
-All workers that use the same Redis share the checks: one worker makes each step.
+names that use DNS-01, and names that have already moved. A hash of each name selects the second of its check,
+so the checks are spread over the day. All workers that use the same Redis share the checks: in nine minutes,
+at most one of them begins a step.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ DAY = timedelta(days=1)
 #: The pause between two steps, and the shorter time for which one worker has the turn.
 PAUSE_SECONDS = 600.0
 TURN_TTL = timedelta(minutes=9)
-#: The maximum number of names in one step: 144,000 a day. After an outage, the workers need several steps.
+#: The maximum number of names in one step: 144,000 a day. After an outage, several steps may be necessary.
 MAX_NAMES = 1_000
 #: The number of names that are checked at the same time.
 CONCURRENT_CHECKS = 8
@@ -83,7 +84,7 @@ class MovedWatch:
         self._report = report
         self._clock = clock
         self._turn = OncePer(connection, TURN, TURN_TTL)
-        faults = Faults("the check of the names that point elsewhere", explain)
+        faults = Faults("the check of where names point", explain)
         self.loop = Loop("moved_names", self.step, seconds=CHECK_SECONDS, faults=faults)
 
     def check(self) -> int:

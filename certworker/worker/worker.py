@@ -202,7 +202,9 @@ class Worker:
             # This worker does not retry: its registration and the leases of its jobs expire.
             failure = to_failure(error, address_of(self._connection))
             logger.warning(
-                "could not record the end of this worker in Redis: %s", failure, extra={"code": failure.code}
+                "could not requeue unfinished jobs, or remove the registration of this worker: %s",
+                failure,
+                extra={"code": failure.code},
             )
 
 

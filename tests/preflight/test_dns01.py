@@ -51,7 +51,10 @@ class TestCheckDns01:
         """
         result = result_for(Exec(Path("/bin/true")), "one.acme.net", "two.acme.net")
 
-        assert "DNS-01 by exec in the zone shop.org, delegated to two.acme.net" == result.evidence
+        expected = (
+            "DNS-01 by exec in the zone shop.org; the name of the TXT record is an alias of two.acme.net"
+        )
+        assert expected == result.evidence
 
     def test_a_hidden_wildcard_record_is_a_warning(self) -> None:
         """

@@ -155,7 +155,7 @@ class TestWaitForRedis:
             assert wait_for_redis(connection)
 
         later.join()
-        assert (1, 1) == (caplog.text.count("redis.unreachable"), caplog.text.count("works again"))
+        assert (1, 1) == (caplog.text.count("redis.unreachable"), caplog.text.count("is available again"))
 
     def test_the_stop_event_ends_the_wait(self, own_redis: RedisServer) -> None:
         """

@@ -287,7 +287,7 @@ class TestAccidents:
                 failing.start()
             failing.join()
 
-        (line,) = (each for each in caplog.messages if "could not record the end of this worker" in each)
+        (line,) = (each for each in caplog.messages if "could not requeue unfinished jobs" in each)
         assert "[redis.unreachable]" in line
         assert "certworker retries" not in line
 
@@ -305,7 +305,7 @@ class TestAccidents:
             time.sleep(1)
             own_redis.start()
             end_of(connection, request_certificate("b.org", connection=connection))
-            assert eventually(lambda: "works again" in caplog.text)
+            assert eventually(lambda: "is available again" in caplog.text)
 
         assert 1 == caplog.text.count("redis.unreachable")
 

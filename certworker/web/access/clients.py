@@ -19,7 +19,7 @@ from certworker.web.access.csrf import OWN_SITE
 #: The headers of proxies, apart from those that begin with X-Forwarded-.
 BY_PROXIES = ("Forwarded", "Via", "X-Real-IP", "CF-Connecting-IP", "True-Client-IP")
 
-#: The name of this machine in the header Host; loopback addresses count as well. A website can give its own
+#: The name of this machine in the Host header; loopback addresses count as well. A website can give its own
 #: name the address 127.0.0.1 (DNS rebinding), but its requests still have that name in this header.
 LOCAL_HOST = "localhost"
 

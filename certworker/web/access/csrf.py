@@ -28,7 +28,7 @@ OWN_SITE = frozenset({"same-origin", "none"})
 
 def csrf_token() -> str:
     """
-    Return the CSRF token of the session or the user, for a form or the header `X-CSRF-Token`.
+    Return the CSRF token of the session or the user, for a form or the `X-CSRF-Token` header.
     """
     identity = g.access.identity if g.get("access") else ""
     key = str(current_app.secret_key).encode()

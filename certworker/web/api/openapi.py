@@ -25,21 +25,23 @@ FAILURES = {
     HTTPStatus.FORBIDDEN: "The token may not do this.",
     HTTPStatus.NOT_FOUND: "The name is unknown, belongs to another tenant, or has no certificate.",
     HTTPStatus.CONFLICT: (
-        "A job is running for the name; certworker renews its certificate, and force is false; or the volume "
-        "has too many names for Traefik."
+        "Another job for the name is running. Or certworker renews the certificate in service, and force is "
+        "false. Or the volume has too many names for Traefik."
     ),
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The Content-Type of the body is not application/json.",
     HTTPStatus.UNPROCESSABLE_ENTITY: "A name or another value is invalid.",
-    HTTPStatus.TOO_MANY_REQUESTS: "Too many calls. The header Retry-After has the seconds to wait.",
-    HTTPStatus.INTERNAL_SERVER_ERROR: "The installation has a fault.",
-    HTTPStatus.BAD_GATEWAY: "Another server, such as a name server, does not answer or refuses the request.",
+    HTTPStatus.TOO_MANY_REQUESTS: (
+        "Too many calls. The Retry-After header contains the number of seconds to wait."
+    ),
+    HTTPStatus.INTERNAL_SERVER_ERROR: "certworker or its environment failed. The log has the reason.",
+    HTTPStatus.BAD_GATEWAY: "Another server, such as a name server, does not answer, or refuses the request.",
     HTTPStatus.SERVICE_UNAVAILABLE: (
-        "Redis or the platform does not answer, the list of names is being prepared, or all places for such "
-        "calls are taken."
+        "certworker cannot process the call now. For example, Redis or the platform does not answer, the "
+        "list of names is being prepared, or the server is busy."
     ),
 }
-#: Failures that the HTTP server may also report itself, before the API, in plain text.
+#: The statuses with which the HTTP server may also reject a request, in plain text, before the API gets it.
 OF_THE_SERVER = {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.SERVICE_UNAVAILABLE}
 
 _NAME = {
@@ -84,7 +86,7 @@ def openapi(base: str = "/api/v1") -> dict[str, Any]:
                 "token": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "A token: certworker token create --role read",
+                    "description": "Create a token, for example: certworker token create --role read",
                 },
                 "password": {
                     "type": "http",

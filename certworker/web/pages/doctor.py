@@ -93,7 +93,7 @@ def _findings(names: Sequence[str]) -> Iterator[Finding]:
         yield from map(for_this_machine, run_checks(os.environ, names))
     except Exception:
         # The beginning of the page has been sent, so no other page can report the error.
-        logger.exception("the checks of the page stopped")
+        logger.exception("the doctor, started from the page, stopped because of an unexpected error")
         yield STOPPED
     finally:
         RUNNING.release()

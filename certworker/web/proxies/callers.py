@@ -39,7 +39,7 @@ class Callers:
 
     def check(self) -> None:
         """
-        Find the access of the current request: only a token in the header `Authorization` counts.
+        Find the access of the current request: only a token in the `Authorization` header counts.
 
         Some proxies can send only a user and a password. In this case, the password is the token.
 

@@ -207,7 +207,7 @@ class TestBodies:
 
     def test_a_name_reaches_no_header(self, send: Send) -> None:
         """
-        The header Location has the normalized name in the encoding of a path.
+        The Location header contains the normalized name in the encoding of a path.
         """
         body = json.dumps({"names": ["B\u00fccher.localhost"]}).encode()
         response = send("POST", f"{API}/names", body, "application/json")

@@ -37,7 +37,7 @@ class TestProblems:
         self, admin: FlaskClient, method: str, path: str, status: int
     ) -> None:
         """
-        The response to an unknown path or method is a problem document. The header Allow has the methods.
+        The response to an unknown path or method is a problem document. The Allow header lists the methods.
         """
         response = admin.open(path, method=method)
         document: dict[str, Any] = response.json or {}
