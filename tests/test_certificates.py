@@ -371,7 +371,7 @@ class TestCheck:
 
     def test_an_expired_certificate_is_rejected(self, certificate: Certificate) -> None:
         """
-        The check rejects an expired certificate, and the message has the time of its end.
+        The check rejects an expired certificate, and the message contains the time of its expiry.
         """
         with pytest.raises(BadCertificate, match="expired at 2027-02-21 12:00 UTC"):
             certificate.check(NAMES, NOW + LIFE)

@@ -15,7 +15,7 @@ DAY = timedelta(days=1)
 class TestValidity:
     def test_left_is_the_share_of_the_validity_period(self) -> None:
         """
-        The share is 1 for a new certificate, 0 at its end, and negative after its end.
+        The share is 1 for a new certificate, 0 at its expiry, and negative after its expiry.
         """
         validity = Validity(START, START + 90 * DAY, "04ab")
 

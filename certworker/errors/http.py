@@ -189,9 +189,9 @@ class HttpTraefikNoRoute(PreflightFailure):
     code = "http.traefik_no_route"
     message_template = "Traefik at {name} ({address}) has no route for the challenge (404 page not found)."
     remedy_template = (
-        "Read the log of Traefik: docker compose logs traefik. If its client version is too old for Docker, "
-        "set its image to at least 2.11.31 (Traefik 2) or 3.6.1 (Traefik 3), then run: docker compose up -d "
-        "traefik"
+        "Read the log of Traefik: docker compose logs traefik. If Traefik is too old for this version of "
+        "Docker, set its image to at least 2.11.31 (Traefik 2) or 3.6.1 (Traefik 3), then run: "
+        "docker compose up -d traefik"
     )
 
 

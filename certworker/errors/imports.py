@@ -90,7 +90,7 @@ class TooWeak(ImportFailure):
 class ReplacesIssued(ImportFailure):
     code = "import.replaces_issued"
     message_template = "{name} has a certificate from {issuer}, which certworker renews."
-    remedy_template = "To replace it and end its renewals, import with --force."
+    remedy_template = "To replace that certificate and end its renewals, import with --force."
 
 
 class WrongUser(ImportFailure):

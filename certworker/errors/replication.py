@@ -43,7 +43,8 @@ class BundleFromNewerVersion(ReplicationFailure):
         "A newer certworker made a bundle in Redis (version {found}); this host supports version {known}."
     )
     remedy_template = (
-        "Upgrade certworker on this host to the same version: docker compose pull && docker compose up -d"
+        "Upgrade certworker on this host to the version of the other host: docker compose pull && docker "
+        "compose up -d"
     )
     retry = Retry.CONFIG
     severity = Severity.ERROR

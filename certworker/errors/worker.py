@@ -108,7 +108,7 @@ class Unexpected(CertworkerError):
     code = "worker.unexpected"
     message_template = "An unexpected error occurred in certworker: {fault}."
     remedy_template = (
-        "Report this bug with its traceback in the log, and with the file that this command writes: "
+        "Report this bug with its traceback from the log, and with the file that this command writes: "
         "certworker doctor --report certworker-report.json"
     )
     retry = Retry.CA

@@ -1,7 +1,7 @@
 """
 When the operator of an imported certificate gets a reminder: before and at its expiry.
 
-certworker cannot renew the certificate, so the reminders begin early, and each is sent once.
+certworker does not renew the certificate, so the reminders begin early, and each is sent once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ENDED = "ended"
 
 def reminder_at(validity: Validity, left: timedelta) -> str | None:
     """
-    Return the latest reminder that is due when the certificate has the time *left*; None: none is due.
+    Return the latest reminder that is due when the certificate expires in *left*; None: none is due.
 
     The reminder is :data:`FIRST`, :data:`ENDED`, or one of :data:`DAYS` in the form `14d`.
     """

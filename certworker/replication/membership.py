@@ -238,7 +238,7 @@ class Membership:
         if has_compared or (not was_complete and self._is_first()):
             self._is_complete = True
         if has_compared or self._is_complete != was_complete:
-            # The report has the number of names, which the comparison may have changed.
+            # The report contains the number of names, which the comparison may have changed.
             self._reporting.wake()
         if has_compared:
             return COMPARE_EVERY_SECONDS

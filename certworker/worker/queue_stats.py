@@ -346,7 +346,7 @@ class Suspension:
         now = self._clock()
         if not is_suspended:
             if self._logged is not None:
-                logger.info("resumed: jobs start again", extra={"event": "resumed"})
+                logger.info("resumed: new jobs start", extra={"event": "resumed"})
             self._logged = None
             return False
         if self._logged is None or now - self._logged >= REMINDER_SECONDS:

@@ -33,8 +33,8 @@ REPLY = Reply(URL, 200, {}, b"{}")
 class TestEndOfLimit:
     def test_the_end_comes_from_the_text_without_a_header(self) -> None:
         """
-        The end of a limit comes from the text without a header. Boulder writes the time into the
-        text.
+        Without a header, the time at which a limit resets comes from the text. Boulder writes the time into
+        the text.
         """
         text = "too many new orders (300) from this account, retry after 2026-11-23 10:07:00 UTC"
 
@@ -58,7 +58,7 @@ class TestEndOfLimit:
     )
     def test_a_wait_has_bounds(self, header: str, wait: timedelta) -> None:
         """
-        The end of a limit is between one second and the maximum from now. A time in the past becomes
+        A limit resets between one second and the maximum from now. A time in the past becomes
         one minute.
         """
         assert NOW + wait == rate_limit_end({"Retry-After": header}, "", NOW)

@@ -164,7 +164,7 @@ class TestRefusal:
     @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
     def test_a_limit_ends_at_the_time_that_the_ca_states(self, code: str, kind: str, detail: str) -> None:
         """
-        The limit ends at the time in the text. Without a time, the validity of the certificate
+        The limit resets at the time in the text. Without a time, the validity of the certificate
         decides.
         """
         failure = refused(kind, detail)

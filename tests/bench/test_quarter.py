@@ -12,7 +12,7 @@ from bench.quarter import LENGTH, simulate
 class TestQuarter:
     def test_all_are_renewed_evenly(self) -> None:
         """
-        Each certificate is renewed before its end, and the busiest week has at most 1.3 times the mean.
+        Each certificate is renewed before its expiry, and the busiest week has at most 1.3 times the mean.
 
         The benchmark checks the busiest day, because 1,500 names have random days.
         """

@@ -37,7 +37,7 @@ INSTANCE = "certworker:8081"
 @dataclass(frozen=True)
 class State:
     """
-    The state of a worker at a scrape.
+    The state of a worker during a scrape.
     """
 
     names: tuple[Counted, ...] = (Counted("valid", 0.9),)
@@ -203,7 +203,7 @@ class TestLifetimes:
     @pytest.mark.parametrize("lifetime", LIFETIMES.values(), ids=list(LIFETIMES))
     def test_the_alerts_follow_the_share_of_the_lifetime(self, lifetime: timedelta, tmp_path: Path) -> None:
         """
-        A certificate that is not renewed causes alerts at a fifth, at a tenth and at its end. The same
+        A certificate that is not renewed causes alerts at a fifth, at a tenth and at its expiry. The same
         shares apply to each lifetime. The renewal ends all of them.
         """
         interval = max(MINUTE, lifetime // STEPS // MINUTE * MINUTE)

@@ -135,7 +135,7 @@ class TestRefusals:
     )
     def test_a_rate_limit_ends_within_a_day(self, status: int, header: str, pause: timedelta) -> None:
         """
-        The end of a rate limit is that of Retry-After, between one second and one day later.
+        A rate limit resets at the time of Retry-After, between one second and one day later.
         """
         with (
             service(always(status, Retry_After=header)) as server,

@@ -174,7 +174,7 @@ class TestRefusals:
 
     def test_a_rate_limit_ends_at_retry_after(self) -> None:
         """
-        The end of a rate limit is that of Retry-After.
+        A rate limit resets at the time of Retry-After.
         """
         with (
             WebServer(always(429, Retry_After="120")) as server,

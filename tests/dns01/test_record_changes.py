@@ -201,7 +201,7 @@ class TestLimits:
         self, changes: RecordChanges, provider: Memory, connection: Redis
     ) -> None:
         """
-        No further request is sent before the end of a rate limit, neither to create nor to delete.
+        No further request is sent before a rate limit resets, neither to create nor to delete.
         """
         provider.failure = LIMITED
         with pytest.raises(ProviderRateLimited):

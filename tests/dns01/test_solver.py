@@ -414,7 +414,7 @@ class TestRateLimits:
         self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder, solver: Dns01Solver
     ) -> None:
         """
-        No worker sends a request until the rate limit ends.
+        No worker sends a request until the rate limit resets.
         """
         until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
         limited = ProviderRateLimited(provider="recorder", moment="later", until=until)

@@ -127,7 +127,7 @@ class TestCertificate:
 
     def test_a_covered_name_has_the_certificate_of_its_wildcard(self, app: App, settings: Settings) -> None:
         """
-        The finding of a covered name has its wildcard and the end of the certificate.
+        The finding of a covered name contains its wildcard and the expiry of the certificate.
         """
         wildcard = app.certificates.store(
             Signer().certificate("*.localhost"), authority="a", kind="private", token=1
@@ -157,7 +157,7 @@ class TestCertificate:
         self, app: App, settings: Settings, days: float, verdict: Verdict, code: str
     ) -> None:
         """
-        The finding of an imported certificate reminds the operator of its end.
+        The finding of an imported certificate reminds the operator of its expiry.
         """
         own = Signer().certificate(NAME)
         app.certificates.store(own, authority=IMPORTED, kind=IMPORTED, token=1)

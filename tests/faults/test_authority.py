@@ -116,7 +116,7 @@ class TestOutages:
         app_authority.faults.fail(kind, fault, times=None)
 
         check_failure(app, code)
-        # certworker sends no order before the end of a limit.
+        # certworker sends no order before a limit resets.
         time.sleep(1.5 * (fault.retry_after_seconds or 0))
         check_recovery(app, app_authority)
 

@@ -117,7 +117,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer], longer: timedelta, remaining: int
     ) -> None:
         """
-        The pass ends if the preferred CA's rate limit ends soon, because another CA changes the chain.
+        The pass ends if the preferred CA's rate limit resets soon, because another CA changes the chain.
         """
         now = app.clock()
         limit = TooManyOrders(authority="The CA", detail="too many", until=now + PREFERRED_WAIT + longer)

@@ -46,8 +46,8 @@ class TestReminder:
         self, length: timedelta, expected: list[float]
     ) -> None:
         """
-        The first reminder comes with a fifth of the period left, but at most 60 days before the end. With a
-        short period all reminders come later in proportion.
+        The first reminder comes with a fifth of the period left, but at most 60 days before the expiry. With
+        a short period, all reminders come later in proportion.
         """
         found = reminders(length)
 

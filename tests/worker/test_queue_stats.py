@@ -306,7 +306,7 @@ class TestSuspendedWorker:
             assert eventually(lambda: state_of_the_worker(connection) == "idle")
 
         logged = [line.getMessage() for line in caplog.records if "queue_stats" in line.name]
-        assert ["suspended by `rq suspend`", "resumed: jobs start again"] == [
+        assert ["suspended by `rq suspend`", "resumed: new jobs start"] == [
             line.partition(":")[0] if "rq suspend" in line else line for line in logged
         ]
 
