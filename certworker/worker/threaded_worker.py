@@ -371,7 +371,7 @@ class ThreadedWorker(SimpleWorker):
             with log.job(job.id), running_in(slot), sharing_trips(self.connection):
                 self.perform_job(job, self.queue, execution)
         except BaseException as error:
-            # After the lease expires, the job runs again. Usually, the second run finds that the work is done.
+            # When the lease expires, the job runs again. Usually, the second run finds that the work is done.
             logger.warning(
                 "could not record the end of job %s in Redis (%r); it will run again", job.id, error
             )
