@@ -173,7 +173,7 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
         yield MACHINE.warn(
             "queue",
             "Suspended by `rq suspend`: no job starts, and no certificate is renewed.",
-            "Resume the workers with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
+            "Resume the workers: docker compose exec SERVICE rq resume --url redis://HOST:PORT",
         )
     for problem in (*found.unserved, *([found.evicts] if found.evicts else ())):
         yield MACHINE.failure("queue", problem)

@@ -351,7 +351,8 @@ class Suspension:
             return False
         if self._logged is None or now - self._logged >= REMINDER_SECONDS:
             logger.warning(
-                "suspended by `rq suspend`: no job starts and no certificate is renewed until `rq resume`",
+                "suspended by `rq suspend`: no job starts, and no certificate is renewed. To resume the "
+                "workers: rq resume --url redis://HOST:PORT",
                 extra={"event": "suspended"},
             )
             self._logged = now

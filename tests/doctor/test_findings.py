@@ -96,7 +96,10 @@ class TestWithoutDocker:
             ("docker compose logs redis. If not", "journalctl -u redis -n 200. If not"),
             ("docker compose ps traefik", "systemctl status traefik"),
             ("docker compose restart traefik", "sudo systemctl restart traefik"),
-            ("docker compose exec redis redis-cli DEL rq:suspended", "redis-cli DEL rq:suspended"),
+            (
+                "docker compose exec SERVICE rq resume --url redis://HOST:PORT",
+                "rq resume --url redis://HOST:PORT",
+            ),
             (
                 "docker compose run --rm -u 0 --entrypoint chown SERVICE -R 1 /storage",
                 "sudo chown -R 1 /storage",

@@ -157,7 +157,7 @@ class TestRedis:
         app.connection.set("rq:suspended", "1")
         *_, queue = redis(settings)
         assert Verdict.WARN is queue.verdict
-        assert "rq resume" in queue.remedy
+        assert "rq resume --url" in queue.remedy
 
 
 class TestProxy:

@@ -309,6 +309,7 @@ class TestSuspendedWorker:
         assert ["suspended by `rq suspend`", "resumed: new jobs start"] == [
             line.partition(":")[0] if "rq suspend" in line else line for line in logged
         ]
+        assert logged[0].endswith("rq resume --url redis://HOST:PORT")
 
     def test_a_job_taken_during_the_suspension_returns_to_the_queue(self, connection: Redis) -> None:
         """
