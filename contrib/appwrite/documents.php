@@ -1,6 +1,6 @@
 <?php
 // Writes the documents with the classes in Appwrite's image (1.5 to 1.7). Another release may open its database in
-// another way, as in its app/cli.php.
+// another way: see its app/cli.php.
 
 use Utopia\Cache\Adapter\None;
 use Utopia\Cache\Cache;

@@ -8,7 +8,7 @@ interface Documents
 {
     /**
      * Writes the certificate of $domain, with the attributes domain, issueDate, renewDate, attempts and logs, and
-     * the status of its rule: verifying, verified or unverified. After a crash, a call may repeat.
+     * the status of its rule: verifying, verified or unverified. After a crash, the same call may come again.
      */
     public function update(string $domain, array $certificate, string $status): void;
 }
