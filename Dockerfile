@@ -31,7 +31,7 @@ RUN find /opt/certworker -depth -type d \( -name tests -o -name test \) -exec rm
 FROM python:3.13.15-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 LABEL org.opencontainers.image.title="certworker" \
-      org.opencontainers.image.description="Gets TLS certificates for the domains on a Redis queue and hands them to Traefik." \
+      org.opencontainers.image.description="Obtains TLS certificates for the domains on a Redis queue, renews them, and passes them to Traefik." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="docker.io/library/python:3.13-slim" \

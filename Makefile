@@ -46,7 +46,7 @@ PROGRAMS += $(or $(CHROMIUM),chromium)
 PACKAGES += $(if $(CHROMIUM),,chromium fonts-dejavu-core)
 
 help: ## List the targets
-	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
+	@echo "certworker obtains TLS certificates for the domains on a Redis queue, renews them, and passes them to Traefik."
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 	@echo
