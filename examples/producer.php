@@ -1,5 +1,5 @@
 <?php
-// Ask certworker for certificates from PHP (needs the extension php-redis).
+// Requests certificates from certworker in PHP, with the extension php-redis.
 //
 //   php producer.php api.example.org shop.example.org
 

@@ -1,3 +1,3 @@
 """
-What makes the image, beside the Dockerfile: its bill of materials, and the digests of its base.
+The programs for the image, in addition to the Dockerfile: its bill of materials, and the pinned digests.
 """

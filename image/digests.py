@@ -18,7 +18,8 @@ from urllib.request import Request, urlopen
 REGISTRY = "https://registry-1.docker.io"
 TOKENS = "https://auth.docker.io/token?service=registry.docker.io"
 
-#: An index has the image for each kind of processor; without these the answer is that for one of them.
+#: An index has an image for each processor architecture. Without these types, the registry would return the
+#: image for one of them.
 INDEX = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
@@ -32,8 +33,8 @@ def digest_of(image: str, tag: str, registry: str = REGISTRY, tokens: str = TOKE
     Return the digest of *image* with *tag*, as `sha256:…`.
 
     Raises:
-        OSError: The registry does not answer, or does not know the image.
-        ValueError: It answers with something else than a digest.
+        OSError: The registry does not respond, or does not know the image.
+        ValueError: The response of the registry has no digest.
     """
     repository = image if "/" in image else f"library/{image}"
     asked = f"{tokens}&scope=repository:{repository}:pull"
@@ -50,10 +51,11 @@ def digest_of(image: str, tag: str, registry: str = REGISTRY, tokens: str = TOKE
 
 def raised(text: str, tags: dict[str, str], resolve: Callable[[str, str], str]) -> str:
     """
-    Return *text* with each pinned reference at the digest that *resolve* gives for its image and tag.
+    Return *text* with the digest that *resolve* returns in each pinned reference.
 
     Args:
-        tags: By image, the tag that it gets instead of the one in the text.
+        tags: The new tags by image. The other images retain their tags.
+        resolve: Returns the digest of an image and its tag.
     """
 
     def pinned(found: re.Match[str]) -> str:
@@ -66,7 +68,7 @@ def raised(text: str, tags: dict[str, str], resolve: Callable[[str, str], str]) 
 
 def main(arguments: Iterable[str], resolve: Callable[[str, str], str] = digest_of) -> int:
     """
-    Rewrite the files; return the exit code.
+    Pin the images in the files among *arguments*; return the exit code.
     """
     files: list[Path] = []
     tags: dict[str, str] = {}

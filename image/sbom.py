@@ -1,7 +1,8 @@
 """
-Prints what the image consists of beside its base image: the Python packages, as CycloneDX 1.6.
+Prints the Python packages that the image adds to its base image, as CycloneDX 1.6.
 
-Run by the Python whose packages they are. The same packages give the same text, so there is no date in it.
+The Python of these packages runs this program. The output has no date, so the same packages give the same
+output.
 """
 
 import json
@@ -13,7 +14,10 @@ PRODUCT = "certworker"
 
 def component(package: Distribution, kind: str) -> dict[str, object]:
     """
-    One package, as it describes itself.
+    Return the component of *package*, from its own metadata.
+
+    Args:
+        kind: The CycloneDX type, `application` or `library`.
     """
     name = package.name.lower().replace("_", "-")
     told: dict[str, object] = {
@@ -29,7 +33,7 @@ def component(package: Distribution, kind: str) -> dict[str, object]:
 
 
 def _licenses(package: Distribution) -> list[dict[str, object]]:
-    # Some say it in the form of PEP 639, older ones by classifiers or in words of their own.
+    # Some packages have an expression (PEP 639), older ones have classifiers or any text.
     for expression in package.metadata.get_all("License-Expression") or []:
         return [{"expression": expression}]
     classifiers = package.metadata.get_all("Classifier") or []
@@ -40,7 +44,7 @@ def _licenses(package: Distribution) -> list[dict[str, object]]:
 
 def bill() -> dict[str, object]:
     """
-    The whole bill of materials.
+    Return the bill of materials of the installed packages.
     """
     libraries = sorted(
         (each for each in distributions() if each.name != PRODUCT), key=lambda each: each.name.lower()
