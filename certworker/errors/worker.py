@@ -85,7 +85,7 @@ class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
     message_template = "Workers died or froze {times} times in a row during this job."
     remedy_template = (
-        "Find the cause (often too little memory): docker compose logs --tail 200. Then send the job again."
+        "Before you send the job again, find the cause, often too little memory: docker compose logs --tail 200"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
