@@ -27,7 +27,7 @@ class TestSettings:
         A row has both variables if one sentence describes them, otherwise each has a row.
         """
         assert "| `EXEC_PATH`, `EXEC_PATH_FILE` | – | For exec: " in settings()
-        assert "| `_APP_REDIS_PASS_FILE` | – | A file with that password " in settings()
+        assert "| `_APP_REDIS_PASS_FILE` | – | A file with the password of Redis " in settings()
 
     def test_a_variable_with_another_value_has_its_default(self) -> None:
         """
