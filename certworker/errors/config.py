@@ -93,5 +93,35 @@ class WrongCaUrl(ConfigurationFailure):
 class AddressNotUsable(ConfigurationFailure):
     code = "config.http_address"
     message_template = "Cannot listen on {address}: {reason}."
-    remedy_template = "Stop a program that uses the port, or set {variable} to another address or port."
+    remedy_template = "Set {variable} to an address of this machine and a free port."
     severity = Severity.FATAL
+
+
+class AddressInUse(AddressNotUsable):
+    """
+    Another program listens on the address.
+    """
+
+    message_template = "Cannot listen on {address}: another program uses it."
+    remedy_template = "Stop the other program, or set {variable} to another address or port."
+
+
+class AddressElsewhere(AddressNotUsable):
+    """
+    The address does not belong to this machine, such as the public address of a cloud host.
+    """
+
+    message_template = "Cannot listen on {address}: this machine or container does not have the address."
+    remedy_template = (
+        "Set {variable} to an address of this machine or container, or to all its addresses: "
+        "{variable}=0.0.0.0:{port}"
+    )
+
+
+class PortForbidden(AddressNotUsable):
+    """
+    Only root may use the port.
+    """
+
+    message_template = "Cannot listen on {address}: the user of certworker may not use this port ({reason})."
+    remedy_template = "Set {variable} to a port from 1024 on."

@@ -57,7 +57,7 @@ RETRIES_BY_CODE = {
     "config.domain_localhost": "certworker does not retry. It reads `_APP_DOMAIN` again at its next start.",
     "config.http_address": (
         "certworker stops, and tries the address again at its next start. If only the default address of the "
-        "page is in use, the worker runs without the page."
+        "page is not usable, the worker runs without the page."
     ),
     "config.invalid": "certworker stops, and reads the values again at its next start.",
     "dns.cname_target": ONLY_A_WARNING,

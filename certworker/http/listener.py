@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from certworker.errors.config import AddressNotUsable
+from certworker.errors.config import AddressElsewhere, AddressInUse, AddressNotUsable, PortForbidden
 from certworker.http.throttle import BoundedServer, Bounds
 from certworker.settings import HttpAddress
 from certworker.supervision import Faults, Loop, Postponed
@@ -83,13 +83,12 @@ class Listener:
         Start the server, which responds as soon as this method returns.
 
         Raises:
-            AddressNotUsable: The server cannot listen: another program uses the port, for example.
+            AddressNotUsable: The server cannot listen on the address.
         """
         try:
             listening = _listening(self._address)
         except OSError as error:
-            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
-            raise AddressNotUsable(address=self._address, reason=reason, variable=self._variable) from error
+            raise unusable(self._address, self._variable, error) from error
         self._server = BoundedServer(
             self._bounds,
             self._responds_at_once,
@@ -137,6 +136,20 @@ class Listener:
         answer = self._application(request, start_response)
         self._answered += 1
         return answer
+
+
+def unusable(address: HttpAddress, variable: str, error: OSError) -> AddressNotUsable:
+    """
+    Return the failure for *error*, which ended the attempt to listen on the *address* in *variable*.
+    """
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(address=address, variable=variable)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return AddressElsewhere(address=address, variable=variable, port=address.port)
+    reason = error.strerror or error
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return PortForbidden(address=address, variable=variable, reason=reason)
+    return AddressNotUsable(address=address, variable=variable, reason=reason)
 
 
 def _listening(address: HttpAddress) -> socket.socket:

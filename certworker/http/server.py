@@ -108,7 +108,7 @@ class HttpServer:
         Start the server, which responds as soon as this method returns.
 
         Raises:
-            AddressNotUsable: The server cannot listen: another program uses the port, for example.
+            AddressNotUsable: The server cannot listen on the address.
         """
         self._listener.start()
 

@@ -124,7 +124,7 @@ class WebServer:
         Start the server, which accepts requests as soon as this method returns.
 
         Raises:
-            AddressNotUsable: The server cannot listen: another program uses the port, for example.
+            AddressNotUsable: The server cannot listen on the address.
         """
         self._listener.start()
 

@@ -4,6 +4,7 @@ Tests of the WSGI server on one address: streams, prefixes and clients that do n
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from certworker.errors.config import AddressNotUsable
-from certworker.http.listener import Application, Listener
+from certworker.http.listener import Application, Listener, unusable
 from certworker.http.throttle import Bounds
 from certworker.settings import HttpAddress
 from tests.http.conftest import Clock
@@ -81,11 +82,40 @@ class TestListener:
         """
         A second server on the address fails when it starts, and not later.
         """
-        text = f"another program uses it.*set {VARIABLE} to another address or port"
+        text = (
+            f"another program uses it.*Stop the other program, or set {VARIABLE} to another address or port"
+        )
         with opened(echo) as listener, pytest.raises(AddressNotUsable, match=text):
             Listener(
                 HttpAddress("127.0.0.1", listener.port), echo, BOUNDS, name="test", variable=VARIABLE
             ).start()
+
+    def test_the_remedy_fits_an_address_of_another_machine(self) -> None:
+        """
+        An address that this machine does not have is not in use, so the remedy stops no program.
+        """
+        listener = Listener(HttpAddress("192.0.2.1", 8080), echo, BOUNDS, name="test", variable=VARIABLE)
+
+        with pytest.raises(AddressNotUsable, match=f"does not have the address.*{VARIABLE}=0.0.0.0:8080$"):
+            listener.start()
+
+    @pytest.mark.parametrize(
+        ("code", "remedy"),
+        [
+            (errno.EACCES, "a port from 1024 on"),
+            (errno.EPERM, "a port from 1024 on"),
+            (errno.EAFNOSUPPORT, "an address of this machine and a free port"),
+        ],
+    )
+    def test_the_remedy_fits_the_reason(self, code: int, remedy: str) -> None:
+        """
+        A forbidden port needs another port or a permission, and a missing IPv6 another address.
+        """
+        failure = unusable(HttpAddress("::", 80), VARIABLE, OSError(code, "the reason"))
+
+        assert ("config.http_address", True) == (failure.code, "the reason" in failure.message)
+        assert f"Set {VARIABLE} to {remedy}" in failure.remedy
+        assert "Stop" not in failure.remedy
 
     def test_a_client_that_does_not_read_a_stream_is_closed(self, clock: Clock) -> None:
         """
