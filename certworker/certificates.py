@@ -238,9 +238,9 @@ class ChainLink:
 
     #: The common name, or the distinguished name if there is no common name.
     subject: str
-    #: The name of the issuer, in the same form.
+    #: The common name of the issuer, or the distinguished name if there is no common name.
     issuer: str
-    #: The serial number in hexadecimal, as in :class:`Certificate`.
+    #: In hexadecimal digits.
     serial: str
     #: `ec256`, `rsa2048` and so on, or the name of another algorithm.
     key_type: str

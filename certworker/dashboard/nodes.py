@@ -22,17 +22,17 @@ class NodeInfo:
     host: str
     role: Role
     version: str
-    #: When it last reported, by the clock of Redis.
+    #: When the node last reported, by the clock of Redis.
     seen: datetime
-    #: Whether it no longer reports.
+    #: Whether the node no longer reports.
     away: bool
-    #: The number of names on its volume.
+    #: The number of names on the volume of the node.
     names: int
-    #: How many fewer names it has than the worker with the most names.
+    #: How many fewer names the node has than the worker with the most names.
     missing: int
     #: The age in seconds of the oldest change that is not in service on this host; 0: there is none.
     lag_seconds: float
-    #: The code of its last failure, until the failure has ended; empty without a failure.
+    #: The code of the last failure of the node, until the failure has ended; empty without a failure.
     code: str
 
     @classmethod

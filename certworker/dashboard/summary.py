@@ -46,19 +46,19 @@ class Proxy:
     The files of Traefik, and its load during the last day as the running workers measure it.
     """
 
-    #: The directory of its files.
+    #: The directory of the files of Traefik.
     directory: str
-    #: The number of certificates in these files.
+    #: The number of certificates in the files of Traefik.
     files: int
     #: A warning about too many certificates, with figures and a remedy; null if Traefik has fewer.
     warning: str | None
-    #: The number of changes to its files, each of which makes Traefik reload; null if no worker reports.
+    #: The number of changes to the files, each of which makes Traefik reload; null if no worker reports.
     reloads: int | None
     #: The number of new certificates whose time from publication to service was measured.
     measured: int
-    #: The mean of these times; null if none was measured.
+    #: The mean of the measured times; null if none was measured.
     mean_seconds: float | None
-    #: The longest of these times; null if none was measured.
+    #: The longest of the measured times; null if none was measured.
     slowest_seconds: float | None
 
 

@@ -84,8 +84,9 @@ class Remaining:
     kind: Kind
     #: The registered domain; empty for a limit of the account.
     subject: str
-    #: How many tokens are left, and their maximum, both without those that need `--use-full-quota`.
+    #: How many tokens are left, without those that need `--use-full-quota`.
     left: int
+    #: The maximum number of tokens, without those that need `--use-full-quota`.
     of: int
     period: timedelta
     #: When this limit permits the next order.

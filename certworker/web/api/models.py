@@ -322,9 +322,9 @@ class OwnCertificateRequest:
 
     #: The certificate in PEM, with its chain if any.
     certificate: Annotated[str, Length(1, LARGEST_PEM_BYTES)]
-    #: Its private key in PEM, without a password. No response and no log contains it.
+    #: The private key of `certificate` in PEM, without a password. No response and no log contains the key.
     key: Annotated[str, Length(1, LARGEST_PEM_BYTES)] = field(repr=False)
-    #: The certificates of its CA in PEM, if `certificate` does not have them.
+    #: The certificates of the CA in PEM, if `certificate` does not contain them.
     chain: Annotated[str, Length(0, LARGEST_PEM_BYTES)] = ""
     #: Whether to replace a certificate that certworker renews.
     force: bool = False
@@ -340,11 +340,11 @@ class ImportedCertificate:
     name: str
     #: In hexadecimal digits.
     serial: str
-    #: Who signed it.
+    #: Who signed the certificate.
     issuer: str
     not_before: datetime
     not_after: datetime
-    #: What may be wrong with it, in sentences.
+    #: What may be wrong with the certificate, in sentences.
     warnings: tuple[str, ...]
 
     @classmethod

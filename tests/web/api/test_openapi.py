@@ -4,6 +4,8 @@ Tests of the OpenAPI document.
 
 from __future__ import annotations
 
+import re
+
 from openapi_spec_validator import validate
 
 from certworker.web.api.openapi import openapi
@@ -29,3 +31,19 @@ class TestOpenapi:
         for kind in ("schemas", "responses"):
             for name in document["components"][kind]:
                 assert f"#/components/{kind}/{name}'" in text, name
+
+    def test_each_description_is_complete_without_its_neighbors(self) -> None:
+        """
+        A description names what it describes. A tool may show one field alone, so no description is for two
+        fields, refers to the field above, or contains a role of Sphinx.
+        """
+        schemas = openapi()["components"]["schemas"]
+        described = {
+            f"{kind}.{name}: {field['description']}"
+            for kind, schema in schemas.items()
+            for name, field in schema["properties"].items()
+            if "description" in field
+        }
+
+        assert not [text for text in described if re.search(r"\b(?:these|both|Its)\b|:class:", text)]
+        assert all("description" in schemas["Remaining"]["properties"][name] for name in ("left", "of"))
