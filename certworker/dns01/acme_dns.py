@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
@@ -18,14 +18,16 @@ from typing import Any
 from certworker.dns01.http_api import ApiResponse, HttpApi
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
 from certworker.dns01.refusals import Refusals
-from certworker.errors.dns01 import AccountMissing, AccountsUnreadable
+from certworker.errors import CertworkerError
+from certworker.errors.dns01 import AccountMissing, AccountRejected, AccountsUnreadable, RegistrationRefused
 from certworker.storage import durable
 from certworker.validity import now_in_utc
 
 #: The name of the provider in messages and logs.
 LABEL = "acme-dns"
 
-VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
+#: The setting with the path of the account file.
+VARIABLE = "ACME_DNS_STORAGE_PATH"
 
 #: The largest account file in bytes, as in the check of the settings. An account takes about 300 bytes.
 MAX_FILE = 4 << 20
@@ -86,9 +88,14 @@ class AcmeDns:
         """
         Add the value. The server also stores the previous one: a name and its wildcard can share an account.
         """
-        account = self._account(record)
+        name, account = self._account(record)
         headers = {"X-Api-User": account.username, "X-Api-Key": account.password}
-        answer = self._post("update", {"subdomain": account.subdomain, "txt": record.value}, headers, record)
+        try:
+            answer = self._api.post("update", {"subdomain": account.subdomain, "txt": record.value}, headers)
+        except OSError as error:
+            raise self._refusals.failed(record, error.strerror or error) from None
+        if not answer.is_success:
+            raise self._update_failure(name, record, answer)
         content = answer.json()
         if not isinstance(content, dict) or content.get("txt") != record.value:
             raise self._refusals.failed(record, "its response does not confirm the value")
@@ -111,11 +118,15 @@ class AcmeDns:
         stored = self._stored() if self.accounts.exists() else {}
         if account := Account.read(stored.get(name)):
             return account.fulldomain
-        record = TxtRecord(f"_acme-challenge.{name}", "", name)
-        answer = self._post("register", {}, {}, record)
+        try:
+            answer = self._api.post("register", {}, {})
+        except OSError as error:
+            raise self._not_registered(name, error.strerror or error) from None
+        if not answer.is_success:
+            raise self._not_registered(name, f"HTTP {answer.status}")
         account = Account.read(answer.json())
         if account is None:
-            raise self._refusals.failed(record, "its response does not contain a valid account")
+            raise self._not_registered(name, "its response does not contain a valid account")
         content = json.dumps({**stored, name: asdict(account)}, indent=2)
         durable.write(self.accounts, f"{content}\n".encode(), MODE)
         return account.fulldomain
@@ -126,23 +137,32 @@ class AcmeDns:
 
     @property
     def _refusals(self) -> Refusals:
-        return Refusals(f"{self.label} ({self._api.place})", VARIABLES)
+        return Refusals(self._shown, VARIABLE)
 
-    def _post(
-        self, path: str, content: Mapping[str, str], headers: Mapping[str, str], record: TxtRecord
-    ) -> ApiResponse:
-        try:
-            answer = self._api.post(path, content, headers)
-        except OSError as error:
-            raise self._refusals.failed(record, error.strerror or error) from None
-        if not answer.is_success:
-            raise self._refusals.of_status(answer.status, answer.headers, record, self.clock())
-        return answer
+    @property
+    def _shown(self) -> str:
+        return f"{self.label} ({self._api.place})"
 
-    def _account(self, record: TxtRecord) -> Account:
-        for account in map(Account.read, self._stored().values()):
+    def _update_failure(self, name: str, record: TxtRecord, answer: ApiResponse) -> CertworkerError:
+        reason = f"HTTP {answer.status}"
+        if answer.status in (401, 403):
+            return AccountRejected(provider=self._shown, name=name, path=self.accounts, reason=reason)
+        if answer.status == 404:
+            # An account has no zone to create. Another server may be at this URL.
+            return self._refusals.failed(record, reason)
+        return self._refusals.of_status(answer.status, answer.headers, record, self.clock())
+
+    def _not_registered(self, name: str, reason: object) -> CertworkerError:
+        return RegistrationRefused(provider=self._shown, name=name, reason=reason)
+
+    def _account(self, record: TxtRecord) -> tuple[str, Account]:
+        """
+        Return the account whose target is the owner of *record*, and the name that it was registered for.
+        """
+        for name, content in self._stored().items():
+            account = Account.read(content)
             if account and account.fulldomain == record.fqdn:
-                return account
+                return name, account
         raise AccountMissing(path=self.accounts, fqdn=record.fqdn)
 
     def _stored(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from certworker.errors.dns01 import (
     CredentialsRejected,
     LeftBehind,
     ProviderRateLimited,
-    ZoneBusy,
+    ZoneLockLost,
     ZoneMissing,
 )
 from certworker.state.once_per import OncePer
@@ -63,7 +63,8 @@ class RecordChanges:
 
         Raises:
             ProviderRateLimited: The provider accepts no changes now. During a known pause, nothing is sent.
-            ZoneBusy: Other writers had the zone for too long, or this worker lost its lock.
+            ZoneBusy: Other writers had the zone for too long.
+            ZoneLockLost: This worker lost its lock on the zone.
             CertworkerError: The provider or the volume failed.
             redis.RedisError: Redis failed.
         """
@@ -75,7 +76,7 @@ class RecordChanges:
             self._records.add(records, order=order, provider=provider.label)
             for number, record in enumerate(records):
                 if not lease.still_held():
-                    raise ZoneBusy(zone=zone, seconds=f"{lease.duration.total_seconds():g}")
+                    raise ZoneLockLost(zone=zone, fqdn=record.fqdn)
                 try:
                     with self._storing_pauses(provider.label):
                         provider.present(record)

@@ -133,8 +133,12 @@ class Rfc2136:
             raise ClocksDiffer(provider=self._shown) from None
         except dns.tsig.PeerBadKey:
             self._reject("it does not know the key or its algorithm (BADKEY)")
-        except dns.tsig.PeerError:
+        except dns.tsig.PeerBadSignature:
             self._reject("the secret is wrong (BADSIG)")
+        except dns.tsig.PeerBadTruncation:
+            self._reject("it does not accept a truncated signature (BADTRUNC)")
+        except dns.tsig.PeerError as error:
+            self._fail(record, f"it rejects the signature ({error})")
         except (dns.exception.DNSException, ValueError):
             # Another program may be listening there, or the signature may be from another key.
             self._fail(record, "its answer is not a DNS message with a valid signature")

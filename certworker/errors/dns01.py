@@ -110,6 +110,10 @@ class LeftBehind(CertworkerError):
 
 
 class ZoneBusy(CertworkerError):
+    """
+    An order did not get the lock on a zone in time.
+    """
+
     code = "dns01.zone_busy"
     message_template = "Other orders have been changing the zone {zone} for more than {seconds} s."
     remedy_template = (
@@ -118,6 +122,18 @@ class ZoneBusy(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.WARNING
+
+
+class ZoneLockLost(ZoneBusy):
+    """
+    The lock on the zone ended during the change, because the worker was frozen or Redis lost the lock.
+    """
+
+    message_template = "This worker lost its lock on the zone {zone} before it created the record {fqdn}."
+    remedy_template = (
+        "No action is needed. If this repeats, check whether the machine freezes or has too little memory: "
+        "certworker doctor"
+    )
 
 
 class ProviderRateLimited(CertworkerError):
@@ -152,6 +168,30 @@ class AccountsUnreadable(CredentialsRejected):
         "register NAME"
     )
     retry = Retry.PREFLIGHT
+
+
+class AccountRejected(CredentialsRejected):
+    """
+    The acme-dns server does not accept the account of the name, for example after it has lost its accounts.
+    """
+
+    message_template = "The server {provider} rejects the account of {name} in the file {path}: {reason}"
+    remedy_template = (
+        "Remove the account of {name} from the file, register the name again, and change its CNAME record to "
+        "the one that the command prints: certworker dns register {name}"
+    )
+    retry = Retry.PREFLIGHT
+
+
+class RegistrationRefused(ProviderFailed):
+    """
+    The acme-dns server does not register an account.
+    """
+
+    message_template = "The server {provider} does not register an account for {name}: {reason}"
+    remedy_template = (
+        "Check ACME_DNS_API_BASE, and allow the registration at the server: disable_registration = false"
+    )
 
 
 class ExtraMissing(ProviderFailed):

@@ -274,15 +274,16 @@ def _for_each_message(failure: type[CertworkerError], text_of: Callable[[type[Ce
     """
     Return the text of *failure*, then each other text of a variant, after the messages that it is for.
     """
-    first, *others = variants(failure)
+    first, *subclasses = variants(failure)
     default, usual = text_of(first), template(first.message_template)
     messages: dict[str, list[str]] = {}
-    for variant in others:
+    for variant in subclasses:
         if (text := text_of(variant)) != default:
             messages.setdefault(text, []).append(template(variant.message_template))
     parts = [default]
     for text, of_text in messages.items():
-        shown = " and ".join(f"`{message}`" for message in of_text)
+        *others, last = (f"`{message}`" for message in of_text)
+        shown = f"{', '.join(others)} and {last}" if others else last
         start = "Alternatively" if usual in of_text else f"For the message{'s' * (len(of_text) > 1)} {shown}"
         parts.append(f"{start}: {text}")
     return "\n\n".join(parts)

@@ -5,6 +5,7 @@ Tests of the provider acme-dns and its account file.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.provider import TxtRecord
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Retry
 from tests.dns01.services import AcmeDnsServer, Service, always, service
 
 VALUE = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
@@ -182,15 +183,46 @@ class TestFailures:
 
     def test_a_wrong_password_is_not_shown(self, provider: AcmeDns) -> None:
         """
-        The failure for a wrong password names the account file, and does not show the password.
+        The failure for a wrong password has the command that registers the name again, and does not show
+        the password. The account file may change at any time, so the preflight check is repeated soon.
         """
         target = provider.register("example.com")
         provider.accounts.write_text(provider.accounts.read_text().replace(SECRET, "wrong-password"))
 
-        with pytest.raises(CertworkerError, match=r"dns01\.credentials.*ACME_DNS_STORAGE_PATH") as caught:
+        with pytest.raises(CertworkerError, match=rf"dns01\.credentials.*{provider.accounts}") as caught:
             provider.present(record(target))
 
+        remedy = r"Remove the account of example\.com .* CNAME .*: certworker dns register example\.com$"
+        assert re.search(remedy, caught.value.remedy)
+        assert ".env" not in caught.value.remedy
+        assert Retry.PREFLIGHT is caught.value.retry
         assert "wrong-password" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("status", "shown"),
+        [
+            (403, r"dns01\.credentials.*certworker dns register example\.com"),
+            (404, r"dns01\.provider_failed.*HTTP 404"),
+            (500, r"dns01\.provider_failed.*HTTP 500"),
+        ],
+    )
+    def test_each_refusal_has_a_remedy_for_acme_dns(self, provider: AcmeDns, status: int, shown: str) -> None:
+        """
+        An account has neither rights nor a zone, so no remedy grants rights or creates a zone.
+        """
+        target = provider.register("example.com")
+
+        with service(always(status, b"{}")) as other, pytest.raises(CertworkerError, match=shown):
+            AcmeDns(other.url, provider.accounts).present(record(target))
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 500])
+    def test_a_refused_registration_is_a_failure(self, status: int, tmp_path: Path) -> None:
+        """
+        A server may have no registration. The failure names the setting of the server.
+        """
+        shown = rf"does not register an account for example\.com: HTTP {status}.*disable_registration"
+        with service(always(status, b"{}")) as closed, pytest.raises(CertworkerError, match=shown):
+            AcmeDns(closed.url, tmp_path / "accounts.json").register("example.com")
 
     def test_an_answer_without_a_confirmation_is_a_failure(self, provider: AcmeDns) -> None:
         """

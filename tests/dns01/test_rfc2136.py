@@ -15,6 +15,7 @@ from threading import Thread
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.tsig
 import dns.update
 import pytest
 
@@ -222,7 +223,40 @@ def message(code: dns.rcode.Rcode, number: int = 0) -> Callable[[bytes], bytes]:
     return answer
 
 
+def signature_error(code: int) -> Callable[[bytes], bytes]:
+    """
+    Return a function that answers with the TSIG error *code* (RFC 8945, section 4.2).
+    """
+
+    def answer(query: bytes) -> bytes:
+        update = dns.message.from_wire(query, keyring=False)
+        reply = dns.update.UpdateMessage(ZONE, id=update.id)
+        reply.flags |= dns.flags.QR
+        reply.set_rcode(dns.rcode.NOTAUTH)
+        reply.use_tsig(dns.tsig.Key(KEY.name, KEY.secret, KEY.algorithm), tsig_error=code)
+        reply.request_mac = update.mac
+        wire = reply.to_wire()
+        return len(wire).to_bytes(2, "big") + wire
+
+    return answer
+
+
 class TestInvalidAnswers:
+    @pytest.mark.parametrize(
+        ("code", "shown"),
+        [
+            (dns.rcode.BADSIG, r"dns01\.credentials.*the secret is wrong \(BADSIG\)"),
+            (dns.rcode.BADTRUNC, r"dns01\.credentials.*a truncated signature \(BADTRUNC\)"),
+            (77, r"dns01\.provider_failed.*rejects the signature \(unknown TSIG error code 77\)"),
+        ],
+    )
+    def test_each_error_of_a_signature_has_its_reason(self, code: int, shown: str) -> None:
+        """
+        Only BADSIG means that the secret is wrong.
+        """
+        with answering(signature_error(code)) as server, pytest.raises(CertworkerError, match=shown):
+            server.present(record("signed"))
+
     @pytest.mark.parametrize(
         ("answer", "shown"),
         [

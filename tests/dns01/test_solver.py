@@ -29,7 +29,7 @@ from certworker.errors.dns01 import (
     NotVisible,
     ProviderFailed,
     ProviderRateLimited,
-    ZoneBusy,
+    ZoneLockLost,
 )
 from certworker.errors.name import NameTooLong
 from certworker.state.locks import LOCKS
@@ -262,7 +262,7 @@ class TestPresenting:
 
         provider.before = steal
         with (
-            pytest.raises(ZoneBusy),
+            pytest.raises(ZoneLockLost, match=r"lost its lock on the zone example\.com"),
             solver.presenting([challenge("a.example.com"), challenge("b.example.com")]),
         ):
             pytest.fail("the block ran")

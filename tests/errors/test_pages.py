@@ -157,12 +157,13 @@ class TestPage:
 
     def test_a_retry_has_all_messages_that_it_is_for(self) -> None:
         """
-        If two messages have the same retry, which is not the usual one of their code, the page lists both.
+        If several messages have the same retry, which is not the usual one of their code, the page lists all.
         """
         page = " ".join(page_of("dns01.credentials").split())
 
         assert (
-            "by minutes.` and `The account file PATH of acme-dns cannot be read: REASON`: "
+            "by minutes.`, `The account file PATH of acme-dns cannot be read: REASON` and "
+            "`The server PROVIDER rejects the account of NAME in the file PATH: REASON`: "
             f"{RETRIES[Retry.PREFLIGHT]}"
         ) in page
 
