@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from certworker.errors.acme import BadCertificate
+from certworker.minutes import not_before
 
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
@@ -200,7 +201,7 @@ class Certificate:
             raise BadCertificate(name=names[0], reason=f"it expired at {self.not_after:%Y-%m-%d %H:%M} UTC")
         if self.not_before - now > CLOCK_TOLERANCE:
             raise BadCertificate(
-                name=names[0], reason=f"it is not valid before {self.not_before:%Y-%m-%d %H:%M} UTC"
+                name=names[0], reason=f"it is not valid before {not_before(self.not_before)}"
             )
 
 

@@ -40,6 +40,7 @@ from certworker.errors.imports import (
     TooWeak,
     WrongNames,
 )
+from certworker.minutes import not_before
 
 #: The maximum size of a file. A key and a chain of 20 large certificates are smaller. Three files in JSON fit
 #: into a request of 256 KiB.
@@ -238,7 +239,7 @@ def _check_dates(certificate: Certificate, name: str, now: datetime) -> None:
     if now >= certificate.not_after:
         raise ImportExpired(name=name, moment=_moment(certificate.not_after))
     if certificate.not_before - now > CLOCK_TOLERANCE:
-        raise ImportNotYetValid(name=name, moment=_moment(certificate.not_before))
+        raise ImportNotYetValid(name=name, moment=not_before(certificate.not_before))
 
 
 def _check_strength(chain: Sequence[x509.Certificate], key: PrivateKey, name: str) -> None:

@@ -52,7 +52,7 @@ from certworker.version import __version__
 from certworker.web.server import start_page
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
-from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops
+from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops, next_check
 from certworker.worker.memory import limit_unused_memory, trim_memory
 from certworker.worker.moved_watch import MovedWatch
 from certworker.worker.own_domains import OwnDomains
@@ -389,12 +389,11 @@ def _responses(app: App) -> Callable[[str], str | None]:
 
 
 def _log_ready(app: App) -> None:
-    earliest = app.agenda.earliest()
     logger.info(
         'certworker %s ready · %s · queue "certificates" (%d waiting) · %s',
         __version__,
         ", then ".join(choice.title for choice in app.settings.authorities),
         queue_length(app.connection),
-        f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+        next_check(app.agenda),
         extra={"event": "start"},
     )

@@ -26,6 +26,7 @@ FLOORS = [
         "hosts",
         "http_dates",
         "job_slot",
+        "minutes",
         "supervision",
         "text_yaml",
         "ttl_cache",

@@ -15,6 +15,7 @@ from certworker.cli.timings import show_timings, timings_json
 from certworker.domains import covering_wildcard, normalize
 from certworker.errors import CertworkerError
 from certworker.errors.pages import codes, page_of
+from certworker.minutes import not_before
 from certworker.observability.history import History, HistoryEntry
 from certworker.redis.client import connected
 from certworker.settings import Settings, load
@@ -113,7 +114,7 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
         if record.next_check:
-            moment = f"{record.next_check:%Y-%m-%d %H:%M} UTC"
+            moment = not_before(record.next_check)
             say(f"  failed attempts: {record.attempts}; the next check is at {moment}")
         if more := reference(record.code):
             say(f"  more: {more}")

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from certworker.cli.outcome import ordinal
 from certworker.cli.output import reference, say
+from certworker.minutes import not_before
 from certworker.renewal.domain_status import URGENT, DomainState, DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
@@ -76,10 +77,10 @@ def _fields(
             yield "chain", " < ".join(files.issuers)
         yield "serial", one.serial
         yield "authority", one.authority
-        yield "renewal", f"from {moment(one.renewal)}" if one.renewal else "none"
+        yield "renewal", f"from {planned(one.renewal)}" if one.renewal else "none"
     if one.forced_at:
         yield "forced", f"pending since {moment(one.forced_at)}; each attempt is forced until one succeeds"
-    yield "next check", moment(one.next_check)
+    yield "next check", planned(one.next_check)
     if position and one.detail != "missing":
         yield "queue", position
     if one.code:
@@ -114,10 +115,17 @@ def moment(when: datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "not planned"
 
 
+def planned(when: datetime | None) -> str:
+    """
+    Return the minute of a step that is planned for *when*, rounded up; "not planned" for None.
+    """
+    return not_before(when) if when else "not planned"
+
+
 def _cells(one: DomainStatus, now: datetime) -> tuple[str, ...]:
     error = f"[{one.code}] {one.message}" if one.code else ""
     state = one.detail.replace("_", " ")
-    return one.name, state, _left(one, now).removesuffix(" left"), moment(one.next_check), error
+    return one.name, state, _left(one, now).removesuffix(" left"), planned(one.next_check), error
 
 
 def _left(one: DomainStatus, now: datetime) -> str:

@@ -18,7 +18,7 @@ from itertools import islice
 import click
 from redis import Redis
 
-from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
+from certworker.cli.names_table import COLORS, Files, planned, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
 from certworker.cli.output import numbers, progress_line, reference, say, say_json
 from certworker.dashboard.documents import document, status_document
@@ -343,10 +343,8 @@ def _show_queue(connection: Redis) -> None:
 def _show_backfill(progress: BackfillProgress) -> None:
     if progress.missing:
         missing = f"Names without a certificate: {progress.missing:,} of {progress.names:,}"
-        ends = (
-            f"; at the CA's rate, the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
-        )
-        say(f"{missing}{ends}.")
+        last = f"; at the CA's rate, the last one is ordered at {planned(progress.ends)}"
+        say(f"{missing}{last if progress.ends else ''}.")
 
 
 def _json(one: DomainStatus, now: datetime) -> dict[str, object]:

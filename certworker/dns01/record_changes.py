@@ -23,6 +23,7 @@ from certworker.errors.dns01 import (
     ZoneLockLost,
     ZoneMissing,
 )
+from certworker.minutes import not_before
 from certworker.state.once_per import OncePer
 from certworker.supervision import beat
 
@@ -158,7 +159,7 @@ class RecordChanges:
             redis.RedisError: Redis failed.
         """
         if until := self._states.paused_until(label):
-            raise ProviderRateLimited(provider=label, moment=f"{until:%Y-%m-%d %H:%M} UTC", until=until)
+            raise ProviderRateLimited(provider=label, moment=not_before(until), until=until)
 
     def _delete_of(self, order: str, record: TxtRecord, provider: Provider) -> bool:
         if not self._is_of(order, record):

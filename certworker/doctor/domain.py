@@ -21,6 +21,7 @@ from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.errors.imports import ImportDamaged, ImportEnds
+from certworker.minutes import not_before
 from certworker.preflight.checkers import build_resolver, domain_checks
 from certworker.preflight.dns01 import PlanRecord
 from certworker.preflight.result import Check, CheckContext, CheckResult
@@ -206,7 +207,7 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
     section = Section(name)
     # A request that is waiting for a slot has no code: the limits do not delay it.
     if record and record.code and record.state in ("waiting", "paused"):
-        until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
+        until = f" until {not_before(record.next_check)}" if record.next_check else ""
         word = "Blocked" if record.code.startswith(OF_LIMITS) else "Waiting"
         return section.fail(LIMITS, f"{word}{until}: {record.message}", record.remedy, record.code)
     parts, failures = [], 0

@@ -27,6 +27,7 @@ from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.worker import Unexpected, WorkerCrashed
+from certworker.minutes import not_before
 from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
@@ -294,7 +295,5 @@ class Attempts:
         again = record.next_check
         if record.crashes > 1 and not force and again and again > self.clock():
             self.agenda.put_many(dict.fromkeys(names, again))
-            raise WorkerCrashed(
-                until=again, times=record.crashes, name=names[0], moment=f"{again:%Y-%m-%d %H:%M} UTC"
-            )
+            raise WorkerCrashed(until=again, times=record.crashes, name=names[0], moment=not_before(again))
         return record.crashes

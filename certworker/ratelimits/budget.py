@@ -23,6 +23,7 @@ from certworker.domains import registered_domain
 from certworker.errors import CertworkerError, printable
 from certworker.errors.failure import MAX_URL
 from certworker.errors.rate import LocalGuard, Paused
+from certworker.minutes import not_before
 from certworker.ratelimits.charges import Charge, Kind, Reservation, bucket_of, charges_for, set_of
 from certworker.ratelimits.limits import limits_of
 from certworker.ratelimits.token_buckets import Adjustment, Exhausted, TokenBucket, TokenBuckets
@@ -298,7 +299,7 @@ class Budget:
             until=full.until,
             authority=self._authority.title,
             name=names[0],
-            moment=f"{full.until:%Y-%m-%d %H:%M} UTC",
+            moment=not_before(full.until),
             reason=reason,
         )
 

@@ -25,6 +25,7 @@ from certworker.dns01.solver import Dns01Solver
 from certworker.domains import load_suffixes
 from certworker.errors import CertworkerError
 from certworker.issuance.issuer import Issuer
+from certworker.minutes import not_before
 from certworker.notify.notifier import Notifier
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import DueNames
@@ -274,15 +275,22 @@ class MaintenanceLoop:
         return max(seconds, duration_seconds / MAX_PASS_SHARE) * self._random.uniform(0.8, 1)
 
     def _log_alive(self) -> None:
-        earliest = self._agenda.earliest()
         logger.info(
             "alive · names on the agenda: %d · %s",
             len(self._agenda),
-            f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+            next_check(self._agenda),
             extra={"event": "heartbeat"},
         )
         if many := self._traefik.many_certificates():
             logger.warning("%s", many, extra={"code": many.code})
+
+
+def next_check(agenda: Agenda) -> str:
+    """
+    Return when the next check of a name in *agenda* is due, for a log line.
+    """
+    earliest = agenda.earliest()
+    return f"next check {not_before(earliest)}" if earliest else "waiting for requests"
 
 
 def delivery_loops(

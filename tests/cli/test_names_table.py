@@ -26,7 +26,7 @@ ONE = DomainStatus(
     not_before=NOW - timedelta(days=1),
     not_after=NOW + timedelta(days=89, hours=23),
     renewal=NOW + timedelta(days=60),
-    next_check=NOW + timedelta(hours=12),
+    next_check=NOW + timedelta(hours=12, seconds=-1),
     attempts=0,
     code="",
     message="",
@@ -40,7 +40,7 @@ ONE = DomainStatus(
 class TestShowTable:
     def test_a_file_gets_the_complete_text(self, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        A file gets the complete message of each failure. Times are rounded down.
+        A file gets the complete message of each failure. The time left is rounded down, the next check up.
         """
         expired = replace(ONE, name="b.org", detail="expired", not_after=NOW - timedelta(days=3))
         failed = replace(

@@ -20,6 +20,7 @@ from certworker.dns01.txt_records import RECORDS, TxtRecords
 from certworker.dns01.zone_lock import ZoneLocks
 from certworker.errors import CertworkerError
 from certworker.errors.dns01 import ProviderFailed, ProviderRateLimited
+from certworker.minutes import not_before
 from certworker.state.locks import DomainLocks
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 
@@ -39,7 +40,7 @@ def record_of(token: str) -> TxtRecord:
 RECORD = record_of("v" * 43)
 TWO = [RECORD, record_of("w" * 43)]
 #: The whole suite takes less, and this module is imported at its start.
-UNTIL = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=12)
+UNTIL = datetime.now(UTC).replace(second=59, microsecond=0) + timedelta(hours=12)
 LIMITED = ProviderRateLimited(provider="memory", moment="later", until=UNTIL)
 
 
@@ -215,6 +216,7 @@ class TestLimits:
             changes.refuse_paused("memory")
 
         assert (1, UNTIL) == (provider.requests, caught.value.until)
+        assert f"before {not_before(UNTIL)}" in caught.value.message
 
     def test_a_rate_limit_applies_to_one_provider(self, changes: RecordChanges, provider: Memory) -> None:
         """

@@ -234,7 +234,7 @@ def signature_error(code: int) -> Callable[[bytes], bytes]:
         reply.flags |= dns.flags.QR
         reply.set_rcode(dns.rcode.NOTAUTH)
         reply.use_tsig(dns.tsig.Key(KEY.name, KEY.secret, KEY.algorithm), tsig_error=code)
-        reply.request_mac = update.mac
+        reply.request_mac = update.mac or b""
         wire = reply.to_wire()
         return len(wire).to_bytes(2, "big") + wire
 

@@ -38,6 +38,7 @@ from certworker.web.pages import (
 
 FILTERS = (
     wording.time,
+    wording.first_minute,
     wording.seconds,
     wording.iso,
     wording.from_now,

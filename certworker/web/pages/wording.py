@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from certworker import minutes
 from certworker.renewal.policy import in_words
 
 #: A moment closer than this is "now".
@@ -17,6 +18,13 @@ def time(moment: datetime) -> str:
     Return *moment* to the minute. The views name the time zone once.
     """
     return f"{moment:%Y-%m-%d %H:%M}"
+
+
+def first_minute(moment: datetime) -> str:
+    """
+    Return the minute of a step that is planned for *moment*, rounded up.
+    """
+    return time(minutes.first_minute(moment))
 
 
 def seconds(moment: datetime) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from certworker.web.pages.wording import (
     counted,
+    first_minute,
     from_now,
     iso,
     percent,
@@ -25,9 +26,11 @@ NOW = datetime(2026, 11, 29, 12, 0, 5, tzinfo=UTC)
 class TestTimes:
     def test_a_time_is_short_for_people_and_exact_for_programs(self) -> None:
         """
-        A view shows minutes, a history shows seconds, and a program gets RFC 3339.
+        A view shows minutes, which are rounded up for a planned step. A history shows seconds, and a program
+        gets RFC 3339.
         """
         assert "2026-11-29 12:00" == time(NOW)
+        assert "2026-11-29 12:01" == first_minute(NOW)
         assert "2026-11-29 12:00:05" == seconds(NOW)
         assert "2026-11-29T12:00:05Z" == iso(NOW)
 
