@@ -187,11 +187,13 @@ class Certification:
         none.
 
         Raises:
-            Refused: `alreadyReplaced` (409), or the certificate is from another CA, belongs to another
-                account, or has none of *names*.
+            Refused: `alreadyReplaced` (409), or the ID of the certificate cannot be read, or the certificate
+                is from another CA, belongs to another account, or has none of *names*.
         """
         if replaces is None:
             return None
+        if _parts_of(replaces) is None:
+            raise Refused("malformed", "The ID of the certificate to be replaced cannot be read.")
         serial = self._serial(replaces)
         if serial is None:
             raise Refused("malformed", "The certificate to be replaced is from another CA.")
@@ -222,14 +224,8 @@ class Certification:
         return Window(start, end)
 
     def _serial(self, cert_id: Any) -> int | None:
-        # RFC 9773, section 4.1: base64url of the key identifier, a dot, base64url of the serial number.
-        key_identifier, _, serial = cert_id.partition(".") if isinstance(cert_id, str) else ("", "", "")
-        try:
-            if decode_b64jose(key_identifier) != self._signer.key_identifier:
-                return None
-            return int.from_bytes(decode_b64jose(serial), "big")
-        except (JoseError, ValueError):
-            return None
+        key_identifier, serial = _parts_of(cert_id) or (b"", b"")
+        return int.from_bytes(serial, "big") if key_identifier == self._signer.key_identifier else None
 
     def _names(self, serial: int) -> tuple[str, ...]:
         issued = self._memory.issued.get(serial)
@@ -238,9 +234,12 @@ class Certification:
     def _leaf(self, encoded: Any) -> tuple[x509.Certificate, tuple[str, ...]]:
         try:
             leaf = x509.load_der_x509_certificate(decode_b64jose(encoded))
+        except (JoseError, ValueError, TypeError, AttributeError) as error:
+            raise Refused("malformed", "The certificate cannot be read.") from error
+        try:
             leaf.verify_directly_issued_by(self._signer.certificate)
             san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (JoseError, ValueError, TypeError, AttributeError, InvalidSignature) as error:
+        except (ValueError, TypeError, InvalidSignature) as error:
             raise Refused("malformed", "The certificate is from another CA.", status=404) from error
         addresses = (str(address) for address in san.get_values_for_type(x509.IPAddress))
         return leaf, (*san.get_values_for_type(x509.DNSName), *addresses)
@@ -253,3 +252,15 @@ class Certification:
         if issued and issued.account == call.account.id:
             return True
         return self._memory.authorized(call.account.id, names, self._clock())
+
+
+def _parts_of(cert_id: Any) -> tuple[bytes, bytes] | None:
+    """
+    Return the key identifier and the serial number in *cert_id*; None if it is not an ID of a certificate.
+    """
+    # RFC 9773, section 4.1: base64url of the key identifier, a dot, base64url of the serial number.
+    key_identifier, dot, serial = cert_id.partition(".") if isinstance(cert_id, str) else ("", "", "")
+    try:
+        return (decode_b64jose(key_identifier), decode_b64jose(serial)) if dot else None
+    except (JoseError, ValueError):
+        return None

@@ -27,7 +27,7 @@ from certworker.issuance.issuer_factory import acme_client_for
 from certworker.preflight.caa import CaaIssuer, check_caa, decisive_set, is_unknown_critical, tag_for
 from certworker.preflight.checkers import build_proofs, build_resolver
 from certworker.preflight.ownership import MAX_SHOWN, owner_of, proof_of
-from certworker.preflight.resolution import UNKNOWN_ADDRESS, failure_without_answer
+from certworker.preflight.resolution import address_records, failure_without_answer
 from certworker.preflight.result import CheckContext
 from certworker.preflight.target import Target, target_of
 from certworker.settings import Settings
@@ -209,7 +209,7 @@ def _addresses(
         yield _compared(views, name, "CNAME", alias, partial(_leads_to, alias, ours), _aliases_or_addresses)
         return
     if not ours:
-        raise NoRecord(name=alias, detail="the target of custom domains", expected=UNKNOWN_ADDRESS)
+        raise NoRecord(name=alias, detail="the target of custom domains", record=address_records(alias, ()))
     for version in (4, 6):
         wanted = [each for each in target.addresses or of_alias if ip_address(each).version == version]
         present = [each for each in wanted if all(each in view.addresses for view in views)]

@@ -65,15 +65,13 @@ class NoRecord(NoAddress):
     """
 
     message_template = "{name} has neither an A nor an AAAA record ({detail})."
-    remedy_template = "Create the record: {name}. A {expected}"
+    remedy_template = "Create the record: {record}"
 
 
 class PrivateAddress(PreflightFailure):
     code = "dns.private_ip"
     message_template = "{name} points to {found}, which only a private network can reach."
-    remedy_template = (
-        "Forward port 80 of the public address to this server, and set the record: {name}. A {expected}"
-    )
+    remedy_template = "Forward port 80 of the public address to this server, and set the record: {record}"
 
 
 class WrongAddress(PreflightFailure):

@@ -52,7 +52,7 @@ def check_resolution(
         failure = NoRecord(
             name=records.name,
             detail=_state_of_name(records.view),
-            expected=", ".join(own_addresses) or UNKNOWN_ADDRESS,
+            record=address_records(records.name, own_addresses),
         )
         return CheckResult.passed("", failure) if private else CheckResult.fail(failure)
     private_addresses = (
@@ -63,13 +63,22 @@ def check_resolution(
         unreachable = PrivateAddress(
             name=records.name,
             found=", ".join(private_addresses),
-            expected=", ".join(own_addresses) or UNKNOWN_ADDRESS,
+            record=address_records(records.name, own_addresses),
         )
         if len(private_addresses) == len(records.addresses):
             return CheckResult.fail(unreachable)
         # A public CA ignores private addresses.
         warnings.append(unreachable)
     return CheckResult.passed(_evidence(records), *warnings)
+
+
+def address_records(name: str, addresses: Sequence[str]) -> str:
+    """
+    Return the records with which *name* points to *addresses*, or to this server if there are none.
+    """
+    types = {address: "A" if ip_address(address).version == 4 else "AAAA" for address in addresses}
+    records = types or {UNKNOWN_ADDRESS: "A"}
+    return " and ".join(f"{name}. {kind} {address}" for address, kind in records.items())
 
 
 def failure_without_answer(records: DnsRecords) -> CertworkerError:

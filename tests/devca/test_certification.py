@@ -137,9 +137,22 @@ class TestRevocation:
         The CA revokes only certificates that its intermediate has signed.
         """
         root = x509.load_pem_x509_certificate(authority.root_path.read_bytes()).public_bytes(Encoding.DER)
-        for certificate in (encode_b64jose(root), "text", None):
-            answer = client.post(client.directory["revokeCert"], {"certificate": certificate})
-            assert (404, "malformed") == problem_of(answer)
+        answer = client.post(client.directory["revokeCert"], {"certificate": encode_b64jose(root)})
+
+        assert (404, "malformed") == problem_of(answer)
+        assert "The certificate is from another CA." == answer.json()["detail"]
+
+    @pytest.mark.parametrize("certificate", ["text", "ä", "", None, 5, ["text"]])
+    def test_an_unreadable_certificate_is_not_from_another_ca(
+        self, client: AcmeClient, certificate: object
+    ) -> None:
+        """
+        The problem for a text that is no certificate names the fault of the client.
+        """
+        answer = client.post(client.directory["revokeCert"], {"certificate": certificate})
+
+        assert (400, "malformed") == problem_of(answer)
+        assert "The certificate cannot be read." == answer.json()["detail"]
 
 
 class TestRenewalInfo:
@@ -278,6 +291,21 @@ class TestReplaces:
             client.new_order(NAME, replaces=3),
         ]
         assert [(400, "malformed")] * 4 == [problem_of(answer) for answer in answers]
+
+    @pytest.mark.parametrize(
+        ("replaces", "detail"),
+        [(3, "cannot be read"), ("text", "cannot be read"), ("eA.eA", "is from another CA")],
+    )
+    def test_the_reason_for_a_refused_replacement_is_right(
+        self, client: AcmeClient, replaces: object, detail: str
+    ) -> None:
+        """
+        Only the ID of a certificate can name another CA.
+        """
+        answer = client.new_order(NAME, replaces=replaces)
+
+        assert (400, "malformed") == problem_of(answer)
+        assert detail in answer.json()["detail"]
 
     def test_a_restarted_ca_accepts_replaces(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate, tmp_path: Path

@@ -250,7 +250,7 @@ class TestFailure:
         """
         The failure of a validation has the finding of preflight, with its remedy.
         """
-        record = NoRecord(name="unreachable.invalid", detail="", expected="203.0.113.7")
+        record = NoRecord(name="unreachable.invalid", detail="", record="shop.org. A 203.0.113.7")
         warning = HttpSluggish(name="unreachable.invalid", address="203.0.113.7", seconds=7)
         findings = [warning, record] if same else [warning]
         app = replace(app, issuance=replace(app.issuance, preflight=lambda *_, **__: findings))
@@ -275,7 +275,7 @@ class TestFailure:
         """
         An outage of the CA does not have the finding of preflight, because it is unrelated to the name.
         """
-        findings = [NoRecord(name=NAME, detail="", expected="203.0.113.7")]
+        findings = [NoRecord(name=NAME, detail="", record="shop.org. A 203.0.113.7")]
         authority.stop()
         issuer = replace(app.issuance, preflight=lambda *_, **__: findings)
         with pytest.raises(CaUnreachable) as caught:

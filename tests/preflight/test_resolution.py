@@ -99,14 +99,27 @@ class TestFailures:
         assert result.failure is not None
         assert (code, Retry.PREFLIGHT) == (result.failure.code, result.failure.retry)
 
-    def test_the_remedy_is_the_record_to_create(self) -> None:
+    @pytest.mark.parametrize(
+        ("own", "record"),
+        [
+            ((OWN,), "www.shop.org. A 9.9.9.9"),
+            ((IPV6,), "www.shop.org. AAAA 2620:fe::fe"),
+            ((OWN, IPV6), "www.shop.org. A 9.9.9.9 and www.shop.org. AAAA 2620:fe::fe"),
+            ((), "www.shop.org. A (the public address of this server)"),
+        ],
+    )
+    @pytest.mark.parametrize("addresses", [(), ("10.0.0.1",)])
+    def test_the_remedy_is_the_record_to_create(
+        self, own: tuple[str, ...], record: str, addresses: tuple[str, ...]
+    ) -> None:
         """
-        The remedy is the record to create.
+        The remedy is a record for each address of this server: A for IPv4, and AAAA for IPv6.
         """
-        result = result_for(ServerView("ns1"))
+        records = DnsRecords(NAME, authoritative=(ServerView("ns1", addresses),), registered="shop.org")
+        result = check_resolution(CheckContext(NAME, records), own_addresses=own)
 
         assert result.failure is not None
-        assert "Create the record: www.shop.org. A 9.9.9.9" == result.failure.remedy
+        assert result.failure.remedy.endswith(f"the record: {record}")
 
 
 class TestWarnings:
