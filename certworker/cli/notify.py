@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from certworker.cli.output import say
-from certworker.notify.notifier import receivers, trial_notification, undelivered
+from certworker.notify.notifier import in_words, receivers, trial_notification, undelivered
 from certworker.settings import load
 
 
@@ -52,7 +52,7 @@ def test() -> None:
             receiver.send([notification])
         except OSError as fault:
             failed = True
-            say(f"{name}: {undelivered(name, fault)}", err=True)
+            say(f"{in_words(name)}: {undelivered(name, fault)}", err=True)
         else:
-            say(f"{name}: {receiver.address} accepted the test notification {notification.id}")
+            say(f"{in_words(name)}: {receiver.address} accepted the test notification {notification.id}")
     sys.exit(1 if failed else 0)

@@ -118,7 +118,7 @@ def _proxy(sources: Sources) -> Proxy | None:
     return Proxy(
         directory=str(directory),
         files=files,
-        warning=f"{many.message} {many.remedy}." if many else None,
+        warning=f"{many.message} {many.remedy}" if many else None,
         reloads=sum(load.reloads for load in loads) if loads else None,
         measured=measured,
         mean_seconds=sum(load.served * load.seconds for load in loads) / measured if measured else None,

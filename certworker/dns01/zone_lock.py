@@ -102,7 +102,7 @@ class ZoneLocks:
 
         Raises:
             ZoneBusy: This writer did not get the lock within *timeout_seconds*.
-            RedisFault: The counter of the fencing tokens is out of bounds.
+            TokenOutOfBounds: The next fencing token has too many digits.
             VolumeReadOnly, VolumeFault: The highest token on the volume cannot be read.
             redis.RedisError: Redis failed.
         """

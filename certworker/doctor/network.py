@@ -16,7 +16,7 @@ from certworker.deadline import Deadline
 from certworker.doctor.findings import MACHINE, Finding, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.worker import LoopStalled
-from certworker.notify.notifier import receivers, undelivered
+from certworker.notify.notifier import in_words, receivers, undelivered
 from certworker.preflight.machine import check_clock
 from certworker.redis.client import connected
 from certworker.redis.health import check_redis
@@ -136,7 +136,7 @@ def notifications(settings: Settings) -> Iterator[Finding]:
         wanted = "_APP_SMTP_HOST and _APP_EMAIL_CERTIFICATES, or CERTWORKER_NOTIFY_URL"
         yield MACHINE.skip("notifications", f"off; to receive notifications, set {wanted}")
     for name, receiver in channels.items():
-        subject = f"notifications, {name}"
+        subject = f"notifications, {in_words(name)}"
         try:
             receiver.check()
         except OSError as fault:

@@ -24,7 +24,10 @@ class BadNonce(CertworkerError):
 class NoHttp01(CertworkerError):
     code = "acme.no_http01"
     message_template = "{authority} does not offer the HTTP-01 challenge for {name} (offered: {offered})."
-    remedy_template = "Set CERTWORKER_AUTHORITY to a CA that offers HTTP-01, for example letsencrypt."
+    remedy_template = (
+        "Set CERTWORKER_DNS01_PROVIDER and CERTWORKER_DNS01_NAMES, so that {name} is validated by DNS-01. Or "
+        "set CERTWORKER_AUTHORITY to a CA that offers HTTP-01, for example letsencrypt."
+    )
     retry = Retry.CONFIG
     other_ca_may_issue = True
 

@@ -112,6 +112,18 @@ class RedisFault(CertworkerError):
     retry = Retry.SOON
 
 
+class TokenOutOfBounds(RedisFault):
+    """
+    The next fencing token has too many digits. It follows the highest one on the volume and in Redis.
+    """
+
+    message_template = "The next fencing token from Redis at {address} is out of bounds: {token}."
+    remedy_template = (
+        "Restore the volume of CERTWORKER_CERTIFICATES_DIR, which another program has changed, from a backup "
+        "(see docs/guides/backup-restore.md)."
+    )
+
+
 class RedisWrongType(CertworkerError):
     code = "redis.wrong_type"
     message_template = "The key {key} in Redis at {address} has the type {found}, not {wanted}."

@@ -87,7 +87,7 @@ class CertificateImport:
             Fenced: *name* has a certificate of a later lease.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: The volume failed. *name* has
                 its old certificate or the new one.
-            RedisFault: The counter of the fencing tokens is out of bounds.
+            TokenOutOfBounds: The next fencing token has too many digits.
             redis.RedisError: Redis failed. If the certificate is already stored, a worker publishes it.
         """
         now = self.clock()

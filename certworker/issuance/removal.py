@@ -53,7 +53,7 @@ class Removal:
 
         Raises:
             AlreadyInProgress: A job for *name* is running.
-            RedisFault: The counter of the fencing tokens is out of bounds.
+            TokenOutOfBounds: The next fencing token has too many digits.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault, SchemaTooNew: *name* is still in service,
                 or its files remain.
             redis.RedisError: Redis failed.

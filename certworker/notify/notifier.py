@@ -225,7 +225,7 @@ class Notifier:
             return
         if count and channel in self._silent:
             self._silent.discard(channel)
-            logger.info("the delivery of notifications by %s works again", channel)
+            logger.info("the delivery of notifications by %s works again", in_words(channel))
 
     @property
     def _outboxes(self) -> list[Outbox]:
@@ -262,6 +262,13 @@ def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
     return found
 
 
+def in_words(channel: str) -> str:
+    """
+    Return the term for *channel* in messages: `mail` or `webhook`.
+    """
+    return {"hook": "webhook"}.get(channel, channel)
+
+
 def instance_of(settings: Settings) -> str:
     """
     Return the name of the installation in notifications: its first main domain, or its Redis.
@@ -294,7 +301,7 @@ def undelivered(channel: str, fault: Exception) -> NotificationUndelivered:
     """
     Return the failure of a delivery by *channel* that ended with *fault*.
     """
-    return NotificationUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
+    return NotificationUndelivered(channel=in_words(channel), reason=printable(fault) or type(fault).__name__)
 
 
 class _Undelivered(Exception):

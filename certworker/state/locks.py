@@ -28,7 +28,7 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 
-from certworker.errors.redis import RedisFault
+from certworker.errors.redis import TokenOutOfBounds
 from certworker.errors.worker import AlreadyInProgress
 from certworker.job_slot import current_slot
 from certworker.redis.failures import address_of, explainer
@@ -260,7 +260,7 @@ class DomainLocks:
 
         Raises:
             AlreadyInProgress: Another worker or job has locked one of the names. This method does not wait.
-            RedisFault: The counter of the fencing tokens is out of bounds.
+            TokenOutOfBounds: The next fencing token has too many digits.
             VolumeReadOnly, VolumeFault: The highest token on the volume cannot be read.
             redis.RedisError: Redis failed.
         """
@@ -337,8 +337,7 @@ class DomainLocks:
         asked = ask()
         token = int(reply.value())
         if not (0 < token <= HIGHEST_TOKEN or -len(keys) <= token < 0):
-            reason = f"the fencing token {token} is out of bounds"
-            raise RedisFault(address=address_of(self._connection), reason=reason)
+            raise TokenOutOfBounds(address=address_of(self._connection), token=token)
         return token, asked
 
     def _renew(self, keys: list[str], owner: str, add: AddCommands, clean_up: AddCommands) -> Replies | None:

@@ -175,7 +175,7 @@ class CertificateStore:
         Hold the locks for changing links, within a `with` block.
 
         Raises:
-            VolumeLocked: Another thread or worker held a lock for too long.
+            VolumeLocked: Another thread or process held a lock for too long.
         """
         with self._building.writing(), self._linking.held():
             yield

@@ -70,7 +70,7 @@ class WriteLock:
             timeout_seconds: How long to wait for other holders. The default is the timeout of the lock.
 
         Raises:
-            VolumeLocked: Another thread or worker held the lock for that long.
+            VolumeLocked: Another thread or process held the lock for that long.
         """
         timeout = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         deadline = time.monotonic() + timeout
@@ -88,7 +88,7 @@ class WriteLock:
         Hold the shared lock within a `with` block; the exclusive lock waits until no holder is left.
 
         Raises:
-            VolumeLocked: Another thread or worker held the exclusive lock for too long.
+            VolumeLocked: Another thread or process held the exclusive lock for too long.
         """
         timeout = self.timeout_seconds
         with self._locked(fcntl.LOCK_SH, time.monotonic() + timeout, timeout):
@@ -176,7 +176,7 @@ class SharedDirectory:
         Until the block ends, no worker removes leftovers from the directory.
 
         Raises:
-            VolumeLocked: Another thread or worker was cleaning the directory for too long.
+            VolumeLocked: Another thread or process was cleaning the directory for too long.
         """
         with self._lock.shared():
             yield

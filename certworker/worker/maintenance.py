@@ -26,7 +26,7 @@ from certworker.domains import load_suffixes
 from certworker.errors import CertworkerError
 from certworker.issuance.issuer import Issuer
 from certworker.minutes import not_before
-from certworker.notify.notifier import Notifier
+from certworker.notify.notifier import Notifier, in_words
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import DueNames
 from certworker.renewal.expiry_alerts import ExpiryAlerts
@@ -309,7 +309,7 @@ def delivery_loops(
             f"notifications_{channel}",
             partial(deliver, channel),
             seconds=DELIVERY_SECONDS,
-            faults=Faults(f"the delivery of notifications by {channel}", explain),
+            faults=Faults(f"the delivery of notifications by {in_words(channel)}", explain),
         )
         for channel in notifier.channels
     ]

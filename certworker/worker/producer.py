@@ -66,7 +66,8 @@ def request_certificate(
     Args:
         domain: A name, or several names for one certificate.
         force: Issue even if the certificate in service is not due.
-        use_full_quota: Together with *force*, issue as often as the CA allows, instead of three times a week.
+        use_full_quota: Together with *force*, issue as often as the CA allows. The default at Let's Encrypt
+            is at most three times a week.
         tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
             registered domain.
         by: The requester, for the log; it is not verified.

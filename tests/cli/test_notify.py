@@ -34,7 +34,7 @@ class TestNotify:
         assert "certworker: shop.example.org: test notification" == mails[0]["Subject"]
         mail_line, hook_line = ended.stdout.splitlines()
         assert mail_line.startswith(f"mail: 127.0.0.1:{mail.port} accepted the test notification ")
-        assert hook_line.startswith(f"hook: 127.0.0.1:{web.port} accepted the test notification ")
+        assert hook_line.startswith(f"webhook: 127.0.0.1:{web.port} accepted the test notification ")
         assert "secret" not in ended.stdout
 
     def test_each_failed_channel_is_reported_with_its_reason(self, worker: WorkerProcess) -> None:
@@ -54,6 +54,7 @@ class TestNotify:
         assert 1 == ended.returncode
         assert "mail: [notice.undelivered]" in mail_line
         assert "refused" in mail_line
+        assert hook_line.startswith("webhook: [notice.undelivered] Cannot deliver notifications by webhook (")
         assert "to allow it, set CERTWORKER_PRIVATE_NETWORK=true" in hook_line
 
     def test_without_a_channel_it_is_a_usage_error(self, worker: WorkerProcess) -> None:

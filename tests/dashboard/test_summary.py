@@ -4,12 +4,15 @@ Tests of the overview.
 
 from __future__ import annotations
 
+import pytest
+
 from certworker.app import App
 from certworker.dashboard.names import NameIndex
 from certworker.dashboard.sources import Sources
 from certworker.dashboard.summary import summary
 from certworker.errors.acme import BadCertificate
 from certworker.supervision import Heartbeats
+from certworker.traefik import config
 from certworker.traefik.load import ProxyLoad
 from certworker.worker.health import Health, reports
 from certworker.worker.producer import request_certificate
@@ -70,6 +73,20 @@ class TestSummary:
         assert (1, 3, 4.0, 8.0) == (
             *(found.reloads, found.measured, found.mean_seconds, found.slowest_seconds),
         )
+
+    def test_the_command_of_a_warning_can_be_copied(
+        self, app: App, sources: Sources, index: NameIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The warning about many certificates ends with the command of its remedy, without a period.
+        """
+        monkeypatch.setattr(config, "MANY_CERTIFICATES", 1)
+        app.issuance.issue(("shop.localhost",))
+        found = summary(sources, index).proxy
+
+        assert found is not None
+        assert found.warning is not None
+        assert found.warning.endswith(": certworker request --together NAME NAME")
 
     def test_a_tenant_sees_its_names_and_nothing_of_the_machine(
         self, app: App, sources: Sources, index: NameIndex

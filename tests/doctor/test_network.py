@@ -199,7 +199,7 @@ class TestNotifications:
             found = list(notifications(load(environ)))
             wrong = next(iter(notifications(load(environ | {"_APP_SMTP_PASSWORD": "wrong"}))))
 
-        assert [("notifications, mail", Verdict.WELL), ("notifications, hook", Verdict.WELL)] == [
+        assert [("notifications, mail", Verdict.WELL), ("notifications, webhook", Verdict.WELL)] == [
             (each.subject, each.verdict) for each in found
         ]
         assert "secret" not in found[1].text

@@ -25,7 +25,7 @@ from certworker.errors.imports import ImportEnds
 from certworker.errors.rate import Paused
 from certworker.notify import email, webhook
 from certworker.notify.message import Notification
-from certworker.notify.notifier import Channel, Notifier
+from certworker.notify.notifier import Channel, Notifier, undelivered
 from certworker.settings import load
 from certworker.state.outbox import DELIVERY_TIMEOUT, OUTBOX, NotificationLog, Outbox
 from certworker.validity import Validity
@@ -373,6 +373,7 @@ class TestChannels:
         waiting.join()
 
         assert ("mail", "hook") == notifier.channels
+        assert "by webhook (refused)" in undelivered("hook", OSError("refused")).message
         assert 1 == len(quick.deliveries)
 
 

@@ -167,7 +167,7 @@ SCENARIOS = [
         "a CA without HTTP-01",
         "acme.no_http01",
         lambda installation: setattr(installation.ca, "challenge", "dns-01"),
-        "CERTWORKER_AUTHORITY to a CA that offers HTTP-01",
+        "so that shop.org is validated by DNS-01. Or set CERTWORKER_AUTHORITY to a CA that offers HTTP-01",
         asked=True,
         retry_after=DAY,
     ),

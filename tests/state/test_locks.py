@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from certworker.errors.redis import RedisFault
+from certworker.errors.redis import TokenOutOfBounds
 from certworker.errors.worker import AlreadyInProgress
 from certworker.job_slot import JobSlot, running_in
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
@@ -168,8 +168,12 @@ class TestFence:
         A token with thirteen digits is a failure, and the lock is released.
         """
         locks = locks_of(connection, highest=highest)
-        with pytest.raises(RedisFault, match="out of bounds"), locks.hold(["a.org"]):
+        with pytest.raises(TokenOutOfBounds) as caught, locks.hold(["a.org"]):
             pass
+
+        assert "redis.fault" == caught.value.code
+        assert caught.value.message.endswith("is out of bounds: 1000000000000.")
+        assert "rejected" not in caught.value.message
 
         assert not locks.is_held("a.org")
 

@@ -8,6 +8,7 @@ from threading import Timer
 
 from certworker.job_slot import MAX_RELEASED
 from certworker.worker.slots import Slots
+from tests.documentation import DOCS
 
 
 class TestSlots:
@@ -78,3 +79,11 @@ class TestSlots:
         assert not slots.wait_for_slot(0)
         slots.end(slot)
         assert slots.wait_for_slot(0)
+
+    def test_the_guide_has_the_limit(self) -> None:
+        """
+        The guide to sizes has the number of jobs that may wait without a slot.
+        """
+        guide = " ".join((DOCS / "guides" / "sizing.md").read_text("utf-8").split())
+
+        assert f"Up to {MAX_RELEASED} jobs that wait for the pause hold no slot." in guide
