@@ -128,12 +128,16 @@ class OwnershipMissing(PreflightFailure):
 class InServiceForAnother(OwnershipMissing):
     """
     The certificate in service belongs to another tenant or to the operator, and is not affected.
+
+    The state of the name is that of its owner, so no retry of the request of another tenant can be planned.
     """
 
     message_template = (
         "{name} is in service, but not for the tenant {tenant}, and certworker found no TXT record for this "
         "tenant."
     )
+    remedy_template = 'Create this record, then send the request again: {owner}. TXT "{value}"'
+    retry = Retry.NEVER
 
 
 class InvalidTarget(CertworkerError):

@@ -177,8 +177,8 @@ class AccountRejected(CredentialsRejected):
 
     message_template = "The server {provider} rejects the account of {name} in the file {path}: {reason}"
     remedy_template = (
-        "Remove the account of {name} from the file, register the name again, and change its CNAME record to "
-        "the one that the command prints: certworker dns register {name}"
+        "Remove the account of {name} from the file, register the name again, and change its CNAME record: "
+        "certworker dns register {name}"
     )
     retry = Retry.PREFLIGHT
 

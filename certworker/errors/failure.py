@@ -58,7 +58,8 @@ class Retry(Enum):
     attempt.
     """
 
-    #: The request itself is invalid: its payload, a name, or an imported certificate.
+    #: The request itself is invalid: its payload, a name, or an imported certificate. Or a tenant requests a
+    #: name that is in service for another owner.
     NEVER = "never"
     #: The operator must change something: a setting, a file, or something at the CA.
     CONFIG = "config"

@@ -65,10 +65,6 @@ RETRIES_BY_CODE = {
         "certworker checks daily, and when it starts with other settings, whether the name points to this "
         "server again."
     ),
-    "dns.ownership_missing": (
-        f"{RETRIES[Retry.PREFLIGHT]} It does not retry the request of another tenant for a name in service. "
-        "Send that request again."
-    ),
     "dns.propagation": ONLY_A_WARNING,
     "dns.split_horizon": ONLY_A_WARNING,
     "dns.target_invalid": "certworker ignores the value until its next start.",

@@ -17,6 +17,7 @@ from redis import Redis
 from certworker.app import App
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.dns import InServiceForAnother, NameServersTimeout
+from certworker.errors.pages import RETRIES, page_of
 from certworker.observability.events import EVENTS
 from certworker.renewal.policy import RETRY_PAUSES
 from certworker.runtime import build_tasks
@@ -232,6 +233,23 @@ class TestInService:
         after = platform.app.records.read(name), platform.app.agenda.next_check(name), platform.events()
         assert before == after
         assert {"hook": 0} == platform.app.notifier.waiting()
+
+    def test_the_failure_plans_no_retry_and_has_the_next_step(self, platform: Platform) -> None:
+        """
+        certworker does not retry the request of another tenant, and the failure and its page agree with that.
+        """
+        name = f"claimed.{ZONE}"
+        self.owned(platform, name)
+
+        with pytest.raises(InServiceForAnother) as caught:
+            platform.app.issuance.ownership.check((name,), "rival")
+
+        assert Retry.NEVER is caught.value.retry
+        remedy = f'then send the request again: _certworker.{name}. TXT "tenant=rival"'
+        assert caught.value.remedy.endswith(remedy)
+        page = " ".join(page_of(InServiceForAnother.code).split())
+        assert f"found no TXT record for this tenant.`: {RETRIES[Retry.NEVER]}" in page
+        assert RETRIES[Retry.PREFLIGHT] in page
 
     def test_a_dns_outage_hides_no_owner(self, platform: Platform) -> None:
         """
