@@ -12,6 +12,9 @@ from functools import cache
 from pathlib import Path
 from string import Formatter
 
+import click
+
+from certworker.cli import cli
 from certworker.errors import CertworkerError, catalog
 
 ROOT = Path(__file__).parents[1]
@@ -59,6 +62,14 @@ FLOORS = [
 
 #: The packages that `devca` may import. Only the commands and the tests start its CA and its Redis.
 DEVCA_KNOWS = {"errors", "storage", "certificates", "challenges"}
+
+#: The text before a value in a command for the operator.
+IN_A_COMMAND = re.compile(
+    rf"(?:\bcertworker (?:{'|'.join(cli.list_commands(click.Context(cli)))})|[:;] (?:curl|dig|docker|ls)) "
+    r"(?:(?!\. [A-Z])[^;\n])*$"
+)
+#: Modules whose commands contain only codes of the catalog.
+OF_CODES = {"errors.pages"}
 
 #: Modules without a floor: the module for Python programs, and the version.
 FREE = {"__init__", "version"}
@@ -275,6 +286,26 @@ def has_the_values(call: ast.Call, kind: type[CertworkerError]) -> bool:
     return not known or given - {"until", "problem"} == {field for _, field, _, _ in templates if field}
 
 
+def unquoted(tree: ast.AST) -> list[str]:
+    """
+    Return the values in the commands of the strings in *tree* that a shell may change.
+    """
+    found = []
+    for string in ast.walk(tree):
+        if not isinstance(string, ast.JoinedStr):
+            continue
+        text = ""
+        for part in string.values:
+            if isinstance(part, ast.Constant):
+                text += str(part.value)
+                continue
+            value = part.value if isinstance(part, ast.FormattedValue) else part
+            if isinstance(value, ast.Name | ast.Attribute | ast.Subscript) and IN_A_COMMAND.search(text):
+                found.append(ast.unparse(value))
+            text += "X"
+    return found
+
+
 class TestFloors:
     def test_imports_only_go_down(self) -> None:
         """
@@ -402,3 +433,22 @@ class TestFailures:
         ]
 
         assert not wrong, "\n".join(wrong)
+
+
+class TestCommands:
+    def test_each_value_in_a_command_is_quoted(self) -> None:
+        """
+        A message quotes each value in a command for a shell, which may replace `*.example.org` with files.
+        The failure classes do so for the values of their remedies.
+        """
+        wrong = {module_name(path): unquoted(ast.parse(path.read_text())) for path in MODULES}
+
+        assert {} == {name: values for name, values in wrong.items() if values and name not in OF_CODES}
+
+    def test_an_unquoted_value_is_found(self) -> None:
+        """
+        The search finds a value after the first argument, and not one after the command.
+        """
+        assert ["name"] == unquoted(ast.parse('f"See: certworker request --force {name}"'))
+        assert [] == unquoted(ast.parse('f"See: certworker request {quote(name)}; then wait for {name}"'))
+        assert [] == unquoted(ast.parse('f"Run: certworker doctor. Then read {name}"'))

@@ -138,16 +138,17 @@ def _print_commands(
     environment.write_text(_exports(settings))
     http = f"http://{settings['CERTWORKER_HTTP_ADDRESS']}"
     web = settings["CERTWORKER_WEB_ADDRESS"]
+    site = f"https://{subject.site}:{proxy_port}"
     page = f"http://{web}/" if web != "off" else f"the page needs more packages: {INSTALLATION}"
     click.echo(
         f"""
 In another terminal:
-  . {environment}
+  . {shlex.quote(str(environment))}
   certworker status
   certworker explain {shlex.quote(subject.name)}
   certworker doctor
   certworker request --wait shop.localhost
-  curl --cacert {root} https://{subject.site}:{proxy_port}
+  curl --cacert {shlex.quote(str(root))} {shlex.quote(site)}
 
 To open in a browser:
   {page}

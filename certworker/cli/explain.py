@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sys
 from difflib import get_close_matches
+from shlex import quote
 
 import click
 
@@ -59,7 +60,7 @@ def command(subject: str, timings: bool, as_json: bool) -> None:
         if record and record.names[0] != name and not history:
             history = History(connection).read(record.names[0])
     if record is None and not history:
-        say(f"{name} has no history. To request it: certworker request {name}", err=True)
+        say(f"{name} has no history. To request it: certworker request {quote(name)}", err=True)
         sys.exit(1)
     if timings:
         say_json(timings_json(name, history)) if as_json else show_timings(name, history)
@@ -89,7 +90,7 @@ def _check_code(code: str, subject: str, settings: Settings) -> None:
     else:
         return
     if similar := get_close_matches(code, known, n=1, cutoff=LEAST_LIKENESS):
-        more = f"Did you mean {similar[0]}? certworker explain {similar[0]}"
+        more = f"Did you mean {similar[0]}? certworker explain {quote(similar[0])}"
     elif related := [each for each in known if each.startswith(f"{code.partition('.')[0]}.")]:
         nearest = get_close_matches(code, related, n=MOST_RELATED, cutoff=0)
         more = f"Similar codes: {', '.join(nearest)}"
@@ -126,7 +127,7 @@ def _show_state(name: str, record: DomainRecord | None) -> None:
     if record.forced and (since := record.forced.pending_since):
         by = f" by {record.forced.by}" if record.forced.by else ""
         moment = f"{since:%Y-%m-%d %H:%M} UTC"
-        remedy = f"to end it and remove the name: certworker remove {name}"
+        remedy = f"to end it and remove the name: certworker remove {quote(name)}"
         say(f"  pending: a forced request, made{by} at {moment}; {remedy}")
 
 

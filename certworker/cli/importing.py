@@ -8,6 +8,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -128,4 +129,4 @@ def _show(name: str, imported: Imported, *, as_json: bool) -> None:
         say(f"Warning: {warning}", err=True)
     until = f"{metadata.not_after:%Y-%m-%d %H:%M} UTC"
     issued = f"issued by {metadata.issuer}, valid until {until}"
-    say(f"{name}: stored, {issued}; see its state: certworker status {name}")
+    say(f"{name}: stored, {issued}; see its state: certworker status {quote(name)}")

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from shlex import quote
 
 from redis import Redis
 
@@ -46,5 +47,5 @@ def _line(state: NodeState) -> str:
     if state.lag_seconds:
         parts.append(f"{state.lag_seconds:,.0f} s behind")
     if node.code:
-        parts.append(f"{node.code}: certworker explain {node.code}")
+        parts.append(f"{node.code}: certworker explain {quote(node.code)}")
     return " · ".join(parts)

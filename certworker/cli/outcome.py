@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from shlex import quote
 
 import click
 from redis import Redis
@@ -49,7 +50,7 @@ def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_js
             say_json(_about(job_id, names) | {"state": "requested", "position": position, "workers": workers})
         else:
             in_queue = f", {ordinal(position)} in the queue" if position else ""
-            say(f"{', '.join(names)}: {action}{in_queue}; see its state: certworker status {names[0]}")
+            say(f"{', '.join(names)}: {action}{in_queue}; see its state: certworker status {quote(names[0])}")
     if not (few or as_json):
         say(f"{len(jobs):,} requests were put on the queue; see their progress: certworker status --watch")
     if reason := why_nothing_starts(connection):

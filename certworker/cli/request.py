@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shlex import quote
 from typing import TextIO
 
 import click
@@ -152,9 +153,9 @@ def resume(name: str, as_json: bool) -> None:
             if as_json:
                 say_json({"name": name, "names": list(names), "state": state})
             elif record:
-                say(f"{name} is not paused. To see its state: certworker status {name}")
+                say(f"{name} is not paused. To see its state: certworker status {quote(name)}")
             else:
-                say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
+                say(f"{name} is unknown here. To request it: certworker request {quote(name)}", err=True)
             sys.exit(0 if record else 1)
         job_id = request_certificate(names, by=caller_identity("resume"), connection=connection)
         show_requested(connection, [(job_id, names)], "requested", as_json=as_json)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shlex import quote
 
 import click
 from redis import Redis
@@ -78,7 +79,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         say_json(fields)
     else:
         requested = "The removal" if remove else "A new certificate"
-        say(f"{requested} is requested. To see its state: certworker status {followed[0]}")
+        say(f"{requested} is requested. To see its state: certworker status {quote(followed[0])}")
 
 
 def _refusal(name: str, stored: StoredCertificate | None, store: CertificateStore) -> str:
@@ -91,18 +92,18 @@ def _refusal(name: str, stored: StoredCertificate | None, store: CertificateStor
         store: The certificates on the volume.
     """
     if stored is None and (wildcard := store.covered.wildcard_of(name)):
-        return f"{name} is covered by {wildcard}. To revoke the wildcard: certworker revoke '{wildcard}'"
+        return f"{name} is covered by {wildcard}. To revoke the wildcard: certworker revoke {quote(wildcard)}"
     if stored is None:
         return f"{name} has no certificate here. To see the state of each name: certworker status"
     issuer = stored.metadata.issuer
     if stored.metadata.is_imported:
         return (
             f"{name} has an imported certificate. Revoke it at its CA ({issuer}), then import its successor: "
-            f"certworker import {name} --cert FILE --key FILE"
+            f"certworker import {quote(name)} --cert FILE --key FILE"
         )
     return (
         f"{name} has a certificate that another program requested. Revoke it at its CA ({issuer}). "
-        f"To replace it: certworker request --force {name}"
+        f"To replace it: certworker request --force {quote(name)}"
     )
 
 

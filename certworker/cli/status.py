@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from shlex import quote
 
 import click
 from redis import Redis
@@ -252,7 +253,7 @@ def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, 
     queued = queued_name(connection, name)
     if one.state == "missing" and one.next_check is None and queued.position is None:
         _require_directory(settings)
-        say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
+        say(f"{name} is unknown here. To request it: certworker request {quote(name)}", err=True)
         sys.exit(1)
     files = _files(volume, one.by or name) if one.not_after else None
     if as_json:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from shlex import quote
 
 from redis.exceptions import RedisError
 
@@ -141,12 +142,12 @@ def certificate_findings(
     if metadata and metadata.is_imported:
         yield _imported(section, name, metadata, text, now)
     elif now >= stored.not_after:
-        remedy = f"Request a new one, and read the result: certworker request --wait {name}"
+        remedy = f"Request a new one, and read the result: certworker request --wait {quote(name)}"
         yield section.fail(CERTIFICATE, f"It expired at {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
     elif record and record.code:
         yield section.warn(CERTIFICATE, f"{text}, but: {record.message}", record.remedy, record.code)
     elif metadata and now >= renewal_time(metadata.validity):
-        remedy = f"Request the renewal, and read the result: certworker request --wait {name}"
+        remedy = f"Request the renewal, and read the result: certworker request --wait {quote(name)}"
         yield section.warn(CERTIFICATE, f"{text}; its renewal is due.", remedy)
     else:
         renewal = f", renewal due on {renewal_time(metadata.validity):%Y-%m-%d}" if metadata else ""
@@ -221,7 +222,7 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
     text = ", ".join(parts) or "this CA has no known limits per name"
     if failures < MANY_FAILURES:
         return section.ok(LIMITS, text)
-    remedy = f"Fix the cause before the next request. To see the cause: certworker status {name}"
+    remedy = f"Fix the cause before the next request. To see the cause: certworker status {quote(name)}"
     return section.warn(LIMITS, text, remedy)
 
 

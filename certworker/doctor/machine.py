@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from shlex import quote
 
 from certworker.acme.account import AccountFiles
 from certworker.doctor.findings import MACHINE, Finding, Verdict
@@ -142,7 +143,8 @@ def _account(settings: Settings, choice: CaChoice) -> Finding:
         return MACHINE.warn(
             subject,
             f"Other users have access to {files.key_path} ({mode:o}).",
-            f"Restrict the access to its owner: docker compose exec SERVICE chmod 600 {files.key_path}",
+            "Restrict the access to its owner: "
+            f"docker compose exec SERVICE chmod 600 {quote(str(files.key_path))}",
         )
     known = "known to" if account.url or choice.directory_url is None else "not yet registered with"
     return MACHINE.ok(subject, f"readable by this user only, {known} {choice.title}")
@@ -165,7 +167,7 @@ def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
         yield MACHINE.warn(
             subject,
             f"{len(dangling)} of {count} certificates are missing, for example {dangling[0][1]}.",
-            f"Remove the name, or request its certificate: certworker request {dangling[0][0]}",
+            f"Remove the name, or request its certificate: certworker request {quote(dangling[0][0])}",
         )
     if many:
         yield MACHINE.failure(subject, many)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from shlex import quote
 
 from certworker.acme.client import AcmeClient
 from certworker.deadline import Deadline
@@ -109,7 +110,7 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
         return MACHINE.ok("CA", text)
-    remedy = f"Find the cause of the delay: curl -sv -o /dev/null {reached.choice.directory_url}"
+    remedy = f"Find the cause of the delay: curl -sv -o /dev/null {quote(str(reached.choice.directory_url))}"
     return MACHINE.warn("CA", text, remedy)
 
 

@@ -5,6 +5,7 @@ The checks of the replication to other hosts.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from certworker.doctor.findings import Finding, Section
 from certworker.errors import CertworkerError
@@ -60,7 +61,7 @@ def _host(state: NodeState) -> Iterator[Finding]:
         yield REPLICATION.fail(
             node.host,
             f"Its last failure is {node.code}.",
-            f"Read its cause and its remedy: certworker explain {node.code}",
+            f"Read its cause and its remedy: certworker explain {quote(node.code)}",
             node.code,
         )
     if state.missing or state.lag_seconds > SHORT_LAG_SECONDS:

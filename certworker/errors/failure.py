@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
@@ -46,6 +47,9 @@ LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
+#: The first words of the commands in remedies.
+PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|pip|redis-cli|timedatectl"
+COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )(?:docker|openssl)) [^;]*?(?=; |\. [A-Z]|$)")
 #: A field of a template before a period, or before a closing parenthesis and a period.
 _BEFORE_A_PERIOD = re.compile(r"\{(\w+)\}\)?\.(?=\s|$)")
 
@@ -132,7 +136,7 @@ class CertworkerError(Exception):
         ended = _BEFORE_A_PERIOD.findall(self.message_template)
         unended = {name: shown[name].removesuffix(".") for name in ended}
         self.message = _complete(self.message_template.format(**(shown | unended)))
-        self.remedy = self.remedy_template.format(**shown)
+        self.remedy = _with_commands(self.remedy_template, shown)
         self.until = until
         self.problem = problem
         super().__init__(self.message)
@@ -176,6 +180,21 @@ class CertworkerError(Exception):
         if self.problem:
             fields["problem"] = self.problem
         return fields
+
+
+def _with_commands(template: str, values: Mapping[str, str]) -> str:
+    """
+    Return *template* with *values*. In a command, quote each value that a shell would change.
+
+    For example, a shell may replace `*.example.org` with the names of files.
+    """
+    quoted = {name: shlex.quote(value) for name, value in values.items()}
+    parts: list[str] = []
+    end = 0
+    for command in COMMAND.finditer(template):
+        parts += [template[end : command.start()].format(**values), command[0].format(**quoted)]
+        end = command.end()
+    return "".join([*parts, template[end:].format(**values)])
 
 
 def _complete(text: str) -> str:

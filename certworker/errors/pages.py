@@ -14,6 +14,7 @@ from importlib.resources import files
 from textwrap import fill
 
 from certworker.errors.failure import (
+    COMMAND,
     CertworkerError,
     PreflightFailure,
     Retry,
@@ -157,9 +158,6 @@ OF_SERVICE = (
     "systemd, Swarm and Kubernetes."
 )
 
-#: The first words of the commands in remedies.
-PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|openssl|pip|redis-cli|timedatectl"
-COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )(?:docker|openssl)) [^;]*?(?=; |\. [A-Z]|$)")
 #: Variables and options, which Markdown might render as emphasis, and URLs of Redis, which are not web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z](?:[\w.-]*\w)?)(?:=[^\s,;)]*[^\s,;).])?"
@@ -174,7 +172,6 @@ WORDS = {
     "kind": "TYPE",
     "moment": "TIME",
     "ours": "ACCOUNT",
-    "quoted": "KEY",
     "wish": "REQUEST",
 }
 

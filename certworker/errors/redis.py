@@ -127,7 +127,7 @@ class TokenOutOfBounds(RedisFault):
 class RedisWrongType(CertworkerError):
     code = "redis.wrong_type"
     message_template = "The key {key} in Redis at {address} has the type {found}, not {wanted}."
-    remedy_template = "Find the program that writes this key, then remove the key: redis-cli UNLINK {quoted}"
+    remedy_template = "Find the program that writes this key, then remove the key: redis-cli UNLINK {key}"
     retry = Retry.SOON
 
 

@@ -4,7 +4,6 @@ The translation of Redis errors into failures with a remedy.
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 
 from redis import Redis, exceptions
@@ -65,7 +64,6 @@ def to_failure(error: RedisError, address: str) -> CertworkerError:
             key=error.key,
             found=error.found,
             wanted=error.wanted,
-            quoted=shlex.quote(error.key),
         )
     reason = str(error) or type(error).__name__
     if isinstance(error, MasterNotFoundError) and "AuthenticationError" in reason:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from shlex import quote
 
 from certworker.errors import CertworkerError
 from certworker.errors.imports import ImportEnds
@@ -137,7 +138,7 @@ def _log(status: DomainStatus, level: str, now: datetime) -> None:
         ends=_ends(status, now),
         history=_history(status),
         remedy=status.remedy
-        or f"See its history: certworker explain {status.name}. Check the workers: certworker doctor",
+        or f"See its history: certworker explain {quote(status.name)}. Check the workers: certworker doctor",
     )
     logger.log(
         logging.WARNING if level == "overdue" else logging.ERROR,

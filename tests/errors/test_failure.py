@@ -20,12 +20,13 @@ from certworker.acme.problems import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalog, printable
 from certworker.errors.acct import UserActionRequired
 from certworker.errors.config import InvalidSettings
+from certworker.errors.dns import Moved, NameServersTimeout
 from certworker.errors.imports import ImportDamaged, ImportFailure
 from certworker.errors.name import ForbiddenByPolicy, NameFailure, NotRegistered
 from certworker.errors.pages import template
 from certworker.errors.payload import PayloadFailure
 from certworker.errors.redis import RedisAuthFailed
-from certworker.errors.worker import BadJob, FunctionNotRegistered
+from certworker.errors.worker import AlreadyInProgress, BadJob, FunctionNotRegistered
 
 FAILURES = catalog()
 
@@ -216,6 +217,21 @@ class TestCatalog:
         assert [] == [code for code, message, _ in texts if not message.endswith((".", ")", "}"))]
         assert [] == [code for code, _, remedy in texts if not re.match(r"certworker |[A-Z]", remedy)]
         assert [] == [code for code, *both in texts if not all(map(str.isprintable, both))]
+
+    def test_a_shell_does_not_change_the_command_of_a_remedy(self) -> None:
+        """
+        A value in a command is quoted if a shell would change it. A record has the value itself.
+        """
+        moved = Moved(name="*.example.org", found="A 192.0.2.1", record="*.example.org. A 192.0.2.2")
+        broken = NameServersTimeout(name="a b;$(c)", detail="no answer")
+        plain = AlreadyInProgress(name="shop.example.org")
+
+        assert moved.remedy == (
+            "Create the record *.example.org. A 192.0.2.2, or remove the name: "
+            "certworker remove '*.example.org'"
+        )
+        assert broken.remedy.endswith(": dig +trace 'a b;$(c)'")
+        assert plain.remedy.endswith(": certworker status shop.example.org")
 
     def test_each_failure_has_a_retry_and_a_severity(self) -> None:
         """
