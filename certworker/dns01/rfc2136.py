@@ -34,7 +34,8 @@ from certworker.errors.dns01 import (
 )
 
 #: The variables to correct if the server rejects the signature.
-VARIABLES = "RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET, and RFC2136_TSIG_ALGORITHM"
+ALGORITHM = "RFC2136_TSIG_ALGORITHM"
+VARIABLES = f"RFC2136_TSIG_KEY, RFC2136_TSIG_SECRET, and {ALGORITHM}"
 
 #: The response codes of a server that does not have the zone, and their meanings for messages.
 NO_ZONE: Mapping[Rcode, str] = {
@@ -136,7 +137,7 @@ class Rfc2136:
         except dns.tsig.PeerBadSignature:
             self._reject("the secret is wrong (BADSIG)")
         except dns.tsig.PeerBadTruncation:
-            self._reject("it does not accept a truncated signature (BADTRUNC)")
+            self._reject("the signature of this algorithm is too short (BADTRUNC)", ALGORITHM)
         except dns.tsig.PeerError as error:
             self._fail(record, f"it rejects the signature ({error})")
         except (dns.exception.DNSException, ValueError):
@@ -173,8 +174,8 @@ class Rfc2136:
             raise ZoneMissing(provider=self._shown, zone=record.zone, reason=NO_ZONE[code])
         self._fail(record, FAILED.get(code) or f"it answers {dns.rcode.to_text(code)}")
 
-    def _reject(self, reason: str) -> NoReturn:
-        raise CredentialsRejected(provider=self._shown, reason=reason, variables=VARIABLES)
+    def _reject(self, reason: str, variables: str = VARIABLES) -> NoReturn:
+        raise CredentialsRejected(provider=self._shown, reason=reason, variables=variables)
 
     def _fail(self, record: TxtRecord, reason: str) -> NoReturn:
         raise ProviderFailed(provider=self._shown, fqdn=record.fqdn, reason=reason)

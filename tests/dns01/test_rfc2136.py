@@ -246,7 +246,10 @@ class TestInvalidAnswers:
         ("code", "shown"),
         [
             (dns.rcode.BADSIG, r"dns01\.credentials.*the secret is wrong \(BADSIG\)"),
-            (dns.rcode.BADTRUNC, r"dns01\.credentials.*a truncated signature \(BADTRUNC\)"),
+            (
+                dns.rcode.BADTRUNC,
+                r"dns01\.credentials.*too short \(BADTRUNC\)\. Correct RFC2136_TSIG_ALGORITHM in",
+            ),
             (77, r"dns01\.provider_failed.*rejects the signature \(unknown TSIG error code 77\)"),
         ],
     )
