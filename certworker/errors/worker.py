@@ -85,7 +85,8 @@ class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
     message_template = "Workers died or froze {times} times in a row during this job."
     remedy_template = (
-        "Before you send the job again, find the cause, often too little memory: docker compose logs --tail 200"
+        "Before you send the job again, find the cause, often too little memory: "
+        "docker compose logs --tail 200"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
