@@ -5,9 +5,8 @@ Real proxies that get their certificates from certworker over HTTP.
 from __future__ import annotations
 
 import ssl
-import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from tests.app_fixture import environment
 from tests.documentation import DOCS
 from tests.guides import sections
 from tests.interop.authorities import program
+from tests.interop.proxies import running, wait_for
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 from tests.storage.authority import Signer
@@ -56,22 +56,6 @@ providers:
     headers:
       Authorization: Bearer {token}
 """
-
-
-@contextmanager
-def running(command: list[str | Path], directory: Path) -> Iterator[Path]:
-    """
-    Run *command* with *directory* as its home; yield the path of its log.
-    """
-    log = directory / "proxy.log"
-    with log.open("wb") as output:
-        environ = {"HOME": str(directory), "PATH": "/usr/bin:/bin"}
-        process = subprocess.Popen(command, cwd=directory, env=environ, stdout=output, stderr=output)
-    try:
-        yield log
-    finally:
-        process.terminate()
-        process.wait(20)
 
 
 class Page:
@@ -114,21 +98,6 @@ def page(tmp_path: Path, connection: Redis) -> Iterator[Page]:
     page.server.start()
     yield page
     page.server.stop()
-
-
-def wait_for(name: str, port: int, certificate: bytes | None, log: Path) -> None:
-    """
-    Wait until a client of *name* gets *certificate*; None for any other one, or none.
-    """
-
-    def is_served() -> bool | None:
-        try:
-            found = served_certificate(name, HttpAddress("127.0.0.1", port))
-        except OSError:
-            return certificate is None or None
-        return found == certificate or None
-
-    wait_until(is_served, log.read_text, pause_seconds=0.1)
 
 
 def caddy(page: Page, directory: Path, number: int, port: int) -> list[str | Path]:
