@@ -25,16 +25,15 @@ from certworker.state.domain_records import (
 #: The maximum number of characters of a state.
 LONGEST_STATE = 20
 
-#: Returns the state, the time and the tenant of a record; nothing if the record is invalid.
+#: Returns the state and the time of a record, and one more field; nothing if the record is invalid.
 _FIELDS = """
 local TIME = '^%d+%-%d%d%-%d%dT%d%d:%d%d:%d%dZ$'
-local function fields(key, most)
-    local count, found = redis.pcall('HLEN', key), {}
-    if type(count) == 'number' and count <= most then
-        found = redis.call('HMGET', key, 'state', 'updated', 'tenant')
-    end
-    local is_dated = found[2] and string.find(found[2], TIME)
-    return found[1] and is_dated and found or {}
+local pcall, call, find = redis.pcall, redis.call, string.find
+local function fields(key, most, more)
+    local count = pcall('HLEN', key)
+    if type(count) ~= 'number' or count > most then return {} end
+    local found = call('HMGET', key, 'state', 'updated', more)
+    return found[1] and found[2] and find(found[2], TIME) and found or {}
 end
 """
 
@@ -45,7 +44,7 @@ _READ = (
     + """
 local states, most, longest = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
 for i, key in ipairs(KEYS) do
-    local state = fields(key, most)[1]
+    local state = fields(key, most, 'tenant')[1]
     states[i] = state and #state <= longest and string.match(state, '^%l+$') or ''
 end
 return table.concat(states, ',')
@@ -59,7 +58,7 @@ _TENANTS = (
     + """
 local tenants, most, longest = {}, tonumber(ARGV[1]), tonumber(ARGV[2])
 for i, key in ipairs(KEYS) do
-    local tenant = fields(key, most)[3]
+    local tenant = fields(key, most, 'tenant')[3]
     tenants[i] = tenant and #tenant <= longest and tenant or ''
 end
 return cjson.encode(tenants)
@@ -76,9 +75,9 @@ local flags, most, now = {}, tonumber(ARGV[1]), ARGV[2]
 local served = {issued = true, covered = true}
 local working = {waiting = true, issuing = true}
 for i, key in ipairs(KEYS) do
-    local state = fields(key, most)[1]
-    local ends = served[state] and redis.call('HGET', key, 'not_after')
-    local is_valid = ends and #ends == #now and ends > now and string.find(ends, TIME)
+    local found = fields(key, most, 'not_after')
+    local state, ends = found[1], found[3]
+    local is_valid = served[state] and ends and #ends == #now and ends > now and find(ends, TIME)
     flags[i] = (working[state] or is_valid) and '0' or '1'
 end
 return table.concat(flags)
