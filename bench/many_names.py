@@ -24,7 +24,7 @@ from redis import Redis
 from bench.figures import progress
 from certworker.certificates import Certificate, PrivateKey
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.policy import MAX_CHECK_INTERVAL
+from certworker.renewal.policy import MAX_CHECK_INTERVAL, common_moment
 from certworker.state.domain_records import DomainRecords
 from certworker.storage.links import READERS
 from certworker.storage.metadata import GENERATIONS, LIVE, META, PEM_FILES, CertificateMetadata
@@ -86,7 +86,7 @@ def fill_redis(connection: Redis, world: Path, count: int) -> None:
     agenda, names = Agenda(connection, lambda _: None), names_of(count)
     agenda.begin_comparison()
     while batch := list(islice(names, NAMES_AT_A_TIME)):
-        checks = {name: now + random.random() * MAX_CHECK_INTERVAL for name in batch}
+        checks = {name: common_moment(now + random.random() * MAX_CHECK_INTERVAL, now) for name in batch}
         for name, check in checks.items():
             generation = world / "certificates" / GENERATIONS / _identifier(name)
             metadata = CertificateMetadata.read(generation)

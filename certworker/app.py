@@ -53,7 +53,7 @@ from certworker.replication.publisher import open_store
 from certworker.settings import CaChoice, Settings
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
-from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
+from certworker.state.once_per import DOUBT_TTL, DOUBTS, OncePer
 from certworker.state.priority_queues import PriorityQueues
 from certworker.state.sightings import Sightings
 from certworker.storage.certificate_store import CertificateStore
@@ -161,7 +161,7 @@ def build_app(
         reconciler=Reconciler(*plan, removal.remove, coverage.next_check, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
-        expiry_alerts=_build_expiry_alerts(connection, statuses, notifier, clock),
+        expiry_alerts=ExpiryAlerts.of(connection, agenda, records, store, notifier.remind, clock),
         metrics=metrics,
         history=history,
         events=EventPublisher(EventStream(connection), records, history, store, clock, settings.docs_url),
@@ -304,15 +304,6 @@ def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Resp
         authority_of=tokens.authority_of,
         thumbprints=thumbprints,
     )
-
-
-def _build_expiry_alerts(
-    connection: Redis,
-    statuses: Callable[[], Iterable[DomainStatus]],
-    notifier: Notifier,
-    clock: Callable[[], datetime],
-) -> ExpiryAlerts:
-    return ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, notifier.remind, clock)
 
 
 def _watch(

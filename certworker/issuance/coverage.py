@@ -23,7 +23,13 @@ from random import Random
 from certworker.domains import covering_wildcard
 from certworker.errors import CertworkerError
 from certworker.renewal.expiry_alerts import OVERDUE_SHARE
-from certworker.renewal.policy import MAX_CHECK_INTERVAL, MIN_SHARE_LEFT, RenewalDecision, renewal_time
+from certworker.renewal.policy import (
+    MAX_CHECK_INTERVAL,
+    MIN_SHARE_LEFT,
+    RenewalDecision,
+    common_moment,
+    renewal_time,
+)
 from certworker.state.domain_records import DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
@@ -250,9 +256,11 @@ class Coverage:
         )
 
     def _planned(self, wildcards: dict[str, CertificateMetadata]) -> datetime:
-        # The pause is random, so that the names of one wildcard are not all checked in the same second.
+        # The pause is random, so that the names of one wildcard are not all checked at the same moment.
         length = min(metadata.validity.length for metadata in wildcards.values())
-        return self.clock() + min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
+        pause = min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
+        now = self.clock()
+        return common_moment(now + pause, now)
 
 
 def _first_to_end(wildcards: Mapping[str, CertificateMetadata]) -> tuple[str, CertificateMetadata]:

@@ -9,17 +9,25 @@ certificate, but reminds the operator of its expiry (:mod:`certworker.renewal.re
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from shlex import quote
+from typing import Self
+
+from redis import Redis
 
 from certworker.errors import CertworkerError
 from certworker.errors.imports import ImportEnds
 from certworker.errors.worker import RenewalOverdue
-from certworker.renewal.domain_status import DomainStatus
+from certworker.renewal.agenda import Agenda
+from certworker.renewal.domain_status import DomainState, DomainStatus, list_states, statuses_of
 from certworker.renewal.policy import MIN_SHARE_LEFT, in_words
 from certworker.renewal.reminders import ENDED, reminder_at
+from certworker.state.domain_records import DomainRecords
+from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
+from certworker.state.recorded_states import RecordedStates
+from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
@@ -54,14 +62,38 @@ class ExpiryAlerts:
     expired.
     """
 
-    #: Returns the status of each name.
-    statuses: Callable[[], Iterable[DomainStatus]]
+    #: Returns the state of each name.
+    states: Callable[[], Iterable[DomainState]]
+    #: Returns the status of each of the given names. Reading it takes much longer than reading the state.
+    statuses: Callable[[Sequence[str]], Iterable[DomainStatus]]
     #: Returns whether the key is passed for the first time within a day.
     first_today: Callable[[str], bool]
     #: Called with a name, a subject, the failure, and the time. Notifies once for each subject, and returns
     #: whether the subject is new.
     remind: Callable[[str, str, CertworkerError, datetime], bool]
     clock: Callable[[], datetime]
+
+    @classmethod
+    def of(
+        cls,
+        connection: Redis,
+        agenda: Agenda,
+        records: DomainRecords,
+        store: CertificateStore,
+        remind: Callable[[str, str, CertworkerError, datetime], bool],
+        clock: Callable[[], datetime],
+    ) -> Self:
+        """
+        Return the alerts about all names on the *agenda*.
+        """
+        recorded = RecordedStates(connection)
+        return cls(
+            lambda: list_states(agenda, recorded, store, clock()),
+            lambda names: statuses_of(names, agenda, records, store, clock()),
+            OncePer(connection, LOGGED, LOGGED_TTL).first,
+            remind,
+            clock,
+        )
 
     def log(self) -> Survey:
         """
@@ -71,11 +103,9 @@ class ExpiryAlerts:
         Returns:
             The summary of all names.
         """
-        now, count, lines, shortest = self.clock(), 0, 0, None
-        for status in self.statuses():
-            if status.not_before and status.not_after:
-                validity = status.not_after - status.not_before
-                shortest = min(validity, shortest or validity)
+        now, count, lines = self.clock(), 0, 0
+        ending, shortest = self._ending(now)
+        for status in self.statuses(ending):
             if status.is_imported:
                 if lines < MAX_LINES and self._remind(status, now):
                     lines += 1
@@ -93,6 +123,19 @@ class ExpiryAlerts:
                 count,
             )
         return Survey(count, shortest)
+
+    def _ending(self, now: datetime) -> tuple[list[str], timedelta | None]:
+        """
+        Return the names whose certificates may need a line, and the shortest validity period of all.
+        """
+        ending, shortest = list[str](), None
+        for one in self.states():
+            if certificate := one.certificate():
+                length = certificate.not_after - certificate.not_before
+                shortest = min(length, shortest or length)
+                if certificate.is_imported or certificate.not_after - now < length * OVERDUE_SHARE:
+                    ending.append(one.name)
+        return ending, shortest
 
     def _remind(self, status: DomainStatus, now: datetime) -> bool:
         """

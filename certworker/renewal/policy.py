@@ -14,8 +14,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from random import Random
+from socket import gethostname
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from certworker.errors import CertworkerError, Retry
 from certworker.storage.metadata import CertificateMetadata
@@ -50,6 +53,12 @@ SPREAD = 1 / 20
 MAX_CHECK_INTERVAL = timedelta(hours=12)
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+
+#: The seconds between two common moments, at which one wake-up of a worker checks many names. A wake-up takes
+#: as much processor time as the checks of 50 names. The moments differ between hosts, so that the hosts of
+#: many users do not send their requests to a CA in the same second.
+COMMON_MOMENTS_SECONDS = 30
+_OFFSET_SECONDS = crc32(gethostname().encode()) % COMMON_MOMENTS_SECONDS
 
 #: The renewal time of a certificate that certworker does not renew.
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -153,7 +162,7 @@ class RenewalPolicy:
         due = renewal_time(metadata.validity, window)
         check = next_check(metadata.validity, due, now, self.random)
         if suggestion:
-            check = min(check, max(suggestion.retry_after, now))
+            check = min(check, common_moment(max(suggestion.retry_after, now), now, later=True))
         is_open = window is not None and window.contains(now)
         return RenewalDecision(
             due=now >= due, next_check=check, ca_requested=window is not None, window_open=is_open
@@ -200,9 +209,23 @@ def next_check(validity: Validity, due: datetime, now: datetime, random: Random)
     Return the time of the next check of a certificate: within twelve hours, and at the time *due* if that is
     earlier.
     """
-    # The pause is random, so that many certificates are not checked in the same second.
+    # The pause is random, so that many certificates are not checked at the same moment.
     pause = min(MAX_CHECK_INTERVAL, validity.length / 4) * random.uniform(0.5, 1)
-    return min(now + pause, max(due, now))
+    return min(common_moment(now + pause, now), max(due, now))
+
+
+def common_moment(moment: datetime, now: datetime, *, later: bool = False) -> datetime:
+    """
+    Return the last common moment before *moment*, or the first one after it if *later*.
+
+    A *moment* within the next hour is returned unchanged.
+    """
+    if moment - now < HOUR:
+        return moment
+    second = ceil(moment.timestamp()) if later else int(moment.timestamp())
+    since = (second - _OFFSET_SECONDS) % COMMON_MOMENTS_SECONDS
+    missing = -since % COMMON_MOMENTS_SECONDS
+    return datetime.fromtimestamp(second + missing if later else second - since, UTC)
 
 
 def after_issuance(validity: Validity, planned: datetime, now: datetime) -> datetime:

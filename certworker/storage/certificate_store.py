@@ -20,13 +20,7 @@ from certworker.storage import durable
 from certworker.storage.covered_names import CoveredNames
 from certworker.storage.keypair import StoredCertificate, fits, report_adopted, stored_in
 from certworker.storage.links import Links
-from certworker.storage.metadata import (
-    CertificateMetadata,
-    build,
-    known_generations,
-    new_directory,
-    token_of,
-)
+from certworker.storage.metadata import CertificateMetadata, build, known_generations, new_directory, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
     LOCK_TIMEOUT_SECONDS,
@@ -377,9 +371,10 @@ class CertificateStore:
             self.links.activate([name], generation)
 
     def _superfluous(self, needed: Collection[str]) -> Iterator[Path]:
-        needed = {*needed, *self._unpublished.identifiers()}
-        seen: Counter[str] = Counter()
+        needed, seen = {*needed, *self._unpublished.identifiers()}, Counter[str]()
         identifiers = sorted(self.links.identifiers(), reverse=True)
+        if not set(identifiers).difference(needed):
+            return  # reading the metadata of all generations would take long
         for directory, metadata in known_generations(self._generations, identifiers):
             names = [name for name in metadata.names if self.links.generation(name)] if metadata else []
             wanted = any(seen[name] < self.keep for name in names)

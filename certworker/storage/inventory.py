@@ -8,6 +8,7 @@ is linked to its newest usable generation. No request is sent to a CA.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -131,12 +132,13 @@ def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | 
     None: certworker stored no certificate, or `DOMAIN/` was deleted, or it lacks links and has just changed.
     """
     links = store.links
+    if links.has_all_links(name):  # nearly all names
+        return links.generation(name) or _missing_generation(store)
     if links.is_orphaned(name) or links.target_of(name) == links.domain_dir(name):
         return None
-    if not links.has_all_links(name):
-        if not _is_settled(links.domain_dir(name)):
-            return None
-        found.incomplete.append(name)
+    if not _is_settled(links.domain_dir(name)):
+        return None
+    found.incomplete.append(name)
     return links.generation(name) or _missing_generation(store)
 
 
@@ -153,7 +155,8 @@ def is_complete(directory: Path) -> bool:
     Return whether the generation in *directory* has its chain and its key.
     """
     try:
-        return all((directory / file).stat().st_size for file in ("fullchain.pem", "privkey.pem"))
+        # With a Path for each file it takes twice as long.
+        return all(os.stat(f"{directory}/{file}").st_size for file in ("fullchain.pem", "privkey.pem"))  # noqa: PTH116
     except OSError:
         return False
 

@@ -87,7 +87,7 @@ class Links:
             except FileNotFoundError:
                 return
         for name in names:
-            if os.path.lexists(self.directory / file_name(name) / "fullchain.pem"):
+            if os.path.lexists(f"{self.directory}/{file_name(name)}/fullchain.pem"):
                 yield name
 
     def entries(self) -> set[str]:

@@ -5,6 +5,7 @@ Tests of the daily log lines about overdue certificates, which are errors near t
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,9 +15,10 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors import CertworkerError
-from certworker.renewal.domain_status import DomainStatus
+from certworker.renewal.domain_status import DomainState, DomainStatus
 from certworker.renewal.expiry_alerts import MAX_LINES, ExpiryAlerts
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
+from certworker.storage.metadata_index import CertificateSummary
 from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -51,6 +53,26 @@ def in_service(
     )
 
 
+def sources(
+    *statuses: DomainStatus,
+) -> tuple[Callable[[], list[DomainState]], Callable[[Sequence[str]], list[DomainStatus]]]:
+    """
+    Return the functions that return the states of all names, and the *statuses* of some names.
+    """
+    certificates = {
+        each.name: CertificateSummary(
+            each.not_before, each.not_after, each.serial, each.issuer, each.authority, each.authority
+        )
+        for each in statuses
+        if each.not_before and each.not_after
+    }
+    states = [
+        DomainState(each.name, each.state, each.detail, certificates.get(each.name), each.by)
+        for each in statuses
+    ]
+    return lambda: states, lambda names: [each for each in statuses if each.name in names]
+
+
 def logged(
     caplog: pytest.LogCaptureFixture, *names: DomainStatus, connection: Redis
 ) -> list[tuple[str, str]]:
@@ -67,7 +89,7 @@ def logged(
             return is_new
 
         first_today = OncePer(connection, LOGGED, LOGGED_TTL).first
-        ExpiryAlerts(lambda: names, first_today, remind, lambda: NOW).log()
+        ExpiryAlerts(*sources(*names), first_today, remind, lambda: NOW).log()
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
@@ -230,10 +252,8 @@ def alerts_about(app: App, status: DomainStatus) -> ExpiryAlerts:
     Return the alerts of another worker, for which *status* is the only name.
     """
 
-    def statuses() -> list[DomainStatus]:
-        return [status]
-
-    return replace(app.expiry_alerts, statuses=statuses, clock=lambda: NOW)
+    states, statuses = sources(status)
+    return replace(app.expiry_alerts, states=states, statuses=statuses, clock=lambda: NOW)
 
 
 class TestImported:

@@ -21,6 +21,7 @@ from certworker.renewal.policy import (
     RenewalDecision,
     RenewalPolicy,
     after_issuance,
+    common_moment,
     detail_of,
     in_words,
     next_attempt,
@@ -199,6 +200,50 @@ class TestNextCheck:
 
         assert now == renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab"))
         assert 2 * 55 <= checks <= 4 * 60
+
+
+class TestCommonMoments:
+    def test_many_checks_are_planned_for_few_moments(self) -> None:
+        """
+        The checks of many names within half a day have a common moment every 30 seconds.
+        """
+        random = Random(7)
+        starts = [NOW + timedelta(milliseconds=number) for number in range(10_000)]
+
+        checks = {next_check(LONG, renewal_time(LONG), start, random) for start in starts}
+
+        assert {0} == {
+            (check - min(checks)) % timedelta(seconds=30) // timedelta(microseconds=1) for check in checks
+        }
+        assert 600 <= len(checks) <= 6 * 120 + 1
+
+    @given(times, st.timedeltas(HOUR, DAY))
+    def test_a_moment_moves_by_less_than_30_seconds(self, now: datetime, pause: timedelta) -> None:
+        """
+        A moment moves in the given direction only.
+        """
+        moment, longest = now + pause, timedelta(seconds=30)
+
+        assert timedelta(0) <= moment - common_moment(moment, now) < longest
+        assert timedelta(0) <= common_moment(moment, now, later=True) - moment < longest
+
+    def test_a_moment_within_an_hour_is_exact(self) -> None:
+        """
+        A retry, or a check of a certificate with a short validity period, is not moved.
+        """
+        moment = NOW + timedelta(minutes=59, microseconds=123)
+
+        assert moment == common_moment(moment, NOW) == common_moment(moment, NOW, later=True)
+
+    def test_a_suggestion_is_not_requested_before_the_retry_after_of_the_ca(self) -> None:
+        """
+        The check at the Retry-After of the CA is at a common moment, too, but not earlier.
+        """
+        retry_after = timedelta(hours=5, seconds=1, milliseconds=1)
+        check = plan(Window(NOW + 60 * DAY, NOW + 61 * DAY), retry_after=retry_after).next_check
+
+        assert NOW + retry_after <= check < NOW + retry_after + timedelta(seconds=30)
+        assert check == common_moment(check, NOW)
 
 
 class TestAfterIssuance:

@@ -17,7 +17,7 @@ import pytest
 
 from certworker.errors.fs import Fenced, VolumeFault, VolumeReadOnly
 from certworker.storage.certificate_store import CertificateStore
-from certworker.storage.metadata import PEM_FILES
+from certworker.storage.metadata import PEM_FILES, CertificateMetadata
 from tests.storage.authority import Signer
 from tests.storage.stored import NAME, content, make_newer, store, write_plain_files
 
@@ -296,6 +296,22 @@ class TestPrune:
         volume.prune(served=())
 
         assert [each.directory.name for each in stored[2:]] == generations(volume)
+
+    def test_without_an_old_generation_no_metadata_is_read(
+        self, volume: CertificateStore, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        If each generation is in service, prune reads none, because a volume may have 100,000.
+        """
+        stored = store(volume, signer.certificate(NAME))
+        volume.mark_published(stored)
+        read = list[Path]()
+        monkeypatch.setattr(CertificateMetadata, "read", read.append)
+
+        volume.prune(served=())
+
+        assert [] == read
+        assert [stored.directory.name] == generations(volume)
 
     def test_a_served_generation_remains(self, volume: CertificateStore, signer: Signer) -> None:
         """
