@@ -86,7 +86,10 @@ def fill_redis(connection: Redis, world: Path, count: int) -> None:
     agenda, names = Agenda(connection, lambda _: None), names_of(count)
     agenda.begin_comparison()
     while batch := list(islice(names, NAMES_AT_A_TIME)):
-        checks = {name: common_moment(now + random.random() * MAX_CHECK_INTERVAL, now) for name in batch}
+        moments = {name: now + random.random() * MAX_CHECK_INTERVAL for name in batch}
+        # The last check of a name was up to half a day ago.
+        planned = now - MAX_CHECK_INTERVAL
+        checks = {name: common_moment(moment, planned) for name, moment in moments.items()}
         for name, check in checks.items():
             generation = world / "certificates" / GENERATIONS / _identifier(name)
             metadata = CertificateMetadata.read(generation)

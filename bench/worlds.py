@@ -204,7 +204,8 @@ def environment(variables: Mapping[str, str]) -> dict[str, str]:
     Return the environment of this process, with *variables* as the only settings of certworker, and without
     the packages that the image does not have.
     """
-    foreign = ("_APP_", "CERTWORKER_")
+    # Without its bytecode, which an installation has, a command would compile certworker at each start.
+    foreign = ("_APP_", "CERTWORKER_", "PYTHONDONTWRITEBYTECODE")
     own = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     path = os.pathsep.join(filter(None, (str(WITHOUT), os.environ.get("PYTHONPATH"))))
     return own | {"PYTHONPATH": path} | {**variables}

@@ -43,9 +43,7 @@ def adopt_together(store: CertificateStore, names: Iterable[str]) -> dict[str, C
     plain = (
         name
         for name in names
-        if links.target_of(name) == links.domain_dir(name)
-        and links.generation(name) is None
-        and store.renewable(name)
+        if links.is_foreign(name) and links.generation(name) is None and store.renewable(name)
     )
     with ThreadPoolExecutor(WRITERS) as threads:
         while batch := list(islice(plain, PAIRS_PER_LOCK)):

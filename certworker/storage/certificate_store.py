@@ -145,7 +145,7 @@ class CertificateStore:
         Returns:
             The metadata; None: there are no such files, or, with a warning, they are unusable for *name*.
         """
-        others = self.current(name) if self.links.target_of(name) == self.links.domain_dir(name) else None
+        others = self.current(name) if self.links.is_foreign(name) else None
         if others is None or not fits(others, name):
             return None
         names = tuple(each for each in others.metadata.names if each == name or self.renewable(each))
@@ -361,7 +361,7 @@ class CertificateStore:
 
     def _adopt_files(self, name: str, names: tuple[str, ...] = ()) -> None:
         # The files become a generation before links replace them one by one, so the files always match.
-        if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
+        if self.links.is_foreign(name) and (others := self.current(name)):
             metadata = replace(others.metadata, names=names or others.metadata.names)
             if stored := self._stored_before(metadata):
                 generation = stored.directory

@@ -134,7 +134,7 @@ def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | 
     links = store.links
     if links.has_all_links(name):  # nearly all names
         return links.generation(name) or _missing_generation(store)
-    if links.is_orphaned(name) or links.target_of(name) == links.domain_dir(name):
+    if links.is_orphaned(name) or links.is_foreign(name):
         return None
     if not _is_settled(links.domain_dir(name)):
         return None

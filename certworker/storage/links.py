@@ -118,6 +118,17 @@ class Links:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
+    def is_foreign(self, name: str) -> bool:
+        """
+        Return whether readers of `DOMAIN/` find the files of another program.
+        """
+        directory = self._domain_dir(name)
+        with durable.translate_os_errors(directory):
+            try:
+                return not _is_link(f"{directory}/fullchain.pem", _link_target(name, "fullchain.pem"))
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
     def generation(self, name: str) -> Path | None:
         """
         Return the generation of *name*, even if Appwrite deleted `DOMAIN/`; None: *name* is linked to none.
@@ -228,7 +239,8 @@ class Links:
         """
         Yield the names that are linked to a generation, but whose `DOMAIN/` was deleted.
         """
-        yield from filter(self.is_orphaned, self.live())
+        entries = self.entries()
+        yield from (name for name in self.live() if file_name(name) not in entries and self.is_orphaned(name))
 
     def is_orphaned(self, name: str) -> bool:
         """

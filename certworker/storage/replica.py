@@ -109,7 +109,7 @@ def put_into_service(
         return []
     for name in {name for copy in copies for name in wanted_names(store, copy, only)}:
         # The files of another program become a generation first, so that they always match.
-        if store.links.target_of(name) == store.links.domain_dir(name):
+        if store.links.is_foreign(name):
             store.adopt(name)
     with store.changing():
         new, directories = dict[str, Path](), dict[Path, Copy]()

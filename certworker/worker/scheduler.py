@@ -35,9 +35,11 @@ INTERVAL_SECONDS = 1.0
 #: The scheduler counts as stalled after twice this time without a beat.
 BEAT_SECONDS = 15.0
 
+#: RQ's heartbeat takes twice as long as the rest of a pass. It renews the lock, which expires after a minute.
+HEARTBEAT_SECONDS = 10.0
+
 LOCK = f"rq:scheduler-lock:{QUEUE}"
-#: RQ's lock expires after about a minute, and is renewed each second. Without this limit, a forged lock might
-#: never expire.
+#: Without this limit, a forged lock might never expire.
 LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
@@ -103,7 +105,7 @@ class Scheduler:
             mover.acquire_locks()
             if not mover.acquired_locks:
                 bound_expiry(self._connection, LOCK, LONGEST_LOCK)
-        mover.heartbeat()
+        mover.beat()
         mover.enqueue_scheduled_jobs()
         # After an error, the next pass creates a new mover.
         self._mover = mover
@@ -118,6 +120,15 @@ class _Mover(RQScheduler):
     def __init__(self, connection: Redis, name: str) -> None:
         super().__init__([QUEUE], connection, name=name)
         self._worker_connection = connection
+        self._next_heartbeat = 0.0
+
+    def beat(self) -> None:
+        """
+        Report that the scheduler is running and renew its lock, unless this was done a few seconds ago.
+        """
+        if time.monotonic() >= self._next_heartbeat:
+            self.heartbeat()
+            self._next_heartbeat = time.monotonic() + HEARTBEAT_SECONDS
 
     @property
     def connection(self) -> Redis:

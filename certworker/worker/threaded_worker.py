@@ -44,6 +44,8 @@ from certworker.worker.slots import SlotLease, Slots
 logger = logging.getLogger(__name__)
 
 #: How long one poll of the queue waits for a job. After a stop, an idle worker ends with its current poll.
+JOB_TIMEOUT_SECONDS = 0.5
+#: How long one poll waits for a free slot, or for the end of a suspension.
 POLL_TIMEOUT_SECONDS = 0.25
 
 #: The interval between checks of the queue, the priority queues, and the suspension, while no job is known to
@@ -305,7 +307,7 @@ class ThreadedWorker(SimpleWorker):
     def _wait_for_request(self) -> None:
         self._is_waiting = True
         try:
-            taken = self._intake.wait(POLL_TIMEOUT_SECONDS)
+            taken = self._intake.wait(JOB_TIMEOUT_SECONDS)
         finally:
             self._is_waiting = False
         if taken is None:

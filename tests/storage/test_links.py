@@ -54,6 +54,31 @@ class TestDirectories:
         assert not (volume.directory / NAME).is_symlink()
 
 
+    def test_files_of_other_programs_are_foreign(self, volume: CertificateStore, signer: Signer) -> None:
+        """
+        Only files that another program put into the directory are foreign.
+        """
+        store(volume, signer.certificate(NAME))
+        write_plain_files(volume, WWW, signer.certificate(WWW))
+
+        foreign = {name: volume.links.is_foreign(name) for name in (NAME, WWW, "missing.example.com")}
+
+        assert {NAME: False, WWW: True, "missing.example.com": False} == foreign
+
+    def test_a_name_without_its_directory_is_orphaned(self, volume: CertificateStore, signer: Signer) -> None:
+        """
+        Of two names, only the one whose directory was deleted is orphaned, also that of a wildcard.
+        """
+        for name in (NAME, WWW, f"*.{NAME}"):
+            store(volume, signer.certificate(name))
+        assert [] == list(volume.links.orphaned())
+
+        shutil.rmtree(volume.directory / WWW)
+        shutil.rmtree(volume.directory / f"_.{NAME}")
+
+        assert [f"*.{NAME}", WWW] == list(volume.links.orphaned())
+
+
 class TestNames:
     @pytest.mark.parametrize(
         "name",

@@ -117,6 +117,17 @@ class TestScheduler:
             assert eventually(lambda: queue_length(connection) == 1)
             assert b"a killed worker" != connection.get(LOCK)
 
+    def test_the_lock_is_not_renewed_in_each_pass(self, connection: Redis) -> None:
+        """
+        A heartbeat is sent every ten seconds only, because it costs twice as much as the rest of a pass.
+        """
+        scheduler = Scheduler(connection)
+        scheduler._pass()
+        connection.expire(LOCK, 1_000)
+        scheduler._pass()
+
+        assert connection.ttl(LOCK) > 900
+
     @pytest.mark.parametrize("seconds", [None, 10**9])
     def test_a_lock_without_expiry_expires(self, connection: Redis, seconds: int | None) -> None:
         """
