@@ -34,8 +34,8 @@ NOTE = (
 NAMES = int(os.environ.get("BENCH_NAMES", "100000"))
 MEGABYTE = 1_000_000
 ROUNDS = 3
-#: The round changes directories with many names, which the worker lists again in the following minute. This is
-#: part of the round.
+#: A round changes directories with many names, which the worker lists again in the following minute. This is
+#: a part of the round.
 SETTLING_SECONDS = 60.0
 IDLE_SECONDS = 60.0
 PATIENCE_SECONDS = 300.0

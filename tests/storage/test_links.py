@@ -53,7 +53,6 @@ class TestDirectories:
         assert [] == list(outside.iterdir())
         assert not (volume.directory / NAME).is_symlink()
 
-
     def test_files_of_other_programs_are_foreign(self, volume: CertificateStore, signer: Signer) -> None:
         """
         Only files that another program put into the directory are foreign.
