@@ -28,6 +28,7 @@ from certworker.state.domain_records import DomainRecords
 from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 from certworker.state.recorded_states import RecordedStates
 from certworker.storage.certificate_store import CertificateStore
+from certworker.supervision import beat
 from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
@@ -130,6 +131,7 @@ class ExpiryAlerts:
         """
         ending, shortest = list[str](), None
         for one in self.states():
+            beat()
             if certificate := one.certificate():
                 length = certificate.not_after - certificate.not_before
                 shortest = min(length, shortest or length)
