@@ -30,7 +30,7 @@ from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 from certworker.traefik.layout import Layout, Purpose
 from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval
-from certworker.traefik.shards import FILE_MODE
+from certworker.traefik.shards import EXTENSION, FILE_MODE
 
 #: The interval between two checks of whether another worker has made the waiting change, or the load has
 #: ended.
@@ -40,6 +40,9 @@ LONG_POLL_SECONDS = 1.0
 
 #: The extension of directories with files that are ready to be moved into the watched directory.
 READY = ".ready"
+#: The extension of these files. Traefik watches no subdirectory, but reads all of them, and one file that a
+#: power cut has damaged would stop it from reading any. It reads no file with this extension.
+STAGED = ".new"
 
 
 class BatchedWriter:
@@ -136,7 +139,7 @@ class BatchedWriter:
         Remove the waiting changes to the file *name*; the caller holds the lock.
         """
         for ready in self._staging.path.glob(f"*{READY}"):
-            durable.remove(ready / name)
+            durable.remove(ready / _staged(name))
 
     def _has_to_wait(self, slot: JobSlot) -> bool:
         """
@@ -164,7 +167,8 @@ class BatchedWriter:
 
     def _stage(self, ready: Path, files: Mapping[str, bytes]) -> None:
         with self._staging.writing():
-            durable.write_directory(ready, {name: (content, FILE_MODE) for name, content in files.items()})
+            staged = {_staged(name): (content, FILE_MODE) for name, content in files.items()}
+            durable.write_directory(ready, staged)
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
         # After a whole pause, either another worker has made this change, or this thread makes it.
@@ -246,7 +250,8 @@ class _Burst:
         """
         try:
             with durable.translate_os_errors(ready):
-                staged = {file.name: file for file in sorted(ready.iterdir())}
+                found = sorted(file for file in ready.iterdir() if file.suffix == STAGED)
+                staged = {f"{file.stem}{EXTENSION}": file for file in found}
                 contents = {name: file.read_bytes() for name, file in staged.items()}
             for name in self.add(contents):
                 self.staged[name] = staged[name]
@@ -268,3 +273,7 @@ class _Burst:
                 self.staged.pop(name, None)
                 added.append(name)
         return added
+
+
+def _staged(file_name: str) -> str:
+    return file_name.removesuffix(EXTENSION) + STAGED

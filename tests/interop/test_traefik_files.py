@@ -18,6 +18,7 @@ from certworker.settings import HttpAddress
 from certworker.storage import durable
 from certworker.storage.concurrent_sync import sync
 from certworker.traefik import shard_change
+from certworker.traefik.batching import STAGED
 from certworker.traefik.layout import LayoutChoice
 from certworker.traefik.shards import shards_in
 from certworker.traefik.tls_probe import leaf_of, served_certificate
@@ -230,3 +231,18 @@ def test_all_names_are_served_while_the_layout_changes(site: Site, monkeypatch: 
         assert [] == site.wrong
 
     assert {*NAMES, *LATER.values()} == names
+
+
+def test_a_change_that_a_power_cut_damaged_does_not_stop_traefik(site: Site) -> None:
+    """
+    Traefik reads subdirectories, but not the damaged file of a waiting change. It serves later certificates.
+    """
+    with site.app("per-name") as app:
+        site.issue(app, NAMES[0])
+        waiting = site.watched / ".certworker" / "0123456789abcdef.tmp"
+        waiting.mkdir()
+        (waiting / f"{NAMES[1]}{STAGED}").write_bytes(bytes(200))
+        site.issue(app, NAMES[0])
+        site.issue(app, NAMES[1])
+
+    assert [] == site.wrong

@@ -21,7 +21,7 @@ from certworker.errors.fs import VolumeFault, VolumeLocked
 from certworker.job_slot import JobSlot
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 from certworker.traefik import batching, reload_interval
-from certworker.traefik.batching import READY, BatchedWriter
+from certworker.traefik.batching import READY, STAGED, BatchedWriter
 from certworker.traefik.layout import Layout
 from certworker.traefik.reload_interval import LEAST_SECONDS, ReloadInterval, Size
 from tests.servers.worker import wait_until
@@ -144,6 +144,8 @@ class TestManyCertificates:
             assert released.wait(30)
             assert (1, False, False) == (waiting(tmp_path), (tmp_path / "b.yml").exists(), job.done())
             assert busy.pause_left() > 60
+            # Traefik also reads the files below the watched directory, unless they have another extension.
+            assert [] == list(tmp_path.glob(".certworker/**/*.yml"))
             stopping.set()  # a worker that stops does not wait
             job.result()
 
@@ -155,7 +157,7 @@ class TestManyCertificates:
         """
         ready = tmp_path / f".certworker/0{READY}"
         ready.mkdir()
-        (ready / "b.yml").write_bytes(b"b")
+        (ready / f"b{STAGED}").write_bytes(b"b")
 
         busy.publish("1", {"c.yml": b"c"})
 
@@ -273,7 +275,7 @@ class TestPublish:
         """
         ready = tmp_path / ".certworker/000000000001-00.ready"
         ready.mkdir(parents=True)
-        (ready / "left.yml").write_bytes(b"left")
+        (ready / f"left{STAGED}").write_bytes(b"left")
         writer_for(tmp_path).publish("2", {"a.yml": b"a"})
 
         assert b"left" == (tmp_path / "left.yml").read_bytes()
