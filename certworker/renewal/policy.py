@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import ceil
+from math import ceil, floor
 from random import Random
 from socket import gethostname
 from typing import TYPE_CHECKING
@@ -222,7 +222,7 @@ def common_moment(moment: datetime, now: datetime, *, later: bool = False) -> da
     """
     if moment - now < HOUR:
         return moment
-    second = ceil(moment.timestamp()) if later else int(moment.timestamp())
+    second = ceil(moment.timestamp()) if later else floor(moment.timestamp())
     since = (second - _OFFSET_SECONDS) % COMMON_MOMENTS_SECONDS
     missing = -since % COMMON_MOMENTS_SECONDS
     return datetime.fromtimestamp(second + missing if later else second - since, UTC)
