@@ -41,8 +41,9 @@ PUBLIC_DIRECTORY = 0o755
 #: The directories whose names :func:`make_directory` has already synced with *once*.
 _synced: set[Path] = set()
 
-#: The directories that the current :func:`syncing_together` block syncs at its end.
-_deferred: ContextVar[dict[str, None] | None] = ContextVar("deferred", default=None)
+#: The directories that the current :func:`syncing_together` block syncs at its end. The values are the
+#: directories in them whose names are then synced, for :data:`_synced`.
+_deferred: ContextVar[dict[str, set[Path]] | None] = ContextVar("deferred", default=None)
 
 
 class UnsuitableFile(OSError):
@@ -255,7 +256,8 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY, *, once: bool = Fal
         # Sync the name of an existing directory, too: a worker may have been killed before this line.
         sync_directory(path.parent)
     if once:
-        _synced.add(path)
+        deferred = _deferred.get()
+        (_synced if deferred is None else deferred[str(path.parent)]).add(path)
 
 
 def remove(path: Path) -> None:
@@ -314,7 +316,7 @@ def sync_directory(path: Path | str) -> None:
     Sync the entries of the directory *path* to the disk; within :func:`syncing_together`, at its end.
     """
     if (deferred := _deferred.get()) is not None:
-        deferred[str(path)] = None
+        deferred.setdefault(str(path), set())
         return
     with translate_os_errors(path):
         sync([_opened(path)])
@@ -328,7 +330,7 @@ def syncing_together() -> Iterator[None]:
     If the block raises an exception, they are not synced. Within the block, no change may require that an
     earlier one is already durable.
     """
-    directories: dict[str, None] = {}
+    directories: dict[str, set[Path]] = {}
     token = _deferred.set(directories)
     try:
         yield
@@ -337,6 +339,7 @@ def syncing_together() -> Iterator[None]:
     if directories:
         with translate_os_errors(next(iter(directories))):
             sync(map(_opened, directories))
+        _synced.update(*directories.values())
 
 
 def _replace_with_link(path: str, target: str, temporary: str) -> None:

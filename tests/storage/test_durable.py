@@ -10,6 +10,7 @@ import os
 import socket
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -225,6 +226,25 @@ class TestMakeDirectory:
 
         assert (tmp_path / "a").is_dir()
         assert "fsync" in [effect.verb for effect in trace.effects]
+
+    @pytest.mark.parametrize("fails", [True, False])
+    def test_a_permanent_directory_is_synced_again_only_after_a_failed_block(
+        self, tmp_path: Path, fails: bool
+    ) -> None:
+        """
+        A block that fails syncs nothing, so the next call syncs the name of the directory.
+        """
+        with suppress(ZeroDivisionError), durable.syncing_together():
+            durable.make_directory(tmp_path / "a", once=True)
+            if fails:
+                raise ZeroDivisionError
+        trace = Trace(tmp_path.parent)
+
+        with trace.recording():
+            durable.make_directory(tmp_path / "a", once=True)
+
+        synced = [effect.path for effect in trace.effects if effect.verb == "fsync"]
+        assert synced == [tmp_path.name] * fails
 
     def test_the_mode_of_an_existing_directory_does_not_change(self, tmp_path: Path) -> None:
         """
