@@ -16,7 +16,6 @@ from pathlib import Path
 
 from certworker.certificates import KeyType, PrivateKey
 from certworker.storage import durable
-from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
 #: An RSA key of 4,096 bits takes about 3 kB.
@@ -34,15 +33,10 @@ class OrderKeys:
     Args:
         directory: STATE_DIR/orders/LABEL, created with the first key.
         key_type: The type of new keys.
-        least_age_seconds: The minimum age of a temporary file that is removed. Another worker may still be
-            writing a younger file.
     """
 
-    def __init__(
-        self, directory: Path, key_type: KeyType, *, least_age_seconds: float = LEAST_AGE_SECONDS
-    ) -> None:
+    def __init__(self, directory: Path, key_type: KeyType) -> None:
         self._directory = directory
-        self._shared = SharedDirectory(directory, directory / "lock", least_age_seconds=least_age_seconds)
         self._key_type = key_type
 
     def find(self, order_url: str) -> PrivateKey | None:
@@ -64,13 +58,12 @@ class OrderKeys:
         Store and return a new key for the order at *order_url*.
 
         Raises:
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
+            VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
         """
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE, once=True)
-        with self._shared.writing():
-            # The file needs no temporary name: after a power cut, an incomplete key counts as missing.
-            durable.create(self._path(order_url), key.pem, KEY_MODE)
+        # The file needs no temporary name: after a power cut, an incomplete key counts as missing.
+        durable.create(self._path(order_url), key.pem, KEY_MODE)
         return key
 
     def forget(self, order_url: str) -> None:
@@ -84,9 +77,8 @@ class OrderKeys:
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of orders that are too old to resume, and old temporary files, which may contain keys.
+        Remove the keys of orders that are too old to resume, even incomplete ones after a crash.
         """
-        self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()
         with durable.translate_os_errors(self._directory):
             if not self._directory.is_dir():

@@ -13,6 +13,7 @@ import pytest
 
 from certworker.acme.order_keys import OLDEST, OrderKeys
 from certworker.errors.fs import VolumeReadOnly
+from tests.storage.trace import Effect, Trace
 
 URL = "https://ca/order/1"
 
@@ -88,7 +89,7 @@ class TestKeys:
         keys.forget(URL)
 
         assert keys.find(URL) is None
-        assert ["lock"] == [path.name for path in directory.iterdir()]
+        assert [] == list(directory.iterdir())
 
     def test_a_volume_that_cannot_be_written_is_reported(self, forbidden: Path) -> None:
         """
@@ -113,18 +114,26 @@ class TestRemoveStale:
         assert keys.find(URL) is None
         assert keys.find(URL + "2") is not None
 
-    def test_a_half_written_key_of_a_crash_is_removed(self, keys: OrderKeys, directory: Path) -> None:
+    def test_an_incomplete_key_of_a_crash_is_removed(self, keys: OrderKeys, directory: Path) -> None:
         """
-        An old temporary file is removed, because it may contain a key.
+        A worker that ends while it writes a key leaves only the incomplete key, which is removed in time.
         """
-        keys.make(URL)
-        (directory / "0123456789abcdef.tmp").write_text("half a key")
+        trace = Trace(directory.parent)
 
+        def end_the_worker(effect: Effect) -> None:
+            if effect.verb == "write":
+                raise KeyboardInterrupt
+
+        directory.mkdir(parents=True)
+        trace.before = end_the_worker
+        with trace.recording(), pytest.raises(KeyboardInterrupt):
+            keys.make(URL)
+        assert [keys._path(URL)] == list(directory.iterdir())
+        before = time.time() - OLDEST.total_seconds() - timedelta(hours=1).total_seconds()
+        os.utime(keys._path(URL), (before, before))
         keys.remove_stale()
-        assert (directory / "0123456789abcdef.tmp").exists()
-        OrderKeys(directory, "ec256", least_age_seconds=0).remove_stale()
 
-        assert {"lock", keys._path(URL).name} == {path.name for path in directory.iterdir()}
+        assert [] == list(directory.iterdir())
 
     def test_a_missing_directory_is_no_failure(self, keys: OrderKeys) -> None:
         """

@@ -174,10 +174,9 @@ class Directories:
         self.volume = CertificateStore(root / "certificates", least_age_seconds=0, timeout_seconds=0.001)
         self.traefik = TraefikConfig(root / "config", least_age_seconds=0, timeout_seconds=0.001)
         self.webroot = Webroot(root / "certificates", lambda: "thumbprint", least_age_seconds=0)
-        self.keys = OrderKeys(root / "state/orders/ca", "ec256", least_age_seconds=0)
+        self.keys = OrderKeys(root / "state/orders/ca", "ec256")
         self.account = AccountFiles(root / "state/accounts/ca", "https://ca.test/directory")
-        for directory in (self.webroot, self.keys):
-            directory._shared._lock.timeout_seconds = 0.001
+        self.webroot._shared._lock.timeout_seconds = 0.001
 
     def clean(self) -> None:
         """
