@@ -93,8 +93,6 @@ class CheckContext:
     name: str
     #: The DNS records of the name.
     records: DnsRecords
-    #: Whether the order is a renewal. A CA that accepted the name earlier will probably accept it again.
-    renewing: bool = False
     #: The challenge type for the name: `http-01` or `dns-01`.
     challenge_type: str = HTTP01
 

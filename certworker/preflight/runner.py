@@ -215,7 +215,7 @@ class PreflightRunner:
         with self._names_in_check:
             if found := self._cached.get((name, renewing)):
                 return found
-            context = CheckContext(name, self._records(name), renewing, self._challenge_type(name))
+            context = CheckContext(name, self._records(name), self._challenge_type(name))
             checks = [each for each in self._checks if context.challenge_type in each.challenge_types]
             started = [
                 (

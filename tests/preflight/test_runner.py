@@ -246,8 +246,8 @@ class TestDecision:
         """
         recorded.allowed = [True]
 
-        recorded.preflight(lambda: FAILED)([NAME], renewing=True)
-        assert [True] == [each.renewing for each in recorded.calls]
+        (finding,) = recorded.preflight(lambda: FAILED)([NAME], renewing=True)
+        assert FAILED.failure is finding
 
     def test_a_warning_does_not_fail_the_preflight(
         self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
