@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 #: The default port of each scheme.
@@ -99,6 +100,34 @@ def web_url_in(text: str) -> SplitResult:
     if not port:
         raise ValueError("not a port")
     return url
+
+
+class Origin(NamedTuple):
+    """
+    The scheme, the host and the port of a URL (RFC 6454, section 4).
+
+    Two spellings of one origin are equal: `https://CA.test` and `https://ca.test:443/dir`.
+    """
+
+    scheme: str
+    #: In lowercase ASCII, without the brackets of an IPv6 address.
+    host: str
+    port: int
+
+    @classmethod
+    def of(cls, url: str) -> Origin:
+        """
+        Return the origin of *url*.
+
+        Raises:
+            UnicodeError: The host is invalid.
+            ValueError: *url* is not a URL with the scheme http or https.
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in WEB_PORTS:
+            raise ValueError("neither http nor https")
+        host = (parts.hostname or "").encode("idna").decode()
+        return cls(parts.scheme, host, parts.port or WEB_PORTS[parts.scheme])
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.hosts import HttpAddress, host_and_port_in, host_in, web_url_in, with_port
+from certworker.hosts import HttpAddress, Origin, host_and_port_in, host_in, web_url_in, with_port
 
 #: Hosts, and texts that are similar to hosts.
 PIECES = st.text(st.sampled_from("ab9-_.:[]%@/ \nüß\ud800"), max_size=300)
@@ -159,6 +159,32 @@ class TestWebUrl:
             web_url_in(text)
 
         assert text not in str(refused.value)
+
+
+class TestOrigin:
+    @pytest.mark.parametrize(
+        ("url", "host", "port"),
+        [
+            ("https://ca.example/dir", "ca.example", 443),
+            ("HTTPS://CA.Example:443", "ca.example", 443),
+            ("http://user:password@ca.example/", "ca.example", 80),
+            ("https://[::1]:14000/dir", "::1", 14000),
+            ("https://bücher.example/", "xn--bcher-kva.example", 443),
+        ],
+    )
+    def test_all_spellings_of_an_origin_are_equal(self, url: str, host: str, port: int) -> None:
+        """
+        An origin is a scheme, a host in lowercase ASCII, and a port.
+        """
+        assert (url.partition(":")[0].lower(), host, port) == Origin.of(url)
+
+    @pytest.mark.parametrize("url", ["null", "ftp://a", "http://a:x", "http://[::1", "http://" + "a" * 64])
+    def test_another_url_has_no_origin(self, url: str) -> None:
+        """
+        A text without an HTTP URL, and an invalid host or port, have no origin.
+        """
+        with pytest.raises(ValueError):  # noqa: PT011 (the messages are those of the library)
+            Origin.of(url)
 
 
 class TestLoopback:

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
-from urllib.parse import urlsplit
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.account_admin import AccountAdmin
@@ -37,6 +36,7 @@ from certworker.errors.acme import (
 )
 from certworker.errors.ca import ServerInternal
 from certworker.errors.payload import TooManyNames
+from certworker.hosts import Origin
 from certworker.validity import Validity
 
 #: After these failures, the order is placed again without `replaces`. Otherwise, a certificate that the CA
@@ -318,10 +318,9 @@ def profile_for(
 
 def _same_origin(url: str, other: str) -> bool:
     try:
-        one, two = urlsplit(url), urlsplit(other)
+        return Origin.of(url) == Origin.of(other)
     except ValueError:
         return False
-    return (one.scheme, one.netloc) == (two.scheme, two.netloc)
 
 
 def _identifier(name: str) -> dict[str, str]:

@@ -22,8 +22,7 @@ from urllib3 import HTTPHeaderDict
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 
 from certworker.acme.reach import AllowedHosts, connect
-
-PORTS = {"http": 80, "https": 443}
+from certworker.hosts import WEB_PORTS, Origin
 
 #: The maximum number of hosts with idle connections. A CA has one or two hosts.
 MOST_ORIGINS = 4
@@ -45,28 +44,6 @@ class Message(NamedTuple):
     headers: Mapping[str, str]
     #: The decoded body; a part of it if it is longer than allowed.
     body: bytes
-
-
-class Origin(NamedTuple):
-    """
-    A scheme, a host and a port.
-    """
-
-    scheme: str
-    host: str
-    port: int
-
-    @classmethod
-    def of(cls, url: str) -> Origin:
-        """
-        Return the origin of *url*, with its host in ASCII.
-
-        Raises:
-            UnicodeError: The host is invalid.
-        """
-        parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna").decode()
-        return cls(parts.scheme, host, parts.port or PORTS[parts.scheme])
 
 
 class DirectPool:
@@ -153,7 +130,7 @@ class DirectPool:
         # one.
         connection.auto_open = 0
         # The Host header names the port unless it is the default one of the scheme.
-        connection.default_port = PORTS[origin.scheme]
+        connection.default_port = WEB_PORTS[origin.scheme]
         connection.sock = connect(origin.host, origin.port, self._allowed)
         if origin.scheme == "https":
             try:

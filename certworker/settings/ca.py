@@ -7,10 +7,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import SplitResult, urlsplit
 
 from certworker.domains import is_address, normalize
 from certworker.errors import CertworkerError
-from certworker.hosts import web_url_in
+from certworker.hosts import Origin, web_url_in
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,14 @@ class CaChoice:
             ValueError: The text is neither.
         """
         for known in KNOWN_CAS:
-            if text.lower() == known.label or text == known.directory_url:
+            if text.lower() == known.label:
                 return known
         url = web_url_in(text)
         if "@" in url.netloc:
             raise ValueError("not an ACME directory")
+        for known in KNOWN_CAS:
+            if known.directory_url and _is_same(url, urlsplit(known.directory_url)):
+                return known
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
         if label in {known.label for known in KNOWN_CAS}:
@@ -65,6 +69,12 @@ class CaChoice:
         Return whether the CA may issue certificates for names that only a private network knows.
         """
         return self.kind in ("development", "private")
+
+
+def _is_same(one: SplitResult, other: SplitResult) -> bool:
+    # A known CA by its URL in another spelling needs the account and the limits of this CA, too.
+    resources = {(Origin.of(each.geturl()), each.path, each.query) for each in (one, other)}
+    return len(resources) == 1
 
 
 KNOWN_CAS = (

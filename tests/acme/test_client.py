@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.acme.client import profile_for
+from certworker.acme.client import _same_origin, profile_for
 from certworker.devca.messages import Reply, Request
 from certworker.devca.validation import Validator
 from certworker.errors import CertworkerError
@@ -450,3 +450,22 @@ class TestOrderWithProfile:
             client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
 
             assert ("127.0.0.1",) == issued(client, site, "127.0.0.1").names
+
+
+@pytest.mark.parametrize(
+    ("url", "is_same"),
+    [
+        ("https://ca.test/order/1", True),
+        ("https://ca.test:443/order/1", True),
+        ("https://CA.test/order/1", True),
+        ("https://ca.test:444/order/1", False),
+        ("http://ca.test:443/order/1", False),
+        ("https://ca.test.attacker.test/order/1", False),
+        ("nonsense", False),
+    ],
+)
+def test_an_order_is_resumed_in_any_spelling_of_the_host(url: str, is_same: bool) -> None:
+    """
+    The URL of an order may name the default port, or use capital letters. Other hosts get no request.
+    """
+    assert is_same is _same_origin(url, "https://ca.test/acme/new-order")

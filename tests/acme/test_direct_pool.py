@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 from urllib3.exceptions import ProtocolError
 
-from certworker.acme.direct_pool import MOST_ORIGINS, DirectPool, Message, Origin
+from certworker.acme.direct_pool import MOST_ORIGINS, DirectPool, Message
 from certworker.acme.reach import AllowedHosts
 from certworker.deadline import Deadline
 from tests.servers.oddities import Oddity, OddServer, odd_server
@@ -81,22 +81,6 @@ def answering(content: bytes) -> Iterator[str]:
 
     with serving(answer) as url:
         yield url
-
-
-@pytest.mark.parametrize(
-    ("url", "host", "port"),
-    [
-        ("https://ca.example/dir", "ca.example", 443),
-        ("http://user:password@ca.example/", "ca.example", 80),
-        ("https://[::1]:14000/dir", "::1", 14000),
-        ("https://bücher.example/", "xn--bcher-kva.example", 443),
-    ],
-)
-def test_a_url_has_an_origin(url: str, host: str, port: int) -> None:
-    """
-    A connection is for one scheme, one host in ASCII and one port.
-    """
-    assert (url.partition(":")[0], host, port) == Origin.of(url)
 
 
 @pytest.mark.parametrize(

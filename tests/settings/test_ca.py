@@ -22,6 +22,20 @@ class TestCaChoice:
         assert CaChoice.named(known.directory_url or known.label) is known
 
     @pytest.mark.parametrize(
+        "url",
+        [
+            "https://acme-v02.api.letsencrypt.org:443/directory",
+            "HTTPS://ACME-v02.API.letsencrypt.org/directory",
+        ],
+    )
+    def test_a_known_url_may_have_another_spelling(self, url: str) -> None:
+        """
+        Another spelling of the URL selects the same CA, and so the same account and limits.
+        """
+        assert "letsencrypt" == CaChoice.named(url).label
+        assert "letsencrypt" != CaChoice.named(f"{url}2").label
+
+    @pytest.mark.parametrize(
         ("url", "label"),
         [
             ("https://ca.internal:9000/acme/acme/directory", "ca.internal-9000-acme-acme"),

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import hmac
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from flask import current_app, g, request, session
 
+from certworker.hosts import WEB_PORTS, Origin, host_and_port_in
 from certworker.web.access.refusals import Refused
 
 #: Methods that change nothing (RFC 9110, section 9.2.1).
@@ -60,6 +60,16 @@ def check_origin() -> None:
     site = request.headers.get("Sec-Fetch-Site")
     # A browser without Sec-Fetch-Site, or on a page without HTTPS, sends Origin with each action.
     origin = request.headers.get("Origin")
-    foreign = site not in OWN_SITE if site else bool(origin) and urlsplit(origin or "").netloc != request.host
+    foreign = site not in OWN_SITE if site else bool(origin) and not _is_own(origin or "")
     if foreign:
         raise Refused(403, "Another site sent this request.", "Open the page itself, and try again.")
+
+
+def _is_own(text: str) -> bool:
+    # A proxy may name the default port of HTTPS in the Host header, and a browser names no default port.
+    try:
+        origin = Origin.of(text)
+        host, port = host_and_port_in(request.host, WEB_PORTS[origin.scheme])
+    except ValueError:
+        return False
+    return (origin.host, origin.port) == (host.lower(), port)

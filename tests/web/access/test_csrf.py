@@ -60,6 +60,10 @@ class TestCsrf:
             ({"Origin": "http://localhost"}, 200),
             ({"Origin": "http://localhost.attacker.example"}, 403),
             ({"Origin": "null"}, 403),
+            ({"Origin": "http://localhost:8081"}, 403),
+            ({"Origin": "https://localhost", "Host": "localhost:443"}, 200),
+            ({"Origin": "https://localhost:8443", "Host": "localhost:8443"}, 200),
+            ({"Origin": "https://localhost", "Host": "localhost:8443"}, 403),
         ],
     )
     def test_the_browser_reports_another_site(
