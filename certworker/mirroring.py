@@ -22,7 +22,7 @@ from certworker.http import HttpServer
 from certworker.observability.metrics.registry import Metrics
 from certworker.redis.client import connect
 from certworker.redis.failures import explainer
-from certworker.redis.health import wait_for_redis
+from certworker.redis.health import outage_watch, wait_for_redis
 from certworker.replication.membership import Host, Membership
 from certworker.replication.responses import Responses
 from certworker.replication.sealing import ReplicationKeys
@@ -86,7 +86,10 @@ def _start(settings: Settings, connection: Redis, stack: ExitStack) -> int:
     stack.callback(membership.stop)
     upkeep.loop.start()
     stack.callback(upkeep.loop.stop)
-    loops += [*membership.loops, upkeep.loop]
+    redis_watch = outage_watch(connection)
+    redis_watch.start()
+    stack.callback(redis_watch.stop)
+    loops += [*membership.loops, upkeep.loop, redis_watch]
     loops += _start_servers(settings, connection, metrics, health, stack)
     heartbeats.add(*(loop.heartbeat for loop in loops))
     metrics.watch_replication(lag=membership.lag_seconds, missing=membership.missing_names)

@@ -215,6 +215,22 @@ def test_a_killed_mirror_continues_where_it_was(hosts: Hosts) -> None:
         )
 
 
+def test_a_mirror_logs_an_outage_of_redis(hosts: Hosts, own_redis: RedisServer) -> None:
+    """
+    The log has the reason and the remedy once, and the end of the outage. The mirror is unhealthy meanwhile.
+    """
+    with hosts.mirror:
+        hosts.mirror.wait_for_line("ready")
+        own_redis.kill()
+        line = hosts.mirror.wait_for_line(r"redis\.unreachable")
+        assert "CERTWORKER_REDIS_URL: docker compose ps redis" in line
+        wait_until(lambda: 503 == hosts.mirror.get("/healthz")[0] or None, lambda: hosts.mirror.log)
+        own_redis.start()
+        hosts.mirror.wait_for_line("works again")
+
+    assert 1 == hosts.mirror.log.count("[redis.unreachable]")
+
+
 def test_a_mirror_with_another_key_reports_it(hosts: Hosts) -> None:
     """
     The log has the code, and the mirror serves what it had.

@@ -11,6 +11,7 @@ import sys
 import click
 
 from certworker.observability import log
+from certworker.redis.health import outage_watch
 from certworker.settings import load
 from certworker.web.server import INSTALLATION, is_installed, log_address, page_connection, web_server
 from certworker.worker.worker import stop_on_signals
@@ -37,10 +38,13 @@ def command() -> None:
     if not is_installed():
         raise click.ClickException(f"The page needs more packages. Install them: {INSTALLATION}")
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
-    server = web_server(settings, page_connection(settings), settings.web.address)
+    connection = page_connection(settings)
+    server, redis_watch = web_server(settings, connection, settings.web.address), outage_watch(connection)
     with stop_on_signals() as stop:
         server.start()
+        redis_watch.start()
         log_address(settings, settings.web.address)
         stop.wait()
+        redis_watch.stop()
         server.stop()
     logger.info("stopped", extra={"event": "stop"})

@@ -13,13 +13,18 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from certworker.errors import CertworkerError
 from certworker.errors.redis import RedisIsCluster, RedisTooOld, RedisUnreachable
 from certworker.redis.failures import address_of, to_failure
+from certworker.supervision import Loop, Postponed
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
+
+#: How often :func:`outage_watch` checks Redis.
+WATCH_SECONDS = 5.0
 
 #: The maximum number of logged reasons for one outage.
 MAX_REASONS = 20
@@ -67,11 +72,11 @@ class OutageTracker:
         """
         return bool(self._logged)
 
-    def failed(self, error: RedisError | RedisIsCluster) -> float:
+    def failed(self, error: RedisError | CertworkerError) -> float:
         """
         Log *error* if its reason is new in this outage. Return the seconds until the next attempt.
         """
-        failure = error if isinstance(error, RedisIsCluster) else to_failure(error, self._address)
+        failure = error if isinstance(error, CertworkerError) else to_failure(error, self._address)
         self._began = self._began or time.monotonic()
         # The message about an unreachable Redis often changes, so its code identifies the reason.
         reason = failure.code if isinstance(failure, RedisUnreachable) else failure.message
@@ -110,6 +115,25 @@ def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
             outage.succeeded()
             return True
     return False
+
+
+def outage_watch(connection: Redis) -> Loop:
+    """
+    Return a loop that logs each outage of Redis and its end, for a process without a job loop.
+
+    The other loops of the process do not log it (:class:`certworker.supervision.Faults`).
+    """
+    outage = OutageTracker(address_of(connection))
+
+    def step() -> float:
+        try:
+            probe(connection)
+        except (RedisError, CertworkerError) as error:
+            raise Postponed(outage.failed(error)) from error
+        outage.succeeded()
+        return WATCH_SECONDS
+
+    return Loop("redis", step)
 
 
 def check_redis(connection: Redis) -> None:

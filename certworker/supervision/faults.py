@@ -71,12 +71,13 @@ class Faults:
         """
         Log *error*, unless its type was logged recently; return the seconds until the next attempt.
 
-        In a worker, the job loop reports an unusable Redis, so this method does not log it. `certworker web`
-        and `certworker mirror` have no job loop: the pages, or `/healthz`, show the failure.
+        One loop of each process reports an unusable Redis, so this method does not log it. In a worker, that
+        is the job loop; in `certworker web` and `certworker mirror`, it is
+        :func:`certworker.redis.health.outage_watch`.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()
-        if not _is_reported_by_the_job_loop(failure) and self._is_new(failure or error, now):
+        if not _is_reported_by_another_loop(failure) and self._is_new(failure or error, now):
             self._began = now if self._began is None else self._began
             if failure:
                 logger.warning("%s · certworker retries", failure, extra={"code": failure.code})
@@ -158,8 +159,8 @@ def _log_skipped(subject: str, failure: CertworkerError) -> None:
     )
 
 
-def _is_reported_by_the_job_loop(failure: CertworkerError | None) -> bool:
-    # The job loop reports an unusable Redis once for the whole worker.
+def _is_reported_by_another_loop(failure: CertworkerError | None) -> bool:
+    # See :meth:`Faults.failed`.
     return failure is not None and failure.code.startswith("redis.") and failure.severity is Severity.FATAL
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from certworker.web.server import TOKENS
 from tests.servers.ports import free_port, reserved
+from tests.servers.redis import RedisServer
 from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
 
 
@@ -145,6 +146,24 @@ class TestAlone:
         assert 0 == worker.terminate()
         assert "stopped" in worker.log
         assert not (tmp_path / "state" / "web" / TOKENS).exists()
+
+    def test_an_outage_of_redis_is_logged(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        Redis does not respond at the start. The log has its reason once, and the end of the outage.
+        """
+        with_page(worker)
+        redis = RedisServer(tmp_path)
+        worker.environment["_APP_REDIS_PORT"] = str(redis.port)
+        worker.program = ["certworker", "web"]
+        worker.start()
+        worker.wait_for_line(r"redis\.unreachable")
+        redis.start()
+        try:
+            worker.wait_for_line("works again")
+        finally:
+            redis.kill()
+
+        assert 1 == worker.log.count("[redis.unreachable]")
 
     def test_a_disabled_page_is_a_message(self, worker: WorkerProcess) -> None:
         """

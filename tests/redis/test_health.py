@@ -15,8 +15,9 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from certworker.errors import CertworkerError
 from certworker.errors.redis import RedisTooOld
-from certworker.redis.health import OutageTracker, check_redis, require_version, wait_for_redis
+from certworker.redis.health import OutageTracker, check_redis, outage_watch, require_version, wait_for_redis
 from tests.servers.redis import RedisServer
+from tests.servers.worker import wait_until
 
 REFUSED = RedisConnectionError("Error 111 connecting to redis:6379. Connection refused.")
 
@@ -166,6 +167,29 @@ class TestWaitForRedis:
 
         with Redis(port=own_redis.port) as connection:
             assert not wait_for_redis(connection, stop)
+
+
+class TestOutageWatch:
+    def test_each_reason_and_the_end_are_logged(
+        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The loop logs a Redis that does not respond, or rejects writes, and the end of the outage.
+        """
+        caplog.set_level("INFO")
+        own_redis.start()
+        with own_redis.client() as connection:
+            connection.replicaof("127.0.0.1", "1")
+            watch = outage_watch(connection)
+            watch.start()
+            try:
+                wait_until(lambda: "redis.readonly" in caplog.text or None, lambda: caplog.text)
+                connection.replicaof("NO", "ONE")
+                wait_until(lambda: "works again" in caplog.text or None, lambda: caplog.text)
+            finally:
+                watch.stop()
+
+        assert 1 == caplog.text.count("certworker retries")
 
 
 class TestOutageTracker:

@@ -145,11 +145,11 @@ class TestFaults:
         assert f"{failure} · certworker retries" == line.message
         assert ("fs.full", None) == (line.__dict__["code"], line.exc_info)
 
-    def test_an_unusable_redis_is_reported_by_the_job_loop_alone(
+    def test_an_unusable_redis_is_reported_by_one_loop_alone(
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Other loops do not log an unusable Redis, which the job loop reports.
+        An unusable Redis is not logged, because one loop of each process reports it.
         """
         faults.failed(ConnectionError("refused"))
         faults.succeeded()
