@@ -150,6 +150,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         heartbeats=heartbeats,
         private_names=settings.authority.private_names,
         wildcards=app.settings.dns01.is_set,
+        is_proven=app.issuance.ownership.is_proven,
         clock=app.clock,
         stop=stop,
         lease_seconds=lease_seconds,

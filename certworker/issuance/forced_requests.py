@@ -54,8 +54,9 @@ class ForcedRequests:
         found = records[0].forced if records[0] else None
         if found and set(found.names) == set(names):
             is_repeated = bool(found.run) and found.run == slot.abandoned_run
-            # The request of a tenant is not recorded while it is waiting in a priority queue.
-            if is_repeated or (slot.was_deferred and tenant is None):
+            # The request of a tenant without a proof is not recorded while it waits in a priority queue. So
+            # a request with a run, or of an unproven tenant, is another one.
+            if is_repeated or (slot.was_deferred and (tenant is None or (is_allowed and not found.run))):
                 request = replace(found, by=request.by or found.by, run=slot.run)
         if is_allowed and all(records):
             self._write([request])
@@ -65,7 +66,7 @@ class ForcedRequests:
         """
         Record forced *requests* that are waiting in a priority queue: the names and the requester of each.
 
-        None of them names a tenant, whose ownership the attempt would have to check.
+        The attempt must not have to check the ownership of these names.
 
         Raises:
             redis.RedisError: Redis failed.

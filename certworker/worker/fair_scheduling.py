@@ -39,6 +39,9 @@ MICROSECOND = 1e-6
 #: The maximum number of batches before the worker checks its slots again.
 MAX_BATCHES = 10
 
+#: Returns whether a tenant, if any, needs no further proof for names.
+IsProven = Callable[[tuple[str, ...], str | None], bool]
+
 #: The parameters of a request, in the order of positional arguments.
 ARGUMENTS = ("domain", "domains", "force", "use_full_quota", "tenant", "by")
 
@@ -66,6 +69,7 @@ class FairScheduler:
         slots: The slots of the worker.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
+        is_proven: Returns whether a tenant needs no further proof for names.
         clock: Returns the time in UTC.
     """
 
@@ -76,9 +80,11 @@ class FairScheduler:
         *,
         private_names: bool,
         wildcards: bool,
+        is_proven: IsProven,
         clock: Callable[[], datetime],
     ) -> None:
         self._slots = slots
+        self._is_proven = is_proven
         self._clock = clock
         self._accepted = partial(requested_names, private=private_names, wildcards=wildcards)
         self._priority_queues = PriorityQueues(connection)
@@ -233,9 +239,13 @@ class FairScheduler:
         now = self._clock()
         later = now + LOST_QUEUE_CHECK
         # A worker may take a request as soon as it is in a priority queue. So forced requests are recorded
-        # first.
-        forced = (each for each in deferred.values() if each.force and not each.names_tenant)
-        self._forced.defer((each.names, each.by) for each in forced)
+        # first, except those whose attempt has to check the ownership of the names.
+        forced = [
+            (each.names, each.by)
+            for each in deferred.values()
+            if each.force and self._is_proven(each.names, each.tenant if each.names_tenant else None)
+        ]
+        self._forced.defer(forced)
         self._priority_queues.put(
             "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )

@@ -65,9 +65,7 @@ class ThreadedWorker(SimpleWorker):
         job_class: The class of the jobs; see :func:`certworker.worker.job_class.job_class_for`.
         slots: The number of slots. A job starts only in a free slot, and may release it early.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
-        private_names: Whether the CA issues certificates for names of a private network.
-        wildcards: Whether wildcards are accepted.
-        clock: Returns the time in UTC.
+        scheduling: Returns the scheduler for the slots of this worker.
 
     Attributes:
         find: Returns a job; see :meth:`AllowlistedJob.find`.
@@ -82,9 +80,7 @@ class ThreadedWorker(SimpleWorker):
         *,
         slots: int,
         lease_seconds: int,
-        private_names: bool,
-        wildcards: bool,
-        clock: Callable[[], datetime],
+        scheduling: Callable[[Slots], FairScheduler],
     ) -> None:
         # The queue is given by its name: a Queue object with another job class would bypass *job_class*.
         super().__init__(
@@ -99,9 +95,7 @@ class ThreadedWorker(SimpleWorker):
         self.find = job_class.find
         self._made = job_class.made
         self._slots = Slots(slots)
-        self._scheduling = FairScheduler(
-            connection, self._slots, private_names=private_names, wildcards=wildcards, clock=clock
-        )
+        self._scheduling = scheduling(self._slots)
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
         self._intake = Intake(self.queue)

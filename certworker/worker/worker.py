@@ -15,6 +15,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
+from functools import partial
 from random import Random
 from threading import Event, Thread
 
@@ -29,6 +30,7 @@ from certworker.redis.health import OutageTracker, probe
 from certworker.state.locks import LEASE_SECONDS, RENEWAL_SHARE
 from certworker.state.schema import check_schema
 from certworker.supervision import Duties, Faults, Heartbeats, Loop, Postponed
+from certworker.worker.fair_scheduling import FairScheduler, IsProven
 from certworker.worker.job_class import job_class_for, silence_rq_logging
 from certworker.worker.recovery import Recovery
 from certworker.worker.threaded_worker import ThreadedWorker
@@ -56,6 +58,7 @@ def run(
     lease_seconds: int = LEASE_SECONDS,
     private_names: bool = False,
     wildcards: bool = False,
+    is_proven: IsProven = lambda _names, tenant: tenant is None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
@@ -74,6 +77,7 @@ def run(
         lease_seconds: How long the jobs of a killed worker stay leased.
         private_names: Whether the CA issues certificates for names of a private network.
         wildcards: Whether wildcards are accepted.
+        is_proven: Returns whether a tenant, if any, needs no further proof for names.
         clock: Returns the time in UTC.
         on_ready: Called when the worker is ready to take jobs. If the call raises, it is repeated later.
 
@@ -89,9 +93,14 @@ def run(
             job_class_for(functions),
             slots=slots,
             lease_seconds=lease_seconds,
-            private_names=private_names,
-            wildcards=wildcards,
-            clock=clock,
+            scheduling=partial(
+                FairScheduler,
+                connection,
+                private_names=private_names,
+                wildcards=wildcards,
+                is_proven=is_proven,
+                clock=clock,
+            ),
         )
 
     with stop_on_signals() if stop is None else nullcontext(stop) as stopping:

@@ -64,11 +64,25 @@ def check_now(app: App, *names: str) -> list[dict[str, Any]]:
     return run_waiting(app)
 
 
+def scheduler_of(app: App, slots: Slots) -> FairScheduler:
+    """
+    Return the scheduler of a worker with *slots*.
+    """
+    return FairScheduler(
+        app.connection,
+        slots,
+        private_names=True,
+        wildcards=False,
+        is_proven=app.issuance.ownership.is_proven,
+        clock=app.clock,
+    )
+
+
 def run_waiting(app: App) -> list[dict[str, Any]]:
     """
     Run the job of each request in the priority queues. Return the results.
     """
-    scheduler = FairScheduler(app.connection, Slots(1), private_names=True, wildcards=False, clock=app.clock)
+    scheduler = scheduler_of(app, Slots(1))
     results = []
     while dispatched := scheduler.dispatch():
         slot = replace(NO_SLOT, run=f"{dispatched.id}:1", was_deferred=True)
@@ -287,16 +301,14 @@ class TestDeferral:
         assert before != check_now(app)[0]["serial"]
         assert 2 == orders(app_authority)
 
-    def defer(self, app: App) -> None:
+    def defer(self, app: App, tenant: str | None = None) -> None:
         """
         Move a forced request from the queue to the priority queues.
         """
-        request_certificate(NAME, force=True, by="root on host", connection=app.connection)
+        request_certificate(NAME, force=True, by="root on host", tenant=tenant, connection=app.connection)
         slots = Slots(1)
-        slots.take(NAME)
-        FairScheduler(
-            app.connection, slots, private_names=True, wildcards=False, clock=app.clock
-        ).drain_queue()
+        slots.take(tenant or NAME)
+        scheduler_of(app, slots).drain_queue()
         assert 1 == len(app.priority_queues)
 
     def test_a_deferred_request_retains_its_requester(
@@ -313,14 +325,15 @@ class TestDeferral:
         assert "forced issuance requested by root on host" in caplog.messages
         assert 2 == orders(app_authority)
 
+    @pytest.mark.parametrize("tenant", [None, "acme"])
     def test_a_lost_priority_queue_loses_no_forced_request(
-        self, app: App, app_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority, tenant: str | None
     ) -> None:
         """
         If Redis evicts the priority queue, the check of the name repeats the request with force.
         """
         before = run(app)["serial"]
-        self.defer(app)
+        self.defer(app, tenant)
         app.connection.delete(*app.connection.keys(f"{PRIORITY_QUEUE}*"))
 
         (result,) = check_now(app)
@@ -331,18 +344,32 @@ class TestDeferral:
         assert record.forced
         assert "root on host" == record.forced.by
 
+    @pytest.mark.parametrize("tenant", [None, "acme"])
     def test_a_request_that_waits_for_long_is_ordered_once(
-        self, app: App, app_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority, tenant: str | None
     ) -> None:
         """
         The check of a name whose request still waits adds a second job. Only the first of both orders.
         """
         run(app)
-        self.defer(app)
+        self.defer(app, tenant)
         results = check_now(app)
 
         assert ["issued", "kept"] == [result["state"] for result in results]
         assert 2 == orders(app_authority)
+
+    def test_a_later_request_of_a_tenant_is_not_the_completed_one(
+        self, app: App, app_authority: FaultyAuthority
+    ) -> None:
+        """
+        A request that waited orders a certificate, although an earlier forced request is completed.
+        """
+        run(app)
+        run(app, FIRST_RUN, force=True)
+        self.defer(app, "acme")
+
+        assert ["issued"] == [result["state"] for result in run_waiting(app)]
+        assert 3 == orders(app_authority)
 
 
 class TestLimits:

@@ -220,12 +220,41 @@ class TestBacklog:
         slots = Slots(1)
         slots.take("big.localhost")
         push_many(connection, backlog(3))
-        FairScheduler(connection, slots, private_names=True, wildcards=True, clock=lambda: now).drain_queue()
+        self.drain(connection, slots, now)
         record = DomainRecords(connection).read("shop1.big.localhost")
 
         assert record
         assert now == record.updated
         assert now + timedelta(minutes=15) == Agenda(connection).next_check("shop1.big.localhost")
+
+    def drain(self, connection: Redis, slots: Slots, now: datetime) -> None:
+        """
+        Move waiting requests to the priority queues. Only the tenant `acme` has proved its ownership.
+        """
+        FairScheduler(
+            connection,
+            slots,
+            private_names=True,
+            wildcards=True,
+            is_proven=lambda _names, tenant: tenant in (None, "acme"),
+            clock=lambda: now,
+        ).drain_queue()
+
+    @pytest.mark.parametrize(("tenant", "is_recorded"), [(None, True), ("acme", True), ("rival", False)])
+    def test_a_deferred_forced_request_is_recorded_unless_a_proof_is_missing(
+        self, connection: Redis, tenant: str | None, is_recorded: bool
+    ) -> None:
+        """
+        A pending forced request affects every job for the name. So an unproven tenant must not record one.
+        """
+        slots = Slots(1)
+        slots.take(tenant or "big.localhost")
+        request_certificate("a.big.localhost", force=True, tenant=tenant, connection=connection)
+        self.drain(connection, slots, datetime.now(UTC))
+        record = DomainRecords(connection).read("a.big.localhost")
+
+        assert record
+        assert is_recorded is (record.forced is not None)
 
     def test_following_a_deferred_request_does_not_end_early(self, connection: Redis) -> None:
         """

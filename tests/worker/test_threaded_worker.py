@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from rq.executions import Execution
 from certworker.job_slot import current_slot
 from certworker.redis.client import REPLY_SECONDS
 from certworker.state.priority_queues import PriorityQueues, Request
+from certworker.worker.fair_scheduling import FairScheduler
 from certworker.worker.job_class import job_class_for
 from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
 from certworker.worker.threaded_worker import ThreadedWorker
@@ -32,9 +34,14 @@ def pool_of(connection: Redis) -> ThreadedWorker:
         job_class_for(sample_functions(connection)),
         slots=1,
         lease_seconds=30,
-        private_names=True,
-        wildcards=True,
-        clock=lambda: datetime.now(UTC),
+        scheduling=partial(
+            FairScheduler,
+            connection,
+            private_names=True,
+            wildcards=True,
+            is_proven=lambda _names, tenant: tenant is None,
+            clock=lambda: datetime.now(UTC),
+        ),
     )
 
 
