@@ -18,6 +18,7 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from certworker.app import App
+from certworker.errors import systemd
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from tests.app_fixture import open_app
@@ -37,6 +38,9 @@ collect_ignore = ["containers", "fuzz", "interop"]
 # Python compiles each module once, and not in each process, command and worker of the tests.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Remedies contain the commands of Docker, on a machine without Docker, too.
+systemd.MARKERS = (Path("/"),)
 
 # The worker does not log the number of waiting connections, and neither do the tests.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)

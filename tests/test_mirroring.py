@@ -223,7 +223,7 @@ def test_a_mirror_logs_an_outage_of_redis(hosts: Hosts, own_redis: RedisServer) 
         hosts.mirror.wait_for_line("ready")
         own_redis.kill()
         line = hosts.mirror.wait_for_line(r"redis\.unreachable")
-        assert "CERTWORKER_REDIS_URL: docker compose ps redis" in line
+        assert "CERTWORKER_REDIS_URL: " in line
         wait_until(lambda: 503 == hosts.mirror.get("/healthz")[0] or None, lambda: hosts.mirror.log)
         own_redis.start()
         hosts.mirror.wait_for_line("works again")

@@ -18,7 +18,6 @@ from rich.text import Text
 from certworker.cli.output import LONGEST_LINE, reference, say, say_json
 from certworker.doctor.attachment import report, write
 from certworker.doctor.findings import Finding, Verdict
-from certworker.doctor.machine import for_this_machine
 from certworker.doctor.report import examine
 from certworker.errors import printable
 from certworker.version import __version__
@@ -67,7 +66,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     findings: list[Finding] = []
     if not as_json:
         console.print(f"certworker {__version__} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    for finding in map(for_this_machine, examine(os.environ, names, staging_order=staging_order)):
+    for finding in examine(os.environ, names, staging_order=staging_order):
         if as_json and file != "-":
             say_json(_as_json(finding))
         else:

@@ -16,6 +16,7 @@ from certworker.cli.timings import show_timings, timings_json
 from certworker.domains import covering_wildcard, normalize
 from certworker.errors import CertworkerError
 from certworker.errors.pages import codes, page_of
+from certworker.errors.systemd import for_this_machine
 from certworker.minutes import not_before
 from certworker.observability.history import History, HistoryEntry
 from certworker.redis.client import connected
@@ -71,7 +72,7 @@ def command(subject: str, timings: bool, as_json: bool) -> None:
 
 
 def _show_page(code: str, as_json: bool) -> None:
-    page = page_of(code)
+    page = page_of(code, for_this_machine)
     if as_json:
         say_json({"code": code, "docs": reference(code), "page": page})
         return

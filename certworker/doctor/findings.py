@@ -4,33 +4,13 @@ A line of the report: what was checked, the result, and the remedy.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 
 from certworker.errors import CertworkerError, Severity
+from certworker.errors.systemd import for_this_machine
 from certworker.preflight.result import CheckResult
-
-#: Patterns for Docker commands in remedies, and their replacements on a machine with systemd. The remedies
-#: contain Docker commands, because most installations use Docker.
-SYSTEMD = (
-    (r"docker compose run [^:;]*--entrypoint chown \S+", "sudo chown"),
-    (r"docker compose pull (?:\S+ )?&& docker compose up -d", "sudo systemctl restart certworker"),
-    (r"In a container: docker compose exec -u (\S+) \S+ ", r"Example: sudo -u '#\1' "),
-    (r"docker compose exec \S+ ", ""),
-    (r"docker compose (?:up -d|restart) (traefik|redis)\b", r"sudo systemctl restart \1"),
-    (
-        r"docker compose (?:up -d|restart)(?: --remove-orphans| SERVICE)?",
-        "sudo systemctl restart certworker",
-    ),
-    (r"docker compose logs --tail 200", "journalctl -u certworker -n 200"),
-    (r"docker compose logs (\w+)", r"journalctl -u \1 -n 200"),
-    (r"docker compose ps (\w+)", r"systemctl status \1"),
-    (r"docker system prune", "sudo journalctl --vacuum-size=100M"),
-    (r" in \.env\b", " in /etc/certworker/env"),
-    (r" (?:in|of) the Compose file", ""),
-)
 
 
 class Verdict(Enum):
@@ -58,15 +38,6 @@ class Finding:
     remedy: str = ""
     code: str = ""
 
-    def without_docker(self) -> Finding:
-        """
-        Return the finding with a remedy for a machine that uses systemd instead of Docker.
-        """
-        remedy = self.remedy
-        for pattern, command in SYSTEMD:
-            remedy = re.sub(pattern, command, remedy)
-        return replace(self, remedy=remedy)
-
 
 @dataclass(frozen=True)
 class Section:
@@ -86,13 +57,13 @@ class Section:
         """
         Return a line for a problem that is not a failure yet.
         """
-        return Finding(self.title, subject, Verdict.WARN, text, remedy, code)
+        return Finding(self.title, subject, Verdict.WARN, text, for_this_machine(remedy), code)
 
     def fail(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
         Return a line for a failure.
         """
-        return Finding(self.title, subject, Verdict.FAIL, text, remedy, code)
+        return Finding(self.title, subject, Verdict.FAIL, text, for_this_machine(remedy), code)
 
     def skip(self, subject: str, text: str) -> Finding:
         """

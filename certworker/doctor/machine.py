@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -16,7 +16,7 @@ from certworker.acme.account import AccountFiles
 from certworker.doctor.findings import MACHINE, Finding, Verdict
 from certworker.doctor.network import DirectoryProbe, certificate_authority, clock, redis
 from certworker.errors import CertworkerError
-from certworker.preflight.machine import CONTAINER_MARKERS, nearly_full, non_persistent_directories
+from certworker.preflight.machine import nearly_full, non_persistent_directories
 from certworker.settings import CaChoice, Settings
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 #: The subjects of findings that the worker ignores when it starts: its scheduler may not have the lock yet.
 OF_THE_WORKER = ("worker",)
-
-DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
 def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[Finding]:
@@ -47,7 +45,7 @@ def log_findings(findings: Iterator[Finding]) -> None:
     """
     try:
         problems = [
-            for_this_machine(finding)
+            finding
             for finding in findings
             if finding.verdict in (Verdict.WARN, Verdict.FAIL) and finding.subject not in OF_THE_WORKER
         ]
@@ -66,19 +64,6 @@ def log_findings(findings: Iterator[Finding]) -> None:
         )
     if not problems:
         logger.info("machine: no problem found", extra={"event": "start"})
-
-
-def for_this_machine(
-    finding: Finding, markers: Iterable[Path] = (*CONTAINER_MARKERS, DOCKER_SOCKET)
-) -> Finding:
-    """
-    Return *finding* with its remedy for this machine.
-
-    Args:
-        finding: The finding.
-        markers: On a machine with Docker, and in a container, one of these files exists.
-    """
-    return finding if any(exists(marker) for marker in markers) else finding.without_docker()
 
 
 def storage(settings: Settings) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from certworker.doctor.findings import Finding, Section
 from certworker.domains import normalize, warnings_for
 from certworker.errors import CertworkerError, printable
 from certworker.errors.config import DomainIsLocalhost, EmailInvalid, EmailMissing, NotProduction
-from certworker.preflight.machine import CONTAINER_MARKERS
+from certworker.errors.systemd import CONTAINER_MARKERS
 from certworker.settings import Settings, contact_problem
 from certworker.settings.web import LOOPBACK
 from certworker.version import __version__

@@ -3,6 +3,7 @@ All failures of certworker: what happened, what to change, and when certworker r
 
 Each module contains a family of codes. In import order (★ to read first)::
 
+    systemd      the commands of remedies on a machine without Docker
     failure      ★ CertworkerError, Retry, Severity, catalog()
     config       config.*
     name         name.*

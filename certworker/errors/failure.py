@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
 
+from certworker.errors.systemd import for_this_machine
+
 #: The modules with the failure classes.
 MODULES = (
     "config",
@@ -113,7 +115,8 @@ class CertworkerError(Exception):
 
     Attributes:
         message: What happened, in one sentence.
-        remedy: What to do, in the imperative, usually with a command or a value; or that no action is needed.
+        docker_remedy: What to do, in the imperative, usually with a command or a value; or that no action is
+            needed. The commands use Docker: Redis contains the remedy in this form.
         until: When the next attempt is allowed, for :attr:`Retry.UNTIL` and :attr:`Retry.SOON`; None if
             unknown.
         problem: The problem document of the CA (RFC 7807: type, detail, status), if there is one.
@@ -136,10 +139,17 @@ class CertworkerError(Exception):
         ended = _BEFORE_A_PERIOD.findall(self.message_template)
         unended = {name: shown[name].removesuffix(".") for name in ended}
         self.message = _complete(self.message_template.format(**(shown | unended)))
-        self.remedy = _with_commands(self.remedy_template, shown)
+        self.docker_remedy = _with_commands(self.remedy_template, shown)
         self.until = until
         self.problem = problem
         super().__init__(self.message)
+
+    @property
+    def remedy(self) -> str:
+        """
+        Return the remedy with the commands of this machine.
+        """
+        return for_this_machine(self.docker_remedy)
 
     def from_preflight(self) -> Self:
         """
@@ -162,8 +172,8 @@ class CertworkerError(Exception):
         if finding is None:
             return
         self.message = f"{self.message} Preflight found [{finding.code}]: {finding.message}"
-        own = "" if finding.code == self.code else f"{self.remedy} · "
-        self.remedy = own + finding.remedy
+        own = "" if finding.code == self.code else f"{self.docker_remedy} · "
+        self.docker_remedy = own + finding.docker_remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Python copies and pickles an exception by its positional arguments, but this class takes keywords.
@@ -175,8 +185,10 @@ class CertworkerError(Exception):
     def as_json(self) -> dict[str, Any]:
         """
         Return the fields of the failure for a log line, the result of a job or the state in Redis.
+
+        The commands of the remedy use Docker. The log shows those of its machine.
         """
-        fields: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.remedy}
+        fields: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.docker_remedy}
         if self.problem:
             fields["problem"] = self.problem
         return fields

@@ -225,9 +225,12 @@ def reference_of(code: str, docs_url: str | None) -> str:
     return f"{docs_url.rstrip('/')}/reference/errors/{code}/" if docs_url else f"certworker explain {code}"
 
 
-def page_of(code: str) -> str:
+def page_of(code: str, adapted: Callable[[str], str] = str) -> str:
     """
     Return the page of the failure with *code*, as Markdown.
+
+    Args:
+        adapted: Adapts the commands to a machine. The documentation contains those of Docker.
 
     Raises:
         KeyError: No failure has this code.
@@ -235,7 +238,7 @@ def page_of(code: str) -> str:
     failure = {cls.code: cls for cls in catalog()}[code]
     messages = [fill(f"[{code}] {each}", WIDTH, break_long_words=False) for each in messages_of(failure)]
     parts = [f"# {code}", "```text\n{}\n```".format("\n\n".join(messages))]
-    parts += [f"## {title}\n\n{text}" for title, text in sections_of(failure).items()]
+    parts += [f"## {title}\n\n{text}" for title, text in sections_of(failure, adapted).items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -246,15 +249,15 @@ def messages_of(failure: type[CertworkerError]) -> list[str]:
     return list(dict.fromkeys(template(each.message_template) for each in variants(failure)))
 
 
-def sections_of(failure: type[CertworkerError]) -> dict[str, str]:
+def sections_of(failure: type[CertworkerError], adapted: Callable[[str], str] = str) -> dict[str, str]:
     """
-    Return the sections of the page of *failure* by their titles, as Markdown.
+    Return the sections of the page of *failure* by their titles, as Markdown. See :func:`page_of`.
     """
     explanation = explanations()[failure.code]
     sections = {
-        "Cause": explanation.cause,
-        "How to check": explanation.check,
-        "Remedy": _for_each_message(failure, remedy_of),
+        "Cause": adapted(explanation.cause),
+        "How to check": adapted(explanation.check),
+        "Remedy": _for_each_message(failure, lambda each: remedy_of(each, adapted)),
         "When certworker retries": _for_each_message(failure, retry_of),
     }
     if title := next((title for title, text in sections.items() if "SERVICE" in text), None):
@@ -282,13 +285,13 @@ def _for_each_message(failure: type[CertworkerError], text_of: Callable[[type[Ce
     return "\n\n".join(parts)
 
 
-def remedy_of(failure: type[CertworkerError]) -> str:
+def remedy_of(failure: type[CertworkerError], adapted: Callable[[str], str] = str) -> str:
     """
-    Return the remedy of *failure* as Markdown, with commands and variables as code.
+    Return the remedy of *failure* as Markdown, with commands and variables as code. See :func:`page_of`.
     """
     parts: list[str] = []
     end = 0
-    text = template(failure.remedy_template)
+    text = adapted(template(failure.remedy_template))
     for command in COMMAND.finditer(text):
         parts += [markdown(text[end : command.start()]), f"`{command[0]}`"]
         end = command.end()

@@ -12,6 +12,7 @@ from html import escape
 from typing import Any, Literal
 
 from certworker.errors import printable
+from certworker.errors.systemd import for_this_machine
 
 #: `failed`: an attempt failed. `overdue`: a renewal failed, and the certificate expires soon or has expired.
 #: `action`: the operator must act. `ending`: an imported certificate needs a successor. `recovered`: a valid
@@ -100,6 +101,7 @@ def read(text: str) -> Notification | None:
         return None
     in_service: InService = next((known for known in IN_SERVICE if known == given_state), "unknown")
     shown = {field: printable(value, LONGEST_TEXT) for field, value in texts.items()}
+    shown["remedy"] = for_this_machine(shown["remedy"])
     return Notification(kind=kind, in_service=in_service, days_left=days_left, **shown)
 
 

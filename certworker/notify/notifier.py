@@ -196,7 +196,7 @@ class Notifier:
             name=name,
             code=failure.code if failure else "",
             message=failure.message if failure else "",
-            remedy=failure.remedy if failure else "",
+            remedy=failure.docker_remedy if failure else "",
             in_service=in_service,
             days_left=(life.not_after - now).days if life and in_service == "valid" else None,
             next_attempt=iso(again) if again else "",

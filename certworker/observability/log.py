@@ -34,6 +34,7 @@ from typing import Any, Literal, TextIO
 
 from certworker.errors import LONGEST_SENTENCE, MAX_TEXT, printable
 from certworker.errors.pages import reference_of
+from certworker.errors.systemd import for_this_machine
 from certworker.tracing.steps import current_trace_id
 
 LEVELS = {
@@ -173,7 +174,8 @@ def _moment(created: float) -> datetime:
 
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     fields: Mapping[str, Any] = getattr(record, "fields", None) or {}
-    return fields
+    remedy = fields.get("remedy")
+    return {**fields, "remedy": for_this_machine(str(remedy))} if remedy else fields
 
 
 def _reference(record: logging.LogRecord, docs_url: str | None) -> str:

@@ -17,6 +17,7 @@ from tempfile import gettempdir
 from certworker.errors import CertworkerError
 from certworker.errors.config import EmailInvalid, EmailMissing, NotProduction
 from certworker.errors.fs import ClockDrift, ClockSkew, NotPersistent, VolumeNearlyFull
+from certworker.errors.systemd import CONTAINER_MARKERS
 from certworker.preflight.result import CheckResult
 from certworker.settings import CaChoice, Settings, contact_problem
 
@@ -27,9 +28,6 @@ CLOCK_TOLERANCE = timedelta(seconds=60)
 #: The certificate store needs about 20 kB in five files for each issued certificate.
 MIN_FREE_BYTES = 100 * 1024 * 1024
 MIN_FREE_INODES = 1_000
-
-#: Docker and Podman each create one of these files in every container.
-CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
 
 #: The mounts of this process; proc(5) describes the format.
 MOUNTS = Path("/proc/self/mountinfo")

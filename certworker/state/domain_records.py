@@ -28,6 +28,7 @@ from redis.client import Pipeline
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.dns import Moved
 from certworker.errors.rate import Paused
+from certworker.errors.systemd import for_this_machine
 from certworker.redis.codec import (
     count_in,
     decode_text,
@@ -343,7 +344,7 @@ def _failure_fields(failure: CertworkerError, next_check: datetime, now: datetim
         "state": _state_after(failure),
         "code": failure.code,
         "message": failure.message,
-        "remedy": failure.remedy,
+        "remedy": failure.docker_remedy,
         "next_check": encode_time(next_check),
         "updated": encode_time(now),
     }
@@ -370,7 +371,7 @@ def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
         state=state,
         code=shown_in(fields.get("code"), LONGEST_WORD),
         message=shown_in(fields.get("message")),
-        remedy=shown_in(fields.get("remedy")),
+        remedy=for_this_machine(shown_in(fields.get("remedy"))),
         attempts=count_in(fields.get("attempts")),
         crashes=count_in(fields.get("unfinished")),
         not_before=decode_time(fields.get("not_before")),

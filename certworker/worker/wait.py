@@ -15,6 +15,7 @@ from typing import Any
 from redis import Redis
 from rq.job import JobStatus
 
+from certworker.errors.systemd import for_this_machine
 from certworker.redis.codec import LARGEST_JSON, decode_text, fields_in, shown_in
 from certworker.state.domain_records import LONGEST_WORD, SERVED, DomainRecord, DomainRecords
 
@@ -165,7 +166,8 @@ class _Following:
         if state in ("", "waiting"):
             return False
         # An imported certificate is kept; the result describes how to replace it.
-        reason = " ".join(filter(None, (shown_in(result.get(field)) for field in ("message", "remedy"))))
+        message, remedy = (shown_in(result.get(field)) for field in ("message", "remedy"))
+        reason = " ".join(filter(None, (message, for_this_machine(remedy))))
         self.ended[number] = JobOutcome(state, f"{state}: {reason}" if reason else state)
         return True
 

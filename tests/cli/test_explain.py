@@ -71,20 +71,20 @@ class TestCodes:
         The command prints the page of the documentation, without Redis and with invalid settings.
         """
         worker.environment["_APP_REDIS_PORT"] = "nonsense"
-        ended = worker.command("explain", "http.404")
+        ended = worker.command("explain", "dns.no_record")
 
-        assert (0, page_of("http.404")) == (ended.returncode, ended.stdout)
+        assert (0, page_of("dns.no_record")) == (ended.returncode, ended.stdout)
 
     def test_a_code_can_have_the_brackets_of_the_log(self, worker: WorkerProcess) -> None:
         """
         A code in brackets or in capital letters is the same code.
         """
-        shown = worker.command("explain", "[HTTP.404]", "--json").stdout
+        shown = worker.command("explain", "[DNS.NO_RECORD]", "--json").stdout
 
         assert json.loads(shown) == {
-            "code": "http.404",
-            "docs": "certworker explain http.404",
-            "page": page_of("http.404"),
+            "code": "dns.no_record",
+            "docs": "certworker explain dns.no_record",
+            "page": page_of("dns.no_record"),
         }
 
     @pytest.mark.parametrize(

@@ -4,12 +4,7 @@ Tests of the findings of the report.
 
 from __future__ import annotations
 
-import re
-
-import pytest
-
-from certworker.doctor.findings import MACHINE, Finding, Section, Verdict
-from certworker.errors import catalog
+from certworker.doctor.findings import Finding, Section, Verdict
 from certworker.errors.http import BehindCloudflare
 from certworker.errors.redis import RedisUnreachable
 from certworker.preflight.result import CheckResult
@@ -65,49 +60,3 @@ class TestSection:
         assert [Verdict.FAIL] == [
             finding.verdict for finding in SECTION.from_check("port 80", CheckResult.warn(DOWN))
         ]
-
-
-class TestWithoutDocker:
-    def test_no_remedy_needs_docker(self) -> None:
-        """
-        No remedy for a machine without Docker has a command of Docker.
-        """
-        remedies = [kind.remedy_template.replace("docker-socket-proxy", "the proxy") for kind in catalog()]
-        changed = [MACHINE.fail("", "", remedy).without_docker().remedy for remedy in remedies]
-        wrong = [remedy for remedy in changed if re.search(r"docker(?! ps| is| for the worker)", remedy)]
-
-        assert not wrong, "\n".join(wrong)
-
-    @pytest.mark.parametrize(
-        ("remedy", "expected"),
-        [
-            ("Free disk space.", "Free disk space."),
-            (
-                "Set A=b in .env, then run: docker compose up -d",
-                "Set A=b in /etc/certworker/env, then run: sudo systemctl restart certworker",
-            ),
-            ("Start it: docker compose up -d", "Start it: sudo systemctl restart certworker"),
-            ("Restart it: docker compose restart SERVICE", "Restart it: sudo systemctl restart certworker"),
-            ("Mount a volume in the Compose file.", "Mount a volume."),
-            (
-                "Run it as uid 1. In a container: docker compose exec -u 1 SERVICE certworker import",
-                "Run it as uid 1. Example: sudo -u '#1' certworker import",
-            ),
-            ("docker compose logs redis. If not", "journalctl -u redis -n 200. If not"),
-            ("docker compose ps traefik", "systemctl status traefik"),
-            ("docker compose restart traefik", "sudo systemctl restart traefik"),
-            (
-                "docker compose exec SERVICE rq resume --url redis://HOST:PORT",
-                "rq resume --url redis://HOST:PORT",
-            ),
-            (
-                "docker compose run --rm -u 0 --entrypoint chown SERVICE -R 1 /storage",
-                "sudo chown -R 1 /storage",
-            ),
-        ],
-    )
-    def test_commands_are_those_of_systemd(self, remedy: str, expected: str) -> None:
-        """
-        The commands use systemd, with the unit of the guide for machines without Docker.
-        """
-        assert expected == MACHINE.fail("", "", remedy).without_docker().remedy

@@ -12,7 +12,7 @@ import pytest
 
 from certworker.app import App
 from certworker.doctor.findings import MACHINE, Finding, Verdict
-from certworker.doctor.machine import for_this_machine, log_findings, machine, storage
+from certworker.doctor.machine import log_findings, machine, storage
 from certworker.doctor.network import probe_directories
 from certworker.settings import Settings, load
 from tests.doctor.conftest import NAME
@@ -36,19 +36,6 @@ class TestMachine:
             "worker",
             "CA",
         ] == [finding.subject for finding in machine(settings, reached)]
-
-
-class TestForThisMachine:
-    def test_without_docker_a_remedy_uses_systemd(self, tmp_path: Path) -> None:
-        """
-        A remedy uses systemd on a machine without Docker, and Docker elsewhere.
-        """
-        finding = MACHINE.warn("worker", "No worker.", "Start it: docker compose up -d")
-        marker = tmp_path / "docker.sock"
-        assert "Start it: sudo systemctl restart certworker" == for_this_machine(finding, [marker]).remedy
-
-        marker.touch()
-        assert finding == for_this_machine(finding, [tmp_path / "none", marker])
 
 
 class TestLogFindings:

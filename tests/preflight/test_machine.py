@@ -14,8 +14,8 @@ from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable
 from certworker.errors.config import EmailInvalid, EmailMissing, NotProduction
 from certworker.errors.fs import VolumeReadOnly
+from certworker.errors.systemd import CONTAINER_MARKERS
 from certworker.preflight.machine import (
-    CONTAINER_MARKERS,
     MOUNTS,
     check_clock,
     check_eligibility,

@@ -87,7 +87,7 @@ class ResqueQueue:
             "failed_at": f"{datetime.now(UTC):%a %b %d %H:%M:%S UTC %Y}",
             "payload": _payload(raw),
             "exception": failure.code,
-            "error": f"{failure.message} {failure.remedy}",
+            "error": f"{failure.message} {failure.docker_remedy}",
             "backtrace": [],
             "worker": "certworker",
             "queue": self._name,

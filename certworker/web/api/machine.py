@@ -13,7 +13,6 @@ from certworker.dashboard.limits import limits
 from certworker.dashboard.nodes import nodes
 from certworker.dashboard.summary import summary
 from certworker.dashboard.workers import workers
-from certworker.doctor.machine import for_this_machine
 from certworker.doctor.report import examine
 from certworker.web.access import current_access
 from certworker.web.api.models import AllLimits, Doctor, DoctorFinding, HostList, Overview, Workers
@@ -67,9 +66,7 @@ def examine_name(name: str) -> Response:
     if not _examining.acquire(blocking=False):
         raise Busy("Another call is running the checks.")
     try:
-        findings = [
-            DoctorFinding.of(for_this_machine(each), context()) for each in examine(os.environ, [found])
-        ]
+        findings = [DoctorFinding.of(each, context()) for each in examine(os.environ, [found])]
     finally:
         _examining.release()
     return json_response(Doctor(found, tuple(findings)))

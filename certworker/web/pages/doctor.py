@@ -13,7 +13,6 @@ from threading import Semaphore
 from flask import Response, abort, render_template, request, stream_template, url_for
 
 from certworker.doctor.findings import Finding, Section, Verdict
-from certworker.doctor.machine import for_this_machine
 from certworker.doctor.report import examine as run_checks
 from certworker.web.access import allowed, current_access
 from certworker.web.pages.appearance import Tone
@@ -90,7 +89,7 @@ def _findings(names: Sequence[str]) -> Iterator[Finding]:
         yield BUSY
         return
     try:
-        yield from map(for_this_machine, run_checks(os.environ, names))
+        yield from run_checks(os.environ, names)
     except Exception:
         # The beginning of the page has been sent, so no other page can report the error.
         logger.exception("the doctor, started from the page, stopped because of an unexpected error")

@@ -8,6 +8,7 @@ from flask import abort, render_template
 
 from certworker.errors import catalog
 from certworker.errors.pages import messages_of, sections_of, template
+from certworker.errors.systemd import for_this_machine
 from certworker.web.access import allowed
 from certworker.web.pages.prose import blocks
 
@@ -36,5 +37,5 @@ def error(code: str) -> str:
         "pages/error.html",
         code=code,
         messages=messages_of(failure),
-        parts={title: tuple(blocks(text)) for title, text in sections_of(failure).items()},
+        parts={title: tuple(blocks(text)) for title, text in sections_of(failure, for_this_machine).items()},
     )
