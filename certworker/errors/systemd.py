@@ -26,6 +26,7 @@ SYSTEMD = (
     (r"docker compose run --rm --no-deps \S+", "certworker"),
     (r"docker compose pull (?:\S+ )?&& docker compose up -d", "sudo systemctl restart certworker"),
     (r"In a container: docker compose exec -u (\S+) \S+ ", r"Example: sudo -u '#\1' "),
+    (r"docker compose exec -e (\S+) -e (\S+) \\\s+\S+ ", r"\1 \2 "),
     (r"docker compose exec \S+ ", ""),
     (r"docker compose (?:up -d|restart) (traefik|redis)\b", r"sudo systemctl restart \1"),
     (
@@ -36,6 +37,7 @@ SYSTEMD = (
     (r"docker compose logs (\w+)", r"journalctl -u \1 -n 200"),
     (r"docker compose ps (\w+)", r"systemctl status \1"),
     (r"docker compose ps", "systemctl status certworker"),
+    (r"docker stats --no-stream", "top -b -n 1"),
     (r"docker system prune", "sudo journalctl --vacuum-size=100M"),
     (r" in \.env\b", " in /etc/certworker/env"),
     (r" (?:in|of) the Compose file", ""),

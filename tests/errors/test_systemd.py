@@ -66,6 +66,8 @@ class TestWithoutDocker:
             ("docker compose logs redis. If not", "journalctl -u redis -n 200. If not"),
             ("docker compose ps traefik", "systemctl status traefik"),
             ("docker compose ps", "systemctl status certworker"),
+            ("docker compose exec -e A=a -e B=b \\\n    SERVICE /hook", "A=a B=b /hook"),
+            ("docker stats --no-stream", "top -b -n 1"),
             ("docker compose run --rm --no-deps --entrypoint ls SERVICE -ld /x", "ls -ld /x"),
             ("docker compose run --rm --no-deps SERVICE doctor", "certworker doctor"),
             ("docker compose restart traefik", "sudo systemctl restart traefik"),
