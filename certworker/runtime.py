@@ -39,7 +39,7 @@ from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
 from certworker.replication.membership import Host, Membership
-from certworker.replication.responses import Responses
+from certworker.replication.responses import Responses, of_all_hosts
 from certworker.replication.sealing import ReplicationKeys
 from certworker.settings import CaChoice, Settings
 from certworker.state.recorded_states import RecordedStates
@@ -50,6 +50,7 @@ from certworker.tracing.steps import step
 from certworker.validity import now_in_utc
 from certworker.version import __version__
 from certworker.web.server import start_page
+from certworker.worker.clock_watch import ClockWatch
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
 from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops, next_check
@@ -107,7 +108,9 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     logging.getLogger("certworker").addHandler(HistoryLogHandler(history.append))
     scheduler = Scheduler(connection)
     stack.callback(scheduler.stop)
-    health = Health(connection, heartbeats, scheduler.alive, app.traefik.load.report)
+    clock_watch = ClockWatch(app.issuers[0].client, connection)
+    stack.callback(clock_watch.loop.stop)
+    health = Health(connection, heartbeats, scheduler.alive, app.traefik.load.report, clock_watch.is_right)
     stack.callback(health.stop)
     servers = _start_servers(app, health, stack)
     own_domains = build_own_domains(app)
@@ -125,7 +128,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     after_issuance += _join_other_hosts(app, publish, stop, stack)
     loops = [app.locks.loop, history.loop, scheduler.loop, health.loop, consumer.loop, labels.loop]
     loops += [maintenance.loop, own_domains.loop, *deliveries, machine_check, moved_watch.loop]
-    loops += [*after_issuance, *servers]
+    loops += [clock_watch.loop, *after_issuance, *servers]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
     app.metrics.watch_notifications(app.notifier.waiting)
@@ -138,7 +141,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         if settings.docker_labels:
             labels.start()
         maintenance.loop.start()
-        for loop in (*deliveries, machine_check, moved_watch.loop):
+        for loop in (*deliveries, machine_check, moved_watch.loop, clock_watch.loop):
             loop.start()
         _log_ready(app)
         trim_memory()
@@ -152,6 +155,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         wildcards=app.settings.dns01.is_set,
         is_proven=app.issuance.ownership.is_proven,
         clock=app.clock,
+        leaves_jobs=clock_watch.leaves_jobs,
         stop=stop,
         lease_seconds=lease_seconds,
         on_ready=start_loops,
@@ -356,11 +360,12 @@ def _check_machine(app: App) -> None:
 
 def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
     challenges, metrics = app.settings.http_address, app.settings.metrics_address
-    loops = []
+    keys, loops = app.settings.replication.keys, []
+    answer = of_all_hosts(app.responder.answer, app.tokens.is_own, app.connection, keys)
     for address in filter(None, dict.fromkeys((challenges, metrics))):
         server = HttpServer(
             address,
-            answer=_responses(app) if address == challenges else None,
+            answer=answer if address == challenges else None,
             answers_at_once=app.tokens.is_own,
             healthy=health.report,
             metrics=app.metrics.render if address == metrics else None,
@@ -372,21 +377,6 @@ def _start_servers(app: App, health: Health, stack: ExitStack) -> list[Loop]:
         stack.callback(server.stop)
         loops.append(server.loop)
     return [*loops, *start_page(app.settings, stack, app.clock)]
-
-
-def _responses(app: App) -> Callable[[str], str | None]:
-    """
-    Return the function that responds to challenges; with a replication key, also to those of other hosts.
-    """
-    if not app.settings.replication.keys:
-        return app.responder.answer
-    responses = Responses(app.connection, ReplicationKeys(app.settings.replication.keys))
-
-    def answer(token: str) -> str | None:
-        sealed = None if app.tokens.is_own(token) else responses.answer(token)
-        return sealed or app.responder.answer(token)
-
-    return answer
 
 
 def _log_ready(app: App) -> None:

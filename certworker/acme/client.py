@@ -174,6 +174,22 @@ class AcmeClient:
         self._registration.check()
         return self._session.clock_offset
 
+    @property
+    def clock_offset(self) -> timedelta | None:
+        """
+        Return how far the clock of the CA was ahead at its last response with a date; None if unknown.
+        """
+        return self._session.clock_offset
+
+    def measure_clock(self) -> timedelta | None:
+        """
+        Send a request, and return how far the clock of the CA is ahead; None if unknown.
+
+        Raises:
+            CertworkerError: The CA is busy or does not respond, or the URL is not an ACME directory.
+        """
+        return self._session.measure_clock()
+
     def renewal_suggestion(
         self, renewal_id: str, names: tuple[str, ...], life: Validity | None = None
     ) -> RenewalSuggestion | None:

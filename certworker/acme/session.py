@@ -196,6 +196,16 @@ class Session:
             raise self._refusal(reply)
         return reply
 
+    def measure_clock(self) -> timedelta | None:
+        """
+        Request the directory, and return how far the clock of the CA is ahead now; None if unknown.
+
+        Raises:
+            CertworkerError: The CA does not respond, is busy, or has no directory at the URL.
+        """
+        self._reading(self._read_directory)
+        return self.clock_offset
+
     def _read_directory(self) -> Directory:
         reply = self._send("directory", "GET", self.directory_url)
         if passes(reply.status):

@@ -76,7 +76,7 @@ def clock(reached: DirectoryProbe) -> Iterator[Finding]:
             if offset is None
             else f"{abs(offset.total_seconds()):.0f} s from the clock of the CA"
         )
-        yield from MACHINE.from_check("clock", check_clock(lambda: offset, now_in_utc), text)
+        yield from MACHINE.from_check("clock", check_clock(lambda: offset, lambda: offset, now_in_utc), text)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:

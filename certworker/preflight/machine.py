@@ -65,16 +65,24 @@ def check_eligibility(settings: Settings, choice: CaChoice) -> None:
         raise EmailInvalid(reason=reason)
 
 
-def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], datetime]) -> CheckResult:
+def check_clock(
+    offset: Callable[[], timedelta | None],
+    measure: Callable[[], timedelta | None],
+    clock: Callable[[], datetime],
+) -> CheckResult:
     """
     Compare the clock of this machine with that of the CA.
 
     Args:
         offset: Returns how far the CA's clock was ahead at its last response; None if the CA sends no time.
+        measure: Returns how far it is ahead now.
         clock: The clock of this machine.
     """
     try:
         ahead = offset()
+        if ahead is not None and abs(ahead) > MAX_CLOCK_OFFSET:
+            # The clock may be correct since the last response.
+            ahead = measure()
     except CertworkerError:
         # The order itself reports an unreachable CA, and may use another CA.
         return CheckResult.passed("")

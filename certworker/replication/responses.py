@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -63,6 +64,27 @@ class Responses:
             return None
         own, _, thumbprint = response.partition(".")
         return response if own == token and _THUMBPRINT.fullmatch(thumbprint) else None
+
+
+def of_all_hosts(
+    answer: Callable[[str], str | None],
+    is_own: Callable[[str], bool],
+    connection: Redis,
+    keys: Sequence[str],
+) -> Callable[[str], str | None]:
+    """
+    Return a function that responds to challenges; with replication *keys*, also to those of other hosts.
+
+    Args:
+        answer: Returns the response of this host to a token; None: there is none.
+        is_own: Returns whether a token belongs to this host.
+        connection: The connection to Redis.
+        keys: The replication keys of the operator.
+    """
+    if not keys:
+        return answer
+    responses = Responses(connection, ReplicationKeys(keys))
+    return lambda token: (None if is_own(token) else responses.answer(token)) or answer(token)
 
 
 def _context(token: str) -> bytes:

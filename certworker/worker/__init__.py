@@ -5,6 +5,7 @@ In import order (★ to read first)::
 
     memory           Limits the memory of the process: unused memory returns to the system
     health           The health of a worker: its report in Redis, and the reports of all workers
+    clock_watch      Leaves the jobs to other workers while the clock of this worker is wrong
     own_domains      Requests a certificate for each name of the installation after the start of the worker
     moved_watch      The daily check of whether the names in service still point to this server
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, and the removal of leftovers

@@ -61,6 +61,7 @@ class Health:
         heartbeats: The heartbeats of the worker's loops.
         scheduler: Returns whether the scheduler is running.
         proxy: Returns the load of the proxy, with the fields of :class:`ProxyReport`.
+        clock: Returns whether the clock is correct; None if unknown.
 
     Attributes:
         loop: The loop that reports, and its heartbeat.
@@ -72,11 +73,13 @@ class Health:
         heartbeats: Heartbeats,
         scheduler: Callable[[], bool],
         proxy: Callable[[], Mapping[str, float]] = dict,
+        clock: Callable[[], bool | None] = lambda: None,
     ) -> None:
         self._connection = connection
         self._heartbeats = heartbeats
         self._scheduler = scheduler
         self._proxy = proxy
+        self._clock = clock
         self._id = uuid4().hex
         self._stalled: set[str] = set()
         #: Whether the last step reported to Redis; None before the first step.
@@ -119,6 +122,7 @@ class Health:
             "pid": os.getpid(),
             "version": __version__,
             "proxy": self._proxy(),
+            "clock": self._clock(),
             **self.report(),
         }
         with self._connection.pipeline(transaction=False) as pipeline:
@@ -197,6 +201,8 @@ class Report:
     #: The version of certworker; empty if the report has none.
     version: str = ""
     proxy: ProxyReport = ProxyReport()
+    #: Whether the clock of the worker agrees with that of the CA, as far as the worker knows.
+    has_right_clock: bool = False
 
     def as_json(self) -> dict[str, object]:
         """
@@ -269,6 +275,7 @@ def _parsed(text: str) -> Report | None:
             pid if isinstance(pid, int) and pid > 0 else 0,
             printable(found.get("version", ""), 100),
             _proxy_in(found.get("proxy")),
+            found.get("clock") is True,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

@@ -66,6 +66,7 @@ class ThreadedWorker(SimpleWorker):
         slots: The number of slots. A job starts only in a free slot, and may release it early.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
         scheduling: Returns the scheduler for the slots of this worker.
+        leaves_jobs: Returns whether this worker leaves all jobs to other workers now.
 
     Attributes:
         find: Returns a job; see :meth:`AllowlistedJob.find`.
@@ -81,6 +82,7 @@ class ThreadedWorker(SimpleWorker):
         slots: int,
         lease_seconds: int,
         scheduling: Callable[[Slots], FairScheduler],
+        leaves_jobs: Callable[[], bool] = lambda: False,
     ) -> None:
         # The queue is given by its name: a Queue object with another job class would bypass *job_class*.
         super().__init__(
@@ -96,6 +98,7 @@ class ThreadedWorker(SimpleWorker):
         self._made = job_class.made
         self._slots = Slots(slots)
         self._scheduling = scheduling(self._slots)
+        self._leaves_jobs = leaves_jobs
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
         self._intake = Intake(self.queue)
@@ -115,11 +118,14 @@ class ThreadedWorker(SimpleWorker):
 
     def poll(self) -> None:
         """
-        Start or defer the next job. Return after a short wait if there is no job or no free slot, or if the
-        workers are suspended. Without a free slot, move a long queue to the priority queues.
+        Start or defer the next job. Return after a short wait if there is no job or no free slot, if the
+        workers are suspended, or if this one leaves jobs to others. Without a free slot, move a long queue to
+        the priority queues.
         """
         if self._suspension.known and self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
+            time.sleep(POLL_TIMEOUT_SECONDS)
+        elif self._leaves_jobs():
             time.sleep(POLL_TIMEOUT_SECONDS)
         # Wait for the slot first: another worker may have a free slot for the job.
         elif not self._slots.wait_for_slot(POLL_TIMEOUT_SECONDS):

@@ -60,6 +60,7 @@ def run(
     wildcards: bool = False,
     is_proven: IsProven = lambda _names, tenant: tenant is None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    leaves_jobs: Callable[[], bool] = lambda: False,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """
@@ -79,6 +80,7 @@ def run(
         wildcards: Whether wildcards are accepted.
         is_proven: Returns whether a tenant, if any, needs no further proof for names.
         clock: Returns the time in UTC.
+        leaves_jobs: Returns whether this worker leaves all jobs to other workers now.
         on_ready: Called when the worker is ready to take jobs. If the call raises, it is repeated later.
 
     Raises:
@@ -101,6 +103,7 @@ def run(
                 is_proven=is_proven,
                 clock=clock,
             ),
+            leaves_jobs=leaves_jobs,
         )
 
     with stop_on_signals() if stop is None else nullcontext(stop) as stopping:

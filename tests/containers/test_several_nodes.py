@@ -208,12 +208,12 @@ def wrong_clocks(hosts: Hosts, docker: Docker, tmp_path: Path) -> Iterator[None]
 @pytest.mark.usefixtures("wrong_clocks")
 def test_hosts_with_a_wrong_clock_serve_the_certificates_of_the_others(hosts: Hosts) -> None:
     """
-    Host 2, whose clock is a day ahead, refuses the jobs that it takes. It and host 3, whose clock is a day
-    behind, are not away, and serve what host 1 issues.
+    Host 2, whose clock is a day ahead, leaves the jobs to host 1 as soon as it knows the clock of the CA. It
+    and host 3, whose clock is a day behind, are not away, and serve what host 1 issues.
     """
     before = hosts.pebble.orders()
     while hosts.refuses("clock.skew", "four.internal"):
-        pass  # the worker of host 2 took the job
+        pass  # the worker of host 2 took the job before the first check of its clock
     hosts.serve("four.internal")
 
     hosts.wait_until_all_have_all_names()

@@ -71,7 +71,10 @@ class TestWithoutDocker:
             ("docker compose run --rm --no-deps --entrypoint ls SERVICE -ld /x", "ls -ld /x"),
             ("docker compose run --rm --no-deps SERVICE doctor", "certworker doctor"),
             ("docker compose restart traefik", "sudo systemctl restart traefik"),
-            ("docker compose exec redis redis-cli DEL rq:suspended", "redis-cli DEL rq:suspended"),
+            (
+                "docker compose exec SERVICE rq resume --url redis://HOST:PORT",
+                "rq resume --url redis://HOST:PORT",
+            ),
             (
                 "docker compose run --rm -u 0 --entrypoint chown SERVICE -R 1 /storage",
                 "sudo chown -R 1 /storage",

@@ -36,7 +36,7 @@ def checked(offset: timedelta | None) -> CheckResult:
     """
     Return the result if the clock of the CA is ahead by *offset*.
     """
-    return check_clock(lambda: offset, lambda: NOW)
+    return check_clock(lambda: offset, lambda: offset, lambda: NOW)
 
 
 class TestClock:
@@ -72,6 +72,14 @@ class TestClock:
         assert text in result.failure.message
         assert f"{NOW + timedelta(hours=hours):%Y-%m-%d %H:%M:%S} UTC" in result.failure.message
 
+    def test_a_corrected_clock_passes(self) -> None:
+        """
+        After a correction of the clock, the offset at the last response no longer counts.
+        """
+        corrected = check_clock(lambda: timedelta(hours=-24), lambda: timedelta(seconds=1), lambda: NOW)
+
+        assert CheckResult.passed("") == corrected
+
     def test_an_unreachable_ca_passes(self) -> None:
         """
         The check passes if the CA is unreachable. The order reports it, or uses another CA.
@@ -80,7 +88,7 @@ class TestClock:
         def offset() -> timedelta:
             raise CaUnreachable(host="ca.example.org", reason="timeout")
 
-        assert CheckResult.passed("") == check_clock(offset, lambda: NOW)
+        assert CheckResult.passed("") == check_clock(offset, offset, lambda: NOW)
 
 
 class TestVolumes:

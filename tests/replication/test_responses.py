@@ -12,7 +12,7 @@ from redis import Redis
 from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import TOKENS, ChallengeTokens
-from certworker.replication.responses import Responses
+from certworker.replication.responses import Responses, of_all_hosts
 from certworker.replication.sealing import ReplicationKeys
 from tests.replication.hosts import KEY
 
@@ -69,3 +69,20 @@ def test_an_attacker_cannot_plant_a_response(connection: Redis, tokens: Challeng
     for sealed in (stored["sealed"], "planted", "", 7, None, "x" * 100_000, responses.seal("other", "text")):
         connection.hset(TOKENS, "other", json.dumps({**stored, "sealed": sealed}))
         assert responses.answer("other") is None
+
+
+@pytest.mark.parametrize("keys", [[], [KEY]])
+def test_an_own_response_needs_no_other_host(
+    connection: Redis, tokens: ChallengeTokens, keys: list[str]
+) -> None:
+    """
+    A worker responds to its own tokens, and, with a key, to those of other hosts.
+    """
+    present(tokens)
+
+    def respond(token: str, *, is_own: bool) -> str | None:
+        return of_all_hosts(lambda token: f"own {token}", lambda _: is_own, connection, keys)(token)
+
+    assert "own token" == respond("token", is_own=True)
+    assert (CHALLENGE.key_authorization if keys else "own token") == respond("token", is_own=False)
+    assert "own unknown" == respond("unknown", is_own=False)

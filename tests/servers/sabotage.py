@@ -34,6 +34,7 @@ STEPS = {
     "reloads": "certworker.integrations.docker.reloader Reloader._step",
     "deployment_check": "certworker.traefik.deployment_check DeploymentCheck._due",
     "moved_names": "certworker.worker.moved_watch MovedWatch.step",
+    "clock": "certworker.worker.clock_watch ClockWatch._check",
     "responder": "certworker.http.throttle BoundedServer.pass_once",
     "health": "certworker.worker.health Health._log_stalls",
 }
@@ -50,6 +51,7 @@ PAUSES = (
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
     "certworker.observability.history PAUSE_SECONDS",
     "certworker.worker.moved_watch PAUSE_SECONDS",
+    "certworker.worker.clock_watch CHECK_SECONDS",
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
     "certworker.traefik.deployment_check IDLE_PAUSE_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",

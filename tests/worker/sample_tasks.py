@@ -100,6 +100,7 @@ def worker_thread(
     lease_seconds: int = 90,
     stop_deadline_seconds: float = 5,
     functions: Mapping[str, Callable[..., object]] | None = None,
+    leaves_jobs: Callable[[], bool] = lambda: False,
 ) -> Iterator[None]:
     """
     Run a sample worker in a thread. *functions* replaces the sample functions.
@@ -112,6 +113,7 @@ def worker_thread(
         "lease_seconds": lease_seconds,
         "stop_deadline_seconds": stop_deadline_seconds,
         "private_names": True,
+        "leaves_jobs": leaves_jobs,
         "on_ready": ready.set,
     }
     registered = functions or sample_functions(connection)
