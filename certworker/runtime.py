@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import ContextDecorator, ExitStack, suppress
+from datetime import timedelta
 from functools import partial
 from random import Random
 from threading import Event
@@ -26,6 +27,7 @@ from certworker.doctor.machine import log_findings, machine
 from certworker.doctor.network import probe_directories
 from certworker.errors import CertworkerError
 from certworker.errors.dns import Moved
+from certworker.errors.fs import ClockSkew
 from certworker.http import HttpServer
 from certworker.integrations.appwrite.consumer import Consumer, Translator
 from certworker.integrations.docker.client import DockerClient
@@ -108,15 +110,14 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     logging.getLogger("certworker").addHandler(HistoryLogHandler(history.append))
     scheduler = Scheduler(connection)
     stack.callback(scheduler.stop)
-    clock_watch = ClockWatch(app.issuers[0].client, connection)
-    stack.callback(clock_watch.loop.stop)
+    clock_watch = ClockWatch(app.issuers[0].client, connection, partial(_retry_orders, app))
     health = Health(connection, heartbeats, scheduler.alive, app.traefik.load.report, clock_watch.is_right)
     stack.callback(health.stop)
     servers = _start_servers(app, health, stack)
     own_domains = build_own_domains(app)
     maintenance = build_maintenance(app, own_domains.loop)
     deliveries = delivery_loops(app.notifier, explainer(connection))
-    stack.callback(stop_all, [maintenance.loop, own_domains.loop, *deliveries])
+    stack.callback(stop_all, [maintenance.loop, own_domains.loop, clock_watch.loop, *deliveries])
     consumer = _build_consumer(app)
     stack.callback(consumer.stop)
     labels = _build_label_watcher(app)
@@ -134,6 +135,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     app.metrics.watch_notifications(app.notifier.waiting)
     app.metrics.watch_process()
     health.loop.start()
+    clock_watch.loop.start()
 
     def start_loops() -> None:
         scheduler.start()
@@ -141,7 +143,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         if settings.docker_labels:
             labels.start()
         maintenance.loop.start()
-        for loop in (*deliveries, machine_check, moved_watch.loop, clock_watch.loop):
+        for loop in (*deliveries, machine_check, moved_watch.loop):
             loop.start()
         _log_ready(app)
         trim_memory()
@@ -351,6 +353,11 @@ def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> 
             app.notifier.notify_failed(name, failure, None, app.clock())
         else:
             app.notifier.notify_recovered(name, app.clock())
+
+
+def _retry_orders(app: App, offset: timedelta) -> None:
+    states, codes = RecordedStates(app.connection), {ClockSkew.code}
+    app.reconciler.retry_failed(states, codes, app.clock() + offset)
 
 
 def _check_machine(app: App) -> None:

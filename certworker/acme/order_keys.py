@@ -80,13 +80,11 @@ class OrderKeys:
         Remove the keys of orders that are too old to resume, even incomplete ones after a crash.
         """
         before = time.time() - OLDEST.total_seconds()
-        with durable.translate_os_errors(self._directory):
-            if not self._directory.is_dir():
-                return
-            for path in self._directory.glob("*.pem"):
-                # Another worker may be removing the same files.
+        # Before the first key, there is no directory. Another worker may be removing the same files.
+        with durable.translate_os_errors(self._directory), suppress(FileNotFoundError):
+            for path in self._directory.iterdir():
                 with suppress(FileNotFoundError):
-                    if path.stat().st_mtime < before:
+                    if path.suffix == ".pem" and path.stat().st_mtime < before:
                         path.unlink()
 
     def _path(self, order_url: str) -> Path:

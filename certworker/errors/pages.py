@@ -55,6 +55,9 @@ RETRIES_BY_CODE = {
     "acct.no_key_change": OF_A_COMMAND,
     "acme.not_revoked": OF_A_COMMAND,
     "caa.syntax": ONLY_A_WARNING,
+    "clock.skew": (
+        f"{RETRIES[Retry.PREFLIGHT]} It also retries at each start, and when the clock is correct again."
+    ),
     "config.domain_localhost": "certworker does not retry. It reads `_APP_DOMAIN` again at its next start.",
     "config.http_address": (
         "certworker stops, and tries the address again at its next start. If only the default address of the "

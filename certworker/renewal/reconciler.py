@@ -7,7 +7,7 @@ Redis may lose any key at any time; the volume has every certificate.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -17,7 +17,7 @@ from random import Random
 from certworker.domains import is_name
 from certworker.errors import CertworkerError, Retry, catalog
 from certworker.errors.acct import AccountKeyUnreadable
-from certworker.errors.fs import VolumeReadOnly
+from certworker.errors.fs import ClockSkew, VolumeReadOnly
 from certworker.errors.worker import AlreadyInProgress, SchemaTooNew
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.due import known_metadata
@@ -44,9 +44,12 @@ RESTORE_WITHIN = timedelta(minutes=10)
 
 #: The states whose cause the operator may have ended before a start.
 RETRIED = ("failed", "moved")
-#: Failures that end with a change to a file, or with a newer certworker, while the settings stay the same.
+#: Failures that end with a change to a file or the clock, or with a newer certworker, while the settings stay
+#: the same.
 #: Each start retries them: an attempt that fails again places no order.
-RETRIED_AT_EACH_START = frozenset({VolumeReadOnly.code, AccountKeyUnreadable.code, SchemaTooNew.code})
+RETRIED_AT_EACH_START = frozenset(
+    {VolumeReadOnly.code, AccountKeyUnreadable.code, SchemaTooNew.code, ClockSkew.code}
+)
 
 #: The minimum time between two log lines about the progress. A shorter comparison logs no progress.
 PROGRESS_INTERVAL = timedelta(seconds=10)
@@ -208,8 +211,19 @@ class Reconciler:
             The number of these names.
         """
         needing_a_change = {kind.code for kind in catalog() if kind.retry is Retry.CONFIG}
-        codes = needing_a_change if settings_changed else RETRIED_AT_EACH_START
-        now, count = self.clock(), 0
+        codes = RETRIED_AT_EACH_START | (needing_a_change if settings_changed else set())
+        return self.retry_failed(states, codes, self.clock())
+
+    def retry_failed(self, states: RecordedStates, codes: Collection[str], now: datetime) -> int:
+        """
+        Plan a check at *now* for every name whose last failure has one of *codes*. Return their number.
+
+        A check that is planned for an earlier time stays planned.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        count = 0
         for batch in _batches(self.agenda.names(), NAMES_AT_A_TIME):
             beat()
             found = zip(batch, states.read_many(batch), strict=True)

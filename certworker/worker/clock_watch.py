@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 
 from redis import Redis
@@ -38,14 +39,18 @@ class ClockWatch:
     Args:
         client: The client of the preferred CA.
         connection: The connection to Redis, with the reports of the other workers.
+        retry: Retries the names whose orders failed because of the clock. Called with the offset of the
+            clock, because these names were planned by the wrong clock.
 
     Attributes:
         loop: The loop and its heartbeat.
     """
 
-    def __init__(self, client: AcmeClient, connection: Redis) -> None:
+    def __init__(self, client: AcmeClient, connection: Redis, retry: Callable[[timedelta], object]) -> None:
         self._client = client
         self._connection = connection
+        self._retry = retry
+        self._is_retry_due = False
         self._is_measured = False
         self._is_right: bool | None = None
         self._leaves_jobs = False
@@ -72,7 +77,7 @@ class ClockWatch:
             redis.RedisError: Redis failed. Then this worker takes jobs.
         """
         left, self._leaves_jobs = self._leaves_jobs, False
-        self._is_right = self._check()
+        was_right, self._is_right = self._is_right, self._check()
         self._leaves_jobs = self._is_right is False and any(map(_may_take_jobs, reports(self._connection)))
         if self._leaves_jobs and not left:
             logger.warning(
@@ -85,6 +90,11 @@ class ClockWatch:
         elif left and not self._leaves_jobs:
             reason = "its clock is correct" if self._is_right else "no worker with a correct clock is running"
             logger.info("this worker takes jobs again: %s", reason)
+        self._is_retry_due |= self._leaves_jobs and not left
+        self._is_retry_due |= self._is_right is True and was_right is False
+        if self._is_retry_due:
+            self._retry(self._client.clock_offset or timedelta())
+            self._is_retry_due = False
         return CHECK_SECONDS
 
     def _check(self) -> bool | None:

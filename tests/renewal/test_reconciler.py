@@ -13,7 +13,7 @@ from certworker.app import App
 from certworker.errors.acct import AccountKeyUnreadable
 from certworker.errors.ca import ServerInternal
 from certworker.errors.config import EmailMissing
-from certworker.errors.fs import VolumeReadOnly
+from certworker.errors.fs import ClockSkew, VolumeReadOnly
 from certworker.errors.rate import Paused
 from certworker.errors.worker import SchemaTooNew
 from certworker.renewal.agenda import AGENDA
@@ -24,19 +24,35 @@ NAME = "shop.localhost"
 
 
 class TestRetryAfterTheStart:
+    def test_failures_of_a_wrong_clock_are_retried_by_the_right_one(self, app: App) -> None:
+        """
+        A clock that was a day ahead has planned the next check for the next day.
+        """
+        now = app.clock()
+        failure = ClockSkew(span="1 day", direction="ahead of", theirs="10:15 UTC")
+        ahead = now + timedelta(days=1)
+        app.records.record_failed([NAME], failure, next_check=ahead, now=ahead)
+        app.agenda.put(NAME, ahead)
+
+        assert 1 == app.reconciler.retry_failed(RecordedStates(app.connection), {failure.code}, now)
+        assert [NAME] == app.agenda.due(app.clock(), 9)
+
     @pytest.mark.parametrize(
         ("settings_changed", "due"),
         [
-            (True, ["file.localhost", "key.localhost", "mail.localhost", "newer.localhost"]),
-            (False, ["file.localhost", "key.localhost", "newer.localhost"]),
+            (
+                True,
+                ["clock.localhost", "file.localhost", "key.localhost", "mail.localhost", "newer.localhost"],
+            ),
+            (False, ["clock.localhost", "file.localhost", "key.localhost", "newer.localhost"]),
         ],
     )
     def test_only_failures_that_the_operator_may_have_ended_are_retried(
         self, app: App, settings_changed: bool, due: list[str]
     ) -> None:
         """
-        A start retries the failures of files and versions. After a change to the settings, it retries every
-        failure that needs a change by the operator.
+        A start retries the failures of files, versions and the clock. After a change to the settings, it
+        retries every failure that needs a change by the operator.
         """
         now = app.clock()
         later = now + timedelta(hours=20)
@@ -46,6 +62,7 @@ class TestRetryAfterTheStart:
             ),
             "key.localhost": AccountKeyUnreadable(path="/storage/state/key.pem", reason="EACCES"),
             "newer.localhost": SchemaTooNew(where="meta.json", found=2, known=1),
+            "clock.localhost": ClockSkew(span="1 day", direction="ahead of", theirs="10:15 UTC"),
             "mail.localhost": EmailMissing(),
             "busy.localhost": ServerInternal(authority="the CA", detail="busy"),
             "paused.localhost": Paused(

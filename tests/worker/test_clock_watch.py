@@ -35,7 +35,8 @@ class Machine:
         self.client = client_of(
             authority.directory_url, directory, clock=lambda: datetime.now(UTC) + self.ahead
         )
-        self.watch = ClockWatch(self.client, connection)
+        self.retries: list[timedelta] = []
+        self.watch = ClockWatch(self.client, connection, self.retries.append)
 
     def leaves_jobs(self, ahead: timedelta) -> bool:
         """
@@ -62,7 +63,7 @@ def machine(app_authority: FaultyAuthority, tmp_path: Path, connection: Redis) -
     return Machine(app_authority, tmp_path / "state", connection)
 
 
-RIGHT, DAY = timedelta(), timedelta(days=1)
+RIGHT, HOUR, DAY = timedelta(), timedelta(hours=1), timedelta(days=1)
 OTHER = os.getpid() + 1
 
 
@@ -77,11 +78,13 @@ def test_a_worker_leaves_jobs_while_its_clock_is_wrong(
     machine.report("other", pid=OTHER)
 
     assert not machine.leaves_jobs(RIGHT)
-    machine.watch = ClockWatch(machine.client, machine.connection)
+    # Another process starts after a change of the clock.
+    machine.watch = ClockWatch(machine.client, machine.connection, machine.retries.append)
     assert [True, True] == [machine.leaves_jobs(ahead) for _ in range(2)]
     assert machine.watch.is_right() is False
     assert not machine.leaves_jobs(RIGHT)
     assert machine.watch.is_right()
+    assert [-ahead, RIGHT] == [timedelta(hours=round(each / HOUR)) for each in machine.retries]
 
     first, second = caplog.messages
     assert "[clock.skew] the clock of this server is wrong, so this worker leaves the jobs" in first
