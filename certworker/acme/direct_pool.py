@@ -30,6 +30,9 @@ MOST_ORIGINS = 4
 #: Besides letters, digits, `_`, `.` and `-`, these characters of a target are not escaped (RFC 3986).
 SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
+#: The methods of requests that may be sent twice (RFC 9110, section 9.2.2). A second POST could order twice.
+IDEMPOTENT = ("GET", "HEAD")
+
 #: The value of `wbits` with which zlib recognizes the formats of both gzip and deflate.
 _ANY_FORMAT = zlib.MAX_WBITS | 32
 
@@ -82,25 +85,47 @@ class DirectPool:
         """
         origin = Origin.of(url)
         try:
-            connection = self._taken(origin) or self._opened(origin)
-            try:
-                message, is_reusable = self._exchange(connection, method, url, headers, body, most_bytes)
-            except BaseException:
-                connection.close()
-                raise
+            if kept := self._taken(origin):
+                try:
+                    return self._exchange(origin, kept, method, url, headers, body, most_bytes)
+                except ConnectionError:
+                    # The server may close an idle connection while the request is on its way to it. Only
+                    # idempotent requests may be sent again (RFC 9112, section 9.3.1).
+                    if method not in IDEMPOTENT:
+                        raise
+            return self._exchange(origin, self._opened(origin), method, url, headers, body, most_bytes)
         except TimeoutError as error:
             raise ReadTimeoutError(None, url, str(error)) from error  # type: ignore[arg-type]  # only shown
         except ssl.SSLError as error:
             raise SSLError(error) from error
         except (OSError, HTTPException) as error:
             raise ProtocolError("Connection aborted.", error) from error
+
+    def _exchange(
+        self,
+        origin: Origin,
+        connection: HTTPConnection,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        most_bytes: int,
+    ) -> Message:
+        """
+        Return the response, and keep *connection* if the server can answer another request on it.
+        """
+        try:
+            message, is_reusable = self._response(connection, method, url, headers, body, most_bytes)
+        except BaseException:
+            connection.close()
+            raise
         if is_reusable:
             self._keep(origin, connection)
         else:
             connection.close()
         return message
 
-    def _exchange(
+    def _response(
         self,
         connection: HTTPConnection,
         method: str,

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import pytest
 from urllib3.exceptions import ProtocolError
 
-from certworker.acme.direct_pool import MOST_ORIGINS, DirectPool, Message
+from certworker.acme.direct_pool import IDEMPOTENT, MOST_ORIGINS, DirectPool, Message
 from certworker.acme.reach import AllowedHosts
 from certworker.deadline import Deadline
 from tests.servers.oddities import Oddity, OddServer, odd_server
@@ -170,6 +170,32 @@ def test_a_connection_that_the_server_has_closed_is_replaced(pool: DirectPool) -
         assert [200, 200] == [exchange(pool, url).status for _ in range(2)]
 
     assert 2 == len(connections)
+
+
+@pytest.mark.parametrize(("method", "expected"), [("GET", 2), ("HEAD", 2), ("POST", 1)])
+def test_a_request_at_the_end_of_an_idle_connection_is_repeated_only_if_it_is_idempotent(
+    pool: DirectPool, method: str, expected: int
+) -> None:
+    """
+    The server closes an idle connection when the next request arrives. A repeated POST could order twice.
+    """
+    connections: list[socket.socket] = []
+
+    def answer(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.recv(1000)
+        connection.sendall(EMPTY)
+        connection.recv(1000)
+
+    with serving(answer) as url, Deadline(30).begun():
+        assert 200 == pool.exchange("GET", url, {}, None, 1000).status
+        if method in IDEMPOTENT:
+            assert 200 == pool.exchange(method, url, {}, None, 1000).status
+        else:
+            with pytest.raises(ProtocolError):
+                pool.exchange(method, url, {}, b"{}", 1000)
+
+    assert expected == len(connections)
 
 
 def test_a_connection_after_an_incomplete_response_is_not_used_again(
