@@ -226,7 +226,7 @@ def test_a_mirror_logs_an_outage_of_redis(hosts: Hosts, own_redis: RedisServer) 
         assert "CERTWORKER_REDIS_URL: " in line
         wait_until(lambda: 503 == hosts.mirror.get("/healthz")[0] or None, lambda: hosts.mirror.log)
         own_redis.start()
-        hosts.mirror.wait_for_line("works again")
+        hosts.mirror.wait_for_line("is available again")
 
     assert 1 == hosts.mirror.log.count("[redis.unreachable]")
 

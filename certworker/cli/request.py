@@ -31,8 +31,8 @@ from certworker.worker.producer import request_certificate, request_removal
 @click.option(
     "--use-full-quota",
     is_flag=True,
-    help="With --force, issue as often as the CA allows. The default at Let's Encrypt is at most three times "
-    "a week.",
+    help="With --force, issue as often as the CA allows. The default at Let's Encrypt is at most three "
+    "certificates in a row for the same names, then one every 34 hours.",
 )
 @click.option("--tenant", help="The tenant that owns the names.")
 @click.option("--together", is_flag=True, help="Request one certificate for all names.")
@@ -106,8 +106,9 @@ def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int
     """
     Remove each NAME from the proxy and from the volume, and stop its renewals.
 
-    The removal revokes no certificate. At its next start, the worker again requests the names in _APP_DOMAIN,
-    and the wildcards of _APP_DOMAIN_FUNCTIONS and _APP_DOMAIN_SITES.
+    Removing a name does not revoke its certificate. At its next start, the worker again requests the names in
+    _APP_DOMAIN, the wildcards of _APP_DOMAIN_FUNCTIONS and _APP_DOMAIN_SITES, and the names in the labels of
+    running containers.
 
     \b
     Example:

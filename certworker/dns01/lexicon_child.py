@@ -3,7 +3,7 @@ The process that changes one record with dns-lexicon::
 
     python -m certworker.dns01.lexicon_child create|delete PROVIDER ZONE FQDN VALUE
 
-Its environment contains the credentials of the provider. Its output is one JSON object. Of a response, the
+Its environment contains the credentials of the provider. Its output is one JSON object. From a response, the
 object contains only the status and the Retry-After header, because other text may contain secrets. The output
 of dns-lexicon and its providers is discarded.
 
@@ -34,7 +34,7 @@ RATE_LIMITED = "rate_limited"
 UNAVAILABLE = "unavailable"
 FAILED = "failed"
 
-#: dns-lexicon has the same exception for wrong credentials and for a missing zone. Only the text differs.
+#: dns-lexicon raises the same exception for wrong credentials and for a missing zone. Only the text differs.
 _ABOUT_THE_ZONE = re.compile(r"\b(domain|zone|folder)s?\b|\bnot managed\b", re.IGNORECASE)
 
 #: The memory limit in bytes: the response of an API may be endless.

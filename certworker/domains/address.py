@@ -85,5 +85,6 @@ def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private:
             raise IpAddress(name=given, reason="it represents an IPv4 address: send that one")
     # A multicast group has no owner.
     if address.is_multicast or address.is_unspecified or not (private or is_public(address)):
-        raise IpAddress(name=given, reason="it is not the address of one machine on the Internet")
+        where = "" if private else " on the Internet"
+        raise IpAddress(name=given, reason=f"it is not the address of one machine{where}")
     return str(address)

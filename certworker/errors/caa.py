@@ -37,7 +37,7 @@ class CaaNotListed(CaaForbidden):
 
 class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
-    message_template = "The CAA records of {owner} with {tag} allow no CA to issue for {name}."
+    message_template = "The CAA {tag} records of {owner} allow no CA to issue for {name}."
     remedy_template = 'Replace them with the record: {owner}. CAA 0 {tag} "{identity}"'
 
 

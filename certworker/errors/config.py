@@ -33,7 +33,8 @@ class InvalidSettings(ConfigurationFailure):
     def __init__(self, findings: Sequence[str]) -> None:
         super().__init__(count=len(findings))
         self.findings = tuple(findings)
-        # The message shows all findings in full: they contain no foreign text, and one edit can correct all.
+        # The message shows all findings in full: one edit can correct them all, and they contain no text from
+        # others.
         self.message = " ".join([self.message, *(f"{finding}." for finding in findings)])
 
 
@@ -124,4 +125,4 @@ class PortForbidden(AddressNotUsable):
     """
 
     message_template = "Cannot listen on {address}: the user of certworker may not use this port ({reason})."
-    remedy_template = "Set {variable} to a port from 1024 on."
+    remedy_template = "Set {variable} to an address with a port of at least 1024, for example 0.0.0.0:8080."

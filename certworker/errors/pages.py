@@ -55,6 +55,10 @@ RETRIES_BY_CODE = {
     "acct.no_key_change": OF_A_COMMAND,
     "acme.not_revoked": OF_A_COMMAND,
     "caa.syntax": ONLY_A_WARNING,
+    "dns01.rate_limited": (
+        "certworker retries when the limit resets, but after a day at the latest. If the provider does not "
+        "state that time, certworker retries after 5 minutes."
+    ),
     "clock.skew": (
         f"{RETRIES[Retry.PREFLIGHT]} It also retries at each start, and when the clock is correct again."
     ),

@@ -28,6 +28,7 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.worker import Unexpected, WorkerCrashed
 from certworker.minutes import not_before
+from certworker.redis.codec import decode_text
 from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
@@ -210,8 +211,9 @@ class Attempts:
         if (replies := lease.write(add, add_optional)) is None:
             return None
         written, (tenant, *cleaned_up) = replies
-        _, earliest = written[-1]
-        if float(earliest) >= score:
+        first, earliest = written[-1]
+        # Another name with the same time has a wake-up already.
+        if float(earliest) >= score and decode_text(first) in names:
             self.agenda.wake(next_check)
         record = DomainRecord(
             name=names[0],

@@ -311,7 +311,7 @@ def _log_removed(key: str, was: str, wanted: Mapping[str, str]) -> None:
         )
         return
     logger.warning(
-        "removed a key of another type from Redis: %s was a %s, not a %s",
+        "removed a key of the wrong type from Redis: %s was a %s, not a %s",
         printable(key, 200),
         was,
         wanted.get(key, "key of certworker"),

@@ -199,7 +199,7 @@ class Dns01Settings(SettingGroup):
     )
 
     httpreq_endpoint: Endpoint | None = of_provider(
-        "HTTPREQ_ENDPOINT", "a URL that begins with https://, or with http:// and a private address"
+        "HTTPREQ_ENDPOINT", "a URL that begins with https://, or with http:// and an internal name or address"
     )
     httpreq_mode: Annotated[Literal["", "RAW"], BeforeValidator(str.upper)] = of_provider(
         "HTTPREQ_MODE", "RAW, or empty", ""
@@ -211,7 +211,7 @@ class Dns01Settings(SettingGroup):
 
     acme_dns_api_base: Endpoint | None = of_provider(
         "ACME_DNS_API_BASE",
-        "the URL of acme-dns, which begins with https://, or with http:// and a private address",
+        "the URL of acme-dns, which begins with https://, or with http:// and an internal name or address",
     )
     #: If the file is missing, the first registration creates it.
     acme_dns_storage_path: AccountsFile | None = of_provider(

@@ -1,7 +1,7 @@
 """
 Syncs several files and directories to the disk at the same time.
 
-A disk syncs many changes together: five files take an eighth of the time that they need one after another.
+A file system commits many changes together, so several files take little longer than one.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ class CoveredNames:
         """
         Return the number of records, which may include files of other programs.
 
-        An unchanged directory is not listed again.
+        An unchanged directory is usually not listed again.
         """
         return self._count.current()
 

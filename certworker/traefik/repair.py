@@ -18,8 +18,8 @@ def repair_all(
     """
     Write Traefik's files for all names in one burst, each with the generation of the name in *served*.
 
-    Files are written only if they are wrong. A name that was removed after *served* was read is not served
-    again.
+    Only files that are wrong are written, unless the layout changes. A name that was removed after *served*
+    was read is not served again.
 
     Returns:
         The damage of each file that was written, by name.

@@ -255,7 +255,7 @@ def _entries(text: str) -> list[object]:
         is_json = text.lstrip().startswith("{")
         content = json.loads(text) if is_json else yaml.load(text, _Loader)  # noqa: S506 (a SafeLoader)
     except (ValueError, RecursionError, yaml.YAMLError):
-        raise UnusableTokens("it is neither JSON nor YAML") from None
+        raise UnusableTokens("it is neither JSON nor YAML without aliases") from None
     entries = content.get("tokens") if isinstance(content, dict) else content
     if entries is None:
         return []
@@ -283,7 +283,7 @@ def _valid(entries: Sequence[object]) -> tuple[list[Token], list[str]]:
 def _token(entry: object, seen: Set[str]) -> Token:
     if not isinstance(entry, dict):
         raise UnusableTokens("it is not a mapping")
-    # Only a string is matched: Python converts no number of more than 4,300 digits to a string.
+    # The file may have a value of any type here.
     given = entry.get("hash")
     digest = HASH.fullmatch(given) if isinstance(given, str) else None
     if not digest:

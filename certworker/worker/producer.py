@@ -67,7 +67,7 @@ def request_certificate(
         domain: A name, or several names for one certificate.
         force: Issue even if the certificate in service is not due.
         use_full_quota: Together with *force*, issue as often as the CA allows. The default at Let's Encrypt
-            is at most three times a week.
+            is at most three certificates in a row for the same names, then one every 34 hours.
         tenant: The tenant of the request. Each tenant gets a share of the slots. The default is the
             registered domain.
         by: The requester, for the log; it is not verified.

@@ -159,7 +159,7 @@ class TestAlone:
         worker.wait_for_line(r"redis\.unreachable")
         redis.start()
         try:
-            worker.wait_for_line("works again")
+            worker.wait_for_line("is available again")
         finally:
             redis.kill()
 

@@ -102,8 +102,8 @@ class TestListener:
     @pytest.mark.parametrize(
         ("code", "remedy"),
         [
-            (errno.EACCES, "a port from 1024 on"),
-            (errno.EPERM, "a port from 1024 on"),
+            (errno.EACCES, "an address with a port of at least 1024"),
+            (errno.EPERM, "an address with a port of at least 1024"),
             (errno.EAFNOSUPPORT, "an address of this machine and a free port"),
         ],
     )

@@ -320,7 +320,7 @@ class TestFaults:
         self, notifier: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log shows once that a channel works again.
+        The log shows once that a channel delivers again.
         """
         receiver.fault = OSError("unreachable")
         notifier.notify_failed(NAME, FAILURE, NOW, NOW)

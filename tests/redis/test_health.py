@@ -185,7 +185,7 @@ class TestOutageWatch:
             try:
                 wait_until(lambda: "redis.readonly" in caplog.text or None, lambda: caplog.text)
                 connection.replicaof("NO", "ONE")
-                wait_until(lambda: "works again" in caplog.text or None, lambda: caplog.text)
+                wait_until(lambda: "is available again" in caplog.text or None, lambda: caplog.text)
             finally:
                 watch.stop()
 

@@ -120,9 +120,9 @@ class TestRemoveWrong:
             assert remove_wrong(connection, ["ANY", key, "x"], WRONG)
 
             assert not connection.exists(key), key
-            assert [f"removed a key of another type from Redis: {key} was a {other}, not a {kind.type}"] == [
-                line.getMessage() for line in caplog.records
-            ]
+            assert [
+                f"removed a key of the wrong type from Redis: {key} was a {other}, not a {kind.type}"
+            ] == [line.getMessage() for line in caplog.records]
 
     def test_a_key_of_the_right_type_remains(self, connection: Redis) -> None:
         """

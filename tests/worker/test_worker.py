@@ -134,7 +134,7 @@ class TestRun:
             assert "failed" == end_of(connection, "job")[0]
             assert eventually(lambda: connection.type(key) != b"stream")
 
-        assert 1 <= caplog.text.count(f"removed a key of another type from Redis: {key} was a stream")
+        assert 1 <= caplog.text.count(f"removed a key of the wrong type from Redis: {key} was a stream")
 
     def test_rq_info_shows_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
         """

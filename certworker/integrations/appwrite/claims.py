@@ -143,7 +143,7 @@ class Claims:
         claims, removed = self._take(self._keys, [*self._arguments, *more])
         for key in removed:
             logger.warning(
-                "removed a key of another type from Redis: %s is not a list of claims",
+                "removed a key of the wrong type from Redis: %s is not a list of claims",
                 printable(decode_text(key), 200),
                 extra={"code": "redis.wrong_type"},
             )

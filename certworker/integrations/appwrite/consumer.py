@@ -213,7 +213,7 @@ class Consumer:
             queue.settle(raw, failure)
             return
         logger.info(
-            "%s requested by Appwrite%s",
+            "Appwrite requests the action %s%s",
             message.action,
             " (forced)" if message.force else "",
             extra={"domain": name, "event": "job"},

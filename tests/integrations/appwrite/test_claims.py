@@ -108,7 +108,7 @@ class TestClaims:
 
         assert [b"first"] == queue.take() == queue.take()
         assert not connection.exists(key)
-        assert [f"removed a key of another type from Redis: {key} is not a list of claims"] == [
+        assert [f"removed a key of the wrong type from Redis: {key} is not a list of claims"] == [
             line.getMessage() for line in caplog.records
         ]
 
