@@ -80,7 +80,8 @@ def build_preflight(
             MachineCheck("settings", partial(_settings, settings), 1),
             MachineCheck("targets", partial(_targets, settings, preferred, wrong), 3),
             MachineCheck("volumes", partial(check_volumes, volumes, directories), 10),
-            MachineCheck("clock", partial(check_clock, preferred.check, preferred.measure_clock, clock), 3),
+            # An order needs the same response of the CA, so a longer wait delays no job.
+            MachineCheck("clock", partial(check_clock, preferred.check, preferred.measure_clock, clock), 10),
         ],
         domain_checks(settings, authorities, solvers, plan_record, resolver),
         resolver.look_up,

@@ -76,8 +76,10 @@ class ClockWatch:
         Raises:
             redis.RedisError: Redis failed. Then this worker takes jobs.
         """
-        left, self._leaves_jobs = self._leaves_jobs, False
+        left = self._leaves_jobs
         was_right, self._is_right = self._is_right, self._check()
+        # If Redis fails now, this worker takes jobs.
+        self._leaves_jobs = False
         self._leaves_jobs = self._is_right is False and any(map(_may_take_jobs, reports(self._connection)))
         if self._leaves_jobs and not left:
             logger.warning(

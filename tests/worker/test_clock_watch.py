@@ -92,6 +92,27 @@ def test_a_worker_leaves_jobs_while_its_clock_is_wrong(
     assert "this worker takes jobs again: its clock is correct" == second
 
 
+def test_a_worker_leaves_jobs_also_during_the_check(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A slow response of the CA does not give a job to a worker with a wrong clock.
+    """
+    machine.report("other", pid=OTHER)
+    assert machine.leaves_jobs(DAY)
+    seen = list[bool]()
+    measure = machine.client.measure_clock
+
+    def measured() -> timedelta | None:
+        seen.append(machine.watch.leaves_jobs())
+        return measure()
+
+    monkeypatch.setattr(machine.client, "measure_clock", measured)
+    assert machine.leaves_jobs(DAY)
+
+    assert [True] == seen
+
+
 @pytest.mark.parametrize(
     "other",
     [
