@@ -13,12 +13,16 @@ from tests.interop.authorities import ForeignAuthority, interpreter_of
 #: A server for acme2certifier, whose own server listens only at port 80 of all addresses. acme2certifier has
 #: no setting for the port of a name server or for SQLite. Without WAL mode, a reader that needs five seconds
 #: makes a commit fail, and the database stays locked for a minute, so each nonce is bad. Without autocommit
-#: (isolation_level None), an exception between a statement and its commit can leave the database
-#: locked until the garbage collection, so the server responds to no request in time.
+#: (isolation_level None), a statement that fails leaves the database locked, so the server responds to no
+#: further request in time. The time of a deactivation, in seconds, is in a unique column, so a second
+#: deactivation within the same second fails.
 SERVER = """
 import sqlite3
 import sys
+import time
+from itertools import count
 import dns.resolver
+from acme2certifier.acme_srv import account
 from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIServer, make_server
 from acme2certifier.share.acme2certifier_wsgi import application, get_handler_cls
@@ -38,6 +42,7 @@ def connect(file, connect=sqlite3.connect):
     return connection
 
 dns.resolver.Resolver = Resolver
+account.uts_now = count(int(time.time())).__next__
 sqlite3.connect = connect
 make_server("127.0.0.1", int(sys.argv[1]), application, Server, get_handler_cls()).serve_forever()
 """
