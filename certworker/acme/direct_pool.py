@@ -112,42 +112,27 @@ class DirectPool:
         most_bytes: int,
     ) -> Message:
         """
-        Return the response, and keep *connection* if the server can answer another request on it.
-        """
-        try:
-            message, is_reusable = self._response(connection, method, url, headers, body, most_bytes)
-        except BaseException:
-            connection.close()
-            raise
-        if is_reusable:
-            self._keep(origin, connection)
-        else:
-            connection.close()
-        return message
-
-    def _response(
-        self,
-        connection: HTTPConnection,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-        most_bytes: int,
-    ) -> tuple[Message, bool]:
-        """
-        Return the response, and whether the server can answer another request on *connection*.
+        Return the response. Keep *connection* if the server can answer another request on it, else close it.
         """
         parts = urlsplit(url)
         query = f"?{parts.query}" if parts.query else ""
         target = quote((parts.path or "/") + query, SAFE_CHARACTERS)
-        connection.request(method, target, body, {**self._headers, **headers})
-        with connection.getresponse() as response:
-            content = response.read(most_bytes + 1)
-            if len(content) <= most_bytes and response.length:
-                raise IncompleteRead(content, response.length)
-            is_reusable = response.isclosed() and not response.will_close
-            received = HTTPHeaderDict(response.getheaders())
-            return Message(response.status, received, _decoded(content, received, most_bytes)), is_reusable
+        is_reusable = False
+        try:
+            connection.request(method, target, body, {**self._headers, **headers})
+            with connection.getresponse() as response:
+                content = response.read(most_bytes + 1)
+                if len(content) <= most_bytes and response.length:
+                    raise IncompleteRead(content, response.length)
+                received = HTTPHeaderDict(response.getheaders())
+                message = Message(response.status, received, _decoded(content, received, most_bytes))
+                is_reusable = response.isclosed() and not response.will_close
+        finally:
+            if is_reusable:
+                self._keep(origin, connection)
+            else:
+                connection.close()
+        return message
 
     def _opened(self, origin: Origin) -> HTTPConnection:
         connection = HTTPConnection(origin.host, origin.port)
